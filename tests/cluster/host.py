@@ -1,0 +1,92 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the machine must offer to run containers, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+# program -> the Debian package that brings it
+PROGRAMS = {
+    "runc": "runc",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "busybox": "busybox-static",
+    "unshare": "util-linux",
+    "mount": "mount",
+}
+
+
+def prepare() -> None:
+    """Install the Debian packages that are missing (as root) and check what no package can bring.
+
+    Raises: SystemExit that says what is missing and what to do.
+    """
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)} | _static_busybox())
+    if missing:
+        _install(missing)
+    if os.geteuid() != 0:
+        raise SystemExit(
+            "The local cluster runs containers and needs root for namespaces, mounts and cgroups.\n"
+            "Run this as root (sudo make …), or use a cluster you have: KUBECONFIG=… make demo CLUSTER=current"
+        )
+    for problem, remedy in _problems():
+        raise SystemExit(f"This machine cannot run containers: {problem}.\n{remedy}\nOr use a cluster you have: KUBECONFIG=… make demo CLUSTER=current")
+
+
+def _static_busybox() -> set[str]:
+    busybox = Path("/bin/busybox")
+    if busybox.exists() and b"/lib64/ld-linux" not in busybox.read_bytes():
+        return set()
+    return {"busybox-static"}
+
+
+def _install(packages: list[str]) -> None:
+    by_hand = f"apt-get install {' '.join(packages)}"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SystemExit(f"These Debian packages are missing: {' '.join(packages)}. Install them with: {by_hand}")
+    print(f"Installing Debian packages: {' '.join(packages)}", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]):
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"'{' '.join(command)}' failed; install them by hand with: {by_hand}\n{done.stdout[-2000:]}")
+
+
+def _problems() -> list[tuple[str, str]]:
+    found = []
+    probe = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "true"], capture_output=True, text=True, check=False
+    )
+    if probe.returncode:
+        found.append((f"namespaces cannot be made ({probe.stderr.strip()})", "Run it on a machine or in a container that has CAP_SYS_ADMIN."))
+    if "overlay" not in Path("/proc/filesystems").read_text():
+        found.append(("the kernel has no overlay file system", "Load it with: modprobe overlay"))
+    if not _cgroup_writable():
+        found.append(("no writable cgroup hierarchy under /sys/fs/cgroup", "Mount cgroups read-write (in a container: --privileged --cgroupns=host)."))
+    return found
+
+
+def has_cgroup_v2() -> bool:
+    """Whether the unified hierarchy is the one at /sys/fs/cgroup."""
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+def _cgroup_writable() -> bool:
+    root = Path("/sys/fs/cgroup")
+    return os.access(root if has_cgroup_v2() else root / "memory", os.W_OK)
+
+
+def remove_cgroups() -> None:
+    """Remove the empty folders that the kubelet leaves (deepest first)."""
+    for root in Path("/sys/fs/cgroup").glob("**/kubepods"):
+        for path in sorted(root.glob("**/"), key=lambda p: -len(p.parts)):
+            try:
+                path.rmdir()
+            except OSError:
+                pass

@@ -1,0 +1,116 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Container images made on the spot from Debian's static busybox: there is no network to pull from."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import urllib.request
+from pathlib import Path
+
+BUSYBOX = Path("/bin/busybox")
+SANDBOX = "podwright.local/sandbox:1"
+_PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+_IDLE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
+
+
+class Image:
+    """One image of one layer, as bytes: `save` makes an OCI archive for `ctr images import`, `push` sends it to a registry."""
+
+    def __init__(self, name: str, command: list[str], files: dict[str, bytes], links: dict[str, str] | None = None):
+        self.name = name
+        layer = _layer(files, links or {})
+        # mtime 0: the same content gives the same digest on every machine.
+        self.layer = gzip.compress(layer, mtime=0)
+        config = {
+            "architecture": _architecture(),
+            "os": "linux",
+            "config": {"Cmd": command, "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+        }
+        self.config = json.dumps(config).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": _descriptor("application/vnd.oci.image.config.v1+json", self.config),
+            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", self.layer)],
+        }
+        self.manifest = json.dumps(manifest).encode()
+
+    def save(self, path: Path) -> Path:
+        """Write the image as an OCI archive. Returns the path."""
+        index_entry = _descriptor("application/vnd.oci.image.manifest.v1+json", self.manifest)
+        index_entry["annotations"] = {"io.containerd.image.name": self.name, "org.opencontainers.image.ref.name": self.name}
+        with tarfile.open(path, "w") as archive:
+            _add(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+            _add(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": [index_entry]}).encode())
+            for blob in (self.config, self.layer, self.manifest):
+                _add(archive, "blobs/sha256/" + _digest(blob).removeprefix("sha256:"), blob)
+        return path
+
+    def push(self, registry: str) -> None:
+        """Push to a registry by its HTTP API (OCI distribution specification, blob and manifest upload)."""
+        repository, tag = self.name.split("/", 1)[1].rsplit(":", 1)
+        for blob in (self.config, self.layer):
+            request = urllib.request.Request(f"{registry}/v2/{repository}/blobs/uploads/", method="POST", data=b"")
+            with urllib.request.urlopen(request, timeout=10) as response:
+                location = response.headers["Location"]
+            separator = "&" if "?" in location else "?"
+            _put(f"{location}{separator}digest={_digest(blob)}", blob, "application/octet-stream")
+        _put(f"{registry}/v2/{repository}/manifests/{tag}", self.manifest, "application/vnd.oci.image.manifest.v1+json")
+
+
+def all_images() -> list[Image]:
+    """The images of the local cluster: `busybox`, one with a single static program and no shell, and the pods' sandbox."""
+    busybox = BUSYBOX.read_bytes()
+    applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    files = {"bin/busybox": busybox, "etc/passwd": _PASSWD, "etc/group": b"root:x:0:\nnobody:x:65534:\n"}
+    links = {f"bin/{applet}": "/bin/busybox" for applet in applets if applet != "busybox"}
+    return [
+        Image("docker.io/library/busybox:latest", ["sh"], files, links),
+        Image("docker.io/podwright/static:latest", ["/sleep", "86400"], {"sleep": busybox}),
+        Image(SANDBOX, ["/bin/busybox", "sh", "-c", _IDLE], files, links),
+    ]
+
+
+def _layer(files: dict[str, bytes], links: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        temporary = tarfile.TarInfo("tmp")
+        temporary.type, temporary.mode = tarfile.DIRTYPE, 0o1777
+        archive.addfile(temporary)
+        for name, content in files.items():
+            _add(archive, name, content, 0o644 if name.startswith("etc/") else 0o755)
+        for name, target in links.items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
+    return buffer.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def _put(url: str, content: bytes, media_type: str) -> None:
+    request = urllib.request.Request(url, method="PUT", data=content, headers={"Content-Type": media_type})
+    with urllib.request.urlopen(request, timeout=30):
+        pass
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _descriptor(media_type: str, content: bytes) -> dict:
+    return {"mediaType": media_type, "digest": _digest(content), "size": len(content)}
+
+
+def _architecture() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()

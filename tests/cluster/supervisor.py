@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Process 1 of the cluster's namespaces: starts what `processes/NAME.json` asks for and reaps everything.
+
+When it dies the kernel ends every process, mount, container and firewall rule of the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def supervise(state: Path) -> None:
+    """Start each process asked for once, note its exit in `processes/NAME.exit`, reap orphans; never returns."""
+    _prepare(state)
+    running: dict[int, str] = {}
+    started: set[str] = set()
+    while True:
+        for request in sorted((state / "processes").glob("*.json")):
+            if request.stem not in started:
+                started.add(request.stem)
+                try:
+                    running[_start(state, request)] = request.stem
+                except OSError as error:
+                    request.with_suffix(".exit").write_text(str(error))
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            pid, status = 0, 0
+        if pid in running:
+            (state / "processes" / f"{running.pop(pid)}.exit").write_text(str(os.waitstatus_to_exitcode(status)))
+        elif not pid:
+            time.sleep(0.05)
+
+
+def _prepare(state: Path) -> None:
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True)
+
+    # Containers need shared propagation; /run and /var/log become the cluster's own.
+    run("mount", "--make-rshared", "/")
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    run("mount", "--bind", str(state / "log"), "/var/log")
+    run("ip", "link", "set", "lo", "up")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def _start(state: Path, request: Path) -> int:
+    spec = json.loads(request.read_text())
+    log = (state / "log" / f"{request.stem}.log").open("ab")
+    process = subprocess.Popen(
+        spec["command"], env=os.environ | spec["environment"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+    )
+    process.returncode = 0  # reaped by the loop above, not by Popen
+    return process.pid
+
+
+if __name__ == "__main__":
+    supervise(Path(sys.argv[1]))
