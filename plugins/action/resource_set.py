@@ -1,0 +1,36 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the operation `resource_set` in the controller's process where the task is local."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.loader import lookup_loader
+from ansible_collections.podwright.core.plugins.module_utils.operations.resource_set import OPERATION
+from ansible_collections.podwright.core.plugins.plugin_utils.operation_action import OperationAction
+
+
+class ActionModule(OperationAction):
+    """The action of the module of this name; `src` and `template` are files of the controller."""
+
+    operation = OPERATION
+
+    def prepare(self, args, task_vars):
+        """Read `src` and render `template` into `definition`."""
+        if args.get("definition") is not None or (args.get("src") and args.get("template")):
+            return args  # the validation tells which options exclude each other
+        for option, folder in (("src", "files"), ("template", "templates")):
+            if args.get(option):
+                rest = {name: value for name, value in args.items() if name != option}
+                return rest | {"definition": self._read(str(args[option]), folder, option, task_vars)}
+        return args
+
+    def _read(self, path, folder, option, task_vars):
+        try:
+            found = self._find_needle(folder, path)
+        except AnsibleError as error:
+            raise AnsibleActionFail(f"The file of {option} does not exist: {path} (looked for in {folder}/ beside the role and the play).") from error
+        if option == "template":
+            lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+            return lookup.run([found], variables=task_vars)[0]
+        with open(self._loader.get_real_file(found), encoding="utf-8") as source:
+            return source.read()

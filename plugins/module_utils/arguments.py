@@ -1,0 +1,58 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pieces of argument specs; each pairs with the doc fragment of its name."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import env_fallback
+
+
+def _from_environment(*names):
+    return (env_fallback, list(names))
+
+
+CONNECTION = {
+    "kubeconfig": {"type": "raw", "fallback": _from_environment("K8S_AUTH_KUBECONFIG")},
+    "context": {"type": "str", "fallback": _from_environment("K8S_AUTH_CONTEXT")},
+    "host": {"type": "str", "fallback": _from_environment("K8S_AUTH_HOST")},
+    "api_key": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_API_KEY")},
+    "username": {"type": "str", "fallback": _from_environment("K8S_AUTH_USERNAME")},
+    "password": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_PASSWORD")},
+    "validate_certs": {"type": "bool", "aliases": ["verify_ssl"], "fallback": _from_environment("K8S_AUTH_VERIFY_SSL")},
+    "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"], "fallback": _from_environment("K8S_AUTH_SSL_CA_CERT")},
+    "client_cert": {"type": "path", "aliases": ["cert_file"], "fallback": _from_environment("K8S_AUTH_CERT_FILE")},
+    "client_key": {"type": "path", "no_log": False, "aliases": ["key_file"], "fallback": _from_environment("K8S_AUTH_KEY_FILE")},
+    "proxy": {"type": "str", "fallback": _from_environment("K8S_AUTH_PROXY")},
+    "no_proxy": {"type": "str", "fallback": _from_environment("K8S_AUTH_NO_PROXY")},
+    "proxy_headers": {
+        "type": "dict",
+        "options": {
+            "basic_auth": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_PROXY_HEADERS_BASIC_AUTH")},
+            "proxy_basic_auth": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH")},
+            "user_agent": {"type": "str", "fallback": _from_environment("K8S_AUTH_PROXY_HEADERS_USER_AGENT")},
+        },
+    },
+    "impersonate_user": {"type": "str", "fallback": _from_environment("K8S_AUTH_IMPERSONATE_USER")},
+    "impersonate_groups": {"type": "list", "elements": "str", "fallback": _from_environment("K8S_AUTH_IMPERSONATE_GROUPS")},
+    "namespace": {"type": "str"},
+}
+
+WAIT = {
+    "wait": {"type": "bool"},
+    "wait_timeout": {"type": "int"},
+    "wait_sleep": {"type": "int", "default": 5},
+}
+
+
+def piece(arguments, **defaults):
+    """A copy of a piece with other defaults."""
+    return {name: spec | ({"default": defaults[name]} if name in defaults else {}) for name, spec in arguments.items()}
+
+
+def connection_secrets(params):
+    """Secret values in the connection options that the argument spec does not mark, for the edges to mask."""
+    found = set()
+    if isinstance(params.get("kubeconfig"), dict):
+        for entry in params["kubeconfig"].get("users") or []:
+            user = (entry or {}).get("user") or {}
+            found |= {str(user[name]) for name in ("token", "password", "client-key-data") if user.get(name)}
+    return found

@@ -1,0 +1,299 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Raw JSON requests to the API server over one pool of kept-alive connections."""
+
+from __future__ import annotations
+
+import json
+import random
+import urllib.parse
+from dataclasses import dataclass, field
+
+from ..clock import Clock
+from ..libraries import load
+from .errors import PodwrightError, status_error
+from .kinds import POD, Kinds
+
+USER_AGENT = "podwright"
+PAGE = 500
+ATTEMPTS = 5
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 90
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as a value: pure code prepares it, `Client.send` drives it."""
+
+    method: str
+    path: str
+    query: tuple = ()
+    body: object = None
+    content_type: str = "application/json"
+    kind: object = None
+    namespace: str | None = None
+    name: str | None = None
+    repeatable: bool = True
+    accept: str = "application/json"
+    timeout: float = field(default=READ_TIMEOUT, compare=False)
+
+    @property
+    def resource(self):
+        """The resource as RBAC names it."""
+        return self.kind.plural if self.kind else self.path
+
+    @property
+    def verb(self):
+        """The verb as RBAC names it."""
+        if self.method == "GET" and not self.name:
+            return "watch" if ("watch", "true") in self.query else "list"
+        return {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}[self.method]
+
+    @property
+    def target(self):
+        """Path and query."""
+        return self.path + ("?" + urllib.parse.urlencode(self.query) if self.query else "")
+
+    def describe(self):
+        """What was asked, for a person."""
+        if not self.kind:
+            return f"{self.method} {self.path}"
+        where = f" in namespace '{self.namespace}'" if self.namespace else ""
+        return f"Could not {self.verb} {self.kind.name}{' ' + repr(self.name) if self.name else 's'}{where}"
+
+
+class Client:
+    """Talks to one API server; safe to share among threads.
+
+    Args:
+        configuration: a Configuration.
+        connections: how many connections are kept at most.
+        clock: a Clock.
+    """
+
+    def __init__(self, configuration, connections=16, clock=None):
+        self.configuration = configuration
+        self.clock = clock or Clock()
+        self._connections = connections
+        self._pool = self._open_pool()
+        self._headers = self._identify()
+        self.kinds = Kinds(lambda path: self.send(Request("GET", path)), configuration.server, configuration.identity)
+
+    def close(self):
+        """Close every connection."""
+        self._pool.clear()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    # -- objects --------------------------------------------------------------------------------------------
+
+    def get(self, kind, namespace, name):
+        """One object, or None where it (or its namespace) does not exist."""
+        try:
+            return self.send(self._object_request("GET", kind, namespace, name))
+        except PodwrightError as error:
+            if error.is_not_found:
+                return None
+            raise
+
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None):
+        """All objects of a kind, paged.
+
+        Returns: (items, resource version to watch from). Items carry apiVersion and kind.
+        """
+        items, token = [], None
+        while True:
+            query = [("limit", str(PAGE))]
+            query += [(key, value) for key, value in (("labelSelector", label_selector), ("fieldSelector", field_selector), ("continue", token)) if value]
+            try:
+                page = self.send(Request("GET", kind.path(namespace), tuple(query), kind=kind, namespace=namespace))
+            except PodwrightError as error:
+                if error.status == 410 and token:  # the continuation expired: from the start, and once more
+                    items, token = [], None
+                    continue
+                raise
+            for item in page.get("items") or []:
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.name)
+                items.append(item)
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"].get("resourceVersion", "")
+
+    def create(self, kind, namespace, body, manager, dry_run=False):
+        """POST an object under its own name. A repeated create may answer AlreadyExists: observe again."""
+        query = _write_query(manager, dry_run)
+        request = Request("POST", kind.path(namespace), query, body, kind=kind, namespace=namespace)
+        return self.send(request)
+
+    def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
+        """Server-side apply (KEP-555). Returns the object as it then is."""
+        query = (*_write_query(manager, dry_run), ("force", "true" if force else "false"))
+        return self.send(self._object_request("PATCH", kind, namespace, name, query=query, body=body, content_type=APPLY))
+
+    def patch(self, kind, namespace, name, patch, manager, content_type=JSON_PATCH, subresource=None, dry_run=False):
+        """PATCH an object or a subresource of it."""
+        query = _write_query(manager, dry_run)
+        return self.send(self._object_request("PATCH", kind, namespace, name, subresource, query=query, body=patch, content_type=content_type))
+
+    def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False):
+        """DELETE an object, only the one of that uid where given. Returns False where there was none.
+
+        Args:
+            grace_period: seconds; 0 kills at once; None is the object's own.
+        """
+        body = {"propagationPolicy": propagation}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        if grace_period is not None:
+            body["gracePeriodSeconds"] = grace_period
+        if dry_run:
+            body["dryRun"] = ["All"]
+        try:
+            self.send(self._object_request("DELETE", kind, namespace, name, body=body))
+            return True
+        except PodwrightError as error:
+            if error.is_not_found or (error.status == 409 and "uid" in error.message.lower()):
+                return False
+            raise
+
+    def log(self, namespace, pod, container, tail_lines=None, previous=False, limit_bytes=None):
+        """A container's log as bytes."""
+        query = [("container", container)]
+        if tail_lines is not None:
+            query.append(("tailLines", str(tail_lines)))
+        if limit_bytes is not None:
+            query.append(("limitBytes", str(limit_bytes)))
+        if previous:
+            query.append(("previous", "true"))
+        return self.send(Request("GET", POD.path(namespace, pod, "log"), tuple(query), kind=POD, namespace=namespace, name=pod, accept="*/*"))
+
+    @staticmethod
+    def _object_request(method, kind, namespace, name, subresource=None, **rest):
+        namespace = namespace if kind.namespaced else None
+        return Request(method, kind.path(namespace, name, subresource), kind=kind, namespace=namespace, name=name, **rest)
+
+    # -- the wire -------------------------------------------------------------------------------------------
+
+    def send(self, request):
+        """Send a request, repeated where that is safe and may help.
+
+        Connection errors, 429 and 5xx are tried again with Retry-After or jittered backoff; a 401 once, with fresh credentials.
+
+        Returns: the decoded JSON, or bytes where something else was accepted.
+        Raises: PodwrightError.
+        """
+        refreshed = False
+        for attempt in range(1, ATTEMPTS + 1):
+            response, error = self._try(request)
+            if response is not None and response.status < 400:
+                return response.data if request.accept == "*/*" else _decode(response.data)
+            if response is not None:
+                error = status_error(response.status, _decode(response.data), request, self.configuration.identity)
+                if response.status == 401 and not refreshed:
+                    refreshed = True
+                    self._refresh()
+                    continue
+                if response.status != 429 and (response.status < 500 or not request.repeatable):
+                    raise error
+            if attempt == ATTEMPTS or not request.repeatable or error.reason == "Refused":
+                raise error
+            self.clock.sleep(_pause(attempt, response))
+        raise error
+
+    def stream(self, request):
+        """Open a response and leave its body to the caller (watch, log follow). Raises: PodwrightError."""
+        response, error = self._try(request, preload=False)
+        if error:
+            raise error
+        if response.status >= 400:
+            body = _decode(response.read())
+            response.release_conn()
+            raise status_error(response.status, body, request, self.configuration.identity)
+        return response
+
+    def _try(self, request, preload=True):
+        urllib3 = load("urllib3")
+        headers = self._headers.copy()
+        headers["Accept"] = request.accept
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        body = None if request.body is None else json.dumps(request.body).encode()
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=request.timeout)
+        try:
+            url = self.configuration.server + request.target
+            response = self._pool.request(
+                request.method, url, body=body, headers=headers, timeout=timeout, preload_content=preload, retries=False, redirect=False
+            )
+            return response, None
+        except urllib3.exceptions.HTTPError as error:
+            return None, self._connection_error(error)
+
+    def _connection_error(self, error):
+        configuration = self.configuration
+        cause = getattr(error, "reason", None) or error
+        text = str(cause).split(">: ")[-1].strip("()' ")
+        where = f"{configuration.server} (from {configuration.source})"
+        if "CERTIFICATE" in text.upper() or "certificate" in text:
+            return PodwrightError(
+                f"The TLS connection to {where} failed: {text}",
+                reason="Refused",
+                hint="Check ca_cert and the client certificate's dates, or set validate_certs to false where you accept the risk.",
+            )
+        if "refused" in text or "Name or service" in text or "not known" in text:
+            return PodwrightError(
+                f"No API server answers at {where}: {text}", reason="Refused", hint="Check that the cluster runs and that the address is right."
+            )
+        return PodwrightError(f"The connection to {where} failed: {text}", reason="ConnectionLost", hint="Check the network between here and the cluster.")
+
+    def _open_pool(self):
+        urllib3 = load("urllib3")
+        configuration = self.configuration
+        arguments = {"maxsize": self._connections, "num_pools": 2}
+        if configuration.tls:
+            arguments["ssl_context"] = configuration.tls
+            if configuration.tls.verify_mode == 0:
+                arguments["cert_reqs"] = "CERT_NONE"
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            if configuration.tls_server_name:
+                arguments["server_hostname"] = configuration.tls_server_name
+        if configuration.proxy:
+            return urllib3.ProxyManager(configuration.proxy, proxy_headers=configuration.proxy_headers(), **arguments)
+        return urllib3.PoolManager(**arguments)
+
+    def _identify(self):
+        headers = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
+        for name, value in self.configuration.headers():
+            headers.add(name, value)
+        return headers
+
+    def _refresh(self):
+        self.configuration = self.configuration.refresh()
+        self._pool.clear()
+        self._pool = self._open_pool()
+        self._headers = self._identify()
+
+
+def _write_query(manager, dry_run):
+    return (("fieldManager", manager), ("fieldValidation", "Strict"), *((("dryRun", "All"),) if dry_run else ()))
+
+
+def _decode(content):
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content.decode("utf-8", "replace")
+
+
+def _pause(attempt, response):
+    """Seconds until the next attempt: what the server asks for, else exponential with jitter."""
+    asked = response.headers.get("Retry-After", "") if response is not None else ""
+    if asked.isdigit():
+        return min(int(asked), 30)
+    return min(2 ** (attempt - 1) * 0.2, 5) * random.uniform(0.5, 1.5)

@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one error type of the engine."""
+
+from __future__ import annotations
+
+
+class PodwrightError(Exception):
+    """What failed, where, why and what to do.
+
+    Attributes:
+        message: what failed and where, for a person.
+        status: HTTP status where a server answered, else None.
+        reason: the API's reason word (`NotFound`, `Forbidden`, …) or one of ours.
+        causes: the API's causes, `{field, message, reason}` each.
+        hint: what to do about it, or an empty string.
+        results: fields for the result as far as the operation got.
+    """
+
+    def __init__(self, message, *, status=None, reason="", causes=(), hint="", results=None):
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.reason = reason
+        self.causes = list(causes)
+        self.hint = hint
+        self.results = results or {}
+
+    def __str__(self):
+        return f"{self.message} {self.hint}".rstrip() if self.hint else self.message
+
+    @property
+    def is_not_found(self):
+        """Whether the object, or its namespace, does not exist."""
+        return self.status == 404
+
+    @property
+    def is_forbidden(self):
+        """Whether the Role lacks a permission; an admission's refusal (quota, Pod Security) is not that."""
+        return self.status == 403 and "cannot " in self.message
+
+
+def status_error(status, body, request, identity):
+    """The error for an answer of 400 or more.
+
+    Args:
+        status: HTTP status (int).
+        body: the decoded Status object, or text where the answer was none.
+        request: the Request that was sent.
+        identity: who asked, for a person.
+    """
+    if not isinstance(body, dict):
+        body = {"message": str(body).strip()[:500]}
+    details = body.get("details") or {}
+    causes = [
+        {"field": c.get("field", ""), "message": c.get("message", ""), "reason": c.get("reason", "")} for c in details.get("causes") or []
+    ]
+    reason = body.get("reason") or f"HTTP {status}"
+    text = body.get("message") or "the API server gave no message"
+    message = f"{request.describe()}: {text} ({status} {reason})"
+    return PodwrightError(message, status=status, reason=reason, causes=causes, hint=_hint(status, reason, text, request, identity))
+
+
+def _hint(status, reason, text, request, identity):
+    where = f" in namespace '{request.namespace}'" if request.namespace else ""
+    if status == 401:
+        return f"The API server does not accept the credentials of {identity}: renew them (kubectl login, a new token or certificate)."
+    if status == 403 and "exceeded quota" in text:
+        return f"Raise the ResourceQuota{where}, or ask for less, or free what finished tasks still hold."
+    if status == 403 and "PodSecurity" in text:
+        return f"Set security_profile to what the namespace's Pod Security level allows, or change the level{where}."
+    if status == 403 and "cannot " in text:
+        return f"Grant the verb '{request.verb}' on '{request.resource}'{where} to {identity}, with the role podwright.core.rbac for instance."
+    if status == 404 and "namespaces" in text:
+        return "Create the namespace first, with the role podwright.core.namespace for instance."
+    if status == 422 and "uantit" in text:
+        return "Quantities are written like 500m, 2, 128Mi or 1Gi."
+    if status == 409 and reason == "Conflict" and "conflict with" in text:
+        return "Another field manager owns these fields: set conflicts to take, or leave the fields out."
+    return ""

@@ -1,0 +1,40 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Third-party libraries, imported when first needed and named clearly where one is missing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from .cluster.errors import PodwrightError
+
+# import name -> name on PyPI
+LIBRARIES = {
+    "kubernetes.config": "kubernetes",
+    "kubernetes.client": "kubernetes",
+    "urllib3": "urllib3",
+    "yaml": "PyYAML",
+    "jsonpatch": "jsonpatch",
+    "websocket": "websocket-client",
+}
+
+
+def load(name):
+    """The library of that import name. Raises: PodwrightError that names the package and the interpreter."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise PodwrightError(
+            f"The Python library {LIBRARIES[name]} is missing for {sys.executable} ({error}).",
+            reason="MissingLibrary",
+            hint=f"Install it with: {sys.executable} -m pip install {LIBRARIES[name]}",
+        ) from error
+
+
+def preload():
+    """Import everything that is there, so that processes forked from this one need not."""
+    for name in LIBRARIES:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass  # `load` names it when it is needed

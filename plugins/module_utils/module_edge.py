@@ -1,0 +1,26 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The edge between an operation and AnsibleModule."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .console import Console
+from .operation import perform, secrets_of
+
+
+class OperationModule(AnsibleModule):
+    """An AnsibleModule that leaves no record of its arguments in the system log: they may hold manifests with secrets."""
+
+    def _log_invocation(self):
+        pass
+
+
+def run_module(operation):
+    """Run an operation as the module of its name."""
+    module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
+    module.no_log_values.update(secrets_of(operation, module.params))
+    result = perform(operation, module.params, module.check_mode, module._diff, Console())
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)

@@ -1,0 +1,112 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an operation is, and how both edges (module and action) run one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .arguments import connection_secrets
+from .cluster.client import Client
+from .cluster.configuration import Configuration
+from .cluster.errors import PodwrightError
+from .libraries import load
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One verb of the collection: parameters in, result out.
+
+    Attributes:
+        name: the module's name.
+        arguments: the argument spec.
+        run: called with a Task; returns the result's fields.
+        rules: further arguments of the validation (`mutually_exclusive`, `required_if`, …).
+        secrets: from the parameters to the set of secret values in them.
+        redact: from the parameters to how the invocation may be shown.
+        supports_check_mode: whether check mode predicts instead of skipping.
+    """
+
+    name: str
+    arguments: dict
+    run: Callable
+    rules: dict = field(default_factory=dict)
+    secrets: Callable = lambda params: set()
+    redact: Callable = lambda params: params
+
+
+class Task:
+    """One call of an operation: its parameters and what it may use.
+
+    Attributes:
+        params: validated parameters.
+        check_mode, diff_mode: as the play has them.
+        console: a Console.
+    """
+
+    def __init__(self, params, check_mode, diff_mode, console):
+        self.params = params
+        self.check_mode = check_mode
+        self.diff_mode = diff_mode
+        self.console = console
+        self._client = None
+
+    @property
+    def client(self):
+        """The Client, opened when first used."""
+        if self._client is None:
+            self._client = Client(Configuration(self.params), self.params.get("concurrency") or 16)
+        return self._client
+
+    @property
+    def namespace(self):
+        """The namespace: the option, the context's, or `default`."""
+        return self.params.get("namespace") or self.client.configuration.namespace
+
+    def close(self):
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+
+def secrets_of(operation, params):
+    """Every secret value in the parameters that the argument spec itself does not mark."""
+    return operation.secrets(params) | connection_secrets(params)
+
+
+def perform(operation, params, check_mode, diff_mode, console):
+    """Run an operation to a result that an edge can hand to Ansible.
+
+    Returns: a dict with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
+    """
+    started = time.monotonic()
+    task = Task(params, check_mode, diff_mode, console)
+    result = {"changed": False}
+    try:
+        result |= operation.run(task)
+    except PodwrightError as error:
+        result |= error.results
+        result |= {"failed": True, "msg": str(error), "reason": error.reason, "hint": error.hint}
+    finally:
+        task.close()
+    result["duration"] = round(time.monotonic() - started, 3)
+    result["invocation"] = {"module_args": operation.redact(params)}
+    if console.warnings:
+        result["warnings"] = list(console.warnings)
+    return result
+
+
+def yaml_diff(changes, veil):
+    """Ansible's `diff` for a list of Change: the states before and after as YAML, secret values veiled."""
+    yaml = load("yaml")
+    entries = []
+    for change in changes:
+        if not change.is_change:
+            continue
+        title = f"{change.key.kind} {change.key.namespace + '/' if change.key.namespace else ''}{change.key.name}"
+        entry = {"before_header": title, "after_header": f"{title} ({change.action})"}
+        for side, state in (("before", change.before if change.action != "create" else None), ("after", change.shown_after)):
+            entry[side] = yaml.safe_dump(change.shown(state, veil), sort_keys=True) if state else ""
+        entries.append(entry)
+    return entries

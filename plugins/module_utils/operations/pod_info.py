@@ -1,0 +1,209 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read pods, or objects of any kind, and wait until they are as asked."""
+
+from __future__ import annotations
+
+import datetime
+
+from ..arguments import CONNECTION, WAIT, piece
+from ..cluster.errors import PodwrightError
+from ..cluster.kinds import BUILT_IN
+from ..cluster.watch import Watcher
+from ..operation import Operation
+from ..pods.diagnosis import events_of, log_tail, render
+from ..pods.status import exit_codes, read_pod
+from ..reconciler.manifest import Veil
+from ..reconciler.quantity import parse_quantity
+from ..reconciler.ready import condition
+
+WAIT_STATES = ("scheduled", "running", "ready", "completed", "deleted")
+
+ARGUMENTS = {
+    **CONNECTION,
+    **piece(WAIT, wait=False, wait_timeout=120),
+    "name": {"type": "str"},
+    "kind": {"type": "str", "default": "Pod"},
+    "api_version": {"type": "str", "default": "v1", "aliases": ["api", "version"]},
+    "label_selectors": {"type": "list", "elements": "str", "default": []},
+    "field_selectors": {"type": "list", "elements": "str", "default": []},
+    "events": {"type": "bool", "default": False},
+    "metrics": {"type": "bool", "default": False},
+    "wait_for": {"type": "str", "choices": list(WAIT_STATES)},
+    "wait_condition": {
+        "type": "dict",
+        "options": {
+            "type": {"type": "str", "required": True},
+            "status": {"type": "str", "choices": ["True", "False", "Unknown"], "default": "True"},
+            "reason": {"type": "str"},
+        },
+    },
+}
+
+
+def run(task):
+    """Read, wait where asked, and describe. Returns the result's fields; raises PodwrightError."""
+    params, client = task.params, task.client
+    kind = client.kinds.resolve(params["api_version"], params["kind"])
+    fields = list(params["field_selectors"]) + ([f"metadata.name={params['name']}"] if params["name"] else [])
+    selection = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
+    namespace = _namespace(task, kind)
+    items, version = _read(client, kind, namespace, params, selection)
+    waits = params["wait"] or params["wait_for"] or params["wait_condition"]
+    if waits and not task.check_mode:
+        items = _wait(task, kind, namespace, items, version, selection)
+    result = {"resources": [_shown(item) for item in items], "cluster": {"server": client.configuration.server, "source": client.configuration.source}}
+    if kind.name == "Pod" and not kind.group:
+        usage = _usage(task, namespace, selection["label_selector"]) if params["metrics"] else {}
+        result["pods"] = [_line(item, usage, client.clock.now()) for item in items]
+    if params["events"]:
+        result["events"] = {item["metadata"]["name"]: events_of(client, item["metadata"].get("namespace"), item["metadata"]["name"], kind.name) for item in items}
+    return result
+
+
+def _namespace(task, kind):
+    """The option; for pods else the context's; other kinds and selectors alone read all namespaces, as k8s_info does."""
+    if not kind.namespaced:
+        return None
+    if kind.name == "Pod" or task.params["name"]:
+        return task.namespace
+    return task.params["namespace"]
+
+
+def _read(client, kind, namespace, params, selection):
+    if params["name"] and not params["label_selectors"] and not params["field_selectors"]:
+        item = client.get(kind, namespace, params["name"])
+        return ([item] if item else []), None
+    return client.list(kind, namespace, **selection)
+
+
+def _shown(item):
+    kept = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    return Veil().cover(item | {"metadata": kept})
+
+
+# -- waiting --------------------------------------------------------------------------------------------------
+
+
+def _wait(task, kind, namespace, items, version, selection):
+    params, client = task.params, task.client
+    holds = _predicate(params)
+    wanted = params["wait_for"] or (params["wait_condition"] or {}).get("type") or "ready"
+    deadline = client.clock.monotonic() + params["wait_timeout"]
+    found = {item["metadata"]["uid"]: item for item in items}
+    if _is_met(found, params, holds):
+        return list(found.values())
+    with Watcher(client) as watcher:
+        if version is None:
+            items, version = client.list(kind, namespace, **selection)
+            found = {item["metadata"]["uid"]: item for item in items}
+        watcher.follow(kind, namespace, version, known=items, **selection)
+        while not _is_met(found, params, holds):
+            left = deadline - client.clock.monotonic()
+            if left <= 0:
+                raise _timeout(client, kind, found, params, wanted, holds)
+            task.console.progress(f"{sum(map(holds, found.values()))} of {len(found)} {kind.plural} {wanted}")
+            change = watcher.next(min(left, 1))
+            if change:
+                sort, item = change
+                if sort == "DELETED":
+                    found.pop(item["metadata"]["uid"], None)
+                else:
+                    found[item["metadata"]["uid"]] = item
+                    _stop_if_hopeless(client, kind, item, params)
+    return list(found.values())
+
+
+def _is_met(found, params, holds):
+    if params["wait_for"] == "deleted":
+        return not found
+    return bool(found) and all(map(holds, found.values()))
+
+
+def _predicate(params):
+    asked = params["wait_condition"]
+    if asked:
+        return lambda item: all(condition(item, asked["type"]).get(key) == asked[key] for key in ("status", "reason") if asked[key])
+    name = params["wait_for"] or "ready"
+    return {
+        "scheduled": lambda pod: condition(pod, "PodScheduled").get("status") == "True",
+        "running": lambda pod: read_pod(pod).state == "running",
+        "ready": lambda item: condition(item, "Ready").get("status") == "True" or (item["kind"] == "Pod" and read_pod(item).state == "succeeded"),
+        "completed": lambda pod: read_pod(pod).is_over,
+        "deleted": lambda item: False,
+    }[name]
+
+
+def _stop_if_hopeless(client, kind, item, params):
+    """A pod that is over never gets running or ready: say why at once."""
+    if kind.name != "Pod" or params["wait_condition"] or params["wait_for"] in ("completed", "deleted", "scheduled"):
+        return
+    status = read_pod(item)
+    if status.state == "failed" or (status.state == "succeeded" and params["wait_for"] == "running"):
+        raise _describe_failure(client, kind, item, f"ended before it was {params['wait_for'] or 'ready'}")
+
+
+def _timeout(client, kind, found, params, wanted, holds):
+    late = next((item for item in found.values() if not holds(item)), None)
+    if late is None:
+        chosen = f" '{params['name']}'" if params["name"] else " of the selection"
+        return PodwrightError(
+            f"No {kind.name}{chosen} appeared within {params['wait_timeout']} s.", reason="WaitFailed", hint="Check the name, the selectors and the namespace."
+        )
+    return _describe_failure(client, kind, late, f"was not {wanted} within {params['wait_timeout']} s")
+
+
+def _describe_failure(client, kind, item, what):
+    name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
+    events = events_of(client, namespace, name, kind.name)
+    is_pod = kind.name == "Pod"
+    status = read_pod(item) if is_pod else None
+    why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}" if status else ""
+    log = log_tail(client, item, 10) if is_pod else ""
+    return PodwrightError(
+        f"{kind.name} '{name}'{f' in namespace {namespace!r}' if namespace else ''} {what}{why}.{render(events, log)}",
+        reason="WaitFailed",
+        results={"resources": [_shown(item)]},
+    )
+
+
+# -- describing -----------------------------------------------------------------------------------------------
+
+
+def _line(pod, usage, now):
+    """One pod in one line."""
+    status = read_pod(pod)
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    created = datetime.datetime.fromisoformat(pod["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
+    line = {
+        "name": pod["metadata"]["name"],
+        "namespace": pod["metadata"]["namespace"],
+        "phase": (pod.get("status") or {}).get("phase", "Unknown"),
+        "ready": f"{sum(1 for c in statuses if c.get('ready'))}/{len(pod['spec']['containers'])}",
+        "restarts": sum(c.get("restartCount", 0) for c in statuses),
+        "reason": status.reason,
+        "node": pod["spec"].get("nodeName", ""),
+        "age": int(now - created.timestamp()),
+        "exit_codes": exit_codes(pod),
+    }
+    used = usage.get(pod["metadata"]["name"])
+    return line | ({"cpu": used["cpu"], "memory": used["memory"]} if used else {})
+
+
+def _usage(task, namespace, label_selector):
+    """Use by pod from the metrics API: cpu in cores, memory in bytes. Raises: PodwrightError where there is no metrics API."""
+    try:
+        items, _version = task.client.list(BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"], namespace, label_selector=label_selector)
+    except PodwrightError as error:
+        if error.is_not_found or error.status == 503:
+            raise PodwrightError("This cluster serves no metrics API.", reason="NoMetrics", hint="Install metrics-server, or set metrics to false.") from error
+        raise
+    return {
+        item["metadata"]["name"]: {
+            "cpu": float(sum(parse_quantity(c["usage"]["cpu"]) for c in item["containers"])),
+            "memory": int(sum(parse_quantity(c["usage"]["memory"]) for c in item["containers"])),
+        }
+        for item in items
+    }
+
+
+OPERATION = Operation("pod_info", ARGUMENTS, run, rules={"mutually_exclusive": [("wait_for", "wait_condition")]})

@@ -1,0 +1,149 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make any set of Kubernetes objects as the manifests say: the reconciler itself."""
+
+from __future__ import annotations
+
+import os
+
+from ..arguments import CONNECTION, WAIT, piece
+from ..cluster.errors import PodwrightError
+from ..libraries import load
+from ..operation import Operation, yaml_diff
+from ..pods.diagnosis import diagnose_workload
+from ..reconciler.manifest import Veil, bare, secret_values
+from ..reconciler.reconciler import Options, Outcome, Reconciler
+
+ARGUMENTS = {
+    **CONNECTION,
+    **piece(WAIT, wait=True, wait_timeout=120),
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "definition": {"type": "raw", "aliases": ["resource_definition", "inline"]},
+    "src": {"type": "path"},
+    "template": {"type": "path"},  # rendered by the action, on the controller, into definition
+    "prune": {"type": "bool", "default": False},
+    "conflicts": {"type": "str", "choices": ["take", "fail"], "default": "take"},
+    "field_manager": {"type": "str", "default": "podwright"},
+    "on_immutable": {"type": "str", "choices": ["fail", "replace"], "default": "fail"},
+    "delete_options": {
+        "type": "dict",
+        "options": {
+            "propagation_policy": {"type": "str", "choices": ["Background", "Foreground", "Orphan"], "default": "Background"},
+            "grace_period": {"type": "int"},
+        },
+    },
+    "concurrency": {"type": "int", "default": 10},
+}
+
+
+def run(task):
+    """Apply or remove the set. Returns the result's fields; raises PodwrightError."""
+    params = task.params
+    manifests = _read_manifests(params)
+    deletion = params["delete_options"] or {}
+    options = Options(
+        check_mode=task.check_mode,
+        manager=params["field_manager"],
+        conflicts=params["conflicts"],
+        on_immutable=params["on_immutable"],
+        prune=params["prune"],
+        concurrency=params["concurrency"],
+        propagation=deletion.get("propagation_policy") or "Background",
+        grace_period=deletion.get("grace_period"),
+        wait=params["wait"],
+        wait_timeout=params["wait_timeout"],
+    )
+    reconciler = Reconciler(task.client, options, task.console)
+    act = reconciler.apply if params["state"] == "present" else reconciler.remove
+    try:
+        outcome = act(manifests, task.namespace, params["name"])
+    except PodwrightError as error:
+        outcome = Outcome(error.results.pop("changes", []))
+        waited = error.results.pop("waited_for", None)
+        if waited:
+            error.message += diagnose_workload(task.client, waited)
+        error.results |= describe(outcome, reconciler.veil, task.diff_mode)
+        raise
+    return describe(outcome, reconciler.veil, task.diff_mode)
+
+
+def describe(outcome, veil, diff_mode):
+    """The result's fields for an Outcome."""
+    fields = {
+        "changed": outcome.is_changed,
+        "plan": [change.describe(veil) for change in outcome.changes],
+        "resources": [_shown(veil.cover(item)) for item in outcome.objects],
+        "summary": outcome.summary(),
+    }
+    return fields | ({"diff": yaml_diff(outcome.changes, veil)} if diff_mode else {})
+
+
+def _shown(item):
+    """An object without its managedFields, which nobody reads in a result."""
+    return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
+
+
+def _read_manifests(params):
+    """The manifests of definition, src or template as a flat list. Raises: PodwrightError that names the option and the file."""
+    if params["definition"] is not None:
+        given, origin = params["definition"], "definition"
+        if isinstance(given, str):
+            given = _parse(given, origin)
+        documents = given if isinstance(given, list) else [given]
+    elif params["src"]:
+        if not os.path.isfile(params["src"]):
+            raise PodwrightError(f"The file of src does not exist: {params['src']}.", reason="BadManifest")
+        with open(params["src"], encoding="utf-8") as source:
+            documents = _parse(source.read(), f"src {params['src']}")
+    else:
+        documents = []
+    flat = []
+    for document in documents:
+        if isinstance(document, str):
+            flat += _parse(document, "definition")
+        elif isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list):
+            flat += document["items"]
+        elif document is not None:
+            flat.append(document)
+    if not flat and not (params["name"] and (params["state"] == "absent" or params["prune"])):
+        raise PodwrightError("There is no definition: the set is empty.", reason="BadManifest", hint="Give definition, src or template.")
+    return flat
+
+
+def _parse(text, origin):
+    yaml = load("yaml")
+    try:
+        return list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
+        raise PodwrightError(f"The YAML of {origin} cannot be read{where}: {getattr(error, 'problem', error)}.", reason="BadManifest") from error
+
+
+def secrets(params):
+    """Secret values in the manifests."""
+    try:
+        return secret_values(_read_manifests(params))
+    except (PodwrightError, OSError):
+        return set()  # `run` reports what is wrong
+
+
+def redact(params):
+    """The parameters as they may be shown."""
+    veil = Veil()
+    given = params.get("definition")
+    if isinstance(given, dict):
+        given = veil.cover(given)
+    elif isinstance(given, list):
+        given = [veil.cover(item) if isinstance(item, dict) else item for item in given]
+    return params | {"definition": given}
+
+
+OPERATION = Operation(
+    "resource_set",
+    ARGUMENTS,
+    run,
+    rules={"mutually_exclusive": [("definition", "src", "template")], "required_if": [("prune", True, ["name"])]},
+    secrets=secrets,
+    redact=redact,
+)

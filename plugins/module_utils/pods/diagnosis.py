@@ -1,0 +1,90 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a person needs to know about a failure: events and the log's end."""
+
+from __future__ import annotations
+
+from ..cluster.channel import decode
+from ..cluster.errors import PodwrightError
+from ..cluster.kinds import BUILT_IN, EVENT, POD
+from .status import TASK_CONTAINER, has_started, read_pod
+
+EVENTS_SHOWN = 5
+
+
+def events_of(client, namespace, name, kind=None):
+    """The events about an object, oldest first: `{type, reason, message, count, last_seen}` each."""
+    selector = f"involvedObject.name={name}" + (f",involvedObject.kind={kind}" if kind else "")
+    try:
+        items, _version = client.list(EVENT, namespace, field_selector=selector)
+    except PodwrightError:
+        return []  # a diagnosis must not hide what it is about
+    events = [
+        {
+            "type": item.get("type", ""),
+            "reason": item.get("reason", ""),
+            "message": item.get("message", ""),
+            "count": item.get("count") or (item.get("series") or {}).get("count") or 1,
+            "last_seen": item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"],
+        }
+        for item in items
+    ]
+    return sorted(events, key=lambda event: event["last_seen"])
+
+
+def log_tail(client, pod, lines, container=None):
+    """The end of the task container's log as text; empty where it never started."""
+    names = [c["name"] for c in pod["spec"]["containers"]]
+    container = container or (TASK_CONTAINER if TASK_CONTAINER in names else names[0])
+    if not has_started(pod, container):
+        return ""
+    try:
+        return decode(client.log(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail_lines=lines))
+    except PodwrightError:
+        return ""
+
+
+def render(events, log):
+    """Events and log as the part of a message that follows its first line."""
+    parts = []
+    shown = [event for event in events if event["type"] != "Normal"] or events
+    if shown:
+        lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-EVENTS_SHOWN:]]
+        parts.append("Events:\n" + "\n".join(lines))
+    if log.strip():
+        parts.append("Log:\n" + "\n".join("  " + line for line in log.rstrip().splitlines()))
+    return ("\n" + "\n".join(parts)) if parts else ""
+
+
+def diagnose_workload(client, waited):
+    """What is known about a workload that did not get ready: its own events, and the first pod of it that has a problem.
+
+    Args:
+        waited: the Key, as a mapping.
+    """
+    namespace, name = waited["namespace"], waited["name"]
+    if not namespace:
+        return ""
+    text = render(events_of(client, namespace, name, waited["kind"]), "")
+    for pod in _pods_of(client, waited):
+        status = read_pod(pod)
+        if status.is_ready or status.state == "succeeded":
+            continue
+        problem = f"\nPod '{pod['metadata']['name']}': {status.reason or status.state}: {status.message}"
+        return text + problem + render(events_of(client, namespace, pod["metadata"]["name"], "Pod"), log_tail(client, pod, 10))
+    return text
+
+
+def _pods_of(client, waited):
+    if waited["kind"] == "Pod":
+        pod = client.get(POD, waited["namespace"], waited["name"])
+        return [pod] if pod else []
+    kind = next((k for k in BUILT_IN.values() if k.name == waited["kind"] and k.group == waited["group"]), None)
+    try:
+        owner = client.get(kind, waited["namespace"], waited["name"]) if kind else None
+        labels = (((owner or {}).get("spec") or {}).get("selector") or {}).get("matchLabels")
+        if not labels:
+            return []
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        return client.list(POD, waited["namespace"], label_selector=selector)[0]
+    except PodwrightError:
+        return []

@@ -1,0 +1,137 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From desired and live state to a list of changes. Nothing here talks to a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .fields import is_current, owned_fields
+from .manifest import Key, bare, difference, predict
+
+ACTIONS = ("create", "patch", "replace", "resize", "delete", "none")
+
+# Managers whose fields become ours when we first apply an object: what the desired state then lacks would stay otherwise.
+PREDECESSORS = ("kubectl-client-side-apply", "OpenAPI-Generator", "kubectl-create")
+
+# Objects are applied wave by wave and deleted the other way round.
+WAVES = (
+    "Namespace CustomResourceDefinition PriorityClass RuntimeClass StorageClass",
+    "ServiceAccount ResourceQuota LimitRange Role ClusterRole RoleBinding ClusterRoleBinding",
+    "ConfigMap Secret PersistentVolume PersistentVolumeClaim",
+    "NetworkPolicy Service EndpointSlice Ingress IngressClass",
+    "",  # whatever is not named: workloads and custom resources
+    "HorizontalPodAutoscaler PodDisruptionBudget APIService ValidatingWebhookConfiguration MutatingWebhookConfiguration ValidatingAdmissionPolicy",
+)
+_WAVE_OF = {kind: number for number, kinds in enumerate(WAVES) for kind in kinds.split()}
+_OTHERS = WAVES.index("")
+
+
+def wave_of(kind_name):
+    """The number of the wave a kind belongs to."""
+    return _WAVE_OF.get(kind_name, _OTHERS)
+
+
+@dataclass
+class Change:
+    """One step of a plan. After it was applied, it says what really happened."""
+
+    action: str
+    key: Key
+    kind: object
+    desired: dict | None = None
+    before: dict | None = None
+    after: dict | None = None
+    patch: list = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def is_change(self):
+        """Whether anything would be, or was, done."""
+        return self.action != "none"
+
+    def describe(self, veil):
+        """The entry of the result's `plan`; secret values are veiled."""
+        entry = {
+            "action": self.action,
+            "api_version": self.kind.api_version,
+            "kind": self.key.kind,
+            "namespace": self.key.namespace,
+            "name": self.key.name,
+            "patch": self.shown_patch(veil),
+        }
+        return entry | ({"note": self.note} if self.note else {})
+
+    @property
+    def shown_after(self):
+        """The state after the change as a difference should show it: a creation as it was asked for."""
+        return None if self.action == "delete" else self.desired if self.action == "create" else self.after
+
+    @staticmethod
+    def shown(state, veil):
+        """A state as it may be shown."""
+        return bare(veil.cover(state))
+
+    def shown_patch(self, veil):
+        """The patch with secret values veiled: the difference between the veiled states."""
+        if self.action in ("none", "delete") or self.key.kind != "Secret":
+            return self.patch
+        if not self.before or self.action == "create":
+            return [{"op": "add", "path": "", "value": bare(veil.cover(self.desired))}]
+        return difference(veil.cover(self.before), veil.cover(self.after))
+
+
+def plan(desired, live, manager, autoscaled=frozenset(), prune=()):
+    """What must be done to make live state as desired.
+
+    Args:
+        desired: mapping Key -> (Kind, clean manifest).
+        live: mapping Key -> object, for those that exist.
+        manager: the field manager we apply as.
+        autoscaled: Keys whose `spec.replicas` an autoscaler holds; the field is left out for them.
+        prune: (Kind, Key, object) of each member that left the set.
+
+    Returns: list of Change in the order of their waves, deletes last and reversed. A `patch` is a prediction until the server answered.
+    """
+    changes = [_plan_one(key, kind, _release_replicas(manifest, key in autoscaled), live.get(key), manager) for key, (kind, manifest) in desired.items()]
+    changes.sort(key=lambda change: wave_of(change.key.kind))
+    return changes + plan_deletes(prune)
+
+
+def plan_deletes(members):
+    """Deletes for (Kind, Key, object) triples, in the reverse order of waves."""
+    deletes = [Change("delete", key, kind, before=item) for kind, key, item in members]
+    return sorted(deletes, key=lambda change: -wave_of(change.key.kind))
+
+
+def _plan_one(key, kind, desired, before, manager):
+    if before is None or before["metadata"].get("deletionTimestamp"):
+        return Change("create", key, kind, desired, before, desired, creation_patch(desired))
+    if is_current(desired, before, manager):
+        return Change("none", key, kind, desired, before, before)
+    after = predict(before, desired, inherited_trees(before, manager))
+    return Change("patch", key, kind, desired, before, after, difference(before, after))
+
+
+def creation_patch(desired):
+    """A creation as a patch: the desired state from nothing (what the server defaults is not part of the plan)."""
+    return [{"op": "add", "path": "", "value": bare(desired)}]
+
+
+def inherited_trees(before, manager):
+    """Ownership trees that an apply prunes: our own, or, on the first apply, our predecessors'."""
+    ours = owned_fields(before, manager)
+    if ours is not None:
+        return [ours]
+    return [entry.get("fieldsV1") or {} for entry in predecessor_entries(before)]
+
+
+def predecessor_entries(before):
+    """The managedFields entries of client-side tools that had the object before us."""
+    entries = before["metadata"].get("managedFields") or []
+    return [entry for entry in entries if entry.get("manager") in PREDECESSORS and entry.get("operation") == "Update" and not entry.get("subresource")]
+
+
+def _release_replicas(manifest, is_autoscaled):
+    if not is_autoscaled or "replicas" not in manifest.get("spec", {}):
+        return manifest
+    return manifest | {"spec": {key: value for key, value in manifest["spec"].items() if key != "replicas"}}

@@ -1,0 +1,41 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Quantities of the API (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/)."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_SUFFIXES = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1), "k": Fraction(10**3)}
+_SUFFIXES |= {letter: Fraction(10 ** (3 * power)) for power, letter in enumerate("MGTPE", 2)}
+_SUFFIXES |= {f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", 1)}
+_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)")
+
+
+def parse_quantity(text):
+    """The exact value of a quantity such as `500m` or `1Gi`, as a Fraction. Raises: ValueError."""
+    match = _PATTERN.fullmatch(str(text).strip())
+    if not match:
+        raise ValueError(f"'{text}' is not a quantity; write it like 500m, 2, 128Mi or 1Gi")
+    number, exponent, suffix = match.groups()
+    return Fraction(number) * (Fraction(10) ** int(exponent) if exponent else _SUFFIXES[suffix or ""])
+
+
+def format_quantity(value, like):
+    """A quantity of that value (Fraction), in bytes or in units and thousandths as the text `like` is."""
+    if str(like).strip()[-1:].isdigit() or str(like).strip().endswith(("m", "u", "n")):
+        thousandths = -(-value * 1000 // 1)
+        return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
+    whole = -(-value // 1)
+    for letter, power in zip("EPTGMK", range(6, 0, -1)):
+        if whole and whole % 1024**power == 0:
+            return f"{whole // 1024**power}{letter}i"
+    return str(whole)
+
+
+def same_quantity(one, other):
+    """Whether both are quantities of the same value."""
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False
