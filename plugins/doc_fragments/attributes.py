@@ -43,3 +43,24 @@ attributes:
     support: full
     membership: [podwright.core.all]
 """
+
+    COMMAND = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and say what would change, without changing anything.
+    support: partial
+    details: The command is not run.
+  diff_mode:
+    description: Returns what changed, or would change, in diff mode.
+    support: none
+    details: What a command changes is not known.
+  idempotent:
+    description: Run again with the same options, it changes nothing.
+    support: none
+    details: A command runs each time.
+  action_group:
+    description: Its defaults can be set for the whole collection.
+    support: full
+    membership: [podwright.core.all]
+"""

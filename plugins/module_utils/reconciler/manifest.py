@@ -135,6 +135,11 @@ class Veil:
     def __init__(self):
         self._key = secrets.token_bytes(32)
 
+    @staticmethod
+    def hides(kind_name):
+        """Whether objects of that kind hold anything to hide."""
+        return kind_name == "Secret"
+
     def digest(self, value):
         """What stands for a value."""
         return "secret:" + hmac.new(self._key, str(value).encode(), hashlib.sha256).hexdigest()[:12]

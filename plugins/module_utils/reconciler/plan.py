@@ -73,10 +73,10 @@ class Change:
 
     def shown_patch(self, veil):
         """The patch with secret values veiled: the difference between the veiled states."""
-        if self.action in ("none", "delete") or self.key.kind != "Secret":
+        if self.action in ("none", "delete") or not veil.hides(self.key.kind):
             return self.patch
-        if not self.before or self.action == "create":
-            return [{"op": "add", "path": "", "value": bare(veil.cover(self.desired))}]
+        if self.action == "create":
+            return creation_patch(veil.cover(self.desired))
         return difference(veil.cover(self.before), veil.cover(self.after))
 
 

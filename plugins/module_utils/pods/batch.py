@@ -1,0 +1,683 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs tasks to the state they are wanted in: one LIST, one watch, as many requests at a time as allowed."""
+
+from __future__ import annotations
+
+import datetime
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ..cluster.channel import decode
+from ..cluster.errors import PodwrightError
+from ..cluster.kinds import EVENT, JOB, POD, SECRET
+from ..cluster.watch import Watcher
+from ..reconciler.manifest import Veil, difference, key_of
+from ..reconciler.plan import Change, creation_patch
+from ..reconciler.wait import wait_until_gone
+from .decide import CREATE, NONE, REPLACE, attempt_of, decide, next_attempt
+from .diagnosis import events_of, log_tail, render
+from .manifest import HASH, MANAGED, MANAGED_BY, SET, TASK, build, stdin_secret
+from .security import choose_profile
+from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, exit_codes, has_started, read_job, read_pod, times
+
+MANAGER = "podwright"
+THREADS = 16
+SETTLING_SECONDS = 5
+TICK_SECONDS = 1
+LOOK_SECONDS = 2  # between two looks at events while tasks do not start
+QUOTA_PAUSE = 2
+LOG_BYTES = 1 << 20
+
+
+@dataclass
+class Conduct:
+    """How a batch is run; the names are those of task_pod."""
+
+    state: str = "running"
+    wait: bool = True
+    wait_timeout: float = 300
+    concurrency: int = 100
+    on_error: str = "continue"
+    check_mode: bool = False
+    prune: bool = False
+
+
+@dataclass
+class Run:
+    """One task on its way.
+
+    Attributes:
+        spec: the TaskSpec, or None for what is only deleted.
+        change: the Change of the plan.
+        live: its pod or Job as last seen.
+        pods: a Job's pods by uid.
+        doomed: uid -> (Kind, object) that must be gone before it can be created.
+        stage: `remove`, `removing`, `create`, `creating`, `watch` or `done`.
+        error: why it failed, or None.
+    """
+
+    spec: object
+    change: Change | None = None
+    live: dict | None = None
+    pods: dict = field(default_factory=dict)
+    doomed: dict = field(default_factory=dict)
+    stage: str = "watch"
+    status: Status | None = None
+    attempt: int = 1
+    problem_since: float | None = None
+    refusal: PodwrightError | None = None
+    not_before: float = 0
+    created_at: float = 0
+    error: PodwrightError | None = None
+    logs: str | None = None
+    events: list = field(default_factory=list)
+
+    @property
+    def pod(self):
+        """Its pod, or its Job's latest."""
+        if self.spec.is_job:
+            return max(self.pods.values(), key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+        return self.live
+
+    @property
+    def is_active(self):
+        """Whether it counts towards the concurrency."""
+        return self.stage in ("removing", "creating", "watch")
+
+    def read(self):
+        """Read the status from what was last seen."""
+        if self.live is None:
+            self.status = None
+        else:
+            self.status = read_job(self.live, list(self.pods.values())) if self.spec.is_job else read_pod(self.live)
+
+
+class TaskVeil(Veil):
+    """Hides the literal values of environment variables, too: they often are secrets."""
+
+    @staticmethod
+    def hides(kind_name):
+        """Whether objects of that kind hold anything to hide."""
+        return kind_name in ("Secret", "Pod", "Job")
+
+    def cover(self, manifest):
+        """The manifest as it may be shown."""
+        if not manifest or manifest.get("kind") not in ("Pod", "Job"):
+            return super().cover(manifest)
+        return self._cover_env(manifest)
+
+    def _cover_env(self, value):
+        if isinstance(value, list):
+            return [self._cover_env(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        covered = {key: self._cover_env(item) for key, item in value.items() if key != "managedFields"}
+        if isinstance(value.get("env"), list):
+            covered["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
+        return covered
+
+
+class Batch:
+    """Makes tasks as asked for.
+
+    Args:
+        client: a Client.
+        specs: TaskSpecs, all checked.
+        conduct: Conduct.
+        console: a Console.
+    """
+
+    def __init__(self, client, specs, conduct, console):
+        self._client = client
+        self._conduct = conduct
+        self._console = console
+        self._specs = specs
+        self._profiles = {}
+        self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
+        self._watcher = None
+        self._next_look = 0
+        self.runs = []
+
+    # -- observing and planning -----------------------------------------------------------------------------
+
+    def plan(self, set_names=()):
+        """Observe and decide. Fills `runs`; changes nothing.
+
+        Args:
+            set_names: (namespace, set name) pairs whose tasks are wholly known: with `prune`, others of the set go.
+        """
+        self._lists = self._observe(set_names)
+        found = _by_task(self._lists)
+        for spec in self._specs:
+            self.runs.append(self._plan_one(spec, found.pop((spec.namespace, spec.name), [])))
+        if self._conduct.prune:
+            sets = set(set_names)
+            for (namespace, _name), objects in found.items():
+                if (namespace, _label(objects[0][1], SET)) in sets:
+                    self.runs += [self._plan_delete(kind, item) for kind, item in objects if not _owner_job(item)]
+        return self.runs
+
+    def _observe(self, set_names):
+        """{(Kind, namespace): (items, version)} with one LIST each; Jobs only where some are wanted or some pod is one's."""
+        self._selectors = {}
+        places = {}
+        for spec in self._specs:
+            self._selectors.setdefault(spec.namespace, []).append(spec)
+        for namespace, _name in set_names:
+            self._selectors.setdefault(namespace, [])
+        lists = {}
+        for namespace, specs in self._selectors.items():
+            selector = self._selector(specs, [name for ns, name in set_names if ns == namespace])
+            self._selectors[namespace] = selector
+            places[namespace] = any(spec.is_job for spec in specs) or not specs
+            lists[POD, namespace] = self._client.list(POD, namespace, label_selector=selector)
+            if places[namespace] or any(_owner_job(pod) for pod in lists[POD, namespace][0]):
+                lists[JOB, namespace] = self._client.list(JOB, namespace, label_selector=selector)
+        return lists
+
+    @staticmethod
+    def _selector(specs, set_names):
+        parts = [f"{MANAGED_BY}={MANAGED[MANAGED_BY]}"]
+        if len(specs) == 1 and not set_names:
+            parts.append(f"{TASK}={specs[0].name}")
+        return ",".join(parts)
+
+    def _plan_one(self, spec, objects):
+        run = Run(spec)
+        own = next((item for kind, item in objects if kind == spec.kind and not _owner_job(item)), None)
+        run.live = own
+        run.pods = {item["metadata"]["uid"]: item for kind, item in objects if kind == POD and _owner_job(item)} if spec.is_job else {}
+        others = [(kind, item) for kind, item in objects if item is not own and not (kind == POD and _owner_job(item))]
+        run.read()
+        action, note = decide(spec, own, run.status)
+        if action == REPLACE and spec.options["on_immutable"] == "fail" and note == "its options changed":
+            raise PodwrightError(
+                f"The options of task '{spec.name}' changed, and a pod cannot be changed in place.", reason="Immutable", hint="Set on_immutable to replace, or give the task another name."
+            )
+        if others:
+            action, note = REPLACE, "it was of another kind"
+        run.attempt = attempt_of(own) if action == NONE else next_attempt(spec, own, run.status)
+        manifest = build(spec, self._profile(spec), run.attempt)
+        if action != NONE and own:
+            others.append((spec.kind, own))
+        if action != NONE:
+            run.doomed = {item["metadata"]["uid"]: (kind, item) for kind, item in others}
+            run.stage = "remove" if run.doomed else "create"
+        else:
+            run.stage = "watch"
+        run.change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if action == NONE else manifest, note=note)
+        if action == CREATE:
+            run.change.patch = creation_patch(manifest)
+        return run
+
+    def _plan_delete(self, kind, item):
+        key = key_of(item, kind)
+        run = Run(None, Change("delete", key, kind, before=item), item)
+        run.doomed = {item["metadata"]["uid"]: (kind, item)}
+        run.stage = "remove"
+        return run
+
+    def _profile(self, spec):
+        asked = spec.options["security_profile"]
+        place = (spec.namespace, asked)
+        if place not in self._profiles:
+            self._profiles[place] = choose_profile(self._client, spec.namespace, asked)
+        return self._profiles[place]
+
+    def doom(self):
+        """Turn the plan into one of deletion: whatever is there of the tasks goes, and nothing is made."""
+        for run in self.runs:
+            if not run.spec:
+                continue
+            if run.live is not None:
+                run.doomed[run.live["metadata"]["uid"]] = (run.spec.kind, run.live)
+            is_going = run.live is not None and run.live["metadata"].get("deletionTimestamp")
+            action = NONE if not run.doomed or is_going else "delete"
+            run.change = Change(action, run.change.key, run.spec.kind, before=run.live)
+            run.stage = "remove" if run.doomed else "done"
+
+    # -- check mode -----------------------------------------------------------------------------------------
+
+    def predict(self):
+        """Ask the server, by dry run, about what would be created; a replacement's difference becomes its patch."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(self._predict_one, [run for run in self.runs if run.change.action in (CREATE, REPLACE)]))
+
+    def _predict_one(self, run):
+        change = run.change
+        body = change.desired
+        if change.action == REPLACE:
+            # Under a generated name, since its own is taken.
+            metadata = {key: value for key, value in body["metadata"].items() if key != "name"} | {"generateName": f"{run.spec.name}-"}
+            body = body | {"metadata": metadata}
+        try:
+            answer = self._client.create(run.spec.kind, run.spec.namespace, body, MANAGER, dry_run=True)
+        except PodwrightError as error:
+            if error.is_not_found:
+                change.note = "predicted locally: its namespace does not exist yet"
+            elif _is_quota(error):
+                change.note = f"it would have to wait: {error.message}"
+            else:
+                raise
+            return
+        if change.action == REPLACE and change.before and change.before["kind"] == answer["kind"]:
+            change.after = answer
+            change.patch = _replacement_patch(change.before, answer)
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def run(self):
+        """Carry the plan out and wait as the conduct says. Failures are noted in each Run, not raised."""
+        conduct, clock = self._conduct, self._client.clock
+        for run in self.runs:
+            self._settle(run)
+        self._give_missing_stdin()
+        deadline = clock.monotonic() + conduct.wait_timeout
+        with ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
+            self._watcher = watcher
+            self._pool = pool
+            if self._open():
+                for (kind, namespace), (items, version) in self._lists.items():
+                    watcher.follow(kind, namespace, version, self._selectors[namespace], known=items)
+            while self._open():
+                if clock.monotonic() > deadline:
+                    self._give_up()
+                    break
+                self._launch()
+                self._next_change()
+                self._tick()
+                self._console.progress(self.progress())
+
+    def _open(self):
+        return any(run.stage != "done" for run in self.runs)
+
+    def progress(self):
+        """How far the batch is, in one line, and why the first that waits does."""
+        states = {"done": 0, "running": 0, "pending": 0, "failed": 0}
+        oldest = None
+        for run in self.runs:
+            if run.stage == "done":
+                states["failed" if run.error else "done"] += 1
+            elif run.status and run.status.state == "running":
+                states["running"] += 1
+            else:
+                states["pending"] += 1
+                oldest = oldest or run
+        line = ", ".join(f"{count} {name}" for name, count in states.items() if count)
+        if oldest and oldest.status and oldest.status.reason not in ("", "Starting"):
+            line += f"; {oldest.spec.name if oldest.spec else oldest.change.key.name}: {oldest.status.reason}: {oldest.status.message}"
+        return line
+
+    def _launch(self):
+        active = sum(run.is_active for run in self.runs)
+        stopped = self._conduct.on_error == "stop" and any(run.error for run in self.runs)
+        now = self._client.clock.monotonic()
+        for run in self.runs:
+            if run.stage not in ("remove", "create") or run.not_before > now:
+                continue
+            if stopped and run.spec:
+                self._fail(run, "NotStarted", "it was not started, since another task failed and on_error is stop")
+            elif active < self._conduct.concurrency:
+                active += 1
+                self._submit(run)
+
+    def _submit(self, run):
+        if run.stage == "remove":
+            run.stage = "removing"
+            self._pool.submit(self._in_pool, run, self._remove)
+        else:
+            run.stage = "creating"
+            self._pool.submit(self._in_pool, run, self._create)
+
+    def _in_pool(self, run, act):
+        try:
+            finish = act(run)
+        except PodwrightError as error:
+            failure = error
+            finish = lambda: self._refused(run, failure)  # noqa: E731
+        except Exception as error:  # a fault of ours must end the batch, not hang it
+            failure = error
+            finish = lambda: self._raise(failure)  # noqa: E731
+        self._finished.put(finish)
+
+    @staticmethod
+    def _raise(error):
+        raise error
+
+    def _remove(self, run):
+        if run.spec and not run.spec.is_job and run.change.action == REPLACE and run.change.before:
+            self._check_replacement(run)
+        options = run.spec.options if run.spec else {}
+        grace = 0 if options.get("force") else options.get("grace_period")
+        gone = []
+        for uid, (kind, item) in run.doomed.items():
+            metadata = item["metadata"]
+            policy = "Foreground" if kind == JOB else "Background"
+            if not self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace):
+                gone.append(uid)
+        return lambda: [self._forget(run, uid) for uid in gone]
+
+    def _check_replacement(self, run):
+        """What would refuse the new one must be known before the old one goes."""
+        if not run.change.patch:
+            self._predict_one(run)
+            if run.change.note.startswith("it would have to wait"):
+                run.change.note = ""  # the old one's share of the quota is about to be free
+
+    def _create(self, run):
+        change, spec = run.change, run.spec
+        try:
+            live = self._client.create(spec.kind, spec.namespace, change.desired, MANAGER)
+        except PodwrightError as error:
+            if error.status != 409 or error.reason != "AlreadyExists":
+                raise
+            live = self._adopt(spec)
+        if spec.options.get("stdin") is not None:
+            self._give_stdin(spec, live)
+        return lambda: self._created(run, live)
+
+    def _adopt(self, spec):
+        """Somebody made it meanwhile, or an answer was lost: it is ours if it is the same task."""
+        live = self._client.get(spec.kind, spec.namespace, spec.name)
+        if live and _label(live, HASH) == spec.hash and _label(live, TASK) == spec.name:
+            return live
+        raise PodwrightError(
+            f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and is not this task's.",
+            reason="AlreadyExists",
+            hint="Give the task another name, or delete what is there.",
+        )
+
+    def _give_stdin(self, spec, live):
+        secret = stdin_secret(spec, live)
+        self._client.apply(SECRET, spec.namespace, spec.stdin_name, secret, MANAGER)
+
+    def _give_missing_stdin(self):
+        for run in self.runs:
+            waits = run.spec and run.change.action == NONE and run.live and run.status.state == "pending"
+            if waits and run.spec.options.get("stdin") is not None:
+                self._give_stdin(run.spec, run.live)
+
+    # -- what happened --------------------------------------------------------------------------------------
+
+    def _next_change(self):
+        """Handle one finished request, else wait a little for what the watch has to say, and handle all that came."""
+        handled = False
+        while True:
+            try:
+                self._finished.get_nowait()()
+                handled = True
+            except queue.Empty:
+                break
+        busy = any(run.stage in ("creating", "removing") for run in self.runs)
+        change = self._watcher.next(0 if handled else 0.02 if busy else TICK_SECONDS)
+        while change:
+            self._see(*change)
+            change = self._watcher.next(0)
+
+    def _see(self, sort, item):
+        uid = item["metadata"]["uid"]
+        for run in self._runs_of(item):
+            if sort == "DELETED" and uid in run.doomed:
+                self._forget(run, uid)
+            elif run.spec and run.stage in ("watch", "creating"):
+                self._update(run, sort, item, uid)
+
+    def _runs_of(self, item):
+        if not hasattr(self, "_index"):
+            self._index = {}
+            for run in self.runs:
+                name = run.spec.name if run.spec else _label(run.change.before, TASK)
+                self._index.setdefault((run.change.key.namespace, name), []).append(run)
+        return self._index.get((item["metadata"]["namespace"], _label(item, TASK)), [])
+
+    def _update(self, run, sort, item, uid):
+        job = _owner_job(item) if item["kind"] == "Pod" else None
+        if run.spec.is_job and job:
+            if sort == "DELETED":
+                run.pods.pop(uid, None)
+            elif run.live is None or job == run.live["metadata"]["uid"]:
+                run.pods[uid] = item
+        elif run.live is not None and uid == run.live["metadata"]["uid"]:
+            if sort == "DELETED":
+                self._lost(run)
+                return
+            run.live = item
+        else:
+            return
+        if run.stage == "watch":
+            self._settle(run)
+
+    def _created(self, run, live):
+        run.live = live
+        run.stage = "watch"
+        run.created_at = self._client.clock.monotonic()
+        run.change.after = live
+        self._settle(run)
+
+    def _forget(self, run, uid):
+        run.doomed.pop(uid, None)
+        if run.stage != "removing" or run.doomed:
+            return
+        run.live, run.pods, run.status = None, {}, None
+        run.stage = "create" if run.spec and run.change.action != "delete" else "done"
+
+    def _lost(self, run):
+        run.status = Status("failed", "Deleted", "it was deleted from outside while it was waited for", is_interrupted=True)
+        self._retry_or_fail(run, gone=True)
+
+    def _settle(self, run):
+        """Decide whether a task is where it should be."""
+        if run.stage != "watch" or not run.spec:
+            return
+        run.read()
+        status, state = run.status, self._conduct.state
+        if status.is_ready or status.state == "succeeded":
+            run.problem_since = None
+        if not self._conduct.wait:
+            run.stage = "done"
+        elif status.state == "succeeded" and (state == "completed" or run.spec.is_job):
+            run.stage = "done"
+        elif state in ("running", "present") and status.state == "running" and status.is_ready:
+            run.stage = "done"
+        elif status.is_over:
+            self._retry_or_fail(run)
+
+    def _retry_or_fail(self, run, gone=False):
+        spec = run.spec
+        can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and run.status.state == "failed"
+        if not can_retry or (run.change.action == NONE and spec.options["rerun"] == "never"):
+            what = "ended, and should be running" if run.status.state == "succeeded" else "failed"
+            self._fail(run, run.status.reason, f"{what}: {run.status.reason}{': ' + run.status.message if run.status.message else ''}")
+            return
+        run.attempt += 1
+        run.change.desired = build(spec, self._profile(spec), run.attempt)
+        run.change.action = REPLACE if run.change.before else CREATE
+        run.change.note = f"attempt {run.attempt}, since the one before failed ({run.status.reason})"
+        run.doomed = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}
+        run.problem_since = None
+        run.stage = "create" if gone else "remove"
+        if gone:
+            run.live = None
+
+    def _refused(self, run, error):
+        """A create or delete was refused: a quota may free up, the rest is final."""
+        if run.stage == "creating" and _is_quota(error):
+            run.stage = "create"
+            run.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
+            run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
+            run.refusal = error
+            return
+        self._fail(run, error.reason, str(error))
+        run.change.action = NONE if run.stage != "removing" else run.change.action
+
+    def _fail(self, run, reason, why):
+        name = run.spec.name if run.spec else run.change.key.name
+        kind = "Job" if run.spec and run.spec.is_job else "task"
+        run.error = PodwrightError(f"The {kind} '{name}' in namespace '{run.change.key.namespace}' {why}", reason=reason)
+        run.stage = "done"
+
+    def _tick(self):
+        """Problems that lasted too long, and those that only events tell."""
+        now = self._client.clock.monotonic()
+        self._look_at_events(now)
+        for run in self.runs:
+            status = run.status
+            if run.stage != "watch" or not status or status.grace in (None, FIXABLE):
+                continue
+            run.problem_since = now if run.problem_since is None else run.problem_since
+            grace = {FINAL: 0, SETTLING: SETTLING_SECONDS, TRANSIENT: run.spec.options["failure_grace"]}[status.grace]
+            if now - run.problem_since >= grace:
+                self._fail(run, status.reason, f"cannot start: {status.reason}: {status.message}")
+
+    def _look_at_events(self, now):
+        """Mount failures and a Job's refused pods are in no status: one LIST of events per namespace and reason tells."""
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        slow = [run for run in self.runs if run.stage == "watch" and run.status and run.status.reason in _TOLD_BY_EVENTS and now - run.created_at > LOOK_SECONDS]
+        for namespace, reason in {(run.spec.namespace, "FailedMount" if run.pod else "FailedCreate") for run in slow}:
+            try:
+                events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
+            except PodwrightError:
+                continue  # without leave to read events the task only fails later
+            latest = {event["involvedObject"].get("uid"): event.get("message", "") for event in events}
+            for run in slow:
+                subject = run.pod or run.live
+                message = latest.get(subject["metadata"]["uid"])
+                if message and run.spec.namespace == namespace:
+                    run.status = Status("pending", reason, message, grace=_event_grace(message))
+
+    def _give_up(self):
+        for run in self.runs:
+            if run.stage == "done":
+                continue
+            status = run.status
+            state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
+            goal = "gone" if not run.spec or run.change.action == "delete" else {"completed": "completed"}.get(self._conduct.state, "running and ready")
+            self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._conduct.wait_timeout} s: {state}")
+            if run.refusal:
+                run.error.hint = run.refusal.hint
+
+    # -- afterwards -----------------------------------------------------------------------------------------
+
+    def collect(self):
+        """Logs where asked for, and events and log tail of what failed, concurrently."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(self._collect_one, [run for run in self.runs if run.spec]))
+
+    def _collect_one(self, run):
+        options, pod = run.spec.options, run.pod
+        if options["logs"] == "collect" and pod and has_started(pod, TASK_CONTAINER):
+            try:
+                content = self._client.log(run.spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES)
+                run.logs = decode(content)
+            except PodwrightError as error:
+                self._console.warn(f"The log of task '{run.spec.name}' could not be read: {error}")
+        if run.error is None:
+            return
+        subjects = [(pod["metadata"]["name"], "Pod")] if pod else []
+        if run.spec.is_job and run.live:
+            subjects.append((run.live["metadata"]["name"], "Job"))
+        run.events = [event for name, kind in subjects for event in events_of(self._client, run.spec.namespace, name, kind)]
+        tail = log_tail(self._client, pod, options["log_tail"]) if pod else ""
+        if run.logs is None and tail:
+            run.logs = tail
+        if run.change.action == NONE and run.status and run.status.is_over and options["rerun"] in ("on_change", "never") and not run.error.hint:
+            run.error.hint = "\nIt failed in an earlier run; set rerun to on_failure to run it again."
+        run.error.message += render(run.events, tail)
+
+    def clean_up(self):
+        """Delete what the cleanup policy says, once everything about it is collected."""
+        doomed = {}
+        for run in self.runs:
+            if not run.spec or not run.live or not run.status or not run.status.is_over:
+                continue
+            policy = run.spec.options["cleanup"]
+            if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
+                doomed[run.change.key] = (run.spec.kind, run.live)
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda entry: self._client.delete(entry[0], entry[1]["metadata"]["namespace"], entry[1]["metadata"]["name"], entry[1]["metadata"]["uid"]), doomed.values()))
+        wait_until_gone(self._client, doomed, 60, self._console)
+
+
+# Reasons under which a task may wait for something that only events tell.
+_TOLD_BY_EVENTS = ("Starting", "FailedMount", "FailedCreate")
+
+
+def _event_grace(message):
+    if "exceeded quota" in message:
+        return FIXABLE
+    if "PodSecurity" in message:
+        return FINAL
+    return SETTLING if "not found" in message else TRANSIENT
+
+
+def _is_quota(error):
+    return error.status == 403 and "exceeded quota" in error.message
+
+
+def _by_task(lists):
+    """{(namespace, task): [(Kind, object)]} of everything listed."""
+    found = {}
+    for (kind, namespace), (items, _version) in lists.items():
+        for item in items:
+            found.setdefault((namespace, _label(item, TASK)), []).append((kind, item))
+    return found
+
+
+def _label(item, name):
+    return (item["metadata"].get("labels") or {}).get(name)
+
+
+def _owner_job(item):
+    """The uid of the Job that owns a pod, or None."""
+    return next((o["uid"] for o in item["metadata"].get("ownerReferences") or [] if o["kind"] == "Job"), None)
+
+
+def _replacement_patch(before, answer):
+    """The difference between a task's object and what would replace it, without what only the running one has."""
+    return difference(_unplaced(before), _unplaced(answer))
+
+
+def _unplaced(item):
+    """Without name, place and the projected token volumes, whose names are random."""
+    spec = {key: value for key, value in item["spec"].items() if key not in ("nodeName", "selector")}
+    metadata = {key: value for key, value in item["metadata"].items() if key not in ("name", "generateName", "finalizers")}
+    return item | {"metadata": metadata, "spec": spec}
+
+
+def outcome_of(run, veil, full):
+    """One task's fields in the result."""
+    pod, status = run.pod, run.status
+    started, finished = times(pod) if pod else (None, None)
+    fields = {
+        "name": run.spec.name,
+        "namespace": run.spec.namespace,
+        "uid": run.live["metadata"]["uid"] if run.live and "uid" in run.live["metadata"] else None,
+        "kind": run.spec.options["kind"],
+        "phase": ((pod or {}).get("status") or {}).get("phase"),
+        "state": "failed" if run.error else status.state if status else "absent",
+        "reason": run.error.reason if run.error else status.reason if status else "",
+        "rc": status.rc if status else None,
+        "exit_codes": exit_codes(pod) if pod else {},
+        "node": pod["spec"].get("nodeName") if pod else None,
+        "pod_ip": ((pod or {}).get("status") or {}).get("podIP"),
+        "attempt": run.attempt,
+        "started_at": started,
+        "finished_at": finished,
+        "duration": _seconds(started, finished),
+        "logs": run.logs,
+        "events": run.events,
+    }
+    if run.error:
+        fields["msg"] = str(run.error)
+    return fields | ({"pod": veil.cover(pod)} if full and pod else {})
+
+
+def _seconds(started, finished):
+    if not (started and finished):
+        return None
+    times_read = [datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (started, finished)]
+    return (times_read[1] - times_read[0]).total_seconds()
+
