@@ -82,7 +82,8 @@ def perform(operation, params, check_mode, diff_mode, console):
     """
     started = time.monotonic()
     task = Task(params, check_mode, diff_mode, console)
-    result = {"changed": False}
+    # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
+    result = {"changed": False, "failed": False}
     try:
         result |= operation.run(task)
     except PodwrightError as error:

@@ -49,8 +49,7 @@ def run(task):
         where = f"container '{container}' of pod '{pod}' in namespace '{task.namespace}'"
         missing = _explain_wrapper(ended.rc, params)
         raise PodwrightError(f"The command in {where} ended with exit code {ended.rc}{said}", reason="NonZeroExitCode", hint=missing, results=result)
-    # Ansible takes an rc other than 0 for a failure unless it is told otherwise.
-    return result | {"failed": False}
+    return result
 
 
 def _read_command(params):
