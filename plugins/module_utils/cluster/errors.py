@@ -26,7 +26,8 @@ class PodwrightError(Exception):
         self.results = results or {}
 
     def __str__(self):
-        return f"{self.message} {self.hint}".rstrip() if self.hint else self.message
+        separator = "\n" if "\n" in self.message else " "
+        return f"{self.message}{separator}{self.hint}" if self.hint else self.message
 
     @property
     def is_not_found(self):

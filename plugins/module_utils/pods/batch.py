@@ -389,8 +389,11 @@ class Batch:
         )
 
     def _give_stdin(self, spec, live):
-        secret = stdin_secret(spec, live)
-        self._client.apply(SECRET, spec.namespace, spec.stdin_name, secret, MANAGER)
+        try:
+            self._client.create(SECRET, spec.namespace, stdin_secret(spec, live), MANAGER)
+        except PodwrightError as error:
+            if error.reason != "AlreadyExists":
+                raise
 
     def _give_missing_stdin(self):
         for run in self.runs:
@@ -584,7 +587,7 @@ class Batch:
         if run.logs is None and tail:
             run.logs = tail
         if run.change.action == NONE and run.status and run.status.is_over and options["rerun"] in ("on_change", "never") and not run.error.hint:
-            run.error.hint = "\nIt failed in an earlier run; set rerun to on_failure to run it again."
+            run.error.hint = "It failed in an earlier run; set rerun to on_failure to run it again."
         run.error.message += render(run.events, tail)
 
     def clean_up(self):

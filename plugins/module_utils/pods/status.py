@@ -86,7 +86,7 @@ def _read_failure(status, ended, interruption):
     if not ended:
         return Status("failed", "Failed", status.get("message") or "a container other than the task's failed", rc)
     word = ended.get("reason") or "Error"
-    text = {"OOMKilled": "it used more memory than its limit"}.get(word, ended.get("message") or f"its command ended with exit code {rc}")
+    text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command ended with exit code {rc}"
     return Status("failed", word, text, rc)
 
 
