@@ -8,11 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
-export ANSIBLE_LOCALHOST_WARNING := false
-export ANSIBLE_INVENTORY_UNPARSED_WARNING := false
-export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
-# A file of the user's must not change what is run here.
-export ANSIBLE_CONFIG := /dev/null
+export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
 .PHONY: help env cluster-up cluster-down demo test test-unit test-integration sanity lint molecule docs bench
 

@@ -93,12 +93,12 @@ options:
     elements: str
   env:
     description:
-      - Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-        C({field: PATH}) and C({resource: NAME}).
+      - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+        C({field: PATH}) and C({resource: NAME})."
       - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
     type: dict
   env_from:
-    description: Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional).
+    description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
     type: list
     elements: dict
   working_dir:
@@ -168,12 +168,12 @@ options:
         elements: str
       env:
         description:
-          - Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-            C({field: PATH}) and C({resource: NAME}).
+          - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+            C({field: PATH}) and C({resource: NAME})."
           - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
         type: dict
       env_from:
-        description: Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional).
+        description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
         type: list
         elements: dict
       working_dir:
@@ -237,12 +237,12 @@ options:
         elements: str
       env:
         description:
-          - Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-            C({field: PATH}) and C({resource: NAME}).
+          - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+            C({field: PATH}) and C({resource: NAME})."
           - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
         type: dict
       env_from:
-        description: Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional).
+        description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
         type: list
         elements: dict
       working_dir:
@@ -487,12 +487,12 @@ options:
         elements: str
       env:
         description:
-          - Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-            C({field: PATH}) and C({resource: NAME}).
+          - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+            C({field: PATH}) and C({resource: NAME})."
           - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
         type: dict
       env_from:
-        description: Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional).
+        description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
         type: list
         elements: dict
       working_dir:
@@ -562,12 +562,12 @@ options:
             elements: str
           env:
             description:
-              - Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-                C({field: PATH}) and C({resource: NAME}).
+              - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+                C({field: PATH}) and C({resource: NAME})."
               - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
             type: dict
           env_from:
-            description: Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional).
+            description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
             type: list
             elements: dict
           working_dir:
@@ -631,12 +631,12 @@ options:
             elements: str
           env:
             description:
-              - Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-                C({field: PATH}) and C({resource: NAME}).
+              - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+                C({field: PATH}) and C({resource: NAME})."
               - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
             type: dict
           env_from:
-            description: Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional).
+            description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
             type: list
             elements: dict
           working_dir:

@@ -12,6 +12,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.libraries import preload
 from ansible_collections.podwright.core.plugins.module_utils.operation import perform, secrets_of

@@ -34,8 +34,7 @@ CORE = (
     Group(
         "kubernetes",
         4.5,
-        ldflags=f"-X {VERSION_PACKAGE}.gitVersion={KUBERNETES_VERSION} "
-        f"-X {VERSION_PACKAGE}.gitMajor={_MAJOR} -X {VERSION_PACKAGE}.gitMinor={_MINOR}",
+        ldflags=f"-X {VERSION_PACKAGE}.gitVersion={KUBERNETES_VERSION} -X {VERSION_PACKAGE}.gitMajor={_MAJOR} -X {VERSION_PACKAGE}.gitMinor={_MINOR}",
     ),
     Group("etcd", 0.7),
     Group("runtime", 0.7, tags="no_btrfs,no_devmapper,no_zfs,no_aufs"),

@@ -70,8 +70,8 @@ def write_signing_pair(folder: Path) -> None:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
-    start = min(end, datetime.datetime.now(datetime.timezone.utc)) - datetime.timedelta(days=1)
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    start = min(end, datetime.datetime.now(datetime.UTC)) - datetime.timedelta(days=1)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public_key)
     return builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
 

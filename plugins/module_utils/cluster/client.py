@@ -238,7 +238,7 @@ class Client:
     def _connection_error(self, error):
         configuration = self.configuration
         cause = getattr(error, "reason", None) or error
-        text = str(cause).split(">: ")[-1].strip("()' ")
+        text = str(cause).rsplit(">: ", maxsplit=1)[-1].strip("()' ")
         where = f"{configuration.server} (from {configuration.source})"
         if "CERTIFICATE" in text.upper() or "certificate" in text:
             return PodwrightError(

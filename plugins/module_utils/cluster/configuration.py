@@ -86,7 +86,8 @@ class Configuration:
         if os.path.exists(home):
             return self._from_files(home, home)
         raise PodwrightError(
-            "No cluster is configured: there is no option kubeconfig or host, no K8S_AUTH_* or KUBECONFIG variable, no service account of a pod and no ~/.kube/config.",
+            "No cluster is configured: there is no option kubeconfig or host, no K8S_AUTH_* or KUBECONFIG variable, "
+            "no service account of a pod and no ~/.kube/config.",
             reason="NoConfiguration",
             hint="Set kubeconfig, or KUBECONFIG in the task's environment.",
         )
@@ -101,7 +102,9 @@ class Configuration:
         paths = os.pathsep.join(os.path.expanduser(path) for path in paths.split(os.pathsep) if path)
         present = [path for path in paths.split(os.pathsep) if os.path.isfile(path)]
         if not present:
-            raise PodwrightError(f"The kubeconfig file {paths} does not exist (from {source}).", reason="NoConfiguration", hint="Correct the path, or make the file.")
+            raise PodwrightError(
+                f"The kubeconfig file {paths} does not exist (from {source}).", reason="NoConfiguration", hint="Correct the path, or make the file."
+            )
         loaded = self._blank()
         self._guard(source, lambda: config.load_kube_config(paths, self._options.get("context"), loaded, persist_config=False))
         contexts, active = self._guard(source, lambda: config.list_kube_config_contexts(paths))

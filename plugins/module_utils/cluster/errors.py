@@ -52,9 +52,7 @@ def status_error(status, body, request, identity):
     if not isinstance(body, dict):
         body = {"message": str(body).strip()[:500]}
     details = body.get("details") or {}
-    causes = [
-        {"field": c.get("field", ""), "message": c.get("message", ""), "reason": c.get("reason", "")} for c in details.get("causes") or []
-    ]
+    causes = [{"field": c.get("field", ""), "message": c.get("message", ""), "reason": c.get("reason", "")} for c in details.get("causes") or []]
     reason = body.get("reason") or f"HTTP {status}"
     text = body.get("message") or "the API server gave no message"
     message = f"{request.describe()}: {text} ({status} {reason})"

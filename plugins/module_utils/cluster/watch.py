@@ -91,7 +91,9 @@ class _Follow(threading.Thread):
 
     def _watch_once(self):
         query = [("watch", "true"), ("resourceVersion", self._version), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(SERVER_SECONDS))]
-        query += [(key, value) for key, value in (("labelSelector", self._selectors["label_selector"]), ("fieldSelector", self._selectors["field_selector"])) if value]
+        query += [
+            (key, value) for key, value in (("labelSelector", self._selectors["label_selector"]), ("fieldSelector", self._selectors["field_selector"])) if value
+        ]
         request = Request("GET", self._kind.path(self._namespace), tuple(query), kind=self._kind, namespace=self._namespace, timeout=SERVER_SECONDS + 30)
         response = self._client.stream(request)
         self._socket = getattr(getattr(response, "_connection", None), "sock", None)

@@ -86,7 +86,9 @@ def _choose_container(task):
     """The pod's default container: the task's own, the one annotated as default, else the first. One GET, which also tells a missing pod."""
     pod = task.client.get(POD, task.namespace, task.params["pod"])
     if pod is None:
-        raise PodwrightError(f"There is no pod '{task.params['pod']}' in namespace '{task.namespace}'.", status=404, reason="NotFound", hint="Check pod and namespace.")
+        raise PodwrightError(
+            f"There is no pod '{task.params['pod']}' in namespace '{task.namespace}'.", status=404, reason="NotFound", hint="Check pod and namespace."
+        )
     names = [container["name"] for container in pod["spec"]["containers"]]
     annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
     return next((name for name in (TASK_CONTAINER, annotated) if name in names), names[0])

@@ -56,7 +56,9 @@ def run(task):
         usage = _usage(task, namespace, selection["label_selector"]) if params["metrics"] else {}
         result["pods"] = [_line(item, usage, client.clock.now()) for item in items]
     if params["events"]:
-        result["events"] = {item["metadata"]["name"]: events_of(client, item["metadata"].get("namespace"), item["metadata"]["name"], kind.name) for item in items}
+        result["events"] = {
+            item["metadata"]["name"]: events_of(client, item["metadata"].get("namespace"), item["metadata"]["name"], kind.name) for item in items
+        }
     return result
 
 

@@ -10,7 +10,7 @@ from ..cluster.errors import PodwrightError
 from ..libraries import load
 from ..operation import Operation, yaml_diff
 from ..pods.diagnosis import diagnose_workload
-from ..reconciler.manifest import Veil, bare, secret_values
+from ..reconciler.manifest import Veil, secret_values
 from ..reconciler.reconciler import Options, Outcome, Reconciler
 
 ARGUMENTS = {

@@ -57,7 +57,9 @@ def run(task):
     result = _describe(batch, params, task.diff_mode)
     failed = [run for run in batch.runs if run.error]
     if failed:
-        raise PodwrightError(_failure_message(failed, len(batch.runs)), reason=failed[0].error.reason, hint=failed[0].error.hint if len(failed) == 1 else "", results=result)
+        raise PodwrightError(
+            _failure_message(failed, len(batch.runs)), reason=failed[0].error.reason, hint=failed[0].error.hint if len(failed) == 1 else "", results=result
+        )
     return result
 
 

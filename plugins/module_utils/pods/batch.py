@@ -7,6 +7,7 @@ import datetime
 import queue
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..cluster.channel import decode
 from ..cluster.errors import PodwrightError
@@ -193,7 +194,9 @@ class Batch:
         action, note = decide(spec, own, run.status)
         if action == REPLACE and spec.options["on_immutable"] == "fail" and note == "its options changed":
             raise PodwrightError(
-                f"The options of task '{spec.name}' changed, and a pod cannot be changed in place.", reason="Immutable", hint="Set on_immutable to replace, or give the task another name."
+                f"The options of task '{spec.name}' changed, and a pod cannot be changed in place.",
+                reason="Immutable",
+                hint="Set on_immutable to replace, or give the task another name.",
             )
         if others:
             action, note = REPLACE, "it was of another kind"
@@ -334,11 +337,9 @@ class Batch:
         try:
             finish = act(run)
         except PodwrightError as error:
-            failure = error
-            finish = lambda: self._refused(run, failure)  # noqa: E731
+            finish = partial(self._refused, run, error)
         except Exception as error:  # a fault of ours must end the batch, not hang it
-            failure = error
-            finish = lambda: self._raise(failure)  # noqa: E731
+            finish = partial(self._raise, error)
         self._finished.put(finish)
 
     @staticmethod
@@ -477,11 +478,9 @@ class Batch:
         status, state = run.status, self._conduct.state
         if status.is_ready or status.state == "succeeded":
             run.problem_since = None
-        if not self._conduct.wait:
-            run.stage = "done"
-        elif status.state == "succeeded" and (state == "completed" or run.spec.is_job):
-            run.stage = "done"
-        elif state in ("running", "present") and status.state == "running" and status.is_ready:
+        has_ended_well = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
+        runs_as_wanted = status.is_ready and status.state == "running" and state in ("running", "present")
+        if not self._conduct.wait or has_ended_well or runs_as_wanted:
             run.stage = "done"
         elif status.is_over:
             self._retry_or_fail(run)
@@ -538,7 +537,9 @@ class Batch:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        slow = [run for run in self.runs if run.stage == "watch" and run.status and run.status.reason in _TOLD_BY_EVENTS and now - run.created_at > LOOK_SECONDS]
+        slow = [
+            run for run in self.runs if run.stage == "watch" and run.status and run.status.reason in _TOLD_BY_EVENTS and now - run.created_at > LOOK_SECONDS
+        ]
         for namespace, reason in {(run.spec.namespace, "FailedMount" if run.pod else "FailedCreate") for run in slow}:
             try:
                 events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
@@ -600,8 +601,13 @@ class Batch:
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
                 doomed[run.change.key] = (run.spec.kind, run.live)
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda entry: self._client.delete(entry[0], entry[1]["metadata"]["namespace"], entry[1]["metadata"]["name"], entry[1]["metadata"]["uid"]), doomed.values()))
+            list(pool.map(self._delete, doomed.values()))
         wait_until_gone(self._client, doomed, 60, self._console)
+
+    def _delete(self, entry):
+        kind, item = entry
+        metadata = item["metadata"]
+        self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
 
 
 # Reasons under which a task may wait for something that only events tell.
@@ -683,4 +689,3 @@ def _seconds(started, finished):
         return None
     times_read = [datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (started, finished)]
     return (times_read[1] - times_read[0]).total_seconds()
-

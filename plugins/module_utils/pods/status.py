@@ -25,7 +25,22 @@ _WAITING_GRACE = {
     "SignatureValidationFailed": FINAL,
     "CrashLoopBackOff": TRANSIENT,
 }
-_INTERRUPTIONS = frozenset("Evicted NodeLost Preempting Preempted Shutdown NodeShutdown Terminated NodeAffinity OutOfcpu OutOfmemory OutOfpods UnexpectedAdmissionError".split())
+_INTERRUPTIONS = frozenset(
+    (
+        "Evicted",
+        "NodeLost",
+        "Preempting",
+        "Preempted",
+        "Shutdown",
+        "NodeShutdown",
+        "Terminated",
+        "NodeAffinity",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+        "UnexpectedAdmissionError",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,12 @@ def _failed_init(status):
     for container in status.get("initContainerStatuses") or []:
         ended = container.get("state", {}).get("terminated")
         if ended and ended["exitCode"]:
-            return Status("failed", f"Init{ended.get('reason', 'Error')}", f"the init container {container['name']} ended with exit code {ended['exitCode']}", ended["exitCode"])
+            return Status(
+                "failed",
+                f"Init{ended.get('reason', 'Error')}",
+                f"the init container {container['name']} ended with exit code {ended['exitCode']}",
+                ended["exitCode"],
+            )
     return None
 
 

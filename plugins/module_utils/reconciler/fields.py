@@ -8,7 +8,7 @@ import json
 from .quantity import same_quantity
 
 # Under these keys, values are quantities and equal by value.
-QUANTITY_PARENTS = frozenset("limits requests hard capacity default defaultRequest min max allocatable overhead".split())
+QUANTITY_PARENTS = frozenset(("limits", "requests", "hard", "capacity", "default", "defaultRequest", "min", "max", "allocatable", "overhead"))
 QUANTITY_FIELDS = frozenset(("sizeLimit", "divisor", "averageValue"))
 
 
@@ -102,7 +102,9 @@ def is_same(desired, live, quantity=False):
     """Whether a value is contained in the live one: maps by key, lists item by item, quantities by value."""
     if isinstance(desired, dict) and isinstance(live, dict):
         return all(
-            value is None or value == live.get(key) or (key in live and is_same(value, live[key], quantity or key in QUANTITY_PARENTS or key in QUANTITY_FIELDS))
+            value is None
+            or value == live.get(key)
+            or (key in live and is_same(value, live[key], quantity or key in QUANTITY_PARENTS or key in QUANTITY_FIELDS))
             for key, value in desired.items()
         )
     if isinstance(desired, list) and isinstance(live, list):

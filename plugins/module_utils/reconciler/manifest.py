@@ -75,7 +75,9 @@ def _check(manifest):
     for field, value in (("apiVersion", manifest.get("apiVersion")), ("kind", manifest.get("kind")), ("metadata.name", name)):
         if not value or not isinstance(value, str):
             shown = f"{manifest.get('kind') or 'definition'} {name or ''}".strip()
-            raise PodwrightError(f"The {shown} lacks {field}, or it is no string.", reason="BadManifest", hint="Every definition needs apiVersion, kind and metadata.name.")
+            raise PodwrightError(
+                f"The {shown} lacks {field}, or it is no string.", reason="BadManifest", hint="Every definition needs apiVersion, kind and metadata.name."
+            )
 
 
 def drop_nulls(value):

@@ -337,8 +337,12 @@ class Reconciler:
                 # Listed and watched like any other wait: an object that is not there yet is simply progressing.
                 probe = {"apiVersion": "v1", "kind": kind.name, "metadata": {"name": "default", "namespace": change.key.name, "uid": ""}}
                 key = key_of(probe, kind)
-                judged = lambda item: Verdict(PROGRESSING, "it does not exist yet") if not item["metadata"]["uid"] else judge(item)  # noqa: E731
-                wait_until_ready(self._client, {key: (kind, probe)}, self._options.wait_timeout, self._console, judged)
+                wait_until_ready(self._client, {key: (kind, probe)}, self._options.wait_timeout, self._console, _judge_appearance)
+
+
+def _judge_appearance(item):
+    """For an object that somebody else will make: one without a uid is not there yet."""
+    return judge(item) if item["metadata"]["uid"] else Verdict(PROGRESSING, "it does not exist yet")
 
 
 def _waves(changes, applyset):

@@ -69,7 +69,7 @@ class ApplySet:
     @staticmethod
     def _resolve(client, group, kind_name):
         """The Kind in the group's preferred version, or None where it is no longer served."""
-        for (api_version, name), kind in BUILT_IN.items():
+        for (_version, name), kind in BUILT_IN.items():
             if name == kind_name and kind.group == group:
                 return kind
         try:
