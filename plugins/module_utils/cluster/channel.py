@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import urllib.parse
@@ -171,7 +172,18 @@ def _lost(output, request):
 
 
 def _partial(output):
-    return {"stdout": decode(bytes(output[STDOUT])), "stderr": decode(bytes(output[STDERR]))}
+    return describe_output(bytes(output[STDOUT]), bytes(output[STDERR]))
+
+
+def describe_output(stdout, stderr):
+    """A command's output as result fields: text, lines, and base64 of what is no UTF-8."""
+    fields = {}
+    for name, content in (("stdout", stdout), ("stderr", stderr)):
+        text = decode(content)
+        fields |= {name: text, f"{name}_lines": text.splitlines()}
+        if text.encode() != content:
+            fields[f"{name}_b64"] = base64.b64encode(content).decode()
+    return fields
 
 
 def decode(content):

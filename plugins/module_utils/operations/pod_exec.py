@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 
 from ..arguments import CONNECTION
-from ..cluster.channel import decode, execute
+from ..cluster.channel import describe_output, execute
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import POD
 from ..operation import Operation
@@ -37,12 +36,7 @@ def run(task):
     pod, container = params["pod"], params["container"] or _choose_container(task)
     stdin = params["stdin"].encode() if params["stdin"] is not None else None
     ended = execute(task.client, task.namespace, pod, container, _prepare(words, params), stdin, params["timeout"])
-    result = {"changed": True, "rc": ended.rc, "return_code": ended.rc}
-    for name, content in (("stdout", ended.stdout), ("stderr", ended.stderr)):
-        text = decode(content)
-        result |= {name: text, f"{name}_lines": text.splitlines()}
-        if text.encode() != content:
-            result[f"{name}_b64"] = base64.b64encode(content).decode()
+    result = {"changed": True, "rc": ended.rc, "return_code": ended.rc, **describe_output(ended.stdout, ended.stderr)}
     if ended.rc and params["check_rc"]:
         last = (result["stderr"].strip() or result["stdout"].strip()).splitlines()[-5:]
         said = ":\n  " + "\n  ".join(last) if last else "."

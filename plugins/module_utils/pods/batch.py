@@ -265,8 +265,8 @@ class Batch:
                 raise
             return
         if change.action == REPLACE and change.before and change.before["kind"] == answer["kind"]:
-            change.after = answer
-            change.patch = _replacement_patch(change.before, answer)
+            change.after = _in_place_of(change.before, answer)
+            change.patch = difference(change.before, change.after)
 
     # -- running --------------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class Batch:
         options = run.spec.options if run.spec else {}
         grace = 0 if options.get("force") else options.get("grace_period")
         gone = []
-        for uid, (kind, item) in run.doomed.items():
+        for uid, (kind, item) in list(run.doomed.items()):  # the watch may take some away meanwhile
             metadata = item["metadata"]
             policy = "Foreground" if kind == JOB else "Background"
             if not self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace):
@@ -456,7 +456,8 @@ class Batch:
         run.live = live
         run.stage = "watch"
         run.created_at = self._client.clock.monotonic()
-        run.change.after = live
+        if run.change.action == CREATE:
+            run.change.after = live
         self._settle(run)
 
     def _forget(self, run, uid):
@@ -644,16 +645,13 @@ def _owner_job(item):
     return next((o["uid"] for o in item["metadata"].get("ownerReferences") or [] if o["kind"] == "Job"), None)
 
 
-def _replacement_patch(before, answer):
-    """The difference between a task's object and what would replace it, without what only the running one has."""
-    return difference(_unplaced(before), _unplaced(answer))
-
-
-def _unplaced(item):
-    """Without name, place and the projected token volumes, whose names are random."""
-    spec = {key: value for key, value in item["spec"].items() if key not in ("nodeName", "selector")}
-    metadata = {key: value for key, value in item["metadata"].items() if key not in ("name", "generateName", "finalizers")}
-    return item | {"metadata": metadata, "spec": spec}
+def _in_place_of(before, answer):
+    """What a dry run under a generated name would be under the old one's name and place, to compare the two."""
+    metadata = {key: value for key, value in answer["metadata"].items() if key not in ("generateName", "finalizers")}
+    metadata["name"] = before["metadata"]["name"]
+    metadata |= {"finalizers": before["metadata"]["finalizers"]} if "finalizers" in before["metadata"] else {}
+    kept = {key: before["spec"][key] for key in ("nodeName", "selector") if key in before["spec"]}
+    return answer | {"metadata": metadata, "spec": answer["spec"] | kept}
 
 
 def outcome_of(run, veil, full):

@@ -1,0 +1,157 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the integration tests share: a way to run plays against the test cluster, a namespace of their own, and the audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE
+
+ROOT = Path(__file__).parents[2]
+KUBECONFIG = os.environ.get("KUBECONFIG", "")
+MODES = ("action", "module")
+
+
+@dataclass
+class Played:
+    """What a run of ansible-playbook left behind."""
+
+    rc: int
+    output: str
+    results: list
+
+    def of(self, task):
+        """The result of the task of that name (the last, if it ran more than once)."""
+        return next(entry["result"] for entry in reversed(self.results) if entry["task"] == task)
+
+    @property
+    def is_changed(self):
+        """Whether any task reported a change."""
+        return any(entry["result"].get("changed") for entry in self.results)
+
+
+def play_environment(record):
+    """The environment to run ansible-playbook in."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "K8S_AUTH"))}
+    return environment | {
+        "ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/integration/callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "record",
+        "ANSIBLE_NOCOLOR": "1",
+        "PODWRIGHT_RECORD": str(record),
+    }
+
+
+def mode_variables(mode):
+    """Extra variables: become makes a task run as a module; without it the action runs it in the controller's process."""
+    return {"ansible_become": True, "ansible_become_method": "su"} if mode == "module" else {}
+
+
+@pytest.fixture
+def play(tmp_path):
+    """A function that runs tasks (or a whole playbook) and returns a Played."""
+    counter = iter(range(1000))
+
+    def run(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, timeout=300, expect=0):
+        number = next(counter)
+        record = tmp_path / f"record-{number}"
+        record.touch()
+        plays = [
+            {
+                "hosts": "localhost",
+                "gather_facts": False,
+                "module_defaults": {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}},
+                "tasks": tasks,
+            }
+        ]
+        path = tmp_path / f"play-{number}.yml"
+        path.write_text(yaml.safe_dump(plays, sort_keys=False))
+        extra = {"test_namespace": namespace} | mode_variables(mode) | (variables or {})
+        command = [str(ROOT / ".venv/bin/ansible-playbook"), str(path), "--extra-vars", json.dumps(extra), *arguments]
+        done = subprocess.run(
+            command,
+            env=play_environment(record) | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=tmp_path,
+        )
+        results = [json.loads(line) for line in record.read_text().splitlines()]
+        if "Traceback" in done.stdout or (expect is not None and done.returncode != expect):
+            pytest.fail(f"ansible-playbook ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False)
+        return Played(done.returncode, done.stdout, results)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A Client of the test cluster's administrator."""
+    assert KUBECONFIG, "Run this through tests/tools/with-test-cluster: tests never touch a cluster that was not made for them."
+    with Client(Configuration({"kubeconfig": KUBECONFIG})) as client:
+        yield client
+
+
+@pytest.fixture
+def make_namespace(client):
+    """A function that makes a namespace of the test's own; all are gone afterwards."""
+    names = []
+
+    def make():
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "test")
+        names.append(name)
+        wait_for(lambda: client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"))
+        return name
+
+    yield make
+    for name in names:
+        client.delete(NAMESPACE, None, name)
+
+
+@pytest.fixture
+def namespace(make_namespace):
+    """A namespace of the test's own."""
+    return make_namespace()
+
+
+def wait_for(condition, seconds=60):
+    """Poll until the condition holds and return its value."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"it did not hold within {seconds} s")
+
+
+@pytest.fixture
+def audit():
+    """A function that returns the audit entries of our own requests since the fixture was made: the requests that really were made."""
+    log = ROOT / ".cluster/audit.log"
+    if not log.exists():
+        pytest.fail(f"The test cluster has no audit log at {log}: requests cannot be counted.")
+    start = log.stat().st_size
+
+    def entries(user_agent="podwright"):
+        with log.open("rb") as source:
+            source.seek(start)
+            found = [json.loads(line) for line in source.read().splitlines() if line.endswith(b"}")]
+        return [entry for entry in found if entry.get("userAgent") == user_agent and entry["stage"] in ("ResponseComplete", "ResponseStarted")]
+
+    return entries
+
+

@@ -1,0 +1,65 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every integration target runs both ways, in the controller's process and as a module, and both must tell the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonpatch
+import pytest
+import yaml
+
+from .conftest import MODES
+
+TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "targets").glob("*/tasks/main.yml"))
+
+# What differs from run to run by its nature.
+VOLATILE_KEYS = {"uid", "resourceVersion", "creationTimestamp", "duration", "pod_ip", "started_at", "finished_at", "last_seen", "age"}
+VOLATILE_KEYS |= {"podIP", "podIPs", "status", "managedFields", "invocation", "phase", "node", "nodeName", "events", "cpu", "memory", "generation", "clusterIP", "clusterIPs"}
+VOLATILE_TEXT = [
+    (re.compile(r"secret:[0-9a-f]{12}"), "secret:DIGEST"),
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),
+    (re.compile(r"applyset-[-\w]+-v1"), "APPLYSET"),
+    (re.compile(r"[0-9a-f]{64}"), "CONTAINER"),
+    (re.compile(r"test-[0-9a-f]{8}"), "NAMESPACE"),
+    (re.compile(r"(?s)Events:\n.*?(?=\nLog:|\Z)"), "EVENTS"),
+    (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
+]
+# What Ansible itself adds.
+IGNORED_KEYS = {"exception", "failed_when_suppressed_exception", "module_stdout", "module_stderr", "ansible_facts"}
+MODULES = {f"podwright.core.{name}" for name in ("resource_set", "task_pod", "pod_exec", "pod_info")}
+
+
+def steady(value):
+    """A result without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: steady(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
+    if isinstance(value, list):
+        return [steady(item) for item in value]
+    if isinstance(value, str):
+        for pattern, word in VOLATILE_TEXT:
+            value = pattern.sub(word, value)
+    return value
+
+
+def told(played):
+    """What the modules' tasks told, and whether the others held."""
+    entries = []
+    for entry in played.results:
+        results = entry["result"].get("results", [entry["result"]])
+        kept = [{key: value for key, value in steady(result).items() if key not in IGNORED_KEYS} for result in results]
+        entries.append([entry["task"], entry["outcome"], kept if entry["action"] in MODULES else None])
+    return entries
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_target_tells_the_same_both_ways(target, play, make_namespace):
+    tasks = yaml.safe_load((Path(__file__).parent / "targets" / target / "tasks/main.yml").read_text())
+    stories = {}
+    for mode in MODES:
+        # A namespace for each way, so that both begin with nothing.
+        stories[mode] = told(play(tasks, mode=mode, namespace=make_namespace()))
+    assert len(stories["action"]) >= len(tasks)
+    for action, module in zip(stories["action"], stories["module"], strict=True):
+        assert not jsonpatch.make_patch(action, module).patch, action[0]
