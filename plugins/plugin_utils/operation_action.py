@@ -79,7 +79,7 @@ class OperationAction(ActionBase):
         """The first fault, in the words that a module has for it."""
         if not checked.unsupported_parameters:
             return checked.error_messages[0]
-        unknown = ", ".join(sorted(".".join(path) for path in checked.unsupported_parameters))
+        unknown = ", ".join(sorted(path if isinstance(path, str) else ".".join(path) for path in checked.unsupported_parameters))
         aliases = {name: sorted(spec.get("aliases", [])) for name, spec in self.operation.arguments.items()}
         known = ", ".join(sorted(f"{name} ({', '.join(aliases[name])})" if aliases[name] else name for name in aliases))
         return f"Unsupported parameters for ({self._task.action}) module: {unknown}. Supported parameters include: {known}."

@@ -16,7 +16,23 @@ TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "t
 
 # What differs from run to run by its nature.
 VOLATILE_KEYS = {"uid", "resourceVersion", "creationTimestamp", "duration", "pod_ip", "started_at", "finished_at", "last_seen", "age"}
-VOLATILE_KEYS |= {"podIP", "podIPs", "status", "managedFields", "invocation", "phase", "node", "nodeName", "events", "cpu", "memory", "generation", "clusterIP", "clusterIPs"}
+VOLATILE_KEYS |= {
+    "podIP",
+    "podIPs",
+    "status",
+    "managedFields",
+    "invocation",
+    "phase",
+    "node",
+    "nodeName",
+    "events",
+    "cpu",
+    "memory",
+    "generation",
+    "clusterIP",
+    "clusterIPs",
+    "exit_codes",
+}
 VOLATILE_TEXT = [
     (re.compile(r"secret:[0-9a-f]{12}"), "secret:DIGEST"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import urllib.parse
 from dataclasses import dataclass, field
 
@@ -200,7 +201,9 @@ class Client:
                     refreshed = True
                     self._refresh()
                     continue
-                if response.status != 429 and (response.status < 500 or not request.repeatable):
+                # Server-side apply answers a manifest that fits no type with a 500.
+                is_final = response.status < 500 or not request.repeatable or "typed patch object" in error.message
+                if response.status != 429 and is_final:
                     raise error
             if attempt == ATTEMPTS or not request.repeatable or error.reason == "Refused":
                 raise error
@@ -238,7 +241,7 @@ class Client:
     def _connection_error(self, error):
         configuration = self.configuration
         cause = getattr(error, "reason", None) or error
-        text = str(cause).rsplit(">: ", maxsplit=1)[-1].strip("()' ")
+        text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()' .")
         where = f"{configuration.server} (from {configuration.source})"
         if "CERTIFICATE" in text.upper() or "certificate" in text:
             return PodwrightError(

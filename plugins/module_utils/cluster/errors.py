@@ -26,8 +26,10 @@ class PodwrightError(Exception):
         self.results = results or {}
 
     def __str__(self):
-        separator = "\n" if "\n" in self.message else " "
-        return f"{self.message}{separator}{self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        separator = "\n" if "\n" in self.message else " " if self.message.endswith((".", ")")) else ". "
+        return f"{self.message}{separator}{self.hint}"
 
     @property
     def is_not_found(self):

@@ -94,6 +94,8 @@ def _wait(task, kind, namespace, items, version, selection):
     found = {item["metadata"]["uid"]: item for item in items}
     if _is_met(found, params, holds):
         return list(found.values())
+    for item in found.values():
+        _stop_if_hopeless(client, kind, item, params)
     with Watcher(client) as watcher:
         if version is None:
             items, version = client.list(kind, namespace, **selection)

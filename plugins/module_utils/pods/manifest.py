@@ -137,13 +137,19 @@ def _finish(spec, manifest):
     if options.get("definition"):
         manifest = merge(options["definition"], manifest)
     manifest = drop_nulls(manifest)
-    if options.get("patches"):
-        jsonpatch = load("jsonpatch")
-        try:
-            manifest = jsonpatch.apply_patch(manifest, options["patches"])
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as error:
-            raise bad("patches", f"they do not fit the manifest of task '{spec.name}': {error}.") from error
+    for operation in options.get("patches") or []:
+        manifest = _patch(manifest, operation)
     return manifest
+
+
+def _patch(manifest, operation):
+    jsonpatch = load("jsonpatch")
+    try:
+        return jsonpatch.apply_patch(manifest, [operation])
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as error:
+        # The library's own message may show the whole manifest, secrets included.
+        shown = f"{operation.get('op')} {operation.get('path')}"
+        raise bad("patches", f"the operation '{shown}' does not fit the task's manifest ({type(error).__name__}).") from None
 
 
 def _labels(spec, attempt):

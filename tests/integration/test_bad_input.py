@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bad input is told clearly, names the option or file, and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
+
+from .conftest import KUBECONFIG, MODES, ROOT
+
+GOOD = {"name": "good", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
+CERTIFICATES = ROOT / ".cluster/certificates"
+
+# case -> (module, options, what the message must hold)
+CASES = {
+    "wrong type": ("task_pod", GOOD | {"retries": "many"}, ["retries", "many"]),
+    "unknown option": ("task_pod", GOOD | {"imge": "x"}, ["imge", "Supported parameters include"]),
+    "unknown option in an item": ("task_pod", {"tasks": [{"name": "a", "image": "b", "imge": "x"}]}, ["imge"]),
+    "no image": ("task_pod", {"name": "x", "command": ["true"]}, ["image:", "'x'"]),
+    "no name": ("task_pod", {"image": "x"}, ["name", "tasks"]),
+    "two names alike": ("task_pod", {"image": "x", "tasks": [{"name": "a"}, {"name": "a"}]}, ["tasks:", "'a'"]),
+    "bad name": ("task_pod", GOOD | {"name": "Not_A_Name"}, ["name:", "Not_A_Name"]),
+    "bad quantity": ("task_pod", GOOD | {"resources": {"limits": {"memory": "12 Mo"}}}, ["resources.limits.memory", "12 Mo"]),
+    "bad patch": ("task_pod", GOOD | {"patches": [{"op": "replace", "path": "/no/where", "value": 1}]}, ["patches:"]),
+    "malformed patch": ("task_pod", GOOD | {"patches": [{"op": "frobnicate", "path": "/spec"}]}, ["patches:"]),
+    "command as text": ("task_pod", GOOD | {"command": "echo hello"}, ["command:", "list"]),
+    "bad kind": ("task_pod", GOOD | {"kind": "Deployment"}, ["kind:", "Deployment"]),
+    "bad probe": ("task_pod", GOOD | {"readiness_probe": {"htp": "/:80"}}, ["readiness_probe:", "htp"]),
+    "bad env": ("task_pod", GOOD | {"env": {"A": {"secert": "x", "key": "y"}}}, ["env.A:"]),
+    "two sources": ("task_pod", GOOD | {"volumes": [{"name": "v", "secret": "a", "config_map": "b"}]}, ["volumes:", "'v'"]),
+    "stdin without command": ("task_pod", {"name": "x", "image": "y", "stdin": "z"}, ["stdin:", "command"]),
+    "prune without set": ("task_pod", GOOD | {"prune": True}, ["prune:", "set"]),
+    "refused by the server": ("task_pod", GOOD | {"ports": [99999]}, ["containerPort", "65535"]),
+    "two definitions alike": ("resource_set", {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}] * 2}, ["alike", "'a'"]),
+    "no kind": ("resource_set", {"definition": {"apiVersion": "v1", "metadata": {"name": "a"}}}, ["kind"]),
+    "bad YAML": ("resource_set", {"definition": "a: [1"}, ["definition", "line"]),
+    "no file": ("resource_set", {"src": "no-such-file.yml"}, ["src", "no-such-file.yml"]),
+    "nothing": ("resource_set", {}, ["definition"]),
+    "unknown field": ("resource_set", {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dta": {}}}, ["dta"]),
+    "kubeconfig is missing": ("pod_info", {"kubeconfig": "/no/such/kubeconfig"}, ["/no/such/kubeconfig", "kubeconfig"]),
+    "kubeconfig is no YAML": ("pod_info", {"kubeconfig": str(ROOT / "Makefile")}, ["Makefile"]),
+    "no such context": ("pod_info", {"context": "nowhere"}, ["nowhere"]),
+    "connection refused": ("pod_info", {"host": "https://127.0.0.1:1"}, ["https://127.0.0.1:1"]),
+    "expired certificate": ("pod_info", {"kubeconfig": str(CERTIFICATES / "expired.kubeconfig")}, ["credentials"]),
+    "untrusted server": ("pod_info", {"ca_cert": str(CERTIFICATES / "front-proxy-ca.crt")}, ["TLS", "ca_cert"]),
+    "no such certificate": ("pod_info", {"client_cert": "/no/such.crt"}, ["client_cert", "/no/such.crt"]),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bad_input_is_told_and_changes_nothing(mode, play, namespace, client):
+    tasks = [{"name": case, f"podwright.core.{module}": options, "ignore_errors": True} for case, (module, options, _texts) in CASES.items()]
+    played = play(tasks, mode=mode, namespace=namespace)
+    wrong = []
+    for case, (_module, _options, texts) in CASES.items():
+        result = played.of(case)
+        message = result.get("msg", "")
+        if not result.get("failed") or any(text not in message for text in texts) or result.get("changed"):
+            wrong.append(f"{case}: {message}")
+    assert not wrong, "\n\n".join(wrong)
+    assert client.list(POD, namespace)[0] == []
+
+
+def test_kubeconfig_of_the_environment_is_named(play):
+    task = {"name": "Read", "podwright.core.pod_info": {"kubeconfig": None}, "environment": {"KUBECONFIG": "/not/there"}}
+    assert "KUBECONFIG=/not/there" in play([task], expect=2).of("Read")["msg"]
+
+
+def test_the_task_environment_is_honoured_and_the_source_told(play):
+    task = {"name": "Read", "podwright.core.pod_info": {"kubeconfig": None}, "environment": {"KUBECONFIG": KUBECONFIG}}
+    result = play([task]).of("Read")
+    assert result["cluster"]["source"] == f"KUBECONFIG={KUBECONFIG}"
+
+
+def test_a_missing_permission_names_verb_resource_and_namespace(play, namespace):
+    task = {"name": "Read", "podwright.core.pod_info": {"impersonate_user": "nobody"}}
+    message = play([task], namespace=namespace, expect=2).of("Read")["msg"]
+    assert all(text in message for text in ("'list'", "'pods'", namespace, "nobody"))

@@ -1,0 +1,118 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tasks that cannot succeed: each failure has its own message, with reason, events and log, as a Pod and as a Job."""
+
+from __future__ import annotations
+
+import pytest
+
+IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
+SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}
+
+# name -> (options, the reasons it may have, what its message must hold)
+FAILURES = {
+    "no-image": ({"image": "podwright/missing:1"}, {"ErrImagePull", "ImagePullBackOff"}, ["podwright/missing", "Failed"]),
+    "exits": ({"command": ["sh", "-c", "echo last words; exit 3"]}, {"Error"}, ["exit code 3", "Log:\n  last words"]),
+    "memory": ({"command": ["tail", "/dev/zero"], "resources": SMALL}, {"OOMKilled"}, ["more memory"]),
+    "slow": ({"command": ["sh", "-c", "echo begun; sleep 60"], "timeout": 2}, {"DeadlineExceeded"}, ["active", "Log:\n  begun"]),
+    "nowhere": ({"command": ["true"], "node_selector": {"no": "such"}}, {"Unschedulable"}, ["within 15 s", "didn't match Pod's node affinity/selector"]),
+    "no-config": ({"command": ["true"], "env_from": [{"config_map": "missing"}]}, {"CreateContainerConfigError"}, ['configmap "missing" not found']),
+    "no-volume": (
+        {"command": ["true"], "volumes": [{"name": "v", "mount_path": "/v", "config_map": "missing"}]},
+        {"FailedMount"},
+        ['configmap "missing" not found'],
+    ),
+    "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image"]),
+}
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+def test_each_failure_has_its_own_message(kind, play, namespace):
+    tasks = [{"name": name, **IMAGE, **options} for name, (options, _reasons, _texts) in FAILURES.items()]
+    batch = {"tasks": tasks, "kind": kind, "state": "completed", "wait_timeout": 15, "failure_grace": 4}
+    played = play([{"name": "Fail", "podwright.core.task_pod": batch}], namespace=namespace, expect=2)
+    result = played.of("Fail")
+    told = {task["name"]: task for task in result["tasks"]}
+    for name, (_options, reasons, texts) in FAILURES.items():
+        task = told[name]
+        assert task["state"] == "failed" and task["reason"] in reasons, task
+        assert "Events:" in task["msg"] and task["events"], task["msg"]
+        for text in texts:
+            assert text in task["msg"], task["msg"]
+    first_lines = {task["msg"].splitlines()[0] for task in told.values()}
+    assert len(first_lines) == len(FAILURES)
+    assert result["summary"] == {"failed": len(FAILURES), "total": len(FAILURES)}
+    # All but the one that could still be scheduled were given up before the time was over.
+    assert "8 of 8 tasks failed" in result["msg"]
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+def test_a_quota_is_waited_for_and_then_named(kind, play, namespace):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "0"}}}
+    options = {"name": "refused", "kind": kind, "command": ["true"], "state": "completed", "wait_timeout": 6, **IMAGE}
+    played = play(
+        [
+            {"name": "Limit", "podwright.core.resource_set": {"definition": quota}},
+            {"name": "Wait for the quota's status", "podwright.core.pod_info": {"kind": "ResourceQuota", "name": "tight"}, **until("status.hard")},
+            {"name": "Fail", "podwright.core.task_pod": options},
+        ],
+        namespace=namespace,
+        expect=2,
+    )
+    result = played.of("Fail")
+    assert "exceeded quota: tight" in result["msg"] and "within 6 s" in result["msg"]
+    assert result["state"] == "failed"
+
+
+def test_a_quota_that_frees_up_lets_the_task_run(play, namespace, client):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "2"}}}
+    tasks = [{"name": f"task-{number}", "command": ["sleep", "1"], **IMAGE} for number in range(6)]
+    played = play(
+        [
+            {"name": "Limit", "podwright.core.resource_set": {"definition": quota}},
+            {"name": "Wait for the quota's status", "podwright.core.pod_info": {"kind": "ResourceQuota", "name": "tight"}, **until("status.hard")},
+            {"name": "Run", "podwright.core.task_pod": {"tasks": tasks, "state": "completed"}},
+        ],
+        namespace=namespace,
+    )
+    assert played.of("Run")["summary"] == {"succeeded": 6, "total": 6}
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+def test_pod_security_refuses_at_once(kind, play, namespace):
+    level = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    options = {"name": "privileged", "kind": kind, "command": ["true"], "state": "completed", "security_profile": "privileged", **IMAGE}
+    played = play(
+        [{"name": "Tighten", "podwright.core.resource_set": {"definition": level}}, {"name": "Fail", "podwright.core.task_pod": options}],
+        namespace=namespace,
+        expect=2,
+    )
+    result = played.of("Fail")
+    assert "violates PodSecurity" in result["msg"] and result["duration"] < 30
+    # The same task as strict as the namespace asks.
+    options = options | {"name": "strict", "security_profile": "auto"}
+    assert play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")["rc"] == 0
+
+
+def test_a_replacement_that_would_be_refused_leaves_the_old_one(play, namespace):
+    options = {"name": "kept", "command": ["sleep", "3600"], **IMAGE}
+    first = play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")
+    refused = options | {"patches": [{"op": "add", "path": "/spec/containers/0/imagePullPolicy", "value": "Sometimes"}]}
+    played = play([{"name": "Fail", "podwright.core.task_pod": refused}], namespace=namespace, expect=2)
+    assert "Sometimes" in played.of("Fail")["msg"]
+    again = play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")
+    assert again["uid"] == first["uid"] and not again["changed"]
+
+
+def test_retries_run_a_failing_task_again(play, namespace):
+    options = {"name": "stubborn", "command": ["sh", "-c", "exit 5"], "state": "completed", "retries": 2, **IMAGE}
+    result = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
+    assert result["attempt"] == 3 and result["rc"] == 5
+    again = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
+    assert again["uid"] == result["uid"] and "earlier run" in again["msg"]
+    anew = play([{"name": "Fail", "podwright.core.task_pod": options | {"rerun": "on_failure", "retries": 0}}], namespace=namespace, expect=2).of("Fail")
+    assert anew["uid"] != result["uid"]
+
+
+def until(path):
+    """Keywords that repeat a pod_info until a field of its one resource is there."""
+    return {"register": "seen", "until": f"(seen.resources | first).{path} is defined", "retries": 20, "delay": 1}

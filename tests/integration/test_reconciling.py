@@ -1,0 +1,220 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The engine against the real server: requests counted in the audit log, drift, other managers, check mode."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+
+from .conftest import ROOT
+
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "labels": {"tier": "front"}},
+    "spec": {
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "web", "image": "busybox", "env": [{"name": "COLOUR", "value": "blue"}]}]},
+        },
+    },
+}
+# What changes by itself.
+CHANGING = ("Event", "Lease", "PodMetrics", "NodeMetrics", "Node", "APIService", "EndpointSlice", "Endpoints")
+ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+REPAINTED = {"name": "web", "image": "busybox", "env": [{"name": "COLOUR", "value": "red"}]}
+QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limits"}, "spec": {"hard": {"pods": "10", "requests.cpu": "2000m"}}}
+POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+
+
+def apply(definition, **options):
+    """A task that applies a set without waiting."""
+    return {"name": "Apply", "podwright.core.resource_set": {"definition": definition, "wait": False, **options}}
+
+
+def counted(entries):
+    """Requests by (verb, resource)."""
+    return Counter((entry["verb"], entry["objectRef"]["resource"]) for entry in entries)
+
+
+@pytest.mark.parametrize("name", [None, "many"])
+def test_an_unchanged_set_costs_one_list_per_kind(name, play, namespace, audit):
+    objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"item-{n}"}, "data": {"n": str(n)}} for n in range(100)]
+    objects += [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"item-{n}"}, "stringData": {"n": f"value-{n}"}} for n in range(100)]
+    options = {"name": name} if name else {}
+    assert play([apply(objects, **options)], namespace=namespace).is_changed
+    before = len(audit())
+    assert not play([apply(objects, **options)], namespace=namespace).is_changed
+    requests = counted(audit()[before:])
+    expected = {("list", "configmaps"): 1, ("list", "secrets"): 1}
+    assert requests == (expected | {("get", "configmaps"): 1} if name else expected)  # the named set's parent is read, too
+
+
+def test_drift_is_found_shown_and_repaired(play, namespace, client):
+    definition = [DEPLOYMENT, QUOTA, POLICY]
+    play([apply(definition)], namespace=namespace)
+    kinds = {m["kind"]: BUILT_IN[m["apiVersion"], m["kind"]] for m in definition}
+    by_hand = {
+        "Deployment": {
+            "metadata": {"labels": {"tier": None}},
+            "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "busybox", "env": [{"name": "COLOUR", "value": "red"}]}]}}},
+        },
+        "ResourceQuota": {"spec": {"hard": {"pods": "20"}}},
+    }
+    for kind, body in by_hand.items():
+        client.patch(kinds[kind], namespace, {"Deployment": "web", "ResourceQuota": "limits"}[kind], body, "kubectl-edit", MERGE_PATCH)
+    client.delete(kinds["NetworkPolicy"], namespace, "deny")
+    checked = play([apply(definition)], "--check", namespace=namespace).of("Apply")
+    repaired = play([apply(definition)], namespace=namespace).of("Apply")
+    assert checked["plan"] == repaired["plan"]
+    patches = {entry["kind"]: entry for entry in repaired["plan"]}
+    assert sorted(operation["path"] for operation in patches["Deployment"]["patch"]) == ["/metadata/labels", "/spec/template/spec/containers/0/env/0/value"]
+    assert patches["ResourceQuota"]["patch"] == [{"op": "replace", "path": "/spec/hard/pods", "value": "10"}]
+    assert patches["NetworkPolicy"]["action"] == "create"
+    assert not play([apply(definition)], namespace=namespace).is_changed
+
+
+def test_replicas_under_an_autoscaler_are_left_alone(play, namespace, client):
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web"},
+        "spec": {"minReplicas": 3, "maxReplicas": 5, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+    }
+    deployments = BUILT_IN["apps/v1", "Deployment"]
+    play([apply([DEPLOYMENT])], namespace=namespace)
+    # The moment the autoscaler joins, replicas are ours alone: they must be handed over, not reset to 1.
+    play([apply([DEPLOYMENT, autoscaler])], namespace=namespace)
+    assert client.get(deployments, namespace, "web")["spec"]["replicas"] >= 2
+    client.patch(deployments, namespace, "web", {"spec": {"replicas": 4}}, "kube-controller-manager", MERGE_PATCH, subresource="scale")
+    again = play([apply([DEPLOYMENT, autoscaler])], namespace=namespace)
+    assert not again.is_changed
+    assert client.get(deployments, namespace, "web")["spec"]["replicas"] != 2
+
+
+def test_fields_of_other_managers_are_kept(play, namespace, client):
+    play([apply([DEPLOYMENT])], namespace=namespace)
+    sidecar = [{"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "injected", "image": "busybox"}}]
+    client.patch(BUILT_IN["apps/v1", "Deployment"], namespace, "web", sidecar, "a-webhook")
+    assert not play([apply([DEPLOYMENT])], namespace=namespace).is_changed
+    containers = client.get(BUILT_IN["apps/v1", "Deployment"], namespace, "web")["spec"]["template"]["spec"]["containers"]
+    assert [container["name"] for container in containers] == ["web", "injected"]
+
+
+def test_conflicts_can_be_refused(play, namespace):
+    play([apply([QUOTA], field_manager="somebody")], namespace=namespace)
+    ours = QUOTA | {"spec": {"hard": {"pods": "7"}}}
+    refused = play([apply([ours], conflicts="fail")], namespace=namespace, expect=2).of("Apply")
+    assert "somebody" in refused["msg"] and "conflicts" in refused["msg"]
+    assert play([apply([ours])], namespace=namespace).is_changed
+
+
+def test_what_client_side_tools_wrote_is_taken_over(play, namespace, client, tmp_path):
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old", "namespace": namespace}, "data": {"kept": "1", "dropped": "2"}}
+    kind = BUILT_IN["v1", "ConfigMap"]
+    client.create(kind, namespace, manifest, "kubectl-client-side-apply")
+    ours = manifest | {"data": {"kept": "1"}}
+    checked = play([apply([ours])], "--check", namespace=namespace).of("Apply")
+    applied = play([apply([ours])], namespace=namespace).of("Apply")
+    removed = [{"op": "remove", "path": "/data/dropped"}]
+    assert checked["plan"][0]["patch"] == removed and applied["plan"][0]["patch"] == removed
+    assert client.get(kind, namespace, "old")["data"] == {"kept": "1"}
+    assert not play([apply([ours])], namespace=namespace).is_changed
+
+
+def test_a_killed_prune_is_finished_by_the_next_run(play, namespace, client):
+    def config(name):
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
+
+    play([apply([config("a"), config("b"), POLICY], name="s", prune=True)], namespace=namespace)
+    result = play([apply([config("a")], name="s", prune=True)], namespace=namespace).of("Apply")
+    assert {entry["name"] for entry in result["plan"] if entry["action"] == "delete"} == {"b", "deny"}
+    parent = client.get(BUILT_IN["v1", "ConfigMap"], namespace, "podwright-set-s")
+    assert parent["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"] == "ConfigMap"
+    assert not play([apply([config("a")], name="s", prune=True)], namespace=namespace).is_changed
+
+
+def test_custom_kinds_come_with_their_definition(play, namespace, client):
+    group = f"{namespace}.example.com"
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"gadgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Gadget", "plural": "gadgets", "singular": "gadget"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
+            ],
+        },
+    }
+    gadget = {"apiVersion": f"{group}/v1", "kind": "Gadget", "metadata": {"name": "one"}, "spec": {"size": 3}}
+    try:
+        checked = play([apply([gadget, definition])], "--check", namespace=namespace).of("Apply")
+        applied = play([apply([gadget, definition])], namespace=namespace).of("Apply")
+        assert [entry["action"] for entry in checked["plan"]] == [entry["action"] for entry in applied["plan"]] == ["create", "create"]
+        assert [entry["kind"] for entry in applied["plan"]] == ["CustomResourceDefinition", "Gadget"]
+        assert not play([apply([gadget, definition])], namespace=namespace).is_changed
+    finally:
+        client.delete(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, definition["metadata"]["name"])
+
+
+def test_check_mode_predicts_the_demo_and_changes_nothing(play, client, tmp_path):
+    """The whole demo on an empty cluster: what --check predicts, with every resourceVersion as it was, is what the run does."""
+    namespace = "podwright-demo"
+    subprocess.run(
+        [str(ROOT / ".venv/bin/ansible-playbook"), "podwright.core.teardown", "-e", f"podwright_namespace={namespace}"], check=True, capture_output=True
+    )
+    tasks = [
+        {"ansible.builtin.include_role": {"name": f"podwright.core.{role}"}, "vars": variables}
+        for role, variables in {
+            "namespace": {"namespace_name": namespace, "namespace_pod_security": "restricted"},
+            "rbac": {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "runner", "purposes": ["task_running"]}]},
+            "quota": {"quota_namespace": namespace, "quota_max_pods": 20, "quota_default_limits": {"cpu": "100m"}},
+            "network_policy": {"network_policy_namespace": namespace},
+            "storage": {"storage_namespace": namespace, "storage_claims": [{"name": "data", "size": "1Gi"}]},
+        }.items()
+    ]
+    task = {"name": "task", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
+    tasks.append({"name": "Run", "podwright.core.task_pod": task | {"namespace": namespace}})
+
+    before = _versions(client)
+    checked = play(tasks, "--check", "--diff")
+    assert _versions(client) == before
+    done = play(tasks)
+    predicted, happened = ([_steps(entry) for entry in played.results if "plan" in entry["result"]] for played in (checked, done))
+    assert predicted == happened and sum(map(len, happened)) > 12
+    subprocess.run(
+        [str(ROOT / ".venv/bin/ansible-playbook"), "podwright.core.teardown", "-e", f"podwright_namespace={namespace}"], check=True, capture_output=True
+    )
+
+
+def _tear_down(namespace):
+    command = [str(ROOT / ".venv/bin/ansible-playbook"), "podwright.core.teardown", "-e", f"podwright_namespace={namespace}"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _steps(entry):
+    return [(step["action"], step["kind"], step["namespace"], step["name"]) for step in entry["result"]["plan"]]
+
+
+def _versions(client):
+    """Resource version by object, of everything that a play could touch."""
+    versions = {}
+    for kind in BUILT_IN.values():
+        if (
+            kind.name in ("Event", "Lease", "PodMetrics", "NodeMetrics", "Node", "APIService", "EndpointSlice", "Endpoints")
+            or kind.api_version == "autoscaling/v1"
+        ):
+            continue
+        for item in client.list(kind)[0]:
+            versions[kind.name, item["metadata"].get("namespace"), item["metadata"]["name"]] = item["metadata"]["resourceVersion"]
+    return versions

@@ -1,0 +1,81 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A canary in every option that can carry a secret: it must show nowhere but in the cluster."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+
+from .conftest import KUBECONFIG, MODES
+
+CANARY = "canary-7Yq2"
+IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
+
+
+def canary_tasks():
+    """One task for each option that can carry a secret, a failing one among them."""
+    kubeconfig = yaml.safe_load(Path(KUBECONFIG).read_text())
+    with_token = json.loads(json.dumps(kubeconfig))
+    with_token["users"][0]["user"] = {"token": f"{CANARY}-token"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
+    encoded = base64.b64encode(f"{CANARY}-data".encode()).decode()
+    return [
+        ("resource_set", {"definition": secret | {"stringData": {"a": f"{CANARY}-text"}}}),
+        ("resource_set", {"definition": [secret | {"data": {"a": encoded}}]}),
+        ("resource_set", {"definition": yaml.safe_dump(secret | {"stringData": {"a": f"{CANARY}-yaml"}})}),
+        ("resource_set", {"definition": secret | {"stringData": {"a": f"{CANARY}-bad"}, "nonsense": 1}}),
+        ("pod_info", {"kind": "Secret", "name": "s"}),
+        ("task_pod", {"name": "env", "command": ["true"], "env": {"PASSWORD": f"{CANARY}-env"}, "state": "completed", **IMAGE}),
+        ("task_pod", {"name": "env", "command": ["true"], "env": {"PASSWORD": f"{CANARY}-env-changed"}, "state": "completed", **IMAGE}),
+        ("task_pod", {"full": True, "tasks": [{"name": "item", "command": ["true"], "env": {"P": f"{CANARY}-item"}, **IMAGE}], "state": "completed"}),
+        ("task_pod", {"name": "fails", "command": ["false"], "env": {"P": f"{CANARY}-failing"}, "state": "completed", **IMAGE}),
+        ("task_pod", {"name": "input", "command": ["wc"], "stdin": f"{CANARY}-stdin", "state": "completed", **IMAGE}),
+        ("task_pod", {"name": "box", "command": ["sleep", "3600"], **IMAGE}),
+        ("pod_exec", {"pod": "box", "command": "wc", "stdin": f"{CANARY}-stdin"}),
+        ("pod_exec", {"pod": "box", "command": "true", "env": {"P": f"{CANARY}-env"}}),
+        ("pod_info", {"api_key": f"{CANARY}-key"}),
+        ("pod_info", {"username": "u", "password": f"{CANARY}-password"}),
+        ("pod_info", {"kubeconfig": with_token}),
+        ("pod_info", {"proxy_headers": {"basic_auth": f"u:{CANARY}-proxy"}}),
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_secrets_show_nowhere(mode, play, namespace, client, tmp_path):
+    tasks = [{"name": str(n), f"podwright.core.{module}": options, "ignore_errors": True} for n, (module, options) in enumerate(canary_tasks())]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {"TMPDIR": str(temporary), "ANSIBLE_LOCAL_TEMP": str(temporary / "local"), "ANSIBLE_REMOTE_TEMP": str(temporary / "remote")}
+    played = play(tasks, "-vvvv", "--diff", mode=mode, namespace=namespace, environment=environment)
+    encoded = base64.b64encode(CANARY.encode()).decode()[:12]
+    for canary in (CANARY, encoded):
+        assert canary not in _without_paths(played.output)
+        assert canary not in json.dumps(played.results)
+        for path in temporary.rglob("*"):
+            assert not path.is_file() or canary.encode() not in path.read_bytes(), path
+    # Left by neither way: the client's decoded keys, Ansible's own files.
+    assert not [path for path in temporary.rglob("*") if path.is_file()]
+    for kind in (POD, BUILT_IN["v1", "ConfigMap"]):
+        for item in client.list(kind, namespace)[0]:
+            assert CANARY not in json.dumps(item["metadata"].get("annotations", {}))
+    # It did reach where it belongs.
+    assert CANARY in json.dumps([item["spec"] for item in client.list(POD, namespace)[0]])
+
+
+def _without_paths(output):
+    """Ansible shows the play's own lines where a task fails: what the user wrote there is not ours to hide."""
+    kept, in_excerpt = [], False
+    for line in output.splitlines():
+        if line.startswith("Origin:"):
+            in_excerpt = True
+        elif in_excerpt and line and not line[0].isdigit() and not line.startswith(" "):
+            in_excerpt = False
+        if not in_excerpt:
+            kept.append(line)
+    return "\n".join(kept)
