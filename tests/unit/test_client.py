@@ -1,0 +1,156 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The client against a server of the test's own: retries, credentials, errors. What a real API server does is tested in integration."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import ATTEMPTS, Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP, POD
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self):
+        self.slept = []
+
+    def monotonic(self):
+        return sum(self.slept)
+
+    now = monotonic
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def server():
+    """A server that gives the answers in `answers` one after the other, and keeps the requests."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self):
+            self.server.requests.append((self.command, self.path, dict(self.headers), self.headers.get_all("Impersonate-Group")))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, headers, body = self.server.answers.pop(0)
+            if status is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *arguments):
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.answers, running.requests = [], []
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    yield running
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def connect(server):
+    """A function that makes a Client of the server with some connection options."""
+    clients = []
+
+    def make(**options):
+        options = {"host": f"http://127.0.0.1:{server.server_port}"} | options
+        clients.append(Client(Configuration(options), clock=Clock()))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+OK = (200, {}, {"kind": "Pod", "metadata": {"name": "a"}})
+BUSY = (429, {"Retry-After": "7"}, {"message": "slow down"})
+BROKEN = (503, {}, {"message": "not now"})
+
+
+def test_busy_and_broken_servers_are_asked_again(server, connect):
+    server.answers = [BUSY, BROKEN, OK]
+    client = connect()
+    assert client.get(POD, "n", "a")["kind"] == "Pod"
+    assert client.clock.slept[0] == 7 and len(server.requests) == 3
+
+
+def test_a_lost_connection_is_opened_again(server, connect):
+    server.answers = [(None, {}, {}), OK]
+    assert connect().get(POD, "n", "a")["kind"] == "Pod"
+
+
+def test_patience_ends(server, connect):
+    server.answers = [BROKEN] * ATTEMPTS
+    with pytest.raises(PodwrightError) as caught:
+        connect().get(POD, "n", "a")
+    assert caught.value.status == 503 and len(server.requests) == ATTEMPTS
+
+
+def test_refusals_are_final(server, connect):
+    causes = [{"field": "spec.x", "message": "bad", "reason": "FieldValueInvalid"}]
+    server.answers = [(422, {}, {"message": "no", "reason": "Invalid", "details": {"causes": causes}})]
+    with pytest.raises(PodwrightError) as caught:
+        connect().create(CONFIG_MAP, "n", {"metadata": {"name": "a"}}, "me")
+    assert caught.value.causes == causes and caught.value.reason == "Invalid" and len(server.requests) == 1
+
+
+def test_what_is_no_status_object_is_told_as_it_is(server, connect):
+    server.answers = [(400, {}, "go away")]
+    with pytest.raises(PodwrightError, match="go away"):
+        connect().list(POD, "n")
+
+
+def test_a_refused_credential_is_read_anew_once(server, connect):
+    server.answers = [(401, {}, {"message": "Unauthorized"}), OK, (401, {}, {"message": "Unauthorized"}), (401, {}, {"message": "Unauthorized"})]
+    client = connect(api_key="token")
+    assert client.get(POD, "n", "a")
+    with pytest.raises(PodwrightError, match="credentials"):
+        client.get(POD, "n", "a")
+    assert len(server.requests) == 4
+
+
+def test_every_header_of_who_we_are_is_sent(server, connect):
+    server.answers = [OK]
+    connect(api_key="token", impersonate_user="jane", impersonate_groups=["a", "b"]).get(POD, "n", "a")
+    _method, _path, headers, groups = server.requests[0]
+    assert headers["Authorization"] == "Bearer token" and headers["Impersonate-User"] == "jane" and groups == ["a", "b"]
+
+
+def test_long_lists_come_in_pages_and_start_over_when_the_token_expires(server, connect):
+    page = {"metadata": {"continue": "t", "resourceVersion": "1"}, "items": [{"metadata": {"name": "a"}}]}
+    last = {"metadata": {"resourceVersion": "2"}, "items": [{"metadata": {"name": "b"}}]}
+    server.answers = [(200, {}, page), (410, {}, {"message": "expired"}), (200, {}, page), (200, {}, last)]
+    items, version = connect().list(POD, "n")
+    assert [item["metadata"]["name"] for item in items] == ["a", "b"] and version == "2"
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    from ansible_collections.podwright.core.plugins.module_utils import libraries
+
+    def refuse(name):
+        raise ImportError(f"No module named '{name}'")
+
+    monkeypatch.setattr(libraries.importlib, "import_module", refuse)
+    with pytest.raises(PodwrightError, match="pip install websocket-client"):
+        libraries.load("websocket")

@@ -1,0 +1,39 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The planner as a table of data files: each case in plans/ is a desired and a live state and the changes that must come of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import clean, key_of
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.plan import plan
+
+CASES = [
+    pytest.param(case, id=f"{path.stem}-{case['case']}")
+    for path in sorted((Path(__file__).parent / "plans").glob("*.yml"))
+    for case in yaml.safe_load_all(path.read_text())
+]
+
+
+def keyed(manifests):
+    """Mapping Key -> (Kind, manifest)."""
+    found = {}
+    for manifest in manifests:
+        kind = BUILT_IN[manifest["apiVersion"], manifest["kind"]]
+        found[key_of(manifest, kind)] = (kind, manifest)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_plan(case):
+    desired = keyed([clean(manifest) for manifest in case.get("desired", [])])
+    live = {key: manifest for key, (_kind, manifest) in keyed(case.get("live", [])).items()}
+    autoscaled = {key for key in desired if key.name in case.get("autoscaled", [])}
+    prune = [(kind, key, item) for key, (kind, item) in keyed(case.get("prune", [])).items()]
+    changes = plan(desired, live, "podwright", autoscaled, prune)
+    told = [{"action": c.action, "object": f"{c.key.kind}/{c.key.name}"} | ({"patch": c.patch} if c.action == "patch" else {}) for c in changes]
+    assert told == case["changes"]
