@@ -97,7 +97,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 resources:
-  description: The objects' manifests; a digest stands for each value of a Secret.
+  description: The objects' manifests; a digest stands for each value of a Secret, and for literal environment variables of Podwright's own pods.
   returned: always
   type: list
   elements: dict

@@ -41,7 +41,7 @@ class Configuration:
         """The headers that say who we are, as (name, value) pairs: authorization and impersonation (every group its own header)."""
         loaded = self._loaded
         pairs = []
-        token = loaded.auth_settings().get("BearerToken", {}).get("value")
+        token = None if self._options.get("username") else loaded.auth_settings().get("BearerToken", {}).get("value")
         if token:
             pairs.append(("Authorization", token))
         elif loaded.username:
@@ -150,6 +150,9 @@ class Configuration:
             loaded.refresh_api_key_hook = None
             loaded.api_key = {"authorization": f"Bearer {options['api_key']}"}
             loaded.api_key_prefix = {}
+        if options.get("api_key") or options.get("username"):
+            # The server would take the kubeconfig's certificate over the credentials asked for.
+            loaded.cert_file = loaded.key_file = None
         for option, attribute in (
             ("username", "username"),
             ("password", "password"),

@@ -10,7 +10,9 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..operation import Operation
+from ..pods.batch import TaskVeil
 from ..pods.diagnosis import events_of, log_tail, render
+from ..pods.manifest import MANAGED, MANAGED_BY
 from ..pods.status import exit_codes, read_pod
 from ..reconciler.manifest import Veil
 from ..reconciler.quantity import parse_quantity
@@ -80,7 +82,9 @@ def _read(client, kind, namespace, params, selection):
 
 def _shown(item):
     kept = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
-    return Veil().cover(item | {"metadata": kept})
+    is_ours = (kept.get("labels") or {}).get(MANAGED_BY) == MANAGED[MANAGED_BY]
+    veil = TaskVeil() if is_ours else Veil()
+    return veil.cover(item | {"metadata": kept})
 
 
 # -- waiting --------------------------------------------------------------------------------------------------
