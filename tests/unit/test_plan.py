@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils.reconciler.plan imp
 CASES = [
     pytest.param(case, id=f"{path.stem}-{case['case']}")
     for path in sorted((Path(__file__).parent / "plans").glob("*.yml"))
-    for case in yaml.safe_load_all(path.read_text())
+    for case in yaml.safe_load(path.read_text())
 ]
 
 
