@@ -63,7 +63,7 @@ def play(tmp_path):
     """A function that runs tasks (or a whole playbook) and returns a Played."""
     counter = iter(range(1000))
 
-    def run(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, timeout=300, expect=0):
+    def run(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, timeout=300, expect=0, kubeconfig=None):
         number = next(counter)
         record = tmp_path / f"record-{number}"
         record.touch()
@@ -71,7 +71,7 @@ def play(tmp_path):
             {
                 "hosts": "localhost",
                 "gather_facts": False,
-                "module_defaults": {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}},
+                "module_defaults": {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(kubeconfig or KUBECONFIG)}},
                 "tasks": tasks,
             }
         ]

@@ -16,7 +16,8 @@ PREDECESSORS = ("kubectl-client-side-apply", "OpenAPI-Generator", "kubectl-creat
 # Objects are applied wave by wave and deleted the other way round.
 WAVES = (
     "Namespace CustomResourceDefinition PriorityClass RuntimeClass StorageClass",
-    "ServiceAccount ResourceQuota LimitRange Role ClusterRole RoleBinding ClusterRoleBinding",
+    "ServiceAccount ResourceQuota LimitRange Role ClusterRole",
+    "RoleBinding ClusterRoleBinding",  # whether somebody may grant a role is checked against the role itself
     "ConfigMap Secret PersistentVolume PersistentVolumeClaim",
     "NetworkPolicy Service EndpointSlice Ingress IngressClass",
     "",  # whatever is not named: workloads and custom resources
@@ -75,7 +76,7 @@ class Change:
         """The patch with secret values veiled: the difference between the veiled states."""
         if self.action in ("none", "delete") or not veil.hides(self.key.kind):
             return self.patch
-        if self.action == "create":
+        if self.action == "create" or self.before is None:
             return creation_patch(veil.cover(self.desired))
         return difference(veil.cover(self.before), veil.cover(self.after))
 

@@ -1,0 +1,167 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The Roles of the role rbac are exactly enough: work is done as their service accounts, and the audit log is compared with the rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Request
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+
+from .conftest import KUBECONFIG, ROOT
+
+RULES = yaml.safe_load((ROOT / "roles/rbac/vars/main.yml").read_text())
+TARGETS = Path(__file__).parent / "targets"
+# An exec over a websocket is a get in the audit log, and allowed by create since Kubernetes 1.35.
+UNSEEN = {("create", "", "pods/exec")}
+
+
+def target(name):
+    return yaml.safe_load((TARGETS / name / "tasks/main.yml").read_text())
+
+
+def expand(rules):
+    """{(verb, group, resource)} of a list of rules."""
+    return {(verb, group, resource) for rule in rules for verb in rule["verbs"] for group in rule["apiGroups"] for resource in rule["resources"]}
+
+
+def seen(entries, user):
+    """{(verb, group, resource)} of a user's requests. An apply that made its object needs the verb create, too."""
+    found = set()
+    for entry in entries:
+        reference = entry.get("objectRef") or {}
+        if entry["user"]["username"] != user or "resource" not in reference:
+            continue
+        resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+        found.add((entry["verb"], reference.get("apiGroup", ""), resource))
+        if entry["verb"] == "patch" and entry["responseStatus"].get("code") == 201:
+            found.add(("create", reference.get("apiGroup", ""), resource))
+    return found
+
+
+@pytest.fixture
+def credentials(client, tmp_path):
+    """A function from a service account to its user name and a kubeconfig with a bound token of it."""
+
+    def make(namespace, name):
+        kind = BUILT_IN["v1", "ServiceAccount"]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        token = client.send(Request("POST", kind.path(namespace, name, "token"), body=body, kind=kind, namespace=namespace))["status"]["token"]
+        config = yaml.safe_load(Path(KUBECONFIG).read_text())
+        config["users"][0]["user"] = {"token": token}
+        path = tmp_path / f"{name}.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return f"system:serviceaccount:{namespace}:{name}", path
+
+    return make
+
+
+@pytest.fixture
+def account(namespace, play, credentials):
+    """A function that makes a service account with some purposes by the role and returns its user name and a kubeconfig."""
+
+    def make(name, purposes):
+        role = {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": name, "purposes": purposes}]}
+        play([{"ansible.builtin.include_role": {"name": "podwright.core.rbac"}, "vars": role}])
+        return credentials(namespace, name)
+
+    return make
+
+
+@pytest.fixture
+def provisioner(client, play, namespace, make_namespace, credentials):
+    """A provisioner of the namespace that lives in another one, so that it can take the namespace away: (user name, kubeconfig)."""
+    home = make_namespace()
+    name = f"provisioner-{namespace}"
+    api = "rbac.authorization.k8s.io/v1"
+    subjects = [{"kind": "ServiceAccount", "name": name, "namespace": home}]
+    objects = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": home}}]
+    purposes = ("provisioning", "task_running", "reading")
+    for kind, place, rules in (
+        ("Role", {"namespace": namespace}, [rule for purpose in purposes for rule in RULES["rbac_rules"][purpose]]),
+        ("ClusterRole", {}, cluster_rules(namespace)),
+    ):
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+        objects.append({"apiVersion": api, "kind": kind, "metadata": {"name": name, **place}, "rules": rules})
+        objects.append({"apiVersion": api, "kind": f"{kind}Binding", "metadata": {"name": name, **place}, "roleRef": reference, "subjects": subjects})
+    play([{"podwright.core.resource_set": {"definition": objects}}])
+    yield credentials(home, name)
+    for kind in ("ClusterRoleBinding", "ClusterRole"):
+        client.delete(BUILT_IN[api, kind], None, name)
+
+
+def cluster_rules(namespace):
+    """The cluster-scoped rules for that namespace."""
+    rules = RULES["rbac_cluster_rules"] + RULES["rbac_storage_rules"]
+    return [rule | ({"resourceNames": [namespace]} if "resourceNames" in rule else {}) for rule in rules]
+
+
+def test_task_running_is_exactly_enough(account, play, namespace, audit):
+    user, kubeconfig = account("runner", ["task_running"])
+    for name in ("task_pod", "pod_exec"):
+        play(target(name), namespace=namespace, kubeconfig=kubeconfig)
+    task = {"name": "fails", "image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
+    play([{"name": "Fail", "podwright.core.task_pod": task | {"command": ["false"]}}], namespace=namespace, kubeconfig=kubeconfig, expect=2)
+    taken = task | {"command": ["true"], "kind": "Job", "cleanup": "always"}
+    play([{"name": "Now as a Job", "podwright.core.task_pod": taken}], namespace=namespace, kubeconfig=kubeconfig)
+    granted = expand(RULES["rbac_rules"]["task_running"])
+    used = seen(audit(), user)
+    assert used - granted == set()
+    assert granted - used <= UNSEEN | {("get", "batch", "jobs")}  # a Job is read when an answer to its creation was lost
+
+
+def test_reading_is_exactly_enough(account, play, namespace, audit):
+    user, kubeconfig = account("reader", ["reading"])
+    pod = {
+        "name": "seen",
+        "image": "busybox",
+        "image_pull_policy": "IfNotPresent",
+        "command": ["sleep", "3600"],
+        "state": "present",
+        "termination_grace_period": 0,
+    }
+    play([{"podwright.core.task_pod": pod}], namespace=namespace)
+    bad = pod | {"name": "bad", "command": ["sh", "-c", "exit 2"], "restart_policy": "Never", "readiness_probe": {"exec": "false"}}
+    play([{"podwright.core.task_pod": bad}], namespace=namespace)
+    tasks = [
+        {"podwright.core.pod_info": {"name": "seen", "wait_for": "ready", "events": True}},
+        {"podwright.core.pod_info": {"metrics": True}},
+        {"name": "Hopeless", "podwright.core.pod_info": {"name": "bad", "wait_for": "ready", "wait_timeout": 20}, "ignore_errors": True},
+        {"podwright.core.pod_info": {"label_selectors": ["no=such"], "wait_for": "ready", "wait_timeout": 1}, "ignore_errors": True},
+    ]
+    assert play(tasks, namespace=namespace, kubeconfig=kubeconfig).of("Hopeless")["failed"]
+    assert seen(audit(), user) == expand(RULES["rbac_rules"]["reading"]) | {("get", "", "pods/log")}
+
+
+def test_provisioning_is_exactly_enough(provisioner, play, namespace, audit):
+    user, kubeconfig = provisioner
+    roles = {
+        "namespace": {"namespace_name": namespace, "namespace_image_pull_secrets": [{"name": "r", "registry": "r", "username": "u", "password": "p"}]},
+        "rbac": {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "runner", "purposes": ["task_running", "reading"]}]},
+        "quota": {"quota_namespace": namespace, "quota_max_pods": 50, "quota_default_limits": {"cpu": "100m"}},
+        "network_policy": {"network_policy_namespace": namespace},
+        "storage": {
+            "storage_namespace": namespace,
+            "storage_classes": [{"name": namespace}],
+            "storage_volumes": [{"name": namespace, "capacity": "1Gi", "class": namespace, "host_path": "/tmp/podwright-rbac"}],
+            "storage_claims": [{"name": "data", "size": "1Gi", "class": namespace}],
+            "storage_node_labels": {"node-1": {f"podwright.io/{namespace}": "true"}},
+        },
+    }
+
+    def include(role, state):
+        return {"ansible.builtin.include_role": {"name": f"podwright.core.{role}"}, "vars": roles[role] | {f"{role}_state": state}}
+
+    play([include(role, "present") for role in roles], kubeconfig=kubeconfig)
+    play([include(role, "absent") for role in reversed(roles)], kubeconfig=kubeconfig)
+    # Its Role in the namespace went with it; the namespace itself can be made again.
+    anew = {"definition": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, "wait": False}
+    play([{"podwright.core.resource_set": anew}], kubeconfig=kubeconfig)
+    granted = expand(RULES["rbac_rules"]["provisioning"] + RULES["rbac_cluster_rules"] + RULES["rbac_storage_rules"])
+    used = seen(audit(), user)
+    assert used - granted == set()
+    # A watch is opened only for what is not ready or gone at once.
+    assert {entry for entry in granted - used if entry[0] != "watch"} == set()
