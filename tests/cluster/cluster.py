@@ -37,6 +37,7 @@ class Cluster:
         self.kubeconfig = self.state / "kubeconfig"
         self._certificates = self.state / "certificates"
         self._link = f"podwright{number}"
+        self._cgroup = f"podwright-{number}"
 
     # -- the commands ---------------------------------------------------------------------------------------
 
@@ -89,6 +90,7 @@ class Cluster:
         for name in ("log", "processes", "certificates", "configuration", "cni"):
             (self.state / name).mkdir(parents=True, exist_ok=True)
         self._refuse_second()
+        host.make_cgroups(self._cgroup)
         command = ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child", "--propagation", "private"]
         log = (self.state / "log" / "supervisor.log").open("ab")
         process = subprocess.Popen(
@@ -142,7 +144,7 @@ class Cluster:
             inside = self._child(int(pid))
             os.kill(inside or int(pid), signal.SIGKILL)
             _wait_for(lambda: _start_time(int(pid)) != start, 10, "the old cluster's end", self.state / "log" / "supervisor.log")
-        host.remove_cgroups()
+        host.remove_cgroups(self._cgroup)
         if self.state.exists():
             for path in self.state.iterdir():
                 if path.name != "lock":
@@ -331,6 +333,7 @@ state = "/run/containerd"
             "tlsPrivateKeyFile": f"{certificates}/kubelet.key",
             "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
             "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{self._cgroup}",
             "failCgroupV1": False,
             "failSwapOn": False,
             "clusterDNS": ["10.96.0.10"],

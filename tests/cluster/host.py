@@ -82,11 +82,27 @@ def _cgroup_writable() -> bool:
     return os.access(root if has_cgroup_v2() else root / "memory", os.W_OK)
 
 
-def remove_cgroups() -> None:
-    """Remove the empty folders that the kubelet leaves (deepest first)."""
-    for root in Path("/sys/fs/cgroup").glob("**/kubepods"):
-        for path in sorted(root.glob("**/"), key=lambda p: -len(p.parts)):
+def make_cgroups(name: str) -> None:
+    """Make a control group of that name in every hierarchy, to be a kubelet's root: two kubelets of one root would end each other's pods."""
+    root = Path("/sys/fs/cgroup")
+    if has_cgroup_v2():
+        controllers = (root / "cgroup.controllers").read_text().split()
+        (root / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
+        (root / name).mkdir(exist_ok=True)
+        return
+    for hierarchy in (path for path in root.iterdir() if path.is_dir() and not path.is_symlink()):
+        group = hierarchy / name
+        group.mkdir(exist_ok=True)
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then can hold no process
+            if (group / setting).exists():
+                (group / setting).write_text((hierarchy / setting).read_text())
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the empty folders that a kubelet leaves below its root, and the root (deepest first)."""
+    for root in Path("/sys/fs/cgroup").glob(f"**/{name}"):
+        for path in sorted([root, *root.glob("**/")], key=lambda p: -len(p.parts)):
             try:
                 path.rmdir()
             except OSError:
-                pass
+                pass  # not a folder of ours, or still in use

@@ -1,0 +1,71 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Timings side by side, in one run: bare Ansible tasks, Podwright, kubectl and, where it is installed, kubernetes.core."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+REPEATS = 3
+TASKS = 20
+
+
+def play(*tasks, loop=TASKS):
+    """Seconds that a play with so many copies of the tasks takes, as the median of a few runs."""
+    plays = [{"hosts": "localhost", "gather_facts": False, "tasks": [task for _ in range(loop) for task in tasks]}]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as book:
+        yaml.safe_dump(plays, book)
+        book.flush()
+        command = [str(ROOT / ".venv/bin/ansible-playbook"), book.name]
+        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg")}
+        return measure(lambda: subprocess.run(command, check=True, capture_output=True, env=environment))
+
+
+def measure(action):
+    """Median seconds of a few runs."""
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.monotonic()
+        action()
+        seconds.append(time.monotonic() - started)
+    return statistics.median(seconds)
+
+
+def main():
+    """Print one line per subject: seconds, and milliseconds that a task costs more than `debug`."""
+    pod = {"podwright.core.task_pod": {"name": "bench", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"]}}
+    pod["podwright.core.task_pod"]["termination_grace_period"] = 0
+    play(pod, loop=1)
+    subjects = {
+        "debug": {"ansible.builtin.debug": {"msg": "nothing"}},
+        "pod_info": {"podwright.core.pod_info": {"namespace": "default"}},
+        "pod_exec": {"podwright.core.pod_exec": {"pod": "bench", "command": "true"}},
+        "task_pod, unchanged": pod,
+        "resource_set, unchanged": {
+            "podwright.core.resource_set": {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bench", "namespace": "default"}}}
+        },
+        "pod_info as a module": {"podwright.core.pod_info": {"namespace": "default"}, "become": True, "become_method": "su"},
+    }
+    if subprocess.run([sys.executable, "-c", "import ansible_collections.kubernetes.core"], check=False, capture_output=True).returncode == 0:
+        subjects["kubernetes.core.k8s_info"] = {"kubernetes.core.k8s_info": {"kind": "Pod", "namespace": "default"}}
+    seconds = {name: play(task) for name, task in subjects.items()}
+    print(f"{TASKS} tasks in a playbook, median of {REPEATS} runs:")
+    for name, taken in seconds.items():
+        print(f"  {name:28} {taken:6.2f} s   {(taken - seconds['debug']) / TASKS * 1000:7.0f} ms a task more than debug")
+    if shutil.which("kubectl"):
+        taken = measure(lambda: subprocess.run(["kubectl", "exec", "bench", "--", "true"], check=True, capture_output=True))
+        print(f"  kubectl exec                 {taken * 1000:6.0f} ms a call")
+    play({"podwright.core.task_pod": {"name": "bench", "namespace": "default", "state": "absent"}}, loop=1)
+
+
+if __name__ == "__main__":
+    main()
