@@ -56,7 +56,8 @@ class Task:
     def client(self):
         """The Client, opened when first used."""
         if self._client is None:
-            self._client = Client(Configuration(self.params), self.params.get("concurrency") or 16)
+            connections = min(self.params.get("concurrency") or 16, 16)
+            self._client = Client(Configuration(self.params), connections, poll_seconds=self.params.get("wait_sleep") or 5)
         return self._client
 
     @property

@@ -165,3 +165,28 @@ def test_provisioning_is_exactly_enough(provisioner, play, namespace, audit):
     assert used - granted == set()
     # A watch is opened only for what is not ready or gone at once.
     assert {entry for entry in granted - used if entry[0] != "watch"} == set()
+
+
+def test_without_leave_to_list_or_watch_it_gets_and_polls(client, play, namespace, credentials):
+    api = "rbac.authorization.k8s.io/v1"
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+    ]
+    subjects = [{"kind": "ServiceAccount", "name": "poor", "namespace": namespace}]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "poor"}
+    objects = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "poor"}},
+        {"apiVersion": api, "kind": "Role", "metadata": {"name": "poor"}, "rules": rules},
+        {"apiVersion": api, "kind": "RoleBinding", "metadata": {"name": "poor"}, "roleRef": reference, "subjects": subjects},
+    ]
+    pod = {"name": "late", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "state": "present"}
+    pod |= {"termination_grace_period": 0, "readiness_probe": {"exec": "true", "initial_delay": 2}}
+    play([{"podwright.core.resource_set": {"definition": objects}}, {"podwright.core.task_pod": pod}], namespace=namespace)
+    _user, kubeconfig = credentials(namespace, "poor")
+    configs = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c-{n}"}, "data": {"n": str(n)}} for n in range(5)]
+    apply = {"name": "Apply", "podwright.core.resource_set": {"definition": configs}}
+    wait = {"name": "Wait", "podwright.core.pod_info": {"name": "late", "wait_for": "ready", "wait_sleep": 1}}
+    played = play([apply, apply | {"name": "Again"}, wait], namespace=namespace, kubeconfig=kubeconfig)
+    assert played.of("Apply")["changed"] and not played.of("Again")["changed"]
+    assert played.of("Wait")["pods"][0]["ready"] == "1/1"

@@ -72,10 +72,12 @@ class Client:
         configuration: a Configuration.
         connections: how many connections are kept at most.
         clock: a Clock.
+        poll_seconds: how often a collection is listed where it may not be watched.
     """
 
-    def __init__(self, configuration, connections=16, clock=None):
+    def __init__(self, configuration, connections=16, clock=None, poll_seconds=5):
         self.configuration = configuration
+        self.poll_seconds = poll_seconds
         self.clock = clock or Clock()
         self._connections = connections
         self._pool = self._open_pool()
@@ -83,7 +85,10 @@ class Client:
         self.kinds = Kinds(lambda path: self.send(Request("GET", path)), configuration.server, configuration.identity)
 
     def close(self):
-        """Close every connection."""
+        """Close every connection at once: clearing alone leaves that to the garbage collector."""
+        keys = self._pool.pools.keys()  # the container itself cannot be iterated over
+        for key in keys:
+            self._pool.pools[key].close()
         self._pool.clear()
 
     def __enter__(self):
@@ -278,7 +283,7 @@ class Client:
 
     def _refresh(self):
         self.configuration = self.configuration.refresh()
-        self._pool.clear()
+        self.close()
         self._pool = self._open_pool()
         self._headers = self._identify()
 

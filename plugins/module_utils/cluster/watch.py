@@ -19,7 +19,8 @@ class Watcher:
     """Follows collections and hands out their changes in one stream.
 
     A watch that the server ends is opened again from the last version seen; after a 410 the collection is listed anew and
-    each of its objects is handed out as `MODIFIED`, those gone as `DELETED`. Use it as a context manager: leaving ends its threads.
+    each of its objects is handed out as `MODIFIED`, those gone as `DELETED`. Where watching is forbidden, the collection is
+    listed every `poll_seconds` of the client instead. Use it as a context manager: leaving ends its threads.
     """
 
     def __init__(self, client):
@@ -83,6 +84,9 @@ class _Follow(threading.Thread):
                 failures += 1
                 if error.status == 410:
                     self._relist()
+                elif error.is_forbidden:
+                    self._stopped.wait(self._client.poll_seconds)
+                    self._relist()
                 elif error.status in (401, 403, 404, 422) or failures > 5:
                     self._sink.put(error)
                     return
@@ -122,6 +126,8 @@ class _Follow(threading.Thread):
         self._sink.put((kind, item))
 
     def _relist(self):
+        if self._stopped.is_set():
+            return
         try:
             items, self._version = self._client.list(self._kind, self._namespace, **self._selectors)
         except PodwrightError as error:

@@ -1,0 +1,54 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What runs in the controller's process leaves nothing behind in it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_exec, pod_info, resource_set, task_pod
+
+from .conftest import KUBECONFIG
+
+IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
+CALLS = [
+    (task_pod, {"name": "box", "command": ["sleep", "3600"], **IMAGE}),
+    (pod_info, {"name": "box", "wait_for": "ready"}),
+    (pod_info, {"name": "nobody", "wait_for": "ready", "wait_timeout": 1}),
+    (pod_exec, {"pod": "box", "command": "cat", "stdin": "x" * 100000}),
+    (pod_exec, {"pod": "box", "command": "sleep 10", "timeout": 0.5}),
+    (resource_set, {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}}),
+    (task_pod, {"tasks": [{"name": "fails", "command": ["false"], **IMAGE}], "state": "completed"}),
+    (task_pod, {"name": "box", "state": "absent"}),
+]
+
+
+def call(module, options, namespace):
+    """Run an operation as its action would, in this process."""
+    operation = module.OPERATION
+    defaults = {name: spec.get("default") for name, spec in operation.arguments.items()}
+    if "tasks" in options:
+        items = {name: spec.get("default") for name, spec in operation.arguments["tasks"]["options"].items()}
+        options = options | {"tasks": [items | item for item in options["tasks"]]}
+    params = dict.fromkeys(CONNECTION) | defaults | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
+    return perform(operation, params, False, False, Console())
+
+
+def left_open():
+    """Sockets and files of this process, its threads and its environment."""
+    descriptors = {os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")}
+    return {d for d in descriptors if d.startswith(("socket:", "/tmp"))}, {t.name for t in threading.enumerate()}, dict(os.environ)
+
+
+@pytest.mark.usefixtures("client")
+def test_no_socket_thread_file_or_variable_is_left(namespace):
+    for module, options in CALLS:
+        before = left_open()
+        result = call(module, options, namespace)
+        after = left_open()
+        assert after == before, (module.__name__, options, result.get("msg"))
