@@ -10,8 +10,8 @@ from ..cluster.channel import describe_output, execute
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import POD
 from ..operation import Operation
-from ..pods.batch import TaskVeil
 from ..pods.options import bad, check_variable
+from ..pods.outcome import TaskVeil
 from ..pods.status import TASK_CONTAINER
 
 ARGUMENTS = {

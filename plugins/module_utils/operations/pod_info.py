@@ -10,9 +10,9 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..operation import Operation
-from ..pods.batch import TaskVeil
 from ..pods.diagnosis import events_of, log_tail, render
 from ..pods.manifest import MANAGED, MANAGED_BY
+from ..pods.outcome import TaskVeil
 from ..pods.status import exit_codes, read_pod
 from ..reconciler.manifest import Veil
 from ..reconciler.quantity import parse_quantity

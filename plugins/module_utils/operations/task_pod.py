@@ -10,8 +10,9 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
 from ..operation import Operation, yaml_diff
 from ..pods import options as opts
-from ..pods.batch import Batch, Conduct, TaskVeil, outcome_of
+from ..pods.batch import Batch, Conduct
 from ..pods.manifest import TaskSpec, check
+from ..pods.outcome import TaskVeil, outcome_of
 
 SHOWN_WHOLE, SHOWN_SHORT = 3, 20  # failures told in full, and in one line, in a batch's message
 STARTING_SECONDS = 300  # what scheduling and pulling may take beyond a task's own timeout

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import queue
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,14 +12,14 @@ from ..cluster.channel import decode
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import EVENT, JOB, POD, SECRET
 from ..cluster.watch import Watcher
-from ..reconciler.manifest import Veil, difference, key_of
+from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change, creation_patch
 from ..reconciler.wait import wait_until_gone
 from .decide import CREATE, NONE, REPLACE, attempt_of, decide, next_attempt
 from .diagnosis import events_of, log_tail, render
 from .manifest import HASH, MANAGED, MANAGED_BY, SET, TASK, build, stdin_secret
 from .security import choose_profile
-from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, exit_codes, has_started, read_job, read_pod, times
+from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_job, read_pod
 
 MANAGER = "podwright"
 THREADS = 16
@@ -92,31 +91,6 @@ class Run:
             self.status = None
         else:
             self.status = read_job(self.live, list(self.pods.values())) if self.spec.is_job else read_pod(self.live)
-
-
-class TaskVeil(Veil):
-    """Hides the literal values of environment variables, too: they often are secrets."""
-
-    @staticmethod
-    def hides(kind_name):
-        """Whether objects of that kind hold anything to hide."""
-        return kind_name in ("Secret", "Pod", "Job")
-
-    def cover(self, manifest):
-        """The manifest as it may be shown."""
-        if not manifest or manifest.get("kind") not in ("Pod", "Job"):
-            return super().cover(manifest)
-        return self._cover_env(manifest)
-
-    def _cover_env(self, value):
-        if isinstance(value, list):
-            return [self._cover_env(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        covered = {key: self._cover_env(item) for key, item in value.items() if key != "managedFields"}
-        if isinstance(value.get("env"), list):
-            covered["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
-        return covered
 
 
 class Batch:
@@ -297,19 +271,20 @@ class Batch:
 
     def progress(self):
         """How far the batch is, in one line, and why the first that waits does."""
-        states = {"done": 0, "running": 0, "pending": 0, "failed": 0}
-        oldest = None
+        counts = {"done": 0, "running": 0, "pending": 0, "failed": 0}
+        waiting = None
         for run in self.runs:
-            if run.stage == "done":
-                states["failed" if run.error else "done"] += 1
-            elif run.status and run.status.state == "running":
-                states["running"] += 1
-            else:
-                states["pending"] += 1
-                oldest = oldest or run
-        line = ", ".join(f"{count} {name}" for name, count in states.items() if count)
-        if oldest and oldest.status and oldest.status.reason not in ("", "Starting"):
-            line += f"; {oldest.spec.name if oldest.spec else oldest.change.key.name}: {oldest.status.reason}: {oldest.status.message}"
+            state = _progress_of(run)
+            counts[state] += 1
+            if state == "pending":
+                waiting = waiting or run
+        if len(self.runs) == 1:
+            line = f"{self.runs[0].change.key.name} is {_progress_of(self.runs[0])}"
+        else:
+            line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
+            name = f"{waiting.change.key.name}: " if len(self.runs) > 1 else ""
+            line += f"; {name}{waiting.status.reason}: {waiting.status.message}"
         return line
 
     def _launch(self):
@@ -615,6 +590,12 @@ class Batch:
 _TOLD_BY_EVENTS = ("Starting", "FailedMount", "FailedCreate")
 
 
+def _progress_of(run):
+    if run.stage == "done":
+        return "failed" if run.error else "done"
+    return "running" if run.status and run.status.state == "running" else "pending"
+
+
 def _event_grace(message):
     if "exceeded quota" in message:
         return FIXABLE
@@ -652,38 +633,3 @@ def _in_place_of(before, answer):
     metadata |= {"finalizers": before["metadata"]["finalizers"]} if "finalizers" in before["metadata"] else {}
     kept = {key: before["spec"][key] for key in ("nodeName", "selector") if key in before["spec"]}
     return answer | {"metadata": metadata, "spec": answer["spec"] | kept}
-
-
-def outcome_of(run, veil, full):
-    """One task's fields in the result."""
-    pod, status = run.pod, run.status
-    started, finished = times(pod) if pod else (None, None)
-    fields = {
-        "name": run.spec.name,
-        "namespace": run.spec.namespace,
-        "uid": run.live["metadata"]["uid"] if run.live and "uid" in run.live["metadata"] else None,
-        "kind": run.spec.options["kind"],
-        "phase": ((pod or {}).get("status") or {}).get("phase"),
-        "state": "failed" if run.error else status.state if status else "absent",
-        "reason": run.error.reason if run.error else status.reason if status else "",
-        "rc": status.rc if status else None,
-        "exit_codes": exit_codes(pod) if pod else {},
-        "node": pod["spec"].get("nodeName") if pod else None,
-        "pod_ip": ((pod or {}).get("status") or {}).get("podIP"),
-        "attempt": run.attempt,
-        "started_at": started,
-        "finished_at": finished,
-        "duration": _seconds(started, finished),
-        "logs": run.logs,
-        "events": run.events,
-    }
-    if run.error:
-        fields["msg"] = str(run.error)
-    return fields | ({"pod": veil.cover(pod)} if full and pod else {})
-
-
-def _seconds(started, finished):
-    if not (started and finished):
-        return None
-    times_read = [datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (started, finished)]
-    return (times_read[1] - times_read[0]).total_seconds()
