@@ -52,3 +52,10 @@ def test_no_socket_thread_file_or_variable_is_left(namespace):
         result = call(module, options, namespace)
         after = left_open()
         assert after == before, (module.__name__, options, result.get("msg"))
+
+
+@pytest.mark.parametrize("no_log", [False, True])
+def test_a_long_wait_shows_progress_unless_it_must_not(no_log, play, namespace):
+    options = {"name": "slow", "command": ["sleep", "5"], "state": "completed", **IMAGE}
+    played = play([{"name": "Wait", "podwright.core.task_pod": options, "no_log": no_log}], namespace=namespace)
+    assert ("slow is running" in played.output) == (not no_log)
