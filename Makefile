@@ -17,7 +17,7 @@ help: ## list the targets
 
 env: $(VENV)/.complete ## make .venv with everything that is needed
 
-$(VENV)/.complete: tests/requirements.txt requirements.txt
+$(VENV)/.complete: tests/requirements.txt requirements.txt tests/tools/make-env
 	@tests/tools/make-env "$(PYTHON)" "$(VENV)"
 
 cluster-up: env ## start the local cluster, kubeconfig at .cluster/kubeconfig

@@ -53,6 +53,7 @@ class Run:
         live: its pod or Job as last seen.
         pods: a Job's pods by uid.
         doomed: uid -> (Kind, object) that must be gone before it can be created.
+        early: uid -> (type, object) of changes that came before the answer to its creation.
         stage: `remove`, `removing`, `create`, `creating`, `watch` or `done`.
         error: why it failed, or None.
     """
@@ -62,6 +63,7 @@ class Run:
     live: dict | None = None
     pods: dict = field(default_factory=dict)
     doomed: dict = field(default_factory=dict)
+    early: dict = field(default_factory=dict)
     stage: str = "watch"
     status: Status | None = None
     attempt: int = 1
@@ -423,14 +425,20 @@ class Batch:
                 return
             run.live = item
         else:
+            # The watch may be faster than the answer to the creation; there may never be another word about it.
+            run.early[uid] = (sort, item)
             return
         if run.stage == "watch":
             self._settle(run)
 
     def _created(self, run, live):
-        run.live = live
+        sort, run.live = run.early.get(live["metadata"]["uid"], ("ADDED", live))
+        run.early = {}
         run.stage = "watch"
         run.created_at = self._client.clock.monotonic()
+        if sort == "DELETED":
+            self._lost(run)
+            return
         if run.change.action == CREATE:
             run.change.after = live
         self._settle(run)
