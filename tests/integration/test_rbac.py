@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Request
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
 
 from .conftest import KUBECONFIG, ROOT
@@ -43,13 +42,12 @@ def seen(entries, user):
 
 
 @pytest.fixture
-def credentials(client, tmp_path):
+def credentials(play, tmp_path):
     """A function from a service account to its user name and a kubeconfig with a bound token of it."""
 
     def make(namespace, name):
-        kind = BUILT_IN["v1", "ServiceAccount"]
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-        token = client.send(Request("POST", kind.path(namespace, name, "token"), body=body, kind=kind, namespace=namespace))["status"]["token"]
+        lookup = f"lookup('podwright.core.bound_token', '{name}', namespace='{namespace}', kubeconfig='{KUBECONFIG}')"
+        token = play([{"name": "Token", "ansible.builtin.set_fact": {"token": "{{ " + lookup + " }}"}}]).of("Token")["ansible_facts"]["token"]
         config = yaml.safe_load(Path(KUBECONFIG).read_text())
         config["users"][0]["user"] = {"token": token}
         path = tmp_path / f"{name}.kubeconfig"
@@ -190,3 +188,9 @@ def test_without_leave_to_list_or_watch_it_gets_and_polls(client, play, namespac
     played = play([apply, apply | {"name": "Again"}, wait], namespace=namespace, kubeconfig=kubeconfig)
     assert played.of("Apply")["changed"] and not played.of("Again")["changed"]
     assert played.of("Wait")["pods"][0]["ready"] == "1/1"
+
+
+def test_a_token_of_nobody_is_refused_clearly(play, namespace):
+    lookup = f"lookup('podwright.core.bound_token', 'nobody', namespace='{namespace}', kubeconfig='{KUBECONFIG}')"
+    played = play([{"name": "Token", "ansible.builtin.set_fact": {"token": "{{ " + lookup + " }}"}}], expect=2)
+    assert 'serviceaccounts "nobody" not found' in played.output
