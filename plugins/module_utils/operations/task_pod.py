@@ -41,11 +41,12 @@ def run(task):
         wait_timeout=_wait_timeout(params, specs),
         concurrency=params["concurrency"],
         on_error=params["on_error"],
-        check_mode=task.check_mode,
         prune=params["prune"] or params["state"] == "absent",
     )
-    batch = Batch(task.client, [] if params["state"] == "absent" and not _names_tasks(params) else specs, conduct, task.console)
-    sets = [(task.namespace, params["set"])] if params["set"] and conduct.prune and not (params["state"] == "absent" and _names_tasks(params)) else []
+    batch = Batch(task.client, specs, conduct, task.console)
+    # Naming tasks to delete means those alone; naming only the set means all of it.
+    whole_set = params["set"] and conduct.prune and not (params["state"] == "absent" and _names_tasks(params))
+    sets = [(task.namespace, params["set"])] if whole_set else []
     batch.plan(sets)
     if params["state"] == "absent":
         batch.doom()
@@ -78,7 +79,7 @@ def _read_specs(task):
         raise opts.bad("prune", "it needs set.", "Only a named set knows which of its tasks are no longer asked for.")
     given = {name: params[name] for name in opts.TASK}
     items = [given] if params["tasks"] is None else [_merge_item(given, item) for item in params["tasks"]]
-    if params["state"] == "absent" and params["set"] and not _names_tasks(params):
+    if params["state"] == "absent" and not _names_tasks(params):
         return []
     specs = []
     for item in items:

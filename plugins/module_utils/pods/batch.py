@@ -39,7 +39,6 @@ class Conduct:
     wait_timeout: float = 300
     concurrency: int = 100
     on_error: str = "continue"
-    check_mode: bool = False
     prune: bool = False
 
 
@@ -111,6 +110,7 @@ class Batch:
         self._console = console
         self._specs = specs
         self._profiles = {}
+        self._selectors = {}
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
         self._next_look = 0
@@ -137,19 +137,15 @@ class Batch:
 
     def _observe(self, set_names):
         """{(Kind, namespace): (items, version)} with one LIST each; Jobs only where some are wanted or some pod is one's."""
-        self._selectors = {}
-        places = {}
+        wanted = {namespace: [] for namespace, _name in set_names}
         for spec in self._specs:
-            self._selectors.setdefault(spec.namespace, []).append(spec)
-        for namespace, _name in set_names:
-            self._selectors.setdefault(namespace, [])
+            wanted.setdefault(spec.namespace, []).append(spec)
         lists = {}
-        for namespace, specs in self._selectors.items():
+        for namespace, specs in wanted.items():
             selector = self._selector(specs, [name for ns, name in set_names if ns == namespace])
             self._selectors[namespace] = selector
-            places[namespace] = any(spec.is_job for spec in specs) or not specs
-            lists[POD, namespace] = self._client.list(POD, namespace, label_selector=selector)
-            if places[namespace] or any(_owner_job(pod) for pod in lists[POD, namespace][0]):
+            lists[POD, namespace] = pods, _version = self._client.list(POD, namespace, label_selector=selector)
+            if not specs or any(spec.is_job for spec in specs) or any(map(_owner_job, pods)):
                 lists[JOB, namespace] = self._client.list(JOB, namespace, label_selector=selector)
         return lists
 
@@ -168,7 +164,7 @@ class Batch:
         others = [(kind, item) for kind, item in objects if item is not own and not (kind == POD and _owner_job(item))]
         run.read()
         action, note = decide(spec, own, run.status)
-        if action == REPLACE and spec.options["on_immutable"] == "fail" and note == "its options changed":
+        if action == REPLACE and spec.options["on_immutable"] == "fail" and _label(own, HASH) != spec.hash:
             raise PodwrightError(
                 f"The options of task '{spec.name}' changed, and a pod cannot be changed in place.",
                 reason="Immutable",

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from .fields import is_current, owned_fields
 from .manifest import Key, bare, difference, predict
 
-ACTIONS = ("create", "patch", "replace", "resize", "delete", "none")
-
 # Managers whose fields become ours when we first apply an object: what the desired state then lacks would stay otherwise.
 PREDECESSORS = ("kubectl-client-side-apply", "OpenAPI-Generator", "kubectl-create")
 
