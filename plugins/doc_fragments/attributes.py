@@ -50,15 +50,15 @@ attributes:
   check_mode:
     description: Can run in check mode and say what would change, without changing anything.
     support: partial
-    details: The command is not run.
+    details: The command is not run; O(creates) and O(removes) are looked at.
   diff_mode:
     description: Returns what changed, or would change, in diff mode.
     support: none
     details: What a command changes is not known.
   idempotent:
     description: Run again with the same options, it changes nothing.
-    support: none
-    details: A command runs each time.
+    support: partial
+    details: A command runs each time, unless O(creates) or O(removes) make it needless.
   action_group:
     description: Its defaults can be set for the whole collection.
     support: full

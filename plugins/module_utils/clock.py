@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 
 
@@ -23,3 +24,11 @@ class Clock:
     def sleep(seconds):
         """Wait that many seconds."""
         time.sleep(seconds)
+
+    @staticmethod
+    def wait_for(sock, writing, seconds):
+        """Wait until a socket can be read or, where asked for, written. Returns: (readable, writable), both false after that time."""
+        poll = select.poll()
+        poll.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
+        events = dict(poll.poll(max(seconds, 0) * 1000)).get(sock.fileno(), 0)
+        return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)

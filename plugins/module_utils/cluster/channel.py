@@ -1,178 +1,187 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Exec in a container over a websocket: v5.channel.k8s.io, then v4 (KEP-4006)."""
+"""The streams of a command in a container over one websocket: v5.channel.k8s.io, then v4 (KEP-4006)."""
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
-import urllib.parse
-from dataclasses import dataclass
 
-from ..libraries import load
-from .client import CONNECT_TIMEOUT, USER_AGENT, Request
-from .errors import PodwrightError, status_error
+from .client import Request
+from .errors import PodwrightError
 from .kinds import POD
+from .websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, open_websocket
 
-STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+STDIN, STDOUT, STDERR, STATUS, STREAM_CLOSE = 0, 1, 2, 3, 255
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-FRAME = 1 << 15
+FRAME = 1 << 15  # the API server's own buffers are of this size: larger frames gain nothing
+PING_SECONDS = 15
+UNANSWERED_PINGS = 4
 
 
-@dataclass(frozen=True)
-class Execution:
-    """How a command ended and what it wrote."""
-
-    rc: int
-    stdout: bytes
-    stderr: bytes
+class ConnectionEnded(Exception):
+    """The connection ended before the status came; the text says how."""
 
 
-def execute(client, namespace, pod, container, command, stdin=None, timeout=None, tty=False):
-    """Run a command in a container to its end.
+class TimedOut(Exception):
+    """Nothing came for the idle timeout, or the time for the whole is over.
+
+    Attributes:
+        limit: the option that set the limit, `timeout` or `idle_timeout`.
+    """
+
+    def __init__(self, limit):
+        super().__init__(limit)
+        self.limit = limit
+
+
+class Channel:
+    """One exec or attach: its input goes out and its output comes in, in constant memory and one thread.
 
     Args:
-        command: list of words; no shell is involved.
-        stdin: bytes given to it, followed by end of file; None leaves it without standard input.
-        timeout: seconds for the whole command, or None.
+        client: a Client.
+        pod, container, namespace: strings; the server chooses the container of a pod that has only one.
+        command: list of words; None attaches to the container's own process.
+        source: an iterable of bytes that becomes standard input, or None for none.
+        protocols: what to offer to the server.
 
-    Returns: an Execution.
-    Raises: PodwrightError; its reason is `ConnectionLost` where the connection ended before the command's status came
-        (what had arrived is in `results`), `Timeout`, or the API's own.
+    Raises: PodwrightError where it could not be opened; nothing has been started then.
     """
-    request = _request(namespace, pod, container, command, stdin is not None, tty)
-    deadline = None if timeout is None else client.clock.monotonic() + timeout
-    connection = _connect(client, request)
-    sender = None
-    try:
-        if stdin is not None:
-            # Beside the receiver: a command that writes while it reads would block both ends otherwise.
-            sender = _start_sender(connection, stdin)
-        return _receive(connection, request, client.clock, deadline, timeout)
-    finally:
-        connection.shutdown()
-        if sender:
-            sender.join()
+
+    def __init__(self, client, namespace, pod, container, command, source=None, tty=False, protocols=(V5, V4)):
+        self._clock = client.clock
+        request = _request(namespace, pod, container, command, source is not None, tty)
+        self._socket = open_websocket(client, request, list(protocols))
+        self._source = None if source is None else iter(source)
+        self.ends_input = self._socket.protocol == V5
+        self.status = None
+        self._carries_input = False
+        self._unanswered = 0
+        self._active_at = self._heard_at = self._clock.monotonic()
+
+    def read(self, deadline=None, idle_timeout=None):
+        """The next output, (STDOUT or STDERR, bytes), or None once the status has come.
+
+        Args:
+            deadline: the clock's time by which the whole must be over, or None.
+            idle_timeout: seconds in which something must move in either direction, or None.
+
+        Raises: ConnectionEnded, TimedOut.
+        """
+        while self.status is None:
+            try:
+                message = self._socket.receive()
+                if message is None:
+                    self._exchange(deadline, idle_timeout)
+                    continue
+            except Closed as error:
+                raise ConnectionEnded(str(error)) from error
+            output = self._take(*message)
+            if output:
+                self._active_at = self._clock.monotonic()
+                return output
+        return None
+
+    def _take(self, opcode, payload):
+        if opcode == PING:
+            self._socket.send(PONG, payload)
+        elif opcode == CLOSE:
+            raise ConnectionEnded("the server closed the stream")
+        elif opcode in (BINARY, TEXT) and payload:
+            if payload[0] in (STDOUT, STDERR):
+                return (payload[0], payload[1:]) if len(payload) > 1 else None
+            if payload[0] == STATUS and len(payload) > 1:
+                self.status = _read_status(payload[1:])
+        return None
+
+    def _exchange(self, deadline, idle_timeout):
+        """Move bytes in both directions; where none can move, wait until some can or a limit is reached."""
+        now = self._clock.monotonic()
+        if deadline is not None and now >= deadline:
+            raise TimedOut("timeout")
+        if idle_timeout is not None and now >= self._active_at + idle_timeout:
+            raise TimedOut("idle_timeout")
+        self._ping(now)
+        self._feed()
+        if self._socket.has_pending:
+            readable, writable = True, self._socket.has_outgoing
+        else:
+            limits = [self._heard_at + PING_SECONDS * (self._unanswered + 1), deadline, self._active_at + idle_timeout if idle_timeout is not None else None]
+            seconds = min(limit for limit in limits if limit is not None) - now
+            readable, writable = self._clock.wait_for(self._socket.sock, self._socket.has_outgoing, seconds)
+        if writable and self._socket.flush() and self._carries_input:
+            self._active_at = self._clock.monotonic()
+            self._carries_input = self._socket.has_outgoing
+        if readable:
+            self._socket.fill()
+            self._heard_at, self._unanswered = self._clock.monotonic(), 0
+
+    def _feed(self):
+        """Queue the next piece of input once the one before is on its way: memory does not grow with the input."""
+        if self._source is None or self._socket.has_outgoing:
+            return
+        piece = next(self._source, None)
+        if piece is None:
+            self._source = None
+            if self.ends_input:
+                self._socket.send(BINARY, bytes([STREAM_CLOSE, STDIN]))
+            return
+        self._carries_input = True
+        view = memoryview(piece)
+        for start in range(0, len(view), FRAME):
+            self._socket.send(BINARY, b"".join((b"\0", view[start : start + FRAME])))
+
+    def _ping(self, now):
+        """Keep balancers from cutting an idle stream, and notice a server that is gone."""
+        if now < self._heard_at + PING_SECONDS * (self._unanswered + 1):
+            return
+        # A server that waits for the command to read its input answers no ping.
+        if self._unanswered >= UNANSWERED_PINGS and not self._socket.has_outgoing:
+            raise ConnectionEnded(f"the server answered no ping for {PING_SECONDS * UNANSWERED_PINGS} s")
+        self._unanswered += 1
+        if not self._socket.has_outgoing:
+            self._socket.send(PING, b"")
+
+    def close(self):
+        """Close the connection. The command is not ended by that."""
+        self._socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
 
 def _request(namespace, pod, container, command, has_stdin, tty):
-    query = [("command", word) for word in command]
+    verb = "attach" if command is None else "exec"
+    query = [("command", word) for word in command or ()]
     query += [("container", container)] if container else []
     query += [("stdin", str(has_stdin).lower()), ("stdout", "true"), ("stderr", str(not tty).lower()), ("tty", str(tty).lower())]
-    return Request("POST", POD.path(namespace, pod, "exec"), tuple(query), kind=POD, namespace=namespace, name=f"{pod}/exec", repeatable=False)
+    path = POD.path(namespace, pod, verb)
+    return Request("POST", path, tuple(query), kind=POD, subresource=verb, namespace=namespace, name=pod, repeatable=False)
 
 
-def _connect(client, request):
-    websocket = load("websocket")
-    configuration = client.configuration
-    options = {}
-    if configuration.tls:
-        options["sslopt"] = {"context": configuration.tls}
-        if configuration.tls_server_name:
-            options["sslopt"]["server_hostname"] = configuration.tls_server_name
-    if configuration.proxy:
-        proxy = urllib.parse.urlsplit(configuration.proxy)
-        options |= {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port, "proxy_type": proxy.scheme}
-        if proxy.username:
-            options["http_proxy_auth"] = (proxy.username, proxy.password)
-    else:
-        options["http_no_proxy"] = ["*"]
-    url = "ws" + configuration.server.removeprefix("http") + request.target
-    headers = [f"{name}: {value}" for name, value in configuration.headers()] + [f"User-Agent: {USER_AGENT}"]
+def _read_status(content):
     try:
-        connection = websocket.create_connection(
-            url, timeout=CONNECT_TIMEOUT, header=headers, subprotocols=[V5, V4], enable_multithread=True, skip_utf8_validation=True, **options
-        )
-    except websocket.WebSocketBadStatusException as error:
-        body = error.resp_body or b""
-        try:
-            body = json.loads(body)
-        except ValueError:
-            body = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-        raise status_error(error.status_code, body, request, configuration.identity) from error
-    except (websocket.WebSocketException, OSError) as error:
-        raise PodwrightError(
-            f"No connection to {configuration.server} (from {configuration.source}) for a command in pod '{request.name}': {error}", reason="Refused"
-        ) from error
-    return connection
+        status = json.loads(content)
+    except ValueError:
+        status = None
+    if not isinstance(status, dict):
+        raise ConnectionEnded("the command's status was garbled")
+    return status
 
 
-def _start_sender(connection, stdin):
-    if connection.getsubprotocol() != V5:
-        raise PodwrightError(
-            "This API server cannot end a command's standard input (it speaks only v4.channel.k8s.io).",
-            reason="NoEndOfInput",
-            hint="Use Kubernetes 1.30 or later, or give the input with pod_copy.",
-        )
-    sender = threading.Thread(target=_send_input, args=(connection, stdin), daemon=True, name="podwright-stdin")
-    sender.start()
-    return sender
-
-
-def _send_input(connection, stdin):
-    try:
-        for start in range(0, len(stdin), FRAME):
-            connection.send_binary(bytes([STDIN]) + stdin[start : start + FRAME])
-        connection.send_binary(bytes([CLOSE, STDIN]))
-    except (load("websocket").WebSocketException, OSError):
-        pass  # a command may end without reading all of its input; its status decides
-
-
-def _receive(connection, request, clock, deadline, timeout):
-    websocket = load("websocket")
-    output = {STDOUT: bytearray(), STDERR: bytearray()}
-    status = None
-    while status is None:
-        try:
-            connection.settimeout(None if deadline is None else max(deadline - clock.monotonic(), 0.001))
-            opcode, data = connection.recv_data()
-        except websocket.WebSocketTimeoutException as error:
-            raise PodwrightError(
-                f"The command in {request.name.removesuffix('/exec')} did not end within {timeout} s; it may still run there.",
-                reason="Timeout",
-                hint="Raise timeout, or make the command end by itself.",
-                results=_partial(output),
-            ) from error
-        except (websocket.WebSocketException, OSError) as error:
-            raise _lost(output, request) from error
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise _lost(output, request)
-        if data and data[0] in output:
-            output[data[0]] += data[1:]
-        elif data and data[0] == ERROR:
-            status = json.loads(data[1:])
-    return Execution(_exit_code(status, request, output), bytes(output[STDOUT]), bytes(output[STDERR]))
-
-
-def _exit_code(status, request, output):
+def exit_code(status):
+    """The exit code in a command's status. Raises: PodwrightError where the command could not be run."""
     if status.get("status") == "Success":
         return 0
     causes = (status.get("details") or {}).get("causes") or []
     if status.get("reason") == "NonZeroExitCode":
         for cause in causes:
-            if cause.get("reason") == "ExitCode":
+            if cause.get("reason") == "ExitCode" and str(cause.get("message", "")).isdigit():
                 return int(cause["message"])
-    raise PodwrightError(
-        f"The command in {request.name.removesuffix('/exec')} could not be run: {status.get('message', 'no message')}",
-        reason=status.get("reason") or "ExecFailed",
-        causes=causes,
-        hint="Check that the program exists in the image." if "executable file" in status.get("message", "") else "",
-        results=_partial(output),
-    )
-
-
-def _lost(output, request):
-    arrived = sum(map(len, output.values()))
-    return PodwrightError(
-        f"The connection to {request.name.removesuffix('/exec')} was lost before the command's exit status came, after {arrived} bytes of output.",
-        reason="ConnectionLost",
-        hint="Whether the command ended is unknown: check before running it again.",
-        results=_partial(output),
-    )
-
-
-def _partial(output):
-    return describe_output(bytes(output[STDOUT]), bytes(output[STDERR]))
+    message = status.get("message") or "the server gave no message"
+    raise PodwrightError(message, reason=status.get("reason") or "ExecFailed", causes=causes)
 
 
 def describe_output(stdout, stderr):

@@ -36,6 +36,7 @@ class Request:
     kind: object = None
     namespace: str | None = None
     name: str | None = None
+    subresource: str | None = None
     repeatable: bool = True
     accept: str = "application/json"
     timeout: float = field(default=READ_TIMEOUT, compare=False)
@@ -43,7 +44,9 @@ class Request:
     @property
     def resource(self):
         """The resource as RBAC names it."""
-        return self.kind.plural if self.kind else self.path
+        if not self.kind:
+            return self.path
+        return f"{self.kind.plural}/{self.subresource}" if self.subresource else self.kind.plural
 
     @property
     def verb(self):
@@ -62,7 +65,8 @@ class Request:
         if not self.kind:
             return f"{self.method} {self.path}"
         where = f" in namespace '{self.namespace}'" if self.namespace else ""
-        return f"Could not {self.verb} {self.kind.name}{' ' + repr(self.name) if self.name else 's'}{where}"
+        part = f"{self.subresource} of " if self.subresource else ""
+        return f"Could not {self.verb} {part}{self.kind.name}{' ' + repr(self.name) if self.name else 's'}{where}"
 
 
 class Client:
@@ -178,12 +182,14 @@ class Client:
             query.append(("limitBytes", str(limit_bytes)))
         if previous:
             query.append(("previous", "true"))
-        return self.send(Request("GET", POD.path(namespace, pod, "log"), tuple(query), kind=POD, namespace=namespace, name=pod, accept="*/*"))
+        return self.send(
+            Request("GET", POD.path(namespace, pod, "log"), tuple(query), kind=POD, namespace=namespace, name=pod, subresource="log", accept="*/*")
+        )
 
     @staticmethod
     def _object_request(method, kind, namespace, name, subresource=None, **rest):
         namespace = namespace if kind.namespaced else None
-        return Request(method, kind.path(namespace, name, subresource), kind=kind, namespace=namespace, name=name, **rest)
+        return Request(method, kind.path(namespace, name, subresource), kind=kind, namespace=namespace, name=name, subresource=subresource, **rest)
 
     # -- the wire -------------------------------------------------------------------------------------------
 

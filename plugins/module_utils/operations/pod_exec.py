@@ -1,91 +1,242 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run a command in a pod's container and return how it ended."""
+"""Run a command in a pod's container, or in those of many pods at once, and return how it ended."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 
 from ..arguments import CONNECTION
-from ..cluster.channel import describe_output, execute
+from ..cluster.channel import describe_output
 from ..cluster.errors import PodwrightError
+from ..cluster.execution import Command, Container, default_container, execute
 from ..cluster.kinds import POD
 from ..operation import Operation
 from ..pods.options import bad, check_variable
 from ..pods.outcome import TaskVeil
-from ..pods.status import TASK_CONTAINER
+
+PIECE = 1 << 18
+THREADS = 16
 
 ARGUMENTS = {
     **CONNECTION,
-    "pod": {"type": "str", "required": True},
+    "pod": {"type": "str"},
+    "label_selectors": {"type": "list", "elements": "str"},
     "container": {"type": "str"},
     "command": {"type": "raw", "required": True},
     "stdin": {"type": "str"},
+    "stdin_file": {"type": "path"},
+    "stdout_file": {"type": "path"},
+    "max_output_bytes": {"type": "int", "default": 10 << 20},
     "env": {"type": "dict"},
     "chdir": {"type": "str"},
+    "creates": {"type": "str"},
+    "removes": {"type": "str"},
     "timeout": {"type": "float"},
+    "idle_timeout": {"type": "float"},
+    "tty": {"type": "bool", "default": False},
     "check_rc": {"type": "bool", "default": True},
 }
 
 
 def run(task):
     """Run the command. Returns the result's fields; raises PodwrightError, also for an exit code other than 0 under check_rc."""
+    command = _read_command(task.params)
+    if task.params["pod"]:
+        return _run_in(task, Container(task.namespace, task.params["pod"], task.params["container"]), command, task.params["stdout_file"])
+    return _run_in_all(task, command)
+
+
+def _run_in_all(task, command):
+    places = _find_containers(task)
+    folder = task.params["stdout_file"]
+    if folder and not task.check_mode:
+        os.makedirs(folder, exist_ok=True)
+
+    def run_one(place):
+        try:
+            result = {"failed": False} | _run_in(task, place, command, os.path.join(folder, place.pod) if folder else None)
+        except PodwrightError as error:
+            result = {"rc": None} | error.results | {"failed": True, "msg": str(error), "reason": error.reason}
+        return {"pod": place.pod, "container": place.name} | result
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(run_one, places))
+    failed = [entry for entry in results if entry["failed"]]
+    fields = {"changed": any(entry.get("changed") for entry in results), "results": results}
+    fields["rc"] = fields["return_code"] = next((entry["rc"] for entry in results if entry.get("rc")), None if failed else 0)
+    if failed:
+        lines = [f"The command failed in {len(failed)} of {len(results)} pods.", *(entry["msg"] for entry in failed[:3])]
+        raise PodwrightError("\n".join(lines), reason=failed[0]["reason"], results=fields)
+    return fields
+
+
+def _find_containers(task):
+    """The running pods that the selectors match, by name."""
+    selector = ",".join(task.params["label_selectors"])
+    pods, _version = task.client.list(POD, task.namespace, label_selector=selector)
+    running = [pod for pod in pods if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
+    if not running:
+        raise PodwrightError(
+            f"No running pod in namespace '{task.namespace}' matches {selector} ({len(pods)} match that do not run).",
+            reason="NotFound",
+            hint="Check label_selectors, or wait for the pods with pod_info.",
+        )
+    wanted = task.params["container"]
+    places = [Container(task.namespace, pod["metadata"]["name"], wanted or default_container(pod)) for pod in running]
+    return sorted(places, key=lambda place: place.pod)
+
+
+def _run_in(task, place, command, stdout_file):
     params = task.params
-    words = _read_command(params)
+    reason = _find_reason_to_skip(task, place)
+    if reason:
+        return {"changed": False, "skipped": True, "msg": reason, "rc": 0, "return_code": 0, **describe_output(b"", b"")}
     if task.check_mode:
         return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
-    pod, container = params["pod"], params["container"] or _choose_container(task)
-    stdin = params["stdin"].encode() if params["stdin"] is not None else None
-    ended = execute(task.client, task.namespace, pod, container, _prepare(words, params), stdin, params["timeout"])
-    result = {"changed": True, "rc": ended.rc, "return_code": ended.rc, **describe_output(ended.stdout, ended.stderr)}
-    if ended.rc and params["check_rc"]:
+    cap = params["max_output_bytes"]
+    stdout, stderr = Output(cap), Output(cap)
+    with _written(stdout_file) if stdout_file else _kept(stdout) as on_stdout:
+        rc = execute(task.client, place, command, on_stdout, stderr.add)
+    result = {"changed": True, "rc": rc, "return_code": rc, "truncated": stdout.is_cut or stderr.is_cut, **describe_output(stdout.content, stderr.content)}
+    if rc and params["check_rc"]:
         last = (result["stderr"].strip() or result["stdout"].strip()).splitlines()[-5:]
         said = ":\n  " + "\n  ".join(last) if last else "."
-        where = f"container '{container}' of pod '{pod}' in namespace '{task.namespace}'"
-        missing = _explain_wrapper(ended.rc, params)
-        raise PodwrightError(f"The command in {where} ended with exit code {ended.rc}{said}", reason="NonZeroExitCode", hint=missing, results=result)
+        raise PodwrightError(f"The command in {place} ended with exit code {rc}{said}", reason="NonZeroExitCode", hint=_explain(rc, params), results=result)
     return result
 
 
-def _read_command(params):
-    command = params["command"]
-    if isinstance(command, str):
-        try:
-            command = shlex.split(command)
-        except ValueError as error:
-            raise bad("command", f"it cannot be split into words: {error}.") from error
-    if not isinstance(command, list) or not command:
-        raise bad("command", "it is a string or a list of words, and not empty.")
-    for name in params["env"] or {}:
-        check_variable("env", name)
-    return [str(word) for word in command]
+def _find_reason_to_skip(task, place):
+    """Why `creates` or `removes` make the command needless, or None."""
+    for option, skips_where_found in (("creates", True), ("removes", False)):
+        path = task.params[option]
+        if path is not None and _exists(task, place, path) == skips_where_found:
+            return f"{option}: {path} {'exists' if skips_where_found else 'does not exist'} in {place}."
+    return None
 
 
-def _prepare(words, params):
-    """The command with its environment and folder: the exec API has neither, so `env` and `sh` of the image give them."""
-    variables = [f"{name}={'' if value is None else value}" for name, value in (params["env"] or {}).items()]
-    if variables:
-        words = ["env", *variables, *words]
-    if params["chdir"]:
-        words = ["sh", "-c", 'cd "$0" && exec "$@"', params["chdir"], *words]
-    return words
+def _exists(task, place, path):
+    rc = execute(task.client, place, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
+    if rc not in (0, 1):
+        raise PodwrightError(f"Whether {path} exists in {place} could not be found out: exit code {rc}.", reason="ExecFailed")
+    return rc == 0
 
 
-def _explain_wrapper(rc, params):
-    if rc in (126, 127) and (params["env"] or params["chdir"]):
-        return "The options env and chdir need the programs env and sh in the image."
+def _explain(rc, params):
+    if rc == 127 and params["env"]:
+        return "The program env must be in the image for the option env, and the command itself."
+    if rc == 126:
+        return "The program is there and cannot be executed."
     return ""
 
 
-def _choose_container(task):
-    """The pod's default container: the task's own, the one annotated as default, else the first. One GET, which also tells a missing pod."""
-    pod = task.client.get(POD, task.namespace, task.params["pod"])
-    if pod is None:
-        raise PodwrightError(
-            f"There is no pod '{task.params['pod']}' in namespace '{task.namespace}'.", status=404, reason="NotFound", hint="Check pod and namespace."
-        )
-    names = [container["name"] for container in pod["spec"]["containers"]]
-    annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    return next((name for name in (TASK_CONTAINER, annotated) if name in names), names[0])
+# -- reading the options --------------------------------------------------------------------------------------
+
+
+def _read_command(params):
+    words = params["command"]
+    if isinstance(words, str):
+        try:
+            words = shlex.split(words)
+        except ValueError as error:
+            raise bad("command", f"it cannot be split into words: {error}.") from error
+    if not isinstance(words, list) or not words:
+        raise bad("command", "it is a string or a list of words, and not empty.")
+    for name in params["env"] or {}:
+        check_variable("env", name)
+    for name in ("timeout", "idle_timeout", "max_output_bytes"):
+        if params[name] is not None and params[name] <= 0:
+            raise bad(name, "it is more than 0.")
+    command = Command(
+        [str(word) for word in words],
+        chdir=params["chdir"],
+        env=params["env"] or {},
+        timeout=params["timeout"],
+        idle_timeout=params["idle_timeout"],
+        tty=params["tty"],
+    )
+    return _give_input(command, params)
+
+
+def _give_input(command, params):
+    if params["stdin"] is not None:
+        content = params["stdin"].encode()
+        return replace(command, source=lambda: iter([content] if content else []), size=len(content))
+    path = params["stdin_file"]
+    if path is None:
+        return command
+    if not os.path.isfile(path):
+        raise bad("stdin_file", f"there is no file {path} where this task runs.")
+    return replace(command, source=lambda: read_pieces(path), size=os.path.getsize(path))
+
+
+def read_pieces(path):
+    """A file's content in pieces."""
+    with open(path, "rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
+
+
+# -- output ---------------------------------------------------------------------------------------------------
+
+
+class Output:
+    """What is kept of an output: its first bytes, up to a limit."""
+
+    def __init__(self, limit):
+        self._limit = limit
+        self._kept = bytearray()
+        self.is_cut = False
+
+    def add(self, data):
+        """Take a piece."""
+        room = self._limit - len(self._kept)
+        self._kept += data[:room]
+        self.is_cut = self.is_cut or len(data) > room
+
+    @property
+    def content(self):
+        """The bytes kept; a character that the limit cut in two is left out."""
+        kept = bytes(self._kept)
+        if self.is_cut:
+            for missing in range(4):
+                try:
+                    kept[: len(kept) - missing].decode()
+                    return kept[: len(kept) - missing]
+                except UnicodeDecodeError:
+                    continue
+        return kept
+
+
+@contextmanager
+def _kept(output):
+    yield output.add
+
+
+@contextmanager
+def _written(path):
+    """Write a file that appears whole: only once the command's status is known, and not where that never came."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".podwright-", dir=folder)
+    except OSError as error:
+        raise bad("stdout_file", f"nothing can be written in {folder}: {error.strerror}.") from error
+    try:
+        with open(descriptor, "wb") as sink:
+            yield sink.write
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PodwrightError(f"{path} could not be written: {error.strerror or error}", reason="WriteFailed") from error
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
 
 
 def redact(params):
@@ -99,4 +250,10 @@ def redact(params):
     return shown
 
 
-OPERATION = Operation("pod_exec", ARGUMENTS, run, redact=redact)
+OPERATION = Operation(
+    "pod_exec",
+    ARGUMENTS,
+    run,
+    rules={"required_one_of": [("pod", "label_selectors")], "mutually_exclusive": [("pod", "label_selectors"), ("stdin", "stdin_file")]},
+    redact=redact,
+)

@@ -1,0 +1,306 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A command in a container from its start to its exit code, also where its time runs out."""
+
+from __future__ import annotations
+
+import re
+import secrets as random_words
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .channel import STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, describe_output, exit_code
+from .errors import PodwrightError
+from .kinds import POD
+
+TASK_CONTAINER = "task"
+START_ATTEMPTS = 5
+KEPT = 1 << 16  # bytes of each output that an error repeats
+GENTLY, SURELY = 2, 5  # seconds for a command to end after SIGTERM, and after SIGKILL
+_SIGNALLING = 10  # seconds for the sending of a signal
+# What the runtime says where it had not begun the command yet.
+_TOO_EARLY = re.compile(r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED")
+_NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Container:
+    """Where a command runs; a name of None is for the server to choose, which it does in a pod with one container."""
+
+    namespace: str
+    pod: str
+    name: str | None = None
+
+    def __str__(self):
+        container = f"container '{self.name}' of " if self.name else ""
+        return f"{container}pod '{self.pod}' in namespace '{self.namespace}'"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run, and how.
+
+    Attributes:
+        words: the program and its arguments; a list.
+        source: called for an iterable of bytes that becomes its standard input, followed by end of file; called again where
+            the command has to be started again. None for no input.
+        size: bytes of the input where known; lets it end on servers that cannot end it (v4).
+        chdir: folder to run it in, or None; needs a shell in the image.
+        env: mapping of variables; needs `env` in the image.
+        timeout: seconds for the whole, or None.
+        idle_timeout: seconds in which something must move in either direction, or None.
+        tty: whether it gets a terminal, which makes its errors part of its output.
+    """
+
+    words: list
+    source: Callable | None = None
+    size: int | None = None
+    chdir: str | None = None
+    env: dict = field(default_factory=dict)
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    tty: bool = False
+
+    @property
+    def wants_shell(self):
+        """Whether it is run by a shell where there is one.
+
+        A shell tells its process id, to be ended by when the time is over; and it keeps the outputs open, without which
+        containerd drops the input of a command that closes or redirects its own.
+        """
+        return self.source is not None or self.timeout is not None or self.idle_timeout is not None or self.chdir is not None
+
+    def with_environment(self):
+        """Its words with its variables before them."""
+        variables = [f"{name}={'' if value is None else value}" for name, value in self.env.items()]
+        return ["env", *variables, *self.words] if variables else list(self.words)
+
+    def in_shell(self, marker, bound=None):
+        """Its words run by a shell that first writes the marker and its process id to the error stream.
+
+        Args:
+            bound: bytes after which its input ends, or None.
+        """
+        script = f"echo {marker}:$$ >&2; " + ('cd "$0" || exit; ' if self.chdir is not None else "")
+        script += f'head -c {bound} | "$@"; exit $?' if bound is not None else '"$@"; exit $?'
+        return ["sh", "-c", script, self.chdir or "sh", *self.with_environment()]
+
+
+def execute(client, container, command, on_stdout=len, on_stderr=len):
+    """Run a command to its end; `on_stdout` and `on_stderr` are called with each piece of its output.
+
+    Returns: its exit code.
+    Raises: PodwrightError, see Process.
+    """
+    with Process(client, container, command) as process:
+        for stream, data in process:
+            (on_stdout if stream == STDOUT else on_stderr)(data)
+    return process.rc
+
+
+class Process:
+    """A command in a container: iterate over it for its output, (STDOUT or STDERR, bytes); `rc` is then its exit code.
+
+    Raises while it is iterated over: PodwrightError, whose reason is
+        `ConnectionLost` where the connection ended before the status came: whether the command ended is unknown;
+        `Timeout` after a limit: the message says whether the command was ended or may still run;
+        `NoEndOfInput` where the server cannot end standard input and nothing else can;
+        else what the server said. Its `results` hold the end of the output. A command is started again only where the server
+        said that it had not begun.
+    """
+
+    def __init__(self, client, container, command):
+        self._client = client
+        self._container = container
+        self._command = command
+        self._deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
+        self._has_shell = command.wants_shell
+        self._channel = None
+        self._tail = {STDOUT: bytearray(), STDERR: bytearray()}
+        self._arrived = 0
+        self._pid = None
+        self.rc = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._channel:
+            self._channel.close()
+
+    def __iter__(self):
+        attempt = 1
+        while True:
+            self._channel = self._open()
+            try:
+                yield from self._outputs()
+                self.rc = exit_code(self._channel.status)
+                return
+            except ConnectionEnded as error:
+                raise self._lost(error) from error
+            except TimedOut as error:
+                raise self._end_late(error.limit) from error
+            except PodwrightError as error:
+                if self._arrived == 0 and self._has_shell and _NO_PROGRAM.search(error.message) and '"sh"' in error.message and not self._command.chdir:
+                    self._has_shell = False
+                elif self._arrived == 0 and _TOO_EARLY.search(error.message) and attempt < START_ATTEMPTS:
+                    attempt += 1
+                    self._client.clock.sleep(0.1 * 2**attempt)
+                else:
+                    raise self._explain(error) from error
+            finally:
+                self._channel.close()
+
+    def _outputs(self):
+        """The command's own output: what the shell says first is taken out."""
+        while (output := self._channel.read(self._deadline, self._command.idle_timeout)) is not None:
+            stream, data = output
+            if self._marker and stream == (STDOUT if self._command.tty else STDERR):
+                data = self._take_marker(data)
+            if data:
+                self._arrived += len(data)
+                tail = self._tail[stream]
+                tail += data
+                if len(tail) > 2 * KEPT:
+                    del tail[:-KEPT]
+                yield stream, data
+
+    def _take_marker(self, data):
+        self._before_marker += data
+        line = re.search(rb"%s:(\d+)\r?\n" % self._marker, self._before_marker)
+        if not line and len(self._before_marker) < KEPT:
+            return b""
+        data, self._marker = self._before_marker, None
+        if line:
+            self._pid = int(line[1])
+            data = data[: line.start()] + data[line.end() :]
+        return data
+
+    # -- starting -------------------------------------------------------------------------------------------
+
+    def _open(self):
+        try:
+            return self._open_at(self._container)
+        except PodwrightError as error:
+            if error.status != 400 or "container name must be specified" not in error.message:
+                raise
+        place = self._container
+        self._container = Container(place.namespace, place.pod, choose_container(self._client, place.namespace, place.pod))
+        return self._open_at(self._container)
+
+    def _open_at(self, place):
+        command = self._command
+        marker = random_words.token_hex(8)
+        self._marker, self._before_marker = marker.encode() if self._has_shell else None, b""
+        words = command.in_shell(marker) if self._has_shell else command.with_environment()
+        where = (self._client, place.namespace, place.pod, place.name)
+        try:
+            if command.source is None:
+                return Channel(*where, words, None, command.tty)
+            try:
+                # Only a v5 server can end the input; offered alone, an older one refuses before the command is started.
+                return Channel(*where, words, command.source(), command.tty, (V5,))
+            except PodwrightError as error:
+                if error.status not in (400, 403, 500, 501) or not error.reason.startswith("HTTP "):
+                    raise
+            if command.size is None or not self._has_shell:
+                raise PodwrightError(
+                    f"The API server cannot end the standard input of a command in {place}: it speaks only {V4}.",
+                    reason="NoEndOfInput",
+                    hint="Use Kubernetes 1.30 or later, an image with a shell, or give the input as a file with pod_copy.",
+                )
+            return Channel(*where, command.in_shell(marker, command.size), command.source(), command.tty, (V4,))
+        except PodwrightError as error:
+            raise self._explain_refusal(error) from error
+
+    def _explain_refusal(self, error):
+        if error.status == 404:
+            return PodwrightError(
+                f"There is no pod '{self._container.pod}' in namespace '{self._container.namespace}'.",
+                status=404,
+                reason="NotFound",
+                hint="Check pod and namespace.",
+            )
+        if error.status == 400 and "host assigned" in error.message:
+            return PodwrightError(f"The {self._container} is on no node yet.", reason="NotRunning", hint="Wait for it with pod_info: wait_for: running.")
+        return error
+
+    # -- ending ---------------------------------------------------------------------------------------------
+
+    def _explain(self, error):
+        if error.status is not None:
+            return error
+        text, hint = error.message, ""
+        if _NO_PROGRAM.search(text):
+            if '"env"' in text:
+                hint = "The option env needs the program env in the image, which is not there."
+            elif '"sh"' in text and self._command.chdir:
+                hint = "The option chdir needs a shell in the image, and there is none."
+            else:
+                hint = "Check that the program exists in the image."
+        elif _TOO_EARLY.search(text):
+            hint = "The container does not run: wait for it, or look at its state with pod_info."
+        message = f"The command in {self._container} could not be run: {text}"
+        return PodwrightError(message, reason=error.reason, causes=error.causes, hint=hint, results=self._so_far())
+
+    def _lost(self, error):
+        return PodwrightError(
+            f"The connection to {self._container} was lost before the command's exit status came, after {self._arrived} bytes of output ({error}).",
+            reason="ConnectionLost",
+            hint="Whether the command ended is unknown: check before running it again.",
+            results=self._so_far(),
+        )
+
+    def _end_late(self, limit):
+        seconds = getattr(self._command, limit)
+        what = f"did not end within {seconds:g} s" if limit == "timeout" else f"neither read nor wrote anything for {seconds:g} s"
+        fate, hint = self._kill()
+        return PodwrightError(f"The command in {self._container} {what}; {fate}.", reason="Timeout", hint=f"Raise {limit}, or {hint}", results=self._so_far())
+
+    def _kill(self):
+        """End the remote process. Returns what became of it and what to do, for a person."""
+        # Even where the command ended gently, others of its group may be left.
+        is_over = self._signal("TERM", GENTLY) and self._channel.status is not None
+        is_over = self._signal("KILL", SURELY) and (is_over or self._channel.status is not None)
+        if is_over:
+            return "it was ended there", "make the command end by itself."
+        return "its state is unknown: it may still run there", "look for it in the container."
+
+    def _signal(self, name, seconds):
+        """Signal the command's process group (runc makes each exec one of its own) and wait for its status. Returns whether that could be done."""
+        if self._pid is None:
+            return False
+        clock = self._client.clock
+        sender = Process(self._client, self._container, Command(["sh", "-c", f"kill -{name} -{self._pid} 2>/dev/null; true"]))
+        sender._deadline = clock.monotonic() + _SIGNALLING
+        try:
+            with sender:
+                for _output in sender:
+                    pass
+            while self._channel.read(clock.monotonic() + seconds) is not None:
+                pass
+        except TimedOut:
+            pass
+        except (PodwrightError, ConnectionEnded):
+            return False
+        return True
+
+    def _so_far(self):
+        return describe_output(bytes(self._tail[STDOUT]), bytes(self._tail[STDERR]))
+
+
+def choose_container(client, namespace, pod_name):
+    """The default container of a pod: the task's own, the one annotated as default, else the first. One GET.
+
+    Raises: PodwrightError where there is no such pod.
+    """
+    pod = client.get(POD, namespace, pod_name)
+    if pod is None:
+        raise PodwrightError(f"There is no pod '{pod_name}' in namespace '{namespace}'.", status=404, reason="NotFound", hint="Check pod and namespace.")
+    return default_container(pod)
+
+
+def default_container(pod):
+    """The name of a pod's default container."""
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+    return next((name for name in (TASK_CONTAINER, annotated) if name in names), names[0])
