@@ -21,6 +21,8 @@ def run_module(operation):
     module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
     module.no_log_values.update(secrets_of(operation, module.params))
     result = perform(operation, module.params, module.check_mode, module._diff, Console())
+    for text in result.pop("warnings", ()):
+        module.warn(text)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)

@@ -10,7 +10,7 @@ import jsonpatch
 import pytest
 import yaml
 
-from .conftest import MODES
+from .conftest import MODES, ROOT
 
 TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "targets").glob("*/tasks/main.yml"))
 
@@ -40,11 +40,13 @@ VOLATILE_TEXT = [
     (re.compile(r"[0-9a-f]{64}"), "CONTAINER"),
     (re.compile(r"test-[0-9a-f]{8}"), "NAMESPACE"),
     (re.compile(r"(?s)Events:\n.*?(?=\nLog:|\Z)"), "EVENTS"),
+    (re.compile(r"podwright-copy-\w+"), "FOLDER"),
+    (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
 ]
 # What Ansible itself adds.
 IGNORED_KEYS = {"exception", "failed_when_suppressed_exception", "module_stdout", "module_stderr", "ansible_facts"}
-MODULES = {f"podwright.core.{name}" for name in ("resource_set", "task_pod", "pod_exec", "pod_info")}
+MODULES = {f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").glob("*.py")}
 
 
 def steady(value):

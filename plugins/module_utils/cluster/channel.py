@@ -81,6 +81,11 @@ class Channel:
                 return output
         return None
 
+    def end_input(self):
+        """Send no more of the source, and end of file where that can be said."""
+        if self._source is not None:
+            self._source = iter(())
+
     def _take(self, opcode, payload):
         if opcode == PING:
             self._socket.send(PONG, payload)

@@ -75,13 +75,21 @@ class Command:
         return ["env", *variables, *self.words] if variables else list(self.words)
 
     def in_shell(self, marker, bound=None):
-        """Its words run by a shell that first writes the marker and its process id to the error stream.
+        """Its words run by a shell that writes a line with the marker and its process id to the error stream first.
+
+        Where there is input, a line with the marker and `end` follows the command, and what it left of its input is read:
+        a server that still has input for a command that is gone never says how it ended.
 
         Args:
             bound: bytes after which its input ends, or None.
         """
         script = f"echo {marker}:$$ >&2; " + ('cd "$0" || exit; ' if self.chdir is not None else "")
-        script += f'head -c {bound} | "$@"; exit $?' if bound is not None else '"$@"; exit $?'
+        if self.source is None:
+            script += '"$@"; exit $?'
+        elif bound is None:
+            script += f'"$@"; rc=$?; echo {marker}:end >&2; cat > /dev/null 2>&1; exit $rc'
+        else:
+            script += f'head -c {bound} | {{ "$@"; rc=$?; cat > /dev/null 2>&1; exit $rc; }}'
         return ["sh", "-c", script, self.chdir or "sh", *self.with_environment()]
 
 
@@ -112,7 +120,7 @@ class Process:
         self._client = client
         self._container = container
         self._command = command
-        self._deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
+        self.deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
         self._has_shell = command.wants_shell
         self._channel = None
         self._tail = {STDOUT: bytearray(), STDERR: bytearray()}
@@ -152,27 +160,47 @@ class Process:
 
     def _outputs(self):
         """The command's own output: what the shell says first is taken out."""
-        while (output := self._channel.read(self._deadline, self._command.idle_timeout)) is not None:
+        while (output := self._channel.read(self.deadline, self._command.idle_timeout)) is not None:
             stream, data = output
-            if self._marker and stream == (STDOUT if self._command.tty else STDERR):
-                data = self._take_marker(data)
+            if self._has_shell and stream == (STDOUT if self._command.tty else STDERR):
+                data = self._take_end(self._take_marker(data) if self._before_marker is not None else data)
             if data:
-                self._arrived += len(data)
-                tail = self._tail[stream]
-                tail += data
-                if len(tail) > 2 * KEPT:
-                    del tail[:-KEPT]
-                yield stream, data
+                yield self._note(stream, data)
+        rest = (self._before_marker or b"") + self._held
+        if rest:
+            yield self._note(STDERR, rest)
+
+    def _note(self, stream, data):
+        self._arrived += len(data)
+        tail = self._tail[stream]
+        tail += data
+        if len(tail) > 2 * KEPT:
+            del tail[:-KEPT]
+        return stream, data
 
     def _take_marker(self, data):
+        """The data without the shell's first line."""
         self._before_marker += data
         line = re.search(rb"%s:(\d+)\r?\n" % self._marker, self._before_marker)
         if not line and len(self._before_marker) < KEPT:
             return b""
-        data, self._marker = self._before_marker, None
+        data, self._before_marker = self._before_marker, None
         if line:
             self._pid = int(line[1])
             data = data[: line.start()] + data[line.end() :]
+        return data
+
+    def _take_end(self, data):
+        """The data without the line after a command that had input; what may be a part of it waits for the rest."""
+        end = self._marker + (b":end\r\n" if self._command.tty else b":end\n")
+        data, self._held = self._held + data, b""
+        before, found, after = data.partition(end)
+        if found:
+            self._channel.end_input()
+            return before + after
+        size = next((size for size in range(min(len(end) - 1, len(data)), 0, -1) if data.endswith(end[:size])), 0)
+        if size:
+            data, self._held = data[:-size], data[-size:]
         return data
 
     # -- starting -------------------------------------------------------------------------------------------
@@ -190,7 +218,7 @@ class Process:
     def _open_at(self, place):
         command = self._command
         marker = random_words.token_hex(8)
-        self._marker, self._before_marker = marker.encode() if self._has_shell else None, b""
+        self._marker, self._before_marker, self._held = marker.encode(), b"", b""
         words = command.in_shell(marker) if self._has_shell else command.with_environment()
         where = (self._client, place.namespace, place.pod, place.name)
         try:
@@ -229,18 +257,20 @@ class Process:
     def _explain(self, error):
         if error.status is not None:
             return error
-        text, hint = error.message, ""
+        text, hint, reason = error.message, "", error.reason
         if _NO_PROGRAM.search(text):
             if '"env"' in text:
                 hint = "The option env needs the program env in the image, which is not there."
             elif '"sh"' in text and self._command.chdir:
-                hint = "The option chdir needs a shell in the image, and there is none."
+                hint, reason = "The option chdir needs a shell in the image, and there is none.", "NoShell"
+            elif '"sh"' in text:
+                hint, reason = "The image has no shell.", "NoShell"
             else:
                 hint = "Check that the program exists in the image."
         elif _TOO_EARLY.search(text):
             hint = "The container does not run: wait for it, or look at its state with pod_info."
         message = f"The command in {self._container} could not be run: {text}"
-        return PodwrightError(message, reason=error.reason, causes=error.causes, hint=hint, results=self._so_far())
+        return PodwrightError(message, reason=reason, causes=error.causes, hint=hint, results=self._so_far())
 
     def _lost(self, error):
         return PodwrightError(
@@ -271,7 +301,7 @@ class Process:
             return False
         clock = self._client.clock
         sender = Process(self._client, self._container, Command(["sh", "-c", f"kill -{name} -{self._pid} 2>/dev/null; true"]))
-        sender._deadline = clock.monotonic() + _SIGNALLING
+        sender.deadline = clock.monotonic() + _SIGNALLING
         try:
             with sender:
                 for _output in sender:

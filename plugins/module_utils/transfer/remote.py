@@ -1,0 +1,366 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The end of a copy in a container: what a shell, find, stat and sha256sum can tell and do there."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import replace
+
+from ..cluster.channel import STDOUT, decode
+from ..cluster.errors import PodwrightError
+from ..cluster.execution import Command, Process
+from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, show
+
+NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed"))
+IDLE_SECONDS = 60  # in which bytes of a transfer must move
+_LARGEST_ANSWER = 1 << 28
+_SORTS = {0o100000: FILE, 0o040000: FOLDER, 0o120000: LINK}
+_PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
+
+# Names of any bytes travel in ASCII, octal where needed; the dot keeps a line feed at the end.
+_UNQUOTE = """u() { v=$(printf '%b.' "$1"); v=${v%.}; }; u "$1"; root=$v; shift; """
+_OBSERVE = """
+for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done; echo --
+[ -e "$root" ] || exit 0
+if [ -L "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi
+printf '%s\\0' "$root"
+find $1 "$root" $2 -exec sh -c 'l=$1; shift; echo $#; stat $l -c "%f %s %u %g %Y %U %G" "$@" || exit 1; printf "%s\\0" "$@"' sh "$1" {} + || exit 3
+echo --
+find $1 "$root" $2 -type l -exec sh -c 'for f; do t=$(readlink "$f"; echo .); printf "%s\\0%s\\0" "$f" "${t%??}"; done' sh {} +
+"""
+_DIGESTS = """cd "$root" && xargs -0 sh -c 'sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"' sh"""
+_WRITE = """
+u "$1"; base=$v; u "$2"; place=$v; part=$base-$3; start=$4; digest=$5; mode=$6; time=$7; owner=$8
+if [ "$start" = 0 ]; then mkdir -p "${place%/*}/" && rm -f "$base"-* || exit; fi
+cat >> "$part" || exit
+set -- $(sha256sum < "$part"); [ "$1" = "$digest" ] || { rm -f "$part"; echo "sha256 $1" >&2; exit 4; }
+if [ -z "$mode" ] && [ -f "$place" ]; then mode=$(stat -c %a "$place"); fi
+if [ -n "$mode" ]; then chmod "$mode" "$part" || exit; fi
+if [ -n "$time" ]; then touch -d "@$time" "$part" 2>/dev/null; fi
+if [ -n "$owner" ]; then chown "$owner" "$part" || exit; fi
+mv -f "$part" "$place"
+"""
+# A command whose connection was lost may still write: what goes on is a copy of what it has written.
+_KEEP = """
+u "$1"; [ -f "$v-$2" ] && [ ! -L "$v-$2" ] || exit 0
+cp "$v-$2" "$v-$3" && stat -c %s "$v-$3" && sha256sum < "$v-$3"
+"""
+_READ = """
+u "$1"; f=$v; n=$3
+if [ "$(stat -L -c %s "$f")" = "$n" ]; then whole() { cat "$f"; }; else whole() { head -c $n "$f"; }; fi
+{ whole | sha256sum >&2; } &
+if [ "$2" = 0 ]; then whole || exit; else tail -c +$(($2 + 1)) "$f" | head -c $((n - $2)) || exit; fi
+wait
+"""
+_UNPACK = """
+u "$1"; rm -rf "$v"-*; mkdir -p "$root" && cd "$root" || exit
+tar x$2f - || exit
+find . -type f -exec sh -c 'echo $#; sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"; printf "%s\\0" "$@"' sh {} +
+"""
+_PLACE = """
+u "$1"; stage=$v; owner=$2
+place() {
+  find "$stage/$1" -mindepth 1 -maxdepth 1 ! -type d -exec sh -c 'to=$1; shift; mv -f "$@" "$to"' sh "$root/$1" {} + || return
+  for f in "$stage/$1"/* "$stage/$1"/.[!.]* "$stage/$1"/..?*; do
+    [ -d "$f" ] || continue
+    n=$1${f##*/}
+    if [ -d "$root/$n" ]; then place "$n/" || return; else mv "$f" "$root/$n" || return; fi
+  done
+}
+if [ -n "$owner" ]; then chown -R -h "$owner" "$stage" || exit; fi
+if [ -d "$root" ]; then place "" || exit; rm -rf "$stage"; else mkdir -p "$(dirname "$root")" && mv "$stage" "$root"; fi
+"""
+
+
+class Remote:
+    """A path in a container and what is below it.
+
+    Args:
+        client: a Client.
+        container: a Container.
+        path: text, as the user gave it.
+        prefix: where the container's files are seen from where the commands run: empty, or the helper's way to them.
+        deadline: the clock's time by which everything must be over, or None.
+    """
+
+    def __init__(self, client, container, path, prefix="", deadline=None):
+        self._client = client
+        self.container = container
+        self.path = path
+        name = path.encode("utf-8", "surrogateescape")
+        if not name.startswith(b"/"):
+            name = (b"/" if prefix else b"./") + name
+        self.root = prefix.encode() + (name.rstrip(b"/") or b"/")
+        self._deadline = deadline
+        self.tools = frozenset()
+
+    def child(self, name):
+        """The same container, one name further down (text)."""
+        other = Remote(self._client, self.container, f"{self.path.rstrip('/')}/{name}", deadline=self._deadline)
+        other.root = self.root.rstrip(b"/") + b"/" + name.encode("utf-8", "surrogateescape")
+        other.tools = self.tools
+        return other
+
+    # -- observing ------------------------------------------------------------------------------------------
+
+    def observe(self, follow=False, shallow=False):
+        """{path: Entry} of what is there, empty where nothing is. Learns what tools the image has (`tools`).
+
+        Args:
+            follow: whether links are followed.
+            shallow: whether what is in folders of the root is left out.
+
+        Raises: PodwrightError; reason `NoShell` or `NoTools` where the image cannot tell.
+        """
+        # A link that leads nowhere cannot be followed.
+        arguments = ["-L" if follow else "", ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")]
+        answer = self._sh(_OBSERVE, *arguments).stdout
+        tools, _separator, rest = answer.partition(b"--\n")
+        self.tools = frozenset(decode(tools).split())
+        missing = NEEDED - self.tools
+        if missing:
+            raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
+        if not rest:
+            return {}
+        root, _separator, rest = rest.partition(b"\0")
+        try:
+            return self._read_tree(root, rest)
+        except (ValueError, LookupError) as error:
+            raise PodwrightError(
+                f"What is below {self.path} in {self.container} changed while it was listed.", reason="Changed", hint="Run it again."
+            ) from error
+
+    def _read_tree(self, root, rest):
+        tree = {}
+        while True:
+            line, _separator, rest = rest.partition(b"\n")
+            if line == b"--":
+                break
+            count = int(line)
+            *lines, rest = rest.split(b"\n", count)
+            names = rest.split(b"\0", count)
+            rest = names.pop()
+            for text, name in zip(lines, names, strict=True):
+                entry = _read_entry(decode(text))
+                if entry:
+                    tree[_relative(name, root)] = entry
+        pairs = rest.split(b"\0")[:-1]
+        for name, target in zip(pairs[::2], pairs[1::2], strict=True):
+            path = _relative(name, root)
+            if path in tree and tree[path].sort == LINK:
+                tree[path] = replace(tree[path], target=target)
+        problem = check_tree({path: entry for path, entry in tree.items() if path != ROOT} | {ROOT: tree[ROOT]})
+        if problem:
+            raise PodwrightError(f"{self.container} describes {self.path} in an impossible way: {problem}.", reason="Hostile")
+        return tree
+
+    def digests(self, paths):
+        """{path: sha256} of files below the root."""
+        if not paths:
+            return {}
+        at_root = paths == [ROOT]
+        if at_root:
+            folder, name = self._split()
+            answer = self._sh(_DIGESTS, root=folder, names=[name])
+        else:
+            answer = self._sh(_DIGESTS, names=[b"./" + path for path in paths])
+        lines = decode(answer.stdout).split()
+        if len(lines) != len(paths):
+            raise PodwrightError(f"A file below {self.path} in {self.container} cannot be read: {decode(answer.stderr).strip()[:500]}", reason="ReadFailed")
+        return dict(zip(paths, lines, strict=True))
+
+    def _split(self):
+        folder, _slash, name = self.root.rpartition(b"/")
+        return folder or b"/", b"./" + name
+
+    # -- changing -------------------------------------------------------------------------------------------
+
+    def each(self, command, paths):
+        """Run a command of the image with the paths below the root as its last arguments."""
+        folder, names = self.root, [b"./" + path if path else b"." for path in paths]
+        if paths == [ROOT]:
+            folder, name = self._split()
+            names = [name]
+        if paths:
+            self._sh(f'cd "$root" && xargs -0 {command}', root=folder, names=names)
+
+    def make_root(self):
+        """Make the root a folder."""
+        self._sh('mkdir -p "$root"')
+
+    def remove_root(self):
+        """Remove the root, whatever it is."""
+        self._sh('rm -rf "$root"')
+
+    def make_links(self, links):
+        """Make symbolic links from {path: target}."""
+        if links:
+            self._sh('cd "$root" && xargs -0 -n 2 ln -s -n -f --', names=[name for path, target in links.items() for name in (target, b"./" + path)])
+
+    def write(self, path, source, size, digest, mode, mtime, owner, token, start=0):
+        """Write a file beside its place, verify it there and rename it.
+
+        Args:
+            source: called for the bytes from `start` on; size: how many bytes that are.
+            digest: the sha256 of the whole.
+            token: names this attempt.
+            start: how many bytes this attempt begins with, from `keep`.
+
+        Raises: PodwrightError; reason `Changed` where what arrived has another digest, `ConnectionLost` where it can go on.
+        """
+        names = [quote(self._part_of(path)), quote(self.full(path))]
+        times = "" if mtime is None else str(mtime)
+        try:
+            self._sh(_WRITE, *names, token, str(start), digest, _octal(mode), times, owner, source=source, size=size)
+        except _Failed as error:
+            if error.rc != 4:
+                raise
+            raise PodwrightError(
+                f"{self.path} ({show(path) or 'the file'}) arrived in {self.container} with another digest than it was sent with: "
+                "it changed while it was read, or bytes were lost. Nothing was put in its place.",
+                reason="Changed",
+                hint="Run it again.",
+            ) from error
+
+    def keep(self, path, token, new_token, digest_of_start):
+        """Begin a new attempt with what a lost one has written.
+
+        Args:
+            digest_of_start: from a number of bytes to the sha256 of the file's beginning.
+
+        Returns: how many bytes that are; 0 where they are not the file's beginning.
+        """
+        words = decode(self._sh(_KEEP, quote(self._part_of(path)), token, new_token).stdout).split()
+        size = int(words[0]) if len(words) >= 2 else 0
+        return size if size and words[1] == digest_of_start(size) else 0
+
+    def unpack(self, token, archive, keeps_modes):
+        """Unpack a tar into the staging folder of that token. Returns {path: sha256} of the files that are there then."""
+        answer = self._sh(_UNPACK, quote(self._stage), "p" if keeps_modes else "", root=self._stage + b"-" + token.encode(), source=archive)
+        return _read_digests(answer.stdout)
+
+    def place(self, token, owner):
+        """Move what is staged to the root, file by file where folders are there already."""
+        self._sh(_PLACE, quote(self._stage + b"-" + token.encode()), owner)
+
+    def clear(self, paths):
+        """Remove what lost attempts left of these files and of a staging folder, if that can be done."""
+        names = [self._stage, *(self._part_of(path) for path in paths)]
+        try:
+            self._sh('for n do u "$n"; rm -rf "$v"-*; done', *map(quote, names))
+        except PodwrightError:
+            pass  # what went wrong before counts
+
+    @property
+    def _stage(self):
+        """Beside the root, on the same file system."""
+        folder, _slash, name = self.root.rpartition(b"/")
+        return folder + b"/." + name[:200] + b".podwright-stage"
+
+    def full(self, path):
+        """The full path, bytes."""
+        return self.root + b"/" + path if path else self.root
+
+    def _part_of(self, path):
+        folder, _slash, name = self.full(path).rpartition(b"/")
+        return folder + b"/." + name[:200] + b".podwright-part"
+
+    # -- reading --------------------------------------------------------------------------------------------
+
+    def read(self, path, start, size, sink):
+        """Hand a file's bytes from an offset up to a size on to the sink. Returns the sha256 that the container has of them all."""
+        answer = self._sh(_READ, quote(self.full(path)), str(start), str(size), sink=sink)
+        return (decode(answer.stderr).split() or [""])[0]
+
+    def open_archive(self, paths):
+        """A Process that writes files of the tree as tar archives, one after the other."""
+        names = b"".join(b"./" + path + b"\0" for path in paths)
+        return self._process('cd "$root" && xargs -0 tar cf -', (), self.root, lambda: iter([names]), len(names))
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def _process(self, script, arguments, root, source, size):
+        words = ["sh", "-c", _UNQUOTE + script, "sh", quote(root), *arguments]
+        command = Command(words, source=source, size=size, idle_timeout=IDLE_SECONDS)
+        process = Process(self._client, self.container, command)
+        process.deadline = self._deadline
+        return process
+
+    def _sh(self, script, *arguments, root=None, source=None, size=None, names=None, sink=None):
+        if names is not None:
+            listed = b"".join(name + b"\0" for name in names)
+            source, size = (lambda: iter([listed])), len(listed)
+        stdout, stderr = bytearray(), bytearray()
+        with self._process(script, arguments, self.root if root is None else root, source, size) as process:
+            for stream, data in process:
+                if stream == STDOUT and sink:
+                    sink(data)
+                    continue
+                kept = stdout if stream == STDOUT else stderr
+                kept += data
+                if len(kept) > _LARGEST_ANSWER:
+                    raise PodwrightError(f"{self.container} answers without end.", reason="Hostile")
+        if process.rc:
+            raise _Failed(process.rc, self, bytes(stderr))
+        return _Answer(bytes(stdout), bytes(stderr))
+
+
+class _Answer:
+    def __init__(self, stdout, stderr):
+        self.stdout, self.stderr = stdout, stderr
+
+
+class _Failed(PodwrightError):
+    """A script of ours ended with an exit code."""
+
+    def __init__(self, rc, remote, stderr):
+        said = decode(stderr).strip()[:500]
+        super().__init__(
+            f"The copy failed at {remote.path} in {remote.container}: {said or f'exit code {rc}'}",
+            reason="CopyFailed",
+            hint="Check the path, and that the container's user may use it." if "ermission denied" in said or "Read-only" in said else "",
+        )
+        self.rc, self.stderr = rc, stderr
+
+
+def quote(name):
+    """Bytes as ASCII that printf's %b makes the same bytes of."""
+    return "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in name)
+
+
+def _octal(mode):
+    return "" if mode is None else f"{mode:o}"
+
+
+def _relative(name, root):
+    if name == root:
+        return ROOT
+    prefix = root.rstrip(b"/") + b"/"
+    if not name.startswith(prefix):
+        raise PodwrightError(f"The container names {show(name)!r}, which is not below {show(root)!r}.", reason="Hostile")
+    return name[len(prefix) :]
+
+
+def _read_entry(text):
+    """The Entry of one line of stat, or None where it is no file, folder or link."""
+    mode, size, uid, gid, mtime, user, group = text.split(" ", 6)
+    bits = int(mode, 16)
+    sort = _SORTS.get(bits & 0o170000)
+    if sort is None:
+        return None
+    return Entry(sort, int(size) if sort == FILE else 0, bits & 0o777, int(mtime), owners=frozenset((uid, user)), groups=frozenset((gid, group)))
+
+
+def _read_digests(answer):
+    digests = {}
+    while answer:
+        line, _separator, answer = answer.partition(b"\n")
+        count = int(line)
+        *lines, answer = answer.split(b"\n", count)
+        names = answer.split(b"\0", count)
+        answer = names.pop()
+        if not all(re.fullmatch(rb"[0-9a-f]{64}", text) for text in lines):
+            raise PodwrightError("The container could not compute the digests of what arrived.", reason="CopyFailed")
+        digests |= {name.removeprefix(b"./"): decode(text) for name, text in zip(names, lines, strict=True)}
+    return digests

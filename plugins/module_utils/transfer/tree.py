@@ -1,0 +1,212 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is below a path on either end, and what makes one end like the other. Pure functions; names are bytes."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+from dataclasses import dataclass, field, replace
+
+FILE, FOLDER, LINK = "file", "folder", "link"
+ROOT = b""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, folder or symbolic link.
+
+    Attributes:
+        sort: FILE, FOLDER or LINK.
+        size: bytes of a file.
+        mode: permission bits.
+        mtime: seconds since the epoch.
+        target: where a link points to, bytes.
+        owners, groups: its owner and group as number and name, each as text; empty where they do not matter.
+        digest: sha256 in hexadecimal, where it was computed.
+    """
+
+    sort: str
+    size: int = 0
+    mode: int = 0o644
+    mtime: int = 0
+    target: bytes = b""
+    owners: frozenset = frozenset()
+    groups: frozenset = frozenset()
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How the copy should be; the names are those of pod_copy.
+
+    Attributes:
+        preserves: whether modes and times are those of the source.
+        mode: permission bits of every file, or None.
+        owner, group: text, or None to leave them.
+        deletes: whether what the source does not have goes.
+        by_content: whether files of the same size are compared by digest, else by time.
+    """
+
+    preserves: bool = True
+    mode: int | None = None
+    owner: str | None = None
+    group: str | None = None
+    deletes: bool = False
+    by_content: bool = True
+
+    def mode_of(self, entry):
+        """The mode a copy of the entry should have, or None where that does not matter."""
+        if entry.sort == LINK:
+            return None
+        if entry.sort == FILE and self.mode is not None:
+            return self.mode
+        return entry.mode if self.preserves else None
+
+
+@dataclass
+class Plan:
+    """What there is to do; lists of paths relative to the root, parents before children.
+
+    Attributes:
+        send: files whose content is copied.
+        folders, links: what is made.
+        attributes: what keeps its content and gets another mode or owner.
+        obstacles: what is of another sort at the target and must go first.
+        delete: what the source does not have.
+        unchanged: how many files stay as they are.
+    """
+
+    send: list = field(default_factory=list)
+    folders: list = field(default_factory=list)
+    links: list = field(default_factory=list)
+    attributes: list = field(default_factory=list)
+    obstacles: list = field(default_factory=list)
+    delete: list = field(default_factory=list)
+    unchanged: int = 0
+
+    @property
+    def is_change(self):
+        """Whether there is anything to do."""
+        return bool(self.send or self.folders or self.links or self.attributes or self.delete)
+
+    def lines(self):
+        """What would be done, a line each, for a person."""
+        words = (("replace", self.obstacles), ("copy", self.send), ("make folder", self.folders), ("make link", self.links), ("set attributes of", self.attributes), ("delete", self.delete))
+        return [f"{verb} {show(path) or '.'}" for verb, paths in words for path in paths]
+
+
+def show(path):
+    """A path as text, also where it is no UTF-8."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def twins(source, target):
+    """The paths of files that only their digests can tell apart."""
+    return [
+        path
+        for path, entry in source.items()
+        if entry.sort == FILE and entry.size and path in target and target[path].sort == FILE and target[path].size == entry.size
+    ]
+
+
+def compare(source, target, wish):
+    """What makes the target like the source.
+
+    Args:
+        source, target: {path: Entry}; files that `twins` names have their digests where they are compared by content.
+
+    Returns: a Plan.
+    """
+    plan = Plan()
+    for path in sorted(source):
+        entry, there = source[path], target.get(path)
+        if there is not None and there.sort != entry.sort:
+            plan.obstacles.append(path)
+            there = None
+        if there is None or not _is_same_content(entry, there, wish):
+            {FILE: plan.send, FOLDER: plan.folders, LINK: plan.links}[entry.sort].append(path)
+        elif _differs_in_attributes(entry, there, wish):
+            plan.attributes.append(path)
+        elif entry.sort == FILE:
+            plan.unchanged += 1
+    if wish.deletes:
+        gone = [path for path in sorted(target) if path not in source and not any(_is_below(path, other) for other in plan.obstacles)]
+        plan.delete = [path for path in gone if not any(_is_below(path, other) for other in gone)]
+    plan.obstacles = [path for path in plan.obstacles if not any(_is_below(path, other) for other in plan.obstacles)]
+    return plan
+
+
+def _is_same_content(entry, there, wish):
+    if entry.sort == LINK:
+        return entry.target == there.target
+    if entry.sort == FOLDER:
+        return True
+    if entry.size != there.size:
+        return False
+    return entry.digest == there.digest if wish.by_content and entry.size else wish.by_content or entry.mtime == there.mtime
+
+
+def _differs_in_attributes(entry, there, wish):
+    mode = wish.mode_of(entry)
+    return (
+        (mode is not None and mode != there.mode)
+        or (wish.owner is not None and wish.owner not in there.owners)
+        or (wish.group is not None and wish.group not in there.groups)
+    )
+
+
+def _is_below(path, other):
+    return path != other and (other == ROOT or path.startswith(other + b"/"))
+
+
+def without_excluded(tree, patterns):
+    """The tree without what a pattern matches and what is below that.
+
+    Args:
+        patterns: globs (text); one with a slash is for the path from the root, another for a name anywhere.
+    """
+    encoded = [pattern.strip("/").encode("utf-8", "surrogateescape") for pattern in patterns]
+
+    def is_excluded(path):
+        parts = path.split(b"/")
+        for length in range(1, len(parts) + 1):
+            for pattern in encoded:
+                subject = b"/".join(parts[:length]) if b"/" in pattern else parts[length - 1]
+                if fnmatch.fnmatchcase(subject, pattern):
+                    return True
+        return False
+
+    return {path: entry for path, entry in tree.items() if path == ROOT or not is_excluded(path)} if encoded else tree
+
+
+def with_digests(tree, digests):
+    """The tree with the digests, {path: text}, in their entries."""
+    return tree | {path: replace(tree[path], digest=digest) for path, digest in digests.items() if path in tree}
+
+
+def check_tree(tree):
+    """What is wrong with a tree that somebody else described, as text, or None: only what is below its root may be in it."""
+    for path in tree:
+        parts = path.split(b"/")
+        if path != ROOT and (path.startswith(b"/") or any(part in (b"", b".", b"..") for part in parts) or b"\0" in path):
+            return f"the name {show(path)!r} is not below the folder"
+        for length in range(len(parts) if path != ROOT else 0):
+            parent = tree.get(b"/".join(parts[:length]))
+            if parent is None or parent.sort != FOLDER:
+                return f"{show(path)!r} lies in what is no folder"
+    return None
+
+
+def leaves_tree(path, target):
+    """Whether a symbolic link at that path points out of the tree."""
+    if target.startswith(b"/") or not target:
+        return True
+    depth = 0
+    for part in posixpath.dirname(path).split(b"/") + target.split(b"/"):
+        if part == b"..":
+            depth -= 1
+        elif part not in (b"", b"."):
+            depth += 1
+        if depth < 0:
+            return True
+    return False
