@@ -13,6 +13,7 @@ from ..cluster.execution import Command, Process
 from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, show
 
 NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed"))
+ASKED = 3  # times that a question is asked where the connection is lost
 IDLE_SECONDS = 60  # in which bytes of a transfer must move
 _LARGEST_ANSWER = 1 << 28
 _SORTS = {0o100000: FILE, 0o040000: FOLDER, 0o120000: LINK}
@@ -115,7 +116,7 @@ class Remote:
         """
         # A link that leads nowhere cannot be followed.
         arguments = ["-L" if follow else "", ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")]
-        answer = self._sh(_OBSERVE, *arguments).stdout
+        answer = self._ask(_OBSERVE, *arguments).stdout
         tools, _separator, rest = answer.partition(b"--\n")
         self.tools = frozenset(decode(tools).split())
         missing = NEEDED - self.tools
@@ -162,9 +163,9 @@ class Remote:
         at_root = paths == [ROOT]
         if at_root:
             folder, name = self._split()
-            answer = self._sh(_DIGESTS, root=folder, names=[name])
+            answer = self._ask(_DIGESTS, root=folder, names=[name])
         else:
-            answer = self._sh(_DIGESTS, names=[b"./" + path for path in paths])
+            answer = self._ask(_DIGESTS, names=[b"./" + path for path in paths])
         lines = decode(answer.stdout).split()
         if len(lines) != len(paths):
             raise PodwrightError(f"A file below {self.path} in {self.container} cannot be read: {decode(answer.stderr).strip()[:500]}", reason="ReadFailed")
@@ -286,6 +287,16 @@ class Remote:
         process = Process(self._client, self.container, command)
         process.deadline = self._deadline
         return process
+
+    def _ask(self, script, *arguments, **rest):
+        """Run a script that changes nothing, and again where the connection was lost."""
+        for _attempt in range(ASKED - 1):
+            try:
+                return self._sh(script, *arguments, **rest)
+            except PodwrightError as error:
+                if error.reason != "ConnectionLost":
+                    raise
+        return self._sh(script, *arguments, **rest)
 
     def _sh(self, script, *arguments, root=None, source=None, size=None, names=None, sink=None):
         if names is not None:

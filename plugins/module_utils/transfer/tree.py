@@ -91,7 +91,14 @@ class Plan:
 
     def lines(self):
         """What would be done, a line each, for a person."""
-        words = (("replace", self.obstacles), ("copy", self.send), ("make folder", self.folders), ("make link", self.links), ("set attributes of", self.attributes), ("delete", self.delete))
+        words = (
+            ("replace", self.obstacles),
+            ("copy", self.send),
+            ("make folder", self.folders),
+            ("make link", self.links),
+            ("set attributes of", self.attributes),
+            ("delete", self.delete),
+        )
         return [f"{verb} {show(path) or '.'}" for verb, paths in words for path in paths]
 
 

@@ -1,0 +1,196 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A connection that is cut, split, merged or held up anywhere never gives a wrong result: it is right, or it says that the connection was lost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+
+from ..relay import DOWN, UP, Mischief, Relay
+from .conftest import KUBECONFIG, wait_for
+
+SEED = int(os.environ.get("PODWRIGHT_SEED", random.randrange(1 << 32)))
+EXEC_CUTS, COPY_CUTS, SHAPES = 240, 30, 12
+INPUT = hashlib.shake_256(b"input").digest(100_000)
+LOST = ("ConnectionLost", "Refused")
+
+
+@pytest.fixture(scope="module")
+def box(client):
+    """A Container to run commands in, and a token that may do everything."""
+    api = "rbac.authorization.k8s.io/v1"
+    name = f"test-relay-{os.getpid()}"
+    binding = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}}
+    binding |= {"apiVersion": api, "kind": "ClusterRoleBinding", "metadata": {"name": name}}
+    binding |= {"subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
+    pod["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    role_binding = BUILT_IN[api, "ClusterRoleBinding"]
+    client.create(POD, "default", pod, "test")
+    client.create(role_binding, None, binding, "test")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token = client.send(Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=review))["status"]["token"]
+    wait_for(lambda: client.get(POD, "default", name)["status"].get("phase") == "Running")
+    yield Container("default", name), token
+    client.delete(POD, "default", name, grace_period=0)
+    client.delete(role_binding, None, name)
+
+
+@pytest.fixture
+def relay(tmp_path):
+    """A Relay; the seed is shown where the test fails."""
+    print(f"PODWRIGHT_SEED={SEED}")
+    with Relay(KUBECONFIG, tmp_path, SEED) as relay:
+        yield relay
+
+
+def connect(relay, token):
+    """A Client through the relay."""
+    return Client(Configuration(dict.fromkeys(CONNECTION) | {"host": relay.url, "api_key": token, "validate_certs": False}))
+
+
+def echo(client, container):
+    """Send the input through a command and return its exit code and output."""
+    stdout = bytearray()
+    words = ["sh", "-c", "cat; exit 3"]
+    rc = execute(client, container, Command(words, source=lambda: iter([INPUT]), size=len(INPUT)), stdout.extend)
+    return rc, bytes(stdout)
+
+
+def check_echo(client, container):
+    """Whether the command's result came; fails where it is wrong."""
+    try:
+        result = echo(client, container)
+    except PodwrightError as error:
+        assert error.reason in LOST, error
+        return False
+    assert result == (3, INPUT)
+    return True
+
+
+def test_cuts_anywhere_are_told(relay, box):
+    container, token = box
+    with connect(relay, token) as client:
+        assert check_echo(client, container)
+        whole = relay.counts[-1]
+        chance = random.Random(SEED)
+        cuts = [(direction, chance.randrange(whole[direction])) for direction in (UP, DOWN) for _turn in range(EXEC_CUTS // 2)]
+        # The last bytes are the status and the end of the connection: every place of them.
+        cuts += [(DOWN, whole[DOWN] - back) for back in range(1, 60)]
+        completed = 0
+        for cut in cuts:
+            relay.mischief = lambda number, cut=cut: Mischief(cut)
+            completed += check_echo(client, container)
+        assert completed < len(cuts) / 2
+
+
+def test_split_and_merged_streams_are_whole(relay, box):
+    container, token = box
+    chance = random.Random(SEED)
+    with connect(relay, token) as client:
+        for turn in range(SHAPES):
+            shape = Mischief(pieces=chance.choice([1000, 5000, 40000]), merges=chance.random() < 0.5)
+            relay.mischief = lambda number, shape=shape: shape
+            assert check_echo(client, container), (turn, shape)
+
+
+def test_a_server_that_knows_only_v4(relay, box):
+    container, token = box
+    relay.mischief = lambda number: Mischief(protocol=b"v0.channel.k8s.io")
+    with connect(relay, token) as client:
+        assert check_echo(client, container)
+        # Without a known size the input's end cannot be told: that is said, and nothing has been started.
+        with pytest.raises(PodwrightError) as caught:
+            execute(client, container, Command(["sh", "-c", "touch /tmp/started; cat"], source=lambda: iter([INPUT])))
+        assert caught.value.reason == "NoEndOfInput"
+        assert execute(client, container, Command(["test", "-e", "/tmp/started"])) == 1
+        chance = random.Random(SEED)
+        whole = relay.counts[-1]
+        for _turn in range(20):
+            cut = (DOWN, chance.randrange(whole[DOWN]))
+            relay.mischief = lambda number, cut=cut: Mischief(cut, protocol=b"v0.channel.k8s.io")
+            check_echo(client, container)
+
+
+def copy(relay, token, container, **options):
+    """Run pod_copy through the relay."""
+    operation = pod_copy.OPERATION
+    params = dict.fromkeys(CONNECTION) | {name: spec.get("default") for name, spec in operation.arguments.items()}
+    params |= {"host": relay.url, "api_key": token, "validate_certs": False, "namespace": container.namespace, "pod": container.pod}
+    return perform(operation, params | options, False, False, Console())
+
+
+def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
+    container, token = box
+    chance = random.Random(SEED)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(5):
+        (tree / f"file-{number}").write_bytes(hashlib.shake_256(bytes([number])).digest(60_000))
+    finished = 0
+    for turn in range(COPY_CUTS):
+        first = len(relay.counts)
+        victim, cut = first + chance.randrange(4), (chance.choice([UP, DOWN]), chance.randrange(400_000) if turn % 2 else chance.randrange(4000))
+        relay.mischief = lambda number, victim=victim, cut=cut: Mischief(cut if number == victim else None)
+        method = chance.choice(["tar", "stream"])
+        result = copy(relay, token, container, local_path=str(tree), remote_path=f"/srv/{turn}", method=method)
+        assert not result["failed"] or result["reason"] in LOST, result["msg"]
+        found = digests_in(client, container, f"/srv/{turn}")
+        wanted = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tree.iterdir()}
+        assert found.items() <= wanted.items(), (turn, victim, cut)
+        assert result["failed"] or found == wanted
+        victim += len(relay.counts) - first
+        relay.mischief = lambda number, victim=victim, cut=cut: Mischief(cut if number == victim else None)
+        if not result["failed"]:
+            finished += 1
+            back = copy(relay, token, container, state="from_pod", local_path=str(tmp_path / str(turn)), remote_path=f"/srv/{turn}", method=method)
+            assert not back["failed"] or back["reason"] in LOST, back["msg"]
+            arrived = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / str(turn)).glob("[!.]*")}
+            assert arrived.items() <= wanted.items()
+            assert back["failed"] or arrived == wanted
+            assert not list((tmp_path / str(turn)).glob(".podwright*"))
+    assert finished > COPY_CUTS / 2
+
+
+def digests_in(client, container, path):
+    """{name: sha256} of a folder's files, empty where it is not there."""
+    output = bytearray()
+    execute(client, container, Command(["sh", "-c", f"cd {path} 2>/dev/null && sha256sum *"]), output.extend)
+    return {name: digest for digest, name in re.findall(r"([0-9a-f]{64})  (\S+)", output.decode())}
+
+
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_a_large_file_goes_on_where_the_connection_was_lost(direction, relay, box, tmp_path):
+    container, token = box
+    size, cut = 48 << 20, 20 << 20
+    source, there = tmp_path / "large", f"/srv/large-{direction}"
+    source.write_bytes(hashlib.shake_256(b"large").digest(1 << 20) * (size >> 20))
+    # What only observes is far smaller than the cut and is left alone by it; the third try is not cut.
+    relay.mischief = lambda number: Mischief((UP, cut) if direction == UP and number < 3 else None)
+    up = copy(relay, token, container, local_path=str(source), remote_path=there)
+    assert not up["failed"], up["msg"]
+    assert up["checksum"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    first = 0 if direction == UP else len(relay.counts)
+    if direction == DOWN:
+        relay.mischief = lambda number: Mischief((DOWN, cut) if number < first + 3 else None)
+        down = copy(relay, token, container, state="from_pod", local_path=str(tmp_path / "back"), remote_path=there)
+        assert not down["failed"], down["msg"]
+        assert (tmp_path / "back").read_bytes() == source.read_bytes()
+    passed = [count[direction] for count in relay.counts[first:]]
+    assert sum(count > cut // 2 for count in passed) >= 2
+    assert sum(passed) < 1.4 * size

@@ -1,0 +1,162 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A relay before the API server that cuts, splits, merges and delays what goes through it, at places that a seed chooses."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+UP, DOWN = "up", "down"
+HELD = 1 << 18  # bytes that wait for one end before the other is no longer read from
+
+
+@dataclass
+class Mischief:
+    """What happens to the bytes of one connection.
+
+    Attributes:
+        cut: (direction, offset) after which both ends are closed at once, or None.
+        pieces: the bytes are passed on in pieces of random sizes up to this, or 0 for as they come.
+        merges: whether what comes within a few milliseconds is passed on as one.
+        protocol: replaces v5 in the client's offer, or None.
+    """
+
+    cut: tuple | None = None
+    pieces: int = 0
+    merges: bool = False
+    protocol: bytes | None = None
+
+
+@dataclass
+class Relay:
+    """A TLS server that passes everything on to the API server of a kubeconfig, whose client certificate it does not have.
+
+    Attributes:
+        mischief: called with the number of the connection, from 0, for its Mischief.
+        counts: one {direction: bytes passed on} for each connection.
+    """
+
+    kubeconfig: str
+    folder: Path
+    seed: int = 0
+    mischief: object = lambda number: Mischief()
+    counts: list = field(default_factory=list)
+
+    def __enter__(self):
+        config = yaml.safe_load(Path(self.kubeconfig).read_text())["clusters"][0]["cluster"]
+        host, port = config["server"].removeprefix("https://").rsplit(":", 1)
+        self._server = (host, int(port))
+        self._upstream = ssl.create_default_context()
+        self._upstream.check_hostname, self._upstream.verify_mode = False, ssl.CERT_NONE
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(_make_certificate(self.folder))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *exception):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _address = self._listener.accept()
+            except OSError:
+                return
+            number = len(self.counts)
+            self.counts.append({UP: 0, DOWN: 0})
+            thread = threading.Thread(target=self._serve, args=(sock, number), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock, number):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            client = stack.enter_context(self._tls.wrap_socket(sock, server_side=True))
+            server = stack.enter_context(self._upstream.wrap_socket(socket.create_connection(self._server)))
+            self._pass_on(client, server, self.mischief(number), number)
+
+    def _pass_on(self, client, server, mischief, number):
+        """Both directions in one thread: a TLS socket is not for two."""
+        chance = random.Random(f"{self.seed}-{number}")
+        waiting = {client: bytearray(), server: bytearray()}
+        ways = {client: (server, UP), server: (client, DOWN)}
+        for sock in ways:
+            sock.setblocking(False)
+        is_cut = False
+        while not is_cut:
+            reading = [sock for sock, (sink, _direction) in ways.items() if len(waiting[sink]) < HELD]
+            writing = [sock for sock, held in waiting.items() if held]
+            if not any(sock.pending() for sock in reading):
+                select.select(reading, writing, [])
+            if mischief.merges:
+                time.sleep(0.005)
+            for source in reading:
+                sink, direction = ways[source]
+                data = _receive(source)
+                if data is None:
+                    return
+                if mischief.protocol and direction == UP:
+                    data = data.replace(b"v5.channel.k8s.io", mischief.protocol)
+                data, ends = self._limit(data, direction, mischief, number)
+                waiting[sink] += data
+                self.counts[number][direction] += len(data)
+                is_cut = is_cut or ends
+            for sink, held in waiting.items():
+                while held and _send(sink, held, chance.randint(1, mischief.pieces) if mischief.pieces else HELD):
+                    pass
+
+    def _limit(self, data, direction, mischief, number):
+        if not mischief.cut or mischief.cut[0] != direction:
+            return data, False
+        left = mischief.cut[1] - self.counts[number][direction]
+        return data[:left], left <= len(data)
+
+
+def _receive(sock):
+    """What has arrived, b"" where nothing has, None at the end."""
+    try:
+        return sock.recv(1 << 16) or None
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return b""
+
+
+def _send(sock, held, size):
+    """Send some of what is held. Returns whether the socket took it."""
+    try:
+        del held[: sock.send(held[:size])]
+        return True
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return False
+
+
+def _make_certificate(folder):
+    """A self-signed certificate and its key in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relay")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, now - datetime.timedelta(hours=1), now + datetime.timedelta(hours=12))
+    signed = certificate.add_extension(names, False).sign(key, hashes.SHA256())
+    path = Path(folder) / "relay.pem"
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(secret + signed.public_bytes(serialization.Encoding.PEM))
+    return path
