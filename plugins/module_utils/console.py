@@ -13,6 +13,9 @@ class Console:
     def progress(self, text):
         """Say how far a long wait is; called whenever that changes."""
 
+    def line(self, name, text):
+        """Show a line of output as it comes; the name says whose it is, where that is not clear."""
+
     def warn(self, text):
         """Say something the person should know, once."""
         if text not in self.warnings:

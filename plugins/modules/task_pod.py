@@ -68,9 +68,11 @@ options:
     type: bool
     default: false
   logs:
-    description: Whether to V(collect) the log of the task's container into the result (at most 1 MiB).
+    description:
+      - Whether to V(collect) the log of the task's container into the result (at most 1 MiB).
+      - V(stream) does the same, and on the controller shows each line in the terminal as it comes, on standard error, after the task's name.
     type: str
-    choices: [none, collect]
+    choices: [none, collect, stream]
     default: none
   log_tail:
     description: How many lines of log an error message shows.
@@ -462,9 +464,11 @@ options:
         type: bool
         default: false
       logs:
-        description: Whether to V(collect) the log of the task's container into the result (at most 1 MiB).
+        description:
+          - Whether to V(collect) the log of the task's container into the result (at most 1 MiB).
+          - V(stream) does the same, and on the controller shows each line in the terminal as it comes, on standard error, after the task's name.
         type: str
-        choices: [none, collect]
+        choices: [none, collect, stream]
         default: none
       log_tail:
         description: How many lines of log an error message shows.

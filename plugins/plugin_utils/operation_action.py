@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+import zlib
 from collections.abc import Mapping
 from contextlib import contextmanager
 
@@ -21,6 +23,9 @@ from ansible_collections.podwright.core.plugins.module_utils.operation import pe
 preload()
 
 PROGRESS_SECONDS = 2
+COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright green", "bright yellow", "bright blue", "bright purple")
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class LiveConsole(Console):
@@ -37,6 +42,14 @@ class LiveConsole(Console):
             return
         self._last, self._next = text, time.monotonic() + PROGRESS_SECONDS
         Display().display(f"  … {text}", color="dark gray", stderr=True)
+
+    def line(self, name, text):
+        """Show a line of a pod's output, without what could play tricks on the terminal."""
+        if self._silent:
+            return
+        text = _CONTROL.sub("", _ESCAPE.sub("", text.replace("\t", "    ")))
+        color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
+        Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
 
 
 class OperationAction(ActionBase):

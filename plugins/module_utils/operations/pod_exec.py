@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
 from ..arguments import CONNECTION
@@ -15,6 +13,7 @@ from ..cluster.channel import describe_output
 from ..cluster.errors import PodwrightError
 from ..cluster.execution import Command, Container, default_container, execute
 from ..cluster.kinds import POD
+from ..files import WholeFile
 from ..operation import Operation
 from ..pods.options import bad, check_variable
 from ..pods.outcome import TaskVeil
@@ -100,8 +99,13 @@ def _run_in(task, place, command, stdout_file):
         return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
     cap = params["max_output_bytes"]
     stdout, stderr = Output(cap), Output(cap)
-    with _written(stdout_file) if stdout_file else _kept(stdout) as on_stdout:
-        rc = execute(task.client, place, command, on_stdout, stderr.add)
+    if stdout_file:
+        # It appears once the command's status is known, and not at all where that never comes.
+        with WholeFile(stdout_file) as sink:
+            rc = execute(task.client, place, command, sink.write, stderr.add)
+            sink.finish()
+    else:
+        rc = execute(task.client, place, command, stdout.add, stderr.add)
     result = {"changed": True, "rc": rc, "return_code": rc, "truncated": stdout.is_cut or stderr.is_cut, **describe_output(stdout.content, stderr.content)}
     if rc and params["check_rc"]:
         last = (result["stderr"].strip() or result["stdout"].strip()).splitlines()[-5:]
@@ -210,33 +214,6 @@ class Output:
                 except UnicodeDecodeError:
                     continue
         return kept
-
-
-@contextmanager
-def _kept(output):
-    yield output.add
-
-
-@contextmanager
-def _written(path):
-    """Write a file that appears whole: only once the command's status is known, and not where that never came."""
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".podwright-", dir=folder)
-    except OSError as error:
-        raise bad("stdout_file", f"nothing can be written in {folder}: {error.strerror}.") from error
-    try:
-        with open(descriptor, "wb") as sink:
-            yield sink.write
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PodwrightError(f"{path} could not be written: {error.strerror or error}", reason="WriteFailed") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def redact(params):

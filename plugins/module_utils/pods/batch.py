@@ -20,6 +20,7 @@ from .diagnosis import events_of, log_tail, render
 from .manifest import HASH, MANAGED, MANAGED_BY, SET, TASK, build, stdin_secret
 from .security import choose_profile
 from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_job, read_pod
+from .streaming import LogStreams
 
 MANAGER = "podwright"
 THREADS = 16
@@ -113,6 +114,7 @@ class Batch:
         self._selectors = {}
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
+        self._streams = LogStreams(client, console)
         self._next_look = 0
         self.runs = []
 
@@ -249,7 +251,7 @@ class Batch:
             self._settle(run)
         self._give_missing_stdin()
         deadline = clock.monotonic() + conduct.wait_timeout
-        with ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
+        with ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher, self._streams:
             self._watcher = watcher
             self._pool = pool
             if self._open():
@@ -456,6 +458,7 @@ class Batch:
             return
         run.read()
         status, state = run.status, self._conduct.state
+        self._show_output(run)
         if status.is_ready or status.state == "succeeded":
             run.problem_since = None
         has_ended_well = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
@@ -464,6 +467,12 @@ class Batch:
             run.stage = "done"
         elif status.is_over:
             self._retry_or_fail(run)
+
+    def _show_output(self, run):
+        """Show the task's lines as they come, where asked for; not again those of a task that ended in an earlier run."""
+        is_old = run.change.action == NONE and run.status.is_over
+        if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not is_old:
+            self._streams.begin(run.spec.name, run.pod)
 
     def _retry_or_fail(self, run, gone=False):
         spec = run.spec
@@ -552,7 +561,7 @@ class Batch:
 
     def _collect_one(self, run):
         options, pod = run.spec.options, run.pod
-        if options["logs"] == "collect" and pod and has_started(pod, TASK_CONTAINER):
+        if options["logs"] != "none" and pod and has_started(pod, TASK_CONTAINER):
             try:
                 content = self._client.log(run.spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES)
                 run.logs = decode(content)

@@ -86,7 +86,7 @@ CONDUCT = {
     "ttl": {"type": "int"},
     "grace_period": {"type": "int"},
     "force": {"type": "bool", "default": False},
-    "logs": {"type": "str", "choices": ["none", "collect"], "default": "none"},
+    "logs": {"type": "str", "choices": ["none", "collect", "stream"], "default": "none"},
     "log_tail": {"type": "int", "default": 20},
     "failure_grace": {"type": "int", "default": 30},
 }
