@@ -64,3 +64,24 @@ attributes:
     support: full
     membership: [podwright.core.all]
 """
+
+    REQUEST = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and say what would change, without changing anything.
+    support: partial
+    details: Requests that only read are sent, others are not.
+  diff_mode:
+    description: Returns what changed, or would change, in diff mode.
+    support: none
+    details: What a request changes is not known.
+  idempotent:
+    description: Run again with the same options, it changes nothing.
+    support: partial
+    details: Requests that only read change nothing.
+  action_group:
+    description: Its defaults can be set for the whole collection.
+    support: full
+    membership: [podwright.core.all]
+"""

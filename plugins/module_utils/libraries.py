@@ -17,6 +17,15 @@ LIBRARIES = {
     "jsonpatch": "jsonpatch",
     "websocket": "websocket-client",
 }
+# Needed by few tasks only, and not imported before.
+OPTIONAL = {
+    "grpc": "grpcio",
+    "grpc_health.v1.health_pb2": "grpcio-health-checking",
+    "grpc_reflection.v1alpha.proto_reflection_descriptor_database": "grpcio-reflection",
+    "google.protobuf.json_format": "protobuf",
+    "google.protobuf.descriptor_pool": "protobuf",
+    "google.protobuf.message_factory": "protobuf",
+}
 
 
 def load(name):
@@ -24,10 +33,11 @@ def load(name):
     try:
         return importlib.import_module(name)
     except ImportError as error:
+        package = (LIBRARIES | OPTIONAL)[name]
         raise PodwrightError(
-            f"The Python library {LIBRARIES[name]} is missing for {sys.executable} ({error}).",
+            f"The Python library {package} is missing for {sys.executable} ({error}).",
             reason="MissingLibrary",
-            hint=f"Install it with: {sys.executable} -m pip install {LIBRARIES[name]}",
+            hint=f"Install it with: {sys.executable} -m pip install {package}",
         ) from error
 
 

@@ -68,19 +68,14 @@ def find_go() -> str:
     return str(beside)
 
 
-def ensure(groups: tuple[Group, ...]) -> list[Path]:
-    """Build what the cache lacks, with progress on the screen.
-
-    Returns: the folders that hold the programs.
-    Raises: SystemExit with what failed and the log's place.
-    """
+def ensure(groups: tuple[Group, ...]) -> None:
+    """Build what the cache lacks, with progress on the screen. Raises: SystemExit with what failed and the log's place."""
     missing = [group for group in groups if not (folder(group) / ".complete").exists()]
     if missing:
         expected = sum(group.minutes for group in missing)
         print(f"Building {', '.join(g.name for g in missing)} from pinned Go modules, once: about {expected:.0f} min on two cores", flush=True)
     for number, group in enumerate(missing, 1):
         _build(group, f"[{number}/{len(missing)}] {group.name}")
-    return [folder(group) for group in groups]
 
 
 def _build(group: Group, title: str) -> None:

@@ -38,6 +38,7 @@ class Cluster:
         self._certificates = self.state / "certificates"
         self._link = f"podwright{number}"
         self._cgroup = f"podwright-{number}"
+        self._path = ":".join([*(str(build.folder(group)) for group in build.CORE + build.ADDONS), os.environ["PATH"]])
 
     # -- the commands ---------------------------------------------------------------------------------------
 
@@ -50,8 +51,7 @@ class Cluster:
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            programs = build.ensure(build.CORE + (build.ADDONS if addons else ()))
-            self._path = ":".join([*map(str, programs), os.environ["PATH"]])
+            build.ensure(build.CORE + (build.ADDONS if addons else ()))
             started = time.monotonic()
             if not self._answers():
                 self._clear()
@@ -155,7 +155,7 @@ class Cluster:
         return self.state / "pid"
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | {"PATH": getattr(self, "_path", os.environ["PATH"])}
+        return os.environ | {"PATH": self._path}
 
     def _start(self, name: str, *command: str, **environment: str) -> None:
         spec = {"command": list(command), "environment": environment | {"PATH": self._path}}

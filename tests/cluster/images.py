@@ -7,7 +7,10 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import subprocess
+import sys
+import sysconfig
 import tarfile
 import urllib.request
 from pathlib import Path
@@ -25,7 +28,7 @@ class Image:
         self.name = name
         layer = _layer(files, links or {})
         # mtime 0: the same content gives the same digest on every machine.
-        self.layer = gzip.compress(layer, mtime=0)
+        self.layer = gzip.compress(layer, compresslevel=1, mtime=0)
         config = {
             "architecture": _architecture(),
             "os": "linux",
@@ -66,15 +69,45 @@ class Image:
 
 def all_images() -> list[Image]:
     """The images of the local cluster: `busybox`, one with a single static program and no shell, and the pods' sandbox."""
-    busybox = BUSYBOX.read_bytes()
-    applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
-    files = {"bin/busybox": busybox, "etc/passwd": _PASSWD, "etc/group": b"root:x:0:\nnobody:x:65534:\n"}
-    links = {f"bin/{applet}": "/bin/busybox" for applet in applets if applet != "busybox"}
+    files, links = _busybox()
     return [
         Image("docker.io/library/busybox:latest", ["sh"], files, links),
-        Image("docker.io/podwright/static:latest", ["/sleep", "86400"], {"sleep": busybox}),
+        Image("docker.io/podwright/static:latest", ["/sleep", "86400"], {"sleep": files["bin/busybox"]}),
         Image(SANDBOX, ["/bin/busybox", "sh", "-c", _IDLE], files, links),
     ]
+
+
+def python_image() -> Image:
+    """The Python that runs this, with busybox for a shell, and below /opt/grpc the gRPC libraries: for the tests that need them."""
+    files, links = _busybox()
+    executable = Path(sys._base_executable).resolve()
+    library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix, "installed_base": sys.base_prefix}))
+    left_out = {"test", "tests", "idlelib", "site-packages", "dist-packages", "__pycache__", "ensurepip", "lib2to3", "tkinter", "turtledemo"}
+    sources = [executable]
+    sources += [path for path in library.rglob("*") if path.is_file() and not left_out & set(path.parts) and path.suffix != ".a"]
+    sources += [path for top in sources if top == executable or top.suffix == ".so" for path in _needed_by(top)]
+    files |= {str(path).lstrip("/"): path.read_bytes() for path in dict.fromkeys(sources)}
+    packages = Path(sysconfig.get_path("platlib"))
+    for name in ("grpc", "grpc_health", "grpc_reflection", "google", "typing_extensions.py"):
+        for path in (packages / name).rglob("*") if (packages / name).is_dir() else [packages / name]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[f"opt/grpc/{path.relative_to(packages)}"] = path.read_bytes()
+                if path.suffix == ".so":
+                    files |= {str(needed).lstrip("/"): needed.read_bytes() for needed in _needed_by(path)}
+    return Image("docker.io/podwright/python:latest", ["sh"], files, links | {"usr/bin/python3": str(executable)})
+
+
+def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:
+    """The files and links of a small system."""
+    applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    files = {"bin/busybox": BUSYBOX.read_bytes(), "etc/passwd": _PASSWD, "etc/group": b"root:x:0:\nnobody:x:65534:\n"}
+    return files, {f"bin/{applet}": "/bin/busybox" for applet in applets if applet != "busybox"}
+
+
+def _needed_by(program: Path) -> list[Path]:
+    """The shared libraries of a program, at the places where it looks for them."""
+    listed = subprocess.run(["ldd", program], check=False, capture_output=True, text=True).stdout
+    return [Path(path) for path in re.findall(r"(?:=> )?(/\S+) \(0x", listed)]
 
 
 def _layer(files: dict[str, bytes], links: dict[str, str]) -> bytes:

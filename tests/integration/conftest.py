@@ -18,6 +18,9 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.client impo
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE
 
+from ..cluster import images
+from ..cluster.cluster import Cluster
+
 ROOT = Path(__file__).parents[2]
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 MODES = ("action", "module")
@@ -105,6 +108,15 @@ def client():
     assert KUBECONFIG, "Run this through tests/tools/with-test-cluster: tests never touch a cluster that was not made for them."
     with Client(Configuration({"kubeconfig": KUBECONFIG})) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def python_image(tmp_path_factory):
+    """An image with Python on the local cluster's node; a user's own cluster is expected to pull or have it."""
+    name = "docker.io/podwright/python:latest"
+    if "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
+        Cluster(ROOT / ".cluster", 0).load_image(images.python_image().save(tmp_path_factory.mktemp("image") / "python.tar"))
+    return name
 
 
 @pytest.fixture

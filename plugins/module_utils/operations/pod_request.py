@@ -1,0 +1,292 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ask a pod or Service over HTTP or gRPC, through the API server, without an ingress."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..arguments import CONNECTION
+from ..cluster import grpc_call
+from ..cluster.channel import decode
+from ..cluster.errors import PodwrightError
+from ..cluster.execution import default_container
+from ..cluster.forward import Connection, Listener
+from ..cluster.kinds import BUILT_IN, POD
+from ..operation import Operation
+from ..pods.options import bad
+from ..reconciler.ready import condition
+
+SERVICE = BUILT_IN["v1", "Service"]
+READING = ("GET", "HEAD", "OPTIONS")
+HEALTH = "grpc.health.v1.Health/Check"
+LARGEST = 10 << 20  # bytes of an answer that are read
+
+_REQUEST = {
+    "protocol": {"type": "str", "choices": ["http", "https", "grpc"], "default": "http"},
+    "method": {"type": "str", "default": "GET"},
+    "path": {"type": "str", "default": "/"},
+    "headers": {"type": "dict", "default": {}},
+    "body": {"type": "raw"},
+    "body_format": {"type": "str", "choices": ["raw", "json", "form-urlencoded"], "default": "raw"},
+    "status_code": {"type": "list", "elements": "int", "default": [200]},
+    "return_content": {"type": "bool", "default": False},
+    "timeout": {"type": "float", "default": 30},
+    "grpc_method": {"type": "str", "default": HEALTH},
+}
+
+ARGUMENTS = {
+    **CONNECTION,
+    "pod": {"type": "str"},
+    "service": {"type": "str"},
+    "port": {"type": "str", "required": True},
+    "server_name": {"type": "str"},
+    "server_ca": {"type": "path"},
+    **_REQUEST,
+    "requests": {"type": "list", "elements": "dict", "options": {**_REQUEST}},
+    "concurrency": {"type": "int", "default": 10},
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked: a port of a pod, and the host that the request names."""
+
+    namespace: str
+    pod: str
+    port: int
+    host: str
+
+    def __str__(self):
+        return f"port {self.port} of pod '{self.pod}' in namespace '{self.namespace}'"
+
+
+def run(task):
+    """Send the requests. Returns the result's fields; raises PodwrightError, also for a status that was not asked for."""
+    params = task.params
+    given = {name: params[name] for name in _REQUEST}
+    wanted = [_merge(given, item) for item in params["requests"]] if params["requests"] is not None else [given]
+    for number, request in enumerate(wanted):
+        _check(request, f"requests[{number}]." if params["requests"] is not None else "")
+    target = _find_target(task)
+    with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
+        answers = list(pool.map(lambda request: _ask(task, target, request), wanted))
+    failed = [answer for answer in answers if answer["failed"]]
+    changed = any(answer["changed"] for answer in answers)
+    result = {**answers[0], "changed": changed} if params["requests"] is None else {"changed": changed, "results": answers}
+    if failed:
+        more = f" (and {len(failed) - 1} more of {len(answers)} requests)" if len(failed) > 1 else ""
+        raise PodwrightError(failed[0]["msg"] + more, reason=failed[0]["reason"], hint=failed[0].get("hint", ""), results=result)
+    return result
+
+
+def _merge(given, item):
+    """An item's own options over what stands beside `requests`: what the item leaves at its default is taken from there."""
+    own = {name: value for name, value in item.items() if value != _REQUEST[name].get("default")}
+    return given | own
+
+
+def _check(request, where):
+    if not request["path"].startswith("/"):
+        raise bad(f"{where}path", f"'{request['path']}' does not begin with a slash.")
+    if request["protocol"] == "grpc" and request["grpc_method"].strip("/").count("/") != 1:
+        raise bad(f"{where}grpc_method", f"'{request['grpc_method']}' is not like package.Service/Method.")
+    if request["timeout"] <= 0:
+        raise bad(f"{where}timeout", "it is more than 0.")
+
+
+# -- where to -------------------------------------------------------------------------------------------------
+
+
+def _find_target(task):
+    """The pod and its port; of a Service one of its ready pods and the port it maps to."""
+    params = task.params
+    if params["pod"]:
+        pod = task.client.get(POD, task.namespace, params["pod"])
+        if pod is None:
+            raise PodwrightError(f"There is no pod '{params['pod']}' in namespace '{task.namespace}'.", status=404, reason="NotFound")
+        host = params["server_name"] or params["pod"]
+        return Target(task.namespace, params["pod"], _number(pod, params["port"], "port"), host)
+    service = task.client.get(SERVICE, task.namespace, params["service"])
+    if service is None:
+        raise PodwrightError(f"There is no Service '{params['service']}' in namespace '{task.namespace}'.", status=404, reason="NotFound")
+    ports = service["spec"].get("ports") or []
+    port = next((port for port in ports if params["port"] in (str(port["port"]), port.get("name"))), None)
+    if port is None:
+        known = ", ".join(f"{port['port']}{' (' + port['name'] + ')' if port.get('name') else ''}" for port in ports)
+        raise bad("port", f"Service '{params['service']}' has no port {params['port']}.", f"It has: {known}.")
+    pod = _choose_pod(task, service)
+    host = params["server_name"] or f"{params['service']}.{task.namespace}.svc"
+    return Target(task.namespace, pod["metadata"]["name"], _number(pod, str(port.get("targetPort") or port["port"]), "port"), host)
+
+
+def _choose_pod(task, service):
+    name, labels = service["metadata"]["name"], service["spec"].get("selector")
+    if not labels:
+        raise PodwrightError(f"Service '{name}' selects no pods.", reason="NoPods", hint="Name a pod instead.")
+    pods, _version = task.client.list(POD, task.namespace, label_selector=",".join(f"{key}={value}" for key, value in labels.items()))
+    ready = [pod for pod in pods if condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")]
+    if not ready:
+        raise PodwrightError(
+            f"None of the {len(pods)} pods of Service '{name}' in namespace '{task.namespace}' is ready.",
+            reason="NoPods",
+            hint="Wait for them with pod_info: wait_for: ready.",
+        )
+    return min(ready, key=lambda pod: pod["metadata"]["name"])
+
+
+def _number(pod, port, option):
+    """The number of a port that is given as one or as the name of a container's port."""
+    if port.isdigit():
+        return int(port)
+    for container in pod["spec"]["containers"]:
+        for entry in container.get("ports") or []:
+            if entry.get("name") == port:
+                return entry["containerPort"]
+    raise bad(option, f"pod '{pod['metadata']['name']}' has no port named '{port}' ({default_container(pod)} and its others).")
+
+
+# -- asking ---------------------------------------------------------------------------------------------------
+
+
+def _ask(task, target, request):
+    """One request as a result: its answer, or why there is none."""
+    is_reading = request["protocol"] == "grpc" or request["method"].upper() in READING
+    if task.check_mode and not is_reading:
+        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {request['method'].upper()} was not sent."}
+    started = time.monotonic()
+    try:
+        answer = _call(task, target, request) if request["protocol"] == "grpc" else _send(task, target, request)
+    except PodwrightError as error:
+        answer = error.results | {"failed": True, "msg": error.message, "reason": error.reason, "hint": error.hint}
+    return {"failed": False, "changed": not is_reading, "elapsed": round(time.monotonic() - started, 3)} | answer
+
+
+def _send(task, target, request):
+    url = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
+    body, headers = _encode(request)
+    try:
+        with Connection(task.client, target.namespace, target.pod, target.port) as connection:
+            try:
+                return _exchange(task.params, connection, target, request, url, body, headers)
+            except (http.client.HTTPException, OSError) as error:
+                raise _unanswered(target, request, connection.error or _words(error, request)) from error
+    except PodwrightError as error:
+        error.results.setdefault("url", url)
+        raise
+
+
+def _exchange(params, connection, target, request, url, body, headers):
+    sock = connection.socket
+    sock.settimeout(request["timeout"])
+    if request["protocol"] == "https":
+        sock = _context(params["server_ca"]).wrap_socket(sock, server_hostname=target.host)
+    link = http.client.HTTPConnection(target.host, target.port)
+    link.sock = sock
+    try:
+        link.request(request["method"].upper(), request["path"], body, headers)
+        response = link.getresponse()
+        content = response.read(LARGEST)
+    finally:
+        link.close()
+    return _describe(response, content, request, url)
+
+
+def _context(ca):
+    """TLS to the pod itself: verified only where the authority of its certificate was given."""
+    context = ssl.create_default_context(cafile=ca)
+    if ca is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _encode(request):
+    """The body as bytes or None, and the headers."""
+    body, form = request["body"], request["body_format"]
+    headers = {str(name): str(value) for name, value in request["headers"].items()}
+    names = {name.lower() for name in headers}
+    if body is None:
+        return None, headers
+    if form == "json":
+        content, kind = body if isinstance(body, str) else json.dumps(body), "application/json"
+    elif form == "form-urlencoded":
+        content, kind = body if isinstance(body, str) else urllib.parse.urlencode(body, doseq=True), "application/x-www-form-urlencoded"
+    else:
+        content, kind = body if isinstance(body, str) else json.dumps(body), None
+    if kind and "content-type" not in names:
+        headers["Content-Type"] = kind
+    return content.encode(), headers
+
+
+def _describe(response, content, request, url):
+    """The answer in the fields of ansible.builtin.uri. Raises: PodwrightError for a status that was not asked for."""
+    fields = {name.lower().replace("-", "_"): value for name, value in response.getheaders()}
+    fields |= {"status": response.status, "url": url, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
+    if request["return_content"]:
+        fields["content"] = decode(content)
+    if "json" in fields.get("content_type", ""):
+        try:
+            fields["json"] = json.loads(content)
+        except ValueError:
+            pass
+    if response.status in request["status_code"]:
+        return fields
+    wanted = ", ".join(map(str, request["status_code"]))
+    said = decode(content[:300]).strip()
+    raise PodwrightError(
+        f"{request['method'].upper()} {url} answered {response.status} {response.reason} instead of {wanted}{': ' + said if said else '.'}",
+        reason="Status",
+        results=fields,
+    )
+
+
+def _unanswered(target, request, why):
+    what = f"{request['method'].upper()} {request['path']}" if request["protocol"] != "grpc" else request["grpc_method"]
+    return PodwrightError(
+        f"There was no answer to {what} from {target}: {why}",
+        reason="NoAnswer",
+        hint="Check that something listens on that port in the pod, also on its localhost.",
+    )
+
+
+def _words(error, request):
+    if isinstance(error, TimeoutError):
+        return f"nothing came within {request['timeout']:g} s"
+    if isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
+        return "the connection was closed"
+    return str(error) or type(error).__name__
+
+
+# -- gRPC -----------------------------------------------------------------------------------------------------
+
+
+def _call(task, target, request):
+    service, method = request["grpc_method"].strip("/").split("/")
+    with Listener(task.client, target.namespace, target.pod, target.port) as listener:
+        try:
+            answer = grpc_call.call(listener.path, target.host, service, method, request["body"], request["timeout"], request["headers"])
+        except grpc_call.CallFailed as error:
+            if error.code == "UNAVAILABLE":
+                raise _unanswered(target, request, listener.error or error.details) from error
+            fields = {"grpc_status": error.code, "url": f"grpc://{target.host}:{target.port}/{service}/{method}"}
+            raise PodwrightError(
+                f"{service}/{method} at {target} answered {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint, results=fields
+            ) from error
+    fields = {"grpc_status": "OK", "json": answer, "url": f"grpc://{target.host}:{target.port}/{service}/{method}", "msg": "OK"}
+    if request["grpc_method"] == HEALTH and answer.get("status") != "SERVING":
+        raise PodwrightError(f"{target} says that it is {answer.get('status', 'UNKNOWN')}.", reason="NotServing", results=fields)
+    return fields
+
+
+OPERATION = Operation(
+    "pod_request",
+    ARGUMENTS,
+    run,
+    rules={"required_one_of": [("pod", "service")], "mutually_exclusive": [("pod", "service")]},
+)
