@@ -1,0 +1,268 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Connects Ansible to containers: any module runs in them."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pod
+short_description: Run modules in containers of pods
+version_added: 0.1.0
+author: Podwright contributors (@podwright)
+description:
+  - Runs any Ansible module in a container that has a shell and Python, over a websocket a command. Neither kubectl nor another program is started here.
+  - Files are put and fetched like M(podwright.core.pod_copy) does it, verified at both ends and renamed into place.
+options:
+  pod:
+    description: Name of the pod.
+    type: str
+    default: inventory_hostname
+    vars:
+      - name: inventory_hostname
+      - name: ansible_host
+      - name: ansible_podwright_pod
+  namespace:
+    description: Its namespace. By default the context's.
+    type: str
+    vars:
+      - name: ansible_podwright_namespace
+    env:
+      - name: K8S_AUTH_NAMESPACE
+  container:
+    description: Name of the container. Where it is not given, the one named C(task), the one annotated as default, or the first.
+    type: str
+    vars:
+      - name: ansible_podwright_container
+  host:
+    description: Address of the API server.
+    type: str
+    vars:
+      - name: ansible_podwright_host
+    env:
+      - name: K8S_AUTH_HOST
+  api_key:
+    description: Bearer token.
+    type: str
+    vars:
+      - name: ansible_podwright_api_key
+    env:
+      - name: K8S_AUTH_API_KEY
+  username:
+    description: Name for basic authentication.
+    type: str
+    vars:
+      - name: ansible_podwright_username
+    env:
+      - name: K8S_AUTH_USERNAME
+  password:
+    description: Password for basic authentication.
+    type: str
+    vars:
+      - name: ansible_podwright_password
+    env:
+      - name: K8S_AUTH_PASSWORD
+  validate_certs:
+    description: Whether the API server's certificate is verified.
+    type: bool
+    vars:
+      - name: ansible_podwright_validate_certs
+    env:
+      - name: K8S_AUTH_VERIFY_SSL
+  ca_cert:
+    description: File with the authority of the API server's certificate.
+    type: path
+    vars:
+      - name: ansible_podwright_ca_cert
+    env:
+      - name: K8S_AUTH_SSL_CA_CERT
+  client_cert:
+    description: File with the client certificate.
+    type: path
+    vars:
+      - name: ansible_podwright_client_cert
+    env:
+      - name: K8S_AUTH_CERT_FILE
+  client_key:
+    description: File with the client certificate's key.
+    type: path
+    vars:
+      - name: ansible_podwright_client_key
+    env:
+      - name: K8S_AUTH_KEY_FILE
+  proxy:
+    description: Address of an HTTP proxy.
+    type: str
+    vars:
+      - name: ansible_podwright_proxy
+    env:
+      - name: K8S_AUTH_PROXY
+  no_proxy:
+    description: Hosts that are reached without the proxy.
+    type: str
+    vars:
+      - name: ansible_podwright_no_proxy
+    env:
+      - name: K8S_AUTH_NO_PROXY
+  impersonate_user:
+    description: User to act as.
+    type: str
+    vars:
+      - name: ansible_podwright_impersonate_user
+    env:
+      - name: K8S_AUTH_IMPERSONATE_USER
+  impersonate_groups:
+    description: Groups to act as.
+    type: list
+    elements: str
+    vars:
+      - name: ansible_podwright_impersonate_groups
+    env:
+      - name: K8S_AUTH_IMPERSONATE_GROUPS
+  context:
+    description: Context of the kubeconfig.
+    type: str
+    vars:
+      - name: ansible_podwright_context
+    env:
+      - name: K8S_AUTH_CONTEXT
+  kubeconfig:
+    description: Path of the kubeconfig, or its content as a mapping.
+    type: raw
+    vars:
+      - name: ansible_podwright_kubeconfig
+    env:
+      - name: K8S_AUTH_KUBECONFIG
+"""
+
+EXAMPLES = r"""
+- name: A pod becomes a host of this play
+  ansible.builtin.add_host:
+    name: toolbox
+    ansible_connection: podwright.core.pod
+    ansible_podwright_namespace: default
+    ansible_python_interpreter: /usr/bin/python3
+"""
+
+import os
+from dataclasses import replace
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.plugins.connection import ConnectionBase
+
+from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, Process
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.libraries import preload
+from ansible_collections.podwright.core.plugins.module_utils.transfer.download import Download
+from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local
+from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import Remote
+from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import FILE, ROOT, Plan, Wish
+from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import Upload
+
+preload()
+
+
+class Connection(ConnectionBase):
+    """A connection to one container."""
+
+    transport = "podwright.core.pod"
+    has_pipelining = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._client = None
+
+    def _connect(self):
+        if self._client is None:
+            options = {name: self.get_option(name) for name in CONNECTION if self.has_option(name)}
+            self._client = _guard(lambda: Client(Configuration(options)))
+            self._container = Container(
+                self.get_option("namespace") or self._client.configuration.namespace, self.get_option("pod"), self.get_option("container")
+            )
+            self._connected = True
+        return self
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        """Run a shell's command line. Returns: (exit code, standard output, standard error)."""
+        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+        self._connect()
+        conversation = _Conversation(self.become if sudoable else None, in_data)
+        command = Command([self._play_context.executable or "/bin/sh", "-c", cmd])
+        if conversation.has_input:
+            command = replace(command, source=conversation.input, size=len(in_data) if in_data and not conversation.awaits_prompt else None)
+        return _guard(lambda: self._converse(command, conversation))
+
+    def _converse(self, command, conversation):
+        with Process(self._client, self._container, command) as process:
+            for stream, data in process:
+                conversation.take(stream, data)
+        return process.rc, bytes(conversation.stdout), bytes(conversation.stderr)
+
+    def put_file(self, in_path, out_path):
+        """Copy a file into the container."""
+        super().put_file(in_path, out_path)
+        self._connect()
+        if not os.path.exists(in_path):
+            raise AnsibleFileNotFound(f"There is no file {in_path} to put into {self._container}.")
+        local, remote, wish = Local(in_path), Remote(self._client, self._container, out_path), Wish(preserves=False)
+        _guard(lambda: Upload(local, remote, local.observe(Console()), wish, Plan(send=[ROOT]), False, Console()).run())
+
+    def fetch_file(self, in_path, out_path):
+        """Copy a file out of the container."""
+        super().fetch_file(in_path, out_path)
+        self._connect()
+        remote = Remote(self._client, self._container, in_path)
+        tree = _guard(lambda: remote.observe(shallow=True))
+        if ROOT not in tree or tree[ROOT].sort != FILE:
+            raise AnsibleFileNotFound(f"There is no file {in_path} in {self._container}.")
+        _guard(lambda: Download(Local(out_path), remote, tree, Wish(preserves=False), Plan(send=[ROOT]), False, Console()).run())
+
+    def reset(self):
+        """Begin anew with fresh credentials."""
+        self.close()
+
+    def close(self):
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._connected = False
+
+
+class _Conversation:
+    """What goes into a command and what comes out: the password of `become` is given once it is asked for."""
+
+    def __init__(self, become, in_data):
+        self._become = become
+        self._in_data = in_data
+        self.awaits_prompt = bool(become and become.expect_prompt())
+        self.has_input = bool(in_data) or self.awaits_prompt
+        self.stdout, self.stderr = bytearray(), bytearray()
+
+    def input(self):
+        """Pieces of standard input; empty ones while there is nothing to say yet."""
+        while self.awaits_prompt:
+            yield b""
+        if self._become and self._become.expect_prompt():
+            yield (self._become.get_option("become_pass") or "").encode() + b"\n"
+        if self._in_data:
+            yield self._in_data if isinstance(self._in_data, bytes) else self._in_data.encode()
+
+    def take(self, stream, data):
+        """Take a piece of output."""
+        kept = self.stdout if stream == STDOUT else self.stderr
+        kept += data
+        if self.awaits_prompt:
+            seen = bytes(kept)
+            self.awaits_prompt = not (self._become.check_password_prompt(seen) or self._become.check_success(seen))
+
+
+def _guard(action):
+    """Run something of the engine; its errors make the host unreachable."""
+    try:
+        return action()
+    except PodwrightError as error:
+        raise AnsibleConnectionFailure(str(error)) from error

@@ -1,0 +1,199 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Frames and streams over real sockets, whatever pieces they come in."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils.cluster import channel
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import Channel, ConnectionEnded, TimedOut, exit_code
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
+
+
+def frame(payload, opcode=BINARY, final=True):
+    """A frame as a server writes it."""
+    size = len(payload)
+    length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 1 << 16 else struct.pack(">BQ", 127, size)
+    return bytes([(0x80 if final else 0) | opcode]) + length + payload
+
+
+@pytest.fixture
+def pair():
+    """A WebSocket and the server's end of it."""
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    yield WebSocket(ours, channel.V5), theirs
+    ours.close()
+    theirs.close()
+
+
+def messages(websocket):
+    """All that has arrived."""
+    found = []
+    while (message := websocket.receive()) is not None:
+        found.append(message)
+    return found
+
+
+@given(st.lists(st.binary(max_size=300), max_size=6), st.lists(st.integers(1, 400), max_size=30))
+def test_messages_survive_any_pieces(payloads, sizes):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        websocket, found = WebSocket(ours), []
+        content = b"".join(map(frame, payloads))
+        for size in [*sizes, len(content)]:
+            theirs.sendall(content[:size])
+            content = content[size:]
+            websocket.fill()
+            found += messages(websocket)
+        assert found == [(BINARY, payload) for payload in payloads]
+
+
+def test_messages_in_parts_with_a_ping_between(pair):
+    websocket, theirs = pair
+    theirs.sendall(frame(b"one ", final=False) + frame(b"", PING) + frame(b"two", 0))
+    websocket.fill()
+    assert messages(websocket) == [(PING, b""), (BINARY, b"one two")]
+
+
+@pytest.mark.parametrize("content", [frame(b"x", 0), b"\xf2\x01x", b"\x82\x81aaaax", b"\x82\x7f" + b"\xff" * 8])
+def test_broken_framing_ends_the_connection(content, pair):
+    websocket, theirs = pair
+    theirs.sendall(content)
+    websocket.fill()
+    with pytest.raises(Closed):
+        websocket.receive()
+
+
+def test_what_came_before_the_end_is_handed_out(pair):
+    websocket, theirs = pair
+    theirs.sendall(frame(b"last") + frame(b"cut off")[:-1])
+    theirs.close()
+    websocket.fill()
+    assert websocket.receive() == (BINARY, b"last")
+    with pytest.raises(Closed):
+        websocket.receive()
+
+
+@given(st.binary(max_size=70_000))
+def test_sent_frames_are_masked_where_there_is_no_tls(payload):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        websocket = WebSocket(ours)
+        websocket.send(BINARY, payload)
+        theirs.settimeout(5)
+        received = b""
+        while websocket.has_outgoing or len(received) < len(payload) + 6:
+            websocket.flush()
+            received += theirs.recv(1 << 20)
+        start = {True: 2, len(payload) >= 126: 4, len(payload) >= 1 << 16: 10}[True]
+        key, masked = received[start : start + 4], received[start + 4 :]
+        assert received[0] == 0x80 | BINARY and received[1] & 0x80 and key != bytes(4)
+        assert bytes(byte ^ key[i % 4] for i, byte in enumerate(masked)) == payload
+
+
+class Hurried(Clock):
+    """A clock on which waiting for nothing takes no time."""
+
+    def __init__(self):
+        self.now_at = 1000.0
+        self.meanwhile = lambda: None
+
+    def monotonic(self):
+        """Its own time."""
+        return self.now_at
+
+    def wait_for(self, sock, writing, seconds):
+        """What is ready at once; else the time has passed."""
+        self.meanwhile()
+        ready = super().wait_for(sock, writing, 0)
+        self.now_at += 0 if any(ready) else seconds
+        return ready
+
+
+@pytest.fixture
+def open_channel(pair, monkeypatch):
+    """A function that opens a Channel to the server's end on a hurried clock."""
+    websocket, theirs = pair
+    clock = Hurried()
+    monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols: websocket)
+    return lambda source=None: (Channel(SimpleNamespace(clock=clock), "n", "p", None, ["x"], source), theirs, clock)
+
+
+def test_several_frames_at_once_and_the_status(open_channel):
+    opened, theirs, _clock = open_channel()
+    status = json.dumps({"status": "Success"}).encode()
+    theirs.sendall(frame(b"\1out") + frame(b"\2err") + frame(b"\1") + frame(b"\3" + status))
+    assert [opened.read(), opened.read(), opened.read()] == [(1, b"out"), (2, b"err"), None]
+    assert exit_code(opened.status) == 0
+
+
+@pytest.mark.parametrize("ending", [frame(b"", CLOSE), frame(b"\3{garbled")])
+def test_an_end_without_a_status_is_told(ending, open_channel):
+    opened, theirs, _clock = open_channel()
+    theirs.sendall(frame(b"\1out") + ending)
+    assert opened.read() == (1, b"out")
+    with pytest.raises(ConnectionEnded):
+        opened.read()
+
+
+def test_an_hour_of_silence_ends_at_the_idle_timeout(open_channel):
+    opened, theirs, clock = open_channel()
+    theirs.sendall(frame(b"\1begun"))
+    opened.read(idle_timeout=600)
+    begun, pings = clock.now_at, []
+
+    def answer_pings():
+        theirs.settimeout(0)
+        try:
+            pings.append(theirs.recv(100)[0])
+            theirs.sendall(frame(b"", PONG))  # the server is there: it is the command that says nothing
+        except BlockingIOError:
+            pass
+
+    clock.meanwhile = answer_pings
+    with pytest.raises(TimedOut) as caught:
+        opened.read(deadline=begun + 3600, idle_timeout=600)
+    assert caught.value.limit == "idle_timeout" and clock.now_at == begun + 600
+    assert len(pings) > 30 and set(pings) == {0x80 | PING}
+
+
+def test_a_server_that_answers_no_ping_is_gone(open_channel):
+    opened, _theirs, clock = open_channel()
+    begun = clock.now_at
+    with pytest.raises(ConnectionEnded, match="no ping"):
+        opened.read()
+    assert 60 <= clock.now_at - begun <= 90
+
+
+def test_input_is_taken_as_it_can_be_sent(open_channel):
+    taken = []
+
+    def source():
+        for number in range(1000):
+            taken.append(number)
+            yield bytes(1 << 16)
+
+    opened, _theirs, _clock = open_channel(source())
+    with pytest.raises(TimedOut):
+        opened.read(idle_timeout=5)
+    assert 0 < len(taken) < 20
+
+
+def test_a_failure_without_causes_is_an_error_of_its_own():
+    with pytest.raises(PodwrightError, match="it broke"):
+        exit_code({"status": "Failure", "reason": "InternalError", "message": "it broke"})
+    with pytest.raises(PodwrightError):
+        exit_code({"status": "Failure", "reason": "NonZeroExitCode"})
+    causes = [{"reason": "ExitCode", "message": "137"}]
+    assert exit_code({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}}) == 137
