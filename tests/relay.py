@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import os
 import random
 import select
 import socket
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 UP, DOWN = "up", "down"
+SEED = int(os.environ.get("PODWRIGHT_SEED", random.randrange(1 << 32)))
 HELD = 1 << 18  # bytes that wait for one end before the other is no longer read from
 
 

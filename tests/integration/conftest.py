@@ -14,12 +14,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Container
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
+from ..relay import SEED, Relay
 
 ROOT = Path(__file__).parents[2]
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
@@ -168,3 +171,38 @@ def audit():
         return [entry for entry in found if entry.get("userAgent") == user_agent and entry["stage"] in ("ResponseComplete", "ResponseStarted")]
 
     return entries
+
+
+@pytest.fixture(scope="module")
+def box(client):
+    """A Container to run commands in, and a token that may do everything."""
+    api = "rbac.authorization.k8s.io/v1"
+    name = f"test-relay-{os.getpid()}"
+    binding = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}}
+    binding |= {"apiVersion": api, "kind": "ClusterRoleBinding", "metadata": {"name": name}}
+    binding |= {"subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
+    pod["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    role_binding = BUILT_IN[api, "ClusterRoleBinding"]
+    client.create(POD, "default", pod, "test")
+    client.create(role_binding, None, binding, "test")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token = client.send(Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=review))["status"]["token"]
+    wait_for(lambda: client.get(POD, "default", name)["status"].get("phase") == "Running")
+    yield Container("default", name), token
+    client.delete(POD, "default", name, grace_period=0)
+    client.delete(role_binding, None, name)
+
+
+@pytest.fixture
+def relay(tmp_path):
+    """A Relay; the seed is shown where the test fails."""
+    print(f"PODWRIGHT_SEED={SEED}")
+    with Relay(KUBECONFIG, tmp_path, SEED) as relay:
+        yield relay
+
+
+def connect(relay, token):
+    """A Client through the relay."""
+    return Client(Configuration(dict.fromkeys(CONNECTION) | {"host": relay.url, "api_key": token, "validate_certs": False}))

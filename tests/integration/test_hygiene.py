@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_exec, pod_info, resource_set, task_pod
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy, pod_exec, pod_info, pod_logs, pod_request, resource_set, task_pod
 
 from .conftest import KUBECONFIG
 
@@ -22,6 +22,12 @@ CALLS = [
     (pod_info, {"name": "nobody", "wait_for": "ready", "wait_timeout": 1}),
     (pod_exec, {"pod": "box", "command": "cat", "stdin": "x" * 100000}),
     (pod_exec, {"pod": "box", "command": "sleep 10", "timeout": 0.5}),
+    (pod_exec, {"pod": "box", "command": "cat /etc/passwd", "timeout": 10}),
+    (pod_copy, {"pod": "box", "content": "text", "remote_path": "/tmp/text"}),
+    (pod_copy, {"pod": "box", "state": "from_pod", "remote_path": "/tmp/none", "local_path": "/tmp"}),
+    (pod_logs, {"name": "box", "follow": True, "timeout": 0.5}),
+    (pod_request, {"pod": "box", "port": "9"}),
+    (pod_request, {"pod": "box", "port": "9", "protocol": "grpc"}),
     (resource_set, {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}}),
     (task_pod, {"tasks": [{"name": "fails", "command": ["false"], **IMAGE}], "state": "completed"}),
     (task_pod, {"name": "box", "state": "absent"}),

@@ -9,8 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds impor
 from ansible_collections.podwright.core.plugins.module_utils.pods.log import Follower
 
 from ..relay import DOWN, Mischief
-from .conftest import wait_for
-from .test_relay import box, connect, relay  # noqa: F401
+from .conftest import connect, wait_for
 
 LINES = 2000
 
@@ -37,7 +36,7 @@ def follow(client, pod, stop_after=None):
     return lines, follower.gaps
 
 
-def test_dropped_connections_lose_and_repeat_nothing(client, namespace, relay, box):  # noqa: F811
+def test_dropped_connections_lose_and_repeat_nothing(client, namespace, relay, box):
     script = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; echo same; i=$((i+1)); [ $((i % 100)) -gt 0 ] || sleep 0.1; done"
     pod = start(client, namespace, "dropped", script)
     # Many connections are cut in the middle of the log; the container's state is asked for through the same relay.

@@ -4,64 +4,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, execute
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
 
-from ..relay import DOWN, UP, Mischief, Relay
-from .conftest import KUBECONFIG, wait_for
+from ..relay import DOWN, SEED, UP, Mischief
+from .conftest import connect
 
-SEED = int(os.environ.get("PODWRIGHT_SEED", random.randrange(1 << 32)))
 EXEC_CUTS, COPY_CUTS, SHAPES = 240, 30, 12
 INPUT = hashlib.shake_256(b"input").digest(100_000)
 LOST = ("ConnectionLost", "Refused")
-
-
-@pytest.fixture(scope="module")
-def box(client):
-    """A Container to run commands in, and a token that may do everything."""
-    api = "rbac.authorization.k8s.io/v1"
-    name = f"test-relay-{os.getpid()}"
-    binding = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}}
-    binding |= {"apiVersion": api, "kind": "ClusterRoleBinding", "metadata": {"name": name}}
-    binding |= {"subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
-    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
-    pod["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 0}
-    role_binding = BUILT_IN[api, "ClusterRoleBinding"]
-    client.create(POD, "default", pod, "test")
-    client.create(role_binding, None, binding, "test")
-    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    token = client.send(Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=review))["status"]["token"]
-    wait_for(lambda: client.get(POD, "default", name)["status"].get("phase") == "Running")
-    yield Container("default", name), token
-    client.delete(POD, "default", name, grace_period=0)
-    client.delete(role_binding, None, name)
-
-
-@pytest.fixture
-def relay(tmp_path):
-    """A Relay; the seed is shown where the test fails."""
-    print(f"PODWRIGHT_SEED={SEED}")
-    with Relay(KUBECONFIG, tmp_path, SEED) as relay:
-        yield relay
-
-
-def connect(relay, token):
-    """A Client through the relay."""
-    return Client(Configuration(dict.fromkeys(CONNECTION) | {"host": relay.url, "api_key": token, "validate_certs": False}))
 
 
 def echo(client, container):

@@ -196,8 +196,8 @@ def _join(one, other):
         for source in select.select(list(ways), [], [])[0]:
             try:
                 data = source.recv(PIECE)
+                if not data:
+                    return
+                ways[source].sendall(data)
             except OSError:
-                return
-            if not data:
-                return
-            ways[source].sendall(data)
+                return  # either end is gone

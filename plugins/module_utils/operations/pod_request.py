@@ -20,6 +20,7 @@ from ..cluster.forward import Connection, Listener
 from ..cluster.kinds import BUILT_IN, POD
 from ..operation import Operation
 from ..pods.options import bad
+from ..pods.outcome import TaskVeil
 from ..reconciler.ready import condition
 
 SERVICE = BUILT_IN["v1", "Service"]
@@ -284,9 +285,23 @@ def _call(task, target, request):
     return fields
 
 
+def redact(params):
+    """The parameters as they may be shown: no body and no value of a header."""
+    veil = TaskVeil()
+    shown = dict(params)
+    if shown.get("requests"):
+        shown["requests"] = [redact(item) for item in shown["requests"]]
+    if shown.get("headers"):
+        shown["headers"] = {name: veil.digest(str(value)) for name, value in shown["headers"].items()}
+    if shown.get("body") is not None:
+        shown["body"] = veil.digest(json.dumps(shown["body"]))
+    return shown
+
+
 OPERATION = Operation(
     "pod_request",
     ARGUMENTS,
     run,
+    redact=redact,
     rules={"required_one_of": [("pod", "service")], "mutually_exclusive": [("pod", "service")]},
 )

@@ -251,7 +251,7 @@ class Batch:
             self._settle(run)
         self._give_missing_stdin()
         deadline = clock.monotonic() + conduct.wait_timeout
-        with ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher, self._streams:
+        with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
             self._watcher = watcher
             self._pool = pool
             if self._open():

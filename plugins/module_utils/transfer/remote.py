@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import replace
+from functools import partial
 
 from ..cluster.channel import STDOUT, decode
 from ..cluster.errors import PodwrightError
@@ -277,7 +278,7 @@ class Remote:
     def open_archive(self, paths):
         """A Process that writes files of the tree as tar archives, one after the other."""
         names = b"".join(b"./" + path + b"\0" for path in paths)
-        return self._process('cd "$root" && xargs -0 tar cf -', (), self.root, lambda: iter([names]), len(names))
+        return self._process('cd "$root" && xargs -0 tar cf -', (), self.root, partial(iter, [names]), len(names))
 
     # -- running --------------------------------------------------------------------------------------------
 
@@ -301,7 +302,7 @@ class Remote:
     def _sh(self, script, *arguments, root=None, source=None, size=None, names=None, sink=None):
         if names is not None:
             listed = b"".join(name + b"\0" for name in names)
-            source, size = (lambda: iter([listed])), len(listed)
+            source, size = partial(iter, [listed]), len(listed)
         stdout, stderr = bytearray(), bytearray()
         with self._process(script, arguments, self.root if root is None else root, source, size) as process:
             for stream, data in process:

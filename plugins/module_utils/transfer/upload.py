@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets as random_words
+from functools import partial
 
 from ..cluster.errors import PodwrightError
 from .archive import pack
@@ -64,6 +65,9 @@ class Upload:
             self._sent += len(piece)
             self._console.progress(f"{self._sent >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
 
+    def _read(self, path, start):
+        return self._count(self._local.pieces(path, start))
+
     def _make(self, folders, links):
         if ROOT in folders:
             self._remote.make_root()
@@ -88,10 +92,7 @@ class Upload:
         for attempt in range(ATTEMPTS):
             token, digests = random_words.token_hex(4), {}
             start = self._sent
-
-            def read(digests=digests):
-                return self._count(pack(self._local, self._tree, paths, self._wish, digests))
-
+            read = partial(self._pack, paths, digests)
             try:
                 arrived = self._remote.unpack(token, read, self._wish.preserves or self._wish.mode is not None)
                 break
@@ -109,6 +110,9 @@ class Upload:
         self._digests |= digests
         self._remote.place(token, self._owner)
 
+    def _pack(self, paths, digests):
+        return self._count(pack(self._local, self._tree, paths, self._wish, digests))
+
     def _send_alone(self, path):
         """One file, which goes on from where a lost connection left it."""
         entry, local, remote = self._tree[path], self._local, self._remote
@@ -116,10 +120,7 @@ class Upload:
         mode, mtime = self._wish.mode_of(entry), entry.mtime if self._wish.preserves else None
         start, token = 0, random_words.token_hex(4)
         for attempt in range(ATTEMPTS):
-
-            def read(start=start):
-                return self._count(local.pieces(path, start))
-
+            read = partial(self._read, path, start)
             try:
                 remote.write(path, read, entry.size - start, digest, mode, mtime, self._owner, token, start)
                 return

@@ -1,0 +1,188 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Streams of any size in constant memory, commands that treat their streams oddly, and copies of many files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import Channel
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+
+from .conftest import KUBECONFIG, wait_for
+from .test_hygiene import call
+
+GIB = 1 << 30
+# Runs in a process of its own, to measure that.
+MEASURE = """
+import json, resource, sys
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
+kubeconfig, namespace, direction, size = sys.argv[1:]
+size, count = int(size), 0
+def take(data):
+    global count
+    count += len(data)
+piece = bytes(1 << 18)
+def source():
+    for _ in range(size >> 18):
+        yield piece
+if direction == "out":
+    command = Command(["dd", "if=/dev/zero", "bs=1048576", f"count={size >> 20}"])
+else:
+    command = Command(["sh", "-c", "wc -c; exit $?"], source=source, size=size)
+output = bytearray()
+with Client(Configuration({"kubeconfig": kubeconfig})) as client:
+    rc = execute(client, Container(namespace, "box"), command, take if direction == "out" else output.extend)
+print(json.dumps({"rc": rc, "count": count if direction == "out" else int(output), "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}))
+"""
+
+
+@pytest.fixture(scope="module")
+def box(client):
+    """A Container of busybox in a namespace of its own."""
+    name = f"box-{uuid.uuid4().hex[:6]}"
+    start(client, "default", name)
+    yield Container("default", name)
+    client.delete(POD, "default", name, grace_period=0)
+
+
+def start(client, namespace, name, **spec):
+    """A pod of busybox that sleeps, once it runs."""
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0} | spec}
+    client.create(POD, namespace, manifest, "test")
+    wanted = "Pending" if "initContainers" in spec else "Running"
+    wait_for(lambda: client.get(POD, namespace, name)["status"].get("phase") == wanted)
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_two_gibibytes_in_a_hundred_megabytes(direction, client, namespace):
+    start(client, namespace, "box")
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, KUBECONFIG, namespace, direction, str(2 * GIB)], capture_output=True, text=True, check=False, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["rc"] == 0 and told["count"] == 2 * GIB
+    assert told["rss"] < 100_000_000
+
+
+def test_a_gibibyte_goes_to_a_file(play, box, tmp_path):
+    path = tmp_path / "out"
+    options = {"pod": box.pod, "command": ["dd", "if=/dev/zero", "bs=1048576", "count=1024"], "stdout_file": str(path)}
+    result = play([{"name": "Dump", "podwright.core.pod_exec": options}], namespace="default").of("Dump")
+    assert path.stat().st_size == GIB and result["rc"] == 0 and result["stdout"] == ""
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".podwright")] == []
+
+
+def run(client, box, script, pieces=(), **how):
+    """Run a shell script with input. Returns (exit code, output)."""
+    output = bytearray()
+    command = Command(["sh", "-c", script], source=(lambda: iter(pieces)) if pieces else None, size=sum(map(len, pieces)), **how)
+    return execute(client, box, command, output.extend), bytes(output)
+
+
+def test_a_command_that_closes_its_output_still_gets_its_input(client, box):
+    pieces = [bytes([number]) * (1 << 20) for number in range(10)]
+    assert run(client, box, "exec >&- 2>&-; cat > /tmp/closed", pieces)[0] == 0
+    assert run(client, box, "wc -c < /tmp/closed")[1].strip() == str(10 << 20).encode()
+
+
+@pytest.mark.parametrize("script", ["true", "head -c 100 > /dev/null; echo done", "exec <&-; sleep 0.2"])
+def test_a_command_may_leave_its_input(script, client, box):
+    pieces = [bytes(1 << 20)] * 64
+    rc, output = run(client, box, script, pieces, timeout=60)
+    assert (rc, output) == (0, b"done\n" if "done" in script else b"")
+
+
+def test_characters_that_straddle_frames_are_whole(client, box):
+    text = "é" * 200_000
+    assert run(client, box, "printf x; cat", [text.encode()])[1].decode() == "x" + text
+
+
+def test_input_without_anything_in_it_ends(client, box):
+    assert run(client, box, "wc -c", [b""])[1].strip() == b"0"
+
+
+def test_attach_gives_what_the_container_says(client, namespace):
+    script = "read line; echo got $line; cat"
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script], "stdin": True, "stdinOnce": True}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"}, "spec": {"containers": [container], "restartPolicy": "Never"}}
+    client.create(POD, namespace, manifest, "test")
+    wait_for(lambda: client.get(POD, namespace, "asks")["status"].get("phase") == "Running")
+    output = bytearray()
+
+    def say():
+        yield b"hello\n"
+        while not output:
+            yield b""  # nothing to say until it has answered
+
+    with Channel(client, namespace, "asks", "task", None, say()) as attached:
+        while (piece := attached.read(client.clock.monotonic() + 30)) is not None:
+            output += piece[1]
+    assert output == b"got hello\n"
+
+
+def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent"}
+    spec = {"containers": [container], "nodeSelector": {"no": "such"}}
+    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "homeless"}, "spec": spec}, "test")
+    with pytest.raises(PodwrightError, match="on no node yet") as caught:
+        execute(client, Container(namespace, "homeless"), Command(["true"]))
+    assert "pod_info" in caught.value.hint
+
+
+def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tmp_path):
+    start(client, namespace, "box")
+    for number in range(5000):
+        folder = tmp_path / "tree" / str(number % 50)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"file-{number}").write_text(f"text {number}")
+    copy = {"pod": "box", "local_path": str(tmp_path / "tree"), "remote_path": "/srv/tree"}
+    first = play([{"name": "Copy", "podwright.core.pod_copy": copy}], namespace=namespace).of("Copy")
+    (tmp_path / "tree/7/file-7").write_text("TEXT 7")
+    second = play([{"name": "Copy", "podwright.core.pod_copy": copy}], namespace=namespace).of("Copy")
+    assert first["files"]["copied"] == 5000
+    assert second["changes"] == ["copy 7/file-7"] and second["files"]["unchanged"] == 4999
+    assert second["duration"] < first["duration"] * 2
+
+
+def test_an_init_container_that_runs_is_a_target(play, namespace, client):
+    waits = {"name": "waits", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", "until [ -e /tmp/go ]; do sleep 0.1; done"]}
+    start(client, namespace, "box", initContainers=[waits])
+    wait_for(lambda: "running" in (client.get(POD, namespace, "box")["status"].get("initContainerStatuses") or [{}])[0].get("state", {}))
+    copy = {"pod": "box", "container": "waits", "content": "go", "remote_path": "/tmp/go"}
+    assert play([{"name": "Copy", "podwright.core.pod_copy": copy}], namespace=namespace).of("Copy")["changed"]
+    wait_for(lambda: client.get(POD, namespace, "box")["status"].get("phase") == "Running")
+
+
+def test_a_helper_where_it_is_not_allowed_is_told(play, namespace, client):
+    spec = {"containers": [{"name": "task", "image": "podwright/static", "imagePullPolicy": "IfNotPresent"}], "shareProcessNamespace": True}
+    start(client, namespace, "shared", **spec)
+    start(client, namespace, "plain", containers=spec["containers"])
+    copy = {"content": "x", "remote_path": "/x"}
+    tasks = [
+        {"name": "Shared", "podwright.core.pod_copy": copy | {"pod": "shared"}, "ignore_errors": True},
+        {"name": "No image", "podwright.core.pod_copy": copy | {"pod": "plain", "helper_image": "NO SUCH"}, "ignore_errors": True},
+    ]
+    played = play(tasks, namespace=namespace)
+    assert "share their processes" in played.of("Shared")["msg"]
+    assert "helper_image" in played.of("No image")["msg"] and played.of("No image")["reason"] == "HelperFailed"
+
+
+def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, tmp_path):
+    run(client, box, "while :; do head -c 3000000 /dev/urandom > /tmp/busy; done >/dev/null 2>&1 & echo started")
+    for _turn in range(5):
+        target = tmp_path / "busy"
+        options = {"pod": box.pod, "state": "from_pod", "remote_path": "/tmp/busy", "local_path": str(target)}
+        result = call(pod_copy, options, "default")
+        assert (result["reason"] in ("Changed", "CopyFailed")) if result["failed"] else (target.stat().st_size == result["bytes"] or not result["bytes"])
