@@ -26,11 +26,14 @@ def run(playbook, record, *arguments):
 def test_the_second_demo_changes_nothing(tmp_path):
     record = tmp_path / "record"
     run("teardown", record, "-e", f"podwright_namespace={NAMESPACE}")
-    first = run("demo", record)
-    second = run("demo", record)
+    output = tmp_path / "result" / "demo.txt"
+    first = run("demo", record, "-e", f"demo_output={output}")
+    second = run("demo", record, "-e", f"demo_output={output}")
     run("teardown", record, "-e", f"podwright_namespace={NAMESPACE}")
-    assert "changed=8 " in first and "changed=0 " in second and "failed=0" in second
+    assert "changed=12 " in first and "changed=0 " in second and "failed=0" in second
     table = [line for line in second.splitlines() if "count-" in line or "total" in line]
     assert len(table) == 9
     words = [int(line.split()[-3]) for line in table[:-1]]
     assert sum(words) == int(table[-1].split()[-2])
+    assert sum(words) == int(output.read_text())
+    assert any("  count-0 | " in line for line in first.splitlines())
