@@ -84,6 +84,7 @@ EXAMPLES = r"""
     image: busybox
     image_pull_policy: IfNotPresent
     command: [sh, -c, "for i in 1 2 3; do echo line $i; sleep 0.2; done"]
+    restart_policy: Never
     state: present
 
 - name: Follow it to its end

@@ -17,6 +17,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 REPEATS = 3
 TASKS = 20
+COPIED = 200 << 20
+SINK = ("sh", "-c", "cat > /tmp/copied; exit $?")
 
 
 def play(*tasks, loop=TASKS):
@@ -38,6 +40,33 @@ def measure(action):
         action()
         seconds.append(time.monotonic() - started)
     return statistics.median(seconds)
+
+
+def time_copies():
+    """200 MiB of noise each way: pod_copy, which verifies it, pod_exec, which does not, and kubectl cp beside them."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, back = Path(folder) / "source", Path(folder) / "back"
+        source.write_bytes(os.urandom(COPIED))
+        copy = {"podwright.core.pod_copy": {"pod": "bench", "namespace": "default"}}
+        there = {"podwright.core.pod_exec": {"pod": "bench", "namespace": "default", "command": "rm -f /tmp/copied"}}
+        up = copy["podwright.core.pod_copy"] | {"local_path": str(source), "remote_path": "/tmp/copied"}
+        down = copy["podwright.core.pod_copy"] | {"state": "from_pod", "remote_path": "/tmp/copied", "local_path": str(back)}
+        gone = {"ansible.builtin.file": {"path": str(back), "state": "absent"}}
+        plain = play(there, loop=1), play(gone, loop=1)
+        rows = {"pod_copy up": play(there, {"podwright.core.pod_copy": up}, loop=1) - plain[0]}
+        rows["pod_copy down"] = play(gone, {"podwright.core.pod_copy": down}, loop=1) - plain[1]
+        if shutil.which("kubectl"):
+            rows["kubectl cp up"] = measure(lambda: _kubectl("cp", str(source), "default/bench:/tmp/copied"))
+            rows["kubectl cp down"] = measure(lambda: _kubectl("cp", "default/bench:/tmp/copied", str(back)))
+        upload = {"podwright.core.pod_exec": {"pod": "bench", "namespace": "default", "command": [*SINK], "stdin_file": str(source)}}
+        rows["pod_exec stdin_file"] = play(there, upload, loop=1) - plain[0]
+    print(f"{COPIED >> 20} MiB, median of {REPEATS} runs:")
+    for name, taken in rows.items():
+        print(f"  {name:28} {taken:6.2f} s   {COPIED / taken / 1e6:7.0f} MB/s")
+
+
+def _kubectl(*arguments):
+    subprocess.run(["kubectl", *arguments], check=True, capture_output=True)
 
 
 def main():
@@ -64,6 +93,7 @@ def main():
     if shutil.which("kubectl"):
         taken = measure(lambda: subprocess.run(["kubectl", "exec", "bench", "--", "true"], check=True, capture_output=True))
         print(f"  kubectl exec                 {taken * 1000:6.0f} ms a call")
+    time_copies()
     play({"podwright.core.task_pod": {"name": "bench", "namespace": "default", "state": "absent"}}, loop=1)
 
 

@@ -13,6 +13,7 @@ from .conftest import ROOT
 
 FENCE = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
+NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace")
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 
@@ -27,7 +28,7 @@ def examples(path):
 def in_namespace(value, namespace):
     """An example with the namespace of the test in place of `default`."""
     if isinstance(value, dict):
-        return {key: namespace if key == "namespace" and item == "default" else in_namespace(item, namespace) for key, item in value.items()}
+        return {key: namespace if key in NAMESPACE_KEYS and item == "default" else in_namespace(item, namespace) for key, item in value.items()}
     return [in_namespace(item, namespace) for item in value] if isinstance(value, list) else value
 
 
