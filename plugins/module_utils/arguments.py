@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import urllib.parse
+
 from ansible.module_utils.basic import env_fallback
 
 
@@ -55,4 +57,5 @@ def connection_secrets(params):
         for entry in params["kubeconfig"].get("users") or []:
             user = (entry or {}).get("user") or {}
             found |= {str(user[name]) for name in ("token", "password", "client-key-data") if user.get(name)}
-    return found
+    password = urllib.parse.urlsplit(params.get("proxy") or "").password
+    return found | ({password, urllib.parse.unquote(password)} if password else set())

@@ -33,7 +33,6 @@ options:
     description: Labels that all pods to read have.
     type: list
     elements: str
-    default: []
   container:
     description: Name of the container. Where it is not given, the one named C(task), the one annotated as default, or the first.
     type: str

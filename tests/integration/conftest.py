@@ -34,8 +34,14 @@ class Played:
     """What a run of ansible-playbook left behind."""
 
     rc: int
-    output: str
+    stdout: str
+    stderr: str
     results: list
+
+    @property
+    def output(self):
+        """What was written to the terminal, by stream."""
+        return self.stdout + self.stderr
 
     def of(self, task):
         """The result of the task of that name (the last, if it ran more than once)."""
@@ -88,8 +94,7 @@ def play(tmp_path):
         done = subprocess.run(
             command,
             env=play_environment(record) | (environment or {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
@@ -98,9 +103,10 @@ def play(tmp_path):
         results = [json.loads(line) for line in record.read_text().splitlines()]
         for entry in results:
             entry["result"]["failed"] = entry["outcome"] == "failed"  # which Ansible leaves out of what it ignores
-        if "Traceback" in done.stdout or (expect is not None and done.returncode != expect):
-            pytest.fail(f"ansible-playbook ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False)
-        return Played(done.returncode, done.stdout, results)
+        played = Played(done.returncode, done.stdout, done.stderr, results)
+        if "Traceback" in played.output or (expect is not None and played.rc != expect):
+            pytest.fail(f"ansible-playbook ended with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
+        return played
 
     return run
 

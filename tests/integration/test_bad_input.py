@@ -38,6 +38,22 @@ CASES = {
     "no file": ("resource_set", {"src": "no-such-file.yml"}, ["src", "no-such-file.yml"]),
     "nothing": ("resource_set", {}, ["definition"]),
     "unknown field": ("resource_set", {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dta": {}}}, ["dta"]),
+    "no pod to run in": ("pod_exec", {"command": "true"}, ["pod", "label_selectors"]),
+    "two inputs": ("pod_exec", {"pod": "a", "command": "cat", "stdin": "x", "stdin_file": "/y"}, ["stdin", "stdin_file"]),
+    "no input file": ("pod_exec", {"pod": "a", "command": "cat", "stdin_file": "/no/such"}, ["stdin_file:", "/no/such"]),
+    "no time": ("pod_exec", {"pod": "a", "command": "cat", "timeout": -1}, ["timeout:"]),
+    "bad variable": ("pod_exec", {"pod": "a", "command": "cat", "env": {"A=B": "c"}}, ["env", "A=B"]),
+    "nothing to copy": ("pod_copy", {"pod": "a", "remote_path": "/x"}, ["local_path", "content"]),
+    "no local file": ("pod_copy", {"pod": "a", "remote_path": "/x", "local_path": "/no/such"}, ["local_path:", "/no/such"]),
+    "content from a pod": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "state": "from_pod"}, ["content:"]),
+    "bad mode": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "mode": "rw"}, ["mode:", "rw"]),
+    "bad owner": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "owner": "a b"}, ["owner:"]),
+    "no pod to read": ("pod_logs", {}, ["name", "label_selectors"]),
+    "two times": ("pod_logs", {"name": "a", "since_seconds": 1, "since_time": "2026-01-01T00:00:00Z"}, ["since_time:"]),
+    "no such kind": ("pod_logs", {"kind": "Podd", "name": "a"}, ["Podd"]),
+    "bad path": ("pod_request", {"pod": "a", "port": "1", "path": "x"}, ["path:", "slash"]),
+    "bad method": ("pod_request", {"pod": "a", "port": "1", "protocol": "grpc", "grpc_method": "x"}, ["grpc_method:"]),
+    "bad request in a list": ("pod_request", {"pod": "a", "port": "1", "requests": [{"path": "x"}]}, ["requests[0].path:"]),
     "kubeconfig is missing": ("pod_info", {"kubeconfig": "/no/such/kubeconfig"}, ["/no/such/kubeconfig", "kubeconfig"]),
     "kubeconfig is no YAML": ("pod_info", {"kubeconfig": str(ROOT / "Makefile")}, ["Makefile"]),
     "no such context": ("pod_info", {"context": "nowhere"}, ["nowhere"]),
@@ -77,3 +93,11 @@ def test_a_missing_permission_names_verb_resource_and_namespace(play, namespace)
     task = {"name": "Read", "podwright.core.pod_info": {"impersonate_user": "nobody"}}
     message = play([task], namespace=namespace, expect=2).of("Read")["msg"]
     assert all(text in message for text in ("'list'", "'pods'", namespace, "nobody"))
+
+
+def test_a_missing_permission_for_a_stream_names_the_subresource(play, namespace, client):
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "box"}, "spec": {"containers": [{"name": "task", "image": "busybox"}]}}
+    client.create(POD, namespace, pod, "test")
+    task = {"name": "Run", "podwright.core.pod_exec": {"pod": "box", "command": "true", "impersonate_user": "nobody"}}
+    message = play([task], namespace=namespace, expect=2).of("Run")["msg"]
+    assert all(text in message for text in ("'create'", "'pods/exec'", namespace, "nobody"))

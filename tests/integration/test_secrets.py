@@ -45,6 +45,7 @@ def canary_tasks():
         ("pod_request", {"pod": "box", "port": "9", "headers": {"Authorization": f"{CANARY}-header"}, "body": f"{CANARY}-body", "method": "POST"}),
         ("pod_info", {"api_key": f"{CANARY}-key"}),
         ("pod_info", {"username": "u", "password": f"{CANARY}-password"}),
+        ("pod_info", {"proxy": f"http://user:{CANARY}-in-address@127.0.0.1:9"}),
         ("pod_info", {"kubeconfig": with_token}),
         ("pod_info", {"proxy_headers": {"basic_auth": f"u:{CANARY}-proxy"}}),
     ]

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import select
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
@@ -186,3 +191,51 @@ def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, t
         options = {"pod": box.pod, "state": "from_pod", "remote_path": "/tmp/busy", "local_path": str(target)}
         result = call(pod_copy, options, "default")
         assert (result["reason"] in ("Changed", "CopyFailed")) if result["failed"] else (target.stat().st_size == result["bytes"] or not result["bytes"])
+
+
+class Proxy(socketserver.BaseRequestHandler):
+    """An HTTP proxy that knows CONNECT, with a name and a password."""
+
+    targets = []
+
+    def handle(self):
+        """Pass a connection on."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.request.recv(1)
+        if base64.b64encode(b"user:secret") not in head:
+            self.request.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            return
+        host, port = head.split()[1].decode().rsplit(":", 1)
+        self.targets.append(f"{host}:{port}")
+        with socket.create_connection((host, int(port))) as server:
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            ways = {self.request: server, server: self.request}
+            while True:
+                for source in select.select(list(ways), [], [])[0]:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    ways[source].sendall(data)
+
+
+def test_requests_and_streams_go_through_a_proxy(play, box):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://user:secret@127.0.0.1:{server.server_address[1]}"
+        bare = address.replace("user:secret@", "")
+        options = {"pod": box.pod, "command": "cat", "stdin": "through", "proxy": address}
+        tasks = [
+            {"name": "Read", "podwright.core.pod_info": {"proxy": address}},
+            {"name": "Run", "podwright.core.pod_exec": options},
+            {"name": "Named apart", "podwright.core.pod_exec": options | {"proxy": bare, "proxy_headers": {"proxy_basic_auth": "user:secret"}}},
+            {"name": "Around", "podwright.core.pod_exec": options | {"no_proxy": "10.231.0.2,127.0.0.1"}},
+        ]
+        played = play(tasks, namespace="default")
+        server.shutdown()
+        thread.join()
+    assert played.of("Run")["stdout"] == "through" and played.of("Read")["pods"]
+    assert played.of("Named apart")["stdout"] == "through"
+    assert len(Proxy.targets) == 3

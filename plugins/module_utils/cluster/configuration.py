@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import urllib.parse
 from pathlib import Path
 
 from ..libraries import load
@@ -58,8 +59,20 @@ class Configuration:
     def proxy_headers(self):
         """Headers for the proxy itself (basic authentication, user agent)."""
         given = self._options.get("proxy_headers") or {}
-        names = {"basic_auth", "proxy_basic_auth", "user_agent"}
-        return load("urllib3").make_headers(**{key: given[key] for key in names & set(given) if given[key]}) or None
+        names = {"basic_auth", "user_agent"}
+        asked = {key: given[key] for key in names & set(given) if given[key]}
+        if self.proxy_login:
+            asked["proxy_basic_auth"] = self.proxy_login
+        return load("urllib3").make_headers(**asked) or None
+
+    @property
+    def proxy_login(self):
+        """`name:password` for the proxy, from its address or `proxy_headers`, or None."""
+        given = (self._options.get("proxy_headers") or {}).get("proxy_basic_auth")
+        address = urllib.parse.urlsplit(self.proxy or "")
+        if given or not address.username:
+            return given
+        return f"{urllib.parse.unquote(address.username)}:{urllib.parse.unquote(address.password or '')}"
 
     @property
     def identity(self):
@@ -105,29 +118,28 @@ class Configuration:
             raise PodwrightError(
                 f"The kubeconfig file {paths} does not exist (from {source}).", reason="NoConfiguration", hint="Correct the path, or make the file."
             )
-        loaded = self._blank()
-        self._guard(source, lambda: config.load_kube_config(paths, self._options.get("context"), loaded, persist_config=False))
-        contexts, active = self._guard(source, lambda: config.list_kube_config_contexts(paths))
-        return source, self._context_namespace(contexts, active), loaded
+        # Read once: a kubeconfig takes milliseconds.
+        merged = self._guard(source, lambda: config.kube_config.KubeConfigMerger(paths).config)
+        return self._from_config(source, merged)
 
     def _from_mapping(self, mapping):
-        config = load("kubernetes.config")
+        return self._from_config("the option kubeconfig", mapping)
+
+    def _from_config(self, source, content):
         loaded = self._blank()
-        self._guard("the option kubeconfig", lambda: config.load_kube_config_from_dict(mapping, self._options.get("context"), loaded, persist_config=False))
-        contexts = mapping.get("contexts") or []
-        active = next((c for c in contexts if c.get("name") == mapping.get("current-context")), {})
-        return "the option kubeconfig", self._context_namespace(contexts, active), loaded
+
+        def load_it():
+            loader = load("kubernetes.config").kube_config.KubeConfigLoader(config_dict=content, active_context=self._options.get("context"))
+            loader.load_and_set(loaded)
+            return loader.current_context["context"].get("namespace") or "default"
+
+        return source, self._guard(source, load_it), loaded
 
     def _in_cluster(self):
         loaded = self._blank()
         self._guard("the pod's service account", lambda: load("kubernetes.config").load_incluster_config(loaded))
         namespace = SERVICE_ACCOUNT / "namespace"
         return "the pod's service account", namespace.read_text().strip() if namespace.exists() else "default", loaded
-
-    def _context_namespace(self, contexts, active):
-        wanted = self._options.get("context")
-        chosen = next((c for c in contexts if c.get("name") == wanted), active) if wanted else active
-        return ((chosen or {}).get("context") or {}).get("namespace") or "default"
 
     @staticmethod
     def _guard(source, call):

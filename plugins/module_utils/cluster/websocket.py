@@ -70,8 +70,8 @@ def _route(configuration):
     if configuration.proxy:
         proxy = urllib.parse.urlsplit(configuration.proxy)
         options = {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port or 80, "proxy_type": proxy.scheme}
-        if proxy.username:
-            options["http_proxy_auth"] = (urllib.parse.unquote(proxy.username), urllib.parse.unquote(proxy.password or ""))
+        if configuration.proxy_login:
+            options["http_proxy_auth"] = tuple(configuration.proxy_login.split(":", 1))
     if configuration.tls:
         options["sslopt"] = {"context": configuration.tls}
         if configuration.tls_server_name:

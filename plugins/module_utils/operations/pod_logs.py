@@ -25,7 +25,7 @@ ARGUMENTS = {
     "api_version": {"type": "str", "default": "v1", "aliases": ["api", "version"]},
     "kind": {"type": "str", "default": "Pod"},
     "name": {"type": "str"},
-    "label_selectors": {"type": "list", "elements": "str", "default": []},
+    "label_selectors": {"type": "list", "elements": "str"},
     "container": {"type": "str"},
     "all_containers": {"type": "bool", "default": False},
     "since_seconds": {"type": "int"},
@@ -123,7 +123,7 @@ def _choose(task):
 def _find_pods(task):
     params, client = task.params, task.client
     kind = _read_kind(client, params)
-    selector = ",".join(params["label_selectors"])
+    selector = ",".join(params["label_selectors"] or [])
     if kind is not POD and params["name"]:
         owner = client.get(kind, task.namespace, params["name"])
         labels = (((owner or {}).get("spec") or {}).get("selector") or {}).get("matchLabels") if owner else None
