@@ -41,6 +41,7 @@ VOLATILE_TEXT = [
     (re.compile(r"test-[0-9a-f]{8}"), "NAMESPACE"),
     (re.compile(r"(?s)Events:\n.*?(?=\nLog:|\Z)"), "EVENTS"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
+    (re.compile(r"within [0-9.]+ s"), "IN TIME"),
     (re.compile(r"podwright-copy-\w+"), "FOLDER"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import socket
 import urllib.parse
 from dataclasses import dataclass, field
 
@@ -292,6 +293,20 @@ class Client:
         self.close()
         self._pool = self._open_pool()
         self._headers = self._identify()
+
+
+def socket_of(response):
+    """The socket of a response whose body is still to come, or None."""
+    return getattr(getattr(response, "_connection", None), "sock", None)
+
+
+def hang_up(sock):
+    """End whatever waits for a socket, in another thread, at once."""
+    if sock is not None:
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
 
 def _write_query(manager, dry_run):

@@ -19,6 +19,7 @@ GENTLY, SURELY = 2, 5  # seconds for a command to end after SIGTERM, and after S
 _SIGNALLING = 10  # seconds for the sending of a signal
 # What the runtime says where it had not begun the command yet.
 _TOO_EARLY = re.compile(r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED")
+_NO_SHELL = re.compile(r"""["`']sh["`']""")
 _NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
 
 
@@ -120,7 +121,7 @@ class Process:
         self._client = client
         self._container = container
         self._command = command
-        self.deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
+        self._deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
         self._has_shell = command.wants_shell
         self._channel = None
         self._tail = {STDOUT: bytearray(), STDERR: bytearray()}
@@ -148,7 +149,7 @@ class Process:
             except TimedOut as error:
                 raise self._end_late(error.limit) from error
             except PodwrightError as error:
-                if self._arrived == 0 and self._has_shell and _NO_PROGRAM.search(error.message) and '"sh"' in error.message and not self._command.chdir:
+                if self._arrived == 0 and self._has_shell and _lacks_shell(error.message) and not self._command.chdir:
                     self._has_shell = False
                 elif self._arrived == 0 and _TOO_EARLY.search(error.message) and attempt < START_ATTEMPTS:
                     attempt += 1
@@ -160,7 +161,7 @@ class Process:
 
     def _outputs(self):
         """The command's own output: what the shell says first is taken out."""
-        while (output := self._channel.read(self.deadline, self._command.idle_timeout)) is not None:
+        while (output := self._channel.read(self._deadline, self._command.idle_timeout)) is not None:
             stream, data = output
             if self._has_shell and stream == (STDOUT if self._command.tty else STDERR):
                 data = self._take_end(self._take_marker(data) if self._before_marker is not None else data)
@@ -261,9 +262,9 @@ class Process:
         if _NO_PROGRAM.search(text):
             if '"env"' in text:
                 hint = "The option env needs the program env in the image, which is not there."
-            elif '"sh"' in text and self._command.chdir:
+            elif _lacks_shell(text) and self._command.chdir:
                 hint, reason = "The option chdir needs a shell in the image, and there is none.", "NoShell"
-            elif '"sh"' in text:
+            elif _lacks_shell(text):
                 hint, reason = "The image has no shell.", "NoShell"
             else:
                 hint = "Check that the program exists in the image."
@@ -300,11 +301,10 @@ class Process:
         if self._pid is None:
             return False
         clock = self._client.clock
-        sender = Process(self._client, self._container, Command(["sh", "-c", f"kill -{name} -{self._pid} 2>/dev/null; true"]))
-        sender.deadline = clock.monotonic() + _SIGNALLING
+        words = ["sh", "-c", f"kill -{name} -{self._pid} 2>/dev/null; true"]
         try:
-            with sender:
-                for _output in sender:
+            with Channel(self._client, self._container.namespace, self._container.pod, self._container.name, words) as sender:
+                while sender.read(clock.monotonic() + _SIGNALLING) is not None:
                     pass
             while self._channel.read(clock.monotonic() + seconds) is not None:
                 pass
@@ -316,6 +316,10 @@ class Process:
 
     def _so_far(self):
         return describe_output(bytes(self._tail[STDOUT]), bytes(self._tail[STDERR]))
+
+
+def _lacks_shell(message):
+    return bool(_NO_PROGRAM.search(message) and _NO_SHELL.search(message))
 
 
 def choose_container(client, namespace, pod_name):

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import json
 import queue
-import socket
 import threading
 
 from ..libraries import load
-from .client import Request
+from .client import Request, hang_up, socket_of
 from .errors import PodwrightError
 
 SERVER_SECONDS = 300
@@ -67,12 +66,7 @@ class _Follow(threading.Thread):
     def stop(self):
         """End the thread, also while it waits for the server."""
         self._stopped.set()
-        sock = self._socket
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        hang_up(self._socket)
 
     def run(self):
         failures = 0
@@ -100,7 +94,7 @@ class _Follow(threading.Thread):
         ]
         request = Request("GET", self._kind.path(self._namespace), tuple(query), kind=self._kind, namespace=self._namespace, timeout=SERVER_SECONDS + 30)
         response = self._client.stream(request)
-        self._socket = getattr(getattr(response, "_connection", None), "sock", None)
+        self._socket = socket_of(response)
         try:
             if self._stopped.is_set():
                 return  # stopped while the connection was being made

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import datetime
 import re
-import socket
 import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from ..cluster.client import Request
+from ..cluster.client import Request, hang_up, socket_of
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import POD
 from ..libraries import load
@@ -75,12 +74,7 @@ class Follower:
     def stop(self):
         """End `follow`, from another thread."""
         self._stopped.set()
-        sock = self._socket
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        hang_up(self._socket)
 
     def follow(self):
         """Read to the container's end, the deadline or `stop`. Raises: PodwrightError where the log cannot be read."""
@@ -154,7 +148,7 @@ class Follower:
             if error.status == 400 and (previous or "waiting to start" in error.message):
                 return True
             raise
-        self._socket = getattr(getattr(response, "_connection", None), "sock", None)
+        self._socket = socket_of(response)
         known = Counter()
         if self._last:
             for lines in self._seen.values():

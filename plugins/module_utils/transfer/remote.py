@@ -284,10 +284,8 @@ class Remote:
 
     def _process(self, script, arguments, root, source, size):
         words = ["sh", "-c", _UNQUOTE + script, "sh", quote(root), *arguments]
-        command = Command(words, source=source, size=size, idle_timeout=IDLE_SECONDS)
-        process = Process(self._client, self.container, command)
-        process.deadline = self._deadline
-        return process
+        left = None if self._deadline is None else max(self._deadline - self._client.clock.monotonic(), 0.01)
+        return Process(self._client, self.container, Command(words, source=source, size=size, timeout=left, idle_timeout=IDLE_SECONDS))
 
     def _ask(self, script, *arguments, **rest):
         """Run a script that changes nothing, and again where the connection was lost."""
