@@ -25,8 +25,6 @@ options:
     type: str
     vars:
       - name: ansible_podwright_namespace
-    env:
-      - name: K8S_AUTH_NAMESPACE
   container:
     description: Name of the container. Where it is not given, the one named C(task), the one annotated as default, or the first.
     type: str

@@ -122,7 +122,7 @@ log_b64:
   returned: where there is one container and they are not UTF-8
   type: str
 gaps:
-  description: Where lines are lost, with C(pod), C(container), and the times C(after) and C(before) which they were.
+  description: Where lines may be lost, with C(pod), C(container), and the times C(after) and C(before) which they were.
   returned: success
   type: list
   elements: dict

@@ -185,6 +185,10 @@ content:
   description: Body of the answer.
   returned: with O(return_content)
   type: str
+truncated:
+  description: Whether the answer was longer than what is read of it.
+  returned: when there was an answer over HTTP
+  type: bool
 json:
   description: The body, where it is JSON, or the fields of a gRPC answer.
   returned: when it is JSON or gRPC

@@ -24,7 +24,7 @@ _IDLE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
 class Image:
     """One image of one layer, as bytes: `save` makes an OCI archive for `ctr images import`, `push` sends it to a registry."""
 
-    def __init__(self, name: str, command: list[str], files: dict[str, bytes], links: dict[str, str] | None = None):
+    def __init__(self, name: str, command: list[str], files: dict[str, bytes], links: dict[str, str] | None = None, user: str = ""):
         self.name = name
         layer = _layer(files, links or {})
         # mtime 0: the same content gives the same digest on every machine.
@@ -32,7 +32,7 @@ class Image:
         config = {
             "architecture": _architecture(),
             "os": "linux",
-            "config": {"Cmd": command, "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]},
+            "config": {"Cmd": command, "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "User": user},
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
         }
         self.config = json.dumps(config).encode()

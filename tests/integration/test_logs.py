@@ -6,10 +6,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_logs
 from ansible_collections.podwright.core.plugins.module_utils.pods.log import Follower
 
 from ..relay import DOWN, Mischief
 from .conftest import connect, wait_for
+from .test_hygiene import call
 
 LINES = 2000
 
@@ -48,6 +50,17 @@ def test_dropped_connections_lose_and_repeat_nothing(client, namespace, relay, b
     assert len(relay.counts) > 10
 
 
+def test_a_log_that_is_cut_off_is_told(client, namespace, relay, box):
+    start(client, namespace, "long", "seq 100000")
+    wait_for(lambda: client.get(POD, namespace, "long")["status"].get("phase") == "Succeeded")
+    relay.mischief = lambda number: Mischief((DOWN, 100_000))
+    how = {"kubeconfig": None, "host": relay.url, "api_key": box[1], "validate_certs": False}
+    cut = call(pod_logs, {"name": "long"} | how, namespace)
+    assert cut["failed"] and cut["reason"] == "ConnectionLost" and "cut off" in cut["msg"]
+    relay.mischief = lambda number: Mischief()
+    assert len(call(pod_logs, {"name": "long"} | how, namespace)["log_lines"]) == 100_000
+
+
 def test_rotation_loses_nothing_or_tells(client, namespace):
     # 24 MiB in about 14 s: the kubelet rotates at 10 MiB and looks every 10 s.
     script = "i=0; while [ $i -lt 24 ]; do seq $((i * 10000)) $((i * 10000 + 9999)) | sed 's/$/ " + "x" * 95 + "/'; sleep 0.5; i=$((i+1)); done"
@@ -60,8 +73,8 @@ def test_rotation_loses_nothing_or_tells(client, namespace):
 
 def test_restarts_are_followed(client, namespace):
     pod = start(client, namespace, "restarted", "echo one; echo two; sleep 1; exit 1", "OnFailure")
-    lines, _gaps = follow(client, pod, stop_after=6)
-    assert lines == ["one", "two"] * 3
+    lines, _gaps = follow(client, pod, stop_after=4)
+    assert lines == ["one", "two"] * 2
 
 
 def test_another_pod_of_the_name_is_not_followed(client, namespace):

@@ -21,13 +21,15 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.execution i
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
 
-from .conftest import KUBECONFIG, wait_for
+from ..cluster import images
+from ..cluster.cluster import Cluster
+from .conftest import KUBECONFIG, ROOT, wait_for
 from .test_hygiene import call
 
 GIB = 1 << 30
 # Runs in a process of its own, to measure that.
 MEASURE = """
-import json, resource, sys
+import json, re, sys
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
@@ -47,7 +49,8 @@ else:
 output = bytearray()
 with Client(Configuration({"kubeconfig": kubeconfig})) as client:
     rc = execute(client, Container(namespace, "box"), command, take if direction == "out" else output.extend)
-print(json.dumps({"rc": rc, "count": count if direction == "out" else int(output), "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}))
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())  # what getrusage says is inherited from the parent
+print(json.dumps({"rc": rc, "count": count if direction == "out" else int(output), "rss": int(peak[1]) << 10}))
 """
 
 
@@ -146,6 +149,16 @@ def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
     assert "pod_info" in caught.value.hint
 
 
+def test_a_container_that_has_ended_is_told(client, namespace):
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["true"]}
+    spec = {"containers": [container], "restartPolicy": "Never"}
+    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ended"}, "spec": spec}, "test")
+    wait_for(lambda: client.get(POD, namespace, "ended")["status"].get("phase") == "Succeeded")
+    with pytest.raises(PodwrightError) as caught:
+        execute(client, Container(namespace, "ended"), Command(["true"]))
+    assert "ended" in caught.value.message and "pod_info" in caught.value.hint
+
+
 def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tmp_path):
     start(client, namespace, "box")
     for number in range(5000):
@@ -182,6 +195,22 @@ def test_a_helper_where_it_is_not_allowed_is_told(play, namespace, client):
     played = play(tasks, namespace=namespace)
     assert "share their processes" in played.of("Shared")["msg"]
     assert "helper_image" in played.of("No image")["msg"] and played.of("No image")["reason"] == "HelperFailed"
+
+
+def test_a_helper_that_is_another_user_is_told(play, namespace, client, tmp_path):
+    image = images.Image("docker.io/podwright/user:latest", ["/sleep", "3600"], {"sleep": images.BUSYBOX.read_bytes()}, user="1000")
+    Cluster(ROOT / ".cluster", 0).load_image(image.save(tmp_path / "image.tar"))
+    container = {"name": "task", "image": "podwright/user", "imagePullPolicy": "IfNotPresent"}
+    start(client, namespace, "unnamed", containers=[container])
+    start(client, namespace, "named", containers=[container | {"securityContext": {"runAsUser": 1000}}])
+    copy = {"state": "from_pod", "remote_path": "/sleep", "local_path": str(tmp_path / "sleep")}
+    tasks = [
+        {"name": "Unnamed", "podwright.core.pod_copy": copy | {"pod": "unnamed"}, "ignore_errors": True},
+        {"name": "Named", "podwright.core.pod_copy": copy | {"pod": "named"}},
+    ]
+    played = play(tasks, namespace=namespace)
+    assert "another user" in played.of("Unnamed")["msg"] and "run_as_user" in played.of("Unnamed")["msg"]
+    assert played.of("Named")["changed"] and (tmp_path / "sleep").read_bytes() == images.BUSYBOX.read_bytes()
 
 
 def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, tmp_path):

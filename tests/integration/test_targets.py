@@ -42,6 +42,7 @@ VOLATILE_TEXT = [
     (re.compile(r"(?s)Events:\n.*?(?=\nLog:|\Z)"), "EVENTS"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
     (re.compile(r"within [0-9.]+ s"), "IN TIME"),
+    (re.compile(r"\bjob-[a-z0-9]{5}\b"), "JOB-POD"),
     (re.compile(r"podwright-copy-\w+"), "FOLDER"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
@@ -54,7 +55,7 @@ MODULES = {f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").g
 def steady(value):
     """A result without what differs from run to run."""
     if isinstance(value, dict):
-        return {key: steady(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
+        return {steady(key): steady(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
     if isinstance(value, list):
         return [steady(item) for item in value]
     if isinstance(value, str):

@@ -139,8 +139,8 @@ class Process:
     def __iter__(self):
         attempt = 1
         while True:
-            self._channel = self._open()
             try:
+                self._channel = self._open()
                 yield from self._outputs()
                 self.rc = exit_code(self._channel.status)
                 return
@@ -157,7 +157,8 @@ class Process:
                 else:
                     raise self._explain(error) from error
             finally:
-                self._channel.close()
+                if self._channel:
+                    self._channel.close()
 
     def _outputs(self):
         """The command's own output: what the shell says first is taken out."""
@@ -229,7 +230,8 @@ class Process:
                 # Only a v5 server can end the input; offered alone, an older one refuses before the command is started.
                 return Channel(*where, words, command.source(), command.tty, (V5,))
             except PodwrightError as error:
-                if error.status not in (400, 403, 500, 501) or not error.reason.startswith("HTTP "):
+                is_other_protocol = error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not _TOO_EARLY.search(error.message)
+                if not is_other_protocol:
                     raise
             if command.size is None or not self._has_shell:
                 raise PodwrightError(
@@ -256,7 +258,7 @@ class Process:
     # -- ending ---------------------------------------------------------------------------------------------
 
     def _explain(self, error):
-        if error.status is not None:
+        if error.status is not None and not _TOO_EARLY.search(error.message):
             return error
         text, hint, reason = error.message, "", error.reason
         if _NO_PROGRAM.search(text):

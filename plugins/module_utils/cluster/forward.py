@@ -19,6 +19,7 @@ from .websocket import BINARY, CLOSE, PING, PONG, Closed, open_websocket
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERROR = 0, 1
 PIECE = 1 << 15
+MOST_HELD = 1 << 18  # bytes from the pod that wait for this end to take them
 
 
 class Connection:
@@ -60,8 +61,8 @@ class Connection:
                 while (message := outer.receive()) is not None:
                     held += self._take(*message)
                 if held:
-                    held = held[_send(inner, held) :]
-                self._wait(bool(held))
+                    del held[: _send(inner, held)]
+                self._wait(len(held))
                 if not outer.has_outgoing:
                     data = _receive(inner)
                     if data == b"":
@@ -69,7 +70,7 @@ class Connection:
                     if data:
                         outer.send(BINARY, b"\0" + data)
                 outer.flush()
-                if len(held) < PIECE * 8:
+                if len(held) < MOST_HELD:
                     outer.fill()
         except Closed as closed:
             self.error = self.error or str(closed)
@@ -99,13 +100,14 @@ class Connection:
                 raise Closed(self.error)
         return b""
 
-    def _wait(self, has_held):
+    def _wait(self, held):
+        """Wait until something can move; nothing is read that the other end does not take."""
         outer = self._websocket
-        if outer.has_pending:
+        if outer.has_pending and held < MOST_HELD:
             return
         poll = select.poll()
-        poll.register(outer.sock, select.POLLIN | (select.POLLOUT if outer.has_outgoing else 0))
-        poll.register(self._inner, (0 if outer.has_outgoing else select.POLLIN) | (select.POLLOUT if has_held else 0))
+        poll.register(outer.sock, (select.POLLIN if held < MOST_HELD else 0) | (select.POLLOUT if outer.has_outgoing else 0))
+        poll.register(self._inner, (0 if outer.has_outgoing else select.POLLIN) | (select.POLLOUT if held else 0))
         if not poll.poll(PING_SECONDS * 1000):
             outer.send(PING, b"")
 

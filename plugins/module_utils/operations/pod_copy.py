@@ -94,8 +94,7 @@ def run(task):
     source, target = (ends.here, ends.there) if goes_up else (ends.there, ends.here)
     plan = compare(source, target, wish)
     _check_obstacles(params, source, target, plan)
-    method = "helper" if PREFIX in show(ends.remote.root) else "tar" if _uses_tar(params, remote) and source[ROOT].sort == FOLDER else "stream"
-    result = _describe(params, ends, source, plan, method)
+    result = _describe(params, ends, source, plan, _name_method(params, remote, source))
     if task.diff_mode:
         result["diff"] = _text_diff(ends, source, target, plan, goes_up)
     if not task.check_mode and plan.is_change:
@@ -185,6 +184,13 @@ def _uses_tar(params, remote):
     if params["method"] == "tar" and "tar" not in remote.tools:
         raise PodwrightError(f"The image of {remote.container} has no tar.", reason="NoTools", hint="Set method to auto or stream.")
     return params["method"] != "stream" and "tar" in remote.tools
+
+
+def _name_method(params, remote, source):
+    """How it is copied: the helper is told apart from what it does itself."""
+    if remote.root.startswith(PREFIX.encode()):
+        return "helper"
+    return "tar" if _uses_tar(params, remote) and source[ROOT].sort == FOLDER else "stream"
 
 
 # -- reading the options --------------------------------------------------------------------------------------

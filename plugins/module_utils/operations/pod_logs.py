@@ -14,6 +14,7 @@ from ..cluster.errors import PodwrightError
 from ..cluster.execution import default_container
 from ..cluster.kinds import BUILT_IN, POD
 from ..files import WholeFile
+from ..libraries import load
 from ..operation import Operation
 from ..pods.log import Follower, container_status, log_request
 from ..pods.options import bad
@@ -130,7 +131,7 @@ def _find_pods(task):
         if not labels:
             problem = "selects no pods" if owner else "does not exist"
             raise PodwrightError(f"{kind.name} '{params['name']}' in namespace '{task.namespace}' {problem}.", reason="NotFound", hint="Check kind and name.")
-        selector = ",".join(filter(None, [selector, *(f"{key}={value}" for key, value in labels.items())]))
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
     elif params["name"]:
         pod = client.get(POD, task.namespace, params["name"])
         pods = [pod] if pod else []
@@ -168,6 +169,12 @@ def _read(task, reading, _deadline, is_one_of_many):
     try:
         for chunk in response.stream(1 << 16):
             reading.add(chunk)
+    except (load("urllib3").exceptions.HTTPError, OSError) as error:
+        raise PodwrightError(
+            f"The log of container '{reading.container}' of pod '{reading.name}' was cut off after {len(reading.content)} bytes: {error}",
+            reason="ConnectionLost",
+            hint="Run it again, or set follow, which goes on by itself.",
+        ) from error
     finally:
         response.close()
 
@@ -204,7 +211,7 @@ def _describe(task, readings):
     if len(readings) == 1 and result["log"].encode() != readings[0].content:
         result["log_b64"] = base64.b64encode(readings[0].content).decode()
     for gap in result["gaps"]:
-        task.console.warn(f"Lines of pod '{gap['pod']}' between {gap['after']} and {gap['before']} are lost: the log was rotated away.")
+        task.console.warn(f"Lines of pod '{gap['pod']}' between {gap['after']} and {gap['before']} may be lost: the log was rotated away.")
     return result
 
 
@@ -230,4 +237,4 @@ def _finish(file, check_mode):
     return True
 
 
-OPERATION = Operation("pod_logs", ARGUMENTS, run, rules={"required_one_of": [("name", "label_selectors")]})
+OPERATION = Operation("pod_logs", ARGUMENTS, run, rules={"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]})

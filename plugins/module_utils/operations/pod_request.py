@@ -176,7 +176,8 @@ def _send(task, target, request):
             try:
                 return _exchange(task.params, connection, target, request, url, body, headers)
             except (http.client.HTTPException, OSError) as error:
-                raise _unanswered(target, request, connection.error or _words(error, request)) from error
+                is_cut = isinstance(error, http.client.IncompleteRead)
+                raise _unanswered(target, request, _words(error, request) if is_cut else connection.error or _words(error, request)) from error
     except PodwrightError as error:
         error.results.setdefault("url", url)
         raise
@@ -193,9 +194,12 @@ def _exchange(params, connection, target, request, url, body, headers):
         link.request(request["method"].upper(), request["path"], body, headers)
         response = link.getresponse()
         content = response.read(LARGEST)
+        if response.length and len(content) < LARGEST:  # read() alone does not tell
+            raise http.client.IncompleteRead(content, response.length)
+        is_cut = bool(response.read(1))
     finally:
         link.close()
-    return _describe(response, content, request, url)
+    return _describe(response, content, request, url) | {"truncated": is_cut}
 
 
 def _context(ca):
@@ -261,6 +265,8 @@ def _words(error, request):
         return f"nothing came within {request['timeout']:g} s"
     if isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
         return "the connection was closed"
+    if isinstance(error, http.client.IncompleteRead):
+        return f"the connection was closed after {len(error.partial)} bytes of the answer, {error.expected} before its end"
     return str(error) or type(error).__name__
 
 

@@ -20,7 +20,7 @@ from .diagnosis import events_of, log_tail, render
 from .manifest import HASH, MANAGED, MANAGED_BY, SET, TASK, build, stdin_secret
 from .security import choose_profile
 from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_job, read_pod
-from .streaming import LogStreams
+from .streaming import FINISHING_SECONDS, LogStreams
 
 MANAGER = "podwright"
 THREADS = 16
@@ -114,7 +114,7 @@ class Batch:
         self._selectors = {}
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
-        self._streams = LogStreams(client, console)
+        self._streams = LogStreams(client, console, FINISHING_SECONDS if conduct.state == "completed" else 0)
         self._next_look = 0
         self.runs = []
 

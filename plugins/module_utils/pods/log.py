@@ -23,7 +23,7 @@ _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 @dataclass(frozen=True)
 class Gap:
-    """Lines that are lost: the log was rotated away while nobody could read it.
+    """Where lines may be lost: the log was rotated away while nobody could read it.
 
     Attributes:
         after, before: the times of the last line before and the first line after, as the kubelet wrote them.

@@ -20,10 +20,11 @@ class LogStreams:
     Args:
         client: a Client.
         console: a Console, whose `line` gets every line.
+        seconds: how long the last lines are waited for; 0 where the tasks go on.
     """
 
-    def __init__(self, client, console):
-        self._client, self._console = client, console
+    def __init__(self, client, console, seconds):
+        self._client, self._console, self._seconds = client, console, seconds
         self._threads = {}  # the pod's uid -> (thread, Follower)
 
     def begin(self, name, pod):
@@ -53,7 +54,7 @@ class LogStreams:
         return self
 
     def __exit__(self, *exception):
-        deadline = self._client.clock.monotonic() + (FINISHING_SECONDS if exception[0] is None else 0)
+        deadline = self._client.clock.monotonic() + (self._seconds if exception[0] is None else 0)
         for thread, _follower in self._threads.values():
             thread.join(max(deadline - self._client.clock.monotonic(), 0))
         for thread, follower in self._threads.values():

@@ -24,6 +24,7 @@ _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 _UNQUOTE = """u() { v=$(printf '%b.' "$1"); v=${v%.}; }; u "$1"; root=$v; shift; """
 _OBSERVE = """
 for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done; echo --
+case $root in /proc/1/root/*) [ -d /proc/1/root/ ] || exit 5 ;; esac
 [ -e "$root" ] || exit 0
 if [ -L "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi
 printf '%s\\0' "$root"
@@ -32,11 +33,22 @@ echo --
 find $1 "$root" $2 -type l -exec sh -c 'for f; do t=$(readlink "$f"; echo .); printf "%s\\0%s\\0" "$f" "${t%??}"; done' sh {} +
 """
 _DIGESTS = """cd "$root" && xargs -0 sh -c 'sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"' sh"""
+# Python's sha256 uses the processor's own instructions where it has them, which busybox and coreutils mostly do not: worth its start for large files.
+_DIGEST = """
+digest() {
+  if [ "$1" -ge 33554432 ] && command -v python3 >/dev/null 2>&1; then
+    python3 -c 'import hashlib, sys
+digest = hashlib.sha256()
+for piece in iter(lambda: sys.stdin.buffer.read(1 << 20), b""): digest.update(piece)
+print(digest.hexdigest())'
+  else sha256sum; fi
+}
+"""
 _WRITE = """
 u "$1"; base=$v; u "$2"; place=$v; part=$base-$3; start=$4; digest=$5; mode=$6; time=$7; owner=$8
 if [ "$start" = 0 ]; then mkdir -p "${place%/*}/" && rm -f "$base"-* || exit; fi
 cat >> "$part" || exit
-set -- $(sha256sum < "$part"); [ "$1" = "$digest" ] || { rm -f "$part"; echo "sha256 $1" >&2; exit 4; }
+set -- $(digest $(stat -c %s "$part") < "$part"); [ "$1" = "$digest" ] || { rm -f "$part"; echo "sha256 $1" >&2; exit 4; }
 if [ -z "$mode" ] && [ -f "$place" ]; then mode=$(stat -c %a "$place"); fi
 if [ -n "$mode" ]; then chmod "$mode" "$part" || exit; fi
 if [ -n "$time" ]; then touch -d "@$time" "$part" 2>/dev/null; fi
@@ -51,7 +63,7 @@ cp "$v-$2" "$v-$3" && stat -c %s "$v-$3" && sha256sum < "$v-$3"
 _READ = """
 u "$1"; f=$v; n=$3
 if [ "$(stat -L -c %s "$f")" = "$n" ]; then whole() { cat "$f"; }; else whole() { head -c $n "$f"; }; fi
-{ whole | sha256sum >&2; } &
+{ whole | digest $n >&2; } &
 if [ "$2" = 0 ]; then whole || exit; else tail -c +$(($2 + 1)) "$f" | head -c $((n - $2)) || exit; fi
 wait
 """
@@ -117,7 +129,16 @@ class Remote:
         """
         # A link that leads nowhere cannot be followed.
         arguments = ["-L" if follow else "", ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")]
-        answer = self._ask(_OBSERVE, *arguments).stdout
+        try:
+            answer = self._ask(_OBSERVE, *arguments).stdout
+        except _Failed as error:
+            if error.rc != 5:
+                raise
+            raise PodwrightError(
+                f"{self.container} runs as another user than the container whose files it should see.",
+                reason="HelperRefused",
+                hint="Name the user in the pod (run_as_user), so that the helper can be the same, or use an image with a shell.",
+            ) from error
         tools, _separator, rest = answer.partition(b"--\n")
         self.tools = frozenset(decode(tools).split())
         missing = NEEDED - self.tools
@@ -191,10 +212,6 @@ class Remote:
         """Make the root a folder."""
         self._sh('mkdir -p "$root"')
 
-    def remove_root(self):
-        """Remove the root, whatever it is."""
-        self._sh('rm -rf "$root"')
-
     def make_links(self, links):
         """Make symbolic links from {path: target}."""
         if links:
@@ -214,7 +231,7 @@ class Remote:
         names = [quote(self._part_of(path)), quote(self.full(path))]
         times = "" if mtime is None else str(mtime)
         try:
-            self._sh(_WRITE, *names, token, str(start), digest, _octal(mode), times, owner, source=source, size=size)
+            self._sh(_DIGEST + _WRITE, *names, token, str(start), digest, _octal(mode), times, owner, source=source, size=size)
         except _Failed as error:
             if error.rc != 4:
                 raise
@@ -272,7 +289,7 @@ class Remote:
 
     def read(self, path, start, size, sink):
         """Hand a file's bytes from an offset up to a size on to the sink. Returns the sha256 that the container has of them all."""
-        answer = self._sh(_READ, quote(self.full(path)), str(start), str(size), sink=sink)
+        answer = self._sh(_DIGEST + _READ, quote(self.full(path)), str(start), str(size), sink=sink)
         return (decode(answer.stderr).split() or [""])[0]
 
     def open_archive(self, paths):

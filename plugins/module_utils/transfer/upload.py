@@ -42,9 +42,7 @@ class Upload:
         alone = [path for path in plan.send if not self._uses_tar or tree[path].size >= LARGE]
         together = [path for path in plan.send if path not in set(alone)]
         try:
-            if ROOT in plan.obstacles:
-                remote.remove_root()
-            remote.each("rm -rf --", [path for path in plan.obstacles if path != ROOT])
+            remote.each("rm -rf --", plan.obstacles)
             if self._uses_tar:
                 self._send_together(sorted([*plan.folders, *together, *plan.links]))
             else:

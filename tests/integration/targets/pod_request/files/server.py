@@ -28,9 +28,10 @@ class Echo(http.server.BaseHTTPRequestHandler):
         content = b"x" * 3_000_000 if self.path == "/large" else json.dumps(answer).encode()
         self.send_response(int(self.path[1:]) if self.path[1:].isdigit() else 200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) + (1000 if self.path == "/short" else 0)))
         self.end_headers()
         self.wfile.write(content)
+        self.close_connection = True
 
     do_POST = do_PUT = do_DELETE = do_GET
 
