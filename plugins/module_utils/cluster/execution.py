@@ -258,8 +258,8 @@ class Process:
     # -- ending ---------------------------------------------------------------------------------------------
 
     def _explain(self, error):
-        if error.status is not None and not _TOO_EARLY.search(error.message):
-            return error
+        if error.hint or (error.status is not None and not _TOO_EARLY.search(error.message)):
+            return error  # it says all there is to say
         text, hint, reason = error.message, "", error.reason
         if _NO_PROGRAM.search(text):
             if '"env"' in text:
