@@ -206,9 +206,9 @@ class Client:
         for attempt in range(1, ATTEMPTS + 1):
             response, error = self._try(request)
             if response is not None and response.status < 400:
-                return response.data if request.accept == "*/*" else _decode(response.data)
+                return response.data if request.accept == "*/*" else decode_body(response.data)
             if response is not None:
-                error = status_error(response.status, _decode(response.data), request, self.configuration.identity)
+                error = status_error(response.status, decode_body(response.data), request, self.configuration.identity)
                 if response.status == 401 and not refreshed:
                     refreshed = True
                     self._refresh()
@@ -228,7 +228,7 @@ class Client:
         if error:
             raise error
         if response.status >= 400:
-            body = _decode(response.read())
+            body = decode_body(response.read())
             response.release_conn()
             raise status_error(response.status, body, request, self.configuration.identity)
         return response
@@ -313,7 +313,8 @@ def _write_query(manager, dry_run):
     return (("fieldManager", manager), ("fieldValidation", "Strict"), *((("dryRun", "All"),) if dry_run else ()))
 
 
-def _decode(content):
+def decode_body(content):
+    """The JSON of a body's bytes, or their text where it is none."""
     try:
         return json.loads(content)
     except ValueError:

@@ -245,12 +245,7 @@ class Process:
 
     def _explain_refusal(self, error):
         if error.status == 404:
-            return PodwrightError(
-                f"There is no pod '{self._container.pod}' in namespace '{self._container.namespace}'.",
-                status=404,
-                reason="NotFound",
-                hint="Check pod and namespace.",
-            )
+            return _no_pod(self._container.namespace, self._container.pod)
         if error.status == 400 and "host assigned" in error.message:
             return PodwrightError(f"The {self._container} is on no node yet.", reason="NotRunning", hint="Wait for it with pod_info: wait_for: running.")
         return error
@@ -320,6 +315,10 @@ class Process:
         return describe_output(bytes(self._tail[STDOUT]), bytes(self._tail[STDERR]))
 
 
+def _no_pod(namespace, name):
+    return PodwrightError(f"There is no pod '{name}' in namespace '{namespace}'.", status=404, reason="NotFound", hint="Check pod and namespace.")
+
+
 def _lacks_shell(message):
     return bool(_NO_PROGRAM.search(message) and _NO_SHELL.search(message))
 
@@ -331,7 +330,7 @@ def choose_container(client, namespace, pod_name):
     """
     pod = client.get(POD, namespace, pod_name)
     if pod is None:
-        raise PodwrightError(f"There is no pod '{pod_name}' in namespace '{namespace}'.", status=404, reason="NotFound", hint="Check pod and namespace.")
+        raise _no_pod(namespace, pod_name)
     return default_container(pod)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
@@ -12,7 +11,7 @@ import urllib.parse
 from collections import deque
 
 from ..libraries import load
-from .client import CONNECT_TIMEOUT, USER_AGENT
+from .client import CONNECT_TIMEOUT, USER_AGENT, decode_body
 from .errors import PodwrightError, status_error
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -55,7 +54,7 @@ def _open(configuration, request, protocols):
             **_route(configuration),
         )
     except websocket.WebSocketBadStatusException as error:
-        raise status_error(error.status_code, _decode(error.resp_body or b""), request, configuration.identity) from error
+        raise status_error(error.status_code, decode_body(error.resp_body or b""), request, configuration.identity) from error
     except (websocket.WebSocketException, OSError) as error:
         raise PodwrightError(
             f"No websocket to {configuration.server} (from {configuration.source}) for {request.name}: {error}",
@@ -77,13 +76,6 @@ def _route(configuration):
         if configuration.tls_server_name:
             options["sslopt"]["server_hostname"] = configuration.tls_server_name
     return options
-
-
-def _decode(body):
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace") if isinstance(body, bytes) else body
 
 
 class WebSocket:
@@ -222,4 +214,4 @@ class WebSocket:
 
 
 def _describe(error):
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return error.strerror or str(error)

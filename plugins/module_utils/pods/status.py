@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..cluster.execution import TASK_CONTAINER
 from ..reconciler.ready import condition
-
-TASK_CONTAINER = "task"
 
 # How sure a problem is, which decides how long it may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
