@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import calendar
+import email.utils
 import json
 import random
 import re
@@ -23,6 +25,7 @@ READ_TIMEOUT = 90
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Client:
         self._connections = connections
         self._pool = self._open_pool()
         self._headers = self._identify()
+        self._ahead = 0  # seconds that the server's clock is ahead of this machine's
         self.kinds = Kinds(lambda path: self.send(Request("GET", path)), configuration.server, configuration.identity)
 
     def close(self):
@@ -102,6 +106,10 @@ class Client:
     def __exit__(self, *exception):
         self.close()
 
+    def now(self):
+        """Seconds since the epoch by the server's clock, as its last answer told it: ages of objects are not for this machine's."""
+        return self.clock.now() + self._ahead
+
     # -- objects --------------------------------------------------------------------------------------------
 
     def get(self, kind, namespace, name):
@@ -113,17 +121,22 @@ class Client:
                 return None
             raise
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, read=None, metadata_only=False):
         """All objects of a kind, paged.
+
+        Args:
+            read: what to keep of each object, a function of it; a page is forgotten before the next one is asked for.
+            metadata_only: leave out everything but the metadata (the API's PartialObjectMetadata).
 
         Returns: (items, resource version to watch from). Items carry apiVersion and kind.
         """
+        accept = METADATA if metadata_only else Request.accept
         items, token = [], None
         while True:
             query = [("limit", str(PAGE))]
             query += [(key, value) for key, value in (("labelSelector", label_selector), ("fieldSelector", field_selector), ("continue", token)) if value]
             try:
-                page = self.send(Request("GET", kind.path(namespace), tuple(query), kind=kind, namespace=namespace))
+                page = self.send(Request("GET", kind.path(namespace), tuple(query), kind=kind, namespace=namespace, accept=accept))
             except PodwrightError as error:
                 if error.status == 410 and token:  # the continuation expired: from the start, and once more
                     items, token = [], None
@@ -132,7 +145,7 @@ class Client:
             for item in page.get("items") or []:
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.name)
-                items.append(item)
+                items.append(read(item) if read else item)
             token = page["metadata"].get("continue")
             if not token:
                 return items, page["metadata"].get("resourceVersion", "")
@@ -153,15 +166,16 @@ class Client:
         query = _write_query(manager, dry_run)
         return self.send(self._object_request("PATCH", kind, namespace, name, subresource, query=query, body=patch, content_type=content_type))
 
-    def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False):
+    def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False, version=None):
         """DELETE an object, only the one of that uid where given. Returns False where there was none.
 
         Args:
             grace_period: seconds; 0 kills at once; None is the object's own.
+            version: the resource version that it must still have, or None.
         """
         body = {"propagationPolicy": propagation}
         if uid:
-            body["preconditions"] = {"uid": uid}
+            body["preconditions"] = {"uid": uid} | ({"resourceVersion": version} if version else {})
         if grace_period is not None:
             body["gracePeriodSeconds"] = grace_period
         if dry_run:
@@ -170,7 +184,7 @@ class Client:
             self.send(self._object_request("DELETE", kind, namespace, name, body=body))
             return True
         except PodwrightError as error:
-            if error.is_not_found or (error.status == 409 and "uid" in error.message.lower()):
+            if error.is_not_found or (error.status == 409 and "Precondition failed" in error.message):
                 return False
             raise
 
@@ -246,6 +260,9 @@ class Client:
             response = self._pool.request(
                 request.method, url, body=body, headers=headers, timeout=timeout, preload_content=preload, retries=False, redirect=False
             )
+            told = email.utils.parsedate(response.headers.get("Date"))
+            if told:
+                self._ahead = calendar.timegm(told) - self.clock.now()
             return response, None
         except urllib3.exceptions.HTTPError as error:
             return None, self._connection_error(error)

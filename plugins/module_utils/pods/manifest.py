@@ -18,7 +18,7 @@ from .security import container_context, pod_context
 from .status import TASK_CONTAINER
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
-TASK, SET, ATTEMPT, HASH, TTL = (f"podwright.io/{name}" for name in ("task", "set", "attempt", "hash", "ttl"))
+TASK, SET, ATTEMPT, HASH, TTL, PARENT, RECORD = (f"podwright.io/{name}" for name in ("task", "set", "attempt", "hash", "ttl", "parent", "record"))
 MANAGED = {MANAGED_BY: "podwright"}
 WORKSPACE = "workspace"
 STDIN_VOLUME, STDIN_FOLDER = "podwright-stdin", "/podwright"
