@@ -61,7 +61,7 @@ options:
   expired:
     description:
       - Let pods and records go whose C(ttl) has passed since their end. It is that of the task, else that of the namespace (its annotation
-        C(podwright.io/ttl), which the role M(podwright.core.quota#role) sets).
+        C(podwright.io/ttl), which the role P(podwright.core.quota#role) sets).
     type: bool
     default: false
   stuck:
@@ -185,7 +185,7 @@ kept:
   elements: dict
   contains: *entry
 errors:
-  description: What could not be deleted, with RV(errors[].msg).
+  description: What could not be deleted, with the error as C(msg).
   returned: always
   type: list
   elements: dict
@@ -224,7 +224,7 @@ summary:
   returned: always
   type: dict
 plan:
-  description: The deletes as steps of a plan, each with its reason as RV(plan[].note).
+  description: The deletes as steps of a plan, each with its reason as C(note).
   returned: always
   type: list
   elements: dict

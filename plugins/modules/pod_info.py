@@ -37,6 +37,11 @@ options:
     type: list
     elements: str
     default: []
+  parent:
+    description:
+      - The object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and C(api_version). The pods below it are returned, through
+        Jobs, ReplicaSets and any other kinds that stand between.
+    type: raw
   events:
     description: Whether to return the events about each object.
     type: bool
@@ -88,6 +93,20 @@ EXAMPLES = r"""
     label_selectors: [app.kubernetes.io/managed-by=podwright]
     events: true
   register: found
+
+- name: A task
+  podwright.core.task_pod:
+    name: lead
+    namespace: default
+    image: busybox
+    image_pull_policy: IfNotPresent
+    command: [sleep, "600"]
+
+- name: The task, what it has started and what all that asks for
+  podwright.core.pod_info:
+    namespace: default
+    parent: lead
+  register: family
 
 - name: Any kind
   podwright.core.pod_info:
@@ -152,6 +171,12 @@ pods:
       description: Bytes of memory in use.
       type: int
       returned: with O(metrics)
+tree:
+  description:
+    - The object with C(children), each of which has the same fields. What it uses is counted from its pods and those below it that have not ended.
+  returned: with O(parent)
+  type: dict
+  sample: {kind: Pod, name: lead, state: running, children: [], pods: 1, cpu_requested: 0.5, memory_requested: 134217728}
 events:
   description: The events by object name, oldest first.
   returned: with O(events)

@@ -48,12 +48,12 @@ options:
     choices: [never, on_change, on_failure, always]
     default: on_change
   on_immutable:
-    description: What to do when the options of an existing task changed, since a pod cannot be changed in place.
+    description: What to do when the options of an existing task changed and a pod cannot be changed in place; resources of running pods can.
     type: str
     choices: [fail, replace]
     default: replace
   cleanup:
-    description: When to delete the pod or Job after the task ended. A task that was deleted runs again in the next run.
+    description: When to delete the pod or Job after the task ended. Its result is remembered, unless O(record) is false.
     type: str
     choices: [always, on_success, on_failure, never]
     default: never
@@ -78,6 +78,17 @@ options:
     description: How many lines of log an error message shows.
     type: int
     default: 20
+  record:
+    description:
+      - Whether to remember the task's result (exit code, times, the end of the log) in a ConfigMap, so that it is not run again once its pod is gone.
+        Without it, that is so where O(cleanup) deletes the pod.
+      - M(podwright.core.pod_gc) deletes records by age; V(absent) deletes the record with the task.
+    type: bool
+  propagation_policy:
+    description: What happens to what belongs to the task when it is deleted. V(Foreground) deletes it first, V(Orphan) leaves it.
+    type: str
+    choices: [Background, Foreground, Orphan]
+    default: Background
   failure_grace:
     description: Seconds that a problem which may pass (an image that cannot be pulled, a crash loop) may last before the task counts as failed.
     type: int
@@ -409,6 +420,30 @@ options:
     description: RFC 6902 operations on the manifest that results.
     type: list
     elements: dict
+  parent:
+    description:
+      - The object that the task belongs to, the name of a pod or a mapping with C(name), C(kind), C(api_version) and C(uid). When it is deleted, so is the
+        task. It must be in the task's namespace, or in none.
+    type: raw
+  max_depth:
+    description: How many levels of tasks there may be below this one.
+    type: int
+  max_children:
+    description: How many tasks that have not ended may belong to this one, and to each of those below it that says nothing else.
+    type: int
+  network:
+    description:
+      - Which traffic the task may have. V(default) is what the namespace allows; V(isolated) is none.
+      - A mapping with lists C(ingress) and C(egress) allows what they name and nothing else. An entry is V(dns), V(same_namespace), a range of
+        addresses, or a mapping with C(cidr) and C(except), or with C(namespace) (its name) and C(pods) (labels), and with C(ports) (C(443), C(53/UDP)).
+      - The NetworkPolicy exists before the pod and is deleted with it. It needs a network plugin that enforces policies.
+    type: raw
+    default: default
+  queue:
+    description:
+      - Name of a Kueue LocalQueue in the task's namespace that admits the task. It must exist.
+      - Tested with Kueue's definitions only, not with Kueue itself.
+    type: str
   tasks:
     description: A batch of tasks. Every task option may stand in an item; what stands beside O(tasks) is their default.
     type: list
@@ -444,12 +479,12 @@ options:
         choices: [never, on_change, on_failure, always]
         default: on_change
       on_immutable:
-        description: What to do when the options of an existing task changed, since a pod cannot be changed in place.
+        description: What to do when the options of an existing task changed and a pod cannot be changed in place; resources of running pods can.
         type: str
         choices: [fail, replace]
         default: replace
       cleanup:
-        description: When to delete the pod or Job after the task ended. A task that was deleted runs again in the next run.
+        description: When to delete the pod or Job after the task ended. Its result is remembered, unless C(record) is false.
         type: str
         choices: [always, on_success, on_failure, never]
         default: never
@@ -474,6 +509,17 @@ options:
         description: How many lines of log an error message shows.
         type: int
         default: 20
+      record:
+        description:
+          - Whether to remember the task's result (exit code, times, the end of the log) in a ConfigMap, so that it is not run again once its pod is gone.
+            Without it, that is so where C(cleanup) deletes the pod.
+          - M(podwright.core.pod_gc) deletes records by age; V(absent) deletes the record with the task.
+        type: bool
+      propagation_policy:
+        description: What happens to what belongs to the task when it is deleted. V(Foreground) deletes it first, V(Orphan) leaves it.
+        type: str
+        choices: [Background, Foreground, Orphan]
+        default: Background
       failure_grace:
         description: Seconds that a problem which may pass (an image that cannot be pulled, a crash loop) may last before the task counts as failed.
         type: int
@@ -805,6 +851,30 @@ options:
         description: RFC 6902 operations on the manifest that results.
         type: list
         elements: dict
+      parent:
+        description:
+          - The object that the task belongs to, the name of a pod or a mapping with C(name), C(kind), C(api_version) and C(uid). When it is deleted, so is the
+            task. It must be in the task's namespace, or in none.
+        type: raw
+      max_depth:
+        description: How many levels of tasks there may be below this one.
+        type: int
+      max_children:
+        description: How many tasks that have not ended may belong to this one, and to each of those below it that says nothing else.
+        type: int
+      network:
+        description:
+          - Which traffic the task may have. V(default) is what the namespace allows; V(isolated) is none.
+          - A mapping with lists C(ingress) and C(egress) allows what they name and nothing else. An entry is V(dns), V(same_namespace), a range of
+            addresses, or a mapping with C(cidr) and C(except), or with C(namespace) (its name) and C(pods) (labels), and with C(ports) (C(443), C(53/UDP)).
+          - The NetworkPolicy exists before the pod and is deleted with it. It needs a network plugin that enforces policies.
+        type: raw
+        default: default
+      queue:
+        description:
+          - Name of a Kueue LocalQueue in the task's namespace that admits the task. It must exist.
+          - Tested with Kueue's definitions only, not with Kueue itself.
+        type: str
   state:
     description:
       - V(present) makes the pods, V(running) also waits until they are ready, V(completed) waits until the tasks ended and fails where one
@@ -892,6 +962,36 @@ EXAMPLES = r"""
     termination_grace_period: 1
     state: completed
     logs: collect
+
+- name: A task that may only ask for names and talk to one range, and leaves nothing but its record
+  podwright.core.task_pod:
+    name: fetch
+    namespace: default
+    image: busybox
+    image_pull_policy: IfNotPresent
+    command: [echo, fetched]
+    network:
+      egress: [dns, {cidr: 10.20.0.0/16, ports: [443]}]
+    state: completed
+    cleanup: on_success
+
+- name: A task that others may belong to
+  podwright.core.task_pod:
+    name: lead
+    namespace: default
+    image: busybox
+    image_pull_policy: IfNotPresent
+    command: [sleep, "600"]
+    max_children: 10
+
+- name: One that goes when it does
+  podwright.core.task_pod:
+    name: follower
+    namespace: default
+    image: busybox
+    image_pull_policy: IfNotPresent
+    command: [sleep, "600"]
+    parent: lead
 """
 
 RETURN = r"""
@@ -929,6 +1029,10 @@ tasks:
       description: Why, in one word of the API's.
       type: str
       returned: always
+    recorded:
+      description: That its pod is gone and its record told the result.
+      returned: where it did
+      type: bool
     rc:
       description: Exit code of the task's container.
       type: int

@@ -99,6 +99,7 @@ def cluster_rules(namespace):
 
 def test_task_running_is_exactly_enough(account, play, namespace, audit):
     user, kubeconfig = account("runner", ["task_running"])
+    play([task for task in target("task_pod_lifecycle") if "podwright.core.task_pod" in task], namespace=namespace, kubeconfig=kubeconfig)
     for name in ("task_pod", "pod_exec", "pod_copy", "pod_logs"):
         play(target(name), namespace=namespace, kubeconfig=kubeconfig)
     web = {"name": "web", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "80", "-h", "/etc"]}
@@ -139,12 +140,25 @@ def test_reading_is_exactly_enough(account, play, namespace, audit):
     assert seen(audit(), user) == expand(RULES["rbac_rules"]["reading"]) | {("get", "", "pods/log")}
 
 
+def test_garbage_collecting_is_exactly_enough(account, play, namespace, audit):
+    user, kubeconfig = account("collector", ["garbage_collecting"])
+    tasks = [task for task in target("pod_gc") if not task["name"].startswith(("By ", "As "))]
+    for task in tasks:  # what there is to collect is made by somebody else
+        play([task], namespace=namespace, kubeconfig=kubeconfig if "podwright.core.pod_gc" in task else None, expect=None)
+    job = {"name": "fruitless", "kind": "Job", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
+    record = {"name": "short", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed", "cleanup": "always"}
+    play([{"podwright.core.task_pod": job}, {"podwright.core.task_pod": record}], namespace=namespace)
+    last = {"completed": {}, "records": {}, "expired": True, "reclaim": ["Job"], "reclaim_age": 0}
+    play([{"podwright.core.pod_gc": last}], namespace=namespace, kubeconfig=kubeconfig)
+    assert seen(audit(), user) == expand(RULES["rbac_rules"]["garbage_collecting"])
+
+
 def test_provisioning_is_exactly_enough(provisioner, play, namespace, audit):
     user, kubeconfig = provisioner
     roles = {
         "namespace": {"namespace_name": namespace, "namespace_image_pull_secrets": [{"name": "r", "registry": "r", "username": "u", "password": "p"}]},
         "rbac": {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "runner", "purposes": ["task_running", "reading"]}]},
-        "quota": {"quota_namespace": namespace, "quota_max_pods": 50, "quota_default_limits": {"cpu": "100m"}},
+        "quota": {"quota_namespace": namespace, "quota_max_pods": 50, "quota_default_limits": {"cpu": "100m"}, "quota_pod_ttl_seconds": 60},
         "network_policy": {"network_policy_namespace": namespace},
         "storage": {
             "storage_namespace": namespace,

@@ -77,6 +77,8 @@ def manifest(thing):
     item = {"apiVersion": KINDS[thing.kind].api_version, "kind": thing.kind, "metadata": metadata}
     if thing.kind == "Pod":
         item |= pod_part(thing)
+    if thing.state == "record":
+        item["data"] = {"finished_at": written(thing.ended)}
     if thing.kind == "Job":
         over = {"succeeded": "Complete", "failed": "Failed"}.get(thing.state)
         item["status"] = {"conditions": [{"type": over, "status": "True", "lastTransitionTime": written(thing.ended)}] if over else []}
@@ -107,7 +109,7 @@ def make_world(choose):
         states = {"Pod": ["pending", "running", "succeeded", "succeeded", "failed", "evicted"], "Job": ["running", "succeeded", "failed"]}
         state = choose.choice(states.get(kind, ["leftover"] if kind == "NetworkPolicy" else ["leftover", "record"]))
         created, ended = choose.choice(MOMENTS), choose.choice(MOMENTS)
-        if kind not in ("Pod", "Job"):
+        if state == "leftover":
             ended = created
         due = choose.choice(MOMENTS) if choose.random() < 0.2 else None
         task = choose.choice([None, "build", "test"])
@@ -171,9 +173,9 @@ def expected(things, policies):
         if thing.due is not None:
             continue
         if thing.state == "record":
-            if policies.expired and thing.ttl is not None and NOW - thing.created >= thing.ttl:
+            if policies.expired and thing.ttl is not None and NOW - thing.ended >= thing.ttl:
                 going[thing.uid] = ("expired", False)
-            elif policies.records and NOW - thing.created >= policies.records.max_age and later(thing, things) >= policies.records.keep_last:
+            elif policies.records and NOW - thing.ended >= policies.records.max_age and later(thing, things) >= policies.records.keep_last:
                 going[thing.uid] = ("records", False)
         elif NOW - thing.created >= policies.reclaim_age:
             lonely = all(k.truth == "gone" for k in thing.links) if thing.links else thing.task and (thing.namespace, thing.task) not in users

@@ -9,10 +9,15 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.pods import options as opts
-from ansible_collections.podwright.core.plugins.module_utils.pods.decide import CREATE, NONE, REPLACE, decide
-from ansible_collections.podwright.core.plugins.module_utils.pods.manifest import HASH, TaskSpec, build, check
+from ansible_collections.podwright.core.plugins.module_utils.pods.decide import CREATE, NONE, REPLACE, RESIZE, decide
+from ansible_collections.podwright.core.plugins.module_utils.pods.labels import HASH
+from ansible_collections.podwright.core.plugins.module_utils.pods.manifest import TaskSpec, build, check
+from ansible_collections.podwright.core.plugins.module_utils.pods.network import build_policy
+from ansible_collections.podwright.core.plugins.module_utils.pods.parent import Parent, read_parent
+from ansible_collections.podwright.core.plugins.module_utils.pods.record import Record, build_record, read_record
+from ansible_collections.podwright.core.plugins.module_utils.pods.run import Run
 from ansible_collections.podwright.core.plugins.module_utils.pods.security import pod_context
-from ansible_collections.podwright.core.plugins.module_utils.pods.status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, read_job, read_pod
+from ansible_collections.podwright.core.plugins.module_utils.pods.status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, read_job, read_pod, read_resize
 
 
 def spec(state="completed", name="t", **options):
@@ -139,15 +144,15 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "affinity": {"node_affinity": {}}, "tolerations": [{"operator": "Exists"}], "priority_class": "p", "runtime_class": "r", "restart_policy": "OnFailure",
         "termination_grace_period": 1, "host_aliases": [{"ip": "1.1.1.1", "hostnames": ["a"]}], "dns": {"policy": "None"}, "labels": {"a": "b"},
         "annotations": {"a": "b"}, "definition": {"spec": {"hostname": "h"}}, "patches": [{"op": "add", "path": "/metadata/labels/z", "value": "y"}],
-        "timeout": 5, "ttl": 5, "kind": "Job",
+        "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q",
     }  # fmt: skip
-    elsewhere = {"stdin", "security_profile", "request_ratio"}
+    elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # those have tests of their own
     assert set(samples) | elsewhere == (set(opts.TASK) - set(opts.CONDUCT) - {"name", "generate_name"}) | set(opts.CARRIED)
     plain = build(spec(), "baseline")
     for option, value in samples.items():
         changed = spec(**{option: value})
         assert build(changed, "baseline")["spec"] != plain["spec"] or build(changed, "baseline")["metadata"] != plain["metadata"], option
-        assert changed.hash != spec().hash, option
+        assert (changed.hash, changed.resources_hash) != (spec().hash, spec().resources_hash), option
     # Standard input: the command reads it from a Secret that is mounted.
     fed = build(spec(command=["wc", "-l"], stdin="x"), "baseline")["spec"]
     assert fed["containers"][0]["command"][-2:] == ["wc", "-l"] and fed["volumes"][0]["secret"]["secretName"] == "t-stdin"
@@ -156,6 +161,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
 def test_the_hash_is_of_what_the_user_asked_for():
     assert spec().hash == spec(retries=3, rerun="always", logs="collect", cleanup="never").hash
     assert spec().hash != spec(state="running").hash
+    assert spec(network="isolated").hash != spec().hash != spec(parent="p").hash
     assert spec(env={"A": "1", "B": "2"}).hash == spec(env={"B": "2", "A": "1"}).hash
 
 
@@ -252,7 +258,8 @@ DECISIONS = {
 @pytest.mark.parametrize(("rerun", "same", "state"), list(itertools.product(("never", "on_change", "on_failure", "always"), (True, False), STATES)))
 def test_decisions(rerun, same, state):
     asked = spec(rerun=rerun)
-    live = {"metadata": {"labels": {HASH: asked.hash if same else "other"}}}
+    live = {"metadata": build(asked, "baseline")["metadata"]}
+    live["metadata"]["labels"][HASH] = asked.hash if same else "other"
     assert decide(asked, live, STATES[state])[0] == DECISIONS[rerun, same][state]
 
 
@@ -263,7 +270,7 @@ def test_what_is_not_there_is_made_and_what_goes_is_made_anew():
 
 def test_an_interrupted_run_goes_on_with_its_retries():
     asked = spec(retries=1)
-    live = {"metadata": {"labels": {HASH: asked.hash, "podwright.io/attempt": "1"}}}
+    live = {"metadata": build(asked, "baseline", 1)["metadata"]}
     assert decide(asked, live, STATES["failed"])[0] == REPLACE
     live["metadata"]["labels"]["podwright.io/attempt"] = "2"
     assert decide(asked, live, STATES["failed"])[0] == NONE
@@ -272,3 +279,123 @@ def test_an_interrupted_run_goes_on_with_its_retries():
 def test_a_task_that_should_run_and_ended_is_started_again():
     asked = spec(state="running")
     assert decide(asked, {"metadata": {"labels": {HASH: asked.hash}}}, STATES["succeeded"])[0] == REPLACE
+
+
+RESIZED = {"resources": {"limits": {"cpu": "2"}}}
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "action"),
+    [
+        ({"state": "running"}, "active", RESIZE),
+        ({"state": "running", "rerun": "never"}, "active", NONE),
+        ({"state": "completed"}, "active", RESIZE),
+        ({"state": "completed"}, "succeeded", REPLACE),
+        ({"state": "completed", "kind": "Job"}, "active", REPLACE),
+    ],
+)
+def test_resources_change_in_place_where_they_can(options, state, action):
+    live = {"metadata": build(spec(**options), "baseline")["metadata"]}
+    assert decide(spec(**options, **RESIZED), live, STATES[state])[0] == action
+    equal = {"resources": {"limits": {"cpu": "2000m"}, "requests": {"cpu": "1"}}}
+    live = {"metadata": build(spec(**options, **RESIZED), "baseline")["metadata"]}
+    if state == "active":
+        assert decide(spec(**options, **equal), live, STATES[state])[0] == NONE
+
+
+def test_resources_of_sidecars_that_keep_running_change_in_place_too():
+    one, other = ({"containers": [{"name": "side", "request_ratio": 0.5, "resources": {"limits": {"cpu": cpu}}}]} for cpu in ("1", "2"))
+    live = {"metadata": build(spec(state="running", **one), "baseline")["metadata"]}
+    assert decide(spec(state="running", **other), live, STATES["active"])[0] == RESIZE
+    live = {"metadata": build(spec(**one), "baseline")["metadata"]}
+    assert decide(spec(**other), live, STATES["active"])[0] == REPLACE
+
+
+def pod_with(spec_cpu, actual_cpu, conditions=(), observed=2):
+    containers = [{"name": "task", "resources": {"requests": {"cpu": spec_cpu}}}]
+    statuses = [{"name": "task", "resources": {"requests": {"cpu": actual_cpu}}}]
+    status = {"conditions": list(conditions), "containerStatuses": statuses, "observedGeneration": observed}
+    return {"metadata": {"generation": 2}, "spec": {"containers": containers}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (pod_with("1", "1000m"), None),
+        (pod_with("1", "500m"), "Resizing"),
+        (pod_with("1", "1", observed=1), "Resizing"),
+        (pod_with("1", "1", [{"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": "no"}]), "Infeasible"),
+        (pod_with("1", "1", [{"type": "PodResizeInProgress", "status": "True"}]), "Resizing"),
+    ],
+)
+def test_how_far_a_resize_is(pod, reason):
+    status = read_resize(pod)
+    assert (status and status.reason) == reason
+
+
+def record_of(asked, state, attempt=1):
+    status = STATES[state]
+    return Record(asked.hash, asked.resources_hash, status, attempt, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "action"),
+    [
+        ({}, "succeeded", NONE),
+        ({}, "failed", NONE),
+        ({"rerun": "on_failure"}, "succeeded", NONE),
+        ({"rerun": "on_failure"}, "failed", CREATE),
+        ({"rerun": "always"}, "succeeded", CREATE),
+        ({"retries": 1}, "failed", CREATE),
+        ({"state": "running"}, "succeeded", CREATE),
+    ],
+)
+def test_a_record_stands_for_a_pod_that_is_gone(options, state, action):
+    asked = spec(**options)
+    assert decide(asked, None, STATES[state], record_of(asked, state))[0] == action
+    other = spec(**options, env={"A": "b"})
+    assert decide(other, None, STATES[state], record_of(asked, state))[0] == CREATE
+    assert decide(spec(**options, **RESIZED), None, STATES[state], record_of(asked, state))[0] == CREATE
+
+
+def test_what_is_written_into_a_record_is_read_from_it():
+    asked = spec(cleanup="always", ttl=5)
+    run = Run(asked, status=Status("failed", "Error", "it broke", 3), attempt=2)
+    assert read_record(build_record(run, "line")) == Record(asked.hash, asked.resources_hash, run.status, 2, None, None, "line")
+    assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
+
+
+# -- networks and parents -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "network",
+    ["open", {"egres": []}, {"egress": [{}]}, {"egress": ["10.0.0.1/8"]}, {"egress": [{"cidr": "10.0.0.0/8", "pods": {}}]}, {"ingress": [{"port": 1}]},
+     {"ingress": [{"ports": ["80/HTTP"]}]}, {"ingress": [{"pods": "web"}]}],
+)  # fmt: skip
+def test_a_network_that_says_nothing_clear_is_refused(network):
+    with pytest.raises(PodwrightError, match="network"):
+        check(spec(network=network))
+
+
+def test_an_isolated_task_is_denied_both_ways():
+    policy = build_policy("t", "n", "isolated")["spec"]
+    assert policy == {"podSelector": {"matchLabels": {"podwright.io/task": "t"}}, "policyTypes": ["Ingress", "Egress"]}
+    assert build_policy("t", "n", "default") is None
+
+
+@pytest.mark.parametrize("parent", [5, {}, {"name": "p", "color": "red"}, {"name": "p", "namespace": "other"}])
+def test_a_parent_that_cannot_be_one_is_refused(parent):
+    with pytest.raises(PodwrightError, match="parent"):
+        read_parent(parent, "n")
+
+
+def test_a_child_carries_its_owner_and_what_is_left_of_the_limits():
+    annotations = {"podwright.io/max-depth": "2", "podwright.io/max-children": "3"}
+    item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "uid": "u", "annotations": annotations}}
+    metadata = build(spec(), "baseline", 1, Parent(item, False))["metadata"]
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "blockOwnerDeletion": True}
+    assert metadata["ownerReferences"] == [reference] and metadata["labels"]["podwright.io/parent"] == "u"
+    assert metadata["annotations"]["podwright.io/max-depth"] == "1" and metadata["annotations"]["podwright.io/max-children"] == "3"
+    deeper = build(spec(max_depth=5), "baseline", 1, Parent(item, False))["metadata"]["annotations"]
+    assert deeper["podwright.io/max-depth"] == "1", "a child cannot allow itself more than its parent does"

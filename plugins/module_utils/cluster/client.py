@@ -25,6 +25,7 @@ READ_TIMEOUT = 90
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -184,7 +185,7 @@ class Client:
             self.send(self._object_request("DELETE", kind, namespace, name, body=body))
             return True
         except PodwrightError as error:
-            if error.is_not_found or (error.status == 409 and "Precondition failed" in error.message):
+            if error.is_not_found or (error.status == 409 and "precondition" in error.message.lower()):
                 return False
             raise
 

@@ -81,6 +81,7 @@ JOB = BUILT_IN["batch/v1", "Job"]
 EVENT = BUILT_IN["v1", "Event"]
 SECRET = BUILT_IN["v1", "Secret"]
 CONFIG_MAP = BUILT_IN["v1", "ConfigMap"]
+NETWORK_POLICY = BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"]
 AUTOSCALER = BUILT_IN["autoscaling/v2", "HorizontalPodAutoscaler"]
 
 
@@ -126,6 +127,18 @@ class Kinds:
                 hint="Install its definition first, or correct api_version and kind (kubectl api-resources lists them).",
             )
         return found
+
+    def find_served(self, group, name):
+        """The Kind in the group's preferred version. Raises: PodwrightError where the group is not installed."""
+        try:
+            versions = self._fetch(f"/apis/{group}")
+        except PodwrightError as error:
+            if error.is_not_found:
+                raise PodwrightError(
+                    f"This cluster has no {name}: the API group {group} is not installed.", reason="UnknownKind", hint=f"Install what serves {group} first."
+                ) from error
+            raise
+        return self.resolve(versions["preferredVersion"]["groupVersion"], name)
 
     def _discover(self, api_version):
         path = ("/apis/" if "/" in api_version else "/api/") + api_version

@@ -11,7 +11,7 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
 from ..operation import Operation
 from ..pods.garbage import LEFTOVER, PENDING, Keep, Owners, Policies, plan, read_subject
-from ..pods.manifest import MANAGED, MANAGED_BY, RECORD, TTL
+from ..pods.labels import MANAGED, MANAGED_BY, RECORD, TTL
 from ..pods.options import bad
 from ..reconciler.manifest import Key
 from ..reconciler.wait import wait_until_gone

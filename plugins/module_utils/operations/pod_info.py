@@ -11,9 +11,10 @@ from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..operation import Operation
 from ..pods.diagnosis import events_of, log_tail, render
-from ..pods.manifest import MANAGED, MANAGED_BY
+from ..pods.labels import MANAGED, MANAGED_BY
 from ..pods.outcome import TaskVeil
 from ..pods.status import exit_codes, read_pod
+from ..pods.tree import read_tree
 from ..reconciler.manifest import Veil
 from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
@@ -28,6 +29,7 @@ ARGUMENTS = {
     "api_version": {"type": "str", "default": "v1", "aliases": ["api", "version"]},
     "label_selectors": {"type": "list", "elements": "str", "default": []},
     "field_selectors": {"type": "list", "elements": "str", "default": []},
+    "parent": {"type": "raw"},
     "events": {"type": "bool", "default": False},
     "metrics": {"type": "bool", "default": False},
     "wait_for": {"type": "str", "choices": list(WAIT_STATES)},
@@ -45,6 +47,8 @@ ARGUMENTS = {
 def run(task):
     """Read, wait where asked, and describe. Returns the result's fields; raises PodwrightError."""
     params, client = task.params, task.client
+    if params["parent"]:
+        return _describe_tree(task)
     kind = client.kinds.resolve(params["api_version"], params["kind"])
     fields = list(params["field_selectors"]) + ([f"metadata.name={params['name']}"] if params["name"] else [])
     selection = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
@@ -56,12 +60,24 @@ def run(task):
     result = {"resources": [_shown(item) for item in items], "cluster": {"server": client.configuration.server, "source": client.configuration.source}}
     if kind.name == "Pod" and not kind.group:
         usage = _usage(task, namespace, selection["label_selector"]) if params["metrics"] else {}
-        result["pods"] = [_line(item, usage, client.clock.now()) for item in items]
+        result["pods"] = [_line(item, usage, client.now()) for item in items]
     if params["events"]:
         result["events"] = {
             item["metadata"]["name"]: events_of(client, item["metadata"].get("namespace"), item["metadata"]["name"], kind.name) for item in items
         }
     return result
+
+
+def _describe_tree(task):
+    """The pods below an object, and the tree they make with what they use."""
+    tree = read_tree(task.client, task.params["parent"], task.namespace)
+    usage = _usage(task, task.namespace, None) if task.params["metrics"] else {}
+    return {
+        "resources": [_shown(pod) for pod in tree.pods],
+        "pods": [_line(pod, usage, task.client.now()) for pod in tree.pods],
+        "tree": tree.describe(usage),
+        "cluster": {"server": task.client.configuration.server, "source": task.client.configuration.source},
+    }
 
 
 def _namespace(task, kind):
@@ -214,4 +230,5 @@ def _usage(task, namespace, label_selector):
     }
 
 
-OPERATION = Operation("pod_info", ARGUMENTS, run, rules={"mutually_exclusive": [("wait_for", "wait_condition")]})
+RULES = {"mutually_exclusive": [("wait_for", "wait_condition"), *(("parent", other) for other in ("name", "wait_for", "wait_condition"))]}
+OPERATION = Operation("pod_info", ARGUMENTS, run, rules=RULES)

@@ -10,9 +10,11 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
 from ..operation import Operation, yaml_diff
 from ..pods import options as opts
-from ..pods.batch import Batch, Conduct
+from ..pods.aftermath import Aftermath
+from ..pods.batch import Batch
 from ..pods.manifest import TaskSpec, check
 from ..pods.outcome import TaskVeil, outcome_of
+from ..pods.run import Conduct
 
 SHOWN_WHOLE, SHOWN_SHORT = 3, 20  # failures told in full, and in one line, in a batch's message
 STARTING_SECONDS = 300  # what scheduling and pulling may take beyond a task's own timeout
@@ -42,6 +44,7 @@ def run(task):
         concurrency=params["concurrency"],
         on_error=params["on_error"],
         prune=params["prune"] or params["state"] == "absent",
+        check_mode=task.check_mode,
     )
     batch = Batch(task.client, specs, conduct, task.console)
     # Naming tasks to delete means those alone; naming only the set means all of it.
@@ -54,8 +57,7 @@ def run(task):
         batch.predict()
     else:
         batch.run()
-        batch.collect()
-        batch.clean_up()
+        Aftermath(task.client, batch.runs, task.console).conclude()
     result = _describe(batch, params, task.diff_mode)
     failed = [run for run in batch.runs if run.error]
     if failed:
@@ -144,7 +146,7 @@ def _wait_timeout(params, specs):
 
 def _describe(batch, params, diff_mode):
     veil = TaskVeil()
-    changes = [run.change for run in batch.runs]
+    changes = [change for run in batch.runs for change in run.changes]
     single = params["tasks"] is None
     tasks = [outcome_of(run, veil, single or params["full"]) for run in batch.runs if run.spec]
     result = {"changed": any(change.is_change for change in changes), "tasks": tasks, "plan": [change.describe(veil) for change in changes]}

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import queue
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
-from ..cluster.channel import decode
+from ..cluster.client import MERGE_PATCH, STRATEGIC_PATCH
 from ..cluster.errors import PodwrightError
-from ..cluster.kinds import EVENT, JOB, POD, SECRET
+from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET
 from ..cluster.watch import Watcher
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change, creation_patch
-from ..reconciler.wait import wait_until_gone
-from .decide import CREATE, NONE, REPLACE, attempt_of, decide, next_attempt
-from .diagnosis import events_of, log_tail, render
-from .manifest import HASH, MANAGED, MANAGED_BY, SET, TASK, build, stdin_secret
+from .decide import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
+from .labels import HASH, MANAGED, MANAGED_BY, RECORD, RESOURCES, SET, TASK, label_of, owner_reference
+from .manifest import build, stdin_secret
+from .network import build_policy
+from .parent import Parents
+from .record import read_record
+from .run import Run
 from .security import choose_profile
-from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_job, read_pod
+from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_resize
 from .streaming import FINISHING_SECONDS, LogStreams
 
 MANAGER = "podwright"
@@ -28,71 +30,6 @@ SETTLING_SECONDS = 5
 TICK_SECONDS = 1
 LOOK_SECONDS = 2  # between two looks at events while tasks do not start
 QUOTA_PAUSE = 2
-LOG_BYTES = 1 << 20
-
-
-@dataclass
-class Conduct:
-    """How a batch is run; the names are those of task_pod."""
-
-    state: str = "running"
-    wait: bool = True
-    wait_timeout: float = 300
-    concurrency: int = 100
-    on_error: str = "continue"
-    prune: bool = False
-
-
-@dataclass
-class Run:
-    """One task on its way.
-
-    Attributes:
-        spec: the TaskSpec, or None for what is only deleted.
-        change: the Change of the plan.
-        live: its pod or Job as last seen.
-        pods: a Job's pods by uid.
-        doomed: uid -> (Kind, object) that must be gone before it can be created.
-        early: uid -> (type, object) of changes that came before the answer to its creation.
-        stage: `remove`, `removing`, `create`, `creating`, `watch` or `done`.
-        error: why it failed, or None.
-    """
-
-    spec: object
-    change: Change | None = None
-    live: dict | None = None
-    pods: dict = field(default_factory=dict)
-    doomed: dict = field(default_factory=dict)
-    early: dict = field(default_factory=dict)
-    stage: str = "watch"
-    status: Status | None = None
-    attempt: int = 1
-    problem_since: float | None = None
-    refusal: PodwrightError | None = None
-    not_before: float = 0
-    created_at: float = 0
-    error: PodwrightError | None = None
-    logs: str | None = None
-    events: list = field(default_factory=list)
-
-    @property
-    def pod(self):
-        """Its pod, or its Job's latest."""
-        if self.spec.is_job:
-            return max(self.pods.values(), key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
-        return self.live
-
-    @property
-    def is_active(self):
-        """Whether it counts towards the concurrency."""
-        return self.stage in ("removing", "creating", "watch")
-
-    def read(self):
-        """Read the status from what was last seen."""
-        if self.live is None:
-            self.status = None
-        else:
-            self.status = read_job(self.live, list(self.pods.values())) if self.spec.is_job else read_pod(self.live)
 
 
 class Batch:
@@ -111,11 +48,13 @@ class Batch:
         self._console = console
         self._specs = specs
         self._profiles = {}
+        self._queues = {}
         self._selectors = {}
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
         self._streams = LogStreams(client, console, FINISHING_SECONDS if conduct.state == "completed" else 0)
         self._next_look = 0
+        self._parents = Parents(client)
         self.runs = []
 
     # -- observing and planning -----------------------------------------------------------------------------
@@ -127,15 +66,36 @@ class Batch:
             set_names: (namespace, set name) pairs whose tasks are wholly known: with `prune`, others of the set go.
         """
         self._lists = self._observe(set_names)
-        found = _by_task(self._lists)
+        found, records = _by_task(self._lists), self._list_records()
         for spec in self._specs:
-            self.runs.append(self._plan_one(spec, found.pop((spec.namespace, spec.name), [])))
+            place = (spec.namespace, spec.name)
+            self.runs.append(self._plan_one(spec, found.pop(place, []), records.get(place)))
         if self._conduct.prune:
-            sets = set(set_names)
-            for (namespace, _name), objects in found.items():
-                if (namespace, _label(objects[0][1], SET)) in sets:
+            asked = {(spec.namespace, spec.name) for spec in self._specs} if self._conduct.state != "absent" else set()
+            for place, item in records.items():
+                if place not in asked:
+                    found.setdefault(place, []).append((CONFIG_MAP, item))
+            named, sets = {(spec.namespace, spec.name) for spec in self._specs}, set(set_names)
+            for (namespace, name), objects in found.items():
+                if (namespace, label_of(objects[0][1], SET)) in sets or (namespace, name) in named:
                     self.runs += [self._plan_delete(kind, item) for kind, item in objects if not _owner_job(item)]
         return self.runs
+
+    def _list_records(self):
+        """{(namespace, task): ConfigMap} where some task may have one that matters."""
+        if not self._conduct.prune and not any(spec.keeps_record for spec in self._specs):
+            return {}
+        records = {}
+        for namespace, selector in self._selectors.items():
+            try:
+                items, _version = self._client.list(CONFIG_MAP, namespace, label_selector=f"{selector},{RECORD}")
+            except PodwrightError as error:
+                if not error.is_forbidden:
+                    raise
+                self._console.warn(f"Records of earlier results cannot be read: {error}")
+                continue
+            records |= {(namespace, label_of(item, TASK)): item for item in items}
+        return records
 
     def _observe(self, set_names):
         """{(Kind, namespace): (items, version)} with one LIST each; Jobs only where some are wanted or some pod is one's."""
@@ -158,35 +118,85 @@ class Batch:
             parts.append(f"{TASK}={specs[0].name}")
         return ",".join(parts)
 
-    def _plan_one(self, spec, objects):
-        run = Run(spec)
+    def _plan_one(self, spec, objects, record):
         own = next((item for kind, item in objects if kind == spec.kind and not _owner_job(item)), None)
-        run.live = own
+        run = Run(spec, live=own)
+        run.record = read_record(record) if record and own is None and spec.keeps_record else None
         run.pods = {item["metadata"]["uid"]: item for kind, item in objects if kind == POD and _owner_job(item)} if spec.is_job else {}
         others = [(kind, item) for kind, item in objects if item is not own and not (kind == POD and _owner_job(item))]
         run.read()
-        action, note = decide(spec, own, run.status)
-        if action == REPLACE and spec.options["on_immutable"] == "fail" and _label(own, HASH) != spec.hash:
-            raise PodwrightError(
-                f"The options of task '{spec.name}' changed, and a pod cannot be changed in place.",
-                reason="Immutable",
-                hint="Set on_immutable to replace, or give the task another name.",
-            )
+        run.parent, missing = self._find_parent(spec)
+        action, note = decide(spec, own, run.status, run.record, run.parent)
+        if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
+            raise _immutable(spec)
         if others:
             action, note = REPLACE, "it was of another kind"
-        run.attempt = attempt_of(own) if action == NONE else next_attempt(spec, own, run.status)
-        manifest = build(spec, self._profile(spec), run.attempt)
-        if action != NONE and own:
+        kept = action in (NONE, RESIZE)
+        if kept:
+            run.attempt = run.record.attempt if run.is_known_by_record else attempt_of(own)
+        else:
+            run.attempt = next_attempt(spec, own, run.status, run.record)
+            run.record = None
+            self._admit(run)
+        manifest = build(spec, self._profile(spec), run.attempt, run.parent)
+        if not kept and own:
             others.append((spec.kind, own))
-        if action != NONE:
+        if action == NONE:
+            run.stage = "done" if run.is_known_by_record else "watch"
+        elif action == RESIZE:
+            run.stage = "resize"
+        else:
             run.doomed = {item["metadata"]["uid"]: (kind, item) for kind, item in others}
             run.stage = "remove" if run.doomed else "create"
-        else:
-            run.stage = "watch"
-        run.change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if action == NONE else manifest, note=note)
+        run.change = Change(
+            action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if kept else manifest, note="; ".join(filter(None, (note, missing)))
+        )
         if action == CREATE:
             run.change.patch = creation_patch(manifest)
+        if not kept:
+            run.policy = self._plan_policy(run)
+        if run.is_known_by_record and run.status.state == "failed":
+            self._retry_or_fail(run)
         return run
+
+    def _find_parent(self, spec):
+        """(its Parent or None, why it is not there where that is no error)."""
+        if self._conduct.state == "absent":
+            return None, ""
+        try:
+            return self._parents.find(spec), ""
+        except PodwrightError as error:
+            if self._conduct.check_mode and error.reason == "NoParent":
+                return None, "predicted locally: its parent does not exist yet"
+            raise
+
+    def _admit(self, run):
+        if self._conduct.state == "absent":
+            return
+        if run.parent:
+            self._parents.admit(run.spec, run.parent)
+        if run.spec.options.get("queue"):
+            self._check_queue(run.spec)
+
+    def _check_queue(self, spec):
+        """A task whose queue is not there would wait for ever. Raises: PodwrightError."""
+        name = spec.options["queue"]
+        place = (spec.namespace, name)
+        if place not in self._queues:
+            self._queues[place] = self._client.get(self._client.kinds.find_served("kueue.x-k8s.io", "LocalQueue"), *place)
+        if self._queues[place] is None:
+            raise PodwrightError(
+                f"The task '{spec.name}' cannot be queued: there is no LocalQueue '{name}' in namespace '{spec.namespace}'.",
+                reason="NoQueue",
+                hint="Make the LocalQueue first, or correct queue.",
+            )
+
+    def _plan_policy(self, run):
+        """The creation of the policy that a task's network asks for, or None; it is there before the pod and owned by it afterwards."""
+        manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"])
+        if manifest is None or self._conduct.state == "absent":
+            return None
+        return Change(CREATE, key_of(manifest, NETWORK_POLICY), NETWORK_POLICY, manifest, after=manifest, patch=creation_patch(manifest))
 
     def _plan_delete(self, kind, item):
         key = key_of(item, kind)
@@ -213,6 +223,8 @@ class Batch:
             action = NONE if not run.doomed or is_going else "delete"
             run.change = Change(action, run.change.key, run.spec.kind, before=run.live)
             run.stage = "remove" if run.doomed else "done"
+            run.record = run.policy = run.status = None
+            run.read()
 
     # -- check mode -----------------------------------------------------------------------------------------
 
@@ -220,6 +232,7 @@ class Batch:
         """Ask the server, by dry run, about what would be created; a replacement's difference becomes its patch."""
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(self._predict_one, [run for run in self.runs if run.change.action in (CREATE, REPLACE)]))
+            list(pool.map(self._predict_resize, [run for run in self.runs if run.change.action == RESIZE]))
 
     def _predict_one(self, run):
         change = run.change
@@ -292,7 +305,7 @@ class Batch:
         stopped = self._conduct.on_error == "stop" and any(run.error for run in self.runs)
         now = self._client.clock.monotonic()
         for run in self.runs:
-            if run.stage not in ("remove", "create") or run.not_before > now:
+            if run.stage not in ("remove", "create", "resize") or run.not_before > now:
                 continue
             if stopped and run.spec:
                 self._fail(run, "NotStarted", "it was not started, since another task failed and on_error is stop")
@@ -304,6 +317,9 @@ class Batch:
         if run.stage == "remove":
             run.stage = "removing"
             self._pool.submit(self._in_pool, run, self._remove)
+        elif run.stage == "resize":
+            run.stage = "resizing"
+            self._pool.submit(self._in_pool, run, self._resize)
         else:
             run.stage = "creating"
             self._pool.submit(self._in_pool, run, self._create)
@@ -329,8 +345,11 @@ class Batch:
         gone = []
         for uid, (kind, item) in list(run.doomed.items()):  # the watch may take some away meanwhile
             metadata = item["metadata"]
-            policy = "Foreground" if kind == JOB else "Background"
-            if not self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace):
+            policy = options.get("propagation_policy", "Background")
+            # A Job's pods would outlive it otherwise, under the name of the next one.
+            policy = "Foreground" if kind == JOB and policy == "Background" else policy
+            existed = self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace)
+            if not existed or kind == CONFIG_MAP:  # which nobody watches, and which is gone at once
                 gone.append(uid)
         return lambda: [self._forget(run, uid) for uid in gone]
 
@@ -343,6 +362,8 @@ class Batch:
 
     def _create(self, run):
         change, spec = run.change, run.spec
+        if run.policy:
+            self._apply_policy(run)
         try:
             live = self._client.create(spec.kind, spec.namespace, change.desired, MANAGER)
         except PodwrightError as error:
@@ -351,12 +372,67 @@ class Batch:
             live = self._adopt(spec)
         if spec.options.get("stdin") is not None:
             self._give_stdin(spec, live)
+        if run.policy:
+            self._apply_policy(run, live)
         return lambda: self._created(run, live)
+
+    def _apply_policy(self, run, owner=None):
+        """Make the task's NetworkPolicy, owned by what it is for once that is there."""
+        manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"], owner and owner_reference(owner))
+        run.policy.after = self._client.apply(NETWORK_POLICY, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+
+    def _resize(self, run):
+        """Change the resources of a running pod in place (KEP-1287)."""
+        live = self._send_resize(run)
+        annotations = {"metadata": {"annotations": {RESOURCES: run.spec.resources_hash}}}
+        self._client.patch(POD, run.spec.namespace, run.spec.name, annotations, MANAGER, MERGE_PATCH)
+        return lambda: self._resized(run, live)
+
+    def _send_resize(self, run, dry_run=False):
+        # Replaced whole, so that what is no longer asked for goes, too (or is refused).
+        containers = [{"name": name, "resources": {"$patch": "replace"} | resources} for name, resources in run.spec.resources.items()]
+        return self._client.patch(
+            POD, run.spec.namespace, run.spec.name, {"spec": {"containers": containers}}, MANAGER, STRATEGIC_PATCH, subresource="resize", dry_run=dry_run
+        )
+
+    def _predict_resize(self, run):
+        change = run.change
+        try:
+            change.after = self._send_resize(run, dry_run=True)
+        except PodwrightError as error:
+            if not _cannot_resize(error):
+                raise
+            self._replace_instead(run, error.message)
+            self._predict_one(run)
+            return
+        change.patch = difference(change.before, change.after)
+
+    def _replace_instead(self, run, why):
+        """Where a pod cannot be resized, a new one takes its place. Raises: PodwrightError where that is not wanted."""
+        if run.spec.options["on_immutable"] == "fail":
+            raise _immutable(run.spec, f"its pod cannot be resized: {why}")
+        run.change.action, run.change.after, run.change.patch = REPLACE, run.change.desired, []
+        run.change.note = f"its resources changed, and cannot in place: {why}"
+        run.doomed = {run.live["metadata"]["uid"]: (POD, run.live)}
+        run.policy = self._plan_policy(run)
+        run.stage = "remove"
+
+    def _replace_or_fail(self, run, why):
+        try:
+            self._replace_instead(run, why)
+        except PodwrightError as error:
+            run.change.action, run.error, run.stage = NONE, error, "done"
+
+    def _resized(self, run, live):
+        run.live = max(run.live, live, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
+        run.change.after, run.change.patch = live, difference(run.change.before, live)
+        run.stage = "watch"
+        self._settle(run)
 
     def _adopt(self, spec):
         """Somebody made it meanwhile, or an answer was lost: it is ours if it is the same task."""
         live = self._client.get(spec.kind, spec.namespace, spec.name)
-        if live and _label(live, HASH) == spec.hash and _label(live, TASK) == spec.name:
+        if live and label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
             return live
         raise PodwrightError(
             f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and is not this task's.",
@@ -388,7 +464,7 @@ class Batch:
                 handled = True
             except queue.Empty:
                 break
-        busy = any(run.stage in ("creating", "removing") for run in self.runs)
+        busy = any(run.stage in ("creating", "removing", "resizing") for run in self.runs)
         change = self._watcher.next(0 if handled else 0.02 if busy else TICK_SECONDS)
         while change:
             self._see(*change)
@@ -399,16 +475,16 @@ class Batch:
         for run in self._runs_of(item):
             if sort == "DELETED" and uid in run.doomed:
                 self._forget(run, uid)
-            elif run.spec and run.stage in ("watch", "creating"):
+            elif run.spec and run.stage in ("watch", "creating", "resizing"):
                 self._update(run, sort, item, uid)
 
     def _runs_of(self, item):
         if not hasattr(self, "_index"):
             self._index = {}
             for run in self.runs:
-                name = run.spec.name if run.spec else _label(run.change.before, TASK)
+                name = run.spec.name if run.spec else label_of(run.change.before, TASK)
                 self._index.setdefault((run.change.key.namespace, name), []).append(run)
-        return self._index.get((item["metadata"]["namespace"], _label(item, TASK)), [])
+        return self._index.get((item["metadata"]["namespace"], label_of(item, TASK)), [])
 
     def _update(self, run, sort, item, uid):
         job = _owner_job(item) if item["kind"] == "Pod" else None
@@ -459,6 +535,14 @@ class Batch:
         run.read()
         status, state = run.status, self._conduct.state
         self._show_output(run)
+        if run.change.action == RESIZE and not status.is_over and self._conduct.wait:
+            resize = read_resize(run.live)
+            if resize and resize.reason == "Infeasible":
+                self._replace_or_fail(run, resize.message)
+                return
+            if resize:
+                run.status = resize
+                return
         if status.is_ready or status.state == "succeeded":
             run.problem_since = None
         has_ended_well = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
@@ -482,7 +566,7 @@ class Batch:
             self._fail(run, run.status.reason, f"{what}: {run.status.reason}{': ' + run.status.message if run.status.message else ''}")
             return
         run.attempt += 1
-        run.change.desired = build(spec, self._profile(spec), run.attempt)
+        run.change.desired = build(spec, self._profile(spec), run.attempt, run.parent)
         run.change.action = REPLACE if run.change.before else CREATE
         run.change.note = f"attempt {run.attempt}, since the one before failed ({run.status.reason})"
         run.doomed = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}
@@ -493,8 +577,11 @@ class Batch:
 
     def _refused(self, run, error):
         """A create or delete was refused: a quota may free up, the rest is final."""
-        if run.stage == "creating" and _is_quota(error):
-            run.stage = "create"
+        if run.stage == "resizing" and _cannot_resize(error):
+            self._replace_or_fail(run, error.message)
+            return
+        if run.stage in ("creating", "resizing") and _is_quota(error):
+            run.stage = "create" if run.stage == "creating" else "resize"
             run.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
             run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
             run.refusal = error
@@ -552,52 +639,6 @@ class Batch:
             if run.refusal:
                 run.error.hint = run.refusal.hint
 
-    # -- afterwards -----------------------------------------------------------------------------------------
-
-    def collect(self):
-        """Logs where asked for, and events and log tail of what failed, concurrently."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self._collect_one, [run for run in self.runs if run.spec]))
-
-    def _collect_one(self, run):
-        options, pod = run.spec.options, run.pod
-        if options["logs"] != "none" and pod and has_started(pod, TASK_CONTAINER):
-            try:
-                content = self._client.log(run.spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES)
-                run.logs = decode(content)
-            except PodwrightError as error:
-                self._console.warn(f"The log of task '{run.spec.name}' could not be read: {error}")
-        if run.error is None:
-            return
-        subjects = [(pod["metadata"]["name"], "Pod")] if pod else []
-        if run.spec.is_job and run.live:
-            subjects.append((run.live["metadata"]["name"], "Job"))
-        run.events = [event for name, kind in subjects for event in events_of(self._client, run.spec.namespace, name, kind)]
-        tail = log_tail(self._client, pod, options["log_tail"]) if pod else ""
-        if run.logs is None and tail:
-            run.logs = tail
-        if run.change.action == NONE and run.status and run.status.is_over and options["rerun"] in ("on_change", "never") and not run.error.hint:
-            run.error.hint = "It failed in an earlier run; set rerun to on_failure to run it again."
-        run.error.message += render(run.events, tail)
-
-    def clean_up(self):
-        """Delete what the cleanup policy says, once everything about it is collected."""
-        doomed = {}
-        for run in self.runs:
-            if not run.spec or not run.live or not run.status or not run.status.is_over:
-                continue
-            policy = run.spec.options["cleanup"]
-            if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
-                doomed[run.change.key] = (run.spec.kind, run.live)
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self._delete, doomed.values()))
-        wait_until_gone(self._client, doomed, 60, self._console)
-
-    def _delete(self, entry):
-        kind, item = entry
-        metadata = item["metadata"]
-        self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
-
 
 # Reasons under which a task may wait for something that only events tell.
 _TOLD_BY_EVENTS = ("Starting", "FailedMount", "FailedCreate")
@@ -617,6 +658,19 @@ def _event_grace(message):
     return SETTLING if "not found" in message else TRANSIENT
 
 
+def _cannot_resize(error):
+    """Whether the server refuses to resize a pod at all, or in this way; it is too old where it has no such subresource."""
+    return error.status in (404, 422) or (error.status == 403 and "exceeded quota" not in error.message and not error.is_forbidden)
+
+
+def _immutable(spec, why="a pod cannot be changed in place"):
+    return PodwrightError(
+        f"The options of task '{spec.name}' changed, and {why.rstrip('.')}.",
+        reason="Immutable",
+        hint="Set on_immutable to replace, or give the task another name.",
+    )
+
+
 def _is_quota(error):
     return error.status == 403 and "exceeded quota" in error.message
 
@@ -626,12 +680,8 @@ def _by_task(lists):
     found = {}
     for (kind, namespace), (items, _version) in lists.items():
         for item in items:
-            found.setdefault((namespace, _label(item, TASK)), []).append((kind, item))
+            found.setdefault((namespace, label_of(item, TASK)), []).append((kind, item))
     return found
-
-
-def _label(item, name):
-    return (item["metadata"].get("labels") or {}).get(name)
 
 
 def _owner_job(item):

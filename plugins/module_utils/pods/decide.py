@@ -3,52 +3,85 @@
 
 from __future__ import annotations
 
-from .manifest import ATTEMPT, HASH
+from .labels import ATTEMPT, HASH, PARENT, RESOURCES, annotation_of, label_of
 
-CREATE, REPLACE, NONE = "create", "replace", "none"
+CREATE, REPLACE, RESIZE, NONE = "create", "replace", "resize", "none"
 
 
-def decide(spec, live, status):
+def decide(spec, live, status, record=None, parent=None):
     """The action for a task and why.
 
     Args:
         spec: the TaskSpec.
         live: its pod or Job, or None.
-        status: the Status of the live one, or None.
+        status: the Status of the live one, or of the record, or None.
+        record: the Record of an earlier run, where there is no live one; or None.
+        parent: its Parent, or None.
 
     Returns: (action, note).
     """
     if live is None:
-        return CREATE, ""
+        return _decide_by_record(spec, status, record) if record else (CREATE, "")
     if live["metadata"].get("deletionTimestamp"):
         return CREATE, "the one before is still being deleted"
-    labels = live["metadata"].get("labels") or {}
     rerun = spec.options["rerun"]
-    if labels.get(HASH) != spec.hash:
-        return (NONE, "its options changed, and rerun is never") if rerun == "never" else (REPLACE, "its options changed")
+    change = _find_change(spec, live, status, parent)
+    if change:
+        return (NONE, f"{change}, and rerun is never") if rerun == "never" else (REPLACE, change)
     if not status.is_over:
-        return NONE, ""
+        # Whatever else changed, a running task's resources can follow without a new pod.
+        return (NONE, "") if rerun == "never" or annotation_of(live, RESOURCES) == spec.resources_hash else (RESIZE, "its resources changed")
+    why = _why_again(spec, status, attempt_of(live))
+    return (REPLACE, why) if why else (NONE, "")
+
+
+def _find_change(spec, live, status, parent):
+    """Why the live one is another task than what is asked for, or None."""
+    if label_of(live, HASH) != spec.hash:
+        return "its options changed"
+    if annotation_of(live, RESOURCES) != spec.resources_hash and (spec.is_job or status.is_over):
+        return "its resources changed"
+    if parent and label_of(live, PARENT) != parent.uid and not status.is_over:
+        return "its parent is another one now"
+    return None
+
+
+def _decide_by_record(spec, status, record):
+    rerun = spec.options["rerun"]
+    if spec.state == "running" and not spec.is_job:
+        return CREATE, ""
+    if (record.hash, record.resources) != (spec.hash, spec.resources_hash):
+        return (NONE, "its options changed, and rerun is never") if rerun == "never" else (CREATE, "its options changed")
+    why = _why_again(spec, status, record.attempt)
+    return (CREATE, why) if why else (NONE, f"it {status.state} in an earlier run, as its record tells")
+
+
+def _why_again(spec, status, attempt):
+    """Why a task that is over runs again, or None."""
+    rerun = spec.options["rerun"]
     if rerun == "always":
-        return REPLACE, "rerun is always"
+        return "rerun is always"
     if rerun == "never":
-        return NONE, ""
+        return None
     if status.state == "failed":
         if rerun == "on_failure":
-            return REPLACE, f"it failed ({status.reason}) and rerun is on_failure"
-        if not spec.is_job and attempt_of(live) <= spec.options["retries"]:
-            return REPLACE, f"attempt {attempt_of(live)} failed ({status.reason})"
+            return f"it failed ({status.reason}) and rerun is on_failure"
+        if not spec.is_job and attempt <= spec.options["retries"]:
+            return f"attempt {attempt} failed ({status.reason})"
     if spec.state == "running" and not spec.is_job:
-        return REPLACE, f"it ended ({status.reason}) and should be running"
-    return NONE, ""
+        return f"it ended ({status.reason}) and should be running"
+    return None
 
 
 def attempt_of(live):
     """The number of the attempt that a pod is, from 1."""
-    text = (live["metadata"].get("labels") or {}).get(ATTEMPT, "1")
+    text = label_of(live, ATTEMPT) or "1"
     return int(text) if text.isdigit() else 1
 
 
-def next_attempt(spec, live, status):
-    """The attempt number of what replaces the live one: the same task that failed goes on counting, another starts anew."""
-    same = live is not None and (live["metadata"].get("labels") or {}).get(HASH) == spec.hash
+def next_attempt(spec, live, status, record=None):
+    """The attempt number of what replaces the live or recorded one: the same task that failed goes on counting, another starts anew."""
+    if live is None and record and record.hash == spec.hash and status.state == "failed":
+        return record.attempt + 1
+    same = live is not None and label_of(live, HASH) == spec.hash
     return attempt_of(live) + 1 if same and status.state == "failed" else 1

@@ -11,7 +11,7 @@ from fractions import Fraction
 from ..cluster.kinds import JOB, POD
 from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
-from .manifest import PARENT, RECORD, TASK, TTL
+from .labels import PARENT, RECORD, TASK, TTL
 from .status import read_pod, times
 
 ALIVE, FINISHED, GONE, UNKNOWN = "alive", "finished", "gone", "unknown"
@@ -158,8 +158,10 @@ def read_subject(kind, item):
         return _read_pod(subject, item)
     if kind == JOB:
         return _read_job(subject, item)
-    requests = ((item.get("spec") or {}).get("resources") or {}).get("requests") or {}
-    return replace(subject, ended=subject.created, requests={"storage": parse_quantity(requests["storage"])} if "storage" in requests else {})
+    storage = ((item.get("spec") or {}).get("resources") or {}).get("requests", {}).get("storage")
+    finished = read_time((item.get("data") or {}).get("finished_at")) if subject.state == RECORDED else None
+    requests = {"storage": parse_quantity(storage)} if storage else {}
+    return replace(subject, ended=subject.created if finished is None else finished, requests=requests)
 
 
 def _owners_of(metadata, labels, annotations):

@@ -13,16 +13,18 @@ from ..libraries import load
 from ..reconciler.manifest import drop_nulls, merge
 from ..reconciler.quantity import format_quantity, parse_quantity
 from . import options as opts
+from .labels import ATTEMPT, HASH, MANAGED, MAX_CHILDREN, MAX_DEPTH, RESOURCES, SET, TASK, TTL, owner_reference
+from .network import build_policy
 from .options import bad
+from .parent import read_parent
 from .security import container_context, pod_context
 from .status import TASK_CONTAINER
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-TASK, SET, ATTEMPT, HASH, TTL, PARENT, RECORD = (f"podwright.io/{name}" for name in ("task", "set", "attempt", "hash", "ttl", "parent", "record"))
-MANAGED = {MANAGED_BY: "podwright"}
 WORKSPACE = "workspace"
 STDIN_VOLUME, STDIN_FOLDER = "podwright-stdin", "/podwright"
 DEFAULT_TIMEOUT = 3600
+QUEUE = "kueue.x-k8s.io/queue-name"
+RESIZABLE = ("resources", "request_ratio")
 VOLUME_SOURCES = ("empty_dir", "host_path", "nfs", "claim", "ephemeral", "config_map", "secret", "projected", "csi")
 # Below these keys names are the user's own and must not be respelt.
 _VERBATIM = frozenset(("matchLabels", "labels", "annotations", "nodeSelector", "volumeAttributes"))
@@ -67,16 +69,44 @@ class TaskSpec:
 
     @property
     def hash(self):
-        """A digest of what the user asked for, not of what is made of it: webhooks and new versions are no change."""
+        """A digest of what the user asked for, not of what is made of it: webhooks and new versions are no change.
+
+        The resources of containers are not in it: those of a running pod can be changed in place.
+        """
         own = {name: spec.get("default") for name, spec in opts.TASK.items() if name not in opts.CONDUCT or name in opts.CARRIED}
         asked = {name: self.options[name] for name, default in own.items() if self.options.get(name) not in (None, default)}
+        asked = {name: value for name, value in asked.items() if name not in RESIZABLE}
+        if not self.completes and asked.get("containers"):
+            asked["containers"] = [{name: value for name, value in c.items() if name not in RESIZABLE} for c in asked["containers"]]
         asked["completes"] = self.completes
-        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return digest(asked)
+
+    @property
+    def resources_hash(self):
+        """A digest of the resources that can be changed in place."""
+        return digest({name: {part: {k: str(parse_quantity(v)) for k, v in q.items()} for part, q in r.items()} for name, r in self.resources.items()})
+
+    @property
+    def resources(self):
+        """Container name -> limits and requests, of the containers whose resources can be changed in place."""
+        containers = [self.options | {"name": TASK_CONTAINER}] + ([] if self.completes else self.options.get("containers") or [])
+        return {container["name"]: _build_resources(container) for container in containers}
+
+    @property
+    def keeps_record(self):
+        """Whether its result is remembered when its pod is gone."""
+        given = self.options.get("record")
+        return given if given is not None else self.options["cleanup"] != "never"
 
     @property
     def stdin_name(self):
         """The name of the Secret that holds its standard input."""
         return f"{self.name}-stdin"
+
+
+def digest(value):
+    """A short digest of plain values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def check(spec):
@@ -107,6 +137,12 @@ def check(spec):
         raise bad("stdin", "it needs command.", "The image's own entry point is not known here; a shell in the image passes the text to the command.")
     if options.get("restart_policy") == "Always" and spec.completes:
         raise bad("restart_policy", "a task that completes is not restarted for ever.", "Use OnFailure or Never, or state: running.")
+    for limit in ("max_depth", "max_children"):
+        if options.get(limit) is not None and options[limit] < 0:
+            raise bad(limit, f"{options[limit]} is less than 0.")
+    if options.get("parent"):
+        read_parent(options["parent"], spec.namespace)
+    build_policy(spec.name, spec.namespace, options.get("network"))
     build(spec, "baseline")
 
 
@@ -116,8 +152,8 @@ def _defines_image(options):
     return bool(options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in containers)
 
 
-def build(spec, profile, attempt=1):
-    """The manifest of the task's pod or Job for a Pod Security profile. Raises: PodwrightError."""
+def build(spec, profile, attempt=1, parent=None):
+    """The manifest of the task's pod or Job for a Pod Security profile, as a child of its Parent. Raises: PodwrightError."""
     pod = _build_pod(spec, profile)
     metadata = {"name": spec.name, "namespace": spec.namespace, "labels": _labels(spec, attempt), "annotations": _annotations(spec)}
     if not spec.is_job:
@@ -127,8 +163,11 @@ def build(spec, profile, attempt=1):
         job = {"template": template, "backoffLimit": spec.options["retries"], "ttlSecondsAfterFinished": spec.options.get("ttl")}
         # One attempt's deadline is the pod's own, so that its log survives; the Job's covers them all.
         job["activeDeadlineSeconds"] = spec.timeout * (spec.options["retries"] + 1) + 600
+        if spec.options.get("queue"):
+            job["suspend"] = True  # until Kueue admits it
         manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job}
-    return _finish(spec, manifest)
+    manifest = _finish(spec, manifest)
+    return parent.mark(manifest) if parent else manifest
 
 
 def _finish(spec, manifest):
@@ -154,12 +193,14 @@ def _patch(manifest, operation):
 
 def _labels(spec, attempt):
     own = MANAGED | {TASK: spec.name, ATTEMPT: str(attempt), HASH: spec.hash} | ({SET: spec.set_name} if spec.set_name else {})
+    own |= {QUEUE: spec.options["queue"]} if spec.options.get("queue") else {}
     return {str(k): str(v) for k, v in (spec.options.get("labels") or {}).items()} | own
 
 
 def _annotations(spec):
-    annotations = {str(k): str(v) for k, v in (spec.options.get("annotations") or {}).items()}
-    return annotations | ({TTL: str(spec.options["ttl"])} if spec.options.get("ttl") is not None else {})
+    annotations = {str(k): str(v) for k, v in (spec.options.get("annotations") or {}).items()} | {RESOURCES: spec.resources_hash}
+    numbers = {TTL: "ttl", MAX_DEPTH: "max_depth", MAX_CHILDREN: "max_children"}
+    return annotations | {name: str(spec.options[option]) for name, option in numbers.items() if spec.options.get(option) is not None}
 
 
 # -- the pod --------------------------------------------------------------------------------------------------
@@ -431,6 +472,6 @@ def _give_stdin(container):
 
 def stdin_secret(spec, owner):
     """The Secret that holds the task's standard input; it goes with its owner (the live pod or Job)."""
-    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
-    metadata = {"name": spec.stdin_name, "namespace": spec.namespace, "labels": MANAGED | {TASK: spec.name}, "ownerReferences": [reference]}
+    labels = MANAGED | {TASK: spec.name}
+    metadata = {"name": spec.stdin_name, "namespace": spec.namespace, "labels": labels, "ownerReferences": [owner_reference(owner)]}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"stdin": spec.options["stdin"]}}

@@ -72,6 +72,11 @@ POD = {
     "annotations": {"type": "dict"},
     "definition": {"type": "dict"},
     "patches": {"type": "list", "elements": "dict"},
+    "parent": {"type": "raw"},
+    "max_depth": {"type": "int"},
+    "max_children": {"type": "int"},
+    "network": {"type": "raw", "default": "default"},
+    "queue": {"type": "str"},
 }
 
 # How the task is run rather than what it is: a change of these is no other task.
@@ -88,6 +93,8 @@ CONDUCT = {
     "force": {"type": "bool", "default": False},
     "logs": {"type": "str", "choices": ["none", "collect", "stream"], "default": "none"},
     "log_tail": {"type": "int", "default": 20},
+    "record": {"type": "bool"},
+    "propagation_policy": {"type": "str", "choices": ["Background", "Foreground", "Orphan"], "default": "Background"},
     "failure_grace": {"type": "int", "default": 30},
 }
 

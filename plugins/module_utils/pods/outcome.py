@@ -37,7 +37,8 @@ class TaskVeil(Veil):
 def outcome_of(run, veil, full):
     """One task's fields in the result."""
     pod, status = run.pod, run.status
-    started, finished = times(pod) if pod else (None, None)
+    record = run.record if run.is_known_by_record else None
+    started, finished = times(pod) if pod else (record.started_at, record.finished_at) if record else (None, None)
     fields = {
         "name": run.spec.name,
         "namespace": run.spec.namespace,
@@ -54,9 +55,11 @@ def outcome_of(run, veil, full):
         "started_at": started,
         "finished_at": finished,
         "duration": _seconds(started, finished),
-        "logs": run.logs,
+        "logs": record.log if record and run.spec.options["logs"] != "none" else run.logs,
         "events": run.events,
     }
+    if record:
+        fields["recorded"] = True
     if run.error:
         fields["msg"] = str(run.error)
     return fields | ({"pod": veil.cover(pod)} if full and pod else {})

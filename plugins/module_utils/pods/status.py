@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..cluster.execution import TASK_CONTAINER
+from ..reconciler.quantity import same_quantity
 from ..reconciler.ready import condition
 
 # How sure a problem is, which decides how long it may last before the task counts as failed.
@@ -164,6 +165,26 @@ def read_job(job, pods):
     if latest is None or latest.is_over:
         return Status("pending", "Starting", "its Job has not made a pod yet" if latest is None else "its Job is about to end or to try again")
     return latest
+
+
+def read_resize(pod):
+    """How far a change of a running pod's resources is (KEP-1287): a Status while it is under way, else None."""
+    pending = condition(pod, "PodResizePending")
+    if pending.get("status") == "True":
+        return Status("running", pending.get("reason", "Deferred"), pending.get("message", "its node has no room for the new resources"), grace=FIXABLE)
+    progress = condition(pod, "PodResizeInProgress")
+    if progress.get("status") == "True":
+        return Status("running", progress.get("reason") or "Resizing", progress.get("message", ""))
+    observed = (pod.get("status") or {}).get("observedGeneration")
+    if observed is not None and observed < pod["metadata"].get("generation", 0):
+        return Status("running", "Resizing", "its node has not seen the change yet")
+    actual = {c["name"]: c.get("resources") or {} for c in (pod.get("status") or {}).get("containerStatuses") or []}
+    for container in pod["spec"]["containers"]:
+        for part, wanted in (container.get("resources") or {}).items():
+            known = actual.get(container["name"], {}).get(part) or {}
+            if part in ("limits", "requests") and any(name in known and not same_quantity(known[name], text) for name, text in wanted.items()):
+                return Status("running", "Resizing", f"the container {container['name']} still has its old {part}")
+    return None
 
 
 def exit_codes(pod):

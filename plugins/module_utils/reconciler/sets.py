@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from ..cluster.client import Request
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP
 from .observe import list_members
@@ -73,9 +72,8 @@ class ApplySet:
             if name == kind_name and kind.group == group:
                 return kind
         try:
-            versions = client.send(Request("GET", f"/apis/{group}"))
-            return client.kinds.resolve(versions["preferredVersion"]["groupVersion"], kind_name)
+            return client.kinds.find_served(group, kind_name)
         except PodwrightError as error:
-            if error.is_not_found or error.reason == "UnknownKind":
+            if error.reason == "UnknownKind":
                 return None
             raise

@@ -1,0 +1,29 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The labels and annotations that tell Podwright's objects."""
+
+from __future__ import annotations
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED = {MANAGED_BY: "podwright"}
+
+# Labels: the task's name, its set, the number of the attempt, the digest of its options, its parent's uid, and that an object is a record.
+TASK, SET, ATTEMPT, HASH, PARENT, RECORD = (f"podwright.io/{name}" for name in ("task", "set", "attempt", "hash", "parent", "record"))
+
+# Annotations: seconds to stay after the end, the digest of what can be resized, how deep and how wide the tree below a task may be.
+TTL, RESOURCES, MAX_DEPTH, MAX_CHILDREN = (f"podwright.io/{name}" for name in ("ttl", "resources", "max-depth", "max-children"))
+
+
+def label_of(item, name):
+    """A label of an object, or None."""
+    return (item["metadata"].get("labels") or {}).get(name)
+
+
+def annotation_of(item, name):
+    """An annotation of an object, or None."""
+    return (item["metadata"].get("annotations") or {}).get(name)
+
+
+def owner_reference(owner):
+    """A reference to a live object as the owner of others; deleting it in the foreground waits for them."""
+    metadata = owner["metadata"]
+    return {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": metadata["name"], "uid": metadata["uid"], "blockOwnerDeletion": True}

@@ -1,0 +1,148 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tasks that belong to others: owners, limits, what goes with whom, and a pod that starts children itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+
+from .conftest import wait_for
+
+BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0, "command": ["sleep", "3600"]}
+CONFIG_MAP = BUILT_IN["v1", "ConfigMap"]
+
+
+def task(name, **options):
+    return {"name": name, "podwright.core.task_pod": BOX | {"name": name} | options}
+
+
+def names(client, namespace):
+    return {pod["metadata"]["name"] for pod in client.list(POD, namespace)[0] if not pod["metadata"].get("deletionTimestamp")}
+
+
+@pytest.fixture
+def family(play, namespace):
+    """A lead with two children, one of which has a child that is a Job."""
+    resources = {"limits": {"cpu": "20m", "memory": "16Mi"}}
+    tasks = [
+        task("lead", resources=resources, max_depth=2, max_children=2),
+        task("one", parent="lead", resources=resources),
+        task("two", parent={"name": "lead", "kind": "Pod"}),
+        task("deep", parent="two", kind="Job", resources=resources),
+    ]
+    play(tasks, namespace=namespace)
+    return tasks
+
+
+@pytest.mark.usefixtures("family")
+@pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
+def test_deleting_a_parent_takes_its_children_or_leaves_them(propagation, client, play, namespace):
+    play([task("lead", state="absent", propagation_policy=propagation)], namespace=namespace)
+    if propagation == "Orphan":
+        assert {"one", "two"} <= names(client, namespace)
+        # Nobody else collects them now: pod_gc knows their parent by its uid.
+        sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
+        deleted = play([sweep], namespace=namespace).of("Sweep")["deleted"]
+        assert {entry["name"] for entry in deleted} == {"one", "two"}
+        assert all(entry["reason"] == "its owner Pod lead is gone" for entry in deleted)
+    if propagation == "Foreground":
+        assert not names(client, namespace) & {"lead", "one", "two"}, "the parent goes last"
+    wait_for(lambda: not names(client, namespace))
+
+
+def test_again_nothing_changes_and_the_tree_shows_all(family, play, namespace):
+    tree = {"name": "Tree", "podwright.core.pod_info": {"parent": "lead"}}
+    played = play([*family, tree], namespace=namespace)
+    assert not played.is_changed
+    found = played.of("Tree")
+    root = found["tree"]
+    assert {child["name"] for child in root["children"]} == {"one", "two"} and root["pods"] == 4
+    job = next(child for child in root["children"] if child["name"] == "two")["children"][0]
+    assert (job["kind"], job["name"], job["state"], len(job["children"])) == ("Job", "deep", "running", 1)
+    assert root["cpu_requested"] == 0.03 and root["memory_requested"] == 3 * (8 << 20)
+    assert {pod["name"].split("-")[0] for pod in found["pods"]} == {"one", "two", "deep"}
+
+
+@pytest.mark.usefixtures("family")
+def test_limits_and_bad_parents_are_refused_before_anything_is_made(play, client, namespace, make_namespace):
+    before = names(client, namespace)
+    deep = next(name for name in before if name.startswith("deep"))
+    cases = {
+        "three": ("lead", "Pod 'lead' has 2 children already (max_children)"),
+        "deeper": (deep, f"Pod '{deep}' may have no tasks below it (max_depth)"),
+        "lost": ("nobody", "The parent of task 'lost', Pod 'nobody' in namespace"),
+        "stale": ({"name": "lead", "uid": "old"}, "is another one now"),
+        "abroad": ({"name": "lead", "namespace": make_namespace()}, "Kubernetes would delete the task at once"),
+    }
+    for name, (parent, message) in cases.items():
+        played = play([task(name, parent=parent)], namespace=namespace, expect=2)
+        assert message in played.of(name)["msg"]
+    assert names(client, namespace) == before
+
+
+def test_a_parent_that_ended_gets_no_children_and_its_children_are_orphans(play, client, namespace):
+    play([task("short", command=["sleep", "1"], restart_policy="Never", state="present"), task("child", parent="short")], namespace=namespace)
+    wait_for(lambda: client.get(POD, namespace, "short")["status"]["phase"] == "Succeeded")
+    refused = play([task("late", parent="short")], namespace=namespace, expect=2).of("late")
+    assert "Pod 'short' has ended" in refused["msg"] and refused["reason"] == "ParentRefused"
+    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
+    played = play([sweep | {"check_mode": True}, sweep, sweep | {"name": "Again"}], namespace=namespace)
+    assert [(e["name"], e["reason"]) for e in played.of("Sweep")["deleted"]] == [("child", "its owner Pod short is finished")]
+    assert not played.of("Again")["changed"]
+
+
+def test_any_object_can_be_a_parent(play, client, namespace):
+    client.create(CONFIG_MAP, namespace, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "order"}}, "test")
+    played = play([task("worker", parent={"kind": "ConfigMap", "name": "order"})], namespace=namespace)
+    assert played.of("worker")["pod"]["metadata"]["ownerReferences"][0]["kind"] == "ConfigMap"
+    client.delete(CONFIG_MAP, namespace, "order")
+    wait_for(lambda: not names(client, namespace))
+
+
+def test_in_check_mode_a_parent_of_the_same_play_need_not_exist(play, client, namespace):
+    played = play([task("lead"), task("child", parent="lead")], "--check", namespace=namespace)
+    assert played.of("child")["plan"][0]["note"] == "predicted locally: its parent does not exist yet"
+    assert not names(client, namespace)
+
+
+AGENT = """
+import json, os, ssl, urllib.request, urllib.error
+folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+token, namespace = open(folder + "/token").read(), open(folder + "/namespace").read()
+api = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + "/api/v1/namespaces/" + namespace + "/pods"
+owner = {"apiVersion": "v1", "kind": "Pod", "name": os.environ["NAME"], "uid": os.environ["ID"]}
+context = ssl.create_default_context(cafile=folder + "/ca.crt")
+for number in range(3):
+    labels = {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": f"child-{number}"}
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
+    container["resources"] = {"limits": {"cpu": "10m", "memory": "8Mi"}}
+    pod = {"metadata": {"name": f"child-{number}", "labels": labels, "ownerReferences": [owner]}, "spec": {"containers": [container]}}
+    pod["spec"]["terminationGracePeriodSeconds"] = 0
+    request = urllib.request.Request(api, json.dumps(pod).encode(), {"Authorization": "Bearer " + token, "Content-Type": "application/json"})
+    try:
+        print(urllib.request.urlopen(request, context=context).status, flush=True)
+    except urllib.error.HTTPError as error:
+        print(error.code, "quota" if "exceeded quota" in error.read().decode() else "", flush=True)
+"""
+
+
+def test_a_pod_starts_children_itself_within_its_quota(play, client, namespace, python_image):
+    """The roles give a service account and a quota of three pods: an agent starts two children and is refused the third."""
+    roles = [
+        ("rbac", {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "agent", "purposes": ["task_running"]}]}),
+        ("quota", {"quota_namespace": namespace, "quota_max_pods": 3}),
+    ]
+    setup = [{"ansible.builtin.include_role": {"name": f"podwright.core.{name}"}, "vars": variables} for name, variables in roles]
+    agent = BOX | {"name": "agent", "image": python_image, "service_account": "agent", "automount_service_account_token": True}
+    agent |= {"command": ["sh", "-c", 'python3 -c "$SOURCE"; sleep 3600'], "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}}
+    agent["env"] = {"SOURCE": AGENT, "NAME": {"field": "metadata.name"}, "ID": {"field": "metadata.uid"}}
+    agent["env"]["KUBERNETES_SERVICE_HOST"] = "kubernetes.default.svc"
+    play([*setup, {"podwright.core.task_pod": agent}], namespace=namespace)
+    wait_for(lambda: client.log(namespace, "agent", "task").decode().split() == ["201", "201", "403", "quota"])
+    tree = play([{"name": "Tree", "podwright.core.pod_info": {"parent": "agent"}}], namespace=namespace).of("Tree")["tree"]
+    assert [child["name"] for child in tree["children"]] == ["child-0", "child-1"] and tree["pods"] == 3, json.dumps(tree)
+    play([{"podwright.core.task_pod": {"name": "agent", "state": "absent"}}], namespace=namespace)
+    wait_for(lambda: not names(client, namespace))

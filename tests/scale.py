@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Thousands of pods for tests and timings: on simulated nodes (KWOK), or finished by their status alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH, Request
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+
+NODE = BUILT_IN["v1", "Node"]
+THREADS = 16
+LABELS = {"app.kubernetes.io/managed-by": "podwright"}
+# Peak memory of a program that runs one operation, from the kernel's own account of it.
+MEASURED = """
+import json, sys
+exec(sys.stdin.read())
+peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
+print(json.dumps(outcome | {"peak": int(peak) * 1024}))
+"""
+
+
+def add_nodes(client, names, simulated=True):
+    """Nodes that only pods go to that tolerate `fake`; a simulated one (KWOK) pretends to run them, others do nothing."""
+    for name in names:
+        metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"} if simulated else {}, "labels": {"type": "fake"}}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [{"key": "fake", "effect": "NoSchedule"}]}}
+        client.create(NODE, None, node, "test")
+        amounts = {"cpu": "1000", "memory": "1Ti", "pods": "2000"}
+        client.patch(NODE, None, name, {"status": {"allocatable": amounts, "capacity": amounts}}, "test", MERGE_PATCH, "status")
+
+
+def remove_nodes(client, names):
+    """Take simulated nodes away."""
+    for name in names:
+        client.delete(NODE, None, name)
+
+
+def add_finished_pods(client, namespace, count, node):
+    """Pods that succeeded, on a node that does nothing, so that nobody else has a say in them."""
+    spec = {"nodeName": node, "restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox", "command": ["true"]}]}
+    status = {"phase": "Succeeded", "containerStatuses": []}
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z"}}
+    container = {"name": "task", "state": ended, "image": "busybox", "imageID": "", "ready": False, "restartCount": 0}
+    status["containerStatuses"].append(container)
+
+    def add(number):
+        metadata = {"name": f"done-{number}", "labels": LABELS | {"podwright.io/task": f"done-{number}"}}
+        client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, "test")
+        client.patch(POD, namespace, metadata["name"], {"status": status}, "test", MERGE_PATCH, "status")
+
+    in_parallel(add, range(count))
+
+
+def in_parallel(function, items):
+    """Call the function for each item from as many threads as an operation uses; the results in order."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(function, items))
+
+
+def delete_bare(client, namespace, names):
+    """The bare loop: parallel DELETE requests and nothing else."""
+    body = {"propagationPolicy": "Background"}
+    in_parallel(lambda name: client.send(Request("DELETE", POD.path(namespace, name), body=body)), names)
+
+
+def measure_program(source, cwd):
+    """Run Python source in a process of its own; it leaves a mapping in `outcome`. Returns it with its `peak` of memory in bytes."""
+    done = subprocess.run([sys.executable, "-c", MEASURED], input=source, capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
