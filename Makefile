@@ -57,4 +57,4 @@ docs: env ## generate docs/reference from the modules
 	@tests/tools/make-docs
 
 bench: env ## timings side by side with bare Ansible, kubectl and kubernetes.core
-	@tests/tools/with-test-cluster $(BIN)/python tests/bench
+	@tests/tools/with-test-cluster $(BIN)/python -m tests.bench

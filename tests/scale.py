@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH, Request
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
@@ -14,12 +15,23 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds impor
 NODE = BUILT_IN["v1", "Node"]
 THREADS = 16
 LABELS = {"app.kubernetes.io/managed-by": "podwright"}
-# Peak memory of a program that runs one operation, from the kernel's own account of it.
-MEASURED = """
-import json, sys
-exec(sys.stdin.read())
+ROOT = Path(__file__).parents[1]
+# Runs one operation as its action would; its peak memory is the kernel's own account.
+PROGRAM = """
+import importlib, json, sys, time
+name, options, check_mode = json.load(sys.stdin)
+PACKAGE = "ansible_collections.podwright.core.plugins.module_utils"
+load = lambda part: importlib.import_module(f"{PACKAGE}.{part}")
+operation = load(f"operations.{name}").OPERATION
+params = dict.fromkeys(load("arguments").CONNECTION) | {n: s.get("default") for n, s in operation.arguments.items()} | options
+if "tasks" in options:
+    item = {n: s.get("default") for n, s in operation.arguments["tasks"]["options"].items()}
+    params["tasks"] = [item | task for task in options["tasks"]]
+started = time.monotonic()
+result = load("operation").perform(operation, params, check_mode, False, load("console").Console())
 peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
-print(json.dumps(outcome | {"peak": int(peak) * 1024}))
+kept = {name: result.get(name) for name in ("changed", "summary", "msg")}
+print(json.dumps({"result": kept, "seconds": time.monotonic() - started, "peak": int(peak) * 1024}))
 """
 
 
@@ -67,8 +79,28 @@ def delete_bare(client, namespace, names):
     in_parallel(lambda name: client.send(Request("DELETE", POD.path(namespace, name), body=body)), names)
 
 
-def measure_program(source, cwd):
-    """Run Python source in a process of its own; it leaves a mapping in `outcome`. Returns it with its `peak` of memory in bytes."""
-    done = subprocess.run([sys.executable, "-c", MEASURED], input=source, capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
+def create_bare(client, namespace, like, count):
+    """As many parallel POST requests of pods like that one, and nothing else."""
+    metadata = {name: like["metadata"][name] for name in ("labels", "annotations")}
+    spec = {name: value for name, value in like["spec"].items() if name != "nodeName"}
+
+    def create(number):
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"name": f"bare-{number}"}, "spec": spec}
+        client.send(Request("POST", POD.path(namespace), body=body))
+
+    in_parallel(create, range(count))
+
+
+def simulated_tasks(count):
+    """Options of task_pod for so many tasks that only simulated nodes take."""
+    tasks = [{"name": f"task-{number}"} for number in range(count)]
+    place = {"node_selector": {"type": "fake"}, "tolerations": [{"key": "fake", "operator": "Exists"}], "concurrency": count}
+    return place | {"image": "busybox", "command": ["sleep", "3600"], "tasks": tasks}
+
+
+def measure_operation(name, options, check_mode=False):
+    """Run an operation in a process of its own: {result, seconds, peak (bytes of memory)}."""
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, input=json.dumps([name, options, check_mode]), capture_output=True, text=True, cwd=ROOT, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout)

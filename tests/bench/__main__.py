@@ -14,10 +14,17 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
+
+from .. import scale
+
 ROOT = Path(__file__).parents[2]
 REPEATS = 3
 TASKS = 20
 COPIED = 200 << 20
+GARBAGE, BATCH = 5000, 1000
 SINK = ("sh", "-c", "cat > /tmp/copied; exit $?")
 
 
@@ -65,6 +72,67 @@ def time_copies():
         print(f"  {name:28} {taken:6.2f} s   {COPIED / taken / 1e6:7.0f} MB/s")
 
 
+def time_garbage():
+    """5,000 finished pods: pod_gc's plan and deletes, a bare loop of as many parallel requests, and kubectl delete."""
+    with _bench_client() as client:
+        scale.add_nodes(client, ["bench-idle"], simulated=False)
+        places = [f"bench-gc-{os.getpid()}-{number}" for number in range(3 if shutil.which("kubectl") else 2)]
+        for place in places:
+            _make_namespace(client, place)
+            scale.add_finished_pods(client, place, GARBAGE, "bench-idle")
+        options = {"kubeconfig": os.environ["KUBECONFIG"], "namespace": places[0], "completed": {"max_age": 0, "keep_last": 0}}
+        plan, swept = (scale.measure_operation("pod_gc", options, check_mode) for check_mode in (True, False))
+        rows = {"pod_gc, plan": plan["seconds"], "pod_gc, deletes": swept["seconds"] - plan["seconds"]}
+        names = [f"done-{number}" for number in range(GARBAGE)]
+        rows["bare DELETE requests"] = _time(lambda: scale.delete_bare(client, places[1], names))
+        if len(places) > 2:
+            rows["kubectl delete --all"] = _time(lambda: _kubectl("delete", "pods", "--all", "--namespace", places[2]))
+        for place in places:
+            client.delete(NAMESPACE, None, place)
+        scale.remove_nodes(client, ["bench-idle"])
+    print(f"{GARBAGE} finished pods (peak memory of pod_gc {swept['peak'] >> 20} MiB):")
+    for name, taken in rows.items():
+        print(f"  {name:28} {taken:6.2f} s   {GARBAGE / taken:7.0f} a second")
+
+
+def time_batch():
+    """1,000 tasks in one batch: made, left as they are, and as many bare POST requests."""
+    with _bench_client() as client:
+        scale.add_nodes(client, ["bench-simulated"])
+        place, bare = (f"bench-batch-{os.getpid()}-{number}" for number in range(2))
+        _make_namespace(client, place)
+        _make_namespace(client, bare)
+        options = {"kubeconfig": os.environ["KUBECONFIG"], "namespace": place, "state": "present"} | scale.simulated_tasks(BATCH)
+        made, again = scale.measure_operation("task_pod", options), scale.measure_operation("task_pod", options)
+        pod = client.list(POD, place)[0][0]
+        rows = {"task_pod, created": made["seconds"], "task_pod, unchanged": again["seconds"]}
+        rows["bare POST requests"] = _time(lambda: scale.create_bare(client, bare, pod, BATCH))
+        for namespace in (place, bare):
+            names = [item["metadata"]["name"] for item in client.list(POD, namespace)[0]]
+            scale.in_parallel(lambda name, namespace=namespace: client.delete(POD, namespace, name, grace_period=0), names)
+            client.delete(NAMESPACE, None, namespace)
+        scale.remove_nodes(client, ["bench-simulated"])
+    print(f"{BATCH} tasks in one batch (peak memory {made['peak'] >> 20} MiB):")
+    for name, taken in rows.items():
+        print(f"  {name:28} {taken:6.2f} s   {BATCH / taken:7.0f} a second")
+
+
+def _bench_client():
+    return Client(Configuration({"kubeconfig": os.environ["KUBECONFIG"]}))
+
+
+def _make_namespace(client, name):
+    client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "bench")
+    while not client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"):
+        time.sleep(0.05)
+
+
+def _time(action):
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
+
+
 def _kubectl(*arguments):
     subprocess.run(["kubectl", *arguments], check=True, capture_output=True)
 
@@ -94,6 +162,8 @@ def main():
         taken = measure(lambda: subprocess.run(["kubectl", "exec", "bench", "--", "true"], check=True, capture_output=True))
         print(f"  kubectl exec                 {taken * 1000:6.0f} ms a call")
     time_copies()
+    time_garbage()
+    time_batch()
     play({"podwright.core.task_pod": {"name": "bench", "namespace": "default", "state": "absent"}}, loop=1)
 
 

@@ -23,6 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds impor
 from ..cluster import images
 from ..cluster.cluster import Cluster
 from ..relay import SEED, Relay
+from ..scale import add_nodes, remove_nodes
 
 ROOT = Path(__file__).parents[2]
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
@@ -177,6 +178,14 @@ def audit():
         return [entry for entry in found if entry.get("userAgent") == user_agent and entry["stage"] in ("ResponseComplete", "ResponseStarted")]
 
     return entries
+
+
+@pytest.fixture
+def idle(client):
+    """A node that does nothing: what runs there stays as it is."""
+    add_nodes(client, ["idle"], simulated=False)
+    yield "idle"
+    remove_nodes(client, ["idle"])
 
 
 @pytest.fixture(scope="module")

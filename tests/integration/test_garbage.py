@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils.console import Cons
 from ansible_collections.podwright.core.plugins.module_utils.operation import Task
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_gc
 
-from ..scale import add_finished_pods, add_nodes, measure_program, remove_nodes
+from ..scale import add_finished_pods
 from .conftest import KUBECONFIG, ROOT, wait_for
 
 DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
@@ -30,14 +30,6 @@ def pod(name, node=None, labels=None, annotations=None, owners=()):
 
 def params(namespace, **options):
     return dict.fromkeys(CONNECTION) | {n: s.get("default") for n, s in pod_gc.ARGUMENTS.items()} | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
-
-
-@pytest.fixture
-def idle(client):
-    """A node that does nothing: what runs there stays as it is."""
-    add_nodes(client, ["idle"], simulated=False)
-    yield "idle"
-    remove_nodes(client, ["idle"])
 
 
 @pytest.fixture
@@ -181,23 +173,3 @@ def test_all_namespaces_and_the_playbook_for_a_schedule(client, play, make_names
     played = play(book["tasks"], namespace=places[0], variables=variables)
     assert "Pod " + places[0] + "/done-" in played.output and "2 objects deleted, 2 kept" in played.output
     assert len(client.list(POD, places[0])[0]) == len(client.list(POD, places[1])[0]) == 1
-
-
-PROGRAM = """
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_gc
-result = perform(pod_gc.OPERATION, {params!r}, False, False, Console())
-outcome = {{"deleted": len(result["deleted"]), "kept": len(result["kept"]), "msg": result.get("msg")}}
-"""
-
-
-def test_thousands_of_pods_need_little_memory_and_few_lists(client, namespace, idle, audit):
-    count = 2000
-    add_finished_pods(client, namespace, count, idle)
-    source = PROGRAM.format(params=params(namespace, completed={"max_age": 0, "keep_last": 5}))
-    outcome = measure_program(source, ROOT)
-    assert (outcome["deleted"], outcome["kept"]) == (count - 5, 5), outcome["msg"]
-    assert outcome["peak"] < 120 << 20
-    verbs = [entry["verb"] for entry in audit()]
-    assert verbs.count("list") - verbs.count("create") <= count // 500 and verbs.count("delete") == count - 5

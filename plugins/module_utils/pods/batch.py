@@ -28,8 +28,9 @@ MANAGER = "podwright"
 THREADS = 16
 SETTLING_SECONDS = 5
 TICK_SECONDS = 1
-LOOK_SECONDS = 2  # between two looks at events while tasks do not start
+LOOK_SECONDS = 2  # before the first look at events while tasks do not start; each later one takes twice as long
 QUOTA_PAUSE = 2
+MANY, FLOCK_SECONDS = 100, 0.05
 
 
 class Batch:
@@ -53,7 +54,7 @@ class Batch:
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
         self._streams = LogStreams(client, console, FINISHING_SECONDS if conduct.state == "completed" else 0)
-        self._next_look = 0
+        self._next_look, self._look_pause = 0, LOOK_SECONDS
         self._parents = Parents(client)
         self.runs = []
 
@@ -466,9 +467,11 @@ class Batch:
                 break
         busy = any(run.stage in ("creating", "removing", "resizing") for run in self.runs)
         change = self._watcher.next(0 if handled else 0.02 if busy else TICK_SECONDS)
+        # News of a large batch comes in flocks: each is gathered before all runs are looked at again.
+        until = self._client.clock.monotonic() + (FLOCK_SECONDS if len(self.runs) > MANY else 0)
         while change:
             self._see(*change)
-            change = self._watcher.next(0)
+            change = self._watcher.next(until - self._client.clock.monotonic())
 
     def _see(self, sort, item):
         uid = item["metadata"]["uid"]
@@ -612,10 +615,11 @@ class Batch:
         """Mount failures and a Job's refused pods are in no status: one LIST of events per namespace and reason tells."""
         if now < self._next_look:
             return
-        self._next_look = now + LOOK_SECONDS
+        self._next_look = now + self._look_pause
         slow = [
             run for run in self.runs if run.stage == "watch" and run.status and run.status.reason in _TOLD_BY_EVENTS and now - run.created_at > LOOK_SECONDS
         ]
+        self._look_pause = min(self._look_pause * 2, 30) if slow else LOOK_SECONDS
         for namespace, reason in {(run.spec.namespace, "FailedMount" if run.pod else "FailedCreate") for run in slow}:
             try:
                 events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
