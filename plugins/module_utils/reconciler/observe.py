@@ -42,15 +42,19 @@ def list_members(client, kinds_and_namespaces, label_selector):
     return members
 
 
-def autoscaled_keys(client, desired):
-    """Keys of desired objects whose replicas an autoscaler holds, in the cluster or in the desired state itself."""
+# Marks an object that pod_autoscale scales itself, where the cluster has no autoscaler for it.
+AUTOSCALED = "podwright.io/autoscaled"
+
+
+def autoscaled_keys(client, desired, live):
+    """Keys of desired objects whose replicas an autoscaler holds, in the cluster or in the desired state itself, or we do."""
     scalable = {key for key, (_kind, manifest) in desired.items() if "replicas" in manifest.get("spec", {})}
     if not scalable:
         return frozenset()
     autoscalers = [manifest for _kind, manifest in desired.values() if manifest["kind"] == AUTOSCALER.name]
     for namespace in {key.namespace for key in scalable if key.namespace}:
         autoscalers += _list(client, AUTOSCALER, namespace, None) or []
-    targets = set()
+    targets = {key for key, item in live.items() if AUTOSCALED in (item["metadata"].get("annotations") or {})}
     for autoscaler in autoscalers:
         target = autoscaler["spec"]["scaleTargetRef"]
         group = target.get("apiVersion", "").rpartition("/")[0]

@@ -98,7 +98,7 @@ class Reconciler:
             self._add_parent(desired, applyset, [*desired, *(key for _kind, key, _item in members)])
             if parent:
                 live[key_of(parent, CONFIG_MAP)] = parent
-        changes = plan(desired, live, options.manager, autoscaled_keys(self._client, desired), gone)
+        changes = plan(desired, live, options.manager, autoscaled_keys(self._client, desired, live), gone)
         outcome = self._settle(changes, applyset)
         if applyset and gone and not options.check_mode:
             self._shrink_parent(applyset, desired)

@@ -1,0 +1,358 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Scale what runs pods: to a fixed number, by an autoscaler of the cluster, or by one step of our own."""
+
+from __future__ import annotations
+
+from ..arguments import CONNECTION, WAIT, piece
+from ..cluster.client import MERGE_PATCH
+from ..cluster.errors import PodwrightError
+from ..cluster.kinds import AUTOSCALER, BUILT_IN, POD
+from ..cluster.prometheus import ask_prometheus
+from ..operation import Operation, yaml_diff
+from ..pods import scaling
+from ..pods.options import bad
+from ..reconciler.manifest import Veil, difference, key_of
+from ..reconciler.observe import AUTOSCALED
+from ..reconciler.plan import Change
+from ..reconciler.quantity import parse_quantity
+from ..reconciler.ready import PROGRESSING, READY, Verdict, condition
+from ..reconciler.reconciler import Options, Reconciler
+from ..reconciler.wait import wait_until_ready
+
+SCALED_OBJECT = ("keda.sh", "ScaledObject")
+MANAGER = "podwright"
+_API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
+_AUTOMATIC = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_cooldown", "scale_down_cooldown", "behavior")
+
+ARGUMENTS = {
+    **CONNECTION,
+    **piece(WAIT, wait_timeout=120),
+    "kind": {"type": "str", "default": "Deployment"},
+    "api_version": {"type": "str", "aliases": ["api", "version"]},
+    "name": {"type": "str"},
+    "label_selectors": {"type": "list", "elements": "str", "default": []},
+    "resource_version": {"type": "str"},
+    "continue_on_error": {"type": "bool", "default": False},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "replicas": {"type": "int"},
+    "current_replicas": {"type": "int"},
+    "min_replicas": {"type": "int", "default": 1},
+    "max_replicas": {"type": "int", "default": 10},
+    "target_cpu": {"type": "int"},
+    "target_memory": {"type": "int"},
+    "metrics": {"type": "list", "elements": "dict"},
+    "prometheus": {
+        "type": "dict",
+        "options": {
+            "server": {"type": "str", "required": True},
+            "query": {"type": "str", "required": True},
+            "target": {"type": "float", "required": True},
+        },
+    },
+    "scale_up_cooldown": {"type": "int"},
+    "scale_down_cooldown": {"type": "int"},
+    "behavior": {"type": "dict"},
+    "engine": {"type": "str", "choices": ["auto", "hpa", "keda", "direct"], "default": "auto"},
+}
+
+
+def run(task):
+    """Scale. Returns the result's fields; raises PodwrightError."""
+    params = task.params
+    if params["state"] == "present" and params["replicas"] is None:
+        scaling.check(params)
+        if params["label_selectors"]:
+            raise bad("label_selectors", "an autoscaler holds one object.", "Give name, or replicas for a fixed number.")
+    if params["replicas"] is not None and (params["replicas"] < 0 or any(params[name] is not None for name in _AUTOMATIC)):
+        given = next((name for name in _AUTOMATIC if params[name] is not None), None)
+        raise bad("replicas", f"a fixed number does not go with {given}." if given else f"{params['replicas']} is less than 0.")
+    kind, items = _find(task)
+    if params["state"] == "absent":
+        return _leave(task, kind, items[0])
+    if params["replicas"] is not None:
+        return _scale_all(task, kind, items)
+    engine = _choose_engine(task)
+    if engine == "direct":
+        return _step(task, kind, items[0])
+    build = scaling.build_hpa if engine == "hpa" else scaling.build_scaled_object
+    manifest = build(params, {"apiVersion": kind.api_version, "kind": kind.name, "name": items[0]["metadata"]["name"]})
+    return _reconcile(task, kind, items[0], manifest, engine)
+
+
+def _choose_engine(task):
+    """The engine asked for; `auto` is hpa, but where Prometheus is to be asked keda where it is installed, else direct."""
+    engine, params = task.params["engine"], task.params
+    if engine == "auto":
+        engine = "hpa" if not params["prometheus"] else "keda" if _find_keda(task.client) else "direct"
+    if engine == "keda" and not _find_keda(task.client):
+        raise PodwrightError("This cluster has no KEDA: keda.sh is not installed.", reason="NoKeda", hint="Install KEDA, or set engine to hpa or direct.")
+    if engine == "direct" and params["metrics"]:
+        raise bad("metrics", "the engine direct asks the metrics API and Prometheus only.", "Use target_cpu, target_memory or prometheus, or engine hpa.")
+    return engine
+
+
+def _find_keda(client):
+    try:
+        return client.kinds.find_served(*SCALED_OBJECT)
+    except PodwrightError as error:
+        if error.reason == "UnknownKind":
+            return None
+        raise
+
+
+# -- finding what is scaled -----------------------------------------------------------------------------------
+
+
+def _find(task):
+    """(Kind, objects): the one of that name, or those that the selectors choose. Raises: PodwrightError where there are none."""
+    params, client = task.params, task.client
+    if not params["name"] and not params["label_selectors"]:
+        raise bad("name", "there is none.", "Give name or label_selectors.")
+    api_version = params["api_version"]
+    if api_version in (None, "v1") and params["kind"] in _API_VERSIONS:
+        api_version = _API_VERSIONS[params["kind"]]  # k8s_scale's default is v1 for any kind
+    kind = client.kinds.resolve(api_version or "apps/v1", params["kind"])
+    if params["name"]:
+        item = client.get(kind, task.namespace, params["name"])
+        items = [item] if item else []
+    else:
+        items = client.list(kind, task.namespace, label_selector=",".join(params["label_selectors"]))[0]
+    if not items:
+        chosen = f" '{params['name']}'" if params["name"] else " of the selection"
+        raise PodwrightError(
+            f"There is no {kind.name}{chosen} in namespace '{task.namespace}'.", reason="NotFound", hint="Check name, kind, selectors and namespace."
+        )
+    return _climb(client, kind, items[0]) if kind == POD else (kind, items)
+
+
+def _climb(client, kind, item):
+    """From a pod up to the last controller: (Kind, [object])."""
+    while True:
+        owner = next((o for o in item["metadata"].get("ownerReferences") or [] if o.get("controller")), None)
+        if owner is None:
+            break
+        kind = client.kinds.resolve(owner["apiVersion"], owner["kind"])
+        item = client.get(kind, item["metadata"]["namespace"], owner["name"])
+    if kind == POD:
+        raise PodwrightError(f"Pod '{item['metadata']['name']}' has no controller, and a pod alone cannot be scaled.", reason="NotScalable")
+    return kind, [item]
+
+
+def _replicas(kind, item):
+    return item["spec"].get("parallelism" if kind.name == "Job" else "replicas", 1)
+
+
+# -- a fixed number -------------------------------------------------------------------------------------------
+
+
+def _scale_all(task, kind, items):
+    params = task.params
+    changes, errors, before = [], [], {}
+    for item in items:
+        before[item["metadata"]["name"]] = _replicas(kind, item)
+        try:
+            changes.append(_scale(task, kind, item))
+        except PodwrightError as error:
+            if not params["continue_on_error"]:
+                raise
+            errors.append({"name": item["metadata"]["name"], "msg": str(error)})
+            changes.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=error.message))
+    if params["wait"] is not False and not task.check_mode and kind.name != "Job":
+        scaled = {change.key: (kind, change.after) for change in changes if not change.note}
+        latest = wait_until_ready(task.client, scaled, params["wait_timeout"], task.console)
+        for change in changes:
+            change.after = latest.get(change.key, change.after)
+    entries = [{"name": c.key.name, "before": before[c.key.name], "after": _replicas(kind, c.after), "desired": params["replicas"]} for c in changes]
+    result = _result(task, changes, "fixed") | {"replicas": {name: entries[0][name] for name in ("before", "after", "desired")}, "errors": errors}
+    result["result"] = _shown(changes[0].after)
+    return result | ({"results": entries} if len(entries) > 1 else {})
+
+
+def _scale(task, kind, item):
+    """Write the number through the scale subresource. Returns a Change."""
+    params, client = task.params, task.client
+    metadata, wanted, current = item["metadata"], params["replicas"], _replicas(kind, item)
+    change = Change("none", key_of(item, kind), kind, before=item, after=item)
+    version = params["resource_version"]
+    if version is not None and version != metadata["resourceVersion"]:
+        change.note = f"its resource version is {metadata['resourceVersion']}, not {version}"
+    elif params["current_replicas"] not in (None, current):
+        change.note = f"it has {current} replicas, not {params['current_replicas']}"
+    if change.note or wanted == current:
+        return change
+    holder = _find_holder(client, kind, item)
+    if holder:
+        raise PodwrightError(
+            f"The replicas of {kind.name} '{metadata['name']}' belong to {holder}.",
+            reason="Autoscaled",
+            hint="Change its bounds with min_replicas and max_replicas, or take it away first with state: absent.",
+        )
+    change.action = "patch"
+    spec = {"parallelism" if kind.name == "Job" else "replicas": wanted}
+    if not task.check_mode:
+        body = {"spec": spec} | ({"metadata": {"resourceVersion": version}} if version else {})
+        subresource = None if kind.name == "Job" else "scale"  # a Job has none
+        client.patch(kind, metadata.get("namespace"), metadata["name"], body, MANAGER, MERGE_PATCH, subresource)
+    change.after = item | {"spec": item["spec"] | spec} if task.check_mode else client.get(kind, metadata.get("namespace"), metadata["name"])
+    change.patch = difference(item, change.after)
+    return change
+
+
+def _find_holder(client, kind, item):
+    """What scales an object by itself, for a person; None where nothing does, or it may not be looked at."""
+    if _annotation(item, AUTOSCALED):
+        return "pod_autoscale with the engine direct"
+    try:
+        autoscalers = client.list(AUTOSCALER, item["metadata"].get("namespace"))[0]
+    except PodwrightError as error:
+        if error.is_forbidden:
+            return None
+        raise
+    for autoscaler in autoscalers:
+        target = autoscaler["spec"]["scaleTargetRef"]
+        if (target["kind"], target["name"]) == (kind.name, item["metadata"]["name"]):
+            return f"HorizontalPodAutoscaler '{autoscaler['metadata']['name']}'"
+    return None
+
+
+# -- an autoscaler of the cluster -----------------------------------------------------------------------------
+
+
+def _reconcile(task, kind, item, manifest, engine):
+    params = task.params
+    options = Options(check_mode=task.check_mode, wait=False, wait_timeout=params["wait_timeout"])
+    outcome = Reconciler(task.client, options, task.console).apply([manifest], task.namespace)
+    scaler = outcome.changes[0]
+    if params["wait"] and not task.check_mode and engine == "hpa":
+        latest = wait_until_ready(task.client, {scaler.key: (scaler.kind, scaler.after)}, params["wait_timeout"], task.console, _judge_hpa)
+        scaler.after = latest[scaler.key]
+    status = (scaler.after or {}).get("status") or {}
+    current = _replicas(kind, item)
+    numbers = {"before": current, "after": status.get("currentReplicas", current), "desired": status.get("desiredReplicas") or current}
+    return _result(task, outcome.changes, engine) | {"replicas": numbers, "metrics": status.get("currentMetrics") or [], "result": _shown(scaler.after)}
+
+
+def _judge_hpa(item):
+    """Ready once it can read its metrics and scale."""
+    for name in ("AbleToScale", "ScalingActive"):
+        found = condition(item, name)
+        if found.get("status") != "True" and found.get("reason") != "ScalingDisabled":
+            return Verdict(PROGRESSING, f"{name}: {found.get('reason', 'nothing yet')}: {found.get('message', '')}")
+    return Verdict(READY)
+
+
+def _leave(task, kind, item):
+    """Take the autoscaler away; the object keeps the number it has, and its manifest may set it again."""
+    params, client = task.params, task.client
+    manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": {"name": params["name"]}}]
+    keda = _find_keda(client)
+    if keda:
+        manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": {"name": params["name"]}})
+    options = Options(check_mode=task.check_mode, wait_timeout=params["wait_timeout"])
+    changes = Reconciler(client, options, task.console).remove(manifests, task.namespace).changes
+    if _annotation(item, AUTOSCALED):
+        marks = {"metadata": {"annotations": {AUTOSCALED: None, scaling.LAST_SCALED: None}}}
+        after = client.patch(kind, task.namespace, item["metadata"]["name"], marks, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
+        changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=difference(item, after)))
+    current = _replicas(kind, item)
+    return _result(task, changes, "none") | {"replicas": {"before": current, "after": current, "desired": current}}
+
+
+# -- one step of our own --------------------------------------------------------------------------------------
+
+
+def _step(task, kind, item):
+    """Read the metrics, decide, and write the number and the time in one request, so that two machines cannot both act on the same state."""
+    params, client = task.params, task.client
+    if kind.name == "Job":
+        raise bad("engine", "direct does not scale Jobs.", "Give replicas for a fixed number.")
+    pods = _ready_pods(client, task.namespace, item)
+    metrics = _read_metrics(task, pods)
+    current = _replicas(kind, item)
+    bounds = scaling.Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
+    last = _annotation(item, scaling.LAST_SCALED)
+    now = client.now()
+    recommended = scaling.recommend(current, len(pods), metrics)
+    wanted, why = scaling.decide(current, recommended, bounds, float(last) if last else None, now)
+    annotations = {AUTOSCALED: "direct"} | ({scaling.LAST_SCALED: f"{now:.0f}"} if wanted != current else {})
+    change = Change("none", key_of(item, kind), kind, before=item, after=item, note=why)
+    if wanted != current or not _annotation(item, AUTOSCALED):
+        metadata = {"resourceVersion": item["metadata"]["resourceVersion"], "annotations": annotations}
+        body = {"metadata": metadata} | ({"spec": {"replicas": wanted}} if wanted != current else {})
+        change.action = "patch"
+        change.after = client.patch(kind, task.namespace, item["metadata"]["name"], body, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
+        change.patch = difference(item, change.after)
+        if params["wait"] and not task.check_mode:
+            change.after = wait_until_ready(client, {change.key: (kind, change.after)}, params["wait_timeout"], task.console)[change.key]
+    numbers = {"before": current, "after": wanted, "desired": recommended}
+    return _result(task, [change], "direct") | {"replicas": numbers, "metrics": metrics, "result": _shown(change.after)}
+
+
+def _ready_pods(client, namespace, item):
+    labels = ((item["spec"].get("selector") or {}).get("matchLabels")) or {}
+    if not labels:
+        raise PodwrightError(f"{item['kind']} '{item['metadata']['name']}' selects its pods by no labels.", reason="NotScalable")
+    pods = client.list(POD, namespace, label_selector=",".join(f"{key}={value}" for key, value in labels.items()))[0]
+    return [pod for pod in pods if condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")]
+
+
+def _read_metrics(task, pods):
+    """The metrics as observed: `{name, value, target, per}` each. Raises: PodwrightError where one has no value: nothing is scaled on a guess."""
+    params, client = task.params, task.client
+    metrics = []
+    asked = [name for name in ("cpu", "memory") if params[f"target_{name}"]]
+    usage = _usage(client, task.namespace) if asked else {}
+    for name in asked:
+        known = [pod for pod in pods if pod["metadata"]["name"] in usage]
+        requested = sum(_request(pod, name) for pod in known)
+        if not requested:
+            raise PodwrightError(
+                f"There is no {name} to compare with: no ready pod has metrics and requests {name}.",
+                reason="NoMetrics",
+                hint=f"Give the containers a request of {name}, and wait until the metrics API knows the pods.",
+            )
+        used = sum(usage[pod["metadata"]["name"]][name] for pod in known)
+        metrics.append({"name": name, "value": round(float(used / requested * 100), 1), "target": params[f"target_{name}"], "per": "share"})
+    if params["prometheus"]:
+        asked = params["prometheus"]
+        value = ask_prometheus(client, task.namespace, asked["server"], asked["query"])
+        if value is None:
+            raise PodwrightError(f"The query '{asked['query']}' has no value.", reason="NoMetrics", hint="Nothing is scaled without a value; check the query.")
+        metrics.append({"name": "prometheus", "value": value, "target": asked["target"], "per": "pod"})
+    return metrics
+
+
+def _usage(client, namespace):
+    try:
+        items = client.list(BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"], namespace)[0]
+    except PodwrightError as error:
+        if error.is_not_found or error.status == 503:
+            raise PodwrightError("This cluster serves no metrics API.", reason="NoMetrics", hint="Install metrics-server, or use prometheus.") from error
+        raise
+    return {item["metadata"]["name"]: {name: sum(parse_quantity(c["usage"][name]) for c in item["containers"]) for name in ("cpu", "memory")} for item in items}
+
+
+def _request(pod, name):
+    return sum(parse_quantity(((c.get("resources") or {}).get("requests") or {}).get(name, 0)) for c in pod["spec"]["containers"])
+
+
+# -- describing -----------------------------------------------------------------------------------------------
+
+
+def _annotation(item, name):
+    return (item["metadata"].get("annotations") or {}).get(name)
+
+
+def _result(task, changes, engine):
+    veil = Veil()
+    result = {"changed": any(change.is_change for change in changes), "plan": [change.describe(veil) for change in changes], "engine": engine, "metrics": []}
+    return result | ({"diff": yaml_diff(changes, veil)} if task.diff_mode else {})
+
+
+def _shown(item):
+    if not item:
+        return None
+    return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
+
+
+OPERATION = Operation("pod_autoscale", ARGUMENTS, run)
