@@ -29,7 +29,7 @@ def prepare() -> None:
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)} | _static_busybox())
     if missing:
-        _install(missing)
+        install(missing)
     if os.geteuid() != 0:
         raise SystemExit(
             "The local cluster runs containers and needs root for namespaces, mounts and cgroups.\n"
@@ -46,7 +46,8 @@ def _static_busybox() -> set[str]:
     return {"busybox-static"}
 
 
-def _install(packages: list[str]) -> None:
+def install(packages: list[str]) -> None:
+    """Install Debian packages. Raises: SystemExit that says how to do it by hand."""
     by_hand = f"apt-get install {' '.join(packages)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise SystemExit(f"These Debian packages are missing: {' '.join(packages)}. Install them with: {by_hand}")

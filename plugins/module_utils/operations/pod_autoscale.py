@@ -228,7 +228,7 @@ def _reconcile(task, kind, item, manifest, engine):
         scaler.after = latest[scaler.key]
     status = (scaler.after or {}).get("status") or {}
     current = _replicas(kind, item)
-    numbers = {"before": current, "after": status.get("currentReplicas", current), "desired": status.get("desiredReplicas") or current}
+    numbers = {"before": current, "after": current, "desired": status.get("desiredReplicas") or current}
     return _result(task, outcome.changes, engine) | {"replicas": numbers, "metrics": status.get("currentMetrics") or [], "result": _shown(scaler.after)}
 
 

@@ -1,0 +1,195 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Autoscaling by real load: the metrics API and its autoscaler, a real Prometheus, and what other projects' definitions accept."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import AUTOSCALER, BUILT_IN, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils.cluster.prometheus import ask_prometheus
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import READY, judge
+
+from ..cluster.definitions import read_definition
+from ..prometheus import Prometheus
+from .conftest import wait_for
+
+DEPLOYMENT = BUILT_IN["apps/v1", "Deployment"]
+DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
+
+
+def deployment(name="web", replicas=1, command=("sleep", "3600")):
+    container = {"name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": list(command)}
+    container["resources"] = {"requests": {"cpu": "50m"}, "limits": {"cpu": "100m"}}
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}
+    spec = {"selector": {"matchLabels": {"app": name}}, "template": template} | ({"replicas": replicas} if replicas is not None else {})
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def applied(name, manifest):
+    return {"name": name, "podwright.core.resource_set": {"definition": manifest}}
+
+
+def test_load_scales_it_up_to_its_maximum_and_back(client, play, namespace):
+    """A pod burns cpu while a file is there; the cluster's own autoscaler follows, and no manifest resets it meanwhile."""
+    manifest = deployment(command=["sh", "-c", "touch /tmp/load; while true; do [ -e /tmp/load ] || sleep 1; done"])
+    scale = {"name": "web", "max_replicas": 2, "target_cpu": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 15, "wait": True}
+    play([applied("Apply", manifest), {"podwright.core.pod_autoscale": scale}], namespace=namespace)
+    wait_for(lambda: client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"] == 2, 120)
+    again = play([applied("Again", manifest), {"name": "Scale", "podwright.core.pod_autoscale": scale}], namespace=namespace)
+    assert not again.is_changed and again.of("Scale")["replicas"]["after"] == 2 and again.of("Scale")["metrics"]
+    wait_for(lambda: all("running" in pod["status"]["containerStatuses"][0].get("state", {}) for pod in pods(client, namespace)), 60)
+    for pod in pods(client, namespace):
+        execute(client, Container(namespace, pod["metadata"]["name"]), Command(["rm", "-f", "/tmp/load"]))
+    wait_for(lambda: client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"] == 1, 120)
+
+
+def pods(client, namespace):
+    return [pod for pod in client.list(POD, namespace, label_selector="app=web")[0] if (pod.get("status") or {}).get("containerStatuses")]
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    """A Prometheus that the API server reaches, too: it listens at this machine's end of the cluster's link."""
+    with Prometheus(tmp_path, "10.231.0.1") as prometheus:
+        yield prometheus
+
+
+def step(name, server, **options):
+    query = {"server": server, "query": "load", "target": 10}
+    return {"name": name, "podwright.core.pod_autoscale": {"name": "web", "prometheus": query, "max_replicas": 4} | options}
+
+
+def test_one_step_by_prometheus_keeps_its_cooldowns_on_the_object(client, play, namespace, prometheus):
+    def replicas():
+        return client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"]
+
+    prometheus.set_load(25)
+    up = step("Up", prometheus.url, scale_up_cooldown=600)
+    played = play([applied("Apply", deployment()), up | {"check_mode": True, "name": "Check"}, up, up | {"name": "Again"}], namespace=namespace)
+    assert played.of("Check")["replicas"] == played.of("Up")["replicas"] == {"before": 1, "after": 3, "desired": 3}
+    assert played.of("Up")["engine"] == "direct" and played.of("Up")["metrics"][0]["value"] == 25.0
+    assert not played.of("Again")["changed"] and replicas() == 3
+
+    prometheus.set_load(1000)
+    held = play([up, applied("Apply again", deployment())], namespace=namespace)
+    assert not held.is_changed and "its cool-down is 600 s" in held.of("Up")["plan"][0]["note"] and replicas() == 3
+    assert play([step("More", prometheus.url)], namespace=namespace).of("More")["replicas"]["after"] == 4, "its maximum"
+
+    prometheus.set_load(5)
+    down = [step("Kept", prometheus.url, scale_down_cooldown=600), step("Down", prometheus.url)]
+    played = play(down, namespace=namespace)
+    assert not played.of("Kept")["changed"] and played.of("Down")["replicas"]["after"] == 1
+
+    leave = {"name": "Leave", "podwright.core.pod_autoscale": {"name": "web", "state": "absent"}}
+    played = play([leave, leave | {"name": "Left"}, applied("Manifest", deployment(replicas=2))], namespace=namespace)
+    assert played.of("Leave")["changed"] and not played.of("Left")["changed"] and replicas() == 2
+
+
+def test_nothing_is_scaled_without_a_value(client, play, namespace, prometheus):
+    play([applied("Apply", deployment())], namespace=namespace)
+    cases = {
+        "nothing": (step("nothing", prometheus.url) | {}, {"query": "absent_metric"}, "has no value"),
+        "broken": (step("broken", prometheus.url), {"query": "sum("}, "refused the query"),
+        "nobody": (step("nobody", "http://127.0.0.1:9"), {}, "does not answer"),
+    }
+    for name, (task, changed, message) in cases.items():
+        task["podwright.core.pod_autoscale"]["prometheus"] |= changed
+        assert message in play([task], namespace=namespace, expect=2).of(name)["msg"]
+    assert client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"] == 1
+
+
+FORWARD = """
+import socket, threading
+def copy(one, other):
+    while data := one.recv(65536):
+        other.sendall(data)
+    other.shutdown(socket.SHUT_WR)
+listener = socket.create_server(("", 9090))
+while True:
+    near, far = listener.accept()[0], socket.create_connection(("10.231.0.1", %d))
+    for pair in ((near, far), (far, near)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+"""
+
+
+def test_prometheus_is_asked_through_a_service(client, play, namespace, prometheus, python_image):
+    """The API server passes questions on to Services of pods only: a pod stands before the real one."""
+    pod = {"name": "prometheus", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["python3", "-c", FORWARD % prometheus.port]}
+    pod |= {"labels": {"app": "prometheus"}, "readiness_probe": {"tcp": 9090, "interval": 1}, "termination_grace_period": 0}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "prometheus"}}
+    service["spec"] = {"selector": {"app": "prometheus"}, "ports": [{"port": 80, "targetPort": 9090}]}
+    prometheus.set_load(15)
+    play([applied("Apply", [deployment(), service]), {"podwright.core.task_pod": pod}], namespace=namespace)
+    wait_for(lambda: answers(client, namespace, "prometheus:80"))  # the API server's own view of Services lags a little
+    assert play([step("Up", "prometheus:80", engine="direct")], namespace=namespace).of("Up")["replicas"]["after"] == 2
+    assert "refused the query" in play([broken(f"{namespace}/prometheus:80")], namespace=namespace, expect=2).of("Broken")["msg"]
+
+
+def answers(client, namespace, server):
+    try:
+        return ask_prometheus(client, namespace, server, "load") is not None
+    except PodwrightError:
+        return False
+
+
+def broken(server):
+    task = step("Broken", server, engine="direct")
+    task["podwright.core.pod_autoscale"]["prometheus"]["query"] = "sum("
+    return task
+
+
+@pytest.fixture
+def define(client):
+    """A function that installs a definition of another project; it is gone afterwards."""
+    names = []
+
+    def install(project, file):
+        definition = read_definition(project, file)
+        names.append(definition["metadata"]["name"])
+        client.create(DEFINITION, None, definition, "test")
+        spec = definition["spec"]
+        version = next(v["name"] for v in spec["versions"] if v["storage"])
+        wait_for(lambda: judge(client.get(DEFINITION, None, names[-1])).state == READY)
+        kind = Kind(f"{spec['group']}/{version}", spec["names"]["kind"], spec["names"]["plural"])
+        wait_for(lambda: is_served(client, kind))
+        return kind
+
+    yield install
+    for name in names:
+        client.delete(DEFINITION, None, name)
+
+
+def is_served(client, kind):
+    try:
+        client.kinds.find_served(kind.group, kind.name)
+        client.list(kind, "default")
+        return True
+    except Exception:
+        return False
+
+
+def test_keda_gets_a_scaled_object_that_its_definition_accepts(client, play, namespace, define):
+    scaled_object = define("keda", "keda.sh_scaledobjects.yaml")
+    query = {"server": "http://prometheus.example:9090", "query": "load", "target": 2.5}
+    scale = {"name": "web", "min_replicas": 0, "prometheus": query, "target_cpu": 50, "scale_down_cooldown": 60}
+    tasks = [applied("Apply", deployment()), {"name": "Scale", "podwright.core.pod_autoscale": scale}, {"name": "Again", "podwright.core.pod_autoscale": scale}]
+    played = play(tasks, namespace=namespace)
+    assert played.of("Scale")["engine"] == "keda" and played.of("Scale")["changed"] and not played.of("Again")["changed"]
+    triggers = client.get(scaled_object, namespace, "web")["spec"]["triggers"]
+    assert [trigger["type"] for trigger in triggers] == ["cpu", "prometheus"] and triggers[1]["metadata"]["threshold"] == "2.5"
+    left = play([{"name": "Leave", "podwright.core.pod_autoscale": {"name": "web", "state": "absent"}}], namespace=namespace)
+    assert left.of("Leave")["changed"] and client.get(scaled_object, namespace, "web") is None and not client.list(AUTOSCALER, namespace)[0]
+
+
+def test_kueue_gets_jobs_and_pods_in_its_queue(client, play, namespace, define):
+    queue = define("kueue", "kueue.x-k8s.io_localqueues.yaml")
+    box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "present", "queue": "builds"}
+    missing = play([{"name": "Missing", "podwright.core.task_pod": box | {"name": "early"}}], namespace=namespace, expect=2).of("Missing")
+    assert missing["reason"] == "NoQueue" and "there is no LocalQueue 'builds'" in missing["msg"]
+    item = {"apiVersion": queue.api_version, "kind": queue.name, "metadata": {"name": "builds"}, "spec": {"clusterQueue": "all"}}
+    client.create(queue, namespace, item, "test")
+    job = play([{"name": "Job", "podwright.core.task_pod": box | {"name": "job", "kind": "Job"}}], namespace=namespace).of("Job")
+    live = client.get(BUILT_IN["batch/v1", "Job"], namespace, "job")
+    assert job["changed"] and live["spec"]["suspend"] and live["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "builds"
