@@ -46,6 +46,8 @@ ADDONS = (
     Group("kwok", 0.5, data=("kustomize/stage/node/fast/node-*", "kustomize/stage/node/heartbeat-with-lease/node-*", "kustomize/stage/pod/fast/pod-*")),
     Group("metrics-server", 0.8),
 )
+# Built when a test first needs it.
+ANALYSER = Group("cyclonus", 2)
 
 
 def folder(group: Group) -> Path:

@@ -11,7 +11,18 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy, pod_exec, pod_info, pod_logs, pod_request, resource_set, task_pod
+from ansible_collections.podwright.core.plugins.module_utils.operations import (
+    pod_autoscale,
+    pod_copy,
+    pod_deployment,
+    pod_exec,
+    pod_gc,
+    pod_info,
+    pod_logs,
+    pod_request,
+    resource_set,
+    task_pod,
+)
 
 from .conftest import KUBECONFIG
 
@@ -30,6 +41,13 @@ CALLS = [
     (pod_request, {"pod": "box", "port": "9", "protocol": "grpc"}),
     (resource_set, {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}}),
     (task_pod, {"tasks": [{"name": "fails", "command": ["false"], **IMAGE}], "state": "completed"}),
+    (task_pod, {"name": "short", "command": ["true"], "state": "completed", "cleanup": "always", "parent": "box", **IMAGE}),
+    (pod_info, {"parent": "box"}),
+    (pod_deployment, {"name": "web", "command": ["sleep", "60"], "image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}),
+    (pod_autoscale, {"name": "web", "replicas": 2}),
+    (pod_autoscale, {"name": "web", "target_cpu": 50, "engine": "direct"}),
+    (pod_deployment, {"name": "web", "state": "absent"}),
+    (pod_gc, {"completed": {"max_age": 0, "keep_last": 0}, "orphaned": True}),
     (task_pod, {"name": "box", "state": "absent"}),
 ]
 

@@ -16,6 +16,7 @@ from .conftest import KUBECONFIG, MODES
 
 CANARY = "canary-7Yq2"
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
+SERVED = {"image": "busybox", "image_pull_policy": "IfNotPresent", "service": "d", "ports": [80], "drain_seconds": 0}
 
 
 def canary_tasks():
@@ -43,6 +44,9 @@ def canary_tasks():
         ("pod_copy", {"pod": "nobody", "content": f"{CANARY}-content", "remote_path": "/x"}),
         ("pod_logs", {"name": "input"}),
         ("pod_request", {"pod": "box", "port": "9", "headers": {"Authorization": f"{CANARY}-header"}, "body": f"{CANARY}-body", "method": "POST"}),
+        ("pod_deployment", {"name": "d", "command": ["sleep", "60"], "env": {"P": f"{CANARY}-deployed"}, "termination_grace_period": 1, **SERVED}),
+        ("pod_deployment", {"name": "d", "command": ["sleep", "60"], "env": {"P": f"{CANARY}-changed"}, "strategy": "blue_green", **SERVED}),
+        ("task_pod", {"name": "gone", "command": ["true"], "env": {"P": f"{CANARY}-gone"}, "state": "completed", "cleanup": "always", **IMAGE}),
         ("pod_info", {"api_key": f"{CANARY}-key"}),
         ("pod_info", {"username": "u", "password": f"{CANARY}-password"}),
         ("pod_info", {"proxy": f"http://user:{CANARY}-in-address@127.0.0.1:9"}),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.fields import is_current
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import Key, Veil, clean, difference, merge, secret_values
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.quantity import format_quantity, parse_quantity, same_quantity
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import FAILED, PROGRESSING, READY, judge
@@ -139,3 +140,20 @@ def _expected_digest(identity):
     import hashlib
 
     return base64.urlsafe_b64encode(hashlib.sha256(identity.encode()).digest()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("desired", "live", "same"),
+    [
+        ({"app": "web"}, {"app": "web"}, True),
+        ({"app": "web"}, {"app": "web", "generation": "1"}, False),
+        ([{"cidr": "10.0.0.0/8"}], [{"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}], False),
+        ([{"port": 80}], [{"port": 80, "protocol": "TCP"}], True),
+        ({"cpu": "1"}, {"cpu": "1000m"}, False),
+    ],
+)
+def test_what_the_api_treats_as_one_value_is_compared_whole(desired, live, same):
+    """A selector or a list that lost a part must be written again: nothing else would take the part away."""
+    managed = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:part": {}}}}]
+    item = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "managedFields": managed}, "spec": {"part": live}}
+    assert is_current({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": {"part": desired}}, item, "podwright") == same

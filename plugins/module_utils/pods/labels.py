@@ -12,6 +12,11 @@ TASK, SET, ATTEMPT, HASH, PARENT, RECORD = (f"podwright.io/{name}" for name in (
 # Annotations: seconds to stay after the end, the digest of what can be resized, how deep and how wide the tree below a task may be.
 TTL, RESOURCES, MAX_DEPTH, MAX_CHILDREN = (f"podwright.io/{name}" for name in ("ttl", "resources", "max-depth", "max-children"))
 
+# Of deployments: the labels of all their objects and of one generation; the annotations of the order of generations, of the one that is active,
+# of how far a canary is, and of what was rolled back.
+DEPLOYMENT, GENERATION = (f"podwright.io/{name}" for name in ("deployment", "generation"))
+REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK = (f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back"))
+
 
 def label_of(item, name):
     """A label of an object, or None."""

@@ -8,6 +8,8 @@ import datetime
 from ..reconciler.manifest import Veil
 from .status import exit_codes, times
 
+_WITH_PODS = ("Pod", "Job", "Deployment")
+
 
 class TaskVeil(Veil):
     """Hides the literal values of environment variables, too: they often are secrets."""
@@ -15,11 +17,11 @@ class TaskVeil(Veil):
     @staticmethod
     def hides(kind_name):
         """Whether objects of that kind hold anything to hide."""
-        return kind_name in ("Secret", "Pod", "Job")
+        return kind_name in ("Secret", *_WITH_PODS)
 
     def cover(self, manifest):
         """The manifest as it may be shown."""
-        if not manifest or manifest.get("kind") not in ("Pod", "Job"):
+        if not manifest or manifest.get("kind") not in _WITH_PODS:
             return super().cover(manifest)
         return self._cover_env(manifest)
 

@@ -9,6 +9,8 @@ from .quantity import same_quantity
 
 # Under these keys, values are quantities and equal by value.
 QUANTITY_PARENTS = frozenset(("limits", "requests", "hard", "capacity", "default", "defaultRequest", "min", "max", "allocatable", "overhead"))
+# What the API fills in inside values that it treats as one; whatever is missing here costs a request, no false change.
+FILLED_IN = frozenset((("protocol", "TCP"), ("scheme", "HTTP"), ("apiGroup", ""), ("apiVersion", "v1"), ("divisor", "0"), ("optional", "False")))
 QUANTITY_FIELDS = frozenset(("sizeLimit", "divisor", "averageValue"))
 
 
@@ -69,7 +71,8 @@ def _is_map_covered(desired, live, tree, quantity):
             return value in ({}, []) and below == {}
         is_quantity = quantity or key in QUANTITY_FIELDS
         if not [name for name in below if name != "."]:
-            if not is_same(value, live[key], is_quantity or key in QUANTITY_PARENTS):
+            # The API treats it as one value: what is live beyond it would go.
+            if not is_same(value, live[key], is_quantity or key in QUANTITY_PARENTS, whole=True):
                 return False
         elif not _is_covered(value, live[key], below, key in QUANTITY_PARENTS):
             return False
@@ -98,17 +101,23 @@ def _find(items, keys, lenient=False):
     return None
 
 
-def is_same(desired, live, quantity=False):
-    """Whether a value is contained in the live one: maps by key, lists item by item, quantities by value."""
+def is_same(desired, live, quantity=False, whole=False):
+    """Whether a value is contained in the live one: maps by key, lists item by item, quantities by value.
+
+    Args:
+        whole: nothing may be live beyond it, but what the API fills in by itself.
+    """
     if isinstance(desired, dict) and isinstance(live, dict):
+        if whole and any(key not in desired and (key, str(value)) not in FILLED_IN for key, value in live.items()):
+            return False
         return all(
             value is None
             or value == live.get(key)
-            or (key in live and is_same(value, live[key], quantity or key in QUANTITY_PARENTS or key in QUANTITY_FIELDS))
+            or (key in live and is_same(value, live[key], quantity or key in QUANTITY_PARENTS or key in QUANTITY_FIELDS, whole))
             for key, value in desired.items()
         )
     if isinstance(desired, list) and isinstance(live, list):
-        return len(desired) == len(live) and all(is_same(*pair) for pair in zip(desired, live))
+        return len(desired) == len(live) and all(is_same(*pair, whole=whole) for pair in zip(desired, live))
     if type(desired) is type(live) and desired == live:
         return True
     return quantity and same_quantity(desired, live)

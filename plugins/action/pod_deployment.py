@@ -1,0 +1,13 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the operation `pod_deployment` in the controller's process where the task is local."""
+
+from __future__ import annotations
+
+from ansible_collections.podwright.core.plugins.module_utils.operations.pod_deployment import OPERATION
+from ansible_collections.podwright.core.plugins.plugin_utils.operation_action import OperationAction
+
+
+class ActionModule(OperationAction):
+    """The action of the module of this name."""
+
+    operation = OPERATION

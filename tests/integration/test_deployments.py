@@ -1,0 +1,319 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Deployments under traffic: no request is lost, shares are right, bad images get none, and a killed run is resumed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_deployment
+
+from ..prometheus import Prometheus
+from .conftest import KUBECONFIG, ROOT, wait_for
+
+DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
+
+# Answers with its version; told to end, it finishes what it has and closes kept-alive connections after their next answer.
+SERVER = """
+import http.server, os, signal, threading
+ending = threading.Event()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = os.environ["VERSION"].encode()
+        self.send_response(int(os.environ.get("STATUS", 200)) if self.path == "/check" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        if os.path.exists("/tmp/ending"):
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = False
+server = Server(("", 8080), Handler)
+signal.signal(signal.SIGTERM, lambda *arguments: threading.Thread(target=server.shutdown).start())
+server.serve_forever()
+"""
+
+# Asks a Service so many times a second over kept-alive connections until /tmp/stop is there, and counts answers and losses.
+CLIENT = """
+import collections, http.client, json, os, sys, threading, time
+name, rate, workers = sys.argv[1], 50, 5
+counts, losses, lock = collections.Counter(), [], threading.Lock()
+def work(number):
+    connection, at = None, time.monotonic() + number / rate
+    while not os.path.exists("/tmp/stop"):
+        time.sleep(max(0, at - time.monotonic()))
+        at += workers / rate
+        try:
+            if connection is None:
+                connection = http.client.HTTPConnection(name, 80, timeout=5)
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            with lock:
+                counts[body] += 1
+            if answer.will_close:
+                connection.close()
+                connection = None
+        except Exception as error:
+            with lock:
+                losses.append(f"{type(error).__name__}: {error}")
+            connection = None
+threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(json.dumps({"counts": counts, "losses": losses}))
+"""
+
+# Asks a Service so many times, each over a connection of its own, and counts the answers.
+SHARE = """
+import collections, http.client, json, sys
+counts = collections.Counter()
+for _request in range(int(sys.argv[2])):
+    connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=5)
+    connection.request("GET", "/")
+    counts[connection.getresponse().read().decode()] += 1
+    connection.close()
+print(json.dumps(counts))
+"""
+
+
+def shop(image, version, strategy="rolling", **options):
+    container = {"image": image, "image_pull_policy": "IfNotPresent", "command": ["python3", "-c", SERVER], "env": {"VERSION": version}}
+    container |= {"readiness_probe": {"tcp": 8080, "interval": 1}, "lifecycle": {"pre_stop": {"exec": {"command": ["sh", "-c", "touch /tmp/ending; sleep 3"]}}}}
+    service = {"name": "shop", "ports": [{"port": 80, "target_port": 8080}]}
+    return {"name": version, "podwright.core.pod_deployment": {"name": "shop", "strategy": strategy, "replicas": 2, "service": service} | container | options}
+
+
+@pytest.fixture
+def visitor(client, play, namespace, python_image):
+    """A Container in the namespace to ask from."""
+    pod = {"name": "visitor", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
+    play([{"podwright.core.task_pod": pod}], namespace=namespace)
+    return Container(namespace, "visitor")
+
+
+def ask(client, visitor, source, *arguments):
+    """Run a program in the visitor's container; what it prints, decoded."""
+    output = bytearray()
+    assert execute(client, visitor, Command(["python3", "-c", source, *map(str, arguments)]), output.extend) == 0
+    return json.loads(output)
+
+
+@contextmanager
+def visits(client, visitor):
+    """Requests all the time: 50 a second over kept-alive connections. Yields what will hold `counts` and `losses` once they have ended."""
+    execute(client, visitor, Command(["rm", "-f", "/tmp/stop"]))
+    # A new Service takes the node's proxy a moment.
+    wait_for(lambda: execute(client, visitor, Command(["python3", "-c", SHARE, "shop", "1"])) == 0)
+    found = {}
+    thread = threading.Thread(target=lambda: found.update(ask(client, visitor, CLIENT, "shop")))
+    thread.start()
+    try:
+        yield found
+    finally:
+        execute(client, visitor, Command(["touch", "/tmp/stop"]))
+        thread.join()
+
+
+def pods(client, namespace, generation=None):
+    selector = "podwright.io/deployment=shop" + (f",podwright.io/generation={generation}" if generation else "")
+    return [pod for pod in client.list(POD, namespace, label_selector=selector)[0] if not pod["metadata"].get("deletionTimestamp")]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_five_changes_lose_no_request(strategy, client, play, namespace, python_image, visitor):
+    play([shop(python_image, "v0", strategy)], namespace=namespace)
+    with visits(client, visitor) as seen:
+        changes = play([shop(python_image, f"v{number}", strategy) for number in range(1, 6)], namespace=namespace)
+    assert all(changes.of(f"v{number}")["changed"] for number in range(1, 6))
+    assert seen["losses"] == []
+    assert set(seen["counts"]) <= {f"v{number}" for number in range(6)} and len(seen["counts"]) > 2
+    assert sum(seen["counts"].values()) > 200
+    assert ask(client, visitor, SHARE, "shop", 50) == {"v5": 50}
+
+
+def steps(*weights, pause=0, **analysis):
+    return {"steps": [{"weight": weight, "pause": pause} for weight in weights]} | ({"analysis": [analysis]} if analysis else {})
+
+
+def test_a_canary_takes_its_share_and_is_promoted(client, play, namespace, python_image, visitor):
+    play([shop(python_image, "old", "canary", replicas=3)], namespace=namespace)
+    told = play([shop(python_image, "new", "canary", replicas=3, canary=steps(25, pause=True))], namespace=namespace).of("new")
+    assert told["weights"] == {told["active"]: 75.0, told["preview"]: 25.0} and told["revision"] == 1
+    wait_for(lambda: len(ready_addresses(client, namespace)) == 4)
+    counts = ask(client, visitor, SHARE, "shop", 2000)
+    assert sum(counts.values()) == 2000 and abs(counts["new"] - 500) < 90, counts
+    with visits(client, visitor) as seen:
+        promoted = play([{"name": "Promote", "podwright.core.pod_deployment": {"name": "shop", "state": "promoted"}}], namespace=namespace).of("Promote")
+        again = play([shop(python_image, "new", "canary", replicas=3, canary=steps(25, pause=True))], namespace=namespace).of("new")
+    assert promoted["revision"] == 2 and promoted["active"] == told["preview"] and again["preview"] is None
+    assert seen["losses"] == [] and ask(client, visitor, SHARE, "shop", 50) == {"new": 50}
+
+
+def ready_addresses(client, namespace):
+    slices = client.list(BUILT_IN["discovery.k8s.io/v1", "EndpointSlice"], namespace, label_selector="kubernetes.io/service-name=shop")[0]
+    return [address for item in slices for endpoint in item["endpoints"] or [] if endpoint["conditions"]["ready"] for address in endpoint["addresses"]]
+
+
+def test_each_outcome_of_an_analysis(client, play, namespace, python_image, visitor, tmp_path):
+    """A failure takes the canary away, something unclear keeps it where it is, a success goes on; the stable pods are never fewer."""
+    play([shop(python_image, "old", "canary")], namespace=namespace)
+    least = Least(client, namespace)
+    with least, visits(client, visitor) as seen:
+        request = steps(50, request={"port": 8080, "path": "/check"})
+        failed = play([shop(python_image, "bad", "canary", env={"VERSION": "bad", "STATUS": "500"}, canary=request)], namespace=namespace, expect=2).of("bad")
+        assert failed["reason"] == "Analysis" and "the request gave 500" in failed["msg"] and failed["preview"] is None
+        assert failed["analysis"][0]["outcome"] == "failure"
+
+        unclear = steps(50, command=["sh", "-c", "exit 2"], success="== 0", failure="== 1")
+        held = play([shop(python_image, "held", "canary", canary=unclear)], namespace=namespace, expect=2).of("held")
+        assert held["analysis"][0]["outcome"] == "inconclusive" and held["preview"] and "stays at its share" in held["msg"]
+        aborted = {"name": "Abort", "podwright.core.pod_deployment": {"name": "shop", "state": "aborted"}}
+        played = play([aborted, aborted | {"name": "Aborted"}], namespace=namespace)
+        assert played.of("Abort")["changed"] and not played.of("Aborted")["changed"] and played.of("Abort")["active"] == failed["active"]
+
+        with Prometheus(tmp_path) as prometheus:
+            prometheus.set_load(0.01)
+            query = {"server": prometheus.url, "query": "load"}
+            good = play([shop(python_image, "good", "canary", canary=steps(20, 50, prometheus=query, success="< 0.05"))], namespace=namespace).of("good")
+        assert [entry["outcome"] for entry in good["analysis"]] == ["success", "success"] and good["active"] != failed["active"]
+    assert seen["losses"] == [] and least.ready >= 2
+    assert ask(client, visitor, SHARE, "shop", 50) == {"good": 50}
+
+
+class Least(threading.Thread):
+    """Watches how few pods of the Service are ever ready. Use it as a context manager."""
+
+    def __init__(self, client, namespace):
+        super().__init__()
+        self._client, self._namespace = client, namespace
+        self._stopped = threading.Event()
+        self.ready = 99
+
+    def run(self):
+        while not self._stopped.wait(0.05):
+            self.ready = min(self.ready, len(ready_addresses(self._client, self._namespace)))
+
+    def __enter__(self):
+        self.start()
+
+    def __exit__(self, *exception):
+        self._stopped.set()
+        self.join()
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
+def test_a_bad_image_takes_no_traffic_and_is_told(strategy, client, play, namespace, python_image, visitor):
+    options = {"canary": steps(50)} if strategy == "canary" else {}
+    play([shop(python_image, "good", strategy, **options)], namespace=namespace)
+    bad = shop("docker.io/podwright/none:1", "bad", strategy, image_pull_policy="Always", progress_deadline=4, rollback_on_failure=True, **options)
+    with visits(client, visitor) as seen:
+        told = play([bad], namespace=namespace, expect=2).of("bad")
+    assert "ErrImagePull" in told["msg"] or "ImagePullBackOff" in told["msg"]
+    assert set(seen["counts"]) == {"good"} and seen["losses"] == []
+    assert not play([shop(python_image, "good", strategy, **options)], namespace=namespace).of("good")["changed"] or strategy == "rolling"
+    assert {pod["spec"]["containers"][0]["image"] for pod in pods(client, namespace)} == {python_image}
+
+
+# -- runs that are killed -------------------------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+class Mortal(Client):
+    """A Client whose process ends before, or right after, one of its writes."""
+
+    def __init__(self, writes, after):
+        super().__init__(Configuration({"kubeconfig": KUBECONFIG}))
+        self._writes_left, self._after = writes, after
+
+    def send(self, request):
+        """Send, or die."""
+        if request.method == "GET" or any(key == "dryRun" for key, _value in request.query):
+            return super().send(request)
+        self._writes_left -= 1
+        if self._writes_left < 0 and not self._after:
+            raise KilledError
+        answer = super().send(request)
+        if self._writes_left < 0:
+            raise KilledError
+        return answer
+
+
+def deploy(client, namespace, **options):
+    """Run pod_deployment in this process with that Client."""
+    defaults = {name: spec.get("default") for name, spec in pod_deployment.ARGUMENTS.items()}
+    box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "8080"], "ports": [8080], "drain_seconds": 0}
+    box |= {"termination_grace_period": 0, "name": "shop", "service": "shop", "readiness_probe": {"tcp": 8080, "interval": 1}}
+    task = Task(defaults | {"namespace": namespace} | box | options, False, False, Console())
+    task._client = client
+    return pod_deployment.run(task)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
+def test_a_run_that_is_killed_at_any_step_is_resumed(strategy, after, client, namespace):
+    """At each write of a change the process ends; the same run again ends as if nothing had been. The first change begins with nothing at all."""
+    canary = {"steps": [{"weight": 50, "pause": 0}], "analysis": None}
+    writes, version, finished = 0, 0, 0
+    while finished < 2:
+        options = {"strategy": strategy, "canary": canary, "env": {"VERSION": str(version)}}
+        mortal = Mortal(writes, after)
+        try:
+            deploy(mortal, namespace, **options)
+            finished, writes = finished + 1, -1  # it got to its end: the first change is done, then those of something that is there
+        except KilledError:
+            deploy(client, namespace, **options)
+        finally:
+            mortal.close()
+        again = deploy(client, namespace, **options)
+        assert not again["changed"], (writes, again["plan"])
+        live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]
+        serving = client.get(SERVICE, namespace, "shop")["spec"]["selector"]["podwright.io/generation"]
+        current = next(item for item in live if item["metadata"]["labels"]["podwright.io/generation"] == serving)
+        assert current["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == str(version), writes
+        assert len(live) <= (2 if strategy == "blue_green" else 1)
+        if writes == -1 and finished == 1:
+            deploy(client, namespace, **(options | {"env": {"VERSION": "between"}}))
+        writes, version = writes + 1, version + 1
+
+
+def test_a_playbook_that_is_killed_in_a_pause_goes_on_where_it_was(client, namespace, tmp_path):
+    """The pause goes on from when it began, and no second canary appears."""
+    deploy(client, namespace, strategy="canary", env={"VERSION": "old"})
+    canary = {"steps": [{"weight": 50, "pause": 6}], "analysis": None}
+    source = KILLED.format(kubeconfig=KUBECONFIG, namespace=namespace, canary=canary)
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT)
+    wait_for(lambda: any("podwright.io/step-since" in (i["metadata"].get("annotations") or {}) for i in client.list(DEPLOYMENT, namespace)[0]))
+    process.kill()
+    process.wait()
+    told = deploy(client, namespace, strategy="canary", env={"VERSION": "new"}, canary=canary)
+    assert 6 <= time.monotonic() - started < 16 and told["revision"] == 2 and told["preview"] is None
+
+
+KILLED = """
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from tests.integration.test_deployments import deploy
+client = Client(Configuration({{"kubeconfig": {kubeconfig!r}}}))
+deploy(client, {namespace!r}, strategy="canary", env={{"VERSION": "new"}}, canary={canary!r})
+"""
