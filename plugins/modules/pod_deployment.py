@@ -91,6 +91,23 @@ options:
             description: Seconds that the step lasts before it is judged; V(true) until it is promoted or aborted.
             type: raw
             default: 0
+      route:
+        description:
+          - Divide the traffic by an HTTPRoute (Gateway API) instead of by the number of pods. It is named as the deployment, and the new pods get a Service
+            of their own beside O(service), whose name ends with C(-canary), while they are a canary.
+          - Tested with the Gateway API's definitions only, not with a gateway.
+        type: dict
+        suboptions:
+          parents:
+            description: The Gateways that the route belongs to, each a name or a C(parentRef).
+            type: list
+            elements: raw
+            required: true
+          hostnames:
+            description: Host names that the route is for.
+            type: list
+            elements: str
+            default: []
       analysis:
         description: What is measured at the end of each step. A failure aborts; what is neither success nor failure stops there, for a later run.
         type: list

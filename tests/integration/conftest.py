@@ -18,10 +18,12 @@ from ansible_collections.podwright.core.plugins.module_utils.arguments import CO
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Container
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import READY, judge
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
+from ..cluster.definitions import read_definition
 from ..relay import SEED, Relay
 from ..scale import add_nodes, remove_nodes
 
@@ -186,6 +188,36 @@ def idle(client):
     add_nodes(client, ["idle"], simulated=False)
     yield "idle"
     remove_nodes(client, ["idle"])
+
+
+@pytest.fixture
+def define(client):
+    """A function that installs a definition of another project; it is gone afterwards."""
+    names = []
+
+    def install(project, file):
+        definition = read_definition(project, file)
+        names.append(definition["metadata"]["name"])
+        client.create(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, definition, "test")
+        spec = definition["spec"]
+        version = next(v["name"] for v in spec["versions"] if v["storage"])
+        wait_for(lambda: judge(client.get(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, names[-1])).state == READY)
+        kind = Kind(f"{spec['group']}/{version}", spec["names"]["kind"], spec["names"]["plural"])
+        wait_for(lambda: is_served(client, kind))
+        return kind
+
+    yield install
+    for name in names:
+        client.delete(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, name)
+
+
+def is_served(client, kind):
+    try:
+        client.kinds.find_served(kind.group, kind.name)
+        client.list(kind, "default")
+        return True
+    except Exception:
+        return False
 
 
 @pytest.fixture(scope="module")

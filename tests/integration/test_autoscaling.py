@@ -7,16 +7,13 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import AUTOSCALER, BUILT_IN, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import AUTOSCALER, BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils.cluster.prometheus import ask_prometheus
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import READY, judge
 
-from ..cluster.definitions import read_definition
 from ..prometheus import Prometheus
 from .conftest import wait_for
 
 DEPLOYMENT = BUILT_IN["apps/v1", "Deployment"]
-DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 
 
 def deployment(name="web", replicas=1, command=("sleep", "3600")):
@@ -138,36 +135,6 @@ def broken(server):
     task = step("Broken", server, engine="direct")
     task["podwright.core.pod_autoscale"]["prometheus"]["query"] = "sum("
     return task
-
-
-@pytest.fixture
-def define(client):
-    """A function that installs a definition of another project; it is gone afterwards."""
-    names = []
-
-    def install(project, file):
-        definition = read_definition(project, file)
-        names.append(definition["metadata"]["name"])
-        client.create(DEFINITION, None, definition, "test")
-        spec = definition["spec"]
-        version = next(v["name"] for v in spec["versions"] if v["storage"])
-        wait_for(lambda: judge(client.get(DEFINITION, None, names[-1])).state == READY)
-        kind = Kind(f"{spec['group']}/{version}", spec["names"]["kind"], spec["names"]["plural"])
-        wait_for(lambda: is_served(client, kind))
-        return kind
-
-    yield install
-    for name in names:
-        client.delete(DEFINITION, None, name)
-
-
-def is_served(client, kind):
-    try:
-        client.kinds.find_served(kind.group, kind.name)
-        client.list(kind, "default")
-        return True
-    except Exception:
-        return False
 
 
 def test_keda_gets_a_scaled_object_that_its_definition_accepts(client, play, namespace, define):

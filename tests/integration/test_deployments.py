@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
@@ -195,6 +196,30 @@ def test_each_outcome_of_an_analysis(client, play, namespace, python_image, visi
         assert [entry["outcome"] for entry in good["analysis"]] == ["success", "success"] and good["active"] != failed["active"]
     assert seen["losses"] == [] and least.ready >= 2
     assert ask(client, visitor, SHARE, "shop", 50) == {"good": 50}
+
+
+def test_a_route_divides_the_traffic_where_the_gateway_api_is_installed(client, namespace, define):
+    """Against its definition: a share for the canary's own Service while there is one, all for the other before and after."""
+    missing = {"steps": [{"weight": 20, "pause": True}], "route": {"parents": ["edge"], "hostnames": ["shop.example"]}, "analysis": None}
+    deploy(client, namespace, strategy="canary", env={"VERSION": "old"}, canary=missing)
+    with pytest.raises(PodwrightError, match="HTTPRoute"):
+        deploy(client, namespace, strategy="canary", env={"VERSION": "new"}, canary=missing)
+    route = define("gateway", "gateway.networking.k8s.io_httproutes.yaml")
+
+    def backends():
+        return [(ref["name"], ref["port"], ref["weight"]) for ref in client.get(route, namespace, "shop")["spec"]["rules"][0]["backendRefs"]]
+
+    told = deploy(client, namespace, strategy="canary", env={"VERSION": "new"}, canary=missing)
+    assert backends() == [("shop", 8080, 80), ("shop-canary", 8080, 20)] and told["weights"] == {told["active"]: 80.0, told["preview"]: 20.0}
+    assert client.get(SERVICE, namespace, "shop-canary")["spec"]["selector"]["podwright.io/generation"] == told["preview"]
+    assert not deploy(client, namespace, strategy="canary", env={"VERSION": "new"}, canary=missing)["changed"]
+    aborted = deploy(client, namespace, state="aborted")
+    assert backends() == [("shop", 8080, 80)] and aborted["active"] == told["active"] and client.get(SERVICE, namespace, "shop-canary") is None
+    deploy(client, namespace, strategy="canary", env={"VERSION": "new"}, canary=missing)
+    promoted = deploy(client, namespace, state="promoted")
+    assert len(backends()) == 1 and promoted["active"] == told["preview"] and promoted["preview"] is None
+    deploy(client, namespace, state="absent")
+    assert client.get(route, namespace, "shop") is None and client.list(DEPLOYMENT, namespace)[0] == []
 
 
 class Least(threading.Thread):

@@ -94,6 +94,22 @@ def test_a_parent_that_ended_gets_no_children_and_its_children_are_orphans(play,
     assert not played.of("Again")["changed"]
 
 
+@pytest.mark.usefixtures("family")
+def test_a_child_that_changes_takes_its_own_place(play, namespace):
+    played = play([task("one", parent="lead", env={"CHANGED": "1"})], namespace=namespace)
+    assert played.of("one")["plan"][0]["action"] == "replace"
+
+
+def test_what_is_done_needs_its_parent_no_more(play, client, namespace):
+    """Parent and child are done and cleaned up, and their records tell: the next run changes nothing."""
+    done = {"state": "completed", "cleanup": "always"}
+    child = task("child", parent="lead", command=["true"], **done)
+    play([task("lead", command=["sleep", "600"], restart_policy="Never"), child, task("lead", state="absent")], namespace=namespace)
+    wait_for(lambda: not names(client, namespace))
+    again = play([child], namespace=namespace)
+    assert not again.is_changed and again.of("child")["recorded"] and again.of("child")["rc"] == 0
+
+
 def test_any_object_can_be_a_parent(play, client, namespace):
     client.create(CONFIG_MAP, namespace, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "order"}}, "test")
     played = play([task("worker", parent={"kind": "ConfigMap", "name": "order"})], namespace=namespace)

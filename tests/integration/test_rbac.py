@@ -140,6 +140,21 @@ def test_reading_is_exactly_enough(account, play, namespace, audit):
     assert seen(audit(), user) == expand(RULES["rbac_rules"]["reading"]) | {("get", "", "pods/log")}
 
 
+def test_deploying_is_exactly_enough(account, play, namespace, audit):
+    user, kubeconfig = account("deployer", ["deploying"])
+    play(target("pod_deployment"), namespace=namespace, kubeconfig=kubeconfig)
+    for task in target("pod_autoscale"):  # the objects that it scales are made by somebody else
+        play([task], namespace=namespace, kubeconfig=kubeconfig if "podwright.core.pod_autoscale" in task else None, expect=None)
+    bad = {"name": "bad", "image": "docker.io/podwright/none:1", "image_pull_policy": "Always", "progress_deadline": 3}
+    direct = {"name": "web", "target_cpu": 50, "engine": "direct"}
+    tasks = [{"podwright.core.pod_deployment": bad, "ignore_errors": True}, {"podwright.core.pod_autoscale": direct, "ignore_errors": True}]
+    crash = {"name": "crash", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sh", "-c", "exit 1"], "progress_deadline": 3}
+    play([*tasks, {"podwright.core.pod_deployment": crash, "ignore_errors": True}], namespace=namespace, kubeconfig=kubeconfig)
+    granted, used = expand(RULES["rbac_rules"]["deploying"]), seen(audit(), user)
+    assert used - granted == set()
+    assert granted - used <= UNSEEN | {("get", "", "pods")}
+
+
 def test_garbage_collecting_is_exactly_enough(account, play, namespace, audit):
     user, kubeconfig = account("collector", ["garbage_collecting"])
     tasks = [task for task in target("pod_gc") if not task["name"].startswith(("By ", "As "))]

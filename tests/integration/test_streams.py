@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import os
 import select
 import socket
 import socketserver
@@ -90,6 +92,21 @@ def test_a_gibibyte_goes_to_a_file(play, box, tmp_path):
     result = play([{"name": "Dump", "podwright.core.pod_exec": options}], namespace="default").of("Dump")
     assert path.stat().st_size == GIB and result["rc"] == 0 and result["stdout"] == ""
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".podwright")] == []
+
+
+def test_a_large_file_is_hashed_by_the_python_of_the_image(play, client, namespace, python_image, tmp_path):
+    """Files this large are hashed by Python where the image has it: a sha256sum that fails does not matter."""
+    pod = {"name": "snake", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(os.urandom(40 << 20))
+    up = {"name": "Up", "podwright.core.pod_copy": {"pod": "snake", "local_path": str(source), "remote_path": "/tmp/copied"}}
+    down = {"name": "Down", "podwright.core.pod_copy": {"pod": "snake", "state": "from_pod", "remote_path": "/tmp/copied", "local_path": str(back)}}
+    broken = {"podwright.core.pod_exec": {"pod": "snake", "command": ["sh", "-c", "rm /bin/sha256sum; ln -s /bin/false /bin/sha256sum"]}}
+    mended = {"podwright.core.pod_exec": {"pod": "snake", "command": ["ln", "-sf", "/bin/busybox", "/bin/sha256sum"]}}
+    tasks = [{"podwright.core.task_pod": pod}, broken, up, down, mended, up | {"name": "Up again"}, down | {"name": "Down again"}]
+    played = play(tasks, namespace=namespace)
+    assert back.read_bytes() == source.read_bytes() and played.of("Up")["checksum"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert played.of("Up")["changed"] and not played.of("Up again")["changed"] and not played.of("Down again")["changed"]
 
 
 def run(client, box, script, pieces=(), **how):

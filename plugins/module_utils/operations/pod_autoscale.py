@@ -11,7 +11,7 @@ from ..cluster.prometheus import ask_prometheus
 from ..operation import Operation, yaml_diff
 from ..pods import scaling
 from ..pods.options import bad
-from ..reconciler.manifest import Veil, difference, key_of
+from ..reconciler.manifest import Veil, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED
 from ..reconciler.plan import Change
 from ..reconciler.quantity import parse_quantity
@@ -164,7 +164,7 @@ def _scale_all(task, kind, items):
             change.after = latest.get(change.key, change.after)
     entries = [{"name": c.key.name, "before": before[c.key.name], "after": _replicas(kind, c.after), "desired": params["replicas"]} for c in changes]
     result = _result(task, changes, "fixed") | {"replicas": {name: entries[0][name] for name in ("before", "after", "desired")}, "errors": errors}
-    result["result"] = _shown(changes[0].after)
+    result["result"] = drop_managed_fields(changes[0].after)
     return result | ({"results": entries} if len(entries) > 1 else {})
 
 
@@ -229,7 +229,11 @@ def _reconcile(task, kind, item, manifest, engine):
     status = (scaler.after or {}).get("status") or {}
     current = _replicas(kind, item)
     numbers = {"before": current, "after": current, "desired": status.get("desiredReplicas") or current}
-    return _result(task, outcome.changes, engine) | {"replicas": numbers, "metrics": status.get("currentMetrics") or [], "result": _shown(scaler.after)}
+    return _result(task, outcome.changes, engine) | {
+        "replicas": numbers,
+        "metrics": status.get("currentMetrics") or [],
+        "result": drop_managed_fields(scaler.after) if scaler.after else None,
+    }
 
 
 def _judge_hpa(item):
@@ -285,7 +289,7 @@ def _step(task, kind, item):
         if params["wait"] and not task.check_mode:
             change.after = wait_until_ready(client, {change.key: (kind, change.after)}, params["wait_timeout"], task.console)[change.key]
     numbers = {"before": current, "after": wanted, "desired": recommended}
-    return _result(task, [change], "direct") | {"replicas": numbers, "metrics": metrics, "result": _shown(change.after)}
+    return _result(task, [change], "direct") | {"replicas": numbers, "metrics": metrics, "result": drop_managed_fields(change.after)}
 
 
 def _ready_pods(client, namespace, item):
@@ -347,12 +351,6 @@ def _result(task, changes, engine):
     veil = Veil()
     result = {"changed": any(change.is_change for change in changes), "plan": [change.describe(veil) for change in changes], "engine": engine, "metrics": []}
     return result | ({"diff": yaml_diff(changes, veil)} if task.diff_mode else {})
-
-
-def _shown(item):
-    if not item:
-        return None
-    return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
 
 
 OPERATION = Operation("pod_autoscale", ARGUMENTS, run)

@@ -27,6 +27,7 @@ from . import pod_exec, pod_request, task_pod
 
 MANAGER = "podwright"
 DEPLOYMENT_KIND, REPLICA_SET, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["apps/v1", "ReplicaSet"], BUILT_IN["v1", "Service"]
+ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
 KUBERNETES_REVISION = "deployment.kubernetes.io/revision"
 _NOT_OF_PODS_THAT_STAY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
 POD_OPTIONS = {name: spec for name, spec in {**opts.CONTAINER, **opts.POD}.items() if name not in _NOT_OF_PODS_THAT_STAY}
@@ -53,6 +54,13 @@ ARGUMENTS = {
                 "type": "list",
                 "elements": "dict",
                 "options": {"weight": {"type": "int", "required": True}, "pause": {"type": "raw", "default": 0}},
+            },
+            "route": {
+                "type": "dict",
+                "options": {
+                    "parents": {"type": "list", "elements": "raw", "required": True},
+                    "hostnames": {"type": "list", "elements": "str", "default": []},
+                },
             },
             "analysis": {
                 "type": "list",
@@ -107,7 +115,8 @@ class _Deployer:
         items = self.client.list(DEPLOYMENT_KIND, self.namespace, label_selector=f"{DEPLOYMENT}={name}")[0]
         self.deployments = {label_of(item, GENERATION): item for item in items if not item["metadata"].get("deletionTimestamp")}
         services = self.client.list(SERVICE, self.namespace, label_selector=f"{DEPLOYMENT}={name}")[0]
-        self.service = services[0] if services else None
+        self.service = next((item for item in services if not label_of(item, GENERATION)), None)
+        self.canary_service = next((item for item in services if label_of(item, GENERATION)), None)
 
     def spec(self):
         """The TaskSpec of the pods, checked."""
@@ -150,7 +159,7 @@ class _Deployer:
 
     def patch(self, item, body, note, content_type=MERGE_PATCH):
         """Change a live object, as a step of the plan. Returns it as it then is."""
-        kind = SERVICE if item["kind"] == SERVICE.name else DEPLOYMENT_KIND
+        kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
         after = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.task.check_mode)
         patch = difference(item, after)
         if patch:
@@ -163,14 +172,24 @@ class _Deployer:
 
     def remove(self, item, note):
         """Delete a live object."""
-        kind = SERVICE if item["kind"] == SERVICE.name else DEPLOYMENT_KIND
+        kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
         if self.client.delete(kind, self.namespace, item["metadata"]["name"], item["metadata"]["uid"], dry_run=self.task.check_mode):
             self.changes.append(Change("delete", key_of(item, kind), kind, before=item, note=note))
 
     def absent(self):
         """Delete all of it."""
-        for item in filter(None, [self.service, *self.deployments.values()]):
+        for item in filter(None, [*self._routes(), self.canary_service, self.service, *self.deployments.values()]):
             self.remove(item, "")
+
+    def _routes(self):
+        """The HTTPRoutes of this name; none where the Gateway API is not installed."""
+        try:
+            kind = self.client.kinds.find_served(*ROUTE)
+        except PodwrightError as error:
+            if error.reason == "UnknownKind":
+                return []
+            raise
+        return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.params['name']}")[0]
 
     def require(self, item, what):
         """Raise: PodwrightError where there is nothing to act on."""
@@ -319,19 +338,21 @@ class _Generations(_Deployer):
                 self._switch(generation)
             return
         steps = (self.params["canary"] or {}).get("steps") or []
+        steps = steps if stop or not self.task.check_mode else []  # a plan shows where it leads
         done = int(annotation_of(self.deployments[generation], STEP) or 0) if generation in self.deployments else 0
         self._discard([name for name in self.deployments if name not in (generation, self.active) and name == self.preview])
         for number, step in enumerate(steps, 1):
             if number <= done:
                 continue
-            self._make(spec, generation, rollout.canary_replicas(self.params["replicas"], step["weight"]), spread=True)
+            self._make(spec, generation, rollout.canary_replicas(self.params["replicas"], step["weight"]))
+            self._spread(generation, step["weight"])
             if stop or not self._pass_step(generation, number, step):
                 return
         self._make(spec, generation, self.params["replicas"])
         self._switch(generation)
 
-    def _make(self, spec, generation, replicas, spread=False):
-        """Apply a generation and wait for it; `spread` lets the Service send traffic to it beside the active one."""
+    def _make(self, spec, generation, replicas):
+        """Apply a generation and wait for it."""
         live = self.deployments.get(generation)
         revision = _revision_of(live) if live else max(map(_revision_of, self.deployments.values()), default=0) + 1
         if live and self.active not in (None, generation) and revision < _revision_of(self.deployments[self.active]):
@@ -345,12 +366,32 @@ class _Generations(_Deployer):
                 self._discard([generation])
                 error.message += f"\nThe active generation {self.active} was left as it is, and the new one taken away."
             raise
-        if spread and self.service:
-            self.apply(rollout.build_service(self.params, {DEPLOYMENT: self.params["name"]}, self.active), wait=False)
         if not self.task.check_mode:
             self.observe()
             if annotation_of(self.deployments[generation], ROLLED_BACK):
                 self._note(generation, {ROLLED_BACK: None})
+
+    def _spread(self, generation, weight):
+        """Send a share of the traffic to a generation beside the active one: by the number of its pods, or by a route."""
+        name = self.params["name"]
+        if not (self.params["canary"] or {}).get("route"):
+            self.apply(rollout.build_service(self.params, {DEPLOYMENT: name}, self.active), wait=False)
+        else:
+            canary = rollout.build_service(self.params, {DEPLOYMENT: name, GENERATION: generation}, canary=generation)
+            kind = self.client.kinds.find_served(*ROUTE)
+            self.apply(canary, rollout.build_route(kind, self.params, self.service, canary, weight), wait=False)
+        if not self.task.check_mode:
+            self.observe()
+
+    def _gather(self):
+        """Where a route divided the traffic, give all of it to the Service again."""
+        if not self.canary_service:
+            return
+        left = self.canary_service["metadata"]["name"]
+        for route in self._routes():
+            rules = [rule | {"backendRefs": [ref for ref in rule["backendRefs"] if ref["name"] != left]} for rule in route["spec"]["rules"]]
+            self.patch(route, {"spec": {"rules": rules}}, "all traffic turns to the Service")
+        self.remove(self.canary_service, "no traffic goes to it any more")
 
     def _switch(self, generation):
         """Turn all traffic to a generation in one write, and see to those before."""
@@ -364,6 +405,7 @@ class _Generations(_Deployer):
 
     def _settle(self, generation, before):
         """Of the generations that do not count the latest stays for a return; a canary's without pods, since its pods would count again."""
+        self._gather()
         others = sorted((name for name in self.deployments if name not in (generation, *self._newer())), key=lambda name: _revision_of(self.deployments[name]))
         kept = before if before in others else others[-1] if others else None
         self._discard([name for name in self.deployments if name not in (generation, kept)])
@@ -382,8 +424,6 @@ class _Generations(_Deployer):
 
     def _pass_step(self, generation, number, step):
         """Wait out a step and judge it. Returns whether to go on; raises PodwrightError where its analysis says no, or nothing clear."""
-        if self.task.check_mode:
-            return True
         if step["pause"] is True:
             return False  # until it is promoted or aborted
         self._pause(generation, number, float(step["pause"] or 0))
@@ -473,6 +513,7 @@ class _Generations(_Deployer):
         self.require(self.active, "generation in service")
         if self.preview:
             self._point(self.active)
+            self._gather()
             self._discard(self._newer())
 
     def rolled_back(self):
@@ -501,6 +542,7 @@ class _Generations(_Deployer):
         replicas = max(self.deployments[before]["spec"].get("replicas", 1), self.deployments[generation]["spec"].get("replicas", 1))
         self.wait([self.scale(self.deployments[generation], replicas, "it is to be in service")])
         self._point(generation)
+        self._gather()
         if not self.task.check_mode:
             self.observe()
             if annotation_of(self.deployments[generation], STEP) or annotation_of(self.deployments[generation], STEP_SINCE):
@@ -519,14 +561,21 @@ class _Generations(_Deployer):
         active, preview = self.active, self.preview
         weights = {}
         if active:
-            spread = GENERATION not in self.service["spec"]["selector"]
-            count = {name: (self.deployments[name].get("status") or {}).get("readyReplicas", 0) for name in (active, preview) if name}
-            other = count.get(preview, 0) if spread and preview else 0
-            weights = {active: rollout.share_of(count[active], other)}
-            if preview:
-                weights[preview] = rollout.share_of(other, count[active])
+            share = self._preview_share(active, preview) if preview else 0
+            weights = {active: round(100 - share, 1)} | ({preview: share} if preview else {})
         revision = _revision_of(self.deployments[active]) if active else None
         return {"revision": revision, "active": active, "preview": preview, "weights": weights}
+
+    def _preview_share(self, active, preview):
+        """The share (%) of the traffic that the preview takes."""
+        if self.canary_service:
+            refs = [ref for route in self._routes() for rule in route["spec"]["rules"] for ref in rule["backendRefs"]]
+            name = self.canary_service["metadata"]["name"]
+            return rollout.share_of(*(sum(ref.get("weight", 1) for ref in refs if (ref["name"] == name) == is_canary) for is_canary in (True, False)))
+        if GENERATION in self.service["spec"]["selector"]:
+            return 0
+        ready = [(self.deployments[name].get("status") or {}).get("readyReplicas", 0) for name in (preview, active)]
+        return rollout.share_of(*ready)
 
 
 def _revision_of(item):

@@ -15,7 +15,7 @@ from ..pods.labels import MANAGED, MANAGED_BY
 from ..pods.outcome import TaskVeil
 from ..pods.status import exit_codes, read_pod
 from ..pods.tree import read_tree
-from ..reconciler.manifest import Veil
+from ..reconciler.manifest import Veil, drop_managed_fields
 from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
 
@@ -97,10 +97,9 @@ def _read(client, kind, namespace, params, selection):
 
 
 def _shown(item):
-    kept = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
-    is_ours = (kept.get("labels") or {}).get(MANAGED_BY) == MANAGED[MANAGED_BY]
+    is_ours = (item["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGED[MANAGED_BY]
     veil = TaskVeil() if is_ours else Veil()
-    return veil.cover(item | {"metadata": kept})
+    return veil.cover(drop_managed_fields(item))
 
 
 # -- waiting --------------------------------------------------------------------------------------------------

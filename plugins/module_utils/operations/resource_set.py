@@ -10,7 +10,7 @@ from ..cluster.errors import PodwrightError
 from ..libraries import load
 from ..operation import Operation, yaml_diff
 from ..pods.diagnosis import diagnose_workload
-from ..reconciler.manifest import Veil, secret_values
+from ..reconciler.manifest import Veil, drop_managed_fields, secret_values
 from ..reconciler.reconciler import Options, Outcome, Reconciler
 
 ARGUMENTS = {
@@ -72,15 +72,10 @@ def describe(outcome, veil, diff_mode):
     fields = {
         "changed": outcome.is_changed,
         "plan": [change.describe(veil) for change in outcome.changes],
-        "resources": [_shown(veil.cover(item)) for item in outcome.objects],
+        "resources": [drop_managed_fields(veil.cover(item)) for item in outcome.objects],
         "summary": outcome.summary(),
     }
     return fields | ({"diff": yaml_diff(outcome.changes, veil)} if diff_mode else {})
-
-
-def _shown(item):
-    """An object without its managedFields, which nobody reads in a result."""
-    return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
 
 
 def _read_manifests(params):

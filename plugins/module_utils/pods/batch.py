@@ -126,7 +126,7 @@ class Batch:
         run.pods = {item["metadata"]["uid"]: item for kind, item in objects if kind == POD and _owner_job(item)} if spec.is_job else {}
         others = [(kind, item) for kind, item in objects if item is not own and not (kind == POD and _owner_job(item))]
         run.read()
-        run.parent, missing = self._find_parent(spec)
+        run.parent, orphaned = self._find_parent(spec)
         action, note = decide(spec, own, run.status, run.record, run.parent)
         if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
             raise _immutable(spec)
@@ -138,7 +138,7 @@ class Batch:
         else:
             run.attempt = next_attempt(spec, own, run.status, run.record)
             run.record = None
-            self._admit(run)
+            note = "; ".join(filter(None, (note, self._admit(run, orphaned))))
         manifest = build(spec, self._profile(spec), run.attempt, run.parent)
         if not kept and own:
             others.append((spec.kind, own))
@@ -149,9 +149,7 @@ class Batch:
         else:
             run.doomed = {item["metadata"]["uid"]: (kind, item) for kind, item in others}
             run.stage = "remove" if run.doomed else "create"
-        run.change = Change(
-            action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if kept else manifest, note="; ".join(filter(None, (note, missing)))
-        )
+        run.change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if kept else manifest, note=note)
         if action == CREATE:
             run.change.patch = creation_patch(manifest)
         if not kept:
@@ -161,23 +159,27 @@ class Batch:
         return run
 
     def _find_parent(self, spec):
-        """(its Parent or None, why it is not there where that is no error)."""
+        """(its Parent or None, the error where it should have one): a task that is done needs its parent no more."""
         if self._conduct.state == "absent":
-            return None, ""
+            return None, None
         try:
-            return self._parents.find(spec), ""
+            return self._parents.find(spec), None
         except PodwrightError as error:
-            if self._conduct.check_mode and error.reason == "NoParent":
-                return None, "predicted locally: its parent does not exist yet"
-            raise
+            if error.reason != "NoParent":
+                raise
+            return None, error
 
-    def _admit(self, run):
+    def _admit(self, run, orphaned):
+        """Check what a task that is about to be made needs beside itself. Returns a note for the plan; raises PodwrightError."""
         if self._conduct.state == "absent":
-            return
+            return ""
+        if orphaned and not self._conduct.check_mode:
+            raise orphaned
         if run.parent:
-            self._parents.admit(run.spec, run.parent)
+            self._parents.admit(run.spec, run.parent, run.live)
         if run.spec.options.get("queue"):
             self._check_queue(run.spec)
+        return "predicted locally: its parent does not exist yet" if orphaned else ""
 
     def _check_queue(self, spec):
         """A task whose queue is not there would wait for ever. Raises: PodwrightError."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
-from .labels import MAX_CHILDREN, MAX_DEPTH, PARENT, annotation_of, owner_reference
+from .labels import MAX_CHILDREN, MAX_DEPTH, PARENT, annotation_of, label_of, owner_reference
 from .options import bad
 from .status import read_job, read_pod
 
@@ -116,14 +116,17 @@ class Parents:
             )
         return Parent(item, _is_over(item))
 
-    def admit(self, spec, parent):
-        """Count a task that is about to be created. Raises: PodwrightError where the parent ended, or its limits are reached."""
+    def admit(self, spec, parent, replaced=None):
+        """Count a task that is about to be created, or takes the place of a live one.
+
+        Raises: PodwrightError where the parent ended, or its limits are reached.
+        """
         if parent.is_over:
             raise _refused(spec, f"{parent.title} has ended, and would take it away", "Start the parent again first.")
         depth, width = parent.limit(MAX_DEPTH), parent.limit(MAX_CHILDREN)
         if depth is not None and depth < 1:
             raise _refused(spec, f"{parent.title} may have no tasks below it (max_depth)", "Raise max_depth of the task at the top.")
-        if width is None:
+        if width is None or (replaced and label_of(replaced, PARENT) == parent.uid and not _is_over(replaced)):
             return
         if parent.uid not in self._room:
             children = [item for kind in (POD, JOB) for item in self._client.list(kind, spec.namespace, label_selector=f"{PARENT}={parent.uid}")[0]]

@@ -62,12 +62,13 @@ def _drain(pod, params):
     return pod | {"containers": [container | {"lifecycle": lifecycle}, *pod["containers"][1:]]}
 
 
-def build_service(params, selector, active=None):
+def build_service(params, selector, active=None, canary=None):
     """The Service of a deployment, or None where it has none.
 
     Args:
         selector: the labels of the pods that traffic goes to.
         active: the generation that counts, noted for the next run.
+        canary: the generation that it is for, where a route divides the traffic between two Services.
     """
     given = params["service"]
     if not given:
@@ -78,7 +79,25 @@ def build_service(params, selector, active=None):
         raise bad("service", "it has no ports.", "Give service.ports, or the container's ports.")
     metadata = {"name": given["name"], "labels": MANAGED | {DEPLOYMENT: params["name"]}}
     metadata |= {"annotations": {ACTIVE: active}} if active else {}
+    if canary:
+        metadata |= {"name": f"{given['name']}-canary", "labels": metadata["labels"] | {GENERATION: canary}}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
+
+
+def build_route(kind, params, service, canary, weight):
+    """The HTTPRoute (Gateway API) that divides the traffic between two Services.
+
+    Args:
+        kind: the Kind that the cluster serves.
+        service, canary: manifests of the Services; weight: the canary's share (%).
+    """
+    asked = params["canary"]["route"]
+    shares = ((service, 100 - weight), (canary, weight))
+    backends = [{"name": item["metadata"]["name"], "port": item["spec"]["ports"][0]["port"], "weight": share} for item, share in shares]
+    spec = {"parentRefs": [{"name": name} if isinstance(name, str) else name for name in asked["parents"]], "rules": [{"backendRefs": backends}]}
+    spec |= {"hostnames": asked["hostnames"]} if asked["hostnames"] else {}
+    metadata = {"name": params["name"], "labels": MANAGED | {DEPLOYMENT: params["name"]}}
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
 
 
 def _build_port(port):
@@ -95,6 +114,8 @@ def check(params):
         raise bad("replicas", f"{params['replicas']} is less than 0.")
     if params["strategy"] != ROLLING and not params["service"]:
         raise bad("service", f"the strategy {params['strategy']} needs one.", "It is the Service that turns traffic from one generation to the next.")
+    if params["strategy"] != ROLLING and not params["wait"]:
+        raise bad("wait", f"the strategy {params['strategy']} turns traffic only to pods that it has seen ready.", "Leave wait at true, or use rolling.")
     if str(params["max_surge"]) in ("0", "0%") and str(params["max_unavailable"]) in ("0", "0%"):
         raise bad("max_surge", "with max_unavailable 0 it must be more than 0, or nothing could ever change.")
     if isinstance(params["service"], dict) and not params["service"].get("name"):

@@ -89,6 +89,11 @@ def drop_nulls(value):
     return value
 
 
+def drop_managed_fields(item):
+    """An object without its managedFields, which nobody reads in a result."""
+    return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
+
+
 def merge(live, desired, field=""):
     """What applying `desired` over `live` gives, predicted locally."""
     if isinstance(live, dict) and isinstance(desired, dict):
