@@ -12,6 +12,7 @@ description:
   - Makes a Deployment and its Service as the options say. A change of the options is brought out by O(strategy), waited for, and reported with the
     reason of a pod that does not get ready.
   - All that a later run needs to know is kept on the objects, so that a run that was killed is resumed by the next.
+  - A pod without a O(readiness_probe) counts as ready once it has run for two seconds.
   - The container's name is C(task), as in M(podwright.core.task_pod).
 extends_documentation_fragment:
   - podwright.core.connection

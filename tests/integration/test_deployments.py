@@ -256,6 +256,12 @@ def test_a_bad_image_takes_no_traffic_and_is_told(strategy, client, play, namesp
     assert {pod["spec"]["containers"][0]["image"] for pod in pods(client, namespace)} == {python_image}
 
 
+def test_a_pod_that_ends_again_and_again_is_told(play, namespace):
+    options = {"name": "crash", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sh", "-c", "echo boom; exit 3"], "progress_deadline": 6}
+    told = play([{"name": "Crash", "podwright.core.pod_deployment": options}], namespace=namespace, expect=2).of("Crash")
+    assert "has timed out progressing" in told["msg"] and "boom" in told["msg"]
+
+
 # -- runs that are killed -------------------------------------------------------------------------------------
 
 

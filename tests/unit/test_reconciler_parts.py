@@ -103,6 +103,8 @@ def test_secret_values_are_veiled_and_still_comparable():
             READY,
         ),
         ("Deployment", {"spec": {"replicas": 2}, "status": {"observedGeneration": 1, "updatedReplicas": 2, "readyReplicas": 1}}, PROGRESSING),
+        # Ready for a moment is not available: the API leaves a count of 0 out.
+        ("Deployment", {"spec": {"replicas": 1}, "status": {"observedGeneration": 1, "updatedReplicas": 1, "readyReplicas": 1, "replicas": 1}}, PROGRESSING),
         ("Deployment", {"spec": {"replicas": 0}, "status": {"observedGeneration": 1}}, READY),
         ("Deployment", {"spec": {}, "status": {"conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]}}, FAILED),
         ("Deployment", {"spec": {}}, PROGRESSING),

@@ -283,7 +283,8 @@ class _Rolling(_Deployer):
             )
         live = self.client.get(DEPLOYMENT_KIND, self.namespace, self.params["name"])
         # Applied, not patched: what the old description has beyond the new one is ours to take away again.
-        spec = {name: live["spec"][name] for name in ("replicas", "selector", "strategy", "progressDeadlineSeconds")}
+        kept = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
+        spec = {name: live["spec"][name] for name in kept if name in live["spec"]}
         metadata = {"name": self.params["name"], "labels": live["metadata"]["labels"], "annotations": {ROLLED_BACK: str(revision)}}
         spec |= {"template": _bare_template(found), "paused": False}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})

@@ -11,6 +11,7 @@ from .manifest import build, digest
 from .options import bad
 
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
+UNPROBED_SECONDS = 2  # that a pod without a readiness probe must run: else one that ends at once counts as ready for a moment
 SUCCESS, FAILURE, INCONCLUSIVE = "success", "failure", "inconclusive"
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 _CONDITION = re.compile(r"(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)")
@@ -38,6 +39,8 @@ def build_deployment(spec, params, profile, generation, replicas, revision=None)
     rolling = {"maxSurge": _number(params["max_surge"]), "maxUnavailable": _number(params["max_unavailable"])}
     deployment = {"replicas": replicas, "selector": {"matchLabels": own}, "template": template, "progressDeadlineSeconds": params["progress_deadline"]}
     deployment |= {"strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
+    if "readinessProbe" not in pod["spec"]["containers"][0]:
+        deployment["minReadySeconds"] = UNPROBED_SECONDS
     metadata = {"name": deployment_name(params["name"], generation), "labels": MANAGED | own}
     metadata |= {"annotations": {REVISION: str(revision)}} if revision else {}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment}

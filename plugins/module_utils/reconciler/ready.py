@@ -39,7 +39,7 @@ def _judge_replicas(item):
         return Verdict(PROGRESSING, "its controller has not seen it yet")
     wanted = spec.get("replicas", 1)
     updated = status.get("updatedReplicas", wanted if item["kind"] == "ReplicaSet" else 0)
-    counts = {"updated": updated, "ready": status.get("readyReplicas", 0), "available": status.get("availableReplicas", status.get("readyReplicas", 0))}
+    counts = {"updated": updated, "ready": status.get("readyReplicas", 0), "available": status.get("availableReplicas", 0)}
     for name, count in counts.items():
         if count < wanted:
             return Verdict(PROGRESSING, f"{count} of {wanted} replicas {name}")

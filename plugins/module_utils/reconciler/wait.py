@@ -116,4 +116,6 @@ def _shown(open_items):
 
 def _failure(key, verdict, what, hint=""):
     where = f" in namespace '{key.namespace}'" if key.namespace else ""
-    return PodwrightError(f"{key.kind} '{key.name}'{where} {what}: {verdict.message}.", reason="WaitFailed", hint=hint, results={"waited_for": key._asdict()})
+    return PodwrightError(
+        f"{key.kind} '{key.name}'{where} {what}: {verdict.message.rstrip('.')}.", reason="WaitFailed", hint=hint, results={"waited_for": key._asdict()}
+    )
