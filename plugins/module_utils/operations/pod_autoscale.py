@@ -6,15 +6,15 @@ from __future__ import annotations
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.client import MERGE_PATCH
 from ..cluster.errors import PodwrightError
-from ..cluster.kinds import AUTOSCALER, BUILT_IN, POD
+from ..cluster.kinds import AUTOSCALER, POD
 from ..cluster.prometheus import ask_prometheus
 from ..operation import Operation, yaml_diff
 from ..pods import scaling
 from ..pods.options import bad
+from ..pods.usage import read_usage, requests_of
 from ..reconciler.manifest import Veil, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED
 from ..reconciler.plan import Change
-from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import PROGRESSING, READY, Verdict, condition
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
@@ -305,10 +305,10 @@ def _read_metrics(task, pods):
     params, client = task.params, task.client
     metrics = []
     asked = [name for name in ("cpu", "memory") if params[f"target_{name}"]]
-    usage = _usage(client, task.namespace) if asked else {}
+    usage = read_usage(client, task.namespace) if asked else {}
     for name in asked:
         known = [pod for pod in pods if pod["metadata"]["name"] in usage]
-        requested = sum(_request(pod, name) for pod in known)
+        requested = sum(requests_of(pod).get(name, 0) for pod in known)
         if not requested:
             raise PodwrightError(
                 f"There is no {name} to compare with: no ready pod has metrics and requests {name}.",
@@ -324,20 +324,6 @@ def _read_metrics(task, pods):
             raise PodwrightError(f"The query '{asked['query']}' has no value.", reason="NoMetrics", hint="Nothing is scaled without a value; check the query.")
         metrics.append({"name": "prometheus", "value": value, "target": asked["target"], "per": "pod"})
     return metrics
-
-
-def _usage(client, namespace):
-    try:
-        items = client.list(BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"], namespace)[0]
-    except PodwrightError as error:
-        if error.is_not_found or error.status == 503:
-            raise PodwrightError("This cluster serves no metrics API.", reason="NoMetrics", hint="Install metrics-server, or use prometheus.") from error
-        raise
-    return {item["metadata"]["name"]: {name: sum(parse_quantity(c["usage"][name]) for c in item["containers"]) for name in ("cpu", "memory")} for item in items}
-
-
-def _request(pod, name):
-    return sum(parse_quantity(((c.get("resources") or {}).get("requests") or {}).get(name, 0)) for c in pod["spec"]["containers"])
 
 
 # -- describing -----------------------------------------------------------------------------------------------

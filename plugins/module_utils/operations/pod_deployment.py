@@ -364,7 +364,7 @@ class _Generations(_Deployer):
         except PodwrightError as error:
             if self.params["rollback_on_failure"] and self.active not in (None, generation):
                 self.observe()
-                self._discard([generation])
+                self.aborted()
                 error.message += f"\nThe active generation {self.active} was left as it is, and the new one taken away."
             raise
         if not self.task.check_mode:

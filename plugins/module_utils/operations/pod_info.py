@@ -7,7 +7,6 @@ import datetime
 
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.errors import PodwrightError
-from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..operation import Operation
 from ..pods.diagnosis import events_of, log_tail, render
@@ -15,8 +14,8 @@ from ..pods.labels import MANAGED, MANAGED_BY
 from ..pods.outcome import TaskVeil
 from ..pods.status import exit_codes, read_pod
 from ..pods.tree import read_tree
+from ..pods.usage import read_usage
 from ..reconciler.manifest import Veil, drop_managed_fields
-from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
 
 WAIT_STATES = ("scheduled", "running", "ready", "completed", "deleted")
@@ -59,7 +58,7 @@ def run(task):
         items = _wait(task, kind, namespace, items, version, selection)
     result = {"resources": [_shown(item) for item in items], "cluster": {"server": client.configuration.server, "source": client.configuration.source}}
     if kind.name == "Pod" and not kind.group:
-        usage = _usage(task, namespace, selection["label_selector"]) if params["metrics"] else {}
+        usage = read_usage(client, namespace, selection["label_selector"]) if params["metrics"] else {}
         result["pods"] = [_line(item, usage, client.now()) for item in items]
     if params["events"]:
         result["events"] = {
@@ -71,7 +70,7 @@ def run(task):
 def _describe_tree(task):
     """The pods below an object, and the tree they make with what they use."""
     tree = read_tree(task.client, task.params["parent"], task.namespace)
-    usage = _usage(task, task.namespace, None) if task.params["metrics"] else {}
+    usage = read_usage(task.client, task.namespace) if task.params["metrics"] else {}
     return {
         "resources": [_shown(pod) for pod in tree.pods],
         "pods": [_line(pod, usage, task.client.now()) for pod in tree.pods],
@@ -209,24 +208,7 @@ def _line(pod, usage, now):
         "exit_codes": exit_codes(pod),
     }
     used = usage.get(pod["metadata"]["name"])
-    return line | ({"cpu": used["cpu"], "memory": used["memory"]} if used else {})
-
-
-def _usage(task, namespace, label_selector):
-    """Use by pod from the metrics API: cpu in cores, memory in bytes. Raises: PodwrightError where there is no metrics API."""
-    try:
-        items, _version = task.client.list(BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"], namespace, label_selector=label_selector)
-    except PodwrightError as error:
-        if error.is_not_found or error.status == 503:
-            raise PodwrightError("This cluster serves no metrics API.", reason="NoMetrics", hint="Install metrics-server, or set metrics to false.") from error
-        raise
-    return {
-        item["metadata"]["name"]: {
-            "cpu": float(sum(parse_quantity(c["usage"]["cpu"]) for c in item["containers"])),
-            "memory": int(sum(parse_quantity(c["usage"]["memory"]) for c in item["containers"])),
-        }
-        for item in items
-    }
+    return line | ({"cpu": float(used["cpu"]), "memory": int(used["memory"])} if used else {})
 
 
 RULES = {"mutually_exclusive": [("wait_for", "wait_condition"), *(("parent", other) for other in ("name", "wait_for", "wait_condition"))]}

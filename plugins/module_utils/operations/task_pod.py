@@ -14,6 +14,7 @@ from ..pods.aftermath import Aftermath
 from ..pods.batch import Batch
 from ..pods.manifest import TaskSpec, check
 from ..pods.outcome import TaskVeil, outcome_of
+from ..pods.planning import Planner
 from ..pods.run import Conduct
 
 SHOWN_WHOLE, SHOWN_SHORT = 3, 20  # failures told in full, and in one line, in a batch's message
@@ -46,13 +47,14 @@ def run(task):
         prune=params["prune"] or params["state"] == "absent",
         check_mode=task.check_mode,
     )
-    batch = Batch(task.client, specs, conduct, task.console)
+    planner = Planner(task.client, specs, conduct, task.console)
     # Naming tasks to delete means those alone; naming only the set means all of it.
     whole_set = params["set"] and conduct.prune and not (params["state"] == "absent" and _names_tasks(params))
     sets = [(task.namespace, params["set"])] if whole_set else []
-    batch.plan(sets)
+    planner.plan(sets)
     if params["state"] == "absent":
-        batch.doom()
+        planner.doom()
+    batch = Batch(task.client, planner, conduct, task.console)
     if task.check_mode:
         batch.predict()
     else:

@@ -11,16 +11,12 @@ from ..cluster.client import MERGE_PATCH, STRATEGIC_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET
 from ..cluster.watch import Watcher
-from ..reconciler.manifest import difference, key_of
-from ..reconciler.plan import Change, creation_patch
-from .decide import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
-from .labels import HASH, MANAGED, MANAGED_BY, RECORD, RESOURCES, SET, TASK, label_of, owner_reference
+from ..reconciler.manifest import difference
+from .decide import CREATE, NONE, REPLACE, RESIZE
+from .labels import HASH, RESOURCES, TASK, label_of, owner_reference
 from .manifest import build, stdin_secret
 from .network import build_policy
-from .parent import Parents
-from .record import read_record
-from .run import Run
-from .security import choose_profile
+from .planning import immutable, owner_job
 from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_resize
 from .streaming import FINISHING_SECONDS, LogStreams
 
@@ -34,200 +30,25 @@ MANY, FLOCK_SECONDS = 100, 0.05
 
 
 class Batch:
-    """Makes tasks as asked for.
+    """Carries a plan of tasks out.
 
     Args:
         client: a Client.
-        specs: TaskSpecs, all checked.
+        planner: the Planner, which has planned.
         conduct: Conduct.
         console: a Console.
     """
 
-    def __init__(self, client, specs, conduct, console):
+    def __init__(self, client, planner, conduct, console):
         self._client = client
+        self._planner = planner
         self._conduct = conduct
         self._console = console
-        self._specs = specs
-        self._profiles = {}
-        self._queues = {}
-        self._selectors = {}
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
         self._streams = LogStreams(client, console, FINISHING_SECONDS if conduct.state == "completed" else 0)
         self._next_look, self._look_pause = 0, LOOK_SECONDS
-        self._parents = Parents(client)
-        self.runs = []
-
-    # -- observing and planning -----------------------------------------------------------------------------
-
-    def plan(self, set_names=()):
-        """Observe and decide. Fills `runs`; changes nothing.
-
-        Args:
-            set_names: (namespace, set name) pairs whose tasks are wholly known: with `prune`, others of the set go.
-        """
-        self._lists = self._observe(set_names)
-        found, records = _by_task(self._lists), self._list_records()
-        for spec in self._specs:
-            place = (spec.namespace, spec.name)
-            self.runs.append(self._plan_one(spec, found.pop(place, []), records.get(place)))
-        if self._conduct.prune:
-            asked = {(spec.namespace, spec.name) for spec in self._specs} if self._conduct.state != "absent" else set()
-            for place, item in records.items():
-                if place not in asked:
-                    found.setdefault(place, []).append((CONFIG_MAP, item))
-            named, sets = {(spec.namespace, spec.name) for spec in self._specs}, set(set_names)
-            for (namespace, name), objects in found.items():
-                if (namespace, label_of(objects[0][1], SET)) in sets or (namespace, name) in named:
-                    self.runs += [self._plan_delete(kind, item) for kind, item in objects if not _owner_job(item)]
-        return self.runs
-
-    def _list_records(self):
-        """{(namespace, task): ConfigMap} where some task may have one that matters."""
-        if not self._conduct.prune and not any(spec.keeps_record for spec in self._specs):
-            return {}
-        records = {}
-        for namespace, selector in self._selectors.items():
-            try:
-                items, _version = self._client.list(CONFIG_MAP, namespace, label_selector=f"{selector},{RECORD}")
-            except PodwrightError as error:
-                if not error.is_forbidden:
-                    raise
-                self._console.warn(f"Records of earlier results cannot be read: {error}")
-                continue
-            records |= {(namespace, label_of(item, TASK)): item for item in items}
-        return records
-
-    def _observe(self, set_names):
-        """{(Kind, namespace): (items, version)} with one LIST each; Jobs only where some are wanted or some pod is one's."""
-        wanted = {namespace: [] for namespace, _name in set_names}
-        for spec in self._specs:
-            wanted.setdefault(spec.namespace, []).append(spec)
-        lists = {}
-        for namespace, specs in wanted.items():
-            selector = self._selector(specs, [name for ns, name in set_names if ns == namespace])
-            self._selectors[namespace] = selector
-            lists[POD, namespace] = pods, _version = self._client.list(POD, namespace, label_selector=selector)
-            if not specs or any(spec.is_job for spec in specs) or any(map(_owner_job, pods)):
-                lists[JOB, namespace] = self._client.list(JOB, namespace, label_selector=selector)
-        return lists
-
-    @staticmethod
-    def _selector(specs, set_names):
-        parts = [f"{MANAGED_BY}={MANAGED[MANAGED_BY]}"]
-        if len(specs) == 1 and not set_names:
-            parts.append(f"{TASK}={specs[0].name}")
-        return ",".join(parts)
-
-    def _plan_one(self, spec, objects, record):
-        own = next((item for kind, item in objects if kind == spec.kind and not _owner_job(item)), None)
-        run = Run(spec, live=own)
-        run.record = read_record(record) if record and own is None and spec.keeps_record else None
-        run.pods = {item["metadata"]["uid"]: item for kind, item in objects if kind == POD and _owner_job(item)} if spec.is_job else {}
-        others = [(kind, item) for kind, item in objects if item is not own and not (kind == POD and _owner_job(item))]
-        run.read()
-        run.parent, orphaned = self._find_parent(spec)
-        action, note = decide(spec, own, run.status, run.record, run.parent)
-        if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
-            raise _immutable(spec)
-        if others:
-            action, note = REPLACE, "it was of another kind"
-        kept = action in (NONE, RESIZE)
-        if kept:
-            run.attempt = run.record.attempt if run.is_known_by_record else attempt_of(own)
-        else:
-            run.attempt = next_attempt(spec, own, run.status, run.record)
-            run.record = None
-            note = "; ".join(filter(None, (note, self._admit(run, orphaned))))
-        manifest = build(spec, self._profile(spec), run.attempt, run.parent)
-        if not kept and own:
-            others.append((spec.kind, own))
-        if action == NONE:
-            run.stage = "done" if run.is_known_by_record else "watch"
-        elif action == RESIZE:
-            run.stage = "resize"
-        else:
-            run.doomed = {item["metadata"]["uid"]: (kind, item) for kind, item in others}
-            run.stage = "remove" if run.doomed else "create"
-        run.change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if kept else manifest, note=note)
-        if action == CREATE:
-            run.change.patch = creation_patch(manifest)
-        if not kept:
-            run.policy = self._plan_policy(run)
-        if run.is_known_by_record and run.status.state == "failed":
-            self._retry_or_fail(run)
-        return run
-
-    def _find_parent(self, spec):
-        """(its Parent or None, the error where it should have one): a task that is done needs its parent no more."""
-        if self._conduct.state == "absent":
-            return None, None
-        try:
-            return self._parents.find(spec), None
-        except PodwrightError as error:
-            if error.reason != "NoParent":
-                raise
-            return None, error
-
-    def _admit(self, run, orphaned):
-        """Check what a task that is about to be made needs beside itself. Returns a note for the plan; raises PodwrightError."""
-        if self._conduct.state == "absent":
-            return ""
-        if orphaned and not self._conduct.check_mode:
-            raise orphaned
-        if run.parent:
-            self._parents.admit(run.spec, run.parent, run.live)
-        if run.spec.options.get("queue"):
-            self._check_queue(run.spec)
-        return "predicted locally: its parent does not exist yet" if orphaned else ""
-
-    def _check_queue(self, spec):
-        """A task whose queue is not there would wait for ever. Raises: PodwrightError."""
-        name = spec.options["queue"]
-        place = (spec.namespace, name)
-        if place not in self._queues:
-            self._queues[place] = self._client.get(self._client.kinds.find_served("kueue.x-k8s.io", "LocalQueue"), *place)
-        if self._queues[place] is None:
-            raise PodwrightError(
-                f"The task '{spec.name}' cannot be queued: there is no LocalQueue '{name}' in namespace '{spec.namespace}'.",
-                reason="NoQueue",
-                hint="Make the LocalQueue first, or correct queue.",
-            )
-
-    def _plan_policy(self, run):
-        """The creation of the policy that a task's network asks for, or None; it is there before the pod and owned by it afterwards."""
-        manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"])
-        if manifest is None or self._conduct.state == "absent":
-            return None
-        return Change(CREATE, key_of(manifest, NETWORK_POLICY), NETWORK_POLICY, manifest, after=manifest, patch=creation_patch(manifest))
-
-    def _plan_delete(self, kind, item):
-        key = key_of(item, kind)
-        run = Run(None, Change("delete", key, kind, before=item), item)
-        run.doomed = {item["metadata"]["uid"]: (kind, item)}
-        run.stage = "remove"
-        return run
-
-    def _profile(self, spec):
-        asked = spec.options["security_profile"]
-        place = (spec.namespace, asked)
-        if place not in self._profiles:
-            self._profiles[place] = choose_profile(self._client, spec.namespace, asked)
-        return self._profiles[place]
-
-    def doom(self):
-        """Turn the plan into one of deletion: whatever is there of the tasks goes, and nothing is made."""
-        for run in self.runs:
-            if not run.spec:
-                continue
-            if run.live is not None:
-                run.doomed[run.live["metadata"]["uid"]] = (run.spec.kind, run.live)
-            is_going = run.live is not None and run.live["metadata"].get("deletionTimestamp")
-            action = NONE if not run.doomed or is_going else "delete"
-            run.change = Change(action, run.change.key, run.spec.kind, before=run.live)
-            run.stage = "remove" if run.doomed else "done"
-            run.record = run.policy = run.status = None
-            run.read()
+        self.runs = planner.runs
 
     # -- check mode -----------------------------------------------------------------------------------------
 
@@ -271,8 +92,8 @@ class Batch:
             self._watcher = watcher
             self._pool = pool
             if self._open():
-                for (kind, namespace), (items, version) in self._lists.items():
-                    watcher.follow(kind, namespace, version, self._selectors[namespace], known=items)
+                for (kind, namespace), (items, version) in self._planner.lists.items():
+                    watcher.follow(kind, namespace, version, self._planner.selectors[namespace], known=items)
             while self._open():
                 if clock.monotonic() > deadline:
                     self._give_up()
@@ -413,11 +234,11 @@ class Batch:
     def _replace_instead(self, run, why):
         """Where a pod cannot be resized, a new one takes its place. Raises: PodwrightError where that is not wanted."""
         if run.spec.options["on_immutable"] == "fail":
-            raise _immutable(run.spec, f"its pod cannot be resized: {why}")
+            raise immutable(run.spec, f"its pod cannot be resized: {why}")
         run.change.action, run.change.after, run.change.patch = REPLACE, run.change.desired, []
         run.change.note = f"its resources changed, and cannot in place: {why}"
         run.doomed = {run.live["metadata"]["uid"]: (POD, run.live)}
-        run.policy = self._plan_policy(run)
+        run.policy = self._planner.plan_policy(run)
         run.stage = "remove"
 
     def _replace_or_fail(self, run, why):
@@ -492,7 +313,7 @@ class Batch:
         return self._index.get((item["metadata"]["namespace"], label_of(item, TASK)), [])
 
     def _update(self, run, sort, item, uid):
-        job = _owner_job(item) if item["kind"] == "Pod" else None
+        job = owner_job(item) if item["kind"] == "Pod" else None
         if run.spec.is_job and job:
             if sort == "DELETED":
                 run.pods.pop(uid, None)
@@ -571,7 +392,7 @@ class Batch:
             self._fail(run, run.status.reason, f"{what}: {run.status.reason}{': ' + run.status.message if run.status.message else ''}")
             return
         run.attempt += 1
-        run.change.desired = build(spec, self._profile(spec), run.attempt, run.parent)
+        run.change.desired = build(spec, self._planner.profile(spec), run.attempt, run.parent)
         run.change.action = REPLACE if run.change.before else CREATE
         run.change.note = f"attempt {run.attempt}, since the one before failed ({run.status.reason})"
         run.doomed = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}
@@ -669,30 +490,8 @@ def _cannot_resize(error):
     return error.status in (404, 422) or (error.status == 403 and "exceeded quota" not in error.message and not error.is_forbidden)
 
 
-def _immutable(spec, why="a pod cannot be changed in place"):
-    return PodwrightError(
-        f"The options of task '{spec.name}' changed, and {why.rstrip('.')}.",
-        reason="Immutable",
-        hint="Set on_immutable to replace, or give the task another name.",
-    )
-
-
 def _is_quota(error):
     return error.status == 403 and "exceeded quota" in error.message
-
-
-def _by_task(lists):
-    """{(namespace, task): [(Kind, object)]} of everything listed."""
-    found = {}
-    for (kind, namespace), (items, _version) in lists.items():
-        for item in items:
-            found.setdefault((namespace, label_of(item, TASK)), []).append((kind, item))
-    return found
-
-
-def _owner_job(item):
-    """The uid of the Job that owns a pod, or None."""
-    return next((o["uid"] for o in item["metadata"].get("ownerReferences") or [] if o["kind"] == "Job"), None)
 
 
 def _in_place_of(before, answer):

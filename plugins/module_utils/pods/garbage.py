@@ -6,13 +6,13 @@ from __future__ import annotations
 import calendar
 import time
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from ..cluster.kinds import JOB, POD
 from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
 from .labels import PARENT, RECORD, TASK, TTL
 from .status import read_pod, times
+from .usage import requests_of
 
 ALIVE, FINISHED, GONE, UNKNOWN = "alive", "finished", "gone", "unknown"
 PENDING, RUNNING, SUCCEEDED, FAILED, DELETING, LEFTOVER, RECORDED = "pending", "running", "succeeded", "failed", "deleting", "leftover", "recorded"
@@ -153,7 +153,7 @@ def read_subject(kind, item):
         ttl=_read_ttl(annotations),
     )
     if metadata.get("deletionTimestamp"):
-        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), requests=_requests_of(item))
+        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), requests=requests_of(item))
     if kind == POD:
         return _read_pod(subject, item)
     if kind == JOB:
@@ -180,7 +180,7 @@ def _read_ttl(annotations):
 
 def _read_pod(subject, pod):
     status = read_pod(pod)
-    return replace(subject, state=status.state, reason=status.reason, ended=_ended(pod) if status.is_over else None, requests=_requests_of(pod))
+    return replace(subject, state=status.state, reason=status.reason, ended=_ended(pod) if status.is_over else None, requests=requests_of(pod))
 
 
 def _ended(pod):
@@ -197,14 +197,6 @@ def _read_job(subject, job):
         if found.get("status") == "True":
             return replace(subject, state=state, ended=read_time(found.get("lastTransitionTime")))
     return replace(subject, state=RUNNING)
-
-
-def _requests_of(item):
-    total = {}
-    for container in (item.get("spec") or {}).get("containers") or []:
-        for name, text in ((container.get("resources") or {}).get("requests") or {}).items():
-            total[name] = total.get(name, Fraction()) + parse_quantity(text)
-    return total
 
 
 # -- the rules ------------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
-from ..reconciler.quantity import parse_quantity
 from .labels import PARENT, label_of
 from .parent import read_parent
 from .status import read_job, read_pod
+from .usage import requests_of
 
 
 class Tree:
@@ -104,12 +104,9 @@ def _own_use(item, usage):
         use |= {"cpu_used": 0.0, "memory_used": 0}
     if item["kind"] != POD.name or read_pod(item).is_over:
         return use
-    use["pods"] = 1
-    for container in item["spec"]["containers"]:
-        requests = (container.get("resources") or {}).get("requests") or {}
-        use["cpu_requested"] += float(parse_quantity(requests.get("cpu", 0)))
-        use["memory_requested"] += int(parse_quantity(requests.get("memory", 0)))
+    requests = requests_of(item)
+    use |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}
     used = usage.get(item["metadata"]["name"])
     if used:
-        use |= {"cpu_used": used["cpu"], "memory_used": used["memory"]}
+        use |= {"cpu_used": float(used["cpu"]), "memory_used": int(used["memory"])}
     return use
