@@ -140,6 +140,15 @@ class Kinds:
             raise
         return self.resolve(versions["preferredVersion"]["groupVersion"], name)
 
+    def find_if_served(self, group, name):
+        """The Kind in the group's preferred version, or None where the group is not installed."""
+        try:
+            return self.find_served(group, name)
+        except PodwrightError as error:
+            if error.reason == "UnknownKind":
+                return None
+            raise
+
     def _discover(self, api_version):
         path = ("/apis/" if "/" in api_version else "/api/") + api_version
         try:

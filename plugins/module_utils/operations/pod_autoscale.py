@@ -10,7 +10,9 @@ from ..cluster.kinds import AUTOSCALER, POD
 from ..cluster.prometheus import ask_prometheus
 from ..operation import Operation, yaml_diff
 from ..pods import scaling
+from ..pods.labels import annotation_of
 from ..pods.options import bad
+from ..pods.status import is_serving
 from ..pods.usage import read_usage, requests_of
 from ..reconciler.manifest import Veil, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED
@@ -83,21 +85,12 @@ def _choose_engine(task):
     """The engine asked for; `auto` is hpa, but where Prometheus is to be asked keda where it is installed, else direct."""
     engine, params = task.params["engine"], task.params
     if engine == "auto":
-        engine = "hpa" if not params["prometheus"] else "keda" if _find_keda(task.client) else "direct"
-    if engine == "keda" and not _find_keda(task.client):
+        engine = "hpa" if not params["prometheus"] else "keda" if task.client.kinds.find_if_served(*SCALED_OBJECT) else "direct"
+    if engine == "keda" and not task.client.kinds.find_if_served(*SCALED_OBJECT):
         raise PodwrightError("This cluster has no KEDA: keda.sh is not installed.", reason="NoKeda", hint="Install KEDA, or set engine to hpa or direct.")
     if engine == "direct" and params["metrics"]:
         raise bad("metrics", "the engine direct asks the metrics API and Prometheus only.", "Use target_cpu, target_memory or prometheus, or engine hpa.")
     return engine
-
-
-def _find_keda(client):
-    try:
-        return client.kinds.find_served(*SCALED_OBJECT)
-    except PodwrightError as error:
-        if error.reason == "UnknownKind":
-            return None
-        raise
 
 
 # -- finding what is scaled -----------------------------------------------------------------------------------
@@ -200,7 +193,7 @@ def _scale(task, kind, item):
 
 def _find_holder(client, kind, item):
     """What scales an object by itself, for a person; None where nothing does, or it may not be looked at."""
-    if _annotation(item, AUTOSCALED):
+    if annotation_of(item, AUTOSCALED):
         return "pod_autoscale with the engine direct"
     try:
         autoscalers = client.list(AUTOSCALER, item["metadata"].get("namespace"))[0]
@@ -249,12 +242,12 @@ def _leave(task, kind, item):
     """Take the autoscaler away; the object keeps the number it has, and its manifest may set it again."""
     params, client = task.params, task.client
     manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": {"name": params["name"]}}]
-    keda = _find_keda(client)
+    keda = client.kinds.find_if_served(*SCALED_OBJECT)
     if keda:
         manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": {"name": params["name"]}})
     options = Options(check_mode=task.check_mode, wait_timeout=params["wait_timeout"])
     changes = Reconciler(client, options, task.console).remove(manifests, task.namespace).changes
-    if _annotation(item, AUTOSCALED):
+    if annotation_of(item, AUTOSCALED):
         marks = {"metadata": {"annotations": {AUTOSCALED: None, scaling.LAST_SCALED: None}}}
         after = client.patch(kind, task.namespace, item["metadata"]["name"], marks, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
         changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=difference(item, after)))
@@ -274,13 +267,13 @@ def _step(task, kind, item):
     metrics = _read_metrics(task, pods)
     current = _replicas(kind, item)
     bounds = scaling.Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
-    last = _annotation(item, scaling.LAST_SCALED)
+    last = annotation_of(item, scaling.LAST_SCALED)
     now = client.now()
     recommended = scaling.recommend(current, len(pods), metrics)
     wanted, why = scaling.decide(current, recommended, bounds, float(last) if last else None, now)
     annotations = {AUTOSCALED: "direct"} | ({scaling.LAST_SCALED: f"{now:.0f}"} if wanted != current else {})
     change = Change("none", key_of(item, kind), kind, before=item, after=item, note=why)
-    if wanted != current or not _annotation(item, AUTOSCALED):
+    if wanted != current or not annotation_of(item, AUTOSCALED):
         metadata = {"resourceVersion": item["metadata"]["resourceVersion"], "annotations": annotations}
         body = {"metadata": metadata} | ({"spec": {"replicas": wanted}} if wanted != current else {})
         change.action = "patch"
@@ -297,7 +290,7 @@ def _ready_pods(client, namespace, item):
     if not labels:
         raise PodwrightError(f"{item['kind']} '{item['metadata']['name']}' selects its pods by no labels.", reason="NotScalable")
     pods = client.list(POD, namespace, label_selector=",".join(f"{key}={value}" for key, value in labels.items()))[0]
-    return [pod for pod in pods if condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")]
+    return [pod for pod in pods if is_serving(pod)]
 
 
 def _read_metrics(task, pods):
@@ -327,10 +320,6 @@ def _read_metrics(task, pods):
 
 
 # -- describing -----------------------------------------------------------------------------------------------
-
-
-def _annotation(item, name):
-    return (item["metadata"].get("annotations") or {}).get(name)
 
 
 def _result(task, changes, engine):

@@ -12,15 +12,15 @@ from ..operation import Operation, Task, yaml_diff
 from ..pods import options as opts
 from ..pods import rollout
 from ..pods.diagnosis import diagnose_workload
-from ..pods.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, annotation_of, label_of
+from ..pods.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, annotation_of, label_of, number_of
 from ..pods.manifest import TaskSpec
 from ..pods.manifest import check as check_pod
 from ..pods.outcome import TaskVeil
 from ..pods.rollout import BLUE_GREEN, CANARY, FAILURE, INCONCLUSIVE, ROLLING
 from ..pods.security import choose_profile
+from ..pods.status import is_serving
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
-from ..reconciler.ready import condition
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
 from . import pod_exec, pod_request, task_pod
@@ -183,13 +183,8 @@ class _Deployer:
 
     def _routes(self):
         """The HTTPRoutes of this name; none where the Gateway API is not installed."""
-        try:
-            kind = self.client.kinds.find_served(*ROUTE)
-        except PodwrightError as error:
-            if error.reason == "UnknownKind":
-                return []
-            raise
-        return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.params['name']}")[0]
+        kind = self.client.kinds.find_if_served(*ROUTE)
+        return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.params['name']}")[0] if kind else []
 
     def require(self, item, what):
         """Raise: PodwrightError where there is nothing to act on."""
@@ -497,7 +492,7 @@ class _Generations(_Deployer):
     def _a_pod(self, generation):
         selector = f"{DEPLOYMENT}={self.params['name']},{GENERATION}={generation}"
         pods = self.client.list(POD, self.namespace, label_selector=selector)[0]
-        ready = [pod for pod in pods if condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")]
+        ready = [pod for pod in pods if is_serving(pod)]
         return self.require(ready, "ready pod to ask")[0]["metadata"]["name"]
 
     # -- the other verbs --------------------------------------------------------------------------------------
@@ -580,8 +575,7 @@ class _Generations(_Deployer):
 
 
 def _revision_of(item):
-    text = annotation_of(item, REVISION) or "0"
-    return int(text) if text.isdigit() else 0
+    return number_of(item, REVISION) or 0
 
 
 OPERATION = Operation("pod_deployment", ARGUMENTS, run, redact=task_pod.redact)

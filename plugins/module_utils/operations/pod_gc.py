@@ -11,7 +11,7 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
 from ..operation import Operation
 from ..pods.garbage import LEFTOVER, PENDING, Keep, Owners, Policies, plan, read_subject
-from ..pods.labels import MANAGED, MANAGED_BY, RECORD, TTL
+from ..pods.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
 from ..pods.options import bad
 from ..reconciler.manifest import Key
 from ..reconciler.wait import wait_until_gone
@@ -126,8 +126,8 @@ def _default_ttls(client, namespaces):
     """{namespace: seconds} where a namespace says how long what is over may stay."""
     everywhere = namespaces == [None]
     items = client.list(NAMESPACE, metadata_only=True)[0] if everywhere else [client.get(NAMESPACE, None, name) for name in namespaces]
-    texts = {item["metadata"]["name"]: (item["metadata"].get("annotations") or {}).get(TTL, "") for item in items if item}
-    return {name: int(text) for name, text in texts.items() if text.isdigit()}
+    found = {item["metadata"]["name"]: number_of(item, TTL) for item in items if item}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def _look_up_owners(client, subjects, params, console):

@@ -21,7 +21,7 @@ from ..cluster.kinds import BUILT_IN, POD
 from ..operation import Operation
 from ..pods.options import bad
 from ..pods.outcome import TaskVeil
-from ..reconciler.ready import condition
+from ..pods.status import is_serving
 
 SERVICE = BUILT_IN["v1", "Service"]
 READING = ("GET", "HEAD", "OPTIONS")
@@ -131,7 +131,7 @@ def _choose_pod(task, service):
     if not labels:
         raise PodwrightError(f"Service '{name}' selects no pods.", reason="NoPods", hint="Name a pod instead.")
     pods, _version = task.client.list(POD, task.namespace, label_selector=",".join(f"{key}={value}" for key, value in labels.items()))
-    ready = [pod for pod in pods if condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")]
+    ready = [pod for pod in pods if is_serving(pod)]
     if not ready:
         raise PodwrightError(
             f"None of the {len(pods)} pods of Service '{name}' in namespace '{task.namespace}' is ready.",

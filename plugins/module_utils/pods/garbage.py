@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..cluster.kinds import JOB, POD
 from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
-from .labels import PARENT, RECORD, TASK, TTL
+from .labels import PARENT, RECORD, TASK, TTL, number_of
 from .status import read_pod, times
 from .usage import requests_of
 
@@ -150,7 +150,7 @@ def read_subject(kind, item):
         metadata["resourceVersion"],
         labels.get(TASK),
         _owners_of(metadata, labels, annotations),
-        ttl=_read_ttl(annotations),
+        ttl=number_of(item, TTL),
     )
     if metadata.get("deletionTimestamp"):
         return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), requests=requests_of(item))
@@ -171,11 +171,6 @@ def _owners_of(metadata, labels, annotations):
         api_version, kind, name = (annotations.get(PARENT, "").split(" ") + ["", "", ""])[:3]
         owners.append(Owner(api_version, kind, name, labels[PARENT]))
     return tuple(owners)
-
-
-def _read_ttl(annotations):
-    text = annotations.get(TTL, "")
-    return int(text) if text.isdigit() else None
 
 
 def _read_pod(subject, pod):

@@ -28,6 +28,12 @@ def annotation_of(item, name):
     return (item["metadata"].get("annotations") or {}).get(name)
 
 
+def number_of(item, name):
+    """The number (0 or more) that an annotation of an object holds, or None."""
+    text = annotation_of(item, name) or ""
+    return int(text) if text.isdigit() else None
+
+
 def owner_reference(owner):
     """A reference to a live object as the owner of others; deleting it in the foreground waits for them."""
     metadata = owner["metadata"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
-from .labels import MAX_CHILDREN, MAX_DEPTH, PARENT, annotation_of, label_of, owner_reference
+from .labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
 from .options import bad
 from .status import read_job, read_pod
 
@@ -36,11 +36,6 @@ class Parent:
         """What it is, for a person."""
         return f"{self.item['kind']} '{self.item['metadata']['name']}'"
 
-    def limit(self, name):
-        """The number of an annotation of its, or None."""
-        text = annotation_of(self.item, name) or ""
-        return int(text) if text.isdigit() else None
-
     def mark(self, manifest):
         """The manifest as one of a child: owner reference, label, and what is left of the parent's limits."""
         metadata, item = manifest["metadata"], self.item
@@ -52,7 +47,7 @@ class Parent:
 
     def _limits_left(self, own):
         """What a child may have below it, in its own words and its parent's."""
-        depth, width, limits = self.limit(MAX_DEPTH), self.limit(MAX_CHILDREN), {}
+        depth, width, limits = number_of(self.item, MAX_DEPTH), number_of(self.item, MAX_CHILDREN), {}
         if depth is not None:
             limits[MAX_DEPTH] = str(min(depth - 1, int(own.get(MAX_DEPTH, depth))))
         if width is not None:
@@ -123,7 +118,7 @@ class Parents:
         """
         if parent.is_over:
             raise _refused(spec, f"{parent.title} has ended, and would take it away", "Start the parent again first.")
-        depth, width = parent.limit(MAX_DEPTH), parent.limit(MAX_CHILDREN)
+        depth, width = number_of(parent.item, MAX_DEPTH), number_of(parent.item, MAX_CHILDREN)
         if depth is not None and depth < 1:
             raise _refused(spec, f"{parent.title} may have no tasks below it (max_depth)", "Raise max_depth of the task at the top.")
         if width is None or (replaced and label_of(replaced, PARENT) == parent.uid and not _is_over(replaced)):

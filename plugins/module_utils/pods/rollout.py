@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 import re
 
-from .labels import ACTIVE, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION
+from .labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, TASK
 from .manifest import build, digest
 from .options import bad
 
@@ -15,7 +15,7 @@ UNPROBED_SECONDS = 2  # that a pod without a readiness probe must run: else one 
 SUCCESS, FAILURE, INCONCLUSIVE = "success", "failure", "inconclusive"
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 _CONDITION = re.compile(r"(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)")
-_TEMPLATE_LABELS = (HASH, "podwright.io/attempt", "podwright.io/task")
+_TEMPLATE_LABELS = (HASH, ATTEMPT, TASK)
 
 
 def generation_of(spec):

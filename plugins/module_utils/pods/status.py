@@ -167,6 +167,11 @@ def read_job(job, pods):
     return latest
 
 
+def is_serving(pod):
+    """Whether a pod is ready and to stay: one that a Service would send traffic to."""
+    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
 def read_resize(pod):
     """How far a change of a running pod's resources is (KEP-1287): a Status while it is under way, else None."""
     pending = condition(pod, "PodResizePending")

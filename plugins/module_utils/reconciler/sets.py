@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP
 from .observe import list_members
 
@@ -71,9 +70,4 @@ class ApplySet:
         for (_version, name), kind in BUILT_IN.items():
             if name == kind_name and kind.group == group:
                 return kind
-        try:
-            return client.kinds.find_served(group, kind_name)
-        except PodwrightError as error:
-            if error.reason == "UnknownKind":
-                return None
-            raise
+        return client.kinds.find_if_served(group, kind_name)
