@@ -35,12 +35,14 @@ class Mischief:
         pieces: the bytes are passed on in pieces of random sizes up to this, or 0 for as they come.
         merges: whether what comes within a few milliseconds is passed on as one.
         protocol: replaces v5 in the client's offer, or None.
+        overhears: called with (direction, bytes) before they are passed on; where it returns False they are not, and both ends are closed.
     """
 
     cut: tuple | None = None
     pieces: int = 0
     merges: bool = False
     protocol: bytes | None = None
+    overhears: object = None
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Relay:
             for source in reading:
                 sink, direction = ways[source]
                 data = _receive(source)
-                if data is None:
+                if data is None or (data and mischief.overhears and mischief.overhears(direction, data) is False):
                     return
                 if mischief.protocol and direction == UP:
                     data = data.replace(b"v5.channel.k8s.io", mischief.protocol)

@@ -43,14 +43,15 @@ class Task:
         params: validated parameters.
         check_mode, diff_mode: as the play has them.
         console: a Console.
+        client: a Client to share, or None for one of its own.
     """
 
-    def __init__(self, params, check_mode, diff_mode, console):
+    def __init__(self, params, check_mode, diff_mode, console, client=None):
         self.params = params
         self.check_mode = check_mode
         self.diff_mode = diff_mode
         self.console = console
-        self._client = None
+        self._client = client
 
     @property
     def client(self):

@@ -461,6 +461,14 @@ options:
           csi:
             description: A volume of a CSI driver, in Kubernetes' form.
             type: dict
+      spiffe:
+        description:
+          - Gives all containers the SPIFFE Workload API, from which programs get the identity of their pod, by the volume of the SPIFFE CSI driver, and its
+            socket's place in C(SPIFFE_ENDPOINT_SOCKET), unless O(tasks[].env) names that.
+          - A mapping may set C(driver) (V(csi.spiffe.io)), C(mount_path) (V(/spiffe-workload-api))
+            and C(socket) (V(spire-agent.sock)), the name in that folder.
+          - The driver must run on the node. Tested as far as the pod goes, without a driver.
+        type: raw
       service_account:
         description: Service account of the pod.
         type: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -74,11 +75,11 @@ def mode_variables(mode):
 
 
 @pytest.fixture
-def play(tmp_path):
-    """A function that runs tasks (or a whole playbook) and returns a Played."""
+def launch(tmp_path):
+    """A function that starts ansible-playbook with tasks. Returns (the process, the path of the record of its results)."""
     counter = iter(range(1000))
 
-    def run(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, timeout=300, expect=0, kubeconfig=None):
+    def start(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, kubeconfig=None):
         number = next(counter)
         record = tmp_path / f"record-{number}"
         record.touch()
@@ -94,24 +95,43 @@ def play(tmp_path):
         path.write_text(yaml.safe_dump(plays, sort_keys=False))
         extra = {"test_namespace": namespace} | mode_variables(mode) | (variables or {})
         command = [str(ROOT / ".venv/bin/ansible-playbook"), str(path), "--extra-vars", json.dumps(extra), *arguments]
-        done = subprocess.run(
-            command,
-            env=play_environment(record) | (environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            cwd=tmp_path,
-        )
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=play_environment(record) | (environment or {}), stdout=pipe, stderr=pipe, text=True, cwd=tmp_path)
+        return process, record
+
+    return start
+
+
+@pytest.fixture
+def play(launch):
+    """A function that runs tasks (or a whole playbook) and returns a Played."""
+
+    def run(tasks, *arguments, timeout=300, expect=0, **options):
+        process, record = launch(tasks, *arguments, **options)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            raise
         results = [json.loads(line) for line in record.read_text().splitlines()]
         for entry in results:
             entry["result"]["failed"] = entry["outcome"] == "failed"  # which Ansible leaves out of what it ignores
-        played = Played(done.returncode, done.stdout, done.stderr, results)
+        played = Played(process.returncode, stdout, stderr, results)
         if "Traceback" in played.output or (expect is not None and played.rc != expect):
             pytest.fail(f"ansible-playbook ended with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
         return played
 
     return run
+
+
+def kill(process, workers=True):
+    """Kill ansible-playbook at once; with its workers, each of which has a session of its own."""
+    os.kill(process.pid, signal.SIGSTOP)  # so that it starts no more of them
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split() if workers else []
+    for pid in children:
+        os.kill(int(pid), signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -253,3 +273,12 @@ def relay(tmp_path):
 def connect(relay, token):
     """A Client through the relay."""
     return Client(Configuration(dict.fromkeys(CONNECTION) | {"host": relay.url, "api_key": token, "validate_certs": False}))
+
+
+def write_kubeconfig(relay, token, path):
+    """A kubeconfig that leads through the relay."""
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "relay", "users": [{"name": "relay", "user": {"token": token}}]}
+    config |= {"clusters": [{"name": "relay", "cluster": {"server": relay.url, "insecure-skip-tls-verify": True}}]}
+    config |= {"contexts": [{"name": "relay", "context": {"cluster": "relay", "user": "relay"}}]}
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -4,25 +4,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.operation import Task
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_deployment
+from ansible_collections.podwright.core.plugins.module_utils.pods.status import is_serving
 
 from ..prometheus import Prometheus
-from .conftest import KUBECONFIG, ROOT, wait_for
+from ..relay import UP, Mischief
+from .conftest import kill, wait_for, write_kubeconfig
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 
@@ -265,86 +263,133 @@ def test_a_pod_that_ends_again_and_again_is_told(play, namespace):
 # -- runs that are killed -------------------------------------------------------------------------------------
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-class Mortal(Client):
-    """A Client whose process ends before, or right after, one of its writes."""
-
-    def __init__(self, writes, after):
-        super().__init__(Configuration({"kubeconfig": KUBECONFIG}))
-        self._writes_left, self._after = writes, after
-
-    def send(self, request):
-        """Send, or die."""
-        if request.method == "GET" or any(key == "dryRun" for key, _value in request.query):
-            return super().send(request)
-        self._writes_left -= 1
-        if self._writes_left < 0 and not self._after:
-            raise KilledError
-        answer = super().send(request)
-        if self._writes_left < 0:
-            raise KilledError
-        return answer
-
-
 def deploy(client, namespace, **options):
     """Run pod_deployment in this process with that Client."""
     defaults = {name: spec.get("default") for name, spec in pod_deployment.ARGUMENTS.items()}
-    box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "8080"], "ports": [8080], "drain_seconds": 0}
-    box |= {"termination_grace_period": 0, "name": "shop", "service": "shop", "readiness_probe": {"tcp": 8080, "interval": 1}}
-    task = Task(defaults | {"namespace": namespace} | box | options, False, False, Console())
-    task._client = client
-    return pod_deployment.run(task)
+    return pod_deployment.run(Task(defaults | {"namespace": namespace} | BOX | options, False, False, Console(), client))
+
+
+BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "8080"], "ports": [8080], "drain_seconds": 0}
+BOX |= {"termination_grace_period": 0, "name": "shop", "service": "shop", "readiness_probe": {"tcp": 8080, "interval": 1}}
+
+
+class Reaper:
+    """Kills a playbook, whose requests go through a Relay, at one of its writes.
+
+    Args:
+        at: the number of the write, from 0.
+        after: whether the server has done it, so that only its answer is lost.
+    """
+
+    def __init__(self, relay, at, after):
+        self._left, self._after, self._is_due = at, after, False
+        self.process, self.has_killed = None, False
+        self._launched = threading.Event()
+        relay.mischief = lambda number: Mischief(overhears=self._overhear)
+
+    def launch(self, launch, *arguments, **options):
+        """Start the playbook, and wait for its end. Returns whether it was killed."""
+        self.process, _record = launch(*arguments, **options)
+        self._launched.set()
+        stdout, stderr = self.process.communicate(timeout=120)
+        assert self.has_killed or self.process.returncode == 0, stdout + stderr
+        return self.has_killed
+
+    def _overhear(self, direction, data):
+        line = data.split(b"\r\n", 1)[0]
+        if direction == UP and line.startswith((b"POST ", b"PATCH ", b"PUT ", b"DELETE ")) and b"dryRun=" not in line:
+            self._left -= 1
+            self._is_due = self._left < 0
+        if not self._is_due or (self._after and direction == UP):
+            return True
+        self._launched.wait()
+        self.has_killed = True
+        kill(self.process)
+        return False
+
+
+# Verb -> what is there before, what the verb is told, and the version that serves in the end, of those that `old` and `new` stand for.
+VERBS = {
+    "the first": ([], {"version": "new"}, "new"),
+    "present": (["old"], {"version": "new"}, "new"),
+    "promoted": (["old", "halfway"], {"state": "promoted"}, "new"),
+    "aborted": (["old", "halfway"], {"state": "aborted"}, "old"),
+    "rolled_back": (["old", "new"], {"state": "rolled_back"}, "old"),
+}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
-def test_a_run_that_is_killed_at_any_step_is_resumed(strategy, after, client, namespace):
-    """At each write of a change the process ends; the same run again ends as if nothing had been. The first change begins with nothing at all."""
-    canary = {"steps": [{"weight": 50, "pause": 0}], "analysis": None}
-    writes, version, finished = 0, 0, 0
-    while finished < 2:
-        options = {"strategy": strategy, "canary": canary, "env": {"VERSION": str(version)}}
-        mortal = Mortal(writes, after)
-        try:
-            deploy(mortal, namespace, **options)
-            finished, writes = finished + 1, -1  # it got to its end: the first change is done, then those of something that is there
-        except KilledError:
-            deploy(client, namespace, **options)
-        finally:
-            mortal.close()
-        again = deploy(client, namespace, **options)
-        assert not again["changed"], (writes, again["plan"])
-        live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]
-        serving = client.get(SERVICE, namespace, "shop")["spec"]["selector"]["podwright.io/generation"]
-        current = next(item for item in live if item["metadata"]["labels"]["podwright.io/generation"] == serving)
-        assert current["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == str(version), writes
-        assert len(live) <= (2 if strategy == "blue_green" else 1)
-        if writes == -1 and finished == 1:
-            deploy(client, namespace, **(options | {"env": {"VERSION": "between"}}))
-        writes, version = writes + 1, version + 1
+def test_a_playbook_that_is_killed_at_any_write_is_resumed(strategy, after, client, namespace, launch, relay, box, tmp_path):
+    """At each write of each verb the whole of ansible-playbook is killed; the same again ends as if nothing had been."""
+    kubeconfig = write_kubeconfig(relay, box[1], tmp_path / "kubeconfig")
+    for verb, (before, told, serving) in VERBS.items():
+        writes, is_killed = 0, True
+        while is_killed:
+            names = {name: f"{verb}-{name}-{writes}".replace(" ", "-") for name in ("old", "new")}
+            if verb == "the first":
+                deploy(client, namespace, state="absent")
+                wait_for(lambda: not client.list(DEPLOYMENT, namespace)[0])
+            for state in before:
+                deploy(client, namespace, **options_of(strategy, names["old" if state == "old" else "new"], halfway=state == "halfway"))
+            asked = options_of(strategy, names[told["version"]]) if "version" in told else told
+            reaper = Reaper(relay, writes, after)
+            is_killed = reaper.launch(launch, [{"podwright.core.pod_deployment": BOX | asked}], namespace=namespace, kubeconfig=kubeconfig)
+            deploy(client, namespace, **asked)
+            again = deploy(client, namespace, **asked)
+            assert not again["changed"], (verb, writes, again["plan"])
+            assert versions_in_service(client, namespace) == {names[serving]}, (verb, writes)
+            live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]
+            assert len(live) <= (2 if strategy == "blue_green" else 1), (verb, writes)
+            writes += 1
+        print(f"{verb}: killed at each of {writes - 1} writes")
+        assert writes > 1, f"{verb} of {strategy} was never killed"
 
 
-def test_a_playbook_that_is_killed_in_a_pause_goes_on_where_it_was(client, namespace, tmp_path):
+def options_of(strategy, version, halfway=False):
+    """What makes a version of the deployment, or gets it half of the way."""
+    canary = {"steps": [{"weight": 50, "pause": halfway or 0}]} if strategy == "canary" else None
+    return {"strategy": strategy, "env": {"VERSION": version}, "canary": canary, "state": "paused" if halfway and strategy != "canary" else "present"}
+
+
+def versions_in_service(client, namespace):
+    """The versions of the ready pods that the Service selects."""
+    selector = client.get(SERVICE, namespace, "shop")["spec"]["selector"]
+    pods = client.list(POD, namespace, label_selector=",".join(f"{key}={value}" for key, value in selector.items()))[0]
+    return {pod["spec"]["containers"][0]["env"][0]["value"] for pod in pods if is_serving(pod)}
+
+
+def test_a_change_of_strategy_leaves_nothing_of_the_one_before(client, namespace):
+    """Traffic never goes to a third version, and what another strategy kept for a return does not count in a canary."""
+    for number, strategy in enumerate(("rolling", "blue_green", "blue_green", "canary", "blue_green", "rolling")):
+        if strategy == "canary":
+            deploy(client, namespace, **options_of(strategy, str(number), halfway=True))
+            assert versions_in_service(client, namespace) == {str(number - 1), str(number)}
+        deploy(client, namespace, **options_of(strategy, str(number)))
+        assert versions_in_service(client, namespace) == {str(number)}, strategy
+        assert not deploy(client, namespace, **options_of(strategy, str(number)))["changed"]
+    assert [item["metadata"]["name"] for item in client.list(DEPLOYMENT, namespace)[0]] == ["shop"]
+
+
+def test_a_deployment_of_somebody_else_is_left_alone(client, namespace):
+    labels = {"app": "shop"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}
+    theirs = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop"}}
+    theirs = client.create(DEPLOYMENT, namespace, theirs | {"spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}}, "test")
+    with pytest.raises(PodwrightError, match="did not make") as refused:
+        deploy(client, namespace)
+    assert "another name" in refused.value.hint
+    assert client.get(DEPLOYMENT, namespace, "shop")["metadata"]["generation"] == theirs["metadata"]["generation"]
+    assert client.get(SERVICE, namespace, "shop") is None
+
+
+def test_a_playbook_that_is_killed_in_a_pause_goes_on_where_it_was(client, namespace, launch):
     """The pause goes on from when it began, and no second canary appears."""
     deploy(client, namespace, strategy="canary", env={"VERSION": "old"})
-    canary = {"steps": [{"weight": 50, "pause": 6}], "analysis": None}
-    source = KILLED.format(kubeconfig=KUBECONFIG, namespace=namespace, canary=canary)
-    started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT)
+    asked = {"strategy": "canary", "env": {"VERSION": "new"}, "canary": {"steps": [{"weight": 50, "pause": 6}]}}
+    process, _record = launch([{"podwright.core.pod_deployment": BOX | asked}], namespace=namespace)
     wait_for(lambda: any("podwright.io/step-since" in (i["metadata"].get("annotations") or {}) for i in client.list(DEPLOYMENT, namespace)[0]))
-    process.kill()
-    process.wait()
-    told = deploy(client, namespace, strategy="canary", env={"VERSION": "new"}, canary=canary)
-    assert 6 <= time.monotonic() - started < 16 and told["revision"] == 2 and told["preview"] is None
-
-
-KILLED = """
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from tests.integration.test_deployments import deploy
-client = Client(Configuration({{"kubeconfig": {kubeconfig!r}}}))
-deploy(client, {namespace!r}, strategy="canary", env={{"VERSION": "new"}}, canary={canary!r})
-"""
+    began = time.monotonic()
+    kill(process)
+    told = deploy(client, namespace, **asked)
+    assert 5 <= time.monotonic() - began < 16 and told["revision"] == 2 and told["preview"] is None

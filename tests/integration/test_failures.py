@@ -21,6 +21,7 @@ FAILURES = {
         {"FailedMount"},
         ['configmap "missing" not found'],
     ),
+    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io not found"]),
     "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image"]),
 }
 
@@ -42,7 +43,15 @@ def test_each_failure_has_its_own_message(kind, play, namespace):
     assert len(first_lines) == len(FAILURES)
     assert result["summary"] == {"failed": len(FAILURES), "total": len(FAILURES)}
     # All but the one that could still be scheduled were given up before the time was over.
-    assert "8 of 8 tasks failed" in result["msg"]
+    assert f"{len(FAILURES)} of {len(FAILURES)} tasks failed" in result["msg"]
+
+
+def test_the_events_told_are_of_this_pod_and_of_no_other_before_it(play, namespace):
+    run = {"name": "again", "command": ["true"], "spiffe": True, "state": "completed", "wait_timeout": 8, "failure_grace": 2, **IMAGE}
+    task = {"name": "Fail", "podwright.core.task_pod": run | {"rerun": "always"}, "ignore_errors": True}
+    played = play([task, task | {"name": "Again"}], namespace=namespace)
+    for result in (played.of("Fail"), played.of("Again")):
+        assert [event["reason"] for event in result["events"] if event["type"] == "Warning"] == ["FailedMount"], result["events"]
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])

@@ -107,8 +107,8 @@ def test_what_changed_since_it_was_looked_at_stays(client, namespace, idle):
 
     meddler = Meddler(Configuration({"kubeconfig": KUBECONFIG}))
     meddler.meddle = meddle
-    task = Task(params(namespace, completed={"max_age": 0, "keep_last": 0}, stuck={"max_age": 0, "force": False}, concurrency=1), False, False, Console())
-    task._client = meddler
+    asked = params(namespace, completed={"max_age": 0, "keep_last": 0}, stuck={"max_age": 0, "force": False}, concurrency=1)
+    task = Task(asked, False, False, Console(), meddler)
     result = pod_gc.run(task)
     task.close()
     assert result["deleted"] == [] and not result["changed"]

@@ -3,23 +3,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-
 import pytest
-import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
 
-from .conftest import KUBECONFIG, ROOT, play_environment, wait_for
+from .conftest import kill, wait_for
 
 COUNT = 30
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_a_killed_batch_is_finished_by_the_next_run(kind, play, namespace, client, tmp_path):
+@pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker lives on"])
+def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch, namespace, client, tmp_path):
     # Each task leaves a trace outside its pod: an event in a folder of the node, counted afterwards.
     folder = tmp_path / "traces"
     folder.mkdir(mode=0o777)
@@ -34,7 +28,9 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, play, namespace, clien
         "termination_grace_period": 0,
     }
     task = {"name": "Run", "podwright.core.task_pod": batch}
-    _start_and_kill(task, namespace, client, tmp_path)
+    process, _record = launch([task], namespace=namespace)
+    wait_for(lambda: len(client.list(POD, namespace)[0]) >= 5)
+    kill(process, workers)
     second = play([task], namespace=namespace).of("Run")
     assert second["summary"] == {"succeeded": COUNT, "total": COUNT}
     assert {trace.name: trace.read_text() for trace in folder.iterdir()} == {str(number): "x\n" for number in range(COUNT)}
@@ -42,17 +38,3 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, play, namespace, clien
     assert len(pods) == COUNT
     third = play([task], namespace=namespace).of("Run")
     assert not third["changed"]
-
-
-def _start_and_kill(task, namespace, client, tmp_path):
-    """Start the play in a process group of its own and kill that once some of its pods are there."""
-    record = tmp_path / "killed"
-    record.touch()
-    path = tmp_path / "killed.yml"
-    defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}}
-    path.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": [task]}]))
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), str(path), "--extra-vars", json.dumps({})]
-    process = subprocess.Popen(command, env=play_environment(record), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(client.list(POD, namespace)[0]) >= 5)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

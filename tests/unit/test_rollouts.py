@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.pods import rollout, scaling
+from ansible_collections.podwright.core.plugins.module_utils.deployments import manifests
+from ansible_collections.podwright.core.plugins.module_utils.pods import scaling
 from ansible_collections.podwright.core.plugins.module_utils.pods.scaling import Bounds, decide, recommend
 
 COUNTS = st.integers(0, 50)
@@ -67,7 +68,7 @@ def test_what_a_horizontal_pod_autoscaler_cannot_do_is_refused(options):
 
 @given(st.integers(1, 200), st.integers(1, 99))
 def test_a_canary_has_its_share_as_near_as_whole_pods_allow(replicas, weight):
-    count = rollout.canary_replicas(replicas, weight)
+    count = manifests.canary_replicas(replicas, weight)
     exact = replicas * weight / (100 - weight)
     assert count >= 1 and (count == 1 or abs(count - exact) <= 0.5)
 
@@ -85,4 +86,4 @@ def test_a_canary_has_its_share_as_near_as_whole_pods_allow(replicas, weight):
     ],
 )
 def test_outcomes_of_a_measurement(value, success, failure, outcome):
-    assert rollout.judge_value(value, success, failure) == outcome
+    assert manifests.judge_value(value, success, failure) == outcome

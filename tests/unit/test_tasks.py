@@ -120,6 +120,18 @@ def test_volumes(source, built):
     assert pod["containers"][0]["volumeMounts"] == [{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/w", "subPath": "s", "readOnly": True}]
 
 
+def test_spiffe_is_a_volume_of_its_driver_and_a_variable_in_each_container():
+    """SPIFFE_ENDPOINT_SOCKET is the name that the SPIFFE Workload Endpoint standard gives it."""
+    pod = build(spec(spiffe={"mount_path": "/run/spiffe"}, env={"A": "1"}, init_containers=[{"name": "i"}]), "baseline")["spec"]
+    assert pod["volumes"] == [{"name": "spiffe", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}]
+    for container in (*pod["containers"], *pod["initContainers"]):
+        assert container["volumeMounts"] == [{"name": "spiffe", "mountPath": "/run/spiffe", "readOnly": True}]
+        assert container["env"][0] == {"name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///run/spiffe/spire-agent.sock"}
+    own = {"SPIFFE_ENDPOINT_SOCKET": "unix:///own"}
+    assert build(spec(spiffe=True, env=own), "baseline")["spec"]["containers"][0]["env"] == [{"name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///own"}]
+    assert "volumes" not in build(spec(spiffe=False), "baseline")["spec"]
+
+
 def test_names_below_selectors_keep_their_spelling():
     affinity = {
         "pod_anti_affinity": {
@@ -144,7 +156,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "affinity": {"node_affinity": {}}, "tolerations": [{"operator": "Exists"}], "priority_class": "p", "runtime_class": "r", "restart_policy": "OnFailure",
         "termination_grace_period": 1, "host_aliases": [{"ip": "1.1.1.1", "hostnames": ["a"]}], "dns": {"policy": "None"}, "labels": {"a": "b"},
         "annotations": {"a": "b"}, "definition": {"spec": {"hostname": "h"}}, "patches": [{"op": "add", "path": "/metadata/labels/z", "value": "y"}],
-        "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q",
+        "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
     }  # fmt: skip
     elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # those have tests of their own
     assert set(samples) | elsewhere == (set(opts.TASK) - set(opts.CONDUCT) - {"name", "generate_name"}) | set(opts.CARRIED)
@@ -167,7 +179,16 @@ def test_the_hash_is_of_what_the_user_asked_for():
 
 @pytest.mark.parametrize(
     "options",
-    [{"image": None}, {"containers": [{"name": "task"}]}, {"restart_policy": "Always"}, {"request_ratio": 2}, {"env": {"A=B": "c"}}, {"run_as_user": "root"}],
+    [
+        {"image": None},
+        {"containers": [{"name": "task"}]},
+        {"restart_policy": "Always"},
+        {"request_ratio": 2},
+        {"env": {"A=B": "c"}},
+        {"run_as_user": "root"},
+        {"spiffe": {"sockt": "a"}},
+        {"spiffe": "maybe"},
+    ],
 )
 def test_bad_options_are_refused_before_anything_is_sent(options):
     with pytest.raises(PodwrightError):

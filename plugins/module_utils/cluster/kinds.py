@@ -130,6 +130,9 @@ class Kinds:
 
     def find_served(self, group, name):
         """The Kind in the group's preferred version. Raises: PodwrightError where the group is not installed."""
+        for (_version, built_in), kind in BUILT_IN.items():
+            if built_in == name and kind.group == group:
+                return kind
         try:
             versions = self._fetch(f"/apis/{group}")
         except PodwrightError as error:

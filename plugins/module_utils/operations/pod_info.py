@@ -61,9 +61,7 @@ def run(task):
         usage = read_usage(client, namespace, selection["label_selector"]) if params["metrics"] else {}
         result["pods"] = [_line(item, usage, client.now()) for item in items]
     if params["events"]:
-        result["events"] = {
-            item["metadata"]["name"]: events_of(client, item["metadata"].get("namespace"), item["metadata"]["name"], kind.name) for item in items
-        }
+        result["events"] = {item["metadata"]["name"]: events_of(client, item) for item in items}
     return result
 
 
@@ -176,7 +174,7 @@ def _timeout(client, kind, found, params, wanted, holds):
 
 def _describe_failure(client, kind, item, what):
     name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
-    events = events_of(client, namespace, name, kind.name)
+    events = events_of(client, item)
     is_pod = kind.name == "Pod"
     status = read_pod(item) if is_pod else None
     why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}" if status else ""

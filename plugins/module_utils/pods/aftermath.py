@@ -54,10 +54,8 @@ class Aftermath:
                 self._console.warn(f"The log of task '{run.spec.name}' could not be read: {error}")
         if run.error is None:
             return
-        subjects = [(pod["metadata"]["name"], "Pod")] if pod else []
-        if run.spec.is_job and run.live:
-            subjects.append((run.live["metadata"]["name"], "Job"))
-        run.events = [event for name, kind in subjects for event in events_of(self._client, run.spec.namespace, name, kind)]
+        subjects = [pod, run.live if run.spec.is_job else None]
+        run.events = [event for subject in subjects if subject for event in events_of(self._client, subject)]
         tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.log if run.record else ""
         if run.logs is None and tail:
             run.logs = tail

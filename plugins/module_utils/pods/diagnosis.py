@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from ..cluster.channel import decode
 from ..cluster.errors import PodwrightError
-from ..cluster.kinds import BUILT_IN, EVENT, POD
+from ..cluster.kinds import EVENT, POD
 from .status import TASK_CONTAINER, has_started, read_pod
 
 EVENTS_SHOWN = 5
 
 
-def events_of(client, namespace, name, kind=None):
-    """The events about an object, oldest first: `{type, reason, message, count, last_seen}` each."""
-    selector = f"involvedObject.name={name}" + (f",involvedObject.kind={kind}" if kind else "")
+def events_of(client, item):
+    """The events about a live object, not about others that had its name before, oldest first: `{type, reason, message, count, last_seen}` each."""
+    metadata = item["metadata"]
+    about = {"name": metadata["name"], "kind": item["kind"], "uid": metadata["uid"]}
+    selector = ",".join(f"involvedObject.{key}={value}" for key, value in about.items())
     try:
-        items, _version = client.list(EVENT, namespace, field_selector=selector)
+        items, _version = client.list(EVENT, metadata.get("namespace"), field_selector=selector)
     except PodwrightError:
         return []  # a diagnosis must not hide what it is about
     events = [
@@ -61,30 +63,37 @@ def diagnose_workload(client, waited):
     Args:
         waited: the Key, as a mapping.
     """
-    namespace, name = waited["namespace"], waited["name"]
-    if not namespace:
+    item = _find(client, waited)
+    if not item:
         return ""
-    text = render(events_of(client, namespace, name, waited["kind"]), "")
-    for pod in _pods_of(client, waited):
+    text = render(events_of(client, item), "")
+    for pod in _pods_of(client, item):
         status = read_pod(pod)
         if status.is_ready or status.state == "succeeded":
             continue
         problem = f"\nPod '{pod['metadata']['name']}': {status.reason or status.state}: {status.message}"
-        return text + problem + render(events_of(client, namespace, pod["metadata"]["name"], "Pod"), log_tail(client, pod, 10))
+        return text + problem + render(events_of(client, pod), log_tail(client, pod, 10))
     return text
 
 
-def _pods_of(client, waited):
-    if waited["kind"] == "Pod":
-        pod = client.get(POD, waited["namespace"], waited["name"])
-        return [pod] if pod else []
-    kind = next((k for k in BUILT_IN.values() if k.name == waited["kind"] and k.group == waited["group"]), None)
+def _find(client, waited):
+    if not waited["namespace"]:
+        return None
     try:
-        owner = client.get(kind, waited["namespace"], waited["name"]) if kind else None
-        labels = (((owner or {}).get("spec") or {}).get("selector") or {}).get("matchLabels")
-        if not labels:
-            return []
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        return client.list(POD, waited["namespace"], label_selector=selector)[0]
+        kind = client.kinds.find_if_served(waited["group"], waited["kind"])
+        return client.get(kind, waited["namespace"], waited["name"]) if kind else None
+    except PodwrightError:
+        return None
+
+
+def _pods_of(client, item):
+    if item["kind"] == "Pod":
+        return [item]
+    labels = ((item.get("spec") or {}).get("selector") or {}).get("matchLabels")
+    if not labels:
+        return []
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    try:
+        return client.list(POD, item["metadata"]["namespace"], label_selector=selector)[0]
     except PodwrightError:
         return []

@@ -13,9 +13,11 @@ TASK, SET, ATTEMPT, HASH, PARENT, RECORD = (f"podwright.io/{name}" for name in (
 TTL, RESOURCES, MAX_DEPTH, MAX_CHILDREN = (f"podwright.io/{name}" for name in ("ttl", "resources", "max-depth", "max-children"))
 
 # Of deployments: the labels of all their objects and of one generation; the annotations of the order of generations, of the one that is active,
-# of how far a canary is, and of what was rolled back.
+# of how far a canary is, of what was rolled back, and of the strategy.
 DEPLOYMENT, GENERATION = (f"podwright.io/{name}" for name in ("deployment", "generation"))
-REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK = (f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back"))
+REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, STRATEGY = (
+    f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back", "strategy")
+)
 
 
 def label_of(item, name):

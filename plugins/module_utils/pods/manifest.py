@@ -8,6 +8,8 @@ import json
 import re
 from dataclasses import dataclass
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ..cluster.kinds import JOB, POD
 from ..libraries import load
 from ..reconciler.manifest import drop_nulls, merge
@@ -22,6 +24,7 @@ from .status import TASK_CONTAINER
 
 WORKSPACE = "workspace"
 STDIN_VOLUME, STDIN_FOLDER = "podwright-stdin", "/podwright"
+SPIFFE_VOLUME, SPIFFE = "spiffe", {"driver": "csi.spiffe.io", "mount_path": "/spiffe-workload-api", "socket": "spire-agent.sock"}
 DEFAULT_TIMEOUT = 3600
 QUEUE = "kueue.x-k8s.io/queue-name"
 RESIZABLE = ("resources", "request_ratio")
@@ -281,7 +284,7 @@ def _build_container(options, profile, mounts, pod_options):
         "image": options.get("image") or pod_options.get("image"),
         "command": _words(options.get("command")),
         "args": options.get("args"),
-        "env": _build_env(options.get("env") or {}),
+        "env": _build_env(_spiffe_env(pod_options) | (options.get("env") or {})),
         "envFrom": [_build_env_from(entry) for entry in options.get("env_from") or []],
         "workingDir": options.get("working_dir"),
         "ports": [_build_port(port) for port in options.get("ports") or []],
@@ -422,9 +425,32 @@ def _build_volumes(spec):
     if spec.options.get("shared_workspace"):
         volumes[WORKSPACE] = {"name": WORKSPACE, "emptyDir": {}}
         mounts.append({"name": WORKSPACE, "mountPath": spec.options["shared_workspace"]})
+    spiffe = _read_spiffe(spec.options.get("spiffe"))
+    if spiffe:
+        volumes[SPIFFE_VOLUME] = {"name": SPIFFE_VOLUME, "csi": {"driver": spiffe["driver"], "readOnly": True}}
+        mounts.append({"name": SPIFFE_VOLUME, "mountPath": spiffe["mount_path"], "readOnly": True})
     if spec.options.get("stdin") is not None:
         volumes[STDIN_VOLUME] = {"name": STDIN_VOLUME, "secret": {"secretName": spec.stdin_name}}
     return list(volumes.values()), mounts
+
+
+def _read_spiffe(value):
+    """What the option `spiffe` asks for, or None."""
+    if isinstance(value, dict):
+        unknown = sorted(set(value) - set(SPIFFE))
+        if unknown:
+            raise bad("spiffe", f"unknown key '{unknown[0]}'; known are {', '.join(SPIFFE)}.")
+        return SPIFFE | value
+    try:
+        return SPIFFE if value is not None and boolean(value) else None
+    except TypeError:
+        raise bad("spiffe", f"'{value}' is neither true, false nor a mapping.") from None
+
+
+def _spiffe_env(options):
+    """Where programs look for the Workload API (SPIFFE Workload Endpoint, section 4)."""
+    spiffe = _read_spiffe(options.get("spiffe"))
+    return {"SPIFFE_ENDPOINT_SOCKET": f"unix://{spiffe['mount_path']}/{spiffe['socket']}"} if spiffe else {}
 
 
 def _named(field, key):

@@ -77,6 +77,7 @@ POD = {
     "max_children": {"type": "int"},
     "network": {"type": "raw", "default": "default"},
     "queue": {"type": "str"},
+    "spiffe": {"type": "raw"},
 }
 
 # How the task is run rather than what it is: a change of these is no other task.

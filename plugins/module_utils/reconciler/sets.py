@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from ..cluster.kinds import BUILT_IN, CONFIG_MAP
+from ..cluster.kinds import CONFIG_MAP
 from .observe import list_members
 
 PART_OF = "applyset.kubernetes.io/part-of"
@@ -59,15 +59,7 @@ class ApplySet:
         places = []
         for group_kind in filter(None, annotations.get(GROUP_KINDS, "").split(",")):
             kind_name, _dot, group = group_kind.partition(".")
-            kind = self._resolve(client, group, kind_name)
+            kind = client.kinds.find_if_served(group, kind_name)
             if kind:
                 places += [(kind, namespace) for namespace in (namespaces if kind.namespaced else [""])]
         return list_members(client, [place for place in places if place not in listed], self.selector)
-
-    @staticmethod
-    def _resolve(client, group, kind_name):
-        """The Kind in the group's preferred version, or None where it is no longer served."""
-        for (_version, name), kind in BUILT_IN.items():
-            if name == kind_name and kind.group == group:
-                return kind
-        return client.kinds.find_if_served(group, kind_name)

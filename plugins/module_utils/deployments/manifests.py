@@ -6,9 +6,9 @@ from __future__ import annotations
 import operator
 import re
 
-from .labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, TASK
-from .manifest import build, digest
-from .options import bad
+from ..pods.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
+from ..pods.manifest import build, digest
+from ..pods.options import bad
 
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
 UNPROBED_SECONDS = 2  # that a pod without a readiness probe must run: else one that ends at once counts as ready for a moment
@@ -42,7 +42,7 @@ def build_deployment(spec, params, profile, generation, replicas, revision=None)
     if "readinessProbe" not in pod["spec"]["containers"][0]:
         deployment["minReadySeconds"] = UNPROBED_SECONDS
     metadata = {"name": deployment_name(params["name"], generation), "labels": MANAGED | own}
-    metadata |= {"annotations": {REVISION: str(revision)}} if revision else {}
+    metadata |= {"annotations": {REVISION: str(revision), STRATEGY: params["strategy"]}} if revision else {}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment}
 
 
