@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import ssl
 import sys
 
 from .cluster.errors import PodwrightError
@@ -42,9 +44,12 @@ def load(name):
 
 
 def preload():
-    """Import everything that is there, so that processes forked from this one need not."""
+    """Import everything that is there, and make it cheap to fork: each task of a playbook is a process forked from this one."""
     for name in LIBRARIES:
         try:
             importlib.import_module(name)
         except ImportError:
             pass  # `load` names it when it is needed
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # with the first one OpenSSL reads its configuration
+    # A child that collects garbage writes to each object, which copies its page (the documentation of gc.freeze).
+    gc.freeze()

@@ -19,11 +19,14 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.configurati
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
 from .. import scale
+from ..cluster import images
+from ..cluster.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
 REPEATS = 3
 TASKS = 20
 COPIED = 200 << 20
+PYTHON = "docker.io/podwright/python:latest"
 GARBAGE, BATCH = 5000, 1000
 SINK = ("sh", "-c", "cat > /tmp/copied; exit $?")
 
@@ -49,13 +52,17 @@ def measure(action):
     return statistics.median(seconds)
 
 
-def time_copies():
-    """200 MiB of noise each way: pod_copy, which verifies it, pod_exec, which does not, and kubectl cp beside them."""
+def time_copies(pod, what):
+    """200 MiB of noise each way: pod_copy, which verifies it, pod_exec, which does not, and kubectl cp beside them.
+
+    Args:
+        pod: its name; what: what its image hashes with, for a person.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, back = Path(folder) / "source", Path(folder) / "back"
         source.write_bytes(os.urandom(COPIED))
-        copy = {"podwright.core.pod_copy": {"pod": "bench", "namespace": "default"}}
-        there = {"podwright.core.pod_exec": {"pod": "bench", "namespace": "default", "command": "rm -f /tmp/copied"}}
+        copy = {"podwright.core.pod_copy": {"pod": pod, "namespace": "default"}}
+        there = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": "rm -f /tmp/copied"}}
         up = copy["podwright.core.pod_copy"] | {"local_path": str(source), "remote_path": "/tmp/copied"}
         down = copy["podwright.core.pod_copy"] | {"state": "from_pod", "remote_path": "/tmp/copied", "local_path": str(back)}
         gone = {"ansible.builtin.file": {"path": str(back), "state": "absent"}}
@@ -63,11 +70,11 @@ def time_copies():
         rows = {"pod_copy up": play(there, {"podwright.core.pod_copy": up}, loop=1) - plain[0]}
         rows["pod_copy down"] = play(gone, {"podwright.core.pod_copy": down}, loop=1) - plain[1]
         if shutil.which("kubectl"):
-            rows["kubectl cp up"] = measure(lambda: _kubectl("cp", str(source), "default/bench:/tmp/copied"))
-            rows["kubectl cp down"] = measure(lambda: _kubectl("cp", "default/bench:/tmp/copied", str(back)))
-        upload = {"podwright.core.pod_exec": {"pod": "bench", "namespace": "default", "command": [*SINK], "stdin_file": str(source)}}
+            rows["kubectl cp up"] = measure(lambda: _kubectl("cp", str(source), f"default/{pod}:/tmp/copied"))
+            rows["kubectl cp down"] = measure(lambda: _kubectl("cp", f"default/{pod}:/tmp/copied", str(back)))
+        upload = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": [*SINK], "stdin_file": str(source)}}
         rows["pod_exec stdin_file"] = play(there, upload, loop=1) - plain[0]
-    print(f"{COPIED >> 20} MiB, median of {REPEATS} runs:")
+    print(f"{COPIED >> 20} MiB, hashed by {what} in the container, median of {REPEATS} runs:")
     for name, taken in rows.items():
         print(f"  {name:28} {taken:6.2f} s   {COPIED / taken / 1e6:7.0f} MB/s")
 
@@ -86,7 +93,7 @@ def time_garbage():
         names = [f"done-{number}" for number in range(GARBAGE)]
         rows["bare DELETE requests"] = _time(lambda: scale.delete_bare(client, places[1], names))
         if len(places) > 2:
-            rows["kubectl delete --all"] = _time(lambda: _kubectl("delete", "pods", "--all", "--namespace", places[2]))
+            rows["kubectl delete --wait=false"] = _time(lambda: _kubectl("delete", "pods", "--all", "--wait=false", "--namespace", places[2]))
         for place in places:
             client.delete(NAMESPACE, None, place)
         scale.remove_nodes(client, ["bench-idle"])
@@ -137,10 +144,14 @@ def _kubectl(*arguments):
     subprocess.run(["kubectl", *arguments], check=True, capture_output=True)
 
 
+def _pod(name, image):
+    options = {"name": name, "namespace": "default", "image": image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"]}
+    return {"podwright.core.task_pod": options | {"termination_grace_period": 0}}
+
+
 def main():
     """Print one line per subject: seconds, and milliseconds that a task costs more than `debug`."""
-    pod = {"podwright.core.task_pod": {"name": "bench", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"]}}
-    pod["podwright.core.task_pod"]["termination_grace_period"] = 0
+    pod = _pod("bench", "busybox")
     play(pod, loop=1)
     subjects = {
         "debug": {"ansible.builtin.debug": {"msg": "nothing"}},
@@ -161,10 +172,15 @@ def main():
     if shutil.which("kubectl"):
         taken = measure(lambda: subprocess.run(["kubectl", "exec", "bench", "--", "true"], check=True, capture_output=True))
         print(f"  kubectl exec                 {taken * 1000:6.0f} ms a call")
-    time_copies()
+    time_copies("bench", "busybox")
+    if "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
+        with tempfile.TemporaryDirectory() as folder:
+            Cluster(ROOT / ".cluster", 0).load_image(images.python_image().save(Path(folder) / "python.tar"))
+    play(_pod("bench-python", PYTHON), loop=1)
+    time_copies("bench-python", "Python")
     time_garbage()
     time_batch()
-    play({"podwright.core.task_pod": {"name": "bench", "namespace": "default", "state": "absent"}}, loop=1)
+    play({"podwright.core.task_pod": {"tasks": [{"name": "bench"}, {"name": "bench-python"}], "namespace": "default", "state": "absent"}}, loop=1)
 
 
 if __name__ == "__main__":
