@@ -43,8 +43,9 @@ options:
   rerun:
     description:
       - When a task that is there already is run again.
-      - V(never) leaves it; V(on_change) runs it again when its options changed; V(on_failure) also when it failed; V(always) also when it
-        succeeded. A task that is still running with the same options is never disturbed.
+      - V(never) leaves it; V(on_change) runs it again when its options changed, or when it was ended from outside (eviction, preemption, a lost
+        node); V(on_failure) also when it failed; V(always) also when it succeeded. A task that is still running with the same options is never
+        disturbed.
     type: str
     choices: [never, on_change, on_failure, always]
     default: on_change
@@ -157,8 +158,9 @@ options:
       rerun:
         description:
           - When a task that is there already is run again.
-          - V(never) leaves it; V(on_change) runs it again when its options changed; V(on_failure) also when it failed; V(always) also when it
-            succeeded. A task that is still running with the same options is never disturbed.
+          - V(never) leaves it; V(on_change) runs it again when its options changed, or when it was ended from outside (eviction, preemption, a lost
+            node); V(on_failure) also when it failed; V(always) also when it succeeded. A task that is still running with the same options is never
+            disturbed.
         type: str
         choices: [never, on_change, on_failure, always]
         default: on_change

@@ -346,6 +346,7 @@ state = "/run/containerd"
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "0.1%", "imagefs.available": "0.1%", "nodefs.inodesFree": "0.1%"},
             "nodeStatusUpdateFrequency": "5s",
+            "volumeStatsAggPeriod": "5s",  # a volume beyond its limit is found this soon
         }
 
     def _start_addons(self) -> None:

@@ -31,11 +31,11 @@ def applied(name, manifest):
 def test_load_scales_it_up_to_its_maximum_and_back(client, play, namespace):
     """A pod burns cpu while a file is there; the cluster's own autoscaler follows, and no manifest resets it meanwhile."""
     manifest = deployment(command=["sh", "-c", "touch /tmp/load; while true; do [ -e /tmp/load ] || sleep 1; done"])
-    scale = {"name": "web", "max_replicas": 2, "target_cpu": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 15, "wait": True}
+    scale = {"name": "web", "max_replicas": 3, "target_cpu": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 15, "wait": True}
     play([applied("Apply", manifest), {"podwright.core.pod_autoscale": scale}], namespace=namespace)
-    wait_for(lambda: client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"] == 2, 120)
+    wait_for(lambda: client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"] == 3, 120)
     again = play([applied("Again", manifest), {"name": "Scale", "podwright.core.pod_autoscale": scale}], namespace=namespace)
-    assert not again.is_changed and again.of("Scale")["replicas"]["after"] == 2 and again.of("Scale")["metrics"]
+    assert not again.is_changed and again.of("Scale")["replicas"]["after"] == 3 and again.of("Scale")["metrics"]
     wait_for(lambda: all("running" in pod["status"]["containerStatuses"][0].get("state", {}) for pod in pods(client, namespace)), 60)
     for pod in pods(client, namespace):
         execute(client, Container(namespace, pod["metadata"]["name"]), Command(["rm", "-f", "/tmp/load"]))

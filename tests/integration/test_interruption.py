@@ -38,3 +38,18 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch,
     assert len(pods) == COUNT
     third = play([task], namespace=namespace).of("Run")
     assert not third["changed"]
+
+
+def test_a_task_that_the_node_evicted_runs_again(play, namespace, tmp_path):
+    """The kubelet evicts a pod whose emptyDir grows beyond its limit; the same task, run again, is not bound by that."""
+    tmp_path.chmod(0o777)
+    greedy = "[ -e /traces/once ] && exit 0; touch /traces/once; head -c 9000000 /dev/zero > /scratch/large; sleep 300"
+    volumes = [{"name": "scratch", "mount_path": "/scratch", "empty_dir": {"size_limit": "1Mi"}}]
+    volumes.append({"name": "traces", "mount_path": "/traces", "host_path": str(tmp_path)})
+    options = {"name": "greedy", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sh", "-c", greedy], "volumes": volumes}
+    task = {"name": "Run", "podwright.core.task_pod": options | {"state": "completed", "termination_grace_period": 0}}
+    evicted = play([task], namespace=namespace, expect=2).of("Run")
+    assert evicted["reason"] == "Evicted" and "scratch" in evicted["msg"]
+    again = play([task], namespace=namespace).of("Run")
+    assert again["state"] == "succeeded" and again["attempt"] == 1
+    assert "ended from outside (Evicted)" in str(again["plan"])

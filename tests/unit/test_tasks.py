@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.pods import options as opts
-from ansible_collections.podwright.core.plugins.module_utils.pods.decide import CREATE, NONE, REPLACE, RESIZE, decide
+from ansible_collections.podwright.core.plugins.module_utils.pods.decide import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
 from ansible_collections.podwright.core.plugins.module_utils.pods.labels import HASH
 from ansible_collections.podwright.core.plugins.module_utils.pods.manifest import TaskSpec, build, check
 from ansible_collections.podwright.core.plugins.module_utils.pods.network import build_policy
@@ -295,6 +295,15 @@ def test_an_interrupted_run_goes_on_with_its_retries():
     assert decide(asked, live, STATES["failed"])[0] == REPLACE
     live["metadata"]["labels"]["podwright.io/attempt"] = "2"
     assert decide(asked, live, STATES["failed"])[0] == NONE
+
+
+@pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
+def test_a_task_that_was_ended_from_outside_runs_again_and_that_is_no_attempt_of_its_own(rerun, action):
+    asked = spec(rerun=rerun)
+    live = {"metadata": build(asked, "baseline", 2)["metadata"]}
+    evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
+    assert decide(asked, live, evicted)[0] == action
+    assert (next_attempt(asked, live, evicted), next_attempt(asked, live, STATES["failed"])) == (2, 3)
 
 
 def test_a_task_that_should_run_and_ended_is_started_again():

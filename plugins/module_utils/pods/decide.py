@@ -64,6 +64,8 @@ def _why_again(spec, status, attempt):
     if rerun == "never":
         return None
     if status.state == "failed":
+        if status.is_interrupted:
+            return f"it was ended from outside ({status.reason}), which is no result of its own"
         if rerun == "on_failure":
             return f"it failed ({status.reason}) and rerun is on_failure"
         if not spec.is_job and attempt <= spec.options["retries"]:
@@ -80,8 +82,9 @@ def attempt_of(live):
 
 
 def next_attempt(spec, live, status, record=None):
-    """The attempt number of what replaces the live or recorded one: the same task that failed goes on counting, another starts anew."""
+    """The attempt number of what replaces the live or recorded one: the same task that failed by itself goes on counting, another starts anew."""
     if live is None and record and record.hash == spec.hash and status.state == "failed":
         return record.attempt + 1
-    same = live is not None and label_of(live, HASH) == spec.hash
-    return attempt_of(live) + 1 if same and status.state == "failed" else 1
+    if live is None or label_of(live, HASH) != spec.hash or status.state != "failed":
+        return 1
+    return attempt_of(live) + (0 if status.is_interrupted else 1)
