@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -19,8 +20,8 @@ from ansible_collections.podwright.core.plugins.module_utils.operations import p
 from ansible_collections.podwright.core.plugins.module_utils.pods.status import is_serving
 
 from ..prometheus import Prometheus
-from ..relay import UP, Mischief
-from .conftest import kill, wait_for, write_kubeconfig
+from ..relay import UP, Mischief, Relay
+from .conftest import KUBECONFIG, kill, wait_for, write_kubeconfig
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 
@@ -318,32 +319,52 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
-def test_a_playbook_that_is_killed_at_any_write_is_resumed(strategy, after, client, namespace, launch, relay, box, tmp_path):
-    """At each write of each verb the whole of ansible-playbook is killed; the same again ends as if nothing had been."""
-    kubeconfig = write_kubeconfig(relay, box[1], tmp_path / "kubeconfig")
-    for verb, (before, told, serving) in VERBS.items():
-        writes, is_killed = 0, True
-        while is_killed:
-            names = {name: f"{verb}-{name}-{writes}".replace(" ", "-") for name in ("old", "new")}
-            if verb == "the first":
-                deploy(client, namespace, state="absent")
-                wait_for(lambda: not client.list(DEPLOYMENT, namespace)[0])
-            for state in before:
-                deploy(client, namespace, **options_of(strategy, names["old" if state == "old" else "new"], halfway=state == "halfway"))
-            asked = options_of(strategy, names[told["version"]]) if "version" in told else told
-            reaper = Reaper(relay, writes, after)
-            is_killed = reaper.launch(launch, [{"podwright.core.pod_deployment": BOX | asked}], namespace=namespace, kubeconfig=kubeconfig)
-            deploy(client, namespace, **asked)
-            again = deploy(client, namespace, **asked)
-            assert not again["changed"], (verb, writes, again["plan"])
-            assert versions_in_service(client, namespace) == {names[serving]}, (verb, writes)
-            live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]
-            assert len(live) <= (2 if strategy == "blue_green" else 1), (verb, writes)
-            writes += 1
-        print(f"{verb}: killed at each of {writes - 1} writes")
-        assert writes > 1, f"{verb} of {strategy} was never killed"
+def test_a_playbook_that_is_killed_at_any_write_is_resumed(strategy, client, make_namespace, launch, box, tmp_path):
+    """At each write of each verb the whole of ansible-playbook is killed, before it and right after; the same again ends as if nothing had been."""
+
+    def kill_at_each_write(after):
+        namespace, folder = make_namespace(), tmp_path / str(after)
+        folder.mkdir()
+        with Relay(KUBECONFIG, folder) as relay:
+            kubeconfig = write_kubeconfig(relay, box[1], folder / "kubeconfig")
+
+            def end_at(write, tasks):
+                return Reaper(relay, write, after).launch(launch, tasks, namespace=namespace, kubeconfig=kubeconfig)
+
+            for verb in VERBS:
+                kill_verb_at_each_write(client, namespace, strategy, verb, end_at)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(kill_at_each_write, (False, True)))
+
+
+def kill_verb_at_each_write(client, namespace, strategy, verb, end_at):
+    """Run a verb as often as it has writes, end it at one after the other, and run it again.
+
+    Args:
+        end_at: called with the number of a write and tasks, which it runs; returns whether there was such a write to end them at.
+    """
+    before, told, serving = VERBS[verb]
+    writes, is_killed = 0, True
+    while is_killed:
+        names = {name: f"{verb}-{name}-{writes}".replace(" ", "-") for name in ("old", "new")}
+        if verb == "the first":
+            deploy(client, namespace, state="absent")
+            wait_for(lambda: not client.list(DEPLOYMENT, namespace)[0])
+        for state in before:
+            deploy(client, namespace, **options_of(strategy, names["old" if state == "old" else "new"], halfway=state == "halfway"))
+        asked = options_of(strategy, names[told["version"]]) if "version" in told else told
+        is_killed = end_at(writes, [{"podwright.core.pod_deployment": BOX | asked}])
+        deploy(client, namespace, **asked)
+        again = deploy(client, namespace, **asked)
+        assert not again["changed"], (verb, writes, again["plan"])
+        assert versions_in_service(client, namespace) == {names[serving]}, (verb, writes)
+        live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]
+        assert len(live) <= (2 if strategy == "blue_green" else 1), (verb, writes)
+        writes += 1
+    print(f"{verb}: killed at each of {writes - 1} writes")
+    assert writes > 1, f"{verb} of {strategy} was never killed"
 
 
 def options_of(strategy, version, halfway=False):
