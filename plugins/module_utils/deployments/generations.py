@@ -167,31 +167,33 @@ class Generations(Deployer):
         """Wait out a step and judge it. Returns whether to go on; raises PodwrightError where its analysis says no, or nothing clear."""
         if step["pause"] is True:
             return False  # until it is promoted or aborted
-        self._pause(generation, number, float(step["pause"] or 0))
+        self._pause(generation, number, step)
         for entry in (self.params["canary"] or {}).get("analysis") or []:
             outcome = self._analyse(self.task, entry, lambda: self._choose_pod(generation))
             self.analysis.append({"step": number, "weight": step["weight"]} | outcome)
             if outcome["outcome"] == FAILURE:
                 self.aborted()
-                raise self._analysis_error(outcome, number, "failed, and the canary was taken away", "Look at analysis in the result.")
+                hint = f"Generation {self.active} serves as before. Mend the new one, and run it again."
+                raise self._analysis_error(outcome, number, "failed, and the canary was taken away", hint)
             if outcome["outcome"] == INCONCLUSIVE:
                 hint = "Run it again to measure again, or set state to promoted or aborted."
                 raise self._analysis_error(outcome, number, "is inconclusive; the canary stays at its share", hint)
         self._note(generation, {STEP: str(number), STEP_SINCE: None})
         return True
 
-    def _pause(self, generation, number, seconds):
+    def _pause(self, generation, number, step):
         """Wait, from when the step began, also where another run began it."""
+        where = f"{self.params['name']}: step {number} of {len(self.params['canary']['steps'])}, {step['weight']} % of the traffic"
         since = annotation_of(self.deployments[generation], STEP_SINCE) or ""
         began, _at, moment = since.partition("@")
         if began != str(number):
             moment = f"{self.client.now():.3f}"
             self._note(generation, {STEP_SINCE: f"{number}@{moment}"})
         while True:
-            left = float(moment) + seconds - self.client.now()
+            left = float(moment) + float(step["pause"] or 0) - self.client.now()
             if left <= 0:
                 return
-            self.task.console.progress(f"step {number} lasts {left:.0f} s more")
+            self.task.console.progress(f"{where}, {left:.0f} s more")
             self.client.clock.sleep(min(left, 1))
 
     def _note(self, generation, annotations):
