@@ -392,6 +392,17 @@ def test_a_change_of_strategy_leaves_nothing_of_the_one_before(client, namespace
     assert [item["metadata"]["name"] for item in client.list(DEPLOYMENT, namespace)[0]] == ["shop"]
 
 
+def test_a_version_that_was_rolled_back_can_be_tried_again(client, namespace):
+    for version in ("old", "new"):
+        deploy(client, namespace, **options_of("canary", version))
+    back = deploy(client, namespace, state="rolled_back")
+    assert versions_in_service(client, namespace) == {"old"} and back["preview"] is None
+    tried = deploy(client, namespace, **options_of("canary", "new", halfway=True))
+    assert versions_in_service(client, namespace) == {"old", "new"} and tried["preview"] and tried["active"] == back["active"]
+    assert deploy(client, namespace, state="aborted")["changed"]
+    assert versions_in_service(client, namespace) == {"old"}
+
+
 def test_a_deployment_of_somebody_else_is_left_alone(client, namespace):
     labels = {"app": "shop"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}

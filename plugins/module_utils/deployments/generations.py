@@ -101,6 +101,8 @@ class Generations(Deployer):
             raise
         if not self.task.check_mode:
             self.observe()
+            if generation != self.active and annotation_of(self.deployments[generation], ROLLED_BACK):
+                self._note(generation, {ROLLED_BACK: None})  # it is tried again, and counts as the preview
 
     def _spread(self, generation, weight):
         """Send a share of the traffic to a generation beside the active one: by the number of its pods, or by a route."""
