@@ -26,7 +26,6 @@ ROOT = Path(__file__).parents[2]
 REPEATS = 3
 TASKS = 20
 COPIED = 200 << 20
-PYTHON = "docker.io/podwright/python:latest"
 GARBAGE, BATCH = 5000, 1000
 SINK = ("sh", "-c", "cat > /tmp/copied; exit $?")
 
@@ -174,9 +173,8 @@ def main():
         print(f"  kubectl exec                 {taken * 1000:6.0f} ms a call")
     time_copies("bench", "busybox")
     if "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
-        with tempfile.TemporaryDirectory() as folder:
-            Cluster(ROOT / ".cluster", 0).load_image(images.python_image().save(Path(folder) / "python.tar"))
-    play(_pod("bench-python", PYTHON), loop=1)
+        Cluster(ROOT / ".cluster", 0).load_python_image()
+    play(_pod("bench-python", images.PYTHON), loop=1)
     time_copies("bench-python", "Python")
     time_garbage()
     time_batch()

@@ -76,6 +76,10 @@ class Cluster:
         if done.returncode:
             raise SystemExit(f"Importing {archive} failed: {done.stdout}")
 
+    def load_python_image(self) -> None:
+        """Import the image with Python into the node."""
+        self.load_image(images.python_image().save(self.state / "image-python.tar"))
+
     def get(self, path: str) -> dict:
         """GET a path of the API server as cluster administrator. Raises: OSError."""
         return self._request("GET", path)

@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
+PYTHON = "docker.io/podwright/python:latest"
 SANDBOX = "podwright.local/sandbox:1"
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _IDLE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
@@ -94,7 +95,7 @@ def python_image() -> Image:
                 files[f"opt/grpc/{path.relative_to(packages)}"] = path.read_bytes()
                 if path.suffix == ".so":
                     files |= {str(needed).lstrip("/"): needed.read_bytes() for needed in _needed_by(path)}
-    return Image("docker.io/podwright/python:latest", ["sh"], files, links | {"usr/bin/python3": str(executable)})
+    return Image(PYTHON, ["sh"], files, links | {"usr/bin/python3": str(executable)})
 
 
 def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:

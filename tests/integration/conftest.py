@@ -143,12 +143,11 @@ def client():
 
 
 @pytest.fixture(scope="session")
-def python_image(tmp_path_factory):
+def python_image():
     """An image with Python on the local cluster's node; a user's own cluster is expected to pull or have it."""
-    name = "docker.io/podwright/python:latest"
     if "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
-        Cluster(ROOT / ".cluster", 0).load_image(images.python_image().save(tmp_path_factory.mktemp("image") / "python.tar"))
-    return name
+        Cluster(ROOT / ".cluster", 0).load_python_image()
+    return images.PYTHON
 
 
 @pytest.fixture

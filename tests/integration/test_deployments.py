@@ -17,6 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds impor
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.operation import Task
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_deployment
+from ansible_collections.podwright.core.plugins.module_utils.pods.labels import selector_of
 from ansible_collections.podwright.core.plugins.module_utils.pods.status import is_serving
 
 from ..prometheus import Prometheus
@@ -376,7 +377,7 @@ def options_of(strategy, version, halfway=False):
 def versions_in_service(client, namespace):
     """The versions of the ready pods that the Service selects."""
     selector = client.get(SERVICE, namespace, "shop")["spec"]["selector"]
-    pods = client.list(POD, namespace, label_selector=",".join(f"{key}={value}" for key, value in selector.items()))[0]
+    pods = client.list(POD, namespace, label_selector=selector_of(selector))[0]
     return {pod["spec"]["containers"][0]["env"][0]["value"] for pod in pods if is_serving(pod)}
 
 

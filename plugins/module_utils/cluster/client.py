@@ -18,6 +18,7 @@ from .errors import PodwrightError, status_error
 from .kinds import POD, Kinds
 
 USER_AGENT = "podwright"
+MANAGER = "podwright"  # the field manager of what is written
 PAGE = 500
 ATTEMPTS = 5
 CONNECT_TIMEOUT = 10

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..cluster.client import MERGE_PATCH
+from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN
 from ..operation import yaml_diff
@@ -19,7 +19,6 @@ from ..reconciler.plan import Change
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
 
-MANAGER = "podwright"
 DEPLOYMENT_KIND, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
 _NOT_OF_PODS_THAT_STAY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
@@ -124,7 +123,7 @@ class Deployer:
         return PodwrightError(
             f"The deployment '{self.params['name']}' in namespace '{self.namespace}' has no revision {wanted or 'before this one'}.",
             reason="NoRevision",
-            hint=f"Kept beside the one in service: {', '.join(str(number) for number in sorted(known)) or 'none'}.",
+            hint=f"There is {', '.join(str(number) for number in sorted(known)) or 'none'}.",
         )
 
     def describe(self):

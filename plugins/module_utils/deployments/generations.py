@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from ..cluster.client import JSON_PATCH, MERGE_PATCH
+from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import POD
 from ..pods.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
 from ..pods.status import is_serving
-from .deployer import DEPLOYMENT_KIND, MANAGER, ROUTE, Deployer
+from .deployer import DEPLOYMENT_KIND, ROUTE, Deployer
 from .manifests import (
     BLUE_GREEN,
     CANARY,
@@ -73,7 +73,8 @@ class Generations(Deployer):
         steps = (self.params["canary"] or {}).get("steps") or []
         steps = steps if stop or not self.task.check_mode else []  # a plan shows where it leads
         done = (generation in self.deployments and number_of(self.deployments[generation], STEP)) or 0
-        self._discard([name for name in self.deployments if name not in (generation, self.active) and name == self.preview])
+        if self.preview not in (None, generation):
+            self._discard([self.preview])
         for number, step in enumerate(steps, 1):
             if number <= done:
                 continue
@@ -87,9 +88,9 @@ class Generations(Deployer):
     def _make(self, spec, generation, replicas):
         """Apply a generation and wait for it."""
         live = self.deployments.get(generation)
-        revision = _revision_of(live) if live else max(map(_revision_of, self.deployments.values()), default=0) + 1
-        if live and self.active not in (None, generation) and revision < _revision_of(self.deployments[self.active]):
-            revision = max(map(_revision_of, self.deployments.values())) + 1  # an old one comes again: it is the newest now
+        revision = _revision_of(live) if live else 0
+        if not live or (self.active and revision < _revision_of(self.deployments[self.active])):
+            revision = max(map(_revision_of, self.deployments.values()), default=0) + 1  # also where an old one comes again: it is the newest now
         manifest = build_deployment(spec, self.params, self.profile(), generation, replicas, revision)
         try:
             self.apply(manifest)
@@ -137,7 +138,7 @@ class Generations(Deployer):
         self.observe()
         self._settle(generation, before)
 
-    def _settle(self, generation, before=None):
+    def _settle(self, generation, before):
         """See to the others once a generation is in service: one stays for a return, after a canary without pods."""
         self._gather()
         newer = self._newer(generation)
@@ -240,8 +241,6 @@ class Generations(Deployer):
                 raise self.no_revision(wanted, older)
             # Before the traffic turns: the next run must see that this was done, and not return further still.
             self.patch(current, {"metadata": {"annotations": {ROLLED_BACK: "true"}}}, "it goes out of service")
-            if not self.task.check_mode:
-                self.observe()
             self._bring(generation)
 
     def _bring(self, generation):

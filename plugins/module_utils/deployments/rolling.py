@@ -81,7 +81,7 @@ class Rolling(Deployer):
         uid = self.deployments[ROLLING]["metadata"]["uid"]
         items = self.client.list(REPLICA_SET, self.namespace, label_selector=f"{DEPLOYMENT}={self.params['name']}")[0]
         owned = [item for item in items if any(o["uid"] == uid for o in item["metadata"].get("ownerReferences") or [])]
-        return {number_of(item, KUBERNETES_REVISION): item for item in owned}
+        return {number_of(item, KUBERNETES_REVISION) or 0: item for item in owned}
 
     def _previous(self):
         """The latest revision but the one that the Deployment asks for now."""

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from ..arguments import CONNECTION, WAIT, piece
-from ..cluster.client import MERGE_PATCH
+from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import AUTOSCALER, POD
 from ..cluster.prometheus import ask_prometheus
 from ..operation import Operation, yaml_diff
 from ..pods import scaling
-from ..pods.labels import annotation_of
+from ..pods.labels import annotation_of, selector_of
 from ..pods.options import bad
 from ..pods.status import is_serving
 from ..pods.usage import read_usage, requests_of
@@ -22,7 +22,6 @@ from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
 
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
-MANAGER = "podwright"
 _API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
 _AUTOMATIC = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_cooldown", "scale_down_cooldown", "behavior")
 
@@ -289,7 +288,7 @@ def _ready_pods(client, namespace, item):
     labels = ((item["spec"].get("selector") or {}).get("matchLabels")) or {}
     if not labels:
         raise PodwrightError(f"{item['kind']} '{item['metadata']['name']}' selects its pods by no labels.", reason="NotScalable")
-    pods = client.list(POD, namespace, label_selector=",".join(f"{key}={value}" for key, value in labels.items()))[0]
+    pods = client.list(POD, namespace, label_selector=selector_of(labels))[0]
     return [pod for pod in pods if is_serving(pod)]
 
 

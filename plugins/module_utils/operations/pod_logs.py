@@ -16,6 +16,7 @@ from ..cluster.kinds import BUILT_IN, POD
 from ..files import WholeFile
 from ..libraries import load
 from ..operation import Operation
+from ..pods.labels import selector_of
 from ..pods.log import Follower, container_status, log_request
 from ..pods.options import bad
 
@@ -131,7 +132,7 @@ def _find_pods(task):
         if not labels:
             problem = "selects no pods" if owner else "does not exist"
             raise PodwrightError(f"{kind.name} '{params['name']}' in namespace '{task.namespace}' {problem}.", reason="NotFound", hint="Check kind and name.")
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        selector = selector_of(labels)
     elif params["name"]:
         pod = client.get(POD, task.namespace, params["name"])
         pods = [pod] if pod else []

@@ -19,6 +19,7 @@ from ..cluster.execution import default_container
 from ..cluster.forward import Connection, Listener
 from ..cluster.kinds import BUILT_IN, POD
 from ..operation import Operation
+from ..pods.labels import selector_of
 from ..pods.options import bad
 from ..pods.outcome import TaskVeil
 from ..pods.status import is_serving
@@ -130,7 +131,7 @@ def _choose_pod(task, service):
     name, labels = service["metadata"]["name"], service["spec"].get("selector")
     if not labels:
         raise PodwrightError(f"Service '{name}' selects no pods.", reason="NoPods", hint="Name a pod instead.")
-    pods, _version = task.client.list(POD, task.namespace, label_selector=",".join(f"{key}={value}" for key, value in labels.items()))
+    pods, _version = task.client.list(POD, task.namespace, label_selector=selector_of(labels))
     ready = [pod for pod in pods if is_serving(pod)]
     if not ready:
         raise PodwrightError(

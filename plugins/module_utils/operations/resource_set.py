@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from ..arguments import CONNECTION, WAIT, piece
+from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
 from ..libraries import load
 from ..operation import Operation, yaml_diff
@@ -23,7 +24,7 @@ ARGUMENTS = {
     "template": {"type": "path"},  # rendered by the action, on the controller, into definition
     "prune": {"type": "bool", "default": False},
     "conflicts": {"type": "str", "choices": ["take", "fail"], "default": "take"},
-    "field_manager": {"type": "str", "default": "podwright"},
+    "field_manager": {"type": "str", "default": MANAGER},
     "on_immutable": {"type": "str", "choices": ["fail", "replace"], "default": "fail"},
     "delete_options": {
         "type": "dict",

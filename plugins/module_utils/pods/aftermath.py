@@ -6,6 +6,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from ..cluster.channel import decode
+from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import CONFIG_MAP
 from ..reconciler.wait import wait_until_gone
@@ -14,7 +15,6 @@ from .diagnosis import events_of, log_tail, render
 from .record import build_record
 from .status import TASK_CONTAINER, has_started
 
-MANAGER = "podwright"
 THREADS = 16
 LOG_BYTES = 1 << 20
 

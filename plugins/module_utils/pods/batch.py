@@ -7,7 +7,7 @@ import queue
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ..cluster.client import MERGE_PATCH, STRATEGIC_PATCH
+from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET
 from ..cluster.watch import Watcher
@@ -20,7 +20,6 @@ from .planning import immutable, owner_job
 from .status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_resize
 from .streaming import FINISHING_SECONDS, LogStreams
 
-MANAGER = "podwright"
 THREADS = 16
 SETTLING_SECONDS = 5
 TICK_SECONDS = 1

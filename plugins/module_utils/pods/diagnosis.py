@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..cluster.channel import decode
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import EVENT, POD
+from .labels import selector_of
 from .status import TASK_CONTAINER, has_started, read_pod
 
 EVENTS_SHOWN = 5
@@ -92,8 +93,7 @@ def _pods_of(client, item):
     labels = ((item.get("spec") or {}).get("selector") or {}).get("matchLabels")
     if not labels:
         return []
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
     try:
-        return client.list(POD, item["metadata"]["namespace"], label_selector=selector)[0]
+        return client.list(POD, item["metadata"]["namespace"], label_selector=selector_of(labels))[0]
     except PodwrightError:
         return []

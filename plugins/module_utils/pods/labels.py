@@ -30,6 +30,11 @@ def annotation_of(item, name):
     return (item["metadata"].get("annotations") or {}).get(name)
 
 
+def selector_of(labels):
+    """A label selector of what has all of these labels."""
+    return ",".join(f"{name}={value}" for name, value in labels.items())
+
+
 def number_of(item, name):
     """The number (0 or more) that an annotation of an object holds, or None."""
     text = annotation_of(item, name) or ""

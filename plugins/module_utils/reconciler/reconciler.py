@@ -6,7 +6,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ..cluster.client import MERGE_PATCH
+from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
 from .fields import owned_fields
@@ -26,7 +26,7 @@ class Options:
     """How to reconcile; the names are those of resource_set."""
 
     check_mode: bool = False
-    manager: str = "podwright"
+    manager: str = MANAGER
     conflicts: str = "take"
     on_immutable: str = "fail"
     prune: bool = False

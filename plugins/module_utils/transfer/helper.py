@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import secrets as random_words
 
+from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
 from ..cluster.execution import Container, default_container
 from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
 
-MANAGER = "podwright"
 NAME = "podwright-helper-"
 PREFIX = "/proc/1/root"
 LIFETIME = 3600  # seconds after which it ends by itself: an ephemeral container cannot be removed
