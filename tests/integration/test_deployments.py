@@ -120,8 +120,7 @@ def ask(client, visitor, source, *arguments):
 def visits(client, visitor):
     """Requests all the time: 50 a second over kept-alive connections. Yields what will hold `counts` and `losses` once they have ended."""
     execute(client, visitor, Command(["rm", "-f", "/tmp/stop"]))
-    # A new Service takes the node's proxy a moment.
-    wait_for(lambda: execute(client, visitor, Command(["python3", "-c", SHARE, "shop", "1"])) == 0)
+    wait_for(lambda: execute(client, visitor, Command(["python3", "-c", SHARE, "shop", "1"])) == 0)  # the node's proxy follows a Service within a second or so
     found = {}
     thread = threading.Thread(target=lambda: found.update(ask(client, visitor, CLIENT, "shop")))
     thread.start()
@@ -130,6 +129,12 @@ def visits(client, visitor):
     finally:
         execute(client, visitor, Command(["touch", "/tmp/stop"]))
         thread.join()
+
+
+def assert_all_go_to(client, visitor, version):
+    """All requests go to that version, once the node's proxy has followed; no other comes again after that."""
+    wait_for(lambda: ask(client, visitor, SHARE, "shop", 20) == {version: 20}, seconds=20)
+    assert ask(client, visitor, SHARE, "shop", 50) == {version: 50}
 
 
 def pods(client, namespace, generation=None):
@@ -146,7 +151,7 @@ def test_five_changes_lose_no_request(strategy, client, play, namespace, python_
     assert seen["losses"] == []
     assert set(seen["counts"]) <= {f"v{number}" for number in range(6)} and len(seen["counts"]) > 2
     assert sum(seen["counts"].values()) > 200
-    assert ask(client, visitor, SHARE, "shop", 50) == {"v5": 50}
+    assert_all_go_to(client, visitor, "v5")
 
 
 def steps(*weights, pause=0, **analysis):
@@ -158,13 +163,15 @@ def test_a_canary_takes_its_share_and_is_promoted(client, play, namespace, pytho
     told = play([shop(python_image, "new", "canary", replicas=3, canary=steps(25, pause=True))], namespace=namespace).of("new")
     assert told["weights"] == {told["active"]: 75.0, told["preview"]: 25.0} and told["revision"] == 1
     wait_for(lambda: len(ready_addresses(client, namespace)) == 4)
+    wait_for(lambda: "new" in ask(client, visitor, SHARE, "shop", 20))
     counts = ask(client, visitor, SHARE, "shop", 2000)
     assert sum(counts.values()) == 2000 and abs(counts["new"] - 500) < 90, counts
     with visits(client, visitor) as seen:
         promoted = play([{"name": "Promote", "podwright.core.pod_deployment": {"name": "shop", "state": "promoted"}}], namespace=namespace).of("Promote")
         again = play([shop(python_image, "new", "canary", replicas=3, canary=steps(25, pause=True))], namespace=namespace).of("new")
     assert promoted["revision"] == 2 and promoted["active"] == told["preview"] and again["preview"] is None
-    assert seen["losses"] == [] and ask(client, visitor, SHARE, "shop", 50) == {"new": 50}
+    assert seen["losses"] == []
+    assert_all_go_to(client, visitor, "new")
 
 
 def ready_addresses(client, namespace):
@@ -195,7 +202,7 @@ def test_each_outcome_of_an_analysis(client, play, namespace, python_image, visi
             good = play([shop(python_image, "good", "canary", canary=steps(20, 50, prometheus=query, success="< 0.05"))], namespace=namespace).of("good")
         assert [entry["outcome"] for entry in good["analysis"]] == ["success", "success"] and good["active"] != failed["active"]
     assert seen["losses"] == [] and least.ready >= 2
-    assert ask(client, visitor, SHARE, "shop", 50) == {"good": 50}
+    assert_all_go_to(client, visitor, "good")
 
 
 def test_a_route_divides_the_traffic_where_the_gateway_api_is_installed(client, namespace, define):
