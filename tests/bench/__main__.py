@@ -10,12 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
 from .. import scale
@@ -23,7 +25,7 @@ from ..cluster import images
 from ..cluster.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-REPEATS = 3
+REPEATS = 5
 TASKS = 20
 COPIED = 200 << 20
 GARBAGE, BATCH = 5000, 1000
@@ -31,24 +33,28 @@ SINK = ("sh", "-c", "cat > /tmp/copied; exit $?")
 
 
 def play(*tasks, loop=TASKS):
-    """Seconds that a play with so many copies of the tasks takes, as the median of a few runs."""
+    """Run a play with so many copies of the tasks."""
     plays = [{"hosts": "localhost", "gather_facts": False, "tasks": list(tasks) * loop}]
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as book:
         yaml.safe_dump(plays, book)
         book.flush()
         command = [str(ROOT / ".venv/bin/ansible-playbook"), book.name]
         environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg")}
-        return measure(lambda: subprocess.run(command, check=True, capture_output=True, env=environment))
+        subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
-def measure(action):
-    """Median seconds of a few runs."""
-    seconds = []
-    while len(seconds) < REPEATS:
-        started = time.monotonic()
-        action()
-        seconds.append(time.monotonic() - started)
-    return statistics.median(seconds)
+def measure(actions, before=lambda: None):
+    """Median seconds of each of some actions, {name: seconds}. They are run in turn: what else the machine does meets all of them.
+
+    Args:
+        before: called before each of them, outside of its time.
+    """
+    seconds = {name: [] for name in actions}
+    for _round in range(REPEATS):
+        for name, action in actions.items():
+            before()
+            seconds[name].append(_time(action))
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
 def time_copies(pod, what):
@@ -57,24 +63,29 @@ def time_copies(pod, what):
     Args:
         pod: its name; what: what its image hashes with, for a person.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _bench_client() as client:
         source, back = Path(folder) / "source", Path(folder) / "back"
         source.write_bytes(os.urandom(COPIED))
-        copy = {"podwright.core.pod_copy": {"pod": pod, "namespace": "default"}}
-        there = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": "rm -f /tmp/copied"}}
-        up = copy["podwright.core.pod_copy"] | {"local_path": str(source), "remote_path": "/tmp/copied"}
-        down = copy["podwright.core.pod_copy"] | {"state": "from_pod", "remote_path": "/tmp/copied", "local_path": str(back)}
-        gone = {"ansible.builtin.file": {"path": str(back), "state": "absent"}}
-        plain = play(there, loop=1), play(gone, loop=1)
-        rows = {"pod_copy up": play(there, {"podwright.core.pod_copy": up}, loop=1) - plain[0]}
-        rows["pod_copy down"] = play(gone, {"podwright.core.pod_copy": down}, loop=1) - plain[1]
-        if shutil.which("kubectl"):
-            rows["kubectl cp up"] = measure(lambda: _kubectl("cp", str(source), f"default/{pod}:/tmp/copied"))
-            rows["kubectl cp down"] = measure(lambda: _kubectl("cp", f"default/{pod}:/tmp/copied", str(back)))
+        copy = {"pod": pod, "namespace": "default", "remote_path": "/tmp/copied"}
+        up, down = ({"podwright.core.pod_copy": copy | options} for options in ({"local_path": str(source)}, {"state": "from_pod", "local_path": str(back)}))
         upload = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": [*SINK], "stdin_file": str(source)}}
-        rows["pod_exec stdin_file"] = play(there, upload, loop=1) - plain[0]
-    print(f"{COPIED >> 20} MiB, hashed by {what} in the container, median of {REPEATS} runs:")
-    for name, taken in rows.items():
+        first = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": "true"}}  # what a playbook's first task loads is not counted
+
+        def remove(command):
+            execute(client, Container("default", pod), Command(["sh", "-c", command]))
+            back.unlink(missing_ok=True)
+
+        rows = {"": partial(play, first, loop=1), "pod_copy up": partial(play, first, up, loop=1), "pod_exec stdin_file": partial(play, first, upload, loop=1)}
+        rows |= {"kubectl cp up": lambda: _kubectl("cp", str(source), f"default/{pod}:/tmp/copied")} if shutil.which("kubectl") else {}
+        seconds = measure(rows, before=lambda: remove("rm -f /tmp/copied"))
+        play(up, loop=1)
+        rows = {"pod_copy down": partial(play, first, down, loop=1)}
+        rows |= {"kubectl cp down": lambda: _kubectl("cp", f"default/{pod}:/tmp/copied", str(back))} if shutil.which("kubectl") else {}
+        seconds |= measure(rows, before=lambda: remove(":"))
+        start = seconds.pop("")
+    print(f"{COPIED >> 20} MiB, hashed by {what} in the container, median of {REPEATS} runs in turn (what the task adds to a playbook):")
+    for name, taken in seconds.items():
+        taken -= 0 if "kubectl" in name else start
         print(f"  {name:28} {taken:6.2f} s   {COPIED / taken / 1e6:7.0f} MB/s")
 
 
@@ -164,12 +175,12 @@ def main():
     }
     if subprocess.run([sys.executable, "-c", "import ansible_collections.kubernetes.core"], check=False, capture_output=True).returncode == 0:
         subjects["kubernetes.core.k8s_info"] = {"kubernetes.core.k8s_info": {"kind": "Pod", "namespace": "default"}}
-    seconds = {name: play(task) for name, task in subjects.items()}
-    print(f"{TASKS} tasks in a playbook, median of {REPEATS} runs:")
+    seconds = measure({name: partial(play, task) for name, task in subjects.items()})
+    print(f"{TASKS} tasks in a playbook, median of {REPEATS} runs in turn:")
     for name, taken in seconds.items():
         print(f"  {name:28} {taken:6.2f} s   {(taken - seconds['debug']) / TASKS * 1000:7.0f} ms a task more than debug")
     if shutil.which("kubectl"):
-        taken = measure(lambda: subprocess.run(["kubectl", "exec", "bench", "--", "true"], check=True, capture_output=True))
+        taken = measure({"": partial(_kubectl, "exec", "bench", "--", "true")})[""]
         print(f"  kubectl exec                 {taken * 1000:6.0f} ms a call")
     time_copies("bench", "busybox")
     if "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
