@@ -34,14 +34,14 @@ class Mischief:
         cut: (direction, offset) after which both ends are closed at once, or None.
         pieces: the bytes are passed on in pieces of random sizes up to this, or 0 for as they come.
         merges: whether what comes within a few milliseconds is passed on as one.
-        protocol: replaces v5 in the client's offer, or None.
+        hides: a protocol that the server shall not know, or None: another is offered in its place.
         overhears: called with (direction, bytes) before they are passed on; where it returns False they are not, and both ends are closed.
     """
 
     cut: tuple | None = None
     pieces: int = 0
     merges: bool = False
-    protocol: bytes | None = None
+    hides: bytes | None = None
     overhears: object = None
 
 
@@ -118,8 +118,8 @@ class Relay:
                 data = _receive(source)
                 if data is None or (data and mischief.overhears and mischief.overhears(direction, data) is False):
                     return
-                if mischief.protocol and direction == UP:
-                    data = data.replace(b"v5.channel.k8s.io", mischief.protocol)
+                if mischief.hides and direction == UP:
+                    data = data.replace(mischief.hides, b"v0.channel.k8s.io")
                 data, ends = self._limit(data, direction, mischief, number)
                 waiting[sink] += data
                 self.counts[number][direction] += len(data)

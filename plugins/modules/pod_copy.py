@@ -11,9 +11,9 @@ author: Podwright contributors (@podwright)
 description:
   - Makes a path in a container like one where the task runs, or the other way round. Only what differs is sent.
   - Every file is written beside its place, its sha256 is compared at both ends, and only then it is renamed. A file is there whole or not at all.
-  - A large file whose connection was lost goes on where it stopped.
+  - A large file goes up in parts over several connections at once. One whose connection was lost goes on where it stopped.
   - A file that is copied to a folder goes into it under its own name. The content of a folder becomes the content of the folder named as target.
-  - Works in containers that have a shell with C(find), C(stat), C(xargs), C(sed) and C(sha256sum), as busybox has, with C(tar) or without.
+  - Works in containers that have a shell with C(find), C(stat), C(xargs), C(sed), C(dd) and C(sha256sum), as busybox has, with C(tar) or without.
     For others a helper container is added to the pod.
 notes:
   - Owners are those of the container's user unless O(owner) and O(group) say otherwise. The bits setuid, setgid and sticky are not copied.

@@ -15,10 +15,12 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.execution i
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import SMALLEST_PART
 
 from ..relay import DOWN, SEED, UP, Mischief
 from .conftest import connect
 
+V4, V5 = b"v4.channel.k8s.io", b"v5.channel.k8s.io"
 EXEC_CUTS, COPY_CUTS, SHAPES = 240, 30, 12
 INPUT = hashlib.shake_256(b"input").digest(100_000)
 LOST = ("ConnectionLost", "Refused")
@@ -71,7 +73,7 @@ def test_split_and_merged_streams_are_whole(relay, box):
 
 def test_a_server_that_knows_only_v4(relay, box):
     container, token = box
-    relay.mischief = lambda number: Mischief(protocol=b"v0.channel.k8s.io")
+    relay.mischief = lambda number: Mischief(hides=V5)
     with connect(relay, token) as client:
         assert check_echo(client, container)
         # Without a known size the input's end cannot be told: that is said, and nothing has been started.
@@ -83,7 +85,7 @@ def test_a_server_that_knows_only_v4(relay, box):
         whole = relay.counts[-1]
         for _turn in range(20):
             cut = (DOWN, chance.randrange(whole[DOWN]))
-            relay.mischief = lambda number, cut=cut: Mischief(cut, protocol=b"v0.channel.k8s.io")
+            relay.mischief = lambda number, cut=cut: Mischief(cut, hides=V5)
             check_echo(client, container)
 
 
@@ -127,6 +129,19 @@ def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
     assert finished > COPY_CUTS / 2
 
 
+@pytest.mark.parametrize("hidden", [V4, V5])
+def test_copies_to_a_server_that_knows_one_protocol(hidden, relay, box, client, tmp_path):
+    """A small and a large file; the large one has a rest that fills no block."""
+    container, token = box
+    relay.mischief = lambda number: Mischief(hides=hidden)
+    for name, size in (("empty", 0), ("small", 1000), ("large", (33 << 20) + 12345)):
+        (tmp_path / name).write_bytes(hashlib.shake_256(name.encode()).digest(size))
+        copied = copy(relay, token, container, local_path=str(tmp_path / name), remote_path=f"/srv/one/{name}")
+        assert not copied["failed"] and copied["changed"], copied["msg"]
+        assert digests_in(client, container, "/srv/one")[name] == copied["checksum"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    assert execute(client, container, Command(["sh", "-c", 'ls -A /srv/one | grep -q "^\\." && exit 1; rm -r /srv/one'])) == 0
+
+
 def digests_in(client, container, path):
     """{name: sha256} of a folder's files, empty where it is not there."""
     output = bytearray()
@@ -134,23 +149,38 @@ def digests_in(client, container, path):
     return {name: digest for digest, name in re.findall(r"([0-9a-f]{64})  (\S+)", output.decode())}
 
 
-@pytest.mark.parametrize("direction", [UP, DOWN])
-def test_a_large_file_goes_on_where_the_connection_was_lost(direction, relay, box, tmp_path):
+def test_a_large_file_comes_on_where_the_connection_was_lost(relay, box, tmp_path):
     container, token = box
     size, cut = 48 << 20, 20 << 20
-    source, there = tmp_path / "large", f"/srv/large-{direction}"
-    source.write_bytes(hashlib.shake_256(b"large").digest(1 << 20) * (size >> 20))
+    script = f"head -c {size} /dev/urandom > /srv/large"
+    with connect(relay, token) as client:
+        assert execute(client, container, Command(["sh", "-c", script])) == 0
+        expected = digests_in(client, container, "/srv")["large"]
+    first = len(relay.counts)
     # What only observes is far smaller than the cut and is left alone by it; the third try is not cut.
-    relay.mischief = lambda number: Mischief((UP, cut) if direction == UP and number < 3 else None)
-    up = copy(relay, token, container, local_path=str(source), remote_path=there)
-    assert not up["failed"], up["msg"]
-    assert up["checksum"] == hashlib.sha256(source.read_bytes()).hexdigest()
-    first = 0 if direction == UP else len(relay.counts)
-    if direction == DOWN:
-        relay.mischief = lambda number: Mischief((DOWN, cut) if number < first + 3 else None)
-        down = copy(relay, token, container, state="from_pod", local_path=str(tmp_path / "back"), remote_path=there)
-        assert not down["failed"], down["msg"]
-        assert (tmp_path / "back").read_bytes() == source.read_bytes()
-    passed = [count[direction] for count in relay.counts[first:]]
+    relay.mischief = lambda number: Mischief((DOWN, cut) if number < first + 3 else None)
+    down = copy(relay, token, container, state="from_pod", local_path=str(tmp_path / "back"), remote_path="/srv/large")
+    assert not down["failed"], down["msg"]
+    assert hashlib.sha256((tmp_path / "back").read_bytes()).hexdigest() == expected == down["checksum"]
+    passed = [count[DOWN] for count in relay.counts[first:]]
     assert sum(count > cut // 2 for count in passed) >= 2
     assert sum(passed) < 1.4 * size
+
+
+def test_parts_of_a_large_file_are_sent_again_where_their_connection_was_lost(relay, box, client, tmp_path):
+    container, token = box
+    part = SMALLEST_PART
+    source = tmp_path / "large"
+    chance = random.Random(SEED)
+    source.write_bytes(hashlib.shake_256(b"large").digest(1 << 20) * (3 * part >> 20) + b"rest")
+    wanted = hashlib.sha256(source.read_bytes()).hexdigest()
+    for turn in range(6):
+        first = len(relay.counts)
+        cuts = {first + number: (UP, chance.randrange(part)) for number in chance.sample(range(1, 5), 2)}
+        relay.mischief = lambda number, cuts=cuts: Mischief(cuts.get(number))
+        up = copy(relay, token, container, local_path=str(source), remote_path=f"/srv/parts/{turn}")
+        assert not up["failed"] and up["checksum"] == wanted, up
+        assert digests_in(client, container, "/srv/parts")[str(turn)] == wanted
+        passed = relay.counts[first:]
+        assert len(passed) >= 1 + 3 + 2 + 1 and sum(count[UP] for count in passed) < 3 * part + sum(cut for _way, cut in cuts.values()) + (1 << 20)
+        execute(client, container, Command(["rm", f"/srv/parts/{turn}"]))

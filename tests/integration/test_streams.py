@@ -239,6 +239,22 @@ def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, t
         assert (result["reason"] in ("Changed", "CopyFailed")) if result["failed"] else (target.stat().st_size == result["bytes"] or not result["bytes"])
 
 
+@pytest.mark.parametrize("size", [3 << 20, 40 << 20])
+def test_a_full_disk_is_told_before_all_is_sent(size, client, namespace, tmp_path):
+    mount = {
+        "name": "task",
+        "image": "busybox",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "3600"],
+        "volumeMounts": [{"name": "tiny", "mountPath": "/tiny"}],
+    }
+    start(client, namespace, "tiny", containers=[mount], volumes=[{"name": "tiny", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
+    (tmp_path / "source").write_bytes(os.urandom(size))
+    result = call(pod_copy, {"pod": "tiny", "local_path": str(tmp_path / "source"), "remote_path": "/tiny/copied"}, namespace)
+    assert result["failed"] and "No space left on device" in result["msg"], result["msg"]
+    assert run(client, Container(namespace, "tiny"), "ls -A /tiny") == (0, b"")
+
+
 class Proxy(socketserver.BaseRequestHandler):
     """An HTTP proxy that knows CONNECT, with a name and a password."""
 

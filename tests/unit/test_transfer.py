@@ -17,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.errors impo
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.transfer import archive
 from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local, digest_of
-from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import quote
+from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import BLOCK, quote
 from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import (
     FILE,
     FOLDER,
@@ -31,6 +31,7 @@ from ansible_collections.podwright.core.plugins.module_utils.transfer.tree impor
     twins,
     without_excluded,
 )
+from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
 
 NAMES = st.sampled_from([b"a", b"b", b"c d", b"\xff", b"-x"])
 
@@ -251,5 +252,13 @@ def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path):
     local = Local(str(tmp_path))
     tree = local.observe(Console())
     (tmp_path / "a").write_bytes(b"x")
-    with pytest.raises(PodwrightError, match="became shorter"):
+    with pytest.raises(PodwrightError, match="changed while it was read"):
         list(archive.pack(local, tree, sorted(tree), Wish(), {}))
+
+
+@given(st.integers(0, 1 << 42))
+def test_parts_cover_a_file(size):
+    parts = divide(size)
+    assert [start for start, _size in parts] == [0, *(start + length for start, length in parts[:-1])] and sum(length for _start, length in parts) == size
+    assert all(length % BLOCK == 0 and SMALLEST_PART <= length <= LARGEST_PART for _start, length in parts[:-1])
+    assert len(parts) == 1 or BLOCK < parts[-1][1] <= LARGEST_PART + BLOCK

@@ -13,7 +13,7 @@ from .websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, open_websocket
 
 STDIN, STDOUT, STDERR, STATUS, STREAM_CLOSE = 0, 1, 2, 3, 255
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-FRAME = 1 << 15  # the API server's own buffers are of this size: larger frames gain nothing
+FRAME = 1 << 16  # measured: half of it costs more at each station, twice as much gains nothing
 PING_SECONDS = 15
 UNANSWERED_PINGS = 4
 

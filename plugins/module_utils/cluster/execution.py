@@ -45,6 +45,8 @@ class Command:
         source: called for an iterable of bytes that becomes its standard input, followed by end of file; called again where
             the command has to be started again. None for no input.
         size: bytes of the input where known; lets it end on servers that cannot end it (v4).
+        is_bounded: whether the program reads just `size` bytes and needs no end of file. Such input goes by v4 where the server has it: the bytes pass
+            through to the container's runtime then, which for v5 the kubelet unpacks and packs again (KEP-4006).
         chdir: folder to run it in, or None; needs a shell in the image.
         env: mapping of variables; needs `env` in the image.
         timeout: seconds for the whole, or None.
@@ -55,6 +57,7 @@ class Command:
     words: list
     source: Callable | None = None
     size: int | None = None
+    is_bounded: bool = False
     chdir: str | None = None
     env: dict = field(default_factory=dict)
     timeout: float | None = None
@@ -78,17 +81,20 @@ class Command:
     def in_shell(self, marker, bound=None):
         """Its words run by a shell that writes a line with the marker and its process id to the error stream first.
 
-        Where there is input, a line with the marker and `end` follows the command, and what it left of its input is read:
+        Where there is input, a line with the marker, `end` and the exit code follows the command, and what it left of its input is read:
         a server that still has input for a command that is gone never says how it ended.
 
         Args:
             bound: bytes after which its input ends, or None.
         """
         script = f"echo {marker}:$$ >&2; " + ('cd "$0" || exit; ' if self.chdir is not None else "")
+        rest = f"echo {marker}:end:$rc >&2; cat > /dev/null 2>&1; "
         if self.source is None:
             script += '"$@"; exit $?'
+        elif self.is_bounded:
+            script += f'"$@"; rc=$?; [ $rc = 0 ] || {{ {rest}}}; exit $rc'
         elif bound is None:
-            script += f'"$@"; rc=$?; echo {marker}:end >&2; cat > /dev/null 2>&1; exit $rc'
+            script += f'"$@"; rc=$?; {rest}exit $rc'
         else:
             script += f'head -c {bound} | {{ "$@"; rc=$?; cat > /dev/null 2>&1; exit $rc; }}'
         return ["sh", "-c", script, self.chdir or "sh", *self.with_environment()]
@@ -142,7 +148,7 @@ class Process:
             try:
                 self._channel = self._open()
                 yield from self._outputs()
-                self.rc = exit_code(self._channel.status)
+                self.rc = exit_code(self._channel.status) if self._channel.status else self._told
                 return
             except ConnectionEnded as error:
                 raise self._lost(error) from error
@@ -168,6 +174,8 @@ class Process:
                 data = self._take_end(self._take_marker(data) if self._before_marker is not None else data)
             if data:
                 yield self._note(stream, data)
+            if self._told is not None and not self._channel.ends_input:
+                return  # it waits for the end of its input, which cannot be said
         rest = (self._before_marker or b"") + self._held
         if rest:
             yield self._note(STDERR, rest)
@@ -194,15 +202,18 @@ class Process:
 
     def _take_end(self, data):
         """The data without the line after a command that had input; what may be a part of it waits for the rest."""
-        end = self._marker + (b":end\r\n" if self._command.tty else b":end\n")
+        start = self._marker + b":end:"
         data, self._held = self._held + data, b""
-        before, found, after = data.partition(end)
-        if found:
+        line = re.search(rb"%s(\d+)\r?\n" % start, data)
+        if line:
+            self._told = int(line[1])
             self._channel.end_input()
-            return before + after
-        size = next((size for size in range(min(len(end) - 1, len(data)), 0, -1) if data.endswith(end[:size])), 0)
-        if size:
-            data, self._held = data[:-size], data[-size:]
+            return data[: line.start()] + data[line.end() :]
+        at = data.find(start)
+        if at < 0:
+            size = next((size for size in range(min(len(start) - 1, len(data)), 0, -1) if data.endswith(start[:size])), 0)
+            at = len(data) - size
+        data, self._held = data[:at], data[at:]
         return data
 
     # -- starting -------------------------------------------------------------------------------------------
@@ -221,25 +232,30 @@ class Process:
         command = self._command
         marker = random_words.token_hex(8)
         self._marker, self._before_marker, self._held = marker.encode(), b"", b""
+        self._told = None
         words = command.in_shell(marker) if self._has_shell else command.with_environment()
         where = (self._client, place.namespace, place.pod, place.name)
         try:
             if command.source is None:
                 return Channel(*where, words, None, command.tty)
-            try:
-                # Only a v5 server can end the input; offered alone, an older one refuses before the command is started.
-                return Channel(*where, words, command.source(), command.tty, (V5,))
-            except PodwrightError as error:
-                is_other_protocol = error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not _TOO_EARLY.search(error.message)
-                if not is_other_protocol:
-                    raise
-            if command.size is None or not self._has_shell:
-                raise PodwrightError(
-                    f"The API server cannot end the standard input of a command in {place}: it speaks only {V4}.",
-                    reason="NoEndOfInput",
-                    hint="Use Kubernetes 1.30 or later, an image with a shell, or give the input as a file with pod_copy.",
-                )
-            return Channel(*where, command.in_shell(marker, command.size), command.source(), command.tty, (V4,))
+            # Each is offered alone: a server that does not speak it refuses before the command is started.
+            ways = [(V5, words)]
+            if command.is_bounded and self._has_shell:
+                ways.insert(0, (V4, words))
+            elif command.size is not None and self._has_shell:
+                ways.append((V4, command.in_shell(marker, command.size)))
+            for protocol, words in ways:
+                try:
+                    return Channel(*where, words, command.source(), command.tty, (protocol,))
+                except PodwrightError as error:
+                    is_other_protocol = error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not _TOO_EARLY.search(error.message)
+                    if not is_other_protocol:
+                        raise
+            raise PodwrightError(
+                f"The API server cannot end the standard input of a command in {place}: it speaks only {V4}.",
+                reason="NoEndOfInput",
+                hint="Use Kubernetes 1.30 or later, an image with a shell, or give the input as a file with pod_copy.",
+            )
         except PodwrightError as error:
             raise self._explain_refusal(error) from error
 

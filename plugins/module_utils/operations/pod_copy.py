@@ -58,9 +58,13 @@ class Text:
         """{path: sha256}."""
         return {path: digest_of([self._content]) for path in paths}
 
-    def pieces(self, _path, start=0):
-        """The content from an offset on."""
-        yield self._content[start:]
+    def place(self, _path):
+        """What it is called, for a person."""
+        return b"content"
+
+    def pieces(self, _path, start=0, size=None):
+        """The content from an offset on, all of it or so many bytes."""
+        yield self._content[start:] if size is None else self._content[start : start + size]
 
 
 @dataclass

@@ -25,20 +25,12 @@ def pack(local, tree, paths, wish, digests):
         yield _header(path, entry, wish)
         if entry.sort != FILE:
             continue
-        digest, sent = hashlib.sha256(), 0
-        for piece in local.pieces(path):
-            piece = piece[: entry.size - sent] if len(piece) > entry.size - sent else piece
-            if not piece:
-                break
+        digest = hashlib.sha256()
+        for piece in local.pieces(path, 0, entry.size):
             digest.update(piece)
-            sent += len(piece)
             yield piece
-        if sent != entry.size:
-            raise PodwrightError(
-                f"{show(local.place(path))} became shorter while it was read: {sent} of {entry.size} bytes.", reason="Changed", hint="Run it again."
-            )
         digests[path] = digest.hexdigest()
-        yield bytes(-sent % tarfile.BLOCKSIZE)
+        yield bytes(-entry.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

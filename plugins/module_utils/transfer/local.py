@@ -65,15 +65,19 @@ class Local:
         """The full path, bytes."""
         return os.path.join(self.root, path) if path else self.root
 
-    def pieces(self, path, start=0):
-        """A file's content in pieces, from an offset on."""
+    def pieces(self, path, start=0, size=None):
+        """A file's content in pieces, from an offset on, all of it or so many bytes. Raises: PodwrightError, also where there are fewer."""
+        left = size
         try:
             with open(self.place(path), "rb") as source:
                 source.seek(start)
-                while piece := source.read(PIECE):
+                while piece := source.read(PIECE if left is None else min(PIECE, left)):
                     yield piece
+                    left = None if left is None else left - len(piece)
         except OSError as error:
             raise _unreadable(self.place(path), error) from error
+        if left:
+            raise changed(self.place(path))
 
     def digests(self, paths):
         """{path: sha256} of files."""
@@ -175,6 +179,11 @@ def digest_of(pieces):
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
+
+
+def changed(place):
+    """The error where a file is not the same any more while it is copied."""
+    return PodwrightError(f"{show(place)} changed while it was read. Nothing was put in place.", reason="Changed", hint="Run it again.")
 
 
 def _unreadable(place, error):

@@ -13,9 +13,10 @@ from ..cluster.errors import PodwrightError
 from ..cluster.execution import Command, Process
 from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, show
 
-NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed"))
+NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 ASKED = 3  # times that a question is asked where the connection is lost
 IDLE_SECONDS = 60  # in which bytes of a transfer must move
+BLOCK = 65536  # bytes that dd moves at once, below
 _LARGEST_ANSWER = 1 << 28
 _SORTS = {0o100000: FILE, 0o040000: FOLDER, 0o120000: LINK}
 _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
@@ -23,7 +24,8 @@ _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 # Names of any bytes travel in ASCII, octal where needed; the dot keeps a line feed at the end.
 _UNQUOTE = """u() { v=$(printf '%b.' "$1"); v=${v%.}; }; u "$1"; root=$v; shift; """
 _OBSERVE = """
-for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done; echo --
+for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done
+dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd; echo --
 case $root in /proc/1/root/*) [ -d /proc/1/root/ ] || exit 5 ;; esac
 [ -e "$root" ] || exit 0
 if [ -L "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi
@@ -33,32 +35,51 @@ echo --
 find $1 "$root" $2 -type l -exec sh -c 'for f; do t=$(readlink "$f"; echo .); printf "%s\\0%s\\0" "$f" "${t%??}"; done' sh {} +
 """
 _DIGESTS = """cd "$root" && xargs -0 sh -c 'sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"' sh"""
-# Python's sha256 uses the processor's own instructions where it has them, which busybox and coreutils mostly do not: worth its start for large files.
+# digest SIZE [BLOCKS]: the sha256 of its input of so many bytes; of so many blocks where its input is a file that is longer.
+# Python uses the processor's own instructions where it has them, which busybox and coreutils mostly do not: worth its start for large files.
 _DIGEST = """
 digest() {
-  if [ "$1" -ge 33554432 ] && command -v python3 >/dev/null 2>&1; then
+  if [ "$1" -ge 16777216 ] && command -v python3 >/dev/null 2>&1; then
     python3 -c 'import hashlib, sys
-digest = hashlib.sha256()
-for piece in iter(lambda: sys.stdin.buffer.read(1 << 20), b""): digest.update(piece)
-print(digest.hexdigest())'
+digest, left = hashlib.sha256(), int(sys.argv[1])
+while left > 0:
+    piece = sys.stdin.buffer.read(min(left, 1 << 20))
+    left = left - len(piece) if piece else 0
+    digest.update(piece)
+print(digest.hexdigest())' "$1"
+  elif [ "$2" ]; then dd bs=65536 count="$2" 2>/dev/null | sha256sum
   else sha256sum; fi
 }
 """
-_WRITE = """
-u "$1"; base=$v; u "$2"; place=$v; part=$base-$3; start=$4; digest=$5; mode=$6; time=$7; owner=$8
-if [ "$start" = 0 ]; then mkdir -p "${place%/*}/" && rm -f "$base"-* || exit; fi
-cat >> "$part" || exit
-set -- $(digest $(stat -c %s "$part") < "$part"); [ "$1" = "$digest" ] || { rm -f "$part"; echo "sha256 $1" >&2; exit 4; }
+# Bytes of the input to their place in a file that has no name of its own yet, and what their sha256 is there. It needs no end of input.
+_RECEIVE = """
+u "$1"; base=$v; u "$2"; place=$v; part=$base-$3; start=$4; size=$5
+mkdir -p "${place%/*}/" || exit
+if [ "$start" = 0 ]; then for f in "$base"-*; do [ "$f" = "$part" ] || rm -f "$f" || exit; done; fi
+exec 3<> "$part" 4< "$part" || exit
+take() { said=$("$@" 2>&1 >&3) || { echo "$said" >&2; exit 1; }; }
+blocks=$((size / 65536)) rest=$((size % 65536)) first=$((start / 65536))
+take dd bs=65536 iflag=fullblock seek=$first count=$blocks
+[ $rest = 0 ] || take dd bs=$rest iflag=fullblock count=1
+dd bs=65536 skip=$first count=0 <&4 2>/dev/null
+[ $rest = 0 ] || blocks=
+got=$(digest $size $blocks <&4); got=${got%% *}
+"""
+_COMPARE = """
+digest=$6; shift 6
+[ "$got" = "$digest" ] || { rm -f "$part"; echo "sha256 $got" >&2; exit 4; }
+"""
+_CHECK_SIZE = """
+u "$1"; part=$v-$3; u "$2"; place=$v; size=$4; shift 4
+[ "$(stat -c %s "$part")" = "$size" ] || { rm -f "$part"; echo "not $size bytes" >&2; exit 4; }
+"""
+_NAME = """
+mode=$1; time=$2; owner=$3
 if [ -z "$mode" ] && [ -f "$place" ]; then mode=$(stat -c %a "$place"); fi
 if [ -n "$mode" ]; then chmod "$mode" "$part" || exit; fi
 if [ -n "$time" ]; then touch -d "@$time" "$part" 2>/dev/null; fi
 if [ -n "$owner" ]; then chown "$owner" "$part" || exit; fi
 mv -f "$part" "$place"
-"""
-# A command whose connection was lost may still write: what goes on is a copy of what it has written.
-_KEEP = """
-u "$1"; [ -f "$v-$2" ] && [ ! -L "$v-$2" ] || exit 0
-cp "$v-$2" "$v-$3" && stat -c %s "$v-$3" && sha256sum < "$v-$3"
 """
 _READ = """
 u "$1"; f=$v; n=$3
@@ -182,13 +203,12 @@ class Remote:
         """{path: sha256} of files below the root."""
         if not paths:
             return {}
-        at_root = paths == [ROOT]
-        if at_root:
-            folder, name = self._split()
-            answer = self._ask(_DIGESTS, root=folder, names=[name])
+        if paths == [ROOT]:
+            answer = self._ask(_DIGEST + 'digest $(stat -L -c %s "$root") < "$root"')
+            lines = decode(answer.stdout).split()[:1]
         else:
             answer = self._ask(_DIGESTS, names=[b"./" + path for path in paths])
-        lines = decode(answer.stdout).split()
+            lines = decode(answer.stdout).split()
         if len(lines) != len(paths):
             raise PodwrightError(f"A file below {self.path} in {self.container} cannot be read: {decode(answer.stderr).strip()[:500]}", reason="ReadFailed")
         return dict(zip(paths, lines, strict=True))
@@ -217,42 +237,50 @@ class Remote:
         if links:
             self._sh('cd "$root" && xargs -0 -n 2 ln -s -n -f --', names=[name for path, target in links.items() for name in (target, b"./" + path)])
 
-    def write(self, path, source, size, digest, mode, mtime, owner, token, start=0):
+    def write(self, path, source, size, digest, attributes, token):
         """Write a file beside its place, verify it there and rename it.
 
         Args:
-            source: called for the bytes from `start` on; size: how many bytes that are.
-            digest: the sha256 of the whole.
+            source: called for its bytes; size: how many they are.
+            digest: their sha256.
+            attributes: (mode, mtime, owner), each None or empty where it is left as it is.
             token: names this attempt.
-            start: how many bytes this attempt begins with, from `keep`.
 
-        Raises: PodwrightError; reason `Changed` where what arrived has another digest, `ConnectionLost` where it can go on.
+        Raises: PodwrightError; reason `Changed` where what arrived has another digest.
         """
+        self._write(_DIGEST + _RECEIVE + _COMPARE + _NAME, path, token, 0, size, digest, *_words(attributes), source=source, size=size)
+
+    def write_part(self, path, source, start, size, token):
+        """Write bytes to their place in a file that `name` gives its name. Returns the sha256 that the container has of them.
+
+        Args:
+            start: where they begin, a multiple of BLOCK; size: how many they are, a multiple of it but for the last part.
+            token: names this attempt at the whole file; its parts may be written at once.
+        """
+        answer = self._write(_DIGEST + _RECEIVE + 'echo "$got"', path, token, start, size, source=source, size=size)
+        return decode(answer.stdout).strip()
+
+    def name(self, path, size, attributes, token):
+        """Give a file that was written in parts its attributes and its name. The arguments are those of `write`."""
+        self._write(_CHECK_SIZE + _NAME, path, token, size, *_words(attributes))
+
+    def _write(self, script, path, *arguments, **rest):
         names = [quote(self._part_of(path)), quote(self.full(path))]
-        times = "" if mtime is None else str(mtime)
         try:
-            self._sh(_DIGEST + _WRITE, *names, token, str(start), digest, _octal(mode), times, owner, source=source, size=size)
+            return self._sh(script, *names, *map(str, arguments), is_bounded=True, **rest)
         except _Failed as error:
             if error.rc != 4:
                 raise
-            raise PodwrightError(
-                f"{self.path} ({show(path) or 'the file'}) arrived in {self.container} with another digest than it was sent with: "
-                "it changed while it was read, or bytes were lost. Nothing was put in its place.",
-                reason="Changed",
-                hint="Run it again.",
-            ) from error
+            raise self.arrived_changed(path) from error
 
-    def keep(self, path, token, new_token, digest_of_start):
-        """Begin a new attempt with what a lost one has written.
-
-        Args:
-            digest_of_start: from a number of bytes to the sha256 of the file's beginning.
-
-        Returns: how many bytes that are; 0 where they are not the file's beginning.
-        """
-        words = decode(self._sh(_KEEP, quote(self._part_of(path)), token, new_token).stdout).split()
-        size = int(words[0]) if len(words) >= 2 else 0
-        return size if size and words[1] == digest_of_start(size) else 0
+    def arrived_changed(self, path):
+        """The error where something else arrived than what was sent."""
+        return PodwrightError(
+            f"{self.path} ({show(path) or 'the file'}) arrived in {self.container} with another digest than it was sent with: "
+            "it changed while it was read, or bytes were lost. Nothing was put in its place.",
+            reason="Changed",
+            hint="Run it again.",
+        )
 
     def unpack(self, token, archive, keeps_modes):
         """Unpack a tar into the staging folder of that token. Returns {path: sha256} of the files that are there then."""
@@ -299,10 +327,10 @@ class Remote:
 
     # -- running --------------------------------------------------------------------------------------------
 
-    def _process(self, script, arguments, root, source, size):
+    def _process(self, script, arguments, root, source, size, is_bounded=False):
         words = ["sh", "-c", _UNQUOTE + script, "sh", quote(root), *arguments]
         left = None if self._deadline is None else max(self._deadline - self._client.clock.monotonic(), 0.01)
-        return Process(self._client, self.container, Command(words, source=source, size=size, timeout=left, idle_timeout=IDLE_SECONDS))
+        return Process(self._client, self.container, Command(words, source, size, is_bounded, timeout=left, idle_timeout=IDLE_SECONDS))
 
     def _ask(self, script, *arguments, **rest):
         """Run a script that changes nothing, and again where the connection was lost."""
@@ -314,12 +342,12 @@ class Remote:
                     raise
         return self._sh(script, *arguments, **rest)
 
-    def _sh(self, script, *arguments, root=None, source=None, size=None, names=None, sink=None):
+    def _sh(self, script, *arguments, root=None, source=None, size=None, is_bounded=False, names=None, sink=None):
         if names is not None:
             listed = b"".join(name + b"\0" for name in names)
             source, size = partial(iter, [listed]), len(listed)
         stdout, stderr = bytearray(), bytearray()
-        with self._process(script, arguments, self.root if root is None else root, source, size) as process:
+        with self._process(script, arguments, self.root if root is None else root, source, size, is_bounded) as process:
             for stream, data in process:
                 if stream == STDOUT and sink:
                     sink(data)
@@ -356,8 +384,9 @@ def quote(name):
     return "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in name)
 
 
-def _octal(mode):
-    return "" if mode is None else f"{mode:o}"
+def _words(attributes):
+    mode, mtime, owner = attributes
+    return "" if mode is None else f"{mode:o}", "" if mtime is None else mtime, owner
 
 
 def _relative(name, root):

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets as random_words
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 
 from ..cluster.errors import PodwrightError
 from .archive import pack
-from .local import digest_of
+from .local import changed, digest_of
+from .remote import BLOCK
 from .tree import FILE, ROOT, show
 
-LARGE = 32 << 20  # from this size on a file is sent by itself, so that it can go on where a connection was lost
+LARGE = 32 << 20  # from this size on a file is sent by itself, in parts, each of which is sent again where its connection was lost
 ATTEMPTS = 6
+CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
+SMALLEST_PART, LARGEST_PART = 16 << 20, 64 << 20
 
 
 class Upload:
@@ -33,7 +39,9 @@ class Upload:
         self._uses_tar = uses_tar and tree[ROOT].sort != FILE
         self._owner = f"{wish.owner or ''}{':' + wish.group if wish.group else ''}"
         self._total = sum(tree[path].size for path in plan.send)
-        self._sent = 0
+        self._sent = {}  # by part
+        self._counting = threading.Lock()
+        self._is_over = False
         self._digests = {}
 
     def run(self):
@@ -56,15 +64,27 @@ class Upload:
         remote.each("rm -rf --", plan.delete)
         return self._digests
 
-    def _count(self, source):
-        """The source, with the progress shown as it is read."""
+    def _count(self, part, source):
+        """The pieces of a part, with the progress shown as they are read."""
+        with self._counting:
+            self._sent[part] = 0
         for piece in source:
+            if self._is_over:
+                raise PodwrightError("Another part of the file could not be sent.", reason="CopyFailed")
             yield piece
-            self._sent += len(piece)
-            self._console.progress(f"{self._sent >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
+            with self._counting:
+                self._sent[part] += len(piece)
+                self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
 
-    def _read(self, path, start):
-        return self._count(self._local.pieces(path, start))
+    def _try(self, send):
+        """Call it, and again where the connection was lost. Returns what it returns."""
+        for _attempt in range(ATTEMPTS - 1):
+            try:
+                return send()
+            except PodwrightError as error:
+                if error.reason != "ConnectionLost":
+                    raise
+        return send()
 
     def _make(self, folders, links):
         if ROOT in folders:
@@ -87,17 +107,15 @@ class Upload:
         """Everything small in one archive, unpacked and verified in a folder beside the place."""
         if not paths:
             return
-        for attempt in range(ATTEMPTS):
-            token, digests = random_words.token_hex(4), {}
-            start = self._sent
-            read = partial(self._pack, paths, digests)
-            try:
-                arrived = self._remote.unpack(token, read, self._wish.preserves or self._wish.mode is not None)
-                break
-            except PodwrightError as error:
-                if error.reason != "ConnectionLost" or attempt == ATTEMPTS - 1:
-                    raise
-                self._sent = start
+        digests = {}
+
+        def send():
+            token = random_words.token_hex(4)
+            digests.clear()
+            source = partial(self._pack, paths, digests)
+            return token, self._remote.unpack(token, source, self._wish.preserves or self._wish.mode is not None)
+
+        token, arrived = self._try(send)
         for path, digest in digests.items():
             if arrived.get(path) != digest:
                 raise PodwrightError(
@@ -109,30 +127,61 @@ class Upload:
         self._remote.place(token, self._owner)
 
     def _pack(self, paths, digests):
-        return self._count(pack(self._local, self._tree, paths, self._wish, digests))
+        return self._count(None, pack(self._local, self._tree, paths, self._wish, digests))
 
     def _send_alone(self, path):
-        """One file, which goes on from where a lost connection left it."""
-        entry, local, remote = self._tree[path], self._local, self._remote
-        self._digests[path] = digest = entry.digest or digest_of(local.pieces(path))
-        mode, mtime = self._wish.mode_of(entry), entry.mtime if self._wish.preserves else None
-        start, token = 0, random_words.token_hex(4)
-        for attempt in range(ATTEMPTS):
-            read = partial(self._read, path, start)
-            try:
-                remote.write(path, read, entry.size - start, digest, mode, mtime, self._owner, token, start)
-                return
-            except PodwrightError as error:
-                if error.reason != "ConnectionLost" or attempt == ATTEMPTS - 1:
-                    raise
-                lost, token = token, random_words.token_hex(4)
-                start = remote.keep(path, lost, token, lambda size: digest_of(_first(local.pieces(path), size)))
-                self._sent = start
-
-
-def _first(pieces, size):
-    for piece in pieces:
-        if size <= 0:
+        """One file, a large one in parts."""
+        entry = self._tree[path]
+        attributes = self._wish.mode_of(entry), entry.mtime if self._wish.preserves else None, self._owner
+        if entry.size >= LARGE:
+            self._send_parts(path, entry, attributes)
             return
-        yield piece[:size]
-        size -= len(piece)
+        self._digests[path] = digest = entry.digest or digest_of(self._local.pieces(path))
+        source = partial(self._read, path, 0, entry.size)
+        self._try(lambda: self._remote.write(path, source, entry.size, digest, attributes, random_words.token_hex(4)))
+
+    def _read(self, path, start, size):
+        return self._count((path, start), self._local.pieces(path, start, size))
+
+    def _send_parts(self, path, entry, attributes):
+        """Parts of a file over several connections at once; the file gets its name where all of them have arrived as they were read."""
+        token, parts = random_words.token_hex(4), divide(entry.size)
+
+        def send(start, size):
+            return self._try(lambda: self._remote.write_part(path, partial(self._read, path, start, size), start, size, token))
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            try:
+                arriving = [pool.submit(send, *part) for part in parts]
+                self._digests[path], digests = self._digest_parts(path, parts)
+                for part in wait(arriving, return_when=FIRST_EXCEPTION).done:
+                    part.result()  # raises what stopped it
+                arrived = [part.result() for part in arriving]
+            except BaseException:
+                self._is_over = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if arrived != digests or entry.digest not in (None, self._digests[path]):
+            raise self._remote.arrived_changed(path)
+        self._remote.name(path, entry.size, attributes, token)
+
+    def _digest_parts(self, path, parts):
+        """The sha256 of a file and those of its parts, from one reading of it."""
+        whole, digests = hashlib.sha256(), []
+        for start, size in parts:
+            digest = hashlib.sha256()
+            for piece in self._local.pieces(path, start, size):
+                whole.update(piece)
+                digest.update(piece)
+            digests.append(digest.hexdigest())
+        if any(self._local.pieces(path, start + size)):
+            raise changed(self._local.place(path))
+        return whole.hexdigest(), digests
+
+
+def divide(size):
+    """The (start, size) of the parts that a file of so many bytes is sent in."""
+    length = min(max(-(-size // CONNECTIONS), SMALLEST_PART), LARGEST_PART)
+    length = -(-length // BLOCK) * BLOCK
+    starts = range(0, max(size - BLOCK, 1), length)
+    return [(start, (size if start == starts[-1] else start + length) - start) for start in starts]
