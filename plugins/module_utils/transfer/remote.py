@@ -83,8 +83,12 @@ mv -f "$part" "$place"
 """
 _READ = """
 u "$1"; f=$v; n=$3
-if [ "$(stat -L -c %s "$f")" = "$n" ]; then whole() { cat "$f"; }; else whole() { head -c $n "$f"; }; fi
-{ whole | digest $n >&2; } &
+if [ "$(stat -L -c %s "$f")" = "$n" ]; then
+  whole() { cat "$f"; }; digest_whole() { digest $n < "$f"; }
+else
+  whole() { head -c $n "$f"; }; digest_whole() { whole | digest $n; }
+fi
+digest_whole >&2 &
 if [ "$2" = 0 ]; then whole || exit; else tail -c +$(($2 + 1)) "$f" | head -c $((n - $2)) || exit; fi
 wait
 """
