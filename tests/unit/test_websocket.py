@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils.cluster import channel
+from ansible_collections.podwright.core.plugins.module_utils.cluster import channel, execution
 from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import Channel, ConnectionEnded, TimedOut, exit_code
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, Process
 from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
 
 
@@ -197,3 +198,24 @@ def test_a_failure_without_causes_is_an_error_of_its_own():
         exit_code({"status": "Failure", "reason": "NonZeroExitCode"})
     causes = [{"reason": "ExitCode", "message": "137"}]
     assert exit_code({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}}) == 137
+
+
+@pytest.mark.parametrize("protocol", [channel.V4, channel.V5])
+def test_a_command_that_left_its_input_tells_its_exit_code_in_whatever_pieces(protocol, monkeypatch):
+    """Where the end of the input can be said, the status follows; else what the shell tells is all there is."""
+    monkeypatch.setattr(execution.random_words, "token_hex", lambda size: "feed")
+    told = b"no space\nfeed:end:7\nmore"
+    for cut in range(len(told) + 1):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            websocket = WebSocket(ours, protocol)
+            monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols, websocket=websocket: websocket)
+            theirs.sendall(frame(b"\2feed:12\n") + frame(b"\2" + told[:cut]) + frame(b"\2" + told[cut:]))
+            if protocol == channel.V5:
+                causes = [{"reason": "ExitCode", "message": "7"}]
+                theirs.sendall(frame(b"\3" + json.dumps({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}}).encode()))
+            command = Command(["x"], lambda: iter([b"input"]), 5, is_bounded=True)
+            with Process(SimpleNamespace(clock=Hurried()), Container("n", "p"), command) as process:
+                said = b"".join(data for _stream, data in process)
+            assert process.rc == 7 and said.startswith(b"no space\n") and b"feed" not in said
+            assert protocol == channel.V4 or said == b"no space\nmore"
