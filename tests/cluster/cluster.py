@@ -118,11 +118,14 @@ class Cluster:
 
     def _refuse_second(self) -> None:
         """Two clusters of one number would share an address: say so before anything starts."""
-        if Path(f"/sys/class/net/{self._link}").exists():
+        if self._has_link():
             raise SystemExit(
                 f"Another local cluster runs at {self.node_address}. Stop it where it was started (make cluster-down), "
                 "or give this one another number: PODWRIGHT_CLUSTER_NUMBER=1"
             )
+
+    def _has_link(self) -> bool:
+        return Path(f"/sys/class/net/{self._link}").exists()
 
     def _inside(self) -> list[str]:
         pid = self._child(int(self._pid_file.read_text().split()[0]))
@@ -147,7 +150,9 @@ class Cluster:
         if start and _start_time(int(pid)) == start:
             inside = self._child(int(pid))
             os.kill(inside or int(pid), signal.SIGKILL)
-            _wait_for(lambda: _start_time(int(pid)) != start, 10, "the old cluster's end", self.state / "log" / "supervisor.log")
+            log = self.state / "log" / "supervisor.log"
+            _wait_for(lambda: _start_time(int(pid)) != start, 10, "the old cluster's end", log)
+            _wait_for(lambda: not self._has_link(), 10, "the end of its network", log)  # which the kernel takes down a little later
         host.remove_cgroups(self._cgroup)
         if self.state.exists():
             for path in self.state.iterdir():
