@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
@@ -409,6 +410,16 @@ def test_a_version_that_was_rolled_back_can_be_tried_again(client, namespace):
     assert versions_in_service(client, namespace) == {"old", "new"} and tried["preview"] and tried["active"] == back["active"]
     assert deploy(client, namespace, state="aborted")["changed"]
     assert versions_in_service(client, namespace) == {"old"}
+
+
+def test_an_abort_that_is_under_way_is_not_undone(client, namespace):
+    """Rolling: an abort right after the change began is one, and another before its pods are all there only waits for them."""
+    deploy(client, namespace, env={"VERSION": "old"})
+    deploy(client, namespace, env={"VERSION": "new"}, wait=False)
+    assert deploy(client, namespace, state="aborted", wait=False)["changed"]
+    client.patch(DEPLOYMENT, namespace, "shop", {"spec": {"replicas": 3}}, "test", MERGE_PATCH)
+    assert not deploy(client, namespace, state="aborted")["changed"]
+    assert versions_in_service(client, namespace) == {"old"} and len(pods(client, namespace)) == 3
 
 
 def test_a_deployment_of_somebody_else_is_left_alone(client, namespace):

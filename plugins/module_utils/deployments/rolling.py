@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN
 from ..pods.labels import DEPLOYMENT, ROLLED_BACK, annotation_of, number_of
+from ..reconciler.ready import READY, judge
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import ROLLING, build_deployment, build_service
 
@@ -58,10 +59,10 @@ class Rolling(Deployer):
     def aborted(self):
         """Return to the revision before, where the latest is not complete."""
         live = self.require(self.deployments.get(ROLLING), "Deployment")
-        status, wanted = live.get("status") or {}, live["spec"].get("replicas", 1)
-        complete = status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == wanted == status.get("replicas", 0)
-        if not complete or live["spec"].get("paused"):
+        if live["spec"].get("paused") or (judge(live).state != READY and not annotation_of(live, ROLLED_BACK)):
             self._roll_back(self._previous())
+        else:
+            self.wait([live])  # what was begun is not undone: the revision before it is the one that was left
 
     def rolled_back(self):
         """Return to a revision, the one before where none is named; not once more where that was done."""
