@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
@@ -66,8 +68,11 @@ def test_rotation_loses_nothing_or_tells(client, namespace):
     script = "i=0; while [ $i -lt 24 ]; do seq $((i * 10000)) $((i * 10000 + 9999)) | sed 's/$/ " + "x" * 95 + "/'; sleep 0.5; i=$((i+1)); done"
     pod = start(client, namespace, "rotated", script)
     lines, gaps = follow(client, pod)
-    numbers = [int(line.split()[0]) for line in lines]
+    whole = [re.fullmatch(r"(\d+) x{95}", line) for line in lines]
+    numbers = [int(line[1]) for line in whole if line]
     assert numbers == sorted(set(numbers))
+    # containerd cuts the line that it writes while its log is changed for a new one; only beside a gap are its ends not put together again.
+    assert len(lines) - len(numbers) <= 2 * len(gaps)
     assert gaps or numbers == list(range(240_000))
 
 
