@@ -52,6 +52,7 @@ print(digest.hexdigest())' "$1"
 }
 """
 # Bytes of the input to their place in a file that has no name of its own yet, and what their sha256 is there. It needs no end of input.
+# A command whose connection was lost may still write: it writes the same bytes to the same places as the one that comes after it.
 _RECEIVE = """
 u "$1"; base=$v; u "$2"; place=$v; part=$base-$3; start=$4; size=$5
 mkdir -p "${place%/*}/" || exit
