@@ -71,17 +71,13 @@ def time_copies(pod, what):
         upload = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": [*SINK], "stdin_file": str(source)}}
         first = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": "true"}}  # what a playbook's first task loads is not counted
 
-        def remove(command):
-            execute(client, Container("default", pod), Command(["sh", "-c", command]))
-            back.unlink(missing_ok=True)
-
         rows = {"": partial(play, first, loop=1), "pod_copy up": partial(play, first, up, loop=1), "pod_exec stdin_file": partial(play, first, upload, loop=1)}
         rows |= {"kubectl cp up": lambda: _kubectl("cp", str(source), f"default/{pod}:/tmp/copied")} if shutil.which("kubectl") else {}
-        seconds = measure(rows, before=lambda: remove("rm -f /tmp/copied"))
+        seconds = measure(rows, before=lambda: execute(client, Container("default", pod), Command(["rm", "-f", "/tmp/copied"])))
         play(up, loop=1)
         rows = {"pod_copy down": partial(play, first, down, loop=1)}
         rows |= {"kubectl cp down": lambda: _kubectl("cp", f"default/{pod}:/tmp/copied", str(back))} if shutil.which("kubectl") else {}
-        seconds |= measure(rows, before=lambda: remove(":"))
+        seconds |= measure(rows, before=lambda: back.unlink(missing_ok=True))
         start = seconds.pop("")
     print(f"{COPIED >> 20} MiB, hashed by {what} in the container, median of {REPEATS} runs in turn (what the task adds to a playbook):")
     for name, taken in seconds.items():

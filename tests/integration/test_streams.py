@@ -240,7 +240,7 @@ def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, t
 
 
 @pytest.mark.parametrize("size", [3 << 20, 40 << 20])
-def test_a_full_disk_is_told_before_all_is_sent(size, client, namespace, tmp_path):
+def test_a_full_disk_is_told(size, client, namespace, tmp_path):
     mount = {
         "name": "task",
         "image": "busybox",

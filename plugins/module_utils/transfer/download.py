@@ -11,8 +11,9 @@ import tempfile
 from ..cluster.errors import PodwrightError
 from .archive import unpack
 from .local import finish
+from .remote import persist
 from .tree import FILE, ROOT, show
-from .upload import ATTEMPTS, LARGE
+from .upload import LARGE
 
 
 class Download:
@@ -76,16 +77,17 @@ class Download:
     def _receive_together(self, paths):
         """Everything small in one archive. Returns the paths that are in place; the others have to come by themselves."""
         expected = {path: self._tree[path] for path in paths}
-        for attempt in range(ATTEMPTS):
+
+        def receive():
             try:
                 with self._remote.open_archive(paths) as process:
-                    digests = unpack(process, expected, self._open_part)
-                break
-            except PodwrightError as error:
-                for path in list(self._parts):
-                    os.unlink(self._parts.pop(path))
-                if error.reason != "ConnectionLost" or attempt == ATTEMPTS - 1:
-                    raise
+                    return unpack(process, expected, self._open_part)
+            except PodwrightError:
+                for part in list(self._parts):
+                    os.unlink(self._parts.pop(part))
+                raise
+
+        digests = persist(receive)
         there = self._remote.digests(list(digests))
         same = {path for path, digest in digests.items() if there[path] == digest}
         for path in digests:
@@ -112,13 +114,7 @@ class Download:
                 self._received += len(data)
                 self._console.progress(f"{self._received >> 20} of {self._total >> 20} MiB received from {self._remote.container}")
 
-            for attempt in range(ATTEMPTS):
-                try:
-                    there = self._remote.read(path, written, size, take)
-                    break
-                except PodwrightError as error:
-                    if error.reason != "ConnectionLost" or attempt == ATTEMPTS - 1:
-                        raise
+            there = persist(lambda: self._remote.read(path, written, size, take))
         if written != size or digest.hexdigest() != there:
             raise PodwrightError(
                 f"{self._remote.path} ({show(path) or 'the file'}) changed in {self._remote.container} while it was read: "

@@ -15,6 +15,7 @@ from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, show
 
 NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 ASKED = 3  # times that a question is asked where the connection is lost
+ATTEMPTS = 6  # times that content is carried where the connection is lost
 IDLE_SECONDS = 60  # in which bytes of a transfer must move
 BLOCK = 65536  # bytes that dd moves at once, below
 _LARGEST_ANSWER = 1 << 28
@@ -111,6 +112,17 @@ place() {
 if [ -n "$owner" ]; then chown -R -h "$owner" "$stage" || exit; fi
 if [ -d "$root" ]; then place "" || exit; rm -rf "$stage"; else mkdir -p "$(dirname "$root")" && mv "$stage" "$root"; fi
 """
+
+
+def persist(attempt, times=ATTEMPTS):
+    """Call it, and again where the connection was lost, so many times. Returns what it returns."""
+    for _time in range(times - 1):
+        try:
+            return attempt()
+        except PodwrightError as error:
+            if error.reason != "ConnectionLost":
+                raise
+    return attempt()
 
 
 class Remote:
@@ -339,13 +351,7 @@ class Remote:
 
     def _ask(self, script, *arguments, **rest):
         """Run a script that changes nothing, and again where the connection was lost."""
-        for _attempt in range(ASKED - 1):
-            try:
-                return self._sh(script, *arguments, **rest)
-            except PodwrightError as error:
-                if error.reason != "ConnectionLost":
-                    raise
-        return self._sh(script, *arguments, **rest)
+        return persist(lambda: self._sh(script, *arguments, **rest), ASKED)
 
     def _sh(self, script, *arguments, root=None, source=None, size=None, is_bounded=False, names=None, sink=None):
         if names is not None:

@@ -12,11 +12,10 @@ from functools import partial
 from ..cluster.errors import PodwrightError
 from .archive import pack
 from .local import changed, digest_of
-from .remote import BLOCK
+from .remote import BLOCK, persist
 from .tree import FILE, ROOT, show
 
-LARGE = 32 << 20  # from this size on a file is sent by itself, in parts, each of which is sent again where its connection was lost
-ATTEMPTS = 6
+LARGE = 32 << 20  # from this size on a file is carried by itself, so that not all of it is carried again where a connection was lost
 CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
 SMALLEST_PART, LARGEST_PART = 16 << 20, 64 << 20
 
@@ -76,16 +75,6 @@ class Upload:
                 self._sent[part] += len(piece)
                 self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
 
-    def _try(self, send):
-        """Call it, and again where the connection was lost. Returns what it returns."""
-        for _attempt in range(ATTEMPTS - 1):
-            try:
-                return send()
-            except PodwrightError as error:
-                if error.reason != "ConnectionLost":
-                    raise
-        return send()
-
     def _make(self, folders, links):
         if ROOT in folders:
             self._remote.make_root()
@@ -115,7 +104,7 @@ class Upload:
             source = partial(self._pack, paths, digests)
             return token, self._remote.unpack(token, source, self._wish.preserves or self._wish.mode is not None)
 
-        token, arrived = self._try(send)
+        token, arrived = persist(send)
         for path, digest in digests.items():
             if arrived.get(path) != digest:
                 raise PodwrightError(
@@ -138,7 +127,7 @@ class Upload:
             return
         self._digests[path] = digest = entry.digest or digest_of(self._local.pieces(path))
         source = partial(self._read, path, 0, entry.size)
-        self._try(lambda: self._remote.write(path, source, entry.size, digest, attributes, random_words.token_hex(4)))
+        persist(lambda: self._remote.write(path, source, entry.size, digest, attributes, random_words.token_hex(4)))
 
     def _read(self, path, start, size):
         return self._count((path, start), self._local.pieces(path, start, size))
@@ -148,7 +137,7 @@ class Upload:
         token, parts = random_words.token_hex(4), divide(entry.size)
 
         def send(start, size):
-            return self._try(lambda: self._remote.write_part(path, partial(self._read, path, start, size), start, size, token))
+            return persist(lambda: self._remote.write_part(path, partial(self._read, path, start, size), start, size, token))
 
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
