@@ -28,16 +28,24 @@ LOST = ("ConnectionLost", "Refused")
 
 def echo(client, container):
     """Send the input through a command and return its exit code and output."""
+    return run(client, container, Command(["sh", "-c", "cat; exit 3"], source=lambda: iter([INPUT]), size=len(INPUT)))
+
+
+def read(client, container):
+    """The same from a file: a command without input goes by the other protocol."""
+    return run(client, container, Command(["sh", "-c", "cat /tmp/input; exit 3"]))
+
+
+def run(client, container, command):
+    """The exit code and output of a command."""
     stdout = bytearray()
-    words = ["sh", "-c", "cat; exit 3"]
-    rc = execute(client, container, Command(words, source=lambda: iter([INPUT]), size=len(INPUT)), stdout.extend)
-    return rc, bytes(stdout)
+    return execute(client, container, command, stdout.extend), bytes(stdout)
 
 
-def check_echo(client, container):
+def check(command, client, container):
     """Whether the command's result came; fails where it is wrong."""
     try:
-        result = echo(client, container)
+        result = command(client, container)
     except PodwrightError as error:
         assert error.reason in LOST, error
         return False
@@ -45,19 +53,21 @@ def check_echo(client, container):
     return True
 
 
-def test_cuts_anywhere_are_told(relay, box):
+@pytest.mark.parametrize("command", [echo, read])
+def test_cuts_anywhere_are_told(command, relay, box):
     container, token = box
     with connect(relay, token) as client:
-        assert check_echo(client, container)
+        execute(client, container, Command(["sh", "-c", "cat > /tmp/input"], source=lambda: iter([INPUT]), size=len(INPUT)))
+        assert check(command, client, container)
         whole = relay.counts[-1]
         chance = random.Random(SEED)
-        cuts = [(direction, chance.randrange(whole[direction])) for direction in (UP, DOWN) for _turn in range(EXEC_CUTS // 2)]
+        cuts = [(direction, chance.randrange(whole[direction])) for direction in (UP, DOWN) for _turn in range(EXEC_CUTS // 4)]
         # The last bytes are the status and the end of the connection: every place of them.
         cuts += [(DOWN, whole[DOWN] - back) for back in range(1, 60)]
         completed = 0
         for cut in cuts:
             relay.mischief = lambda number, cut=cut: Mischief(cut)
-            completed += check_echo(client, container)
+            completed += check(command, client, container)
         assert completed < len(cuts) / 2
 
 
@@ -68,14 +78,14 @@ def test_split_and_merged_streams_are_whole(relay, box):
         for turn in range(SHAPES):
             shape = Mischief(pieces=chance.choice([1000, 5000, 40000]), merges=chance.random() < 0.5)
             relay.mischief = lambda number, shape=shape: shape
-            assert check_echo(client, container), (turn, shape)
+            assert check(echo, client, container), (turn, shape)
 
 
 def test_a_server_that_knows_only_v4(relay, box):
     container, token = box
     relay.mischief = lambda number: Mischief(hides=V5)
     with connect(relay, token) as client:
-        assert check_echo(client, container)
+        assert check(echo, client, container)
         # Without a known size the input's end cannot be told: that is said, and nothing has been started.
         with pytest.raises(PodwrightError) as caught:
             execute(client, container, Command(["sh", "-c", "touch /tmp/started; cat"], source=lambda: iter([INPUT])))
@@ -86,7 +96,7 @@ def test_a_server_that_knows_only_v4(relay, box):
         for _turn in range(20):
             cut = (DOWN, chance.randrange(whole[DOWN]))
             relay.mischief = lambda number, cut=cut: Mischief(cut, hides=V5)
-            check_echo(client, container)
+            check(echo, client, container)
 
 
 def copy(relay, token, container, **options):

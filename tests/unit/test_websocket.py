@@ -177,6 +177,29 @@ def test_a_server_that_answers_no_ping_is_gone(open_channel):
     assert 60 <= clock.now_at - begun <= 90
 
 
+def test_a_pause_here_is_no_silence_of_the_server(open_channel):
+    """The machine slept, or the input came from a slow disk: the server gets its time to answer."""
+
+    def source():
+        clock.now_at += 3600
+        yield b"input"
+
+    opened, theirs, clock = open_channel(source())
+    pinged_at = []
+
+    def answer_later():
+        theirs.settimeout(0)
+        try:
+            if bytes([0x80 | PING, 0x80]) in theirs.recv(1000):
+                pinged_at.append(clock.now_at)
+        except BlockingIOError:
+            if pinged_at and clock.now_at >= pinged_at[0] + 10:
+                theirs.sendall(frame(b"\1there"))
+
+    clock.meanwhile = answer_later
+    assert opened.read() == (1, b"there") and pinged_at
+
+
 def test_input_is_taken_as_it_can_be_sent(open_channel):
     taken = []
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The streams of a command in a container over one websocket: v5.channel.k8s.io, then v4 (KEP-4006)."""
+"""The streams of a command in a container over one websocket: v4.channel.k8s.io, or v5, which can also end its input (KEP-4006)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class Channel:
         self.status = None
         self._carries_input = False
         self._unanswered = 0
-        self._active_at = self._heard_at = self._clock.monotonic()
+        self._active_at = self._clock.monotonic()
+        self._ping_at = self._active_at + PING_SECONDS
 
     def read(self, deadline=None, idle_timeout=None):
         """The next output, (STDOUT or STDERR, bytes), or None once the status has come.
@@ -110,7 +111,7 @@ class Channel:
         if self._socket.has_pending:
             readable, writable = True, self._socket.has_outgoing
         else:
-            limits = [self._heard_at + PING_SECONDS * (self._unanswered + 1), deadline, self._active_at + idle_timeout if idle_timeout is not None else None]
+            limits = [self._ping_at, deadline, self._active_at + idle_timeout if idle_timeout is not None else None]
             seconds = min(limit for limit in limits if limit is not None) - now
             readable, writable = self._clock.wait_for(self._socket.sock, self._socket.has_outgoing, seconds)
         if writable and self._socket.flush() and self._carries_input:
@@ -118,7 +119,7 @@ class Channel:
             self._carries_input = self._socket.has_outgoing
         if readable:
             self._socket.fill()
-            self._heard_at, self._unanswered = self._clock.monotonic(), 0
+            self._unanswered, self._ping_at = 0, self._clock.monotonic() + PING_SECONDS
 
     def _feed(self):
         """Queue the next piece of input once the one before is on its way: memory does not grow with the input."""
@@ -133,16 +134,16 @@ class Channel:
         self._carries_input = True
         view = memoryview(piece)
         for start in range(0, len(view), FRAME):
-            self._socket.send(BINARY, b"".join((b"\0", view[start : start + FRAME])))
+            self._socket.send(BINARY, bytes([STDIN]), view[start : start + FRAME])
 
     def _ping(self, now):
         """Keep balancers from cutting an idle stream, and notice a server that is gone."""
-        if now < self._heard_at + PING_SECONDS * (self._unanswered + 1):
+        if now < self._ping_at:
             return
         # A server that waits for the command to read its input answers no ping.
         if self._unanswered >= UNANSWERED_PINGS and not self._socket.has_outgoing:
             raise ConnectionEnded(f"the server answered no ping for {PING_SECONDS * UNANSWERED_PINGS} s")
-        self._unanswered += 1
+        self._unanswered, self._ping_at = self._unanswered + 1, now + PING_SECONDS
         if not self._socket.has_outgoing:
             self._socket.send(PING, b"")
 

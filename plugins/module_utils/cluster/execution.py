@@ -45,8 +45,7 @@ class Command:
         source: called for an iterable of bytes that becomes its standard input, followed by end of file; called again where
             the command has to be started again. None for no input.
         size: bytes of the input where known; lets it end on servers that cannot end it (v4).
-        is_bounded: whether the program reads just `size` bytes and needs no end of file. Such input goes by v4 where the server has it: the bytes pass
-            through to the container's runtime then, which for v5 the kubelet unpacks and packs again (KEP-4006).
+        is_bounded: whether the program reads just `size` bytes and needs no end of file.
         chdir: folder to run it in, or None; needs a shell in the image.
         env: mapping of variables; needs `env` in the image.
         timeout: seconds for the whole, or None.
@@ -233,24 +232,19 @@ class Process:
         marker = random_words.token_hex(8)
         self._marker, self._before_marker, self._held = marker.encode(), b"", b""
         self._told = None
-        words = command.in_shell(marker) if self._has_shell else command.with_environment()
-        where = (self._client, place.namespace, place.pod, place.name)
+        ways = self._ways(marker)
         try:
-            if command.source is None:
-                return Channel(*where, words, None, command.tty)
-            # Each is offered alone: a server that does not speak it refuses before the command is started.
-            ways = [(V5, words)]
-            if command.is_bounded and self._has_shell:
-                ways.insert(0, (V4, words))
-            elif command.size is not None and self._has_shell:
-                ways.append((V4, command.in_shell(marker, command.size)))
             for protocol, words in ways:
+                source = command.source and command.source()
                 try:
-                    return Channel(*where, words, command.source(), command.tty, (protocol,))
+                    return Channel(self._client, place.namespace, place.pod, place.name, words, source, command.tty, (protocol,))
                 except PodwrightError as error:
                     is_other_protocol = error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not _TOO_EARLY.search(error.message)
                     if not is_other_protocol:
                         raise
+                    refusal = error
+            if len(ways) > 1:
+                raise refusal  # of both, which is no matter of the protocol
             raise PodwrightError(
                 f"The API server cannot end the standard input of a command in {place}: it speaks only {V4}.",
                 reason="NoEndOfInput",
@@ -258,6 +252,20 @@ class Process:
             )
         except PodwrightError as error:
             raise self._explain_refusal(error) from error
+
+    def _ways(self, marker):
+        """[(protocol, words)], the better ones first. Each is offered alone: who does not speak it refuses before the command is started.
+
+        By v4 the bytes pass through the kubelet to the container's runtime, those of v5 it unpacks and packs again; but only v5
+        can end the input (KEP-4006).
+        """
+        command = self._command
+        words = command.in_shell(marker) if self._has_shell else command.with_environment()
+        if command.source is None or (command.is_bounded and self._has_shell):
+            return [(V4, words), (V5, words)]
+        if command.size is not None and self._has_shell:
+            return [(V5, words), (V4, command.in_shell(marker, command.size))]
+        return [(V5, words)]
 
     def _explain_refusal(self, error):
         if error.status == 404:

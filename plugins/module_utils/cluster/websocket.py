@@ -104,15 +104,15 @@ class WebSocket:
         """Whether something waits to be sent."""
         return bool(self._outgoing)
 
-    def send(self, opcode, payload):
-        """Queue a message; `flush` sends it."""
-        size = len(payload)
+    def send(self, opcode, *pieces):
+        """Queue a message of some pieces of bytes; `flush` sends it."""
+        size = sum(map(len, pieces))
         length = bytes([0x80 | size]) if size < 126 else struct.pack(">BH", 0xFE, size) if size < 1 << 16 else struct.pack(">BQ", 0xFF, size)
         key = self._make_key()
         if key != bytes(4):
             repeated = int.from_bytes((key * (size // 4 + 1))[:size], "little")
-            payload = (int.from_bytes(payload, "little") ^ repeated).to_bytes(size, "little")
-        self._outgoing.append(memoryview(b"".join((bytes([0x80 | opcode]), length, key, payload))))
+            pieces = [(int.from_bytes(b"".join(pieces), "little") ^ repeated).to_bytes(size, "little")]
+        self._outgoing.append(memoryview(b"".join((bytes([0x80 | opcode]), length, key, *pieces))))
 
     def _make_key(self):
         # A mask hides the bytes from proxies that read along (RFC 6455, 10.3); inside TLS there are none, and zero costs nothing.

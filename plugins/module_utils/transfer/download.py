@@ -93,7 +93,6 @@ class Download:
         for path in digests:
             if path in same:
                 self._digests[path] = there[path]
-                self._digests[path] = there[path]
                 self._finish(path)
             else:  # it changed meanwhile: once more, by itself
                 os.unlink(self._parts.pop(path))
