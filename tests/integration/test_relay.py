@@ -91,7 +91,10 @@ def test_a_server_that_knows_only_v4(relay, box):
             execute(client, container, Command(["sh", "-c", "touch /tmp/started; cat"], source=lambda: iter([INPUT])))
         assert caught.value.reason == "NoEndOfInput"
         assert execute(client, container, Command(["test", "-e", "/tmp/started"])) == 1
+        for _turn in range(5):
+            assert run(client, container, Command(["sh", "-c", "echo said; exit 3"], tty=True)) == (3, b"said\r\n")
         chance = random.Random(SEED)
+        assert check(echo, client, container)
         whole = relay.counts[-1]
         for _turn in range(20):
             cut = (DOWN, chance.randrange(whole[DOWN]))

@@ -235,7 +235,10 @@ class Process:
         ways = self._ways(marker)
         try:
             for protocol, words in ways:
-                source = command.source and command.source()
+                if command.source is not None:
+                    source = command.source()
+                else:
+                    source = () if command.tty and protocol == V4 else None  # containerd loses what a terminal without input says there
                 try:
                     return Channel(self._client, place.namespace, place.pod, place.name, words, source, command.tty, (protocol,))
                 except PodwrightError as error:
@@ -261,6 +264,8 @@ class Process:
         """
         command = self._command
         words = command.in_shell(marker) if self._has_shell else command.with_environment()
+        if command.tty and command.source is None:
+            return [(V5, words), (V4, words)]
         if command.source is None or (command.is_bounded and self._has_shell):
             return [(V4, words), (V5, words)]
         if command.size is not None and self._has_shell:
