@@ -235,10 +235,8 @@ class Process:
         ways = self._ways(marker)
         try:
             for protocol, words in ways:
-                if command.source is not None:
-                    source = command.source()
-                else:
-                    source = () if command.tty and protocol == V4 else None  # containerd loses what a terminal without input says there
+                # containerd loses what a terminal without input says by v4
+                source = command.source() if command.source else () if command.tty and protocol == V4 else None
                 try:
                     return Channel(self._client, place.namespace, place.pod, place.name, words, source, command.tty, (protocol,))
                 except PodwrightError as error:
