@@ -15,7 +15,7 @@ from ..pods.options import bad
 from ..pods.status import is_serving
 from ..pods.usage import read_usage, requests_of
 from ..reconciler.manifest import Veil, difference, drop_managed_fields, key_of
-from ..reconciler.observe import AUTOSCALED
+from ..reconciler.observe import AUTOSCALED, target_of
 from ..reconciler.plan import Change
 from ..reconciler.ready import PROGRESSING, READY, Verdict, condition
 from ..reconciler.reconciler import Options, Reconciler
@@ -83,9 +83,12 @@ def run(task):
 def _choose_engine(task):
     """The engine asked for; `auto` is hpa, but where Prometheus is to be asked keda where it is installed, else direct."""
     engine, params = task.params["engine"], task.params
+    if engine == "auto" and not params["prometheus"]:
+        engine = "hpa"
+    has_keda = engine in ("auto", "keda") and task.client.kinds.find_if_served(*SCALED_OBJECT) is not None
     if engine == "auto":
-        engine = "hpa" if not params["prometheus"] else "keda" if task.client.kinds.find_if_served(*SCALED_OBJECT) else "direct"
-    if engine == "keda" and not task.client.kinds.find_if_served(*SCALED_OBJECT):
+        engine = "keda" if has_keda else "direct"
+    if engine == "keda" and not has_keda:
         raise PodwrightError("This cluster has no KEDA: keda.sh is not installed.", reason="NoKeda", hint="Install KEDA, or set engine to hpa or direct.")
     if engine == "direct" and params["metrics"]:
         raise bad("metrics", "the engine direct asks the metrics API and Prometheus only.", "Use target_cpu, target_memory or prometheus, or engine hpa.")
@@ -200,11 +203,8 @@ def _find_holder(client, kind, item):
         if error.is_forbidden:
             return None
         raise
-    for autoscaler in autoscalers:
-        target = autoscaler["spec"]["scaleTargetRef"]
-        if (target["kind"], target["name"]) == (kind.name, item["metadata"]["name"]):
-            return f"HorizontalPodAutoscaler '{autoscaler['metadata']['name']}'"
-    return None
+    holder = next((autoscaler for autoscaler in autoscalers if target_of(autoscaler) == key_of(item, kind)), None)
+    return holder and f"HorizontalPodAutoscaler '{holder['metadata']['name']}'"
 
 
 # -- an autoscaler of the cluster -----------------------------------------------------------------------------

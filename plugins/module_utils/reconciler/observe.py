@@ -55,11 +55,13 @@ def autoscaled_keys(client, desired, live):
     for namespace in {key.namespace for key in scalable if key.namespace}:
         autoscalers += _list(client, AUTOSCALER, namespace, None) or []
     targets = {key for key, item in live.items() if AUTOSCALED in (item["metadata"].get("annotations") or {})}
-    for autoscaler in autoscalers:
-        target = autoscaler["spec"]["scaleTargetRef"]
-        group = target.get("apiVersion", "").rpartition("/")[0]
-        targets.add(Key(group, target["kind"], autoscaler["metadata"].get("namespace", ""), target["name"]))
-    return frozenset(scalable & targets)
+    return frozenset(scalable & (targets | set(map(target_of, autoscalers))))
+
+
+def target_of(autoscaler):
+    """The Key of what a HorizontalPodAutoscaler scales."""
+    target = autoscaler["spec"]["scaleTargetRef"]
+    return Key(target.get("apiVersion", "").rpartition("/")[0], target["kind"], autoscaler["metadata"].get("namespace", ""), target["name"])
 
 
 def _observe_place(client, kind, namespace, keys, label_selector):

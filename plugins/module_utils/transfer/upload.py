@@ -13,7 +13,7 @@ from ..cluster.errors import PodwrightError
 from .archive import pack
 from .local import changed, digest_of
 from .remote import BLOCK, persist
-from .tree import FILE, ROOT, show
+from .tree import FILE, ROOT
 
 LARGE = 32 << 20  # from this size on a file is carried by itself, so that not all of it is carried again where a connection was lost
 CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
@@ -107,11 +107,7 @@ class Upload:
         token, arrived = persist(send)
         for path, digest in digests.items():
             if arrived.get(path) != digest:
-                raise PodwrightError(
-                    f"{show(path)} arrived in {self._remote.container} with another digest than it was sent with. Nothing was put in place.",
-                    reason="Changed",
-                    hint="Run it again.",
-                )
+                raise self._remote.arrived_changed(path)
         self._digests |= digests
         self._remote.place(token, self._owner)
 
