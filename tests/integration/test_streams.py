@@ -17,7 +17,8 @@ import uuid
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import Channel
+from ansible_collections.podwright.core.plugins.module_utils.cluster import channel
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT, V4, V5, Channel
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
@@ -132,6 +133,15 @@ def test_a_command_may_leave_its_input(script, client, box):
 def test_characters_that_straddle_frames_are_whole(client, box):
     text = "é" * 200_000
     assert run(client, box, "printf x; cat", [text.encode()])[1].decode() == "x" + text
+
+
+@pytest.mark.parametrize("protocol", [V4, V5])
+def test_a_command_that_says_nothing_is_waited_for(protocol, client, box, monkeypatch):
+    """Whoever is at the other end, the API server or the container's runtime, answers pings."""
+    monkeypatch.setattr(channel, "PING_SECONDS", 0.1)
+    words = ["sh", "-c", "sleep 2; echo over"]
+    with Channel(client, box.namespace, box.pod, "task", words, protocols=(protocol,)) as opened:
+        assert opened.read() == (STDOUT, b"over\n") and opened.read() is None
 
 
 def test_input_without_anything_in_it_ends(client, box):
