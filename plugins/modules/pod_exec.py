@@ -69,7 +69,9 @@ options:
     description: Seconds in which the command must read some of its input or write something. It is ended otherwise.
     type: float
   tty:
-    description: Whether the command gets a terminal. Its errors are part of its output then.
+    description: >-
+      Whether the command gets a terminal. Its errors and the echo of its input are part of its output then, and the input ends as at a keyboard,
+      with Ctrl-D. A terminal drops what is typed faster than it is read; leave this off for more than a few lines.
     type: bool
     default: false
   check_rc:

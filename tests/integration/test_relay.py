@@ -91,8 +91,6 @@ def test_a_server_that_knows_only_v4(relay, box):
             execute(client, container, Command(["sh", "-c", "touch /tmp/started; cat"], source=lambda: iter([INPUT])))
         assert caught.value.reason == "NoEndOfInput"
         assert execute(client, container, Command(["test", "-e", "/tmp/started"])) == 1
-        for _turn in range(5):
-            assert run(client, container, Command(["sh", "-c", "echo said; exit 3"], tty=True)) == (3, b"said\r\n")
         chance = random.Random(SEED)
         assert check(echo, client, container)
         whole = relay.counts[-1]
@@ -140,6 +138,20 @@ def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
             assert back["failed"] or arrived == wanted
             assert not list((tmp_path / str(turn)).glob(".podwright*"))
     assert finished > COPY_CUTS / 2
+
+
+@pytest.mark.parametrize("hidden", [V4, V5])
+def test_a_terminal_loses_nothing_with_one_protocol(hidden, relay, box):
+    """What is typed is echoed, ends as it does at a terminal, and may be left unread."""
+    container, token = box
+    relay.mischief = lambda number: Mischief(hides=hidden)
+    script = "read line; echo got $line; cat; exit 3"
+    with connect(relay, token) as client:
+        for _turn in range(5):
+            assert run(client, container, Command(["sh", "-c", "test -t 0 && cat && echo said; exit 3"], tty=True)) == (3, b"said\r\n")
+            rc, said = run(client, container, Command(["sh", "-c", script], source=lambda: iter([b"one\n", b"", b"two"]), size=7, tty=True))
+            assert rc == 3 and b"got one\r\n" in said and said.count(b"two") == 2
+            assert run(client, container, Command(["false"], source=lambda: iter([bytes(100_000)]), size=100_000, tty=True))[0] == 1
 
 
 @pytest.mark.parametrize("hidden", [V4, V5])

@@ -103,6 +103,17 @@ def test_sent_frames_are_masked_where_there_is_no_tls(payload):
         assert bytes(byte ^ key[i % 4] for i, byte in enumerate(masked)) == payload
 
 
+def test_what_was_said_before_the_end_is_heard_by_one_who_sends(pair):
+    websocket, theirs = pair
+    theirs.sendall(frame(b"the status"))
+    theirs.close()
+    websocket.send(BINARY, b"input that nobody reads")
+    websocket.flush()
+    assert not websocket.has_outgoing and websocket.receive() == (BINARY, b"the status")
+    with pytest.raises(Closed):
+        websocket.receive()
+
+
 class Hurried(Clock):
     """A clock on which waiting for nothing takes no time."""
 

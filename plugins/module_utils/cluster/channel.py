@@ -52,7 +52,7 @@ class Channel:
         request = _request(namespace, pod, container, command, source is not None, tty)
         self._socket = open_websocket(client, request, list(protocols))
         self._source = None if source is None else iter(source)
-        self.ends_input = self._socket.protocol == V5
+        self.ends_input = self._socket.protocol == V5 and not tty  # containerd closes the outputs of a terminal whose input ends
         self.status = None
         self._carries_input = False
         self._unanswered = 0

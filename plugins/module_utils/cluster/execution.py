@@ -16,6 +16,7 @@ TASK_CONTAINER = "task"
 START_ATTEMPTS = 5
 KEPT = 1 << 16  # bytes of each output that an error repeats
 GENTLY, SURELY = 2, 5  # seconds for a command to end after SIGTERM, and after SIGKILL
+END_OF_FILE = b"\x04"  # as a terminal knows it
 _SIGNALLING = 10  # seconds for the sending of a signal
 # What the runtime says where it had not begun the command yet.
 _TOO_EARLY = re.compile(r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED")
@@ -50,7 +51,7 @@ class Command:
         env: mapping of variables; needs `env` in the image.
         timeout: seconds for the whole, or None.
         idle_timeout: seconds in which something must move in either direction, or None.
-        tty: whether it gets a terminal, which makes its errors part of its output.
+        tty: whether it gets a terminal, which makes its errors and the echo of its input part of its output.
     """
 
     words: list
@@ -90,6 +91,8 @@ class Command:
         rest = f"echo {marker}:end:$rc >&2; cat > /dev/null 2>&1; "
         if self.source is None:
             script += '"$@"; exit $?'
+        elif self.tty:
+            script += f'"$@"; rc=$?; echo {marker}:end:$rc >&2; exit $rc'  # the terminal itself takes what the command leaves
         elif self.is_bounded:
             script += f'"$@"; rc=$?; [ $rc = 0 ] || {{ {rest}}}; exit $rc'
         elif bound is None:
@@ -235,8 +238,9 @@ class Process:
         ways = self._ways(marker)
         try:
             for protocol, words in ways:
-                # containerd loses what a terminal without input says by v4
-                source = command.source() if command.source else () if command.tty and protocol == V4 else None
+                source = command.source and command.source()
+                if command.tty:
+                    source = _type(source or ())
                 try:
                     return Channel(self._client, place.namespace, place.pod, place.name, words, source, command.tty, (protocol,))
                 except PodwrightError as error:
@@ -262,9 +266,7 @@ class Process:
         """
         command = self._command
         words = command.in_shell(marker) if self._has_shell else command.with_environment()
-        if command.tty and command.source is None:
-            return [(V5, words), (V4, words)]
-        if command.source is None or (command.is_bounded and self._has_shell):
+        if command.source is None or command.tty or (command.is_bounded and self._has_shell):
             return [(V4, words), (V5, words)]
         if command.size is not None and self._has_shell:
             return [(V5, words), (V4, command.in_shell(marker, command.size))]
@@ -340,6 +342,16 @@ class Process:
 
     def _so_far(self):
         return describe_output(bytes(self._tail[STDOUT]), bytes(self._tail[STDERR]))
+
+
+def _type(pieces):
+    """Pieces of input as they are typed at a terminal: its end of file is a character, which counts at the beginning of a line (POSIX, General Terminal
+    Interface). The input itself stays open."""
+    last = b"\n"
+    for piece in pieces:
+        last = piece[-1:] or last
+        yield piece
+    yield END_OF_FILE if last == b"\n" else 2 * END_OF_FILE
 
 
 def _no_pod(namespace, name):

@@ -119,7 +119,7 @@ class WebSocket:
         return bytes(4) if self._is_private else os.urandom(4)
 
     def flush(self):
-        """Send as much as the socket takes now. Returns the number of bytes. Raises: Closed."""
+        """Send as much as the socket takes now. Returns the number of bytes."""
         sent = 0
         try:
             while self._outgoing:
@@ -132,7 +132,9 @@ class WebSocket:
         except _NOT_YET:
             pass
         except OSError as error:
-            raise Closed(_describe(error)) from error
+            self._outgoing.clear()
+            self.fill()  # what the server said before it closed the connection may wait here
+            self._ended = self._ended or _describe(error)
         return sent
 
     # -- receiving ------------------------------------------------------------------------------------------
