@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import select
@@ -22,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.channel imp
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy, pod_exec
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
@@ -142,6 +143,27 @@ def test_a_command_that_says_nothing_is_waited_for(protocol, client, box, monkey
     words = ["sh", "-c", "sleep 2; echo over"]
     with Channel(client, box.namespace, box.pod, "task", words, protocols=(protocol,)) as opened:
         assert opened.read() == (STDOUT, b"over\n") and opened.read() is None
+
+
+def test_options_of_a_command_go_together(box, tmp_path):
+    """Every choice of where its input comes from and where its output goes, of terminal, environment, folder and limits."""
+    given, taken = tmp_path / "given", tmp_path / "taken"
+    given.write_text("one\ntwo")
+    script = "echo in $PWD with ${WORD:-nothing}; echo odd >&2; cat; exit 3"
+    inputs = [{}, {"stdin": ""}, {"stdin": "one\ntwo"}, {"stdin_file": str(given)}]
+    choices = [{"tty": True}, {"env": {"WORD": "a b"}}, {"chdir": "/tmp"}, {"timeout": 30, "idle_timeout": 20}, {"stdout_file": str(taken)}]
+    for chosen in itertools.product(inputs, *([{}, choice] for choice in choices)):
+        options = {name: value for part in chosen for name, value in part.items()}
+        result = call(pod_exec, {"pod": box.pod, "command": ["sh", "-c", script], "check_rc": False} | options, box.namespace)
+        assert result.get("rc") == 3, (options, result)
+        output = taken.read_bytes().decode() if "stdout_file" in options else result["stdout"]
+        told = f"in {options.get('chdir', '/')} with {'a b' if 'env' in options else 'nothing'}\n"
+        text = "one\ntwo" if options.get("stdin") or "stdin_file" in options else ""
+        if "tty" not in options:
+            assert (output, result["stderr"]) == (told + text, "odd\n"), options
+        else:  # where what it echoes comes in between
+            assert told.strip() in output and "odd" in output and result["stderr"] == "", (options, output)
+            assert output.count("one") == output.count("two") == (2 if text else 0), (options, output)
 
 
 def test_input_without_anything_in_it_ends(client, box):

@@ -253,3 +253,26 @@ def test_a_command_that_left_its_input_tells_its_exit_code_in_whatever_pieces(pr
                 said = b"".join(data for _stream, data in process)
             assert process.rc == 7 and said.startswith(b"no space\n") and b"feed" not in said
             assert protocol == channel.V4 or said == b"no space\nmore"
+
+
+def test_input_does_not_end_before_the_command_runs(pair, monkeypatch):
+    """An end that comes while containerd starts the command is lost now and then, and the command waits for it forever."""
+    websocket, theirs = pair
+    monkeypatch.setattr(execution.random_words, "token_hex", lambda size: "feed")
+    monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols: websocket)
+    clock, events = Hurried(), []
+
+    def serve():
+        theirs.settimeout(0)
+        try:
+            events.append("end" if theirs.recv(1000)[1] == 0x80 | 2 else "more")  # of two bytes
+            theirs.sendall(frame(b"\3" + json.dumps({"status": "Success"}).encode()))
+        except BlockingIOError:
+            if not events:
+                events.append("runs")
+                theirs.sendall(frame(b"\2feed:12\n"))
+
+    clock.meanwhile = serve
+    with Process(SimpleNamespace(clock=clock), Container("n", "p"), Command(["x"], lambda: iter([]), 0)) as process:
+        assert list(process) == []
+    assert process.rc == 0 and events == ["runs", "end"]

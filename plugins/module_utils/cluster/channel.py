@@ -131,7 +131,7 @@ class Channel:
             if self.ends_input:
                 self._socket.send(BINARY, bytes([STREAM_CLOSE, STDIN]))
             return
-        self._carries_input = True
+        self._carries_input = bool(piece)
         view = memoryview(piece)
         for start in range(0, len(view), FRAME):
             self._socket.send(BINARY, bytes([STDIN]), view[start : start + FRAME])

@@ -241,6 +241,8 @@ class Process:
                 source = command.source and command.source()
                 if command.tty:
                     source = _type(source or ())
+                elif source is not None:
+                    source = self._end_once_it_runs(source)
                 try:
                     return Channel(self._client, place.namespace, place.pod, place.name, words, source, command.tty, (protocol,))
                 except PodwrightError as error:
@@ -271,6 +273,12 @@ class Process:
         if command.size is not None and self._has_shell:
             return [(V5, words), (V4, command.in_shell(marker, command.size))]
         return [(V5, words)]
+
+    def _end_once_it_runs(self, pieces):
+        """Pieces of input that do not end before the shell has spoken: an end that comes while the runtime starts the command may be lost."""
+        yield from pieces
+        while self._has_shell and self._before_marker is not None:
+            yield b""
 
     def _explain_refusal(self, error):
         if error.status == 404:
