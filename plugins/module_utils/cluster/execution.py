@@ -238,13 +238,8 @@ class Process:
         ways = self._ways(marker)
         try:
             for protocol, words in ways:
-                source = command.source and command.source()
-                if command.tty:
-                    source = _type(source or ())
-                elif source is not None:
-                    source = self._end_once_it_runs(source)
                 try:
-                    return Channel(self._client, place.namespace, place.pod, place.name, words, source, command.tty, (protocol,))
+                    return Channel(self._client, place.namespace, place.pod, place.name, words, self._input(), command.tty, (protocol,))
                 except PodwrightError as error:
                     is_other_protocol = error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not _TOO_EARLY.search(error.message)
                     if not is_other_protocol:
@@ -273,6 +268,13 @@ class Process:
         if command.size is not None and self._has_shell:
             return [(V5, words), (V4, command.in_shell(marker, command.size))]
         return [(V5, words)]
+
+    def _input(self):
+        """What is sent to the command, anew for each start, or None."""
+        source = self._command.source and self._command.source()
+        if self._command.tty:
+            return _type(source or ())
+        return None if source is None else self._end_once_it_runs(source)
 
     def _end_once_it_runs(self, pieces):
         """Pieces of input that do not end before the shell has spoken: an end that comes while the runtime starts the command may be lost."""
