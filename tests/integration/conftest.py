@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,23 @@ from ..scale import add_nodes, remove_nodes
 ROOT = Path(__file__).parents[2]
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 MODES = ("action", "module")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Add to a failure what the node says: a runtime that stands still is not seen from the test."""
+    report = yield
+    if report.failed and (log := ROOT / ".cluster/log/containerd.log").exists():
+        said = [line[:300] for line in log.read_text().splitlines()[-400:] if "level=error" in line and "Failed to pipe" not in line]
+        runtimes = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "comm").read_text().startswith("containerd-shim"):
+                    waits = Counter((thread / "wchan").read_text() for thread in (process / "task").iterdir())
+                    runtimes.append(f"{process.name} {(process / 'stat').read_text().split()[2]} {dict(waits)}")
+        report.sections.append(("runtimes: state, and what their threads wait for", "\n".join(runtimes)))
+        report.sections.append(("containerd", "\n".join(said[-8:])))
+    return report
 
 
 @dataclass

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
 import os
+import re
 import select
+import signal
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +78,18 @@ def start(client, namespace, name, **spec):
     client.create(POD, namespace, manifest, "test")
     wanted = "Pending" if "initContainers" in spec else "Running"
     wait_for(lambda: client.get(POD, namespace, name)["status"].get("phase") == wanted)
+
+
+def runtime_of(client, container):
+    """The process ID of the runtime that holds a container of the local cluster: its init's parent."""
+    output = bytearray()
+    execute(client, container, Command(["readlink", "/proc/self/ns/pid"]), output.extend)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            status = (process / "status").read_text()
+            if os.readlink(process / "ns/pid") == output.decode().strip() and re.search(r"^NSpid:.*\t1$", status, re.MULTILINE):
+                return int(re.search(r"^PPid:\t(\d+)", status, re.MULTILINE)[1])
+    return pytest.fail(f"nothing holds {container}")
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
@@ -196,6 +212,23 @@ def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
     with pytest.raises(PodwrightError, match="on no node yet") as caught:
         execute(client, Container(namespace, "homeless"), Command(["true"]))
     assert "pod_info" in caught.value.hint
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_runtime_that_does_not_answer_is_asked_again(returns, client, box, monkeypatch):
+    runtime, output = runtime_of(client, box), bytearray()
+    monkeypatch.setattr(client.clock, "sleep", lambda seconds: os.kill(runtime, signal.SIGCONT if returns else signal.SIGSTOP))
+    os.kill(runtime, signal.SIGSTOP)
+    try:
+        command = Command(["sh", "-c", "cat; exit 3"], source=lambda: iter([b"input"]))
+        if returns:
+            assert (execute(client, box, command, output.extend), output) == (3, b"input")
+        else:
+            with pytest.raises(PodwrightError, match=r"could not be run: .*deadline exceeded") as caught:
+                execute(client, box, command, output.extend)
+            assert "does not answer on the node" in caught.value.hint and not output
+    finally:
+        os.kill(runtime, signal.SIGCONT)
 
 
 def test_a_container_that_has_ended_is_told(client, namespace):

@@ -20,6 +20,8 @@ END_OF_FILE = b"\x04"  # as a terminal knows it
 _SIGNALLING = 10  # seconds for the sending of a signal
 # What the runtime says where it had not begun the command yet.
 _TOO_EARLY = re.compile(r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED")
+# What it says where it did not know in time whether the container runs (containerd gives itself 2 s).
+_NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded")
 _NO_SHELL = re.compile(r"""["`']sh["`']""")
 _NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
 
@@ -159,7 +161,7 @@ class Process:
             except PodwrightError as error:
                 if self._arrived == 0 and self._has_shell and _lacks_shell(error.message) and not self._command.chdir:
                     self._has_shell = False
-                elif self._arrived == 0 and _TOO_EARLY.search(error.message) and attempt < START_ATTEMPTS:
+                elif self._arrived == 0 and (_TOO_EARLY.search(error.message) or _NO_ANSWER.search(error.message)) and attempt < START_ATTEMPTS:
                     attempt += 1
                     self._client.clock.sleep(0.1 * 2**attempt)
                 else:
@@ -306,6 +308,8 @@ class Process:
                 hint = "Check that the program exists in the image."
         elif _TOO_EARLY.search(text):
             hint = "The container does not run: wait for it, or look at its state with pod_info."
+        elif _NO_ANSWER.search(text):
+            hint = "The container's runtime does not answer on the node (pod_info names it): look there, or make the pod anew."
         message = f"The command in {self._container} could not be run: {text}"
         return PodwrightError(message, reason=reason, causes=error.causes, hint=hint, results=self._so_far())
 
