@@ -62,7 +62,7 @@ options:
     type: str
   exclude:
     description:
-      - Patterns of what is neither copied nor deleted.
+      - Patterns of what is neither copied nor deleted. A folder that holds such a thing stays.
       - One with a slash is for the path below the copied folder, another for a name at any depth.
     type: list
     elements: str
@@ -76,7 +76,9 @@ options:
     type: bool
     default: false
   checksum:
-    description: Whether files of the same size are compared by their content. Else their times are compared, which is faster for large files.
+    description:
+      - Whether files of the same size are compared by their content. Else their times are compared, which is faster for large files.
+      - V(false) goes with neither O(no_preserve) nor O(content), which leave no times to compare.
     type: bool
     default: true
   timeout:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -20,7 +21,7 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Container
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import READY, judge
 
@@ -278,6 +279,18 @@ def box(client):
     yield Container("default", name), token
     client.delete(POD, "default", name, grace_period=0)
     client.delete(role_binding, None, name)
+
+
+def init_of(client, container):
+    """The process ID, on this machine, of the first process of a container of the local cluster."""
+    output = bytearray()
+    execute(client, container, Command(["readlink", "/proc/self/ns/pid"]), output.extend)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_inside = os.readlink(process / "ns/pid") == output.decode().strip()
+            if is_inside and re.search(r"^NSpid:.*\t1$", (process / "status").read_text(), re.MULTILINE):
+                return int(process.name)
+    return pytest.fail(f"nothing runs {container}")
 
 
 @pytest.fixture

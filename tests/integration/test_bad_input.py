@@ -47,6 +47,12 @@ CASES = {
     "no local file": ("pod_copy", {"pod": "a", "remote_path": "/x", "local_path": "/no/such"}, ["local_path:", "/no/such"]),
     "content from a pod": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "state": "from_pod"}, ["content:"]),
     "bad mode": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "mode": "rw"}, ["mode:", "rw"]),
+    "times without times": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "checksum": False}, ["checksum:", "content"]),
+    "times that differ": (
+        "pod_copy",
+        {"pod": "a", "remote_path": "/x", "local_path": "x", "no_preserve": True, "checksum": 0},
+        ["checksum:", "no_preserve"],
+    ),
     "bad owner": ("pod_copy", {"pod": "a", "remote_path": "/x", "content": "x", "owner": "a b"}, ["owner:"]),
     "no pod to read": ("pod_logs", {}, ["name", "label_selectors"]),
     "two times": ("pod_logs", {"name": "a", "since_seconds": 1, "since_time": "2026-01-01T00:00:00Z"}, ["since_time:"]),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import itertools
 import json
@@ -31,7 +30,7 @@ from ansible_collections.podwright.core.plugins.module_utils.operations import p
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
-from .conftest import KUBECONFIG, ROOT, wait_for
+from .conftest import KUBECONFIG, ROOT, init_of, wait_for
 from .test_hygiene import call
 
 GIB = 1 << 30
@@ -78,18 +77,6 @@ def start(client, namespace, name, **spec):
     client.create(POD, namespace, manifest, "test")
     wanted = "Pending" if "initContainers" in spec else "Running"
     wait_for(lambda: client.get(POD, namespace, name)["status"].get("phase") == wanted)
-
-
-def runtime_of(client, container):
-    """The process ID of the runtime that holds a container of the local cluster: its init's parent."""
-    output = bytearray()
-    execute(client, container, Command(["readlink", "/proc/self/ns/pid"]), output.extend)
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            status = (process / "status").read_text()
-            if os.readlink(process / "ns/pid") == output.decode().strip() and re.search(r"^NSpid:.*\t1$", status, re.MULTILINE):
-                return int(re.search(r"^PPid:\t(\d+)", status, re.MULTILINE)[1])
-    return pytest.fail(f"nothing holds {container}")
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
@@ -216,7 +203,8 @@ def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
 
 @pytest.mark.parametrize("returns", [True, False])
 def test_a_runtime_that_does_not_answer_is_asked_again(returns, client, box, monkeypatch):
-    runtime, output = runtime_of(client, box), bytearray()
+    output = bytearray()
+    runtime = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{init_of(client, box)}/status").read_text(), re.MULTILINE)[1])
     monkeypatch.setattr(client.clock, "sleep", lambda seconds: os.kill(runtime, signal.SIGCONT if returns else signal.SIGSTOP))
     os.kill(runtime, signal.SIGSTOP)
     try:

@@ -27,6 +27,7 @@ from ansible_collections.podwright.core.plugins.module_utils.transfer.tree impor
     Wish,
     check_tree,
     compare,
+    folders_of,
     leaves_tree,
     twins,
     without_excluded,
@@ -75,6 +76,19 @@ def test_a_plan_makes_the_target_like_the_source(source, target):
     assert not compare(source, after, wish).is_change
     kept = compare(source, target, Wish(deletes=False))
     assert not kept.delete and kept.send == plan.send
+
+
+@given(trees(), trees(), st.sampled_from(["a", "?", "*/b"]))
+def test_what_is_excluded_stays(source, target, pattern):
+    source, shown = (without_excluded(tree, [pattern]) for tree in (source, target))
+    excluded = target.keys() - shown.keys()
+    wish = Wish(deletes=True)
+    plan = compare(source, shown, wish, excluded)
+    if folders_of(excluded).isdisjoint(plan.obstacles):  # which pod_copy refuses
+        assert excluded <= carry_out(plan, source, target).keys()
+        after = carry_out(plan, source, shown)
+        assert {path for path in after if path not in source} == (folders_of(excluded) & shown.keys()) - source.keys()
+        assert not compare(source, after, wish, excluded).is_change
 
 
 @given(trees(), trees())
@@ -241,9 +255,10 @@ def test_what_is_packed_can_be_read(tmp_path):
     (tmp_path / "link").symlink_to("sub")
     local = Local(str(tmp_path))
     tree, digests = local.observe(Console()), {}
-    content = b"".join(archive.pack(local, tree, sorted(tree), Wish(), digests))
+    content = b"".join(archive.pack(local, tree, sorted(tree), lambda path: (0o640, 7), digests))
     with tarfile.open(fileobj=io.BytesIO(content)) as read:
         assert sorted(read.getnames()) == [".", "./link", "./sub", "./sub/ünï"]
+        assert {(entry.mode, entry.mtime) for entry in read} == {(0o640, 7)}
         assert digest_of([read.extractfile("./sub/ünï").read()]) == digests["sub/ünï".encode()]
 
 
@@ -253,7 +268,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path):
     tree = local.observe(Console())
     (tmp_path / "a").write_bytes(b"x")
     with pytest.raises(PodwrightError, match="changed while it was read"):
-        list(archive.pack(local, tree, sorted(tree), Wish(), {}))
+        list(archive.pack(local, tree, sorted(tree), lambda path: (0o640, 7), {}))
 
 
 @given(st.integers(0, 1 << 42))

@@ -17,7 +17,7 @@ from ..transfer.download import Download
 from ..transfer.helper import PREFIX, find_helper, start_helper
 from ..transfer.local import Local, digest_of
 from ..transfer.remote import Remote
-from ..transfer.tree import FILE, FOLDER, LINK, ROOT, Entry, Wish, compare, leaves_tree, show, twins, with_digests, without_excluded
+from ..transfer.tree import FILE, FOLDER, LINK, ROOT, Entry, Wish, compare, folders_of, leaves_tree, show, twins, with_digests, without_excluded
 from ..transfer.upload import Upload
 
 SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # what diff mode shows at most
@@ -92,12 +92,14 @@ def run(task):
         note = "Check mode: what differs is not known, since that would need a helper container in the pod."
         return {"changed": True, "result": note, "method": "helper"}
     ends = _meet_up(params, local, remote, here, there) if goes_up else _meet_down(task, local, remote, there)
+    everything = ends.there if goes_up else ends.here
     ends.here, ends.there = (without_excluded(tree, params["exclude"]) for tree in (ends.here, ends.there))
     if wish.by_content:
         _compute_digests(ends)
     source, target = (ends.here, ends.there) if goes_up else (ends.there, ends.here)
-    plan = compare(source, target, wish)
-    _check_obstacles(params, source, target, plan)
+    kept = everything.keys() - target.keys()
+    plan = compare(source, target, wish, kept)
+    _check_obstacles(params, source, target, plan, folders_of(kept))
     result = _describe(params, ends, source, plan, _name_method(params, remote, source))
     if task.diff_mode:
         result["diff"] = _text_diff(ends, source, target, plan, goes_up)
@@ -174,12 +176,14 @@ def _compute_digests(ends):
     ends.there = with_digests(ends.there, ends.remote.digests(paths))
 
 
-def _check_obstacles(params, source, target, plan):
-    """A folder is replaced by something else only where deleting was asked for, and never as the root itself."""
+def _check_obstacles(params, source, target, plan, holding):
+    """A folder is replaced by something else only where deleting was asked for, and never as the root itself or with what is excluded in it."""
     option = "remote_path" if params["state"] == "to_pod" else "local_path"
     for path in plan.obstacles:
         if path == ROOT:
             raise bad(option, f"{params[option]} is a {target[ROOT].sort}, and what is to be copied there a {source[ROOT].sort}.", "Remove it first.")
+        if path in holding:
+            raise bad(option, f"{show(path)} is a folder there that holds what is excluded, and a {source[path].sort} here.", "Remove it first.")
         if target[path].sort == FOLDER and not params["delete"]:
             raise bad(option, f"{show(path)} is a folder there, and a {source[path].sort} here.", "Set delete, to replace it with all that it holds.")
 
@@ -213,8 +217,12 @@ def _read_wish(params):
         raise bad("remote_path", "it is a path in the container.")
     if params["timeout"] is not None and params["timeout"] <= 0:
         raise bad("timeout", "it is more than 0.")
+    preserves = not params["no_preserve"] and params["content"] is None
+    if not params["checksum"] and not preserves:
+        source = "no_preserve does not keep" if params["no_preserve"] else "content does not have"
+        raise bad("checksum", f"without it files are compared by their times, which {source}.", "Leave it out.")
     return Wish(
-        preserves=not params["no_preserve"] and params["content"] is None,
+        preserves=preserves,
         mode=_read_mode(params["mode"]),
         owner=params["owner"],
         group=params["group"],

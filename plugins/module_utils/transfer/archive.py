@@ -15,14 +15,17 @@ _TYPES = {FILE: tarfile.REGTYPE, FOLDER: tarfile.DIRTYPE}
 READ = 1 << 16
 
 
-def pack(local, tree, paths, wish, digests):
+def pack(local, tree, paths, attributes, digests):
     """The bytes of a tar archive with entries of a tree; `digests` gets the sha256 of each file as it was sent, {path: text}.
+
+    Args:
+        attributes: called with a path for its (mode, mtime).
 
     Raises: PodwrightError where a file has another size than when it was listed.
     """
     for path in paths:
         entry = tree[path]
-        yield _header(path, entry, wish)
+        yield _header(path, entry, *attributes(path))
         if entry.sort != FILE:
             continue
         digest = hashlib.sha256()
@@ -34,13 +37,10 @@ def pack(local, tree, paths, wish, digests):
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _header(path, entry, wish):
+def _header(path, entry, mode, mtime):
     info = tarfile.TarInfo(os.fsdecode(b"./" + path if path else b"."))
     info.type = _TYPES.get(entry.sort, tarfile.SYMTYPE)
-    info.size = entry.size
-    mode = wish.mode_of(entry)
-    info.mode = mode if mode is not None else 0o755 if entry.sort == FOLDER else 0o644
-    info.mtime = entry.mtime if wish.preserves else 0
+    info.size, info.mode, info.mtime = entry.size, mode, mtime
     if entry.target:
         info.linkname = os.fsdecode(entry.target)
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

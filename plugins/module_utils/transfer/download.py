@@ -57,7 +57,7 @@ class Download:
         for path in plan.send:
             if path not in done:
                 self._receive_alone(path)
-        for path in [*plan.attributes, *plan.folders]:
+        for path in [*plan.attributes, *plan.folders, *plan.links]:
             local.set_attributes(path, tree[path], self._wish)
         local.remove(plan.delete)
 

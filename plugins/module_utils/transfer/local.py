@@ -41,9 +41,9 @@ class Local:
         try:
             status = os.stat(place) if self._follow or path == ROOT else os.lstat(place)
         except FileNotFoundError:
-            if path == ROOT:
-                return
-            status = os.lstat(place)  # a link that leads nowhere stays one
+            if path != ROOT:
+                console.warn(f"{show(place)} leads nowhere and is left out.")
+            return
         except OSError as error:
             raise _unreadable(place, error) from error
         entry = _entry(place, status)

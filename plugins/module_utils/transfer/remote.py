@@ -26,7 +26,7 @@ _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 _UNQUOTE = """u() { v=$(printf '%b.' "$1"); v=${v%.}; }; u "$1"; root=$v; shift; """
 _OBSERVE = """
 for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done
-dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd; echo --
+dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd; umask; echo --
 case $root in /proc/1/root/*) [ -d /proc/1/root/ ] || exit 5 ;; esac
 [ -e "$root" ] || exit 0
 if [ -L "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi
@@ -96,7 +96,7 @@ wait
 """
 _UNPACK = """
 u "$1"; rm -rf "$v"-*; mkdir -p "$root" && cd "$root" || exit
-tar x$2f - || exit
+tar xpf - || exit
 find . -type f -exec sh -c 'echo $#; sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"; printf "%s\\0" "$@"' sh {} +
 """
 _PLACE = """
@@ -145,19 +145,21 @@ class Remote:
             name = (b"/" if prefix else b"./") + name
         self.root = prefix.encode() + (name.rstrip(b"/") or b"/")
         self._deadline = deadline
+        self._follow = ""
         self.tools = frozenset()
+        self.umask = 0o022
 
     def child(self, name):
         """The same container, one name further down (text)."""
         other = Remote(self._client, self.container, f"{self.path.rstrip('/')}/{name}", deadline=self._deadline)
         other.root = self.root.rstrip(b"/") + b"/" + name.encode("utf-8", "surrogateescape")
-        other.tools = self.tools
+        other.tools, other.umask = self.tools, self.umask
         return other
 
     # -- observing ------------------------------------------------------------------------------------------
 
     def observe(self, follow=False, shallow=False):
-        """{path: Entry} of what is there, empty where nothing is. Learns what tools the image has (`tools`).
+        """{path: Entry} of what is there, empty where nothing is. Learns what tools the image has (`tools`) and its `umask`.
 
         Args:
             follow: whether links are followed.
@@ -166,6 +168,7 @@ class Remote:
         Raises: PodwrightError; reason `NoShell` or `NoTools` where the image cannot tell.
         """
         # A link that leads nowhere cannot be followed.
+        self._follow = "h" if follow else ""
         arguments = ["-L" if follow else "", ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")]
         try:
             answer = self._ask(_OBSERVE, *arguments).stdout
@@ -178,7 +181,8 @@ class Remote:
                 hint="Name the user in the pod (run_as_user), so that the helper can be the same, or use an image with a shell.",
             ) from error
         tools, _separator, rest = answer.partition(b"--\n")
-        self.tools = frozenset(decode(tools).split())
+        *tools, umask = decode(tools).split()
+        self.tools, self.umask = frozenset(tools), int(umask, 8)
         missing = NEEDED - self.tools
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
@@ -299,9 +303,9 @@ class Remote:
             hint="Run it again.",
         )
 
-    def unpack(self, token, archive, keeps_modes):
+    def unpack(self, token, archive):
         """Unpack a tar into the staging folder of that token. Returns {path: sha256} of the files that are there then."""
-        answer = self._sh(_UNPACK, quote(self._stage), "p" if keeps_modes else "", root=self._stage + b"-" + token.encode(), source=archive)
+        answer = self._sh(_UNPACK, quote(self._stage), root=self._stage + b"-" + token.encode(), source=archive)
         return _read_digests(answer.stdout)
 
     def place(self, token, owner):
@@ -340,7 +344,7 @@ class Remote:
     def open_archive(self, paths):
         """A Process that writes files of the tree as tar archives, one after the other."""
         names = b"".join(b"./" + path + b"\0" for path in paths)
-        return self._process('cd "$root" && xargs -0 tar cf -', (), self.root, partial(iter, [names]), len(names))
+        return self._process('cd "$root" && xargs -0 tar c$1f -', (self._follow,), self.root, partial(iter, [names]), len(names))
 
     # -- running --------------------------------------------------------------------------------------------
 

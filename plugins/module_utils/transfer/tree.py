@@ -73,6 +73,7 @@ class Plan:
         attributes: what keeps its content and gets another mode or owner.
         obstacles: what is of another sort at the target and must go first.
         delete: what the source does not have.
+        modes: {path: the mode that a file has which gets another content}.
         unchanged: how many files stay as they are.
     """
 
@@ -82,6 +83,7 @@ class Plan:
     attributes: list = field(default_factory=list)
     obstacles: list = field(default_factory=list)
     delete: list = field(default_factory=list)
+    modes: dict = field(default_factory=dict)
     unchanged: int = 0
 
     @property
@@ -116,11 +118,13 @@ def twins(source, target):
     ]
 
 
-def compare(source, target, wish):
+def compare(source, target, wish, kept=()):
     """What makes the target like the source.
 
     Args:
         source, target: {path: Entry}; files that `twins` names have their digests where they are compared by content.
+        wish: a Wish.
+        kept: paths at the target that are in neither and stay, with the folders they are in.
 
     Returns: a Plan.
     """
@@ -132,14 +136,16 @@ def compare(source, target, wish):
             there = None
         if there is None or not _is_same_content(entry, there, wish):
             {FILE: plan.send, FOLDER: plan.folders, LINK: plan.links}[entry.sort].append(path)
+            if there is not None and entry.sort == FILE:
+                plan.modes[path] = there.mode
         elif _differs_in_attributes(entry, there, wish):
             plan.attributes.append(path)
         elif entry.sort == FILE:
             plan.unchanged += 1
     if wish.deletes:
-        gone = [path for path in sorted(target) if path not in source and not any(_is_below(path, other) for other in plan.obstacles)]
-        plan.delete = [path for path in gone if not any(_is_below(path, other) for other in gone)]
-    plan.obstacles = [path for path in plan.obstacles if not any(_is_below(path, other) for other in plan.obstacles)]
+        stay = {*source, *folders_of(kept)}
+        plan.delete = _topmost([path for path in sorted(target) if path not in stay], plan.obstacles)
+    plan.obstacles = _topmost(plan.obstacles)
     return plan
 
 
@@ -162,8 +168,20 @@ def _differs_in_attributes(entry, there, wish):
     )
 
 
-def _is_below(path, other):
-    return path != other and (other == ROOT or path.startswith(other + b"/"))
+def folders_of(paths):
+    """The folders that they are in, at every level."""
+    return {folder for path in paths for folder in _above(path)}
+
+
+def _topmost(paths, others=()):
+    """Those of the paths that are below none of them, and below none of the others."""
+    tops = {*paths, *others}
+    return [path for path in paths if tops.isdisjoint(_above(path))]
+
+
+def _above(path):
+    parts = path.split(b"/")
+    return [b"/".join(parts[:length]) for length in range(len(parts))] if path else []
 
 
 def without_excluded(tree, patterns):

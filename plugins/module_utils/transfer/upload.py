@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import secrets as random_words
 import threading
+import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 
@@ -13,7 +14,7 @@ from ..cluster.errors import PodwrightError
 from .archive import pack
 from .local import changed, digest_of
 from .remote import BLOCK, persist
-from .tree import FILE, ROOT
+from .tree import FILE, FOLDER, ROOT
 
 LARGE = 32 << 20  # from this size on a file is carried by itself, so that not all of it is carried again where a connection was lost
 CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
@@ -59,7 +60,7 @@ class Upload:
         except PodwrightError:
             remote.clear(alone)
             raise
-        self._set_attributes([*plan.attributes, *([] if self._uses_tar else plan.folders)])
+        self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.folders, *plan.links])])
         remote.each("rm -rf --", plan.delete)
         return self._digests
 
@@ -102,7 +103,7 @@ class Upload:
             token = random_words.token_hex(4)
             digests.clear()
             source = partial(self._pack, paths, digests)
-            return token, self._remote.unpack(token, source, self._wish.preserves or self._wish.mode is not None)
+            return token, self._remote.unpack(token, source)
 
         token, arrived = persist(send)
         for path, digest in digests.items():
@@ -112,7 +113,15 @@ class Upload:
         self._remote.place(token, self._owner)
 
     def _pack(self, paths, digests):
-        return self._count(None, pack(self._local, self._tree, paths, self._wish, digests))
+        return self._count(None, pack(self._local, self._tree, paths, self._attributes_in_archive, digests))
+
+    def _attributes_in_archive(self, path):
+        """(mode, mtime): an archive has both also where the source's do not matter."""
+        entry = self._tree[path]
+        mode = self._wish.mode_of(entry)
+        if mode is None:
+            mode = self._plan.modes.get(path, (0o777 if entry.sort == FOLDER else 0o666) & ~self._remote.umask)
+        return mode, entry.mtime if self._wish.preserves else int(time.time())
 
     def _send_alone(self, path):
         """One file, a large one in parts."""

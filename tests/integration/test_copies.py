@@ -1,0 +1,227 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What pod_copy leaves, against a model of what its options say, read by neither end of the copy."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import os
+import shutil
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+
+from .conftest import init_of
+from .test_hygiene import call
+
+THEN, LATER = 1_600_000_000, 1_700_000_000
+# Each is given or not; state and method have two values anyway.
+CHOICES = [
+    {"state": "from_pod"},
+    {"method": "stream"},
+    {"no_preserve": True},
+    {"mode": "0604"},
+    {"owner": "1234", "group": "4321"},
+    {"exclude": ["*.log"]},
+    {"delete": True},
+    {"follow": True},
+    {"checksum": False},
+]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A file (content), a link (target) or a folder (neither); mode and mtime are None where a copy need not have one."""
+
+    content: bytes | None = None
+    target: bytes | None = None
+    mode: int | None = 0o644
+    mtime: int | None = THEN
+    owner: tuple = (0, 0)
+
+
+FOLDER = Node(mode=0o755, mtime=None)
+
+
+def link(target, owner=(0, 0)):
+    """A symbolic link."""
+    return Node(target=target, mode=None, mtime=None, owner=owner)
+
+
+SOURCE = {
+    b"": FOLDER,
+    b"same": Node(b"same"),
+    b"touched": Node(b"touched", mode=0o640),
+    b"swapped": Node(b"good"),
+    b"grown": Node(b"grown", mode=0o755),
+    b"fresh": Node(b"fresh", mode=0o750),
+    b"no bytes": Node(b""),
+    b"odd \n'\"$x\\ \xff": Node(b"odd"),
+    b"-rf": Node(b"dash"),
+    b"skip.log": Node(b"log"),
+    b"empty": FOLDER,
+    b"private": replace(FOLDER, mode=0o700),
+    b"private/skip.log": Node(b"log"),
+    b"private/deep": FOLDER,
+    b"private/deep/file": Node(b"deep"),
+    b"to-fresh": link(b"fresh"),
+    b"to-deep": link(b"private/deep"),
+    b"moved": link(b"fresh"),
+    b"was-link": Node(b"a file now"),
+    b"nowhere": link(b"nothing"),
+}
+TARGET = {
+    b"": FOLDER,
+    b"same": Node(b"same"),
+    b"touched": Node(b"touched", mode=0o600, mtime=LATER, owner=(77, 78)),
+    b"swapped": Node(b"evil"),
+    b"grown": Node(b"gr", mode=0o711, owner=(77, 78)),
+    b"private": replace(FOLDER, mode=0o750),
+    b"moved": link(b"same"),
+    b"was-link": link(b"same"),
+    b"gone": Node(b"gone"),
+    b"gone-link": link(b"gone"),
+    b"keep.log": Node(b"keep"),
+    b"old": FOLDER,
+    b"old/file": Node(b"old"),
+    b"old/keep.log": Node(b"keep"),
+    b"older": FOLDER,
+    b"older/file": Node(b"older"),
+}
+
+
+def write(root, tree):
+    """Make a tree below a folder."""
+    for path, node in sorted(tree.items()):
+        place = os.path.join(os.fsencode(root), path)
+        if node.target is not None:
+            os.symlink(node.target, place)
+        elif node.content is None:
+            os.mkdir(place)
+        else:
+            Path(os.fsdecode(place)).write_bytes(node.content)
+            os.utime(place, (node.mtime, node.mtime))
+        os.chown(place, *node.owner, follow_symlinks=False)
+        if node.mode is not None:
+            os.chmod(place, node.mode)
+
+
+def read(root):
+    """The tree below a folder."""
+    tree = {}
+    waiting = [b""]
+    while waiting:
+        path = waiting.pop()
+        place = os.path.join(os.fsencode(root), path)
+        status = os.lstat(place)
+        owner = (status.st_uid, status.st_gid)
+        if stat.S_ISLNK(status.st_mode):
+            tree[path] = link(os.readlink(place), owner)
+        elif stat.S_ISDIR(status.st_mode):
+            tree[path] = replace(FOLDER, mode=stat.S_IMODE(status.st_mode), owner=owner)
+            waiting += [os.path.join(path, name) for name in os.listdir(place)]
+        else:
+            content = Path(os.fsdecode(place)).read_bytes()
+            tree[path] = Node(content, mode=stat.S_IMODE(status.st_mode), mtime=int(status.st_mtime), owner=owner)
+    return tree
+
+
+def expect(options):
+    """The target's tree after a copy with these options."""
+
+    def excluded(path):
+        return "exclude" in options and any(fnmatch.fnmatch(part, b"*.log") for part in path.split(b"/"))
+
+    source = dict(SOURCE)
+    if "follow" in options:
+        source |= {b"to-fresh": SOURCE[b"fresh"], b"moved": SOURCE[b"fresh"], b"to-deep": SOURCE[b"private/deep"]}
+        source |= {b"to-deep/file": SOURCE[b"private/deep/file"]}
+        source = {path: node for path, node in source.items() if node.target is None}
+    source = {path: node for path, node in source.items() if not excluded(path)}
+    result = dict(TARGET)
+    if "delete" in options:
+        kept = {path for path in TARGET if excluded(path)}
+        kept |= {os.path.dirname(path) for path in kept}
+        result = {path: node for path, node in TARGET.items() if path in source or path in kept}
+    preserves = "no_preserve" not in options
+    owner = (1234, 4321) if "owner" in options else None
+    for path, node in source.items():
+        there = result.get(path)
+        if there and (there.content is None, there.target is None) != (node.content is None, node.target is None):
+            there = None
+        if node.target is not None:
+            made = link(node.target, owner or (there.owner if there and there.target == node.target else (0, 0)))
+        elif node.content is None:
+            mode = node.mode if preserves else (there.mode if there else 0o755)
+            made = replace(FOLDER, mode=mode, owner=owner or (there.owner if there else (0, 0)))
+        else:
+            same = there and there.content == node.content
+            if "checksum" in options and node.content:
+                same = there and len(there.content) == len(node.content) and there.mtime == node.mtime
+            mode = int(options["mode"], 8) if "mode" in options else node.mode if preserves else there.mode if there else 0o644
+            if same:
+                made = replace(there, mode=mode, owner=owner or there.owner)
+            else:
+                made = Node(node.content, mode=mode, mtime=node.mtime if preserves else None, owner=owner or (0, 0))
+        result[path] = made
+    return result
+
+
+def rows():
+    """Choices of options in which every three of them come together in each way: a Plackett-Burman design of 12 and its fold-over."""
+    signs = "++-+++---+-"
+    design = [[signs[(turn + place) % 11] == "+" for place in range(len(CHOICES))] for turn in range(11)] + [[False] * len(CHOICES)]
+    return design + [[not sign for sign in row] for row in design]
+
+
+def test_every_three_options_come_together_in_each_way():
+    for three in itertools.combinations(range(len(CHOICES)), 3):
+        assert len({tuple(row[place] for place in three) for row in rows()}) == 8
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: "".join("01"[sign] for sign in row))
+def test_options_of_a_copy_go_together(row, client, box, tmp_path):
+    pod, root = box[0], Path(f"/proc/{init_of(client, box[0])}/root")
+    options = {name: value for choice, sign in zip(CHOICES, row, strict=True) if sign for name, value in choice.items()}
+    here, there = tmp_path / "copy", root / "copy"
+    source, target = (there, here) if "state" in options else (here, there)
+    shutil.rmtree(there, ignore_errors=True)
+    write(source, SOURCE)
+    write(target, TARGET)
+    options |= {"pod": pod.pod, "local_path": str(here), "remote_path": "/copy"}
+    if "no_preserve" in options and "checksum" in options:
+        refused = call(pod_copy, options, pod.namespace)
+        assert refused["failed"] and "compared by their times" in refused["msg"]
+        del options["checksum"]
+    planned = call(pod_copy, options, pod.namespace, check_mode=True)
+    assert read(target) == TARGET
+    result = call(pod_copy, options, pod.namespace)
+    assert not result["failed"], result
+    assert result["changed"] and planned["changed"] and result["changes"] == planned["changes"]
+    found, expected = read(target), expect(options)
+    assert sorted(found) == sorted(expected)
+    for path, node in expected.items():
+        assert node.mtime or not found[path].mtime or found[path].mtime > LATER
+        assert replace(found[path], mtime=node.mtime and found[path].mtime) == node, (path, options)
+    again = call(pod_copy, options, pod.namespace)
+    assert not again["changed"] and not again["changes"], again
+    assert read(target) == found
+
+
+def test_a_folder_in_the_way_goes_only_where_that_is_asked_for(client, box, tmp_path):
+    root = Path(f"/proc/{init_of(client, box[0])}/root")
+    options = {"pod": box[0].pod, "local_path": str(tmp_path / "copy"), "remote_path": "/way"}
+    there = {b"": FOLDER, b"thing": FOLDER, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
+    write(tmp_path / "copy", {b"": FOLDER, b"thing": Node(b"thing")})
+    write(root / "way", there)
+    for more, told in (({}, "Set delete"), ({"delete": True, "exclude": ["*.log"]}, "holds what is excluded")):
+        for check_mode in (True, False):
+            refused = call(pod_copy, options | more, "default", check_mode)
+            assert refused["failed"] and told in refused["msg"] and read(root / "way").keys() == there.keys()
+    replaced = call(pod_copy, options | {"delete": True}, "default")
+    assert replaced["changes"] == ["replace thing", "copy thing"]
+    assert read(root / "way")[b"thing"] == Node(b"thing")
