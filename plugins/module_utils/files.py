@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 
 from .cluster.errors import PodwrightError
@@ -14,16 +15,21 @@ class WholeFile:
     """A file that is written beside its place and renamed once it is complete. Use it as a context manager: leaving discards what was not finished.
 
     Args:
-        path: text; the folder must be there.
+        path: text.
+        makes_folders: whether the folders above it are made with it. Else its folder must be there.
 
     Raises: PodwrightError where it cannot be written.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, makes_folders=False):
         self._path = os.path.abspath(path)
+        self._makes_folders = makes_folders
         self._digest = hashlib.sha256()
+        folder = os.path.dirname(self._path)
+        while makes_folders and not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
         try:
-            descriptor, self._temporary = tempfile.mkstemp(prefix=".podwright-", dir=os.path.dirname(self._path))
+            descriptor, self._temporary = tempfile.mkstemp(prefix=".podwright-", dir=folder)
         except OSError as error:
             raise self._failure(error) from error
         self._sink = os.fdopen(descriptor, "wb")
@@ -50,9 +56,9 @@ class WholeFile:
         """Rename it into its place."""
         try:
             self._sink.close()
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(self._temporary, 0o666 & ~umask)
+            os.chmod(self._temporary, usual_mode(self._path))
+            if self._makes_folders:
+                os.makedirs(os.path.dirname(self._path), exist_ok=True)
             os.replace(self._temporary, self._path)
         except OSError as error:
             raise self._failure(error) from error
@@ -69,3 +75,12 @@ class WholeFile:
         return PodwrightError(
             f"{self._path} cannot be written: {error.strerror or error}.", reason="WriteFailed", hint="Check that its folder exists and its permissions."
         )
+
+
+def usual_mode(path):
+    """The mode of a file that gets another content: the one that it has, or what the umask leaves of a new one's."""
+    if os.path.isfile(path):
+        return stat.S_IMODE(os.stat(path).st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

@@ -71,7 +71,7 @@ options:
   dest:
     description:
       - File, where this task runs, that gets the log, of any size.
-      - For more than one container, or with a slash at its end, a folder with a file C(POD/CONTAINER.log) for each.
+      - For more than one container, or with a slash at its end, a folder with a file C(POD/CONTAINER.log) for each, made where there is none.
     type: path
 """
 

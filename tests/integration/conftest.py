@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from allpairspy import AllPairs
 
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
@@ -34,6 +35,7 @@ from ..scale import add_nodes, remove_nodes
 ROOT = Path(__file__).parents[2]
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 MODES = ("action", "module")
+_USUAL = re.compile("Failed to pipe|NotFound|inactive stream")  # what containerd takes for errors where clients leave
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,7 +43,7 @@ def pytest_runtest_makereport(item, call):
     """Add to a failure what the node says: a runtime that stands still is not seen from the test."""
     report = yield
     if report.failed and (log := ROOT / ".cluster/log/containerd.log").exists():
-        said = [line[:300] for line in log.read_text().splitlines()[-400:] if "level=error" in line and "Failed to pipe" not in line]
+        said = [line[:300] for line in log.read_text().splitlines()[-400:] if "level=error" in line and not _USUAL.search(line)]
         runtimes = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -291,6 +293,15 @@ def init_of(client, container):
             if is_inside and re.search(r"^NSpid:.*\t1$", (process / "status").read_text(), re.MULTILINE):
                 return int(process.name)
     return pytest.fail(f"nothing runs {container}")
+
+
+def choose(*choices):
+    """Options such that every three choices come together in each way.
+
+    Args:
+        choices: for each choice the options, a dict, to choose from.
+    """
+    return [{name: value for part in chosen for name, value in part.items()} for chosen in AllPairs(choices, n=3)]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import os
 import shutil
 import stat
@@ -15,11 +14,11 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
 
-from .conftest import init_of
+from .conftest import choose, init_of
 from .test_hygiene import call
 
 THEN, LATER = 1_600_000_000, 1_700_000_000
-# Each is given or not; state and method have two values anyway.
+# Each is given or not.
 CHOICES = [
     {"state": "from_pod"},
     {"method": "stream"},
@@ -171,28 +170,15 @@ def expect(options):
     return result
 
 
-def rows():
-    """Choices of options in which every three of them come together in each way: a Plackett-Burman design of 12 and its fold-over."""
-    signs = "++-+++---+-"
-    design = [[signs[(turn + place) % 11] == "+" for place in range(len(CHOICES))] for turn in range(11)] + [[False] * len(CHOICES)]
-    return design + [[not sign for sign in row] for row in design]
-
-
-def test_every_three_options_come_together_in_each_way():
-    for three in itertools.combinations(range(len(CHOICES)), 3):
-        assert len({tuple(row[place] for place in three) for row in rows()}) == 8
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: "".join("01"[sign] for sign in row))
-def test_options_of_a_copy_go_together(row, client, box, tmp_path):
+@pytest.mark.parametrize("options", choose(*([{}, choice] for choice in CHOICES)), ids=lambda options: "-".join(options) or "none")
+def test_options_of_a_copy_go_together(options, client, box, tmp_path):
     pod, root = box[0], Path(f"/proc/{init_of(client, box[0])}/root")
-    options = {name: value for choice, sign in zip(CHOICES, row, strict=True) if sign for name, value in choice.items()}
     here, there = tmp_path / "copy", root / "copy"
     source, target = (there, here) if "state" in options else (here, there)
     shutil.rmtree(there, ignore_errors=True)
     write(source, SOURCE)
     write(target, TARGET)
-    options |= {"pod": pod.pod, "local_path": str(here), "remote_path": "/copy"}
+    options = options | {"pod": pod.pod, "local_path": str(here), "remote_path": "/copy"}
     if "no_preserve" in options and "checksum" in options:
         refused = call(pod_copy, options, pod.namespace)
         assert refused["failed"] and "compared by their times" in refused["msg"]

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_logs
 from ansible_collections.podwright.core.plugins.module_utils.pods.log import Follower
 
 from ..relay import DOWN, Mischief
-from .conftest import connect, wait_for
+from .conftest import choose, connect, wait_for
 from .test_hygiene import call
 
 LINES = 2000
@@ -80,6 +84,107 @@ def test_restarts_are_followed(client, namespace):
     pod = start(client, namespace, "restarted", "echo one; echo two; sleep 1; exit 1", "OnFailure")
     lines, _gaps = follow(client, pod, stop_after=4)
     assert lines == ["one", "two"] * 2
+
+
+@pytest.mark.parametrize("first", [{}, {"tailLines": 2}, {"tailLines": 0}, {"sinceSeconds": 3600}, {"sinceTime": "2020-01-01T00:00:00Z"}])
+def test_following_begins_where_it_should(first, client, namespace):
+    pod = start(client, namespace, "begun", "seq 5; while [ ! -e /go ]; do sleep 0.1; done; seq 6 8")
+    wait_for(lambda: call(pod_logs, {"name": "begun"}, namespace).get("log_lines", [])[4:])
+    reading, lines = threading.Event(), []
+    metadata = pod["metadata"]
+    take = lambda line, _moment: lines.append(line.decode())  # noqa: E731
+    follower = Follower(client, namespace, "begun", metadata["uid"], "task", take, first, client.clock.monotonic() + 60)
+    streams = client.stream
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
+        patch.setattr(client, "stream", lambda request: [streams(request), reading.set()][0])
+        following = pool.submit(follower.follow)
+        reading.wait(30)
+        execute(client, Container(namespace, "begun"), Command(["touch", "/go"]))
+        following.result(60)
+    assert lines == [str(number) for number in range({2: 4, 0: 6}.get(first.get("tailLines"), 1), 9)]
+
+
+def test_an_init_container_is_followed_to_its_end_though_the_pod_runs_on(client, namespace):
+    before = {"name": "before", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["echo", "done"]}
+    after = before | {"name": "task", "command": ["sleep", "3600"]}
+    spec = {"initContainers": [before], "containers": [after], "terminationGracePeriodSeconds": 0}
+    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "runs"}, "spec": spec}, "test")
+    result = call(pod_logs, {"name": "runs", "container": "before", "follow": True, "timeout": 120}, namespace)
+    assert result["log"] == "done\n" and result["duration"] < 100
+
+
+def test_options_of_reading_go_together(client, namespace, tmp_path):
+    """Of containers that have ended, and said bytes that are no text and no line."""
+    says = {"before": b"one\ntwo\n", "beside": b"x" * 9 + b"\n\n" * 20}
+    says["task"] = b"".join(b"line %d\n" % number for number in range(1000)) + b"odd \xff\t\nno end"
+    containers = []
+    for name, content in says.items():
+        words = ["printf", "".join(f"\\{byte:03o}" for byte in content)]
+        containers.append({"name": name, "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": words})
+    spec = {"initContainers": containers[:1], "containers": containers[1:], "restartPolicy": "Never"}
+    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "many", "labels": {"a": "b"}}, "spec": spec}, "test")
+    wait_for(lambda: client.get(POD, namespace, "many")["status"].get("phase") == "Succeeded")
+    rows = choose(
+        [{"name": "many"}, {"label_selectors": ["a=b"]}],
+        [{}, {"container": "before"}, {"container": "beside"}, {"all_containers": True}],
+        [{}, {"since_seconds": 3600}, {"since_time": "2020-01-01T00:00:00Z"}],
+        [{}, {"tail_lines": 5}],
+        [{}, {"timestamps": True}],
+        [{}, {"follow": True}, {"follow": True, "timeout": 30}],
+        [{}, {"max_bytes": 100}],
+        [{}, {"dest": "log"}, {"dest": "logs/"}],
+    )
+    for number, options in enumerate(rows):
+        names = ["before", "beside", "task"] if "all_containers" in options else [options.get("container", "task")]
+        expected = {name: said(says[name], options) for name in names}
+        kept = {name: last(content, options.get("max_bytes", 1 << 20)) for name, content in expected.items()}
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if "dest" in options:
+            options |= {"dest": f"{folder}/{options['dest']}"}
+            assert call(pod_logs, options, namespace, check_mode=True)["changed"] and not list(folder.iterdir())
+        result = call(pod_logs, options, namespace)
+        assert not result["failed"] and result["changed"] == ("dest" in options), (options, result)
+        assert {name: unstamped(log.encode()) for name, log in result["logs"]["many"].items()} == {
+            name: content.decode(errors="replace").encode() for name, content in kept.items()
+        }, options
+        lines = [(name, line) for name in names for line in kept[name].decode(errors="replace").splitlines()]
+        wanted = [f"many/{name}: {line}" if len(names) > 1 else line for name, line in lines]
+        assert [unstamped(line.encode()).decode() for line in result["log_lines"]] == wanted, options
+        assert result["truncated"] == (kept != expected) and not result["gaps"]
+        if names == ["task"]:
+            assert unstamped(base64.b64decode(result["log_b64"])) == kept["task"]
+        if "dest" in options:
+            written = {path.stem if path.parent != folder else names[0]: unstamped(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+            assert written == expected, options
+            assert not call(pod_logs, options, namespace)["changed"]
+    (tmp_path / "file").write_text("in the way")
+    refused = call(pod_logs, {"name": "many", "dest": f"{tmp_path}/file/"}, namespace)
+    assert refused["reason"] == "WriteFailed" and str(tmp_path / "file") in refused["msg"]
+
+
+STAMP = b"0" * 30 + b" "
+
+
+def said(content, options):
+    """What of a container's output is asked for, each time being STAMP."""
+    lines = content.splitlines(keepends=True)
+    lines = [(STAMP if "timestamps" in options else b"") + line for line in lines[-options.get("tail_lines", len(lines)) :]]
+    is_open = "follow" in options and not lines[-1].endswith(b"\n")
+    return b"".join(lines) + (b"\n" if is_open else b"")
+
+
+def last(content, limit):
+    """The last whole lines of at most so many bytes."""
+    lines = content.splitlines(keepends=True)
+    while sum(map(len, lines)) > limit:
+        lines.pop(0)
+    return b"".join(lines)
+
+
+def unstamped(content):
+    """The content with STAMP for each time."""
+    return re.sub(rb"(?m)(^|^many/\w+: )\d{4}-\d\d-\d\dT[\d:.]{18}Z ", rb"\g<1>" + STAMP, content)
 
 
 def test_another_pod_of_the_name_is_not_followed(client, namespace):

@@ -95,7 +95,7 @@ def run(task):
     with ExitStack() as files, ThreadPoolExecutor(THREADS) as pool:
         if params["dest"]:
             for reading in readings:
-                reading.file = files.enter_context(WholeFile(_place_of(params["dest"], reading, len(readings) > 1)))
+                reading.file = files.enter_context(_open_file(params["dest"], reading, len(readings) > 1))
         list(pool.map(lambda reading: read(task, reading, deadline, len(readings) > 1), readings))
         written = [_finish(reading.file, task.check_mode) for reading in readings if reading.file]
     return {"changed": any(written)} | _describe(task, readings)
@@ -221,12 +221,11 @@ def _prefixed(reading, is_one_of_many):
     return [f"{reading.name}/{reading.container}: {line}" for line in lines] if is_one_of_many else lines
 
 
-def _place_of(dest, reading, is_one_of_many):
-    """The file of one container's log, in a folder that is there."""
+def _open_file(dest, reading, is_one_of_many):
+    """The WholeFile of one container's log."""
     if is_one_of_many or dest.endswith("/"):
-        dest = os.path.join(dest, reading.name, f"{reading.container}.log")
-        os.makedirs(os.path.dirname(dest), exist_ok=True)
-    return dest
+        return WholeFile(os.path.join(dest, reading.name, f"{reading.container}.log"), makes_folders=True)
+    return WholeFile(dest)
 
 
 def _finish(file, check_mode):

@@ -66,7 +66,7 @@ class Follower:
         self._restarts = 0
         self._count = 0  # lines handed out
         self._seen = {}  # second -> Counter of whole lines
-        self._last = None  # the time of the last line, as the kubelet wrote it
+        self._begin = self._last = None  # the times of the first line and of the last, as the kubelet wrote them
         self._stopped = threading.Event()
         self._socket = None
         self.gaps = []
@@ -120,9 +120,9 @@ class Follower:
             return "running"
         if "terminated" in state:
             self._instance = instance
-            is_final = pod["spec"].get("restartPolicy", "Always") == "Never" or pod["status"].get("phase") in ("Succeeded", "Failed")
-            is_final = is_final or (pod["spec"].get("restartPolicy") == "OnFailure" and state["terminated"]["exitCode"] == 0)
-            return "ended" if is_final else "waiting"
+            policy = _restart_policy(pod, self._container)
+            is_final = policy == "Never" or pod["status"].get("phase") in ("Succeeded", "Failed")
+            return "ended" if is_final or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0) else "waiting"
         return "gone" if pod["status"].get("phase") in ("Succeeded", "Failed") else "waiting"
 
     def _turn_to_next(self, restarts):
@@ -131,7 +131,7 @@ class Follower:
             raise PodwrightError(f"The log of pod '{self._pod}' before its restart was cut off.", reason="ConnectionLost")
         if restarts > self._restarts + 1:
             self.gaps.append(Gap(self._pod, self._container, self._last or "", ""))
-        self._seen, self._last, self._first = {}, None, {}
+        self._seen, self._begin, self._last, self._first = {}, None, None, {}
 
     def _read(self, follow, previous=False):
         """Read what there is from where the last reading ended, and, where it is followed, what comes. Returns whether it was not cut off."""
@@ -175,6 +175,10 @@ class Follower:
             return
         if stamp:
             moment = stamp[0].strip().decode()
+            if sorting.is_first:
+                self._begin = min(moment, self._begin or moment)
+            elif moment < self._begin:
+                return  # from before what was asked for, which only the first reading asks for
             if sorting.lost_its_place() and self._last:
                 self.gaps.append(Gap(self._pod, self._container, self._last, moment))
             second = stamp[1]
@@ -190,6 +194,7 @@ class _Sorting:
     """Tells lines that were read before from new ones, in one reading."""
 
     def __init__(self, known):
+        self.is_first = not known
         self._known = known
         self._expects_known = bool(known)
         self._is_told = False
@@ -218,6 +223,16 @@ def lines_of(response, stopped):
         yield from lines
     if buffer:
         yield buffer
+
+
+def _restart_policy(pod, container):
+    """When a container starts again: Always, OnFailure or Never (API reference, Pod v1, restartPolicy)."""
+    of_pod = pod["spec"].get("restartPolicy", "Always")
+    for group, policy in (("containers", of_pod), ("initContainers", "OnFailure" if of_pod == "Always" else of_pod), ("ephemeralContainers", "Never")):
+        for entry in pod["spec"].get(group) or []:
+            if entry["name"] == container:
+                return entry.get("restartPolicy") or policy
+    return of_pod
 
 
 def container_status(pod, container):

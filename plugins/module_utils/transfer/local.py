@@ -11,6 +11,7 @@ import shutil
 import stat
 
 from ..cluster.errors import PodwrightError
+from ..files import usual_mode
 from .tree import FILE, FOLDER, LINK, ROOT, Entry, show
 
 PIECE = 1 << 18
@@ -135,9 +136,7 @@ def _give_attributes(place, entry, wish):
 def finish(part, place, entry, wish):
     """Rename a file that is complete and verified into place, with its attributes."""
     if wish.mode_of(entry) is None:
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, stat.S_IMODE(os.stat(place).st_mode) if os.path.isfile(place) else 0o666 & ~umask)
+        os.chmod(part, usual_mode(place))
     _give_attributes(part, entry, wish)
     if wish.preserves:
         os.utime(part, (entry.mtime, entry.mtime))
