@@ -147,14 +147,12 @@ options:
       kind:
         description: Whether the task is a V(Pod) or a V(Job), in any case.
         type: str
-        default: Pod
       timeout:
         description: Seconds that an attempt may take. Without it, 3600 for tasks that complete and no limit for those that keep running.
         type: int
       retries:
         description: How many more attempts a failed task gets.
         type: int
-        default: 0
       rerun:
         description:
           - When a task that is there already is run again.
@@ -163,17 +161,14 @@ options:
             disturbed.
         type: str
         choices: [never, on_change, on_failure, always]
-        default: on_change
       on_immutable:
         description: What to do when the options of an existing task changed and a pod cannot be changed in place; resources of running pods can.
         type: str
         choices: [fail, replace]
-        default: replace
       cleanup:
         description: When to delete the pod or Job after the task ended. Its result is remembered, unless C(record) is false.
         type: str
         choices: [always, on_success, on_failure, never]
-        default: never
       ttl:
         description: Seconds after its end for which the task is kept. Kubernetes deletes expired Jobs.
         type: int
@@ -183,18 +178,15 @@ options:
       force:
         description: Whether to kill it at once when it is deleted.
         type: bool
-        default: false
       logs:
         description:
           - Whether to V(collect) the log of the task's container into the result (at most 1 MiB).
           - V(stream) does the same, and on the controller shows each line in the terminal as it comes, on standard error, after the task's name.
         type: str
         choices: [none, collect, stream]
-        default: none
       log_tail:
         description: How many lines of log an error message shows.
         type: int
-        default: 20
       record:
         description:
           - Whether to remember the task's result (exit code, times, the end of the log) in a ConfigMap, so that it is not run again once its pod is gone.
@@ -205,11 +197,9 @@ options:
         description: What happens to what belongs to the task when it is deleted. V(Foreground) deletes it first, V(Orphan) leaves it.
         type: str
         choices: [Background, Foreground, Orphan]
-        default: Background
       failure_grace:
         description: Seconds that a problem which may pass (an image that cannot be pulled, a crash loop) may last before the task counts as failed.
         type: int
-        default: 30
 
       image:
         description: Image of the task's container.
@@ -251,7 +241,6 @@ options:
       request_ratio:
         description: Share of the cpu and memory limits that is requested where only limits are given. Other resources are requested whole.
         type: float
-        default: 0.5
       readiness_probe:
         description:
           - Tells when the container is ready. One of C(http) (C(PATH:PORT)), C(tcp) (port), C(grpc) (port) and C(exec) (command), with
@@ -477,7 +466,6 @@ options:
       automount_service_account_token:
         description: Whether the containers get the service account's token.
         type: bool
-        default: false
       image_pull_secrets:
         description: Names of the Secrets to pull images with.
         type: list
@@ -489,7 +477,6 @@ options:
             as user 65532 where O(run_as_user) names none; V(privileged) sets nothing.
         type: str
         choices: [auto, restricted, baseline, privileged]
-        default: auto
       run_as_user:
         description: Number of the user to run as, or V(image) for the image's own also where the profile would choose one.
         type: raw
@@ -563,7 +550,6 @@ options:
             addresses, or a mapping with C(cidr) and C(except), or with C(namespace) (its name) and C(pods) (labels), and with C(ports) (C(443), C(53/UDP)).
           - The NetworkPolicy exists before the pod and is deleted with it. It needs a network plugin that enforces policies.
         type: raw
-        default: default
       queue:
         description:
           - Name of a Kueue LocalQueue in the task's namespace that admits the task. It must exist.

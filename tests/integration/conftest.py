@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -17,7 +19,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from allpairspy import AllPairs
 
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
@@ -296,12 +297,24 @@ def init_of(client, container):
 
 
 def choose(*choices):
-    """Options such that every three choices come together in each way.
+    """Options such that every three choices come together in each way: a covering array of strength 3, made greedily.
 
     Args:
-        choices: for each choice the options, a dict, to choose from.
+        choices: for each choice the options, dicts, to choose from.
     """
-    return [{name: value for part in chosen for name, value in part.items()} for chosen in AllPairs(choices, n=3)]
+    chance, chosen = random.Random(0), []
+    places = list(itertools.combinations(range(len(choices)), 3))
+    rows = list(itertools.product(*(range(len(options)) for options in choices)))
+
+    def threes(row):
+        return {(three, tuple(row[place] for place in three)) for three in places}
+
+    missing = set().union(*map(threes, rows))
+    while missing:
+        row = max(chance.sample(rows, min(len(rows), 100)), key=lambda row: len(threes(row) & missing))
+        missing -= threes(row)
+        chosen.append({name: value for options, index in zip(choices, row, strict=True) for name, value in options[index].items()})
+    return chosen
 
 
 @pytest.fixture

@@ -56,9 +56,6 @@ def call(module, options, namespace, check_mode=False):
     """Run an operation as its action would, in this process."""
     operation = module.OPERATION
     defaults = {name: spec.get("default") for name, spec in operation.arguments.items()}
-    if "tasks" in options:
-        items = {name: spec.get("default") for name, spec in operation.arguments["tasks"]["options"].items()}
-        options = options | {"tasks": [items | item for item in options["tasks"]]}
     params = dict.fromkeys(CONNECTION) | defaults | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
     return perform(operation, params, check_mode, False, Console())
 

@@ -29,7 +29,7 @@ def start(client, namespace, name, script, restart_policy="Never"):
     return client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}, "test")
 
 
-def follow(client, pod, stop_after=None):
+def follow(client, pod, stop_after=None, first=None):
     """The lines that a Follower gives, and its gaps."""
     lines = []
 
@@ -39,7 +39,7 @@ def follow(client, pod, stop_after=None):
             follower.stop()
 
     metadata = pod["metadata"]
-    follower = Follower(client, metadata["namespace"], metadata["name"], metadata["uid"], "task", take, deadline=client.clock.monotonic() + 120)
+    follower = Follower(client, metadata["namespace"], metadata["name"], metadata["uid"], "task", take, first, client.clock.monotonic() + 120)
     follower.follow()
     return lines, follower.gaps
 
@@ -90,17 +90,19 @@ def test_restarts_are_followed(client, namespace):
 def test_following_begins_where_it_should(first, client, namespace):
     pod = start(client, namespace, "begun", "seq 5; while [ ! -e /go ]; do sleep 0.1; done; seq 6 8")
     wait_for(lambda: call(pod_logs, {"name": "begun"}, namespace).get("log_lines", [])[4:])
-    reading, lines = threading.Event(), []
-    metadata = pod["metadata"]
-    take = lambda line, _moment: lines.append(line.decode())  # noqa: E731
-    follower = Follower(client, namespace, "begun", metadata["uid"], "task", take, first, client.clock.monotonic() + 60)
-    streams = client.stream
+    reading, stream = threading.Event(), client.stream
+
+    def tell(request):
+        response = stream(request)
+        reading.set()
+        return response
+
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
-        patch.setattr(client, "stream", lambda request: [streams(request), reading.set()][0])
-        following = pool.submit(follower.follow)
+        patch.setattr(client, "stream", tell)
+        following = pool.submit(follow, client, pod, first=first)
         reading.wait(30)
         execute(client, Container(namespace, "begun"), Command(["touch", "/go"]))
-        following.result(60)
+        lines, _gaps = following.result(60)
     assert lines == [str(number) for number in range({2: 4, 0: 6}.get(first.get("tailLines"), 1), 9)]
 
 

@@ -24,7 +24,8 @@ ARGUMENTS = {
     **CONNECTION,
     **piece(WAIT),
     **opts.TASK,
-    "tasks": {"type": "list", "elements": "dict", "options": {**opts.TASK}},
+    # Without defaults, so that what an item says is told from what it leaves to the options beside `tasks`.
+    "tasks": {"type": "list", "elements": "dict", "options": {name: {**spec, "default": None} for name, spec in opts.TASK.items()}},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
     "set": {"type": "str"},
     "prune": {"type": "bool", "default": False},
@@ -102,9 +103,8 @@ def _read_specs(task):
 
 
 def _merge_item(given, item):
-    """An item's own options over what stands beside `tasks`: what the item leaves at its default is taken from there."""
-    defaults = {name: spec.get("default") for name, spec in opts.TASK.items()}
-    own = {name: value for name, value in item.items() if value is not None and value != defaults[name]}
+    """An item's own options over what stands beside `tasks`."""
+    own = {name: value for name, value in item.items() if value is not None}
     merged = given | {"name": None, "generate_name": None} | own
     for name in ("env", "labels", "annotations"):
         if given[name] and own.get(name):
