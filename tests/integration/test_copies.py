@@ -51,6 +51,14 @@ def link(target, owner=(0, 0)):
     return Node(target=target, mode=None, mtime=None, owner=owner)
 
 
+OF_FOLDERS = [{"exclude": ["*.log"]}, {"delete": True}]
+THERE = {
+    "nothing": None,
+    "the same": Node(b"text", mode=0o600, mtime=LATER, owner=(77, 78)),
+    "of the size": Node(b"evil", mode=0o601),
+    "longer": Node(b"longer", mode=0o777),
+    "folder": FOLDER,
+}
 SOURCE = {
     b"": FOLDER,
     b"same": Node(b"same"),
@@ -129,8 +137,21 @@ def read(root):
     return tree
 
 
+def expect_file(node, there, options):
+    """The file at the target after a copy; `there` is what is at its place, or None."""
+    preserves = "no_preserve" not in options and "content" not in options
+    owner = (1234, 4321) if "owner" in options else None
+    same = there and there.content == node.content
+    if "checksum" in options and node.content:
+        same = there and len(there.content) == len(node.content) and there.mtime == node.mtime
+    mode = int(options["mode"], 8) if "mode" in options else node.mode if preserves else there.mode if there else 0o644
+    if same:
+        return replace(there, mode=mode, owner=owner or there.owner)
+    return Node(node.content, mode=mode, mtime=node.mtime if preserves else None, owner=owner or (0, 0))
+
+
 def expect(options):
-    """The target's tree after a copy with these options."""
+    """The target's tree after a copy of SOURCE to TARGET with these options."""
 
     def excluded(path):
         return "exclude" in options and any(fnmatch.fnmatch(part, b"*.log") for part in path.split(b"/"))
@@ -158,14 +179,7 @@ def expect(options):
             mode = node.mode if preserves else (there.mode if there else 0o755)
             made = replace(FOLDER, mode=mode, owner=owner or (there.owner if there else (0, 0)))
         else:
-            same = there and there.content == node.content
-            if "checksum" in options and node.content:
-                same = there and len(there.content) == len(node.content) and there.mtime == node.mtime
-            mode = int(options["mode"], 8) if "mode" in options else node.mode if preserves else there.mode if there else 0o644
-            if same:
-                made = replace(there, mode=mode, owner=owner or there.owner)
-            else:
-                made = Node(node.content, mode=mode, mtime=node.mtime if preserves else None, owner=owner or (0, 0))
+            made = expect_file(node, there, options)
         result[path] = made
     return result
 
@@ -196,6 +210,45 @@ def test_options_of_a_copy_go_together(options, client, box, tmp_path):
     again = call(pod_copy, options, pod.namespace)
     assert not again["changed"] and not again["changes"], again
     assert read(target) == found
+
+
+@pytest.mark.parametrize("there", THERE, ids=THERE)
+def test_options_of_one_file_go_together(there, client, box, tmp_path):
+    pod, root = box[0], Path(f"/proc/{init_of(client, box[0])}/root")
+    given = [{"given": b"file"}, {"given": b"link"}, {"given": None}]  # the last is content
+    for number, row in enumerate(choose(given, *([{}, choice] for choice in CHOICES if choice not in OF_FOLDERS))):
+        options = {name: value for name, value in row.items() if name != "given"}
+        here, far = tmp_path / str(number), root / tmp_path.name / str(number)
+        inside = f"/{far.relative_to(root)}"
+        source, target = (far, here) if "state" in options else (here, far)
+        source.mkdir(parents=True)
+        write(source, {b"file": Node(b"text", mode=0o640), b"link": link(b"file")})
+        if THERE[there]:
+            target.mkdir(parents=True)
+            write(target, {b"to": THERE[there]})
+        name = os.fsdecode(row["given"] or b"")
+        if "state" in options:
+            options |= {"remote_path": f"{inside}/{name}", "local_path": f"{here}/to"}
+        else:
+            options |= {"remote_path": f"{inside}/to", "local_path": f"{here}/{name}"}
+        options["pod"] = pod.pod
+        if not row["given"]:
+            options = {option: value for option, value in options.items() if option != "local_path"} | {"content": "text"}
+            if options.keys() & {"state", "checksum"} or there == "folder":
+                assert call(pod_copy, options, pod.namespace)["reason"] == "BadOption", row
+                continue
+        elif "no_preserve" in options:
+            options.pop("checksum", None)
+        result = call(pod_copy, options, pod.namespace)
+        assert not result["failed"], (row, result)
+        place = f"to/{name}".encode() if there == "folder" else b"to"
+        expected = expect_file(Node(b"text", mode=0o640), None if there == "folder" else THERE[there], options)
+        found = read(target)
+        assert found.keys() == {b"", b"to", place}
+        assert expected.mtime or found[place].mtime > LATER
+        assert replace(found[place], mtime=expected.mtime and found[place].mtime) == expected, row
+        again = call(pod_copy, options, pod.namespace)
+        assert not again["failed"] and not again["changed"] and read(target) == found, (row, again)
 
 
 def test_a_folder_in_the_way_goes_only_where_that_is_asked_for(client, box, tmp_path):
