@@ -284,6 +284,22 @@ def box(client):
     client.delete(role_binding, None, name)
 
 
+@pytest.fixture(scope="module", params=["busybox", "gnu"])
+def tooled(request, client):
+    """A Container with a shell and the tools of busybox, and one with those of this machine (Debian: dash, GNU coreutils, findutils and tar)."""
+    name = f"test-{request.param}-{os.getpid()}"
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    if request.param == "gnu":
+        folders = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"}
+        spec["volumes"] = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in folders.items()]
+        container["volumeMounts"] = [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in folders]
+    client.create(POD, "default", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}, "test")
+    wait_for(lambda: client.get(POD, "default", name)["status"].get("phase") == "Running")
+    yield Container("default", name)
+    client.delete(POD, "default", name, grace_period=0)
+
+
 def init_of(client, container):
     """The process ID, on this machine, of the first process of a container of the local cluster."""
     output = bytearray()

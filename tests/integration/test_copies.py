@@ -185,21 +185,21 @@ def expect(options):
 
 
 @pytest.mark.parametrize("options", choose(*([{}, choice] for choice in CHOICES)), ids=lambda options: "-".join(options) or "none")
-def test_options_of_a_copy_go_together(options, client, box, tmp_path):
-    pod, root = box[0], Path(f"/proc/{init_of(client, box[0])}/root")
+def test_options_of_a_copy_go_together(options, client, tooled, tmp_path):
+    root = Path(f"/proc/{init_of(client, tooled)}/root")
     here, there = tmp_path / "copy", root / "copy"
     source, target = (there, here) if "state" in options else (here, there)
     shutil.rmtree(there, ignore_errors=True)
     write(source, SOURCE)
     write(target, TARGET)
-    options = options | {"pod": pod.pod, "local_path": str(here), "remote_path": "/copy"}
+    options = options | {"pod": tooled.pod, "local_path": str(here), "remote_path": "/copy"}
     if "no_preserve" in options and "checksum" in options:
-        refused = call(pod_copy, options, pod.namespace)
+        refused = call(pod_copy, options, tooled.namespace)
         assert refused["failed"] and "compared by their times" in refused["msg"]
         del options["checksum"]
-    planned = call(pod_copy, options, pod.namespace, check_mode=True)
+    planned = call(pod_copy, options, tooled.namespace, check_mode=True)
     assert read(target) == TARGET
-    result = call(pod_copy, options, pod.namespace)
+    result = call(pod_copy, options, tooled.namespace)
     assert not result["failed"], result
     assert result["changed"] and planned["changed"] and result["changes"] == planned["changes"]
     found, expected = read(target), expect(options)
@@ -207,14 +207,14 @@ def test_options_of_a_copy_go_together(options, client, box, tmp_path):
     for path, node in expected.items():
         assert node.mtime or not found[path].mtime or found[path].mtime > LATER
         assert replace(found[path], mtime=node.mtime and found[path].mtime) == node, (path, options)
-    again = call(pod_copy, options, pod.namespace)
+    again = call(pod_copy, options, tooled.namespace)
     assert not again["changed"] and not again["changes"], again
     assert read(target) == found
 
 
 @pytest.mark.parametrize("there", THERE, ids=THERE)
-def test_options_of_one_file_go_together(there, client, box, tmp_path):
-    pod, root = box[0], Path(f"/proc/{init_of(client, box[0])}/root")
+def test_options_of_one_file_go_together(there, client, tooled, tmp_path):
+    root = Path(f"/proc/{init_of(client, tooled)}/root")
     given = [{"given": b"file"}, {"given": b"link"}, {"given": None}]  # the last is content
     for number, row in enumerate(choose(given, *([{}, choice] for choice in CHOICES if choice not in OF_FOLDERS))):
         options = {name: value for name, value in row.items() if name != "given"}
@@ -231,15 +231,15 @@ def test_options_of_one_file_go_together(there, client, box, tmp_path):
             options |= {"remote_path": f"{inside}/{name}", "local_path": f"{here}/to"}
         else:
             options |= {"remote_path": f"{inside}/to", "local_path": f"{here}/{name}"}
-        options["pod"] = pod.pod
+        options["pod"] = tooled.pod
         if not row["given"]:
             options = {option: value for option, value in options.items() if option != "local_path"} | {"content": "text"}
             if options.keys() & {"state", "checksum"} or there == "folder":
-                assert call(pod_copy, options, pod.namespace)["reason"] == "BadOption", row
+                assert call(pod_copy, options, tooled.namespace)["reason"] == "BadOption", row
                 continue
         elif "no_preserve" in options:
             options.pop("checksum", None)
-        result = call(pod_copy, options, pod.namespace)
+        result = call(pod_copy, options, tooled.namespace)
         assert not result["failed"], (row, result)
         place = f"to/{name}".encode() if there == "folder" else b"to"
         expected = expect_file(Node(b"text", mode=0o640), None if there == "folder" else THERE[there], options)
@@ -247,20 +247,20 @@ def test_options_of_one_file_go_together(there, client, box, tmp_path):
         assert found.keys() == {b"", b"to", place}
         assert expected.mtime or found[place].mtime > LATER
         assert replace(found[place], mtime=expected.mtime and found[place].mtime) == expected, row
-        again = call(pod_copy, options, pod.namespace)
+        again = call(pod_copy, options, tooled.namespace)
         assert not again["failed"] and not again["changed"] and read(target) == found, (row, again)
 
 
-def test_a_folder_in_the_way_goes_only_where_that_is_asked_for(client, box, tmp_path):
-    root = Path(f"/proc/{init_of(client, box[0])}/root")
-    options = {"pod": box[0].pod, "local_path": str(tmp_path / "copy"), "remote_path": "/way"}
+def test_a_folder_in_the_way_goes_only_where_that_is_asked_for(client, tooled, tmp_path):
+    root = Path(f"/proc/{init_of(client, tooled)}/root")
+    options = {"pod": tooled.pod, "local_path": str(tmp_path / "copy"), "remote_path": "/way"}
     there = {b"": FOLDER, b"thing": FOLDER, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
     write(tmp_path / "copy", {b"": FOLDER, b"thing": Node(b"thing")})
     write(root / "way", there)
     for more, told in (({}, "Set delete"), ({"delete": True, "exclude": ["*.log"]}, "holds what is excluded")):
         for check_mode in (True, False):
-            refused = call(pod_copy, options | more, "default", check_mode)
+            refused = call(pod_copy, options | more, tooled.namespace, check_mode)
             assert refused["failed"] and told in refused["msg"] and read(root / "way").keys() == there.keys()
-    replaced = call(pod_copy, options | {"delete": True}, "default")
+    replaced = call(pod_copy, options | {"delete": True}, tooled.namespace)
     assert replaced["changes"] == ["replace thing", "copy thing"]
     assert read(root / "way")[b"thing"] == Node(b"thing")

@@ -181,8 +181,9 @@ class Remote:
                 hint="Name the user in the pod (run_as_user), so that the helper can be the same, or use an image with a shell.",
             ) from error
         tools, _separator, rest = answer.partition(b"--\n")
-        *tools, umask = decode(tools).split()
-        self.tools, self.umask = frozenset(tools), int(umask, 8)
+        words = decode(tools).split()
+        self.tools = frozenset(words)
+        self.umask = next((int(word, 8) for word in words if re.fullmatch("0?[0-7]{3}", word)), 0o022)
         missing = NEEDED - self.tools
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
