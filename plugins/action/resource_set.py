@@ -33,5 +33,8 @@ class ActionModule(OperationAction):
         if option == "template":
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
             return lookup.run([found], variables=task_vars)[0]
-        with open(self._loader.get_real_file(found), encoding="utf-8") as source:
-            return source.read()
+        try:
+            with open(self._loader.get_real_file(found), encoding="utf-8") as source:
+                return source.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise AnsibleActionFail(f"The file of {option} cannot be read: {path}: {error}") from error

@@ -166,7 +166,7 @@ EXAMPLES = r"""
 RETURN = r"""
 replicas:
   description: The number that was asked for before and is asked for now, and what it should be.
-  returned: always
+  returned: where the object is there
   type: dict
   contains:
     before:

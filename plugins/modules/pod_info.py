@@ -65,6 +65,8 @@ options:
   wait_for:
     description:
       - What to wait for. At least one object must be there, but for V(deleted).
+      - V(scheduled), V(running) and V(completed) are for pods. V(ready) of another kind is what M(podwright.core.resource_set) waits for, that a
+        Job is complete for instance.
       - V(completed) means that the task's container ended, whatever else runs in the pod.
     type: str
     choices: [scheduled, running, ready, completed, deleted]

@@ -45,7 +45,7 @@ options:
     type: str
     default: GET
   path:
-    description: Path and query.
+    description: Path and query. Characters that neither may hold are percent-encoded.
     type: str
     default: /
   headers:
@@ -80,7 +80,7 @@ options:
     type: str
     default: grpc.health.v1.Health/Check
   requests:
-    description: Many requests instead of one. Options that are left at their default in an item are those beside the list.
+    description: Many requests instead of one. What an item does not say is as beside the list.
     type: list
     elements: dict
     suboptions:
@@ -90,19 +90,15 @@ options:
           - For V(grpc) the Python library grpcio is needed, grpcio-health-checking for the health check, and grpcio-reflection for other methods.
         type: str
         choices: [http, https, grpc]
-        default: http
       method:
         description: HTTP method. V(GET), V(HEAD) and V(OPTIONS) count as reading; others report a change and are not sent in check mode.
         type: str
-        default: GET
       path:
         description: Path and query.
         type: str
-        default: /
       headers:
         description: Headers, or metadata of a gRPC call.
         type: dict
-        default: {}
       body:
         description: Body of the request. For V(grpc) the fields of the message.
         type: raw
@@ -110,26 +106,21 @@ options:
         description: How the body is written where it is no text.
         type: str
         choices: [raw, json, form-urlencoded]
-        default: raw
       status_code:
         description: Statuses that are no failure.
         type: list
         elements: int
-        default: [200]
       return_content:
         description: Whether the result has the answer's body, of which at most 10 MiB are read.
         type: bool
-        default: false
       timeout:
         description: Seconds in which something must come.
         type: float
-        default: 30
       grpc_method:
         description:
           - The method to call, like V(package.Service/Method).
           - By default it is the health check, which fails unless the answer is C(SERVING). Other methods need a server with reflection.
         type: str
-        default: grpc.health.v1.Health/Check
   concurrency:
     description: How many of the requests are sent at a time.
     type: int

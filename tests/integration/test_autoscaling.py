@@ -9,9 +9,11 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.errors impo
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import AUTOSCALER, BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils.cluster.prometheus import ask_prometheus
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_autoscale
 
 from ..prometheus import Prometheus
 from .conftest import wait_for
+from .test_hygiene import call
 
 DEPLOYMENT = BUILT_IN["apps/v1", "Deployment"]
 
@@ -160,3 +162,24 @@ def test_kueue_gets_jobs_and_pods_in_its_queue(client, play, namespace, define):
     job = play([{"name": "Job", "podwright.core.task_pod": box | {"name": "job", "kind": "Job"}}], namespace=namespace).of("Job")
     live = client.get(BUILT_IN["batch/v1", "Job"], namespace, "job")
     assert job["changed"] and live["spec"]["suspend"] and live["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "builds"
+
+
+def test_pods_lead_to_what_holds_them_and_an_autoscaler_can_outlive_it(client, namespace):
+    for name in ("one", "two"):
+        manifest = deployment(name)
+        manifest["spec"]["template"]["metadata"]["labels"]["tier"] = "front"
+        client.create(DEPLOYMENT, namespace, manifest, "test")
+
+    def pods_of(name):
+        return client.list(POD, namespace, label_selector=f"app={name}")[0]
+
+    wait_for(lambda: pods_of("one") and pods_of("two"))
+    fixed = call(pod_autoscale, {"kind": "Pod", "label_selectors": ["tier=front"], "replicas": 2}, namespace)
+    assert [(entry["name"], entry["after"]) for entry in fixed["results"]] == [("one", 2), ("two", 2)]
+    by_pod = {"kind": "Pod", "name": pods_of("one")[0]["metadata"]["name"], "target_cpu": 50}
+    assert call(pod_autoscale, by_pod, namespace)["changed"]
+    assert [item["metadata"]["name"] for item in client.list(AUTOSCALER, namespace)[0]] == ["one"]
+    client.delete(DEPLOYMENT, namespace, "one")
+    wait_for(lambda: client.get(DEPLOYMENT, namespace, "one") is None)
+    gone = [call(pod_autoscale, {"name": "one", "state": "absent"}, namespace) for _turn in range(2)]
+    assert [result["changed"] for result in gone] == [True, False] and not client.list(AUTOSCALER, namespace)[0]

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import JOB
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_info
+
+from .test_hygiene import call
+
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}
 
@@ -125,3 +130,18 @@ def test_retries_run_a_failing_task_again(play, namespace):
 def until(path):
     """Keywords that repeat a pod_info until a field of its one resource is there."""
     return {"register": "seen", "until": f"(seen.resources | first).{path} is defined", "retries": 20, "delay": 1}
+
+
+def test_other_kinds_get_ready_or_are_told(client, namespace):
+    pod = {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["true"]}]}
+    for name, command in (("good", ["true"]), ("bad", ["false"])):
+        template = {"spec": pod | {"containers": [pod["containers"][0] | {"command": command}]}}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template}}
+        client.create(JOB, namespace, job, "test")
+    of_jobs = {"kind": "Job", "api_version": "batch/v1", "wait": True}
+    good = call(pod_info, of_jobs | {"name": "good"}, namespace)
+    assert not good["failed"] and good["resources"][0]["status"]["succeeded"] == 1
+    bad = call(pod_info, of_jobs | {"name": "bad"}, namespace)
+    assert bad["failed"] and "cannot get ready: BackoffLimitExceeded" in bad["msg"] and bad["duration"] < 60
+    tree = call(pod_info, {"parent": {"kind": "Job", "api_version": "batch/v1", "name": "good"}, "events": True}, namespace)
+    assert [list(tree["events"])] == [[pod["name"] for pod in tree["pods"]]] and "Started" in str(tree["events"])

@@ -26,12 +26,12 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.channel imp
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy, pod_exec
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy, pod_exec, task_pod
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
 from .conftest import KUBECONFIG, ROOT, init_of, wait_for
-from .test_hygiene import call
+from .test_hygiene import IMAGE, call
 
 GIB = 1 << 30
 # Runs in a process of its own, to measure that.
@@ -167,6 +167,23 @@ def test_options_of_a_command_go_together(tooled, tmp_path):
         else:  # where what it echoes comes in between
             assert told.strip() in output and "odd" in output and result["stderr"] == "", (options, output)
             assert output.count("one") == output.count("two") == (2 if text else 0), (options, output)
+
+
+def test_many_pods_have_a_file_each(namespace, tmp_path):
+    names = ["many-1", "many-2"]
+    call(
+        task_pod, {"tasks": [{"name": name} for name in names], "labels": {"app": "many"}, "command": ["sleep", "3600"], "state": "running", **IMAGE}, namespace
+    )
+    options = {"label_selectors": ["app=many"], "command": ["hostname"]}
+    folder = tmp_path / "of/each"
+    call(pod_exec, options | {"stdout_file": str(folder)}, namespace, check_mode=True)
+    assert not list(tmp_path.iterdir())
+    assert call(pod_exec, options | {"stdout_file": str(folder)}, namespace)["rc"] == 0
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: f"{name}\n" for name in names}
+    in_the_way = call(pod_exec, options | {"stdout_file": str(folder / "many-1")}, namespace)
+    assert [entry["reason"] for entry in in_the_way["results"]] == ["WriteFailed"] * 2
+    unreadable = call(pod_exec, options | {"stdin_file": "/proc/self/mem"}, namespace)
+    assert [entry["reason"] for entry in unreadable["results"]] == ["ReadFailed"] * 2
 
 
 def test_input_without_anything_in_it_ends(client, box):

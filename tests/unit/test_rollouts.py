@@ -54,10 +54,9 @@ def scale(**options):
 
 
 def test_cooldowns_become_windows_and_never_override_what_is_said():
-    spec = scaling.build_hpa(scale(target_cpu=50, scale_up_cooldown=10, scale_down_cooldown=20, behavior={"scaleDown": {"stabilizationWindowSeconds": 5}}), {})[
-        "spec"
-    ]
-    assert spec["behavior"] == {"scaleDown": {"stabilizationWindowSeconds": 5}, "scaleUp": {"stabilizationWindowSeconds": 10}}
+    params = scale(target_cpu=50, scale_up_cooldown=10, scale_down_cooldown=20, behavior={"scaleDown": {"stabilizationWindowSeconds": 5}})
+    behavior = scaling.build_hpa(params, {"name": "web"})["spec"]["behavior"]
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 5}, "scaleUp": {"stabilizationWindowSeconds": 10}}
 
 
 @pytest.mark.parametrize("options", [{"target_cpu": 1, "scale_down_cooldown": 3601}, {"target_cpu": 1, "min_replicas": 0}, {"prometheus": {"target": 1}}])

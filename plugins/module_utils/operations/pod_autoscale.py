@@ -23,6 +23,7 @@ from ..reconciler.wait import wait_until_ready
 
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
 _API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
+_GUARDS = ("resource_version", "current_replicas", "continue_on_error")
 _AUTOMATIC = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_cooldown", "scale_down_cooldown", "behavior")
 
 ARGUMENTS = {
@@ -60,24 +61,28 @@ ARGUMENTS = {
 def run(task):
     """Scale. Returns the result's fields; raises PodwrightError."""
     params = task.params
+    if (params["state"] == "absent" or params["replicas"] is None) and params["label_selectors"]:
+        raise bad("label_selectors", "an autoscaler holds one object.", "Give name, or replicas for a fixed number.")
     if params["state"] == "present" and params["replicas"] is None:
         scaling.check(params)
-        if params["label_selectors"]:
-            raise bad("label_selectors", "an autoscaler holds one object.", "Give name, or replicas for a fixed number.")
+        given = next((name for name in _GUARDS if params[name]), None)
+        if given:
+            raise bad(given, "it is for a fixed number.", "Leave it out, or give replicas.")
     if params["replicas"] is not None and (params["replicas"] < 0 or any(params[name] is not None for name in _AUTOMATIC)):
         given = next((name for name in _AUTOMATIC if params[name] is not None), None)
         raise bad("replicas", f"a fixed number does not go with {given}." if given else f"{params['replicas']} is less than 0.")
-    kind, items = _find(task)
+    found = _find(task)
     if params["state"] == "absent":
-        return _leave(task, kind, items[0])
+        return _leave(task, *(found[0] if found else (None, None)))
     if params["replicas"] is not None:
-        return _scale_all(task, kind, items)
+        return _scale_all(task, found)
     engine = _choose_engine(task)
+    kind, item = found[0]
     if engine == "direct":
-        return _step(task, kind, items[0])
+        return _step(task, kind, item)
     build = scaling.build_hpa if engine == "hpa" else scaling.build_scaled_object
-    manifest = build(params, {"apiVersion": kind.api_version, "kind": kind.name, "name": items[0]["metadata"]["name"]})
-    return _reconcile(task, kind, items[0], manifest, engine)
+    manifest = build(params, {"apiVersion": kind.api_version, "kind": kind.name, "name": item["metadata"]["name"]})
+    return _reconcile(task, kind, item, manifest, engine)
 
 
 def _choose_engine(task):
@@ -92,6 +97,8 @@ def _choose_engine(task):
         raise PodwrightError("This cluster has no KEDA: keda.sh is not installed.", reason="NoKeda", hint="Install KEDA, or set engine to hpa or direct.")
     if engine == "direct" and params["metrics"]:
         raise bad("metrics", "the engine direct asks the metrics API and Prometheus only.", "Use target_cpu, target_memory or prometheus, or engine hpa.")
+    if engine == "direct" and params["behavior"]:
+        raise bad("behavior", "it is an autoscaler's own form.", "Use scale_up_cooldown and scale_down_cooldown, or another engine.")
     return engine
 
 
@@ -99,7 +106,10 @@ def _choose_engine(task):
 
 
 def _find(task):
-    """(Kind, objects): the one of that name, or those that the selectors choose. Raises: PodwrightError where there are none."""
+    """(Kind, object) pairs: the one of that name, or those that the selectors choose.
+
+    Raises: PodwrightError where there are none; but an autoscaler can be taken away from what is gone already.
+    """
     params, client = task.params, task.client
     if not params["name"] and not params["label_selectors"]:
         raise bad("name", "there is none.", "Give name or label_selectors.")
@@ -112,16 +122,19 @@ def _find(task):
         items = [item] if item else []
     else:
         items = client.list(kind, task.namespace, label_selector=",".join(params["label_selectors"]))[0]
-    if not items:
+    if not items and (params["state"] == "present" or kind == POD):
         chosen = f" '{params['name']}'" if params["name"] else " of the selection"
         raise PodwrightError(
             f"There is no {kind.name}{chosen} in namespace '{task.namespace}'.", reason="NotFound", hint="Check name, kind, selectors and namespace."
         )
-    return _climb(client, kind, items[0]) if kind == POD else (kind, items)
+    if kind != POD:
+        return [(kind, item) for item in items]
+    climbed = [_climb(client, kind, item) for item in items]
+    return list({item["metadata"]["uid"]: (kind, item) for kind, item in climbed}.values())
 
 
 def _climb(client, kind, item):
-    """From a pod up to the last controller: (Kind, [object])."""
+    """From a pod up to the last controller: (Kind, object)."""
     while True:
         owner = next((o for o in item["metadata"].get("ownerReferences") or [] if o.get("controller")), None)
         if owner is None:
@@ -130,7 +143,7 @@ def _climb(client, kind, item):
         item = client.get(kind, item["metadata"]["namespace"], owner["name"])
     if kind == POD:
         raise PodwrightError(f"Pod '{item['metadata']['name']}' has no controller, and a pod alone cannot be scaled.", reason="NotScalable")
-    return kind, [item]
+    return kind, item
 
 
 def _replicas(kind, item):
@@ -140,11 +153,11 @@ def _replicas(kind, item):
 # -- a fixed number -------------------------------------------------------------------------------------------
 
 
-def _scale_all(task, kind, items):
+def _scale_all(task, found):
     params = task.params
     changes, errors, before = [], [], {}
-    for item in items:
-        before[item["metadata"]["name"]] = _replicas(kind, item)
+    for kind, item in found:
+        before[key_of(item, kind)] = _replicas(kind, item)
         try:
             changes.append(_scale(task, kind, item))
         except PodwrightError as error:
@@ -152,12 +165,12 @@ def _scale_all(task, kind, items):
                 raise
             errors.append({"name": item["metadata"]["name"], "msg": str(error)})
             changes.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=error.message))
-    if params["wait"] is not False and not task.check_mode and kind.name != "Job":
-        scaled = {change.key: (kind, change.after) for change in changes if not change.note}
+    if params["wait"] is not False and not task.check_mode:
+        scaled = {change.key: (change.kind, change.after) for change in changes if not change.note and change.kind.name != "Job"}
         latest = wait_until_ready(task.client, scaled, params["wait_timeout"], task.console)
         for change in changes:
             change.after = latest.get(change.key, change.after)
-    entries = [{"name": c.key.name, "before": before[c.key.name], "after": _replicas(kind, c.after), "desired": params["replicas"]} for c in changes]
+    entries = [{"name": c.key.name, "before": before[c.key], "after": _replicas(c.kind, c.after), "desired": params["replicas"]} for c in changes]
     result = _result(task, changes, "fixed") | {"replicas": {name: entries[0][name] for name in ("before", "after", "desired")}, "errors": errors}
     result["result"] = drop_managed_fields(changes[0].after)
     return result | ({"results": entries} if len(entries) > 1 else {})
@@ -238,14 +251,17 @@ def _judge_hpa(item):
 
 
 def _leave(task, kind, item):
-    """Take the autoscaler away; the object keeps the number it has, and its manifest may set it again."""
+    """Take the autoscaler away; the object, if it is there, keeps the number it has, and its manifest may set it again."""
     params, client = task.params, task.client
-    manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": {"name": params["name"]}}]
+    metadata = {"name": item["metadata"]["name"] if item else params["name"]}
+    manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": metadata}]
     keda = client.kinds.find_if_served(*SCALED_OBJECT)
     if keda:
-        manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": {"name": params["name"]}})
+        manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": metadata})
     options = Options(check_mode=task.check_mode, wait_timeout=params["wait_timeout"])
     changes = Reconciler(client, options, task.console).remove(manifests, task.namespace).changes
+    if item is None:
+        return _result(task, changes, "none")
     if annotation_of(item, AUTOSCALED):
         marks = {"metadata": {"annotations": {AUTOSCALED: None, scaling.LAST_SCALED: None}}}
         after = client.patch(kind, task.namespace, item["metadata"]["name"], marks, MANAGER, MERGE_PATCH, dry_run=task.check_mode)

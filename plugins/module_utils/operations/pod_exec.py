@@ -53,8 +53,6 @@ def run(task):
 def _run_in_all(task, command):
     places = _find_containers(task)
     folder = task.params["stdout_file"]
-    if folder and not task.check_mode:
-        os.makedirs(folder, exist_ok=True)
 
     def run_one(place):
         try:
@@ -101,7 +99,7 @@ def _run_in(task, place, command, stdout_file):
     stdout, stderr = Output(cap), Output(cap)
     if stdout_file:
         # It appears once the command's status is known, and not at all where that never comes.
-        with WholeFile(stdout_file) as sink:
+        with WholeFile(stdout_file, makes_folders=not params["pod"]) as sink:
             rc = execute(task.client, place, command, sink.write, stderr.add)
             sink.finish()
     else:
@@ -179,10 +177,13 @@ def _give_input(command, params):
 
 
 def read_pieces(path):
-    """A file's content in pieces."""
-    with open(path, "rb") as source:
-        while piece := source.read(PIECE):
-            yield piece
+    """A file's content in pieces. Raises: PodwrightError where it cannot be read."""
+    try:
+        with open(path, "rb") as source:
+            while piece := source.read(PIECE):
+                yield piece
+    except OSError as error:
+        raise PodwrightError(f"stdin_file: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error
 
 
 # -- output ---------------------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from ..cluster.watch import Watcher
 from ..operation import Operation
 from ..pods.diagnosis import events_of, log_tail, render
 from ..pods.labels import MANAGED, MANAGED_BY
+from ..pods.options import bad
 from ..pods.outcome import TaskVeil
 from ..pods.status import exit_codes, read_pod
 from ..pods.tree import read_tree
 from ..pods.usage import read_usage
 from ..reconciler.manifest import Veil, drop_managed_fields
-from ..reconciler.ready import condition
+from ..reconciler.ready import FAILED, READY, condition, judge
 
 WAIT_STATES = ("scheduled", "running", "ready", "completed", "deleted")
 
@@ -49,6 +50,7 @@ def run(task):
     if params["parent"]:
         return _describe_tree(task)
     kind = client.kinds.resolve(params["api_version"], params["kind"])
+    _refuse_what_is_of_pods(kind, params)
     fields = list(params["field_selectors"]) + ([f"metadata.name={params['name']}"] if params["name"] else [])
     selection = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
     namespace = _namespace(task, kind)
@@ -57,24 +59,48 @@ def run(task):
     if waits and not task.check_mode:
         items = _wait(task, kind, namespace, items, version, selection)
     result = {"resources": [_shown(item) for item in items], "cluster": {"server": client.configuration.server, "source": client.configuration.source}}
-    if kind.name == "Pod" and not kind.group:
+    if _is_pod(kind):
         usage = read_usage(client, namespace, selection["label_selector"]) if params["metrics"] else {}
         result["pods"] = [_line(item, usage, client.now()) for item in items]
     if params["events"]:
-        result["events"] = {item["metadata"]["name"]: events_of(client, item) for item in items}
+        result["events"] = _events(client, items)
     return result
+
+
+def _events(client, items):
+    return {item["metadata"]["name"]: events_of(client, item) for item in items}
+
+
+def _is_pod(kind):
+    return kind.name == "Pod" and not kind.group
+
+
+def _refuse_what_is_of_pods(kind, params):
+    if not _is_pod(kind):
+        if params["wait_for"] in ("scheduled", "running", "completed"):
+            raise bad("wait_for", f"'{params['wait_for']}' is for pods, and these are {kind.plural}.", "Wait for ready, or for a wait_condition.")
+        if params["metrics"]:
+            raise bad("metrics", f"they are of pods, and these are {kind.plural}.")
 
 
 def _describe_tree(task):
     """The pods below an object, and the tree they make with what they use."""
+    for name in ("label_selectors", "field_selectors", "wait"):
+        if task.params[name]:
+            raise bad(name, "parent reads all the pods below it, as they are.", "Leave one of the two out.")
+    if task.params["kind"] != "Pod":
+        raise bad("kind", "parent reads the pods below it; its own kind stands in parent itself.")
     tree = read_tree(task.client, task.params["parent"], task.namespace)
     usage = read_usage(task.client, task.namespace) if task.params["metrics"] else {}
-    return {
+    result = {
         "resources": [_shown(pod) for pod in tree.pods],
         "pods": [_line(pod, usage, task.client.now()) for pod in tree.pods],
         "tree": tree.describe(usage),
         "cluster": {"server": task.client.configuration.server, "source": task.client.configuration.source},
     }
+    if task.params["events"]:
+        result["events"] = _events(task.client, tree.pods)
+    return result
 
 
 def _namespace(task, kind):
@@ -104,7 +130,7 @@ def _shown(item):
 
 def _wait(task, kind, namespace, items, version, selection):
     params, client = task.params, task.client
-    holds = _predicate(params)
+    holds = _predicate(kind, params)
     wanted = params["wait_for"] or (params["wait_condition"] or {}).get("type") or "ready"
     deadline = client.clock.monotonic() + params["wait_timeout"]
     found = {item["metadata"]["uid"]: item for item in items}
@@ -139,23 +165,29 @@ def _is_met(found, params, holds):
     return bool(found) and all(map(holds, found.values()))
 
 
-def _predicate(params):
+def _predicate(kind, params):
     asked = params["wait_condition"]
     if asked:
         return lambda item: all(condition(item, asked["type"]).get(key) == asked[key] for key in ("status", "reason") if asked[key])
     name = params["wait_for"] or "ready"
+    if name == "ready" and not _is_pod(kind):
+        return lambda item: judge(item).state == READY
     return {
         "scheduled": lambda pod: condition(pod, "PodScheduled").get("status") == "True",
         "running": lambda pod: read_pod(pod).state == "running",
-        "ready": lambda item: condition(item, "Ready").get("status") == "True" or (item["kind"] == "Pod" and read_pod(item).state == "succeeded"),
+        "ready": lambda pod: condition(pod, "Ready").get("status") == "True" or read_pod(pod).state == "succeeded",
         "completed": lambda pod: read_pod(pod).is_over,
         "deleted": lambda item: False,
     }[name]
 
 
 def _stop_if_hopeless(client, kind, item, params):
-    """A pod that is over never gets running or ready: say why at once."""
-    if kind.name != "Pod" or params["wait_condition"] or params["wait_for"] in ("completed", "deleted", "scheduled"):
+    """What is over never gets running or ready: say why at once."""
+    if params["wait_condition"] or params["wait_for"] in ("completed", "deleted", "scheduled"):
+        return
+    if not _is_pod(kind):
+        if judge(item).state == FAILED:
+            raise _describe_failure(client, kind, item, "cannot get ready")
         return
     status = read_pod(item)
     if status.state == "failed" or (status.state == "succeeded" and params["wait_for"] == "running"):
@@ -175,10 +207,12 @@ def _timeout(client, kind, found, params, wanted, holds):
 def _describe_failure(client, kind, item, what):
     name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
     events = events_of(client, item)
-    is_pod = kind.name == "Pod"
-    status = read_pod(item) if is_pod else None
-    why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}" if status else ""
-    log = log_tail(client, item, 10) if is_pod else ""
+    if _is_pod(kind):
+        status, log = read_pod(item), log_tail(client, item, 10)
+        why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}"
+    else:
+        verdict, log = judge(item), ""
+        why = f": {verdict.message}" if verdict.message else ""
     return PodwrightError(
         f"{kind.name} '{name}'{f' in namespace {namespace!r}' if namespace else ''} {what}{why}.{render(events, log)}",
         reason="WaitFailed",

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
 import ssl
 import time
 import urllib.parse
@@ -28,6 +30,10 @@ SERVICE = BUILT_IN["v1", "Service"]
 READING = ("GET", "HEAD", "OPTIONS")
 HEALTH = "grpc.health.v1.Health/Check"
 LARGEST = 10 << 20  # bytes of an answer that are read
+# RFC 9110, 5.1 and 5.5
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_AS_IS = "/?:@!$&'()*+,;=-._~%[]"  # what a path and query hold as it is (RFC 3986, 3.3); the rest is percent-encoded
 
 _REQUEST = {
     "protocol": {"type": "str", "choices": ["http", "https", "grpc"], "default": "http"},
@@ -50,7 +56,8 @@ ARGUMENTS = {
     "server_name": {"type": "str"},
     "server_ca": {"type": "path"},
     **_REQUEST,
-    "requests": {"type": "list", "elements": "dict", "options": {**_REQUEST}},
+    # Without defaults, so that what an item says is told from what it leaves to the options beside `requests`.
+    "requests": {"type": "list", "elements": "dict", "options": {name: {**spec, "default": None} for name, spec in _REQUEST.items()}},
     "concurrency": {"type": "int", "default": 10},
 }
 
@@ -72,7 +79,10 @@ def run(task):
     """Send the requests. Returns the result's fields; raises PodwrightError, also for a status that was not asked for."""
     params = task.params
     given = {name: params[name] for name in _REQUEST}
-    wanted = [_merge(given, item) for item in params["requests"]] if params["requests"] is not None else [given]
+    items = [{}] if params["requests"] is None else params["requests"]
+    wanted = [given | {name: value for name, value in item.items() if value is not None} for item in items]
+    if params["server_ca"] and not os.path.isfile(params["server_ca"]):
+        raise bad("server_ca", f"there is no file {params['server_ca']} where this task runs.")
     for number, request in enumerate(wanted):
         _check(request, f"requests[{number}]." if params["requests"] is not None else "")
     target = _find_target(task)
@@ -87,12 +97,6 @@ def run(task):
     return result
 
 
-def _merge(given, item):
-    """An item's own options over what stands beside `requests`: what the item leaves at its default is taken from there."""
-    own = {name: value for name, value in item.items() if value != _REQUEST[name].get("default")}
-    return given | own
-
-
 def _check(request, where):
     if not request["path"].startswith("/"):
         raise bad(f"{where}path", f"'{request['path']}' does not begin with a slash.")
@@ -100,6 +104,17 @@ def _check(request, where):
         raise bad(f"{where}grpc_method", f"'{request['grpc_method']}' is not like package.Service/Method.")
     if request["timeout"] <= 0:
         raise bad(f"{where}timeout", "it is more than 0.")
+    if not _TOKEN.fullmatch(request["method"]):
+        raise bad(f"{where}method", f"'{request['method']}' is not the name of a method.")
+    for name, value in request["headers"].items():
+        if not _TOKEN.fullmatch(str(name)):
+            raise bad(f"{where}headers", f"'{name}' is not the name of a header.")
+        if not _VALUE.fullmatch(str(value)):
+            raise bad(f"{where}headers.{name}", "its value has control characters, or some beyond Latin-1, which no header can have.")
+    try:
+        _encode(request)
+    except (TypeError, ValueError) as error:
+        raise bad(f"{where}body", f"it cannot be written as {request['body_format']}: {error}.") from error
 
 
 # -- where to -------------------------------------------------------------------------------------------------
@@ -170,6 +185,7 @@ def _ask(task, target, request):
 
 
 def _send(task, target, request):
+    request = request | {"path": urllib.parse.quote(request["path"], safe=_AS_IS)}
     url = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
     body, headers = _encode(request)
     try:

@@ -89,8 +89,12 @@ def _read_manifests(params):
     elif params["src"]:
         if not os.path.isfile(params["src"]):
             raise PodwrightError(f"The file of src does not exist: {params['src']}.", reason="BadManifest")
-        with open(params["src"], encoding="utf-8") as source:
-            documents = _parse(source.read(), f"src {params['src']}")
+        try:
+            with open(params["src"], encoding="utf-8") as source:
+                text = source.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PodwrightError(f"The file of src cannot be read: {params['src']}: {error}.", reason="BadManifest") from error
+        documents = _parse(text, f"src {params['src']}")
     else:
         documents = []
     flat = []

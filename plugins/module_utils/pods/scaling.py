@@ -61,7 +61,7 @@ def build_hpa(params, target):
     }
     behavior = _build_behavior(params)
     spec |= {"behavior": behavior} if behavior else {}
-    metadata = {"name": params["name"], "labels": MANAGED}
+    metadata = {"name": target["name"], "labels": MANAGED}
     return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
 
 
@@ -80,7 +80,7 @@ def build_scaled_object(params, target):
     spec = {"scaleTargetRef": target, "minReplicaCount": params["min_replicas"], "maxReplicaCount": params["max_replicas"], "triggers": triggers}
     behavior = _build_behavior(params)
     spec |= {"advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}}} if behavior else {}
-    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": params["name"], "labels": MANAGED}, "spec": spec}
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": target["name"], "labels": MANAGED}, "spec": spec}
 
 
 def _resource(name, percent):
