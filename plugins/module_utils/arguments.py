@@ -50,6 +50,16 @@ def piece(arguments, **defaults):
     return {name: spec | ({"default": defaults[name]} if name in defaults else {}) for name, spec in arguments.items()}
 
 
+def items_of(arguments):
+    """The options of an item of a list whose defaults stand beside the list: none of its own, so that what an item says is told from what it leaves out."""
+    return {name: spec | {"default": None} for name, spec in arguments.items()}
+
+
+def said_by(item):
+    """What an item of `items_of` says."""
+    return {name: value for name, value in item.items() if value is not None}
+
+
 def connection_secrets(params):
     """Secret values in the connection options that the argument spec does not mark, for the edges to mask."""
     found = set()

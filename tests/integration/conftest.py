@@ -270,32 +270,32 @@ def box(client):
     binding = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}}
     binding |= {"apiVersion": api, "kind": "ClusterRoleBinding", "metadata": {"name": name}}
     binding |= {"subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
-    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
-    pod["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 0}
     role_binding = BUILT_IN[api, "ClusterRoleBinding"]
-    client.create(POD, "default", pod, "test")
+    start(client, "default", name)
     client.create(role_binding, None, binding, "test")
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     token = client.send(Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=review))["status"]["token"]
-    wait_for(lambda: client.get(POD, "default", name)["status"].get("phase") == "Running")
     yield Container("default", name), token
     client.delete(POD, "default", name, grace_period=0)
     client.delete(role_binding, None, name)
+
+
+def start(client, namespace, name, mounts=(), **spec):
+    """A pod of busybox that sleeps, once it runs."""
+    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"], "volumeMounts": list(mounts)}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0} | spec}
+    client.create(POD, namespace, manifest, "test")
+    wanted = "Pending" if "initContainers" in spec else "Running"
+    wait_for(lambda: client.get(POD, namespace, name)["status"].get("phase") == wanted)
 
 
 @pytest.fixture(scope="module", params=["busybox", "gnu"])
 def tooled(request, client):
     """A Container with a shell and the tools of busybox, and one with those of this machine (Debian: dash, GNU coreutils, findutils and tar)."""
     name = f"test-{request.param}-{os.getpid()}"
-    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
-    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
-    if request.param == "gnu":
-        folders = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"}
-        spec["volumes"] = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in folders.items()]
-        container["volumeMounts"] = [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in folders]
-    client.create(POD, "default", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}, "test")
-    wait_for(lambda: client.get(POD, "default", name)["status"].get("phase") == "Running")
+    folders = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"} if request.param == "gnu" else {}
+    volumes = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in folders.items()]
+    start(client, "default", name, [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in folders], volumes=volumes)
     yield Container("default", name)
     client.delete(POD, "default", name, grace_period=0)
 

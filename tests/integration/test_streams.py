@@ -30,7 +30,7 @@ from ansible_collections.podwright.core.plugins.module_utils.operations import p
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
-from .conftest import KUBECONFIG, ROOT, init_of, wait_for
+from .conftest import KUBECONFIG, ROOT, init_of, start, wait_for
 from .test_hygiene import IMAGE, call
 
 GIB = 1 << 30
@@ -68,15 +68,6 @@ def box(client):
     start(client, "default", name)
     yield Container("default", name)
     client.delete(POD, "default", name, grace_period=0)
-
-
-def start(client, namespace, name, **spec):
-    """A pod of busybox that sleeps, once it runs."""
-    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0} | spec}
-    client.create(POD, namespace, manifest, "test")
-    wanted = "Pending" if "initContainers" in spec else "Running"
-    wait_for(lambda: client.get(POD, namespace, name)["status"].get("phase") == wanted)
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])

@@ -7,6 +7,7 @@ import datetime
 
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.errors import PodwrightError
+from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
 from ..operation import Operation
 from ..pods.diagnosis import events_of, log_tail, render
@@ -59,7 +60,7 @@ def run(task):
     if waits and not task.check_mode:
         items = _wait(task, kind, namespace, items, version, selection)
     result = {"resources": [_shown(item) for item in items], "cluster": {"server": client.configuration.server, "source": client.configuration.source}}
-    if _is_pod(kind):
+    if kind == POD:
         usage = read_usage(client, namespace, selection["label_selector"]) if params["metrics"] else {}
         result["pods"] = [_line(item, usage, client.now()) for item in items]
     if params["events"]:
@@ -71,12 +72,8 @@ def _events(client, items):
     return {item["metadata"]["name"]: events_of(client, item) for item in items}
 
 
-def _is_pod(kind):
-    return kind.name == "Pod" and not kind.group
-
-
 def _refuse_what_is_of_pods(kind, params):
-    if not _is_pod(kind):
+    if kind != POD:
         if params["wait_for"] in ("scheduled", "running", "completed"):
             raise bad("wait_for", f"'{params['wait_for']}' is for pods, and these are {kind.plural}.", "Wait for ready, or for a wait_condition.")
         if params["metrics"]:
@@ -170,7 +167,7 @@ def _predicate(kind, params):
     if asked:
         return lambda item: all(condition(item, asked["type"]).get(key) == asked[key] for key in ("status", "reason") if asked[key])
     name = params["wait_for"] or "ready"
-    if name == "ready" and not _is_pod(kind):
+    if name == "ready" and kind != POD:
         return lambda item: judge(item).state == READY
     return {
         "scheduled": lambda pod: condition(pod, "PodScheduled").get("status") == "True",
@@ -185,7 +182,7 @@ def _stop_if_hopeless(client, kind, item, params):
     """What is over never gets running or ready: say why at once."""
     if params["wait_condition"] or params["wait_for"] in ("completed", "deleted", "scheduled"):
         return
-    if not _is_pod(kind):
+    if kind != POD:
         if judge(item).state == FAILED:
             raise _describe_failure(client, kind, item, "cannot get ready")
         return
@@ -207,7 +204,7 @@ def _timeout(client, kind, found, params, wanted, holds):
 def _describe_failure(client, kind, item, what):
     name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
     events = events_of(client, item)
-    if _is_pod(kind):
+    if kind == POD:
         status, log = read_pod(item), log_tail(client, item, 10)
         why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}"
     else:

@@ -13,7 +13,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ..arguments import CONNECTION
+from ..arguments import CONNECTION, items_of, said_by
 from ..cluster import grpc_call
 from ..cluster.channel import decode
 from ..cluster.errors import PodwrightError
@@ -56,8 +56,7 @@ ARGUMENTS = {
     "server_name": {"type": "str"},
     "server_ca": {"type": "path"},
     **_REQUEST,
-    # Without defaults, so that what an item says is told from what it leaves to the options beside `requests`.
-    "requests": {"type": "list", "elements": "dict", "options": {name: {**spec, "default": None} for name, spec in _REQUEST.items()}},
+    "requests": {"type": "list", "elements": "dict", "options": items_of(_REQUEST)},
     "concurrency": {"type": "int", "default": 10},
 }
 
@@ -80,11 +79,9 @@ def run(task):
     params = task.params
     given = {name: params[name] for name in _REQUEST}
     items = [{}] if params["requests"] is None else params["requests"]
-    wanted = [given | {name: value for name, value in item.items() if value is not None} for item in items]
     if params["server_ca"] and not os.path.isfile(params["server_ca"]):
         raise bad("server_ca", f"there is no file {params['server_ca']} where this task runs.")
-    for number, request in enumerate(wanted):
-        _check(request, f"requests[{number}]." if params["requests"] is not None else "")
+    wanted = [_prepare(given | said_by(item), f"requests[{number}]." if params["requests"] is not None else "") for number, item in enumerate(items)]
     target = _find_target(task)
     with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
         answers = list(pool.map(lambda request: _ask(task, target, request), wanted))
@@ -97,7 +94,8 @@ def run(task):
     return result
 
 
-def _check(request, where):
+def _prepare(request, where):
+    """The request as it is sent: its path percent-encoded, and its `encoded` body and headers. Raises: PodwrightError that names the option at fault."""
     if not request["path"].startswith("/"):
         raise bad(f"{where}path", f"'{request['path']}' does not begin with a slash.")
     if request["protocol"] == "grpc" and request["grpc_method"].strip("/").count("/") != 1:
@@ -112,9 +110,10 @@ def _check(request, where):
         if not _VALUE.fullmatch(str(value)):
             raise bad(f"{where}headers.{name}", "its value has control characters, or some beyond Latin-1, which no header can have.")
     try:
-        _encode(request)
+        encoded = _encode(request)
     except (TypeError, ValueError) as error:
         raise bad(f"{where}body", f"it cannot be written as {request['body_format']}: {error}.") from error
+    return request | {"path": urllib.parse.quote(request["path"], safe=_AS_IS), "encoded": encoded}
 
 
 # -- where to -------------------------------------------------------------------------------------------------
@@ -185,9 +184,8 @@ def _ask(task, target, request):
 
 
 def _send(task, target, request):
-    request = request | {"path": urllib.parse.quote(request["path"], safe=_AS_IS)}
     url = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
-    body, headers = _encode(request)
+    body, headers = request["encoded"]
     try:
         with Connection(task.client, target.namespace, target.pod, target.port) as connection:
             try:

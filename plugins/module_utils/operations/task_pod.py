@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets as random_words
 
-from ..arguments import CONNECTION, WAIT, piece
+from ..arguments import CONNECTION, WAIT, items_of, piece, said_by
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
 from ..operation import Operation, yaml_diff
@@ -24,8 +24,7 @@ ARGUMENTS = {
     **CONNECTION,
     **piece(WAIT),
     **opts.TASK,
-    # Without defaults, so that what an item says is told from what it leaves to the options beside `tasks`.
-    "tasks": {"type": "list", "elements": "dict", "options": {name: {**spec, "default": None} for name, spec in opts.TASK.items()}},
+    "tasks": {"type": "list", "elements": "dict", "options": items_of(opts.TASK)},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
     "set": {"type": "str"},
     "prune": {"type": "bool", "default": False},
@@ -104,7 +103,7 @@ def _read_specs(task):
 
 def _merge_item(given, item):
     """An item's own options over what stands beside `tasks`."""
-    own = {name: value for name, value in item.items() if value is not None}
+    own = said_by(item)
     merged = given | {"name": None, "generate_name": None} | own
     for name in ("env", "labels", "annotations"):
         if given[name] and own.get(name):
