@@ -1,216 +1,95 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Options that say what a pod is."""
+"""Documentation of the options that describe a pod."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options of a pod and of its own container."""
+    """The options of a pod, of its main container and of its other containers."""
 
     DOCUMENTATION = r"""
 options:
-  image:
-    description: Image of the task's container.
-    type: str
-  command:
-    description: Command of the container, as a list of words; no shell splits it. The image's entry point where it is not given.
-    type: raw
-  args:
-    description: Arguments of the command, or of the image's entry point.
-    type: list
-    elements: str
-  env:
-    description:
-      - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-        C({field: PATH}) and C({resource: NAME})."
-      - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
-    type: dict
-  env_from:
-    description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
-    type: list
-    elements: dict
-  working_dir:
-    description: Folder the command runs in.
-    type: str
-  ports:
-    description: Ports of the container, each a number or a mapping with C(container_port), C(name) and C(protocol).
-    type: list
-    elements: raw
-  resources:
-    description: What the container may use and what is set aside for it.
-    type: dict
-    suboptions:
-      limits:
-        description: Quantities by resource that it may use.
-        type: dict
-      requests:
-        description: Quantities by resource that are set aside for it.
-        type: dict
-  request_ratio:
-    description: Share of the cpu and memory limits that is requested where only limits are given. Other resources are requested whole.
-    type: float
-    default: 0.5
-  readiness_probe:
-    description:
-      - Tells when the container is ready. One of C(http) (C(PATH:PORT)), C(tcp) (port), C(grpc) (port) and C(exec) (command), with
-        C(initial_delay), C(interval), C(timeout), C(success_threshold) and C(failure_threshold); or Kubernetes' own form.
-    type: dict
-  liveness_probe:
-    description: Tells when the container must be started anew; as C(readiness_probe).
-    type: dict
-  startup_probe:
-    description: Tells when the container has started; as C(readiness_probe).
-    type: dict
-  image_pull_policy:
-    description: When to pull the image. Kubernetes' default where it is not given.
-    type: str
-    choices: [Always, IfNotPresent, Never]
-  lifecycle:
-    description: What to run after the start and before the end, C(post_start) and C(pre_stop), in Kubernetes' form.
-    type: dict
+  <<: &container
+    image:
+      description: Container image.
+      type: str
+    command:
+      description: Command of the container as a list of strings, without a shell. Defaults to the image's entrypoint.
+      type: raw
+    args:
+      description: Arguments of the command or of the image's entrypoint.
+      type: list
+      elements: str
+    env:
+      description:
+        - "Environment variables, each a literal or one of the references C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
+          C({field: PATH}) and C({resource: NAME})."
+        - Results never show literals, since they may be secrets. Only a reference to a Secret also keeps a value out of the pod's manifest.
+      type: dict
+    env_from:
+      description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with optional C(prefix) and C(optional)."
+      type: list
+      elements: dict
+    working_dir:
+      description: Working directory of the command.
+      type: str
+    ports:
+      description: Ports of the container, each a number or a mapping with C(container_port), C(name) and C(protocol).
+      type: list
+      elements: raw
+    resources:
+      description: Resource requests and limits.
+      type: dict
+      suboptions:
+        limits:
+          description: Resource limits, a quantity for each resource.
+          type: dict
+        requests:
+          description: Resource requests, a quantity for each resource.
+          type: dict
+    request_ratio:
+      description: Share of the cpu and memory limits to request if only limits are given. Other resources are requested in full.
+      type: float
+      default: 0.5
+    readiness_probe:
+      description:
+        - Readiness probe, with one of C(http) (C(PATH:PORT)), C(tcp) (a port), C(grpc) (a port) and C(exec) (a command), and optional
+          C(initial_delay), C(interval), C(timeout), C(success_threshold) and C(failure_threshold).
+        - The API's own form is accepted as well.
+      type: dict
+    liveness_probe:
+      description: Liveness probe, in the form of C(readiness_probe).
+      type: dict
+    startup_probe:
+      description: Startup probe, in the form of C(readiness_probe).
+      type: dict
+    image_pull_policy:
+      description: Image pull policy. Defaults to that of Kubernetes.
+      type: str
+      choices: [Always, IfNotPresent, Never]
+    lifecycle:
+      description: Lifecycle hooks C(post_start) and C(pre_stop), in the API's form.
+      type: dict
   containers:
-    description: Further containers beside the task's own. Where the task completes they are sidecars that end with it.
+    description: Additional containers of the pod. If the task completes, they are sidecars that terminate with it.
     type: list
     elements: dict
-    suboptions:
+    suboptions: &named_container
       name:
         description: Name of the container.
         type: str
         required: true
-
-      image:
-        description: Image of the task's container.
-        type: str
-      command:
-        description: Command of the container, as a list of words; no shell splits it. The image's entry point where it is not given.
-        type: raw
-      args:
-        description: Arguments of the command, or of the image's entry point.
-        type: list
-        elements: str
-      env:
-        description:
-          - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-            C({field: PATH}) and C({resource: NAME})."
-          - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
-        type: dict
-      env_from:
-        description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
-        type: list
-        elements: dict
-      working_dir:
-        description: Folder the command runs in.
-        type: str
-      ports:
-        description: Ports of the container, each a number or a mapping with C(container_port), C(name) and C(protocol).
-        type: list
-        elements: raw
-      resources:
-        description: What the container may use and what is set aside for it.
-        type: dict
-        suboptions:
-          limits:
-            description: Quantities by resource that it may use.
-            type: dict
-          requests:
-            description: Quantities by resource that are set aside for it.
-            type: dict
-      request_ratio:
-        description: Share of the cpu and memory limits that is requested where only limits are given. Other resources are requested whole.
-        type: float
-        default: 0.5
-      readiness_probe:
-        description:
-          - Tells when the container is ready. One of C(http) (C(PATH:PORT)), C(tcp) (port), C(grpc) (port) and C(exec) (command), with
-            C(initial_delay), C(interval), C(timeout), C(success_threshold) and C(failure_threshold); or Kubernetes' own form.
-        type: dict
-      liveness_probe:
-        description: Tells when the container must be started anew; as C(readiness_probe).
-        type: dict
-      startup_probe:
-        description: Tells when the container has started; as C(readiness_probe).
-        type: dict
-      image_pull_policy:
-        description: When to pull the image. Kubernetes' default where it is not given.
-        type: str
-        choices: [Always, IfNotPresent, Never]
-      lifecycle:
-        description: What to run after the start and before the end, C(post_start) and C(pre_stop), in Kubernetes' form.
-        type: dict
+      <<: *container
   init_containers:
-    description: Containers that run to their end before the task's own starts.
+    description: Init containers, which run to completion one after the other before the main container starts.
     type: list
     elements: dict
-    suboptions:
-      name:
-        description: Name of the container.
-        type: str
-        required: true
-
-      image:
-        description: Image of the task's container.
-        type: str
-      command:
-        description: Command of the container, as a list of words; no shell splits it. The image's entry point where it is not given.
-        type: raw
-      args:
-        description: Arguments of the command, or of the image's entry point.
-        type: list
-        elements: str
-      env:
-        description:
-          - "Environment variables. A value may be a mapping, one of C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
-            C({field: PATH}) and C({resource: NAME})."
-          - Literal values are not shown in results, since they may be secrets; a reference to a Secret keeps them out of the pod's manifest, too.
-        type: dict
-      env_from:
-        description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with C(prefix) and C(optional)."
-        type: list
-        elements: dict
-      working_dir:
-        description: Folder the command runs in.
-        type: str
-      ports:
-        description: Ports of the container, each a number or a mapping with C(container_port), C(name) and C(protocol).
-        type: list
-        elements: raw
-      resources:
-        description: What the container may use and what is set aside for it.
-        type: dict
-        suboptions:
-          limits:
-            description: Quantities by resource that it may use.
-            type: dict
-          requests:
-            description: Quantities by resource that are set aside for it.
-            type: dict
-      request_ratio:
-        description: Share of the cpu and memory limits that is requested where only limits are given. Other resources are requested whole.
-        type: float
-        default: 0.5
-      readiness_probe:
-        description:
-          - Tells when the container is ready. One of C(http) (C(PATH:PORT)), C(tcp) (port), C(grpc) (port) and C(exec) (command), with
-            C(initial_delay), C(interval), C(timeout), C(success_threshold) and C(failure_threshold); or Kubernetes' own form.
-        type: dict
-      liveness_probe:
-        description: Tells when the container must be started anew; as C(readiness_probe).
-        type: dict
-      startup_probe:
-        description: Tells when the container has started; as C(readiness_probe).
-        type: dict
-      image_pull_policy:
-        description: When to pull the image. Kubernetes' default where it is not given.
-        type: str
-        choices: [Always, IfNotPresent, Never]
-      lifecycle:
-        description: What to run after the start and before the end, C(post_start) and C(pre_stop), in Kubernetes' form.
-        type: dict
+    suboptions: *named_container
   shared_workspace:
-    description: Path of an empty folder that all containers share.
+    description: Mount path of an empty directory that all containers share.
     type: str
   volumes:
-    description: Volumes and where all containers mount them. Further entries of a name without a source mount it elsewhere, too.
+    description: Volumes and their mounts in all containers. Repeat a name without a source to mount the same volume at another path.
     type: list
     elements: dict
     suboptions:
@@ -219,89 +98,89 @@ options:
         type: str
         required: true
       mount_path:
-        description: Where the containers see it.
+        description: Path of the mount in the containers.
         type: str
       read_only:
-        description: Whether they may only read it.
+        description: Mount the volume read-only.
         type: bool
         default: false
       sub_path:
-        description: The folder or file of the volume to mount.
+        description: Directory or file of the volume to mount instead of its root.
         type: str
       empty_dir:
-        description: An empty folder; V(true), or C({medium, size_limit}).
+        description: Empty directory, V(true) or C({medium, size_limit}).
         type: raw
       host_path:
-        description: A path of the node, or C({path, type}).
+        description: Path on the node, or C({path, type}).
         type: raw
       nfs:
-        description: A share as C(SERVER:PATH), or C({server, path, read_only}).
+        description: NFS export as C(SERVER:PATH), or C({server, path, read_only}).
         type: raw
       claim:
         description: Name of a PersistentVolumeClaim.
         type: raw
       ephemeral:
-        description: A claim of the pod's own, C({storage, storage_class, access_modes}) or Kubernetes' form.
+        description: Generic ephemeral volume, C({storage, storage_class, access_modes}) or the API's form.
         type: dict
       config_map:
-        description: Name of a ConfigMap, or Kubernetes' form.
+        description: Name of a ConfigMap, or the API's form.
         type: raw
       secret:
-        description: Name of a Secret, or Kubernetes' form.
+        description: Name of a Secret, or the API's form.
         type: raw
       projected:
-        description: Several sources in one, in Kubernetes' form.
+        description: Projected volume, in the API's form.
         type: dict
       csi:
-        description: A volume of a CSI driver, in Kubernetes' form.
+        description: Inline CSI volume, in the API's form.
         type: dict
   spiffe:
     description:
-      - Gives all containers the SPIFFE Workload API, from which programs get the identity of their pod, by the volume of the SPIFFE CSI driver, and its
-        socket's place in C(SPIFFE_ENDPOINT_SOCKET), unless O(env) names that.
-      - A mapping may set C(driver) (V(csi.spiffe.io)), C(mount_path) (V(/spiffe-workload-api))
-        and C(socket) (V(spire-agent.sock)), the name in that folder.
-      - The driver must run on the node. Tested as far as the pod goes, without a driver.
+      - Mount the SPIFFE Workload API into all containers through the SPIFFE CSI driver, and set E(SPIFFE_ENDPOINT_SOCKET) unless O(env) sets it.
+      - V(true), or a mapping with C(driver) (V(csi.spiffe.io)), C(mount_path) (V(/spiffe-workload-api)) and C(socket), the name of the socket in
+        that directory (V(spire-agent.sock)).
+      - The node must run the driver. The resulting pod is tested, without a driver.
     type: raw
   service_account:
     description: Service account of the pod.
     type: str
   automount_service_account_token:
-    description: Whether the containers get the service account's token.
+    description: Mount a token of the service account into the containers.
     type: bool
     default: false
   image_pull_secrets:
-    description: Names of the Secrets to pull images with.
+    description: Names of the image pull Secrets.
     type: list
     elements: str
   security_profile:
     description:
-      - How strict the pod is. V(auto) is as strict as the namespace's Pod Security level asks, and at least V(baseline).
-      - V(baseline) uses the runtime's seccomp profile and forbids privilege escalation; V(restricted) also drops all capabilities and runs
-        as user 65532 where O(run_as_user) names none; V(privileged) sets nothing.
+      - Security settings of the pod. V(auto) follows the namespace's Pod Security level and is never looser than V(baseline).
+      - V(baseline) uses the runtime's seccomp profile and forbids privilege escalation. V(restricted) also drops all capabilities and runs as user
+        65532 unless O(run_as_user) is set.
+      - V(privileged) sets nothing.
     type: str
     choices: [auto, restricted, baseline, privileged]
     default: auto
   run_as_user:
-    description: Number of the user to run as, or V(image) for the image's own also where the profile would choose one.
+    description: User ID to run as, or V(image) for the image's own user even if the security profile would set one.
     type: raw
   run_as_group:
-    description: Number of the group to run as.
+    description: Group ID to run as.
     type: int
   fs_group:
-    description: Number of the group that owns the volumes.
+    description: Group ID that owns the volumes.
     type: int
   selinux_options:
-    description: SELinux options, or V(auto) for a level of its own for each task.
+    description: SELinux options, or V(auto) for a separate level for each task.
     type: raw
   node_selector:
     description: Labels that the node must have.
     type: dict
   affinity:
-    description: Affinity in Kubernetes' form; keys may be in snake_case.
+    description: Affinity in the API's form. Keys may be in snake_case.
     type: dict
   tolerations:
-    description: Tolerations in Kubernetes' form; keys may be in snake_case.
+    description: Tolerations in the API's form. Keys may be in snake_case.
     type: list
     elements: dict
   priority_class:
@@ -311,26 +190,26 @@ options:
     description: Runtime class of the pod.
     type: str
   termination_grace_period:
-    description: Seconds that the containers have for their end.
+    description: Termination grace period of the pod in seconds.
     type: int
   host_aliases:
-    description: Further lines of the hosts file, each C({ip, hostnames}).
+    description: Additional entries of the hosts file, each C({ip, hostnames}).
     type: list
     elements: dict
   dns:
-    description: Name resolution, with C(policy), C(nameservers), C(searches), C(options), C(hostname) and C(subdomain).
+    description: DNS settings C(policy), C(nameservers), C(searches), C(options), C(hostname) and C(subdomain).
     type: dict
   labels:
-    description: Further labels.
+    description: Additional labels.
     type: dict
   annotations:
-    description: Further annotations.
+    description: Additional annotations.
     type: dict
   definition:
-    description: A manifest that the options are merged onto.
+    description: Manifest onto which the options are merged.
     type: dict
   patches:
-    description: RFC 6902 operations on the manifest that results.
+    description: RFC 6902 operations on the resulting manifest.
     type: list
     elements: dict
 """

