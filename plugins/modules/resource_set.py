@@ -11,8 +11,11 @@ author: Podwright contributors (@podwright)
 description:
   - Compares manifests with the live objects and changes what differs, by server-side apply, in the order that the kinds need.
   - Nothing is written for objects that are as they should be, and nothing is reported as changed that did not change.
-  - Fields that nobody names in the manifests are left to whoever set them; the replicas of a workload under a
+  - Fields that the manifests do not name are left to whoever set them; the replicas of a workload under a
     HorizontalPodAutoscaler are left to the autoscaler.
+  - Exactly the fields that a manifest names are taken over from C(kubectl apply), a client library or any other tool that wrote
+    the object before, so that a field that leaves the manifest later is removed. A value that another tool applies by
+    server-side apply, too, is shared with it until both drop it.
   - A named set knows its members (they are marked as the ApplySet specification KEP-3659 says), so that those that left it can be pruned.
 extends_documentation_fragment:
   - podwright.core.connection
@@ -41,7 +44,9 @@ options:
     type: bool
     default: false
   conflicts:
-    description: What to do about fields that another field manager set to another value, to V(take) them or to V(fail).
+    description:
+      - What to do about fields that another field manager set to another value, V(take) them or V(fail).
+      - With V(fail), fields are shared with whoever set them to the same value before, and stay when they leave the manifest.
     type: str
     choices: [take, fail]
     default: take

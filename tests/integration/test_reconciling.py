@@ -116,17 +116,16 @@ def test_conflicts_can_be_refused(play, namespace):
     assert play([apply([ours])], namespace=namespace).is_changed
 
 
-def test_what_client_side_tools_wrote_is_taken_over(play, namespace, client, tmp_path):
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old", "namespace": namespace}, "data": {"kept": "1", "dropped": "2"}}
+def test_what_client_side_tools_wrote_is_taken_over(play, namespace, client):
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old", "namespace": namespace}, "data": {"named": "1", "theirs": "2"}}
     kind = BUILT_IN["v1", "ConfigMap"]
     client.create(kind, namespace, manifest, "kubectl-client-side-apply")
-    ours = manifest | {"data": {"kept": "1"}}
-    checked = play([apply([ours])], "--check", namespace=namespace).of("Apply")
-    applied = play([apply([ours])], namespace=namespace).of("Apply")
-    removed = [{"op": "remove", "path": "/data/dropped"}]
-    assert checked["plan"][0]["patch"] == removed and applied["plan"][0]["patch"] == removed
-    assert client.get(kind, namespace, "old")["data"] == {"kept": "1"}
-    assert not play([apply([ours])], namespace=namespace).is_changed
+    for data, patch in (({"named": "1"}, None), ({}, [{"op": "remove", "path": "/data/named"}])):
+        ours = manifest | {"data": data}
+        checked = play([apply([ours])], "--check", namespace=namespace).of("Apply")
+        applied = play([apply([ours])], namespace=namespace).of("Apply")
+        assert checked["plan"] == applied["plan"] and applied["plan"][0]["patch"] == (patch or [])
+    assert client.get(kind, namespace, "old")["data"] == {"theirs": "2"}
 
 
 def test_a_killed_prune_is_finished_by_the_next_run(play, namespace, client):

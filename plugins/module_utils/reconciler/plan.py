@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 from .fields import is_current, owned_fields
 from .manifest import Key, bare, difference, predict
-
-# Managers whose fields become ours when we first apply an object: what the desired state then lacks would stay otherwise.
-PREDECESSORS = ("kubectl-client-side-apply", "OpenAPI-Generator", "kubectl-create")
+from .ownership import released_entries
 
 # Objects are applied wave by wave and deleted the other way round.
 WAVES = (
@@ -79,7 +77,7 @@ class Change:
         return difference(veil.cover(self.before), veil.cover(self.after))
 
 
-def plan(desired, live, manager, autoscaled=frozenset(), prune=()):
+def plan(desired, live, manager, autoscaled=frozenset(), prune=(), takes_over=True):
     """What must be done to make live state as desired.
 
     Args:
@@ -88,10 +86,14 @@ def plan(desired, live, manager, autoscaled=frozenset(), prune=()):
         manager: the field manager we apply as.
         autoscaled: Keys whose `spec.replicas` an autoscaler holds; the field is left out for them.
         prune: (Kind, Key, object) of each member that left the set.
+        takes_over: whether what the manifests name is to be ours alone, as far as nobody else applies it.
 
     Returns: list of Change in the order of their waves, deletes last and reversed. A `patch` is a prediction until the server answered.
     """
-    changes = [_plan_one(key, kind, _release_replicas(manifest, key in autoscaled), live.get(key), manager) for key, (kind, manifest) in desired.items()]
+    changes = []
+    for key, (kind, manifest) in desired.items():
+        wanted = _release_replicas(manifest, key in autoscaled)
+        changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over))
     changes.sort(key=lambda change: wave_of(change.key.kind))
     return changes + plan_deletes(prune)
 
@@ -102,32 +104,19 @@ def plan_deletes(members):
     return sorted(deletes, key=lambda change: -wave_of(change.key.kind))
 
 
-def _plan_one(key, kind, desired, before, manager):
+def _plan_one(key, kind, desired, before, manager, takes_over):
     if before is None or before["metadata"].get("deletionTimestamp"):
         return Change("create", key, kind, desired, before, desired, creation_patch(desired))
-    if is_current(desired, before, manager):
+    if is_current(desired, before, manager) and not (takes_over and released_entries(before, manager)):
         return Change("none", key, kind, desired, before, before)
-    after = predict(before, desired, inherited_trees(before, manager))
+    ours = owned_fields(before, manager)
+    after = predict(before, desired, [] if ours is None else [ours])
     return Change("patch", key, kind, desired, before, after, difference(before, after))
 
 
 def creation_patch(desired):
     """A creation as a patch: the desired state from nothing (what the server defaults is not part of the plan)."""
     return [{"op": "add", "path": "", "value": bare(desired)}]
-
-
-def inherited_trees(before, manager):
-    """Ownership trees that an apply prunes: our own, or, on the first apply, our predecessors'."""
-    ours = owned_fields(before, manager)
-    if ours is not None:
-        return [ours]
-    return [entry.get("fieldsV1") or {} for entry in predecessor_entries(before)]
-
-
-def predecessor_entries(before):
-    """The managedFields entries of client-side tools that had the object before us."""
-    entries = before["metadata"].get("managedFields") or []
-    return [entry for entry in entries if entry.get("manager") in PREDECESSORS and entry.get("operation") == "Update" and not entry.get("subresource")]
 
 
 def _release_replicas(manifest, is_autoscaled):

@@ -6,15 +6,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ..cluster.client import MANAGER, MERGE_PATCH
+from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
 from .fields import owned_fields
 from .manifest import Veil, clean, difference, key_of
 from .observe import autoscaled_keys, observe
-from .plan import Change, plan, plan_deletes, predecessor_entries, wave_of
+from .plan import Change, plan, plan_deletes, wave_of
 from .ready import PROGRESSING, Verdict, judge
 from .sets import ApplySet
+from .takeover import take_over
 from .wait import wait_until_gone, wait_until_ready
 
 HANDOVER = "podwright-handover"
@@ -98,7 +99,7 @@ class Reconciler:
             self._add_parent(desired, applyset, [*desired, *(key for _kind, key, _item in members)])
             if parent:
                 live[key_of(parent, CONFIG_MAP)] = parent
-        changes = plan(desired, live, options.manager, autoscaled_keys(self._client, desired, live), gone)
+        changes = plan(desired, live, options.manager, autoscaled_keys(self._client, desired, live), gone, self._takes_over)
         outcome = self._settle(changes, applyset)
         if applyset and gone and not options.check_mode:
             self._shrink_parent(applyset, desired)
@@ -210,8 +211,8 @@ class Reconciler:
         if change.action == "create" and change.before:
             # The old one is on its way out: it must be gone before its name is free.
             wait_until_gone(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
-        if change.before and change.action == "patch":
-            self._take_over(change)
+        if change.action == "patch":
+            self._hand_over_replicas(change)
         try:
             after = self._server_apply(change)
         except PodwrightError as error:
@@ -219,6 +220,8 @@ class Reconciler:
             return
         change.after = after
         if change.action == "patch":
+            if self._takes_over:
+                change.after = take_over(self._client, change.kind, after, self._options.manager)
             change.patch = difference(change.before, after)
             if not change.patch:
                 change.action = "none"
@@ -240,11 +243,6 @@ class Reconciler:
             change.action, change.note = "replace", f"immutable: {_fields(error)}"
             return
         if change.action == "patch":
-            if owned_fields(change.before, self._options.manager) is None and predecessor_entries(change.before):
-                change.note = "predicted locally: fields are taken over from the tool that wrote it before"
-                if not change.patch:
-                    change.action = "none"
-                return
             change.after, change.patch = answer, difference(change.before, answer)
             if not change.patch:
                 change.action = "none"
@@ -254,16 +252,14 @@ class Reconciler:
         force = self._options.conflicts == "take"
         return self._client.apply(change.kind, key.namespace, key.name, change.desired, self._options.manager, force, dry_run)
 
-    def _take_over(self, change):
-        """Make a client-side tool's fields ours before the first apply, and give replicas away before we stop applying them."""
+    @property
+    def _takes_over(self):
+        return self._options.conflicts == "take"
+
+    def _hand_over_replicas(self, change):
+        """Give replicas away before we stop applying them: as their only owner we would reset them to 1."""
         before, options = change.before, self._options
         ours = owned_fields(before, options.manager)
-        predecessors = predecessor_entries(before) if ours is None else []
-        if predecessors:
-            entries = [entry for entry in before["metadata"]["managedFields"] if entry not in predecessors]
-            entries.append(predecessors[0] | {"manager": options.manager, "operation": "Apply"})
-            patch = {"metadata": {"resourceVersion": before["metadata"]["resourceVersion"], "managedFields": entries}}
-            self._client.patch(change.kind, change.key.namespace, change.key.name, patch, options.manager, MERGE_PATCH)
         if ours and "f:replicas" in ours.get("f:spec", {}) and "replicas" not in change.desired.get("spec", {}):
             handed = {key: change.desired[key] for key in ("apiVersion", "kind")}
             handed |= {"metadata": {"name": change.key.name}, "spec": {"replicas": before["spec"]["replicas"]}}

@@ -1,0 +1,158 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Objects that another tool wrote: what the manifest names becomes ours, and nothing else, on the real server."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH, STRATEGIC_PATCH
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
+
+CONTAINER = {"name": "web", "image": "busybox", "env": [{"name": "COLOUR", "value": "blue"}, {"name": "SIZE", "value": "1"}]}
+SIDECAR = {"name": "proxy", "image": "busybox", "ports": [{"containerPort": 80}, {"containerPort": 81}]}
+VOLUMES = [{"name": "one", "configMap": {"name": "one"}}, {"name": "two", "emptyDir": {}}]
+OBJECTS = {
+    "ConfigMap": {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "web", "labels": {"app": "web", "team": "a"}, "annotations": {"note": "x"}},
+        "data": {"one": "1", "two": "2"},
+    },
+    "Service": {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web", "tier": "x"}, "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81, "protocol": "UDP"}]},
+    },
+    "Deployment": {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web", "x": "y"}}, "spec": {"containers": [CONTAINER, SIDECAR], "volumes": VOLUMES}},
+        },
+    },
+}
+POD = ("spec", "template", "spec")
+# (kind, path of a mapping's key or of a list's item): what a manifest may drop.
+DROPS = [
+    ("ConfigMap", ("data", "two")),
+    ("ConfigMap", ("data",)),
+    ("ConfigMap", ("metadata", "labels", "team")),
+    ("ConfigMap", ("metadata", "annotations")),
+    ("Service", ("spec", "ports", 1)),
+    ("Service", ("spec", "ports", 0)),
+    ("Deployment", ("spec", "template", "metadata", "labels", "x")),
+    ("Deployment", (*POD, "containers", 1)),
+    ("Deployment", (*POD, "containers", 0, "env", 1)),
+    ("Deployment", (*POD, "containers", 0, "env")),
+    ("Deployment", (*POD, "containers", 1, "ports", 0)),
+    ("Deployment", (*POD, "volumes", 0)),
+    ("Deployment", (*POD, "volumes")),
+]
+
+
+def run(client, namespace, manifest, **options):
+    """The one Change of an apply."""
+    return Reconciler(client, Options(wait=False, **options), Console()).apply([copy.deepcopy(manifest)], namespace).changes[0]
+
+
+def settled(item):
+    """An object without what its controller writes: the spec, and who owns what."""
+    entries = [(e["manager"], e["operation"], e["fieldsV1"]) for e in item["metadata"]["managedFields"] if e["manager"] != "kube-controller-manager"]
+    return item.get("spec"), item.get("data"), item["metadata"].get("labels"), sorted(map(str, entries))
+
+
+def both(client, namespace, manifest):
+    """The Change of an apply; check mode must predict the same and write nothing."""
+    kind = BUILT_IN[manifest["apiVersion"], manifest["kind"]]
+    before = client.get(kind, namespace, manifest["metadata"]["name"])
+    predicted = run(client, namespace, manifest, check_mode=True)
+    assert settled(client.get(kind, namespace, manifest["metadata"]["name"])) == settled(before)
+    done = run(client, namespace, manifest)
+    assert (predicted.action, predicted.patch, predicted.note) == (done.action, done.patch, done.note)
+    return done
+
+
+def without(manifest, path):
+    """The manifest without what the path leads to."""
+    rest = copy.deepcopy(manifest)
+    parent = rest
+    for step in path[:-1]:
+        parent = parent[step]
+    del parent[path[-1]]
+    return rest
+
+
+@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "OpenAPI-Generator", "podwright"])
+@pytest.mark.parametrize("kind_name", OBJECTS)
+def test_the_same_manifest_changes_nothing_in_what_another_tool_created(kind_name, manager, namespace, client):
+    manifest = OBJECTS[kind_name]
+    client.create(BUILT_IN[manifest["apiVersion"], kind_name], namespace, manifest, manager)
+    assert both(client, namespace, manifest).action == "none"
+    before = settled(client.get(BUILT_IN[manifest["apiVersion"], kind_name], namespace, "web"))
+    done = both(client, namespace, manifest)
+    assert done.action == "none" and done.after is done.before and settled(done.after) == before
+
+
+@pytest.mark.parametrize(("kind_name", "path"), DROPS)
+def test_a_field_taken_over_goes_when_it_is_dropped(kind_name, path, namespace, client):
+    manifest = OBJECTS[kind_name]
+    kind = BUILT_IN[manifest["apiVersion"], kind_name]
+    client.create(kind, namespace, manifest, "kubectl-client-side-apply")
+    both(client, namespace, manifest)
+    done = both(client, namespace, without(manifest, path))
+    assert [operation["op"] for operation in done.patch] in (["remove"], ["replace", "remove"], ["remove", "remove"])
+    fresh = without(manifest, path) | {"metadata": without(manifest, path)["metadata"] | {"name": "fresh"}}
+    expected = run(client, namespace, fresh).after
+    left = client.get(kind, namespace, "web")
+    assert left.get("data") == expected.get("data") and left["metadata"].get("labels") == expected["metadata"].get("labels")
+    for item in (left, expected):
+        for name in ("clusterIP", "clusterIPs"):
+            item.get("spec", {}).pop(name, None)
+    assert left.get("spec") == expected.get("spec")
+
+
+@pytest.mark.parametrize(("kind_name", "path"), DROPS)
+def test_what_the_manifest_never_named_stays(kind_name, path, namespace, client):
+    manifest = OBJECTS[kind_name]
+    kind = BUILT_IN[manifest["apiVersion"], kind_name]
+    created = client.create(kind, namespace, manifest, "OpenAPI-Generator")
+    assert both(client, namespace, without(manifest, path)).action == "none"
+    after = client.get(kind, namespace, "web")
+    assert [after.get(part) for part in ("spec", "data")] == [created.get(part) for part in ("spec", "data")]
+    assert after["metadata"].get("labels") == created["metadata"].get("labels")
+    owned = {entry["operation"]: str(entry["fieldsV1"]) for entry in after["metadata"]["managedFields"] if not entry.get("subresource")}
+    assert "f:" in owned["Update"]
+
+
+def test_what_somebody_adds_to_a_container_goes_with_the_container(namespace, client):
+    manifest = OBJECTS["Deployment"]
+    run(client, namespace, manifest)
+    added = {"spec": {"template": {"spec": {"containers": [{"name": "proxy", "env": [{"name": "DEBUG", "value": "1"}]}]}}}}
+    client.patch(BUILT_IN["apps/v1", "Deployment"], namespace, "web", added, "kubectl-set", STRATEGIC_PATCH)
+    assert both(client, namespace, manifest).action == "none"
+    done = both(client, namespace, without(manifest, (*POD, "containers", 1)))
+    assert [container["name"] for container in done.after["spec"]["template"]["spec"]["containers"]] == ["web"]
+
+
+def test_a_namespace_keeps_the_labels_of_others(namespace, client):
+    labels = {"metadata": {"labels": {"istio-injection": "enabled", "team": "payments"}, "annotations": {"contact": "a@example.com"}}}
+    client.patch(NAMESPACE, None, namespace, labels, "kubectl-client-side-apply", MERGE_PATCH)
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"team": "billing"}}}
+    assert both(client, namespace, manifest).patch == [{"op": "replace", "path": "/metadata/labels/team", "value": "billing"}]
+    metadata = client.get(NAMESPACE, None, namespace)["metadata"]
+    assert metadata["labels"]["istio-injection"] == "enabled" and metadata["annotations"]["contact"] == "a@example.com"
+
+
+def test_nothing_is_taken_over_where_conflicts_fail(namespace, client):
+    manifest = OBJECTS["ConfigMap"]
+    client.create(BUILT_IN["v1", "ConfigMap"], namespace, manifest, "kubectl-client-side-apply")
+    run(client, namespace, manifest, conflicts="fail")
+    assert run(client, namespace, without(manifest, ("data", "two")), conflicts="fail").action == "none"

@@ -1,0 +1,122 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Field ownership as sets of paths, and the requests that rewrite it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.ownership import released_entries, subtract
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.takeover import take_over
+
+STEPS = st.sampled_from(["f:a", "f:b", 'k:{"name":"c"}', "."])
+TREES = st.recursive(st.just({}), lambda below: st.dictionaries(STEPS, below, max_size=3), max_leaves=12).map(
+    lambda tree: {step: below for step, below in tree.items() if step != "."}
+)
+
+
+def normal(tree):
+    """A tree as the API writes it: the step `.` has nothing below it, and stands beside others only."""
+    found = {step: normal(below) for step, below in tree.items() if step != "."}
+    return found | ({".": {}} if "." in tree and found else {})
+
+
+def paths(tree, path=()):
+    """The set of paths that a tree stands for."""
+    below = {step: rest for step, rest in tree.items() if step != "."}
+    own = {path} if path and (not below or "." in tree) else set()
+    return own.union(*(paths(rest, (*path, step)) for step, rest in below.items()))
+
+
+@given(TREES.map(normal), TREES.map(normal).filter(bool))
+def test_subtracting_leaves_no_path_that_was_taken_and_every_other_field(tree, taken):
+    left = paths(subtract(tree, taken) or {})
+    atomic = {path for path in paths(taken) if not any(other[: len(path)] == path and other != path for other in paths(taken))}
+    fields = {path for path in paths(tree) if not any(other[: len(path)] == path and other != path for other in paths(tree))}
+    assert left <= paths(tree) - paths(taken)
+    # A field, which has nothing below it, stays unless it was taken itself or lies in a value that was taken whole.
+    assert fields - left == {path for path in fields if path in paths(taken) or any(path[: len(one)] == one for one in atomic)}
+
+
+KUBECTL = {
+    "manager": "kubectl-client-side-apply",
+    "operation": "Update",
+    "fieldsV1": {
+        "f:metadata": {"f:labels": {".": {}, "f:app": {}, "f:team": {}}},
+        "f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:protocol": {}, "f:targetPort": {}}}},
+    },
+}
+OURS = {
+    "manager": "podwright",
+    "operation": "Apply",
+    "fieldsV1": {"f:metadata": {"f:labels": {"f:app": {}}}, "f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}}}}},
+}
+
+
+def service(*entries):
+    return {"kind": "Service", "metadata": {"name": "a", "resourceVersion": "1", "managedFields": list(entries)}}
+
+
+def test_an_updater_keeps_what_the_manifest_does_not_name():
+    (theirs, ours) = released_entries(service(KUBECTL, OURS), "podwright")
+    assert ours == OURS
+    assert theirs["fieldsV1"] == {
+        "f:metadata": {"f:labels": {".": {}, "f:team": {}}},
+        "f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:protocol": {}, "f:targetPort": {}}}},
+    }
+    assert released_entries(service(theirs, ours), "podwright") is None
+
+
+@pytest.mark.parametrize("rest", [{"operation": "Apply"}, {"subresource": "status"}])
+def test_other_appliers_and_subresources_keep_their_part(rest):
+    assert released_entries(service(KUBECTL | rest, OURS), "podwright") is None
+
+
+def test_a_manager_with_nothing_left_is_not_recorded():
+    assert released_entries(service(OURS | {"manager": "x", "operation": "Update"}, OURS), "podwright") == [OURS]
+
+
+class Server:
+    """Answers each PATCH by the next of `answers`, and each GET by the object as it then is."""
+
+    def __init__(self, item, *answers):
+        self.item, self.answers, self.patches = item, list(answers), []
+
+    def get(self, kind, namespace, name):
+        return self.item
+
+    def patch(self, kind, namespace, name, patch, manager, content_type):
+        self.patches.append(patch)
+        answer = self.answers.pop(0)
+        if answer == "lost":  # it was written, and its repetition finds another version
+            self.item = self._patched(patch)
+        if answer == "gone":
+            self.item = None
+        if answer != "fine":
+            raise PodwrightError("no", status=404 if answer == "gone" else 403 if answer == "forbidden" else 409)
+        assert patch["metadata"]["resourceVersion"] == self.item["metadata"]["resourceVersion"]
+        self.item = self._patched(patch)
+        return self.item
+
+    def _patched(self, patch):
+        version = str(int(self.item["metadata"]["resourceVersion"]) + 1)
+        return self.item | {"metadata": self.item["metadata"] | patch["metadata"] | {"resourceVersion": version}}
+
+
+@pytest.mark.parametrize(("answers", "requests"), [(["fine"], 1), (["lost"], 1), (["conflict", "conflict", "fine"], 3), (["gone"], 1)])
+def test_ownership_is_rewritten_in_the_version_that_was_read(answers, requests):
+    server = Server(service(KUBECTL, OURS), *answers)
+    after = take_over(server, CONFIG_MAP, server.item, "podwright")
+    assert len(server.patches) == requests
+    assert "gone" in answers or released_entries(after, "podwright") is None
+
+
+def test_a_refused_or_endless_rewriting_is_an_error():
+    for answers, status in ((["forbidden"], 403), (["conflict"] * 9, 409)):
+        server = Server(service(KUBECTL, OURS), *answers)
+        with pytest.raises(PodwrightError) as caught:
+            take_over(server, CONFIG_MAP, server.item, "podwright")
+        assert caught.value.status == status
