@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Connects Ansible to containers: any module runs in them."""
+"""Connection plugin that runs any module in a container."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ short_description: Run modules in containers of pods
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Runs any Ansible module in a container that has a shell and Python, over a websocket a command. Neither kubectl nor another program is started here.
-  - Files are put and fetched like M(podwright.core.pod_copy) does it, verified at both ends and renamed into place.
+  - Runs any Ansible module in a container that has a shell and Python. Each command uses one websocket; no kubectl or other process is started.
+  - Transfers files like M(podwright.core.pod_copy), verified at both ends and renamed into place.
 options:
   pod:
     description: Name of the pod.
@@ -21,17 +21,17 @@ options:
       - name: ansible_host
       - name: ansible_podwright_pod
   namespace:
-    description: Its namespace. By default the context's.
+    description: Namespace of the pod. Defaults to the namespace of the context.
     type: str
     vars:
       - name: ansible_podwright_namespace
   container:
-    description: Name of the container. Where it is not given, the one named C(task), the one annotated as default, or the first.
+    description: Name of the container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
     vars:
       - name: ansible_podwright_container
   host:
-    description: Address of the API server.
+    description: URL of the API server.
     type: str
     vars:
       - name: ansible_podwright_host
@@ -45,7 +45,7 @@ options:
     env:
       - name: K8S_AUTH_API_KEY
   username:
-    description: Name for basic authentication.
+    description: User name for basic authentication.
     type: str
     vars:
       - name: ansible_podwright_username
@@ -59,56 +59,56 @@ options:
     env:
       - name: K8S_AUTH_PASSWORD
   validate_certs:
-    description: Whether the API server's certificate is verified.
+    description: Verify the certificate of the API server.
     type: bool
     vars:
       - name: ansible_podwright_validate_certs
     env:
       - name: K8S_AUTH_VERIFY_SSL
   ca_cert:
-    description: File with the authority of the API server's certificate.
+    description: Path of the CA certificate of the API server.
     type: path
     vars:
       - name: ansible_podwright_ca_cert
     env:
       - name: K8S_AUTH_SSL_CA_CERT
   client_cert:
-    description: File with the client certificate.
+    description: Path of the client certificate.
     type: path
     vars:
       - name: ansible_podwright_client_cert
     env:
       - name: K8S_AUTH_CERT_FILE
   client_key:
-    description: File with the client certificate's key.
+    description: Path of the key of the client certificate.
     type: path
     vars:
       - name: ansible_podwright_client_key
     env:
       - name: K8S_AUTH_KEY_FILE
   proxy:
-    description: Address of an HTTP proxy.
+    description: URL of the HTTP proxy.
     type: str
     vars:
       - name: ansible_podwright_proxy
     env:
       - name: K8S_AUTH_PROXY
   no_proxy:
-    description: Hosts that are reached without the proxy.
+    description: Comma-separated host names that are reached without the proxy.
     type: str
     vars:
       - name: ansible_podwright_no_proxy
     env:
       - name: K8S_AUTH_NO_PROXY
   impersonate_user:
-    description: User to act as.
+    description: User to impersonate.
     type: str
     vars:
       - name: ansible_podwright_impersonate_user
     env:
       - name: K8S_AUTH_IMPERSONATE_USER
   impersonate_groups:
-    description: Groups to act as.
+    description: Groups to impersonate.
     type: list
     elements: str
     vars:
@@ -123,7 +123,7 @@ options:
     env:
       - name: K8S_AUTH_CONTEXT
   kubeconfig:
-    description: Path of the kubeconfig, or its content as a mapping.
+    description: Path of a kubeconfig file, or its content as a mapping.
     type: raw
     vars:
       - name: ansible_podwright_kubeconfig
@@ -132,7 +132,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: A pod becomes a host of this play
+- name: Add a pod to the inventory
   ansible.builtin.add_host:
     name: toolbox
     ansible_connection: podwright.core.pod

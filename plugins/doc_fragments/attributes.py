@@ -5,22 +5,22 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What the modules do in check mode, in diff mode and when run again."""
+    """Support of check mode, diff mode and idempotence."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change, without changing anything.
+    description: Can run in check mode and return the changes it would make.
     support: full
   diff_mode:
-    description: Returns what changed, or would change, in diff mode.
+    description: Returns the differences in diff mode.
     support: full
   idempotent:
-    description: Run again with the same options, it changes nothing.
+    description: Changes nothing when run again with the same options.
     support: full
   action_group:
-    description: Its defaults can be set for the whole collection.
+    description: Defaults can be set for the whole collection.
     support: full
     membership: [podwright.core.all]
 """
@@ -29,17 +29,17 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change, without changing anything.
+    description: Can run in check mode and return the changes it would make.
     support: full
   diff_mode:
-    description: Returns what changed, or would change, in diff mode.
+    description: Returns the differences in diff mode.
     support: none
-    details: It changes nothing.
+    details: Changes nothing.
   idempotent:
-    description: Run again with the same options, it changes nothing.
+    description: Changes nothing when run again with the same options.
     support: full
   action_group:
-    description: Its defaults can be set for the whole collection.
+    description: Defaults can be set for the whole collection.
     support: full
     membership: [podwright.core.all]
 """
@@ -48,19 +48,19 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change, without changing anything.
+    description: Can run in check mode and return the changes it would make.
     support: partial
-    details: The command is not run; O(creates) and O(removes) are looked at.
+    details: Evaluates O(creates) and O(removes), but does not run the command.
   diff_mode:
-    description: Returns what changed, or would change, in diff mode.
+    description: Returns the differences in diff mode.
     support: none
-    details: What a command changes is not known.
+    details: The changes that a command makes are unknown.
   idempotent:
-    description: Run again with the same options, it changes nothing.
+    description: Changes nothing when run again with the same options.
     support: partial
-    details: A command runs each time, unless O(creates) or O(removes) make it needless.
+    details: Runs the command again unless O(creates) or O(removes) skips it.
   action_group:
-    description: Its defaults can be set for the whole collection.
+    description: Defaults can be set for the whole collection.
     support: full
     membership: [podwright.core.all]
 """
@@ -69,19 +69,19 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and say what would change, without changing anything.
+    description: Can run in check mode and return the changes it would make.
     support: partial
-    details: Requests that only read are sent, others are not.
+    details: Sends only requests that read.
   diff_mode:
-    description: Returns what changed, or would change, in diff mode.
+    description: Returns the differences in diff mode.
     support: none
-    details: What a request changes is not known.
+    details: The changes that a request makes are unknown.
   idempotent:
-    description: Run again with the same options, it changes nothing.
+    description: Changes nothing when run again with the same options.
     support: partial
-    details: Requests that only read change nothing.
+    details: Requests that read change nothing.
   action_group:
-    description: Its defaults can be set for the whole collection.
+    description: Defaults can be set for the whole collection.
     support: full
     membership: [podwright.core.all]
 """

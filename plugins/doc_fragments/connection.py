@@ -5,14 +5,14 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """How to reach the cluster."""
+    """The connection to the cluster."""
 
     DOCUMENTATION = r"""
 notes:
-  - "The connection is looked for in this order: options, E(K8S_AUTH_KUBECONFIG) and its like, E(KUBECONFIG), the service account of the pod
-    that runs the task, and C(~/.kube/config)."
-  - "Where the task's connection is local, without C(become) and C(async), the operation runs in the controller's own process: the
-    C(ansible_python_interpreter) variable is not used then, and the libraries are those of the controller."
+  - "The connection is configured by, in this order: the options, the variables C(K8S_AUTH_*), E(KUBECONFIG), the service account of the pod that runs
+    Ansible, and C(~/.kube/config)."
+  - "With a local connection and without C(become) and C(async), the module runs in the process of the controller, with its Python and its libraries, and
+    C(ansible_python_interpreter) is ignored."
 requirements:
   - python >= 3.11
   - kubernetes >= 29
@@ -22,99 +22,99 @@ requirements:
 options:
   kubeconfig:
     description:
-      - Path of a kubeconfig file (several, separated by C(:), are merged), or its content as a mapping.
-      - The variable E(K8S_AUTH_KUBECONFIG) stands for it.
+      - Path of a kubeconfig file, or its content as a mapping. Several paths separated by C(:) are merged.
+      - Can be set by the environment variable E(K8S_AUTH_KUBECONFIG).
     type: raw
   context:
     description:
-      - Context of the kubeconfig to use.
-      - The variable E(K8S_AUTH_CONTEXT) stands for it.
+      - Context of the kubeconfig.
+      - Can be set by the environment variable E(K8S_AUTH_CONTEXT).
     type: str
   host:
     description:
-      - Address of the API server.
-      - The variable E(K8S_AUTH_HOST) stands for it.
+      - URL of the API server.
+      - Can be set by the environment variable E(K8S_AUTH_HOST).
     type: str
   api_key:
     description:
       - Bearer token.
-      - The variable E(K8S_AUTH_API_KEY) stands for it.
+      - Can be set by the environment variable E(K8S_AUTH_API_KEY).
     type: str
   username:
     description:
       - User name for basic authentication.
-      - The variable E(K8S_AUTH_USERNAME) stands for it.
+      - Can be set by the environment variable E(K8S_AUTH_USERNAME).
     type: str
   password:
     description:
       - Password for basic authentication.
-      - The variable E(K8S_AUTH_PASSWORD) stands for it.
+      - Can be set by the environment variable E(K8S_AUTH_PASSWORD).
     type: str
   validate_certs:
     description:
-      - Whether the API server's certificate must be valid. The kubeconfig decides where this is not given.
-      - The variable E(K8S_AUTH_VERIFY_SSL) stands for it.
+      - Verify the certificate of the API server. Defaults to the setting of the kubeconfig.
+      - Can be set by the environment variable E(K8S_AUTH_VERIFY_SSL).
     type: bool
     aliases: [verify_ssl]
   ca_cert:
     description:
-      - Path of the certificate authority's certificate.
-      - The variable E(K8S_AUTH_SSL_CA_CERT) stands for it.
+      - Path of the CA certificate of the API server.
+      - Can be set by the environment variable E(K8S_AUTH_SSL_CA_CERT).
     type: path
     aliases: [ssl_ca_cert]
   client_cert:
     description:
       - Path of the client certificate.
-      - The variable E(K8S_AUTH_CERT_FILE) stands for it.
+      - Can be set by the environment variable E(K8S_AUTH_CERT_FILE).
     type: path
     aliases: [cert_file]
   client_key:
     description:
-      - Path of the client certificate's key.
-      - The variable E(K8S_AUTH_KEY_FILE) stands for it.
+      - Path of the key of the client certificate.
+      - Can be set by the environment variable E(K8S_AUTH_KEY_FILE).
     type: path
     aliases: [key_file]
   proxy:
     description:
-      - Address of an HTTP proxy.
-      - The variable E(K8S_AUTH_PROXY) stands for it.
+      - URL of the HTTP proxy.
+      - Can be set by the environment variable E(K8S_AUTH_PROXY).
     type: str
   no_proxy:
     description:
-      - Host names, separated by commas, that are reached without the proxy.
-      - The variable E(K8S_AUTH_NO_PROXY) stands for it.
+      - Comma-separated host names that are reached without the proxy.
+      - Can be set by the environment variable E(K8S_AUTH_NO_PROXY).
     type: str
   proxy_headers:
-    description: Headers for the proxy.
+    description: Headers of requests through the proxy.
     type: dict
     suboptions:
       basic_auth:
         description:
-          - User and password, separated by a colon, for the server.
-          - The variable E(K8S_AUTH_PROXY_HEADERS_BASIC_AUTH) stands for it.
+          - User and password for the API server, separated by a colon.
+          - Can be set by the environment variable E(K8S_AUTH_PROXY_HEADERS_BASIC_AUTH).
         type: str
       proxy_basic_auth:
         description:
-          - User and password, separated by a colon, for the proxy.
-          - The variable E(K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH) stands for it.
+          - User and password for the proxy, separated by a colon.
+          - Can be set by the environment variable E(K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH).
         type: str
       user_agent:
         description:
-          - The user agent to name.
-          - The variable E(K8S_AUTH_PROXY_HEADERS_USER_AGENT) stands for it.
+          - User agent.
+          - Can be set by the environment variable E(K8S_AUTH_PROXY_HEADERS_USER_AGENT).
         type: str
   impersonate_user:
     description:
-      - User to act as.
-      - The variable E(K8S_AUTH_IMPERSONATE_USER) stands for it.
+      - User to impersonate.
+      - Can be set by the environment variable E(K8S_AUTH_IMPERSONATE_USER).
     type: str
   impersonate_groups:
     description:
-      - Groups to act as.
-      - The variable E(K8S_AUTH_IMPERSONATE_GROUPS) stands for it.
+      - Groups to impersonate.
+      - Can be set by the environment variable E(K8S_AUTH_IMPERSONATE_GROUPS).
     type: list
     elements: str
   namespace:
-    description: The namespace. Where it is not given, the context's, else V(default).
+    description: Namespace. Defaults to the namespace of the context, then to V(default).
     type: str
 """

@@ -5,30 +5,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: bound_token
-short_description: A token of a service account that expires
+short_description: Request a bound token of a service account
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Asks the cluster for a token of a service account, which ends after some time and with the account.
-  - Unlike a token in a Secret it is kept nowhere. Each look-up makes a new one.
+  - Requests a token of a service account through the TokenRequest API. The token expires, and becomes invalid when the service account is deleted.
+  - Unlike a token in a Secret, it is not stored. Each lookup requests a new one.
 notes:
-  - It runs on the controller, and finds the cluster as the modules do. A task's C(environment) does not reach it.
-  - The look-up needs the permission to C(create) C(serviceaccounts/token) in the namespace.
+  - A lookup runs on the controller. It is configured like the modules, except that the C(environment) of a task does not apply.
+  - Requires the permission to C(create) C(serviceaccounts/token) in the namespace.
 requirements:
   - kubernetes >= 29
 options:
   _terms:
-    description: Names of service accounts.
+    description: Names of the service accounts.
     required: true
   namespace:
-    description: Their namespace. Where it is not given, the context's, else V(default).
+    description: Namespace of the service accounts. Defaults to the namespace of the context, then to V(default).
     type: str
   seconds:
-    description: How long the tokens hold. The cluster has a least time, usually ten minutes.
+    description: Lifetime of the tokens in seconds. The cluster enforces a minimum, usually 600.
     type: int
     default: 3600
   audiences:
-    description: Whom the tokens are for. The API server where not given.
+    description: Audiences of the tokens. Defaults to the API server.
     type: list
     elements: str
     default: []
@@ -38,14 +38,14 @@ options:
     env:
       - name: K8S_AUTH_KUBECONFIG
   context:
-    description: Context of the kubeconfig to use.
+    description: Context of the kubeconfig.
     type: str
     env:
       - name: K8S_AUTH_CONTEXT
 """
 
 EXAMPLES = r"""
-- name: What the service account sees
+- name: Read pods as a service account
   podwright.core.pod_info:
     namespace: builds
     api_key: "{{ lookup('podwright.core.bound_token', 'dashboard', namespace='builds') }}"
@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The tokens.
+  description: Tokens, in the order of the service accounts.
   type: list
   elements: str
 """
@@ -68,7 +68,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds impor
 
 
 class LookupModule(LookupBase):
-    """Asks for tokens."""
+    """Requests tokens."""
 
     def run(self, terms, variables=None, **kwargs):
         """One token for each named service account."""

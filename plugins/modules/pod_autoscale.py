@@ -5,123 +5,126 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_autoscale
-short_description: Scale what runs pods, to a fixed number or by its load
+short_description: Scale workloads to a fixed number of replicas or by their load
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - With O(replicas), scales to that number through the scale subresource and waits for the pods, as C(kubernetes.core.k8s_scale) does.
-  - Else makes an autoscaler for the object, or with O(engine=direct) computes and takes one step itself.
-  - A manifest that M(podwright.core.resource_set) applies again never resets the replicas of an object that is scaled automatically. With
-    O(state=absent) the object keeps the number it has then, and its manifest sets it again.
+  - With O(replicas), scales an object through its scale subresource and waits for the pods, like C(kubernetes.core.k8s_scale).
+  - Without O(replicas), creates an autoscaler for the object, or with O(engine=direct) computes and takes one scaling step itself.
+  - M(podwright.core.resource_set) never resets the replicas of an object that is scaled automatically. After O(state=absent) the object keeps its
+    current replicas until its manifest is applied again.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes
 options:
   kind:
-    description: Kind of the object. A V(Pod) means its controller.
+    description: Kind of the object. V(Pod) selects the controller of the pod.
     type: str
     default: Deployment
   api_version:
-    description: API version of the object, where the kind is none of Kubernetes' own.
+    description: API version of the object. Required for kinds that are not built into Kubernetes.
     type: str
     aliases: [api, version]
   name:
-    description: Name of the object, and of its autoscaler.
+    description: Name of the object and of its autoscaler.
     type: str
   label_selectors:
-    description: Label selectors that choose the objects to scale to a fixed number.
+    description: Label selectors of the objects to scale to a fixed number of replicas.
     type: list
     elements: str
     default: []
   resource_version:
-    description: Scale only an object of this resource version.
+    description: Scale the object only if it has this resource version.
     type: str
   continue_on_error:
-    description: Whether to go on with the other objects where one cannot be scaled.
+    description: Continue with the other objects if one cannot be scaled.
     type: bool
     default: false
   state:
-    description: Whether there should be an autoscaler. V(absent) takes it away.
+    description: V(present) creates or updates the autoscaler, V(absent) deletes it.
     type: str
     choices: [present, absent]
     default: present
   replicas:
-    description: A fixed number of replicas; the parallelism of a Job.
+    description: Fixed number of replicas, or parallelism of a Job.
     type: int
   current_replicas:
-    description: Scale only an object that has this number of replicas.
+    description: Scale the object only if it has this number of replicas.
     type: int
   min_replicas:
-    description: The least number of replicas.
+    description: Minimum number of replicas.
     type: int
     default: 1
   max_replicas:
-    description: The greatest number of replicas.
+    description: Maximum number of replicas.
     type: int
     default: 10
   target_cpu:
-    description: Cpu in use that is aimed at, in percent of what the containers request.
+    description: Target cpu utilization in percent of the containers' requests.
     type: int
   target_memory:
-    description: Memory in use that is aimed at, in percent of what the containers request.
+    description: Target memory utilization in percent of the containers' requests.
     type: int
   metrics:
-    description: Further metrics, as in a HorizontalPodAutoscaler of autoscaling/v2.
+    description: Additional metrics in the form of a HorizontalPodAutoscaler (autoscaling/v2).
     type: list
     elements: dict
   prometheus:
-    description: A query to scale by.
+    description: Prometheus query to scale by.
     type: dict
     suboptions:
       server:
-        description: URL of Prometheus, or C(NAMESPACE/SERVICE:PORT) of a Service, which the API server passes the question on to (only with V(direct)).
+        description: URL of Prometheus. With O(engine=direct) also C(NAMESPACE/SERVICE:PORT), which is reached through the API server's proxy.
         type: str
         required: true
       query:
-        description: The query; its samples are added up.
+        description: Query, whose samples are summed.
         type: str
         required: true
       target:
-        description: What one replica should have of it.
+        description: Target value for each replica.
         type: float
         required: true
   scale_up_cooldown:
     description:
-      - Seconds before another increase. With the engine V(direct), seconds since the last change.
-      - With V(hpa) and V(keda) it becomes the stabilization window of C(behavior.scaleUp), which is not the same. The autoscaler then acts on the least that
-        was recommended during the window, and no window is longer than 3600 seconds.
+      - Minimum number of seconds since the last change before the replicas are increased with O(engine=direct).
+      - With V(hpa) and V(keda), the stabilization window of C(behavior.scaleUp), at most 3600 seconds. It has a different effect, as the autoscaler uses
+        the lowest recommendation of the window.
     type: int
   scale_down_cooldown:
-    description: The same before a decrease; the autoscaler acts on the most that was recommended during the window. Kubernetes' default is 300 seconds.
+    description:
+      - Minimum number of seconds since the last change before the replicas are decreased with O(engine=direct).
+      - With V(hpa) and V(keda), the stabilization window of C(behavior.scaleDown), of which the autoscaler uses the highest recommendation. Kubernetes
+        defaults to 300 seconds.
     type: int
   behavior:
-    description: The C(behavior) of the HorizontalPodAutoscaler in its own form; cool-downs fill in what it leaves open.
+    description: The C(behavior) of the HorizontalPodAutoscaler in the API's form. Its own stabilization windows take precedence over the cooldowns.
     type: dict
   engine:
     description:
-      - V(hpa) makes a HorizontalPodAutoscaler (autoscaling/v2).
-      - V(keda) makes a KEDA ScaledObject. Tested with KEDA's definition only, not with KEDA itself.
-      - V(direct) takes one step in each run. It asks the metrics API or Prometheus, decides as a HorizontalPodAutoscaler would, and keeps the time of the
-        last change on the object, so that cool-downs hold across runs and machines.
-      - V(auto) is V(hpa); for O(prometheus) it is V(keda) where that is installed, else V(direct).
+      - V(hpa) creates a HorizontalPodAutoscaler (autoscaling/v2).
+      - V(keda) creates a KEDA ScaledObject. Tested with the definition of KEDA only, not with KEDA itself.
+      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler. It records the time of the
+        last change on the object, so that cooldowns apply across runs and machines.
+      - V(auto) selects V(hpa), or for O(prometheus) V(keda) if KEDA is installed and V(direct) otherwise.
     type: str
     choices: [auto, hpa, keda, direct]
     default: auto
   wait:
-    description: Whether to wait until the replicas are ready or the autoscaler can read its metrics. Without it, only for a fixed number.
+    description: Wait until the replicas are ready or the autoscaler reads its metrics. Defaults to V(true) for a fixed number of replicas only.
     type: bool
   wait_timeout:
-    description: Seconds to wait.
+    description: Timeout of the wait in seconds.
     type: int
     default: 120
   wait_sleep:
-    description: Seconds between two looks where the cluster allows no watch.
+    description: Polling interval in seconds if watching is forbidden.
     type: int
     default: 5
 """
 
 EXAMPLES = r"""
-- name: Something to scale
+- name: Create a Deployment
   podwright.core.resource_set:
     namespace: default
     definition:
@@ -141,13 +144,13 @@ EXAMPLES = r"""
                 command: [httpd, -f, -p, "8080"]
                 resources: {requests: {cpu: 10m}}
 
-- name: Two of them
+- name: Scale it to two replicas
   podwright.core.pod_autoscale:
     name: web
     namespace: default
     replicas: 2
 
-- name: As many as its load asks for
+- name: Scale it by cpu utilization
   podwright.core.pod_autoscale:
     name: web
     namespace: default
@@ -156,7 +159,7 @@ EXAMPLES = r"""
     target_cpu: 70
     scale_down_cooldown: 120
 
-- name: No autoscaler
+- name: Delete the autoscaler
   podwright.core.pod_autoscale:
     name: web
     namespace: default
@@ -165,52 +168,52 @@ EXAMPLES = r"""
 
 RETURN = r"""
 replicas:
-  description: The number that was asked for before and is asked for now, and what it should be.
-  returned: where the object is there
+  description: Numbers of replicas before and after the task, and the desired number.
+  returned: if the object exists
   type: dict
   contains:
     before:
-      description: The number before.
+      description: Replicas before the task.
       type: int
       returned: always
     after:
-      description: The number now.
+      description: Replicas after the task.
       type: int
       returned: always
     desired:
-      description: What was asked for, or what the metrics ask for.
+      description: Desired replicas, from O(replicas) or from the metrics.
       type: int
       returned: always
 engine:
-  description: What scales, V(fixed) for a fixed number.
+  description: Engine that scales the object, or V(fixed) for a fixed number of replicas.
   returned: always
   type: str
 metrics:
-  description: The metrics as observed, by the autoscaler or by ourselves.
+  description: Current values of the metrics, as read by the autoscaler or with O(engine=direct) by the module.
   returned: always
   type: list
   elements: dict
 result:
-  description: The object, or its autoscaler.
+  description: The scaled object, or its autoscaler.
   returned: when O(state=present)
   type: dict
 results:
-  description: Name and numbers of each, where O(label_selectors) chose several.
-  returned: for several objects
+  description: Name and replicas of each object.
+  returned: if O(label_selectors) selects several objects
   type: list
   elements: dict
 errors:
-  description: What could not be scaled.
-  returned: for a fixed number
+  description: Objects that could not be scaled, with their errors.
+  returned: with O(replicas)
   type: list
   elements: dict
 plan:
-  description: The steps, each with C(action) and C(patch).
+  description: Changes that were made, or would be made in check mode, each with C(action) and C(patch).
   returned: always
   type: list
   elements: dict
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_copy
-short_description: Copy files and folders into and out of containers
+short_description: Copy files and directories to and from containers
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Makes a path in a container like one where the task runs, or the other way round. Only what differs is sent.
-  - Every file is written beside its place, its sha256 is compared at both ends, and only then it is renamed. A file is there whole or not at all.
-  - A large file goes up in parts over several connections at once. One whose connection was lost goes on where it stopped.
-  - A file that is copied to a folder goes into it under its own name. The content of a folder becomes the content of the folder named as target.
-  - Works in containers that have a shell with C(find), C(stat), C(xargs), C(sed), C(dd) and C(sha256sum), as busybox has, with C(tar) or without.
-    For others a helper container is added to the pod.
+  - Makes a path in a container equal to a local path, or a local path equal to one in a container. Only differences are transferred.
+  - Each file is written to a temporary name, verified by sha256 at both ends and then renamed, so that a partial file is never visible.
+  - Large files are uploaded in parts over parallel connections. After a connection loss a transfer resumes.
+  - A file copied to an existing directory is placed in it under its own name. A directory copied to a directory copies its contents.
+  - The container needs a shell with C(find), C(stat), C(xargs), C(sed), C(dd) and C(sha256sum), which busybox provides; C(tar) is optional. For other
+    images a helper container is added to the pod.
 notes:
-  - Owners are those of the container's user unless O(owner) and O(group) say otherwise. The bits setuid, setgid and sticky are not copied.
-  - Links that point out of a folder that is copied from a pod are left out, with a warning.
-  - A helper container needs the permission to patch C(pods/ephemeralcontainers). It stays in the pod, which Kubernetes cannot change,
-    ends by itself after an hour and is used again until then. It sees the files of containers whose user it may run as,
-    which is where the pod names the user or the user is root.
+  - Copied files belong to the user of the container unless O(owner) and O(group) are set. The setuid, setgid and sticky bits are not copied.
+  - Symbolic links that point outside a directory copied from a pod are skipped with a warning.
+  - A helper container is an ephemeral container and needs the permission to patch C(pods/ephemeralcontainers). It terminates after an hour and is reused
+    until then; Kubernetes cannot remove it from the pod.
+  - A helper container can access the files of a container if it can run as the same user, that is if the pod sets the user or the user is root.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes
@@ -30,65 +30,65 @@ options:
     type: str
     required: true
   container:
-    description: Name of the container, an init container that runs included. Where it is not given, the task's own, the default, or the first.
+    description: Name of a running container or init container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
   remote_path:
-    description: Path in the container. Folders above it are made.
+    description: Path in the container. Missing parent directories are created.
     type: str
     required: true
   local_path:
-    description: Path where this task runs. Either this or O(content) is needed.
+    description: Path on the host that runs this task. Required unless O(content) is set.
     type: path
   content:
-    description: Text of a file in the container, instead of a local one.
+    description: Text content of the file in the container, instead of O(local_path).
     type: str
   state:
-    description: The direction.
+    description: Direction of the copy.
     type: str
     choices: [to_pod, from_pod]
     default: to_pod
   no_preserve:
-    description: Whether modes and times of the source do not matter. New files get the target's defaults then, and others keep theirs.
+    description: Ignore modes and times of the source. New files get the defaults of the target, existing files keep theirs.
     type: bool
     default: false
   mode:
-    description: Mode of every file that is copied, octal and in quotes, like V('0640').
+    description: Mode of all copied files, as a quoted octal number such as V('0640').
     type: raw
   owner:
-    description: Owner of what is copied, as name or number. In a container it takes root to give files away.
+    description: Owner of all copied files, by name or ID. The user in the container must be root to change owners.
     type: str
   group:
-    description: Group of what is copied, as name or number.
+    description: Group of all copied files, by name or ID.
     type: str
   exclude:
     description:
-      - Patterns of what is neither copied nor deleted. A folder that holds such a thing stays.
-      - One with a slash is for the path below the copied folder, another for a name at any depth.
+      - Patterns of paths that are neither copied nor deleted. A directory that contains an excluded path is kept.
+      - A pattern with a slash matches the path relative to the copied directory, one without a slash matches a name at any depth.
     type: list
     elements: str
     default: []
   delete:
-    description: Whether what the source does not have is deleted from the target folder.
+    description: Delete files from the target directory that the source does not contain.
     type: bool
     default: false
   follow:
-    description: Whether links are followed, so that the files they point to are copied. Links that lead nowhere are left out.
+    description: Copy the targets of symbolic links instead of the links. Dangling links are skipped.
     type: bool
     default: false
   checksum:
     description:
-      - Whether files of the same size are compared by their content. Else their times are compared, which is faster for large files.
-      - V(false) goes with neither O(no_preserve) nor O(content), which leave no times to compare.
+      - Compare files of the same size by sha256. V(false) compares modification times, which is faster for large files.
+      - V(false) cannot be combined with O(no_preserve) or O(content).
     type: bool
     default: true
   timeout:
-    description: Seconds for the whole copy. Whatever it is, a transfer in which nothing moves for a minute counts as lost.
+    description: Timeout of the whole copy in seconds. A connection without progress for 60 seconds always counts as lost.
     type: float
   method:
     description:
-      - V(tar) sends the small files of a folder as one archive and V(stream) each file by itself.
-      - V(helper) does it from a helper container.
-      - V(auto) takes what the image has.
+      - V(tar) sends small files of a directory as one archive. V(stream) sends each file separately.
+      - V(helper) copies from a helper container.
+      - V(auto) selects the method by what the image contains.
     type: str
     choices: [auto, tar, stream, helper]
     default: auto
@@ -99,7 +99,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: A pod to copy to
+- name: Start a pod
   podwright.core.task_pod:
     name: toolbox
     namespace: default
@@ -108,7 +108,7 @@ EXAMPLES = r"""
     command: [sleep, "3600"]
     termination_grace_period: 0
 
-- name: A configuration from a text
+- name: Copy text to a file
   podwright.core.pod_copy:
     pod: toolbox
     namespace: default
@@ -116,7 +116,7 @@ EXAMPLES = r"""
     remote_path: /etc/tool/tool.conf
     mode: "0600"
 
-- name: A folder, made the same there
+- name: Mirror a directory to the container
   podwright.core.pod_copy:
     pod: toolbox
     namespace: default
@@ -125,7 +125,7 @@ EXAMPLES = r"""
     exclude: ["*.log", .git]
     delete: true
 
-- name: A result, brought back
+- name: Copy a file from the container
   podwright.core.pod_copy:
     pod: toolbox
     namespace: default
@@ -136,32 +136,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 result:
-  description: What was copied where, for a person.
+  description: Summary of the copy in one sentence.
   returned: success
   type: str
 files:
-  description: How many files were C(copied), C(unchanged) and C(deleted). Deleting a folder counts as one.
+  description: Numbers of files C(copied), C(unchanged) and C(deleted). A deleted directory counts once.
   returned: success
   type: dict
 bytes:
-  description: Bytes of the files that were copied.
+  description: Total size of the copied files in bytes.
   returned: success
   type: int
 changes:
-  description: What was done, or in check mode would be, a line each.
+  description: Changes that were made, or would be made in check mode, one line each.
   returned: success
   type: list
   elements: str
 checksum:
   description: The sha256 of the file.
-  returned: where the source is a file
+  returned: if the source is a file
   type: str
 method:
-  description: How it was copied, V(tar), V(stream) or V(helper).
+  description: Method of the copy, V(tar), V(stream) or V(helper).
   returned: success
   type: str
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

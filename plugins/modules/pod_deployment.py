@@ -5,154 +5,154 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_deployment
-short_description: Deploy pods that keep running, and change them without losing a request
+short_description: Deploy pods that keep running, and update them without losing a request
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Makes a Deployment and its Service as the options say. A change of the options is brought out by O(strategy), waited for, and reported with the
-    reason of a pod that does not get ready.
-  - All that a later run needs to know is kept on the objects, so that a run that was killed is resumed by the next.
-  - A pod without a O(readiness_probe) counts as ready once it has run for two seconds.
-  - The container's name is C(task), as in M(podwright.core.task_pod).
+  - Creates a Deployment and its Service, rolls out changes by the chosen O(strategy), waits for them and reports why a pod does not become ready.
+  - The progress of a rollout is stored on the objects, so that the next run resumes one that was interrupted.
+  - A pod without a O(readiness_probe) counts as ready after it has run for two seconds.
+  - The container is named C(task), as in M(podwright.core.task_pod).
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.pod
   - podwright.core.attributes
 options:
   name:
-    description: Name of the deployment.
+    description: Name of the Deployment.
     type: str
     required: true
   state:
     description:
-      - V(present) brings out what the options say. V(paused) stops on the way, with V(rolling) before any pod is changed, with V(blue_green) once the new pods
-        are ready, with V(canary) at the first step.
-      - V(promoted) goes on at once with what was paused or is a canary. V(aborted) returns to what was there before, if the change is not complete; what is
-        in service is never made smaller for it.
-      - V(rolled_back) returns to the revision before, or to O(revision). V(absent) deletes all of it.
+      - V(present) rolls out the options.
+      - V(paused) pauses the rollout, with V(rolling) before the first pod is replaced, with V(blue_green) when the new pods are ready, and with V(canary)
+        at the first step.
+      - V(promoted) completes a paused rollout or a canary immediately.
+      - V(aborted) returns to the previous revision if the rollout is incomplete. The pods in service are never scaled down for it.
+      - V(rolled_back) returns to the previous revision, or to O(revision).
+      - V(absent) deletes the Deployment and everything that belongs to it.
     type: str
     choices: [present, absent, promoted, paused, aborted, rolled_back]
     default: present
   replicas:
-    description: How many pods. An autoscaler that holds the Deployment decides instead.
+    description: Number of pods. Ignored while an autoscaler scales the Deployment.
     type: int
     default: 1
   service:
     description:
-      - The Service that leads to the pods, its name or a mapping with C(name) and C(ports), each a number or C({port, target_port, name, protocol}).
-        The container's ports where it names none.
+      - Service of the pods, a name or a mapping with C(name) and C(ports), each port a number or C({port, target_port, name, protocol}). C(ports) defaults
+        to the ports of the container.
     type: raw
   strategy:
     description:
       - V(rolling) replaces a few pods at a time.
-      - V(blue_green) makes all new pods beside the old ones, and turns the Service in one write once they are ready. The old ones stay until the next
-        change, for V(rolled_back).
-      - V(canary) adds as many new pods to the old ones as the weight of each step asks for, judges each step by O(canary.analysis), and at last replaces
-        the old ones.
+      - V(blue_green) creates all new pods beside the old ones and switches the Service in one write when they are ready. The old pods are kept until the next
+        rollout, for V(rolled_back).
+      - V(canary) adds new pods to the old ones by the weight of each step, judges each step by O(canary.analysis), and finally replaces the old pods.
     type: str
     choices: [rolling, blue_green, canary]
     default: rolling
   max_surge:
-    description: How many pods, or what share, there may be beyond the number asked for while they are replaced.
+    description: Maximum number or percentage of pods above O(replicas) during a rollout.
     type: raw
     default: 1
   max_unavailable:
-    description: How many pods, or what share, may be missing while they are replaced.
+    description: Maximum number or percentage of unavailable pods during a rollout.
     type: raw
     default: 0
   progress_deadline:
-    description: Seconds without progress after which a change has failed.
+    description: Seconds without progress after which a rollout fails.
     type: int
     default: 600
   drain_seconds:
-    description: Seconds for which a pod of a Service serves on after it was taken out of it, by a C(pre_stop) of its own where O(lifecycle) has none.
+    description: Seconds for which a pod keeps serving after its removal from the Service. Implemented by a C(pre_stop) hook unless O(lifecycle) has one.
     type: int
     default: 5
   rollback_on_failure:
-    description: Whether to return to what was there before when a change fails. The task fails all the same.
+    description: Return to the previous revision if a rollout fails. The task still fails.
     type: bool
     default: false
   revision:
-    description: The revision that V(rolled_back) returns to.
+    description: Revision to which O(state=rolled_back) returns.
     type: int
   canary:
-    description: The steps of a canary.
+    description: Steps of a canary rollout.
     type: dict
     suboptions:
       steps:
-        description: One after the other.
+        description: Steps, in this order.
         type: list
         elements: dict
         suboptions:
           weight:
-            description: The share (%) of the traffic that the new pods take, by their number beside the old ones.
+            description: Share of the new pods, in percent of the traffic.
             type: int
             required: true
           pause:
-            description: Seconds that the step lasts before it is judged; V(true) until it is promoted or aborted.
+            description: Duration of the step in seconds before it is judged, or V(true) to wait for O(state=promoted) or O(state=aborted).
             type: raw
             default: 0
       route:
         description:
-          - Divide the traffic by an HTTPRoute (Gateway API) instead of by the number of pods. It is named as the deployment, and the new pods get a Service
-            of their own beside O(service), whose name ends with C(-canary), while they are a canary.
-          - Tested with the Gateway API's definitions only, not with a gateway.
+          - Split the traffic by an HTTPRoute (Gateway API) instead of by the number of pods. The route has the name of the Deployment.
+          - During a canary rollout the new pods have a Service of their own, named as O(service) with the suffix C(-canary).
+          - Tested with the definitions of the Gateway API only, not with a gateway.
         type: dict
         suboptions:
           parents:
-            description: The Gateways that the route belongs to, each a name or a C(parentRef).
+            description: Gateways of the route, each a name or a C(parentRef).
             type: list
             elements: raw
             required: true
           hostnames:
-            description: Host names that the route is for.
+            description: Host names of the route.
             type: list
             elements: str
             default: []
       analysis:
-        description: What is measured at the end of each step. A failure aborts; what is neither success nor failure stops there, for a later run.
+        description: Measurements at the end of each step. A failure aborts the rollout; an inconclusive measurement fails the task and keeps the step.
         type: list
         elements: dict
         suboptions:
           prometheus:
-            description: A query and the Prometheus that answers it, as in M(podwright.core.pod_autoscale).
+            description: Prometheus query, as in M(podwright.core.pod_autoscale).
             type: dict
             suboptions:
               server:
-                description: Its URL, or C(NAMESPACE/SERVICE:PORT).
+                description: URL of Prometheus, or C(NAMESPACE/SERVICE:PORT).
                 type: str
                 required: true
               query:
-                description: The query.
+                description: Query.
                 type: str
                 required: true
           request:
-            description: Options of M(podwright.core.pod_request), without the pod, which is a new one. Its status is what is measured.
+            description: Request to a new pod, with the options of M(podwright.core.pod_request). Its status is the measured value.
             type: dict
           command:
-            description: A command to run in a new pod. Its exit code is what is measured.
+            description: Command in a new pod. Its exit code is the measured value.
             type: raw
           success:
-            description: When it is a success, C(< 0.05) for instance. For a request C(< 400), for a command C(== 0) where it is not given.
+            description: Success condition, such as C(< 0.05). Defaults to C(< 400) for a request and to C(== 0) for a command.
             type: str
           failure:
-            description: When it is a failure. Without it, whatever is no success.
+            description: Failure condition. Defaults to the opposite of O(canary.analysis[].success).
             type: str
   wait:
-    description: Whether to wait for the pods.
+    description: Wait until the rollout is complete.
     type: bool
     default: true
   wait_timeout:
-    description: Seconds to wait. The O(progress_deadline) and a minute where it is not given.
+    description: Timeout of the wait in seconds. Defaults to O(progress_deadline) plus 60.
     type: int
   wait_sleep:
-    description: Seconds between two looks where the cluster allows no watch.
+    description: Polling interval in seconds if watching is forbidden.
     type: int
     default: 5
 """
 
 EXAMPLES = r"""
-- name: Two pods behind a Service
+- name: Deploy two pods behind a Service
   podwright.core.pod_deployment:
     name: shop
     namespace: default
@@ -164,7 +164,7 @@ EXAMPLES = r"""
     replicas: 2
     service: {name: shop, ports: [{port: 80, target_port: 8080}]}
 
-- name: All at once to another version, if it answers
+- name: Switch the Service to a new version when its pods are ready, and roll back on failure
   podwright.core.pod_deployment:
     name: blog
     namespace: default
@@ -177,7 +177,7 @@ EXAMPLES = r"""
     strategy: blue_green
     rollback_on_failure: true
 
-- name: A quarter of the traffic first
+- name: Roll out with a canary at 25 % of the traffic
   podwright.core.pod_deployment:
     name: wiki
     namespace: default
@@ -198,33 +198,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 revision:
-  description: The revision in service.
+  description: Revision in service.
   returned: always
   type: int
 active:
-  description: What is in service, the Deployment of V(rolling), else the generation.
+  description: Generation in service, or with O(strategy=rolling) the Deployment.
   returned: always
   type: str
 preview:
-  description: The generation that is not in service yet.
+  description: Generation that is not yet in service.
   returned: always
   type: str
 weights:
-  description: The share (%) of the traffic by generation.
+  description: Share of the traffic of each generation in percent.
   returned: always
   type: dict
 analysis:
-  description: What was measured, each with C(step), C(weight), C(what), C(value) and C(outcome).
+  description: Measurements, each with C(step), C(weight), C(what), C(value) and C(outcome).
   returned: always
   type: list
   elements: dict
 plan:
-  description: The steps, each with C(action) and C(patch).
+  description: Changes that were made, or would be made in check mode, each with C(action) and C(patch).
   returned: always
   type: list
   elements: dict
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

@@ -5,83 +5,83 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_exec
-short_description: Run a command in a pod's container
+short_description: Run a command in a container
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Runs a command in a running container over a websocket and returns its exit code and output, of one pod or of many at once.
-  - A connection that ends before the command's exit status arrived is an error, never a success.
-  - Where the image has a shell, a command with O(stdin), O(stdin_file), O(timeout), O(idle_timeout) or O(chdir) is started by it.
-    That is what lets a timeout end the command in the container, and what keeps containerd from dropping the input of a command that closes its output.
+  - Runs a command in a running container of one pod or of many pods over a websocket, and returns its exit code and output.
+  - A connection that closes before the exit status arrives is an error, never a success.
+  - If the image has a shell, a command with O(stdin), O(stdin_file), O(timeout), O(idle_timeout) or O(chdir) is started by it. The shell enforces timeouts
+    in the container, and keeps containerd from dropping the input of a command that closes its output.
 notes:
-  - In an image without a shell, a command whose time is over may run on; the message says so.
-    One that closes its own output there loses the rest of its input, which no client can see.
+  - If the image has no shell, a command can keep running after its timeout; the error message says so. A command that closes its own output there loses
+    the rest of its input, which no client can detect.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes.command
 options:
   pod:
-    description: Name of the pod. Either this or O(label_selectors) is needed.
+    description: Name of the pod. Required unless O(label_selectors) is set.
     type: str
   label_selectors:
-    description: Run it at once in every running pod that all of these match, at most 16 at a time.
+    description: Label selectors of the pods to run the command in, at most 16 pods at a time. A pod must match all of them.
     type: list
     elements: str
   container:
-    description: Name of the container. Where it is not given, the one named C(task), the one annotated as default, or the first.
+    description: Name of the container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
   command:
-    description: The command, as a list of words, or as a string that is split into words as a shell would. No shell interprets them.
+    description: Command as a list of strings, or as one string that is split by the rules of a shell. No shell interprets it.
     type: raw
     required: true
   stdin:
-    description: Text given to the command's standard input, followed by end of file.
+    description: Text for the standard input of the command.
     type: str
   stdin_file:
-    description: File given to it instead, of any size, from where this task runs.
+    description: File for the standard input of the command, of any size, on the host that runs this task.
     type: path
   stdout_file:
     description:
-      - File, where this task runs, that gets the standard output, of any size, instead of the result.
-        It appears whole, once the command ended, and not at all where the connection was lost.
-      - With O(label_selectors) a folder that gets a file named as each pod.
+      - File for the standard output of the command, of any size, on the host that runs this task. It replaces RV(stdout).
+      - The file appears when the command has exited. After a connection loss it does not appear.
+      - With O(label_selectors), a directory that receives one file for each pod, named as the pod.
     type: path
   max_output_bytes:
-    description: How much of standard output and of standard error the result holds. Beyond that RV(truncated) is true.
+    description: Maximum size of RV(stdout) and of RV(stderr) in bytes. RV(truncated) reports excess output.
     type: int
     default: 10485760
   env:
-    description: Environment variables. Needs the program C(env) in the image.
+    description: Environment variables. Requires the program C(env) in the image.
     type: dict
   chdir:
-    description: Folder to run the command in. Needs a shell in the image.
+    description: Working directory of the command. Requires a shell in the image.
     type: str
   creates:
-    description: Path in the container. The command is skipped where it exists, also in check mode. Needs a shell in the image.
+    description: Path in the container. If it exists, the command is skipped, also in check mode. Requires a shell in the image.
     type: str
   removes:
-    description: Path in the container. The command is skipped where it does not exist.
+    description: Path in the container. If it does not exist, the command is skipped, also in check mode. Requires a shell in the image.
     type: str
   timeout:
-    description: Seconds that the command may take. It is ended in the container then (SIGTERM, two seconds later SIGKILL).
+    description: Timeout of the command in seconds. The command then receives SIGTERM, and SIGKILL two seconds later.
     type: float
   idle_timeout:
-    description: Seconds in which the command must read some of its input or write something. It is ended otherwise.
+    description: Timeout in seconds in which the command must read input or write output. It is then terminated as after O(timeout).
     type: float
   tty:
-    description: >-
-      Whether the command gets a terminal. Its errors and the echo of its input are part of its output then, and the input ends as at a keyboard,
-      with Ctrl-D. A terminal drops what is typed faster than it is read; leave this off for more than a few lines.
+    description:
+      - Allocate a terminal. RV(stdout) then also contains standard error and the echo of the input, which is closed with Ctrl-D.
+      - A terminal drops input that arrives faster than it is read. Leave it off for more than a few lines of input.
     type: bool
     default: false
   check_rc:
-    description: Whether an exit code other than 0 is a failure.
+    description: Fail if the exit code is not 0.
     type: bool
     default: true
 """
 
 EXAMPLES = r"""
-- name: A pod to run commands in
+- name: Start a pod
   podwright.core.task_pod:
     name: toolbox
     namespace: default
@@ -98,7 +98,7 @@ EXAMPLES = r"""
     stdin: three words here
   register: words
 
-- name: A shell is run where one is wanted
+- name: Run a shell command
   podwright.core.pod_exec:
     pod: toolbox
     namespace: default
@@ -107,7 +107,7 @@ EXAMPLES = r"""
     env:
       GREETING: hello
 
-- name: A dump of any size goes to a file, unless nothing came for a minute
+- name: Write output of any size to a file, and fail if none arrives for a minute
   podwright.core.pod_exec:
     pod: toolbox
     namespace: default
@@ -115,7 +115,7 @@ EXAMPLES = r"""
     stdout_file: "{{ lookup('ansible.builtin.env', 'HOME') }}/.cache/podwright-example.tar"
     idle_timeout: 60
 
-- name: In all pods of a set at once, and only once in each
+- name: Run a command once in each pod with a label
   podwright.core.pod_exec:
     label_selectors: [podwright.io/task=toolbox]
     namespace: default
@@ -126,49 +126,49 @@ EXAMPLES = r"""
 RETURN = r"""
 rc:
   description: Exit code of the command.
-  returned: when it ended
+  returned: if it exited
   type: int
 return_code:
-  description: The same.
-  returned: when it ended
+  description: The same as RV(rc).
+  returned: if it exited
   type: int
 stdout:
-  description: What it wrote to standard output.
-  returned: when it was started
+  description: Standard output of the command.
+  returned: if it was started
   type: str
 stderr:
-  description: What it wrote to standard error.
-  returned: when it was started
+  description: Standard error of the command.
+  returned: if it was started
   type: str
 stdout_lines:
-  description: The same as a list of lines.
-  returned: when it ended
+  description: RV(stdout) as a list of lines.
+  returned: if it exited
   type: list
   elements: str
 stderr_lines:
-  description: The same as a list of lines.
-  returned: when it ended
+  description: RV(stderr) as a list of lines.
+  returned: if it exited
   type: list
   elements: str
 stdout_b64:
-  description: The bytes of standard output as base64.
-  returned: when they are not UTF-8
+  description: Standard output in base64.
+  returned: if it is not valid UTF-8
   type: str
 stderr_b64:
-  description: The bytes of standard error as base64.
-  returned: when they are not UTF-8
+  description: Standard error in base64.
+  returned: if it is not valid UTF-8
   type: str
 truncated:
-  description: Whether output was left out for O(max_output_bytes).
-  returned: when it ended
+  description: Whether the output exceeded O(max_output_bytes).
+  returned: if it exited
   type: bool
 results:
-  description: These fields for each pod, with V(pod), V(container) and, where it failed, V(msg).
+  description: These values for each pod, with C(pod), C(container) and, if it failed, C(msg).
   returned: with O(label_selectors)
   type: list
   elements: dict
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

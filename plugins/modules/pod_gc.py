@@ -5,124 +5,124 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_gc
-short_description: Delete pods that are over, orphaned or stuck, and what tasks left behind
+short_description: Delete finished, expired, orphaned and stuck pods, and objects that tasks left behind
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Looks at every pod in scope, decides by the policies that are given, and deletes what one of them lets go, by uid.
-  - Without a policy nothing is deleted. Check mode shows what would go and why the rest stays.
-  - Ages are reckoned by the API server's clock.
-  - A pod whose Job has not ended is left to the Job, unless it is orphaned, evicted or stuck.
+  - Evaluates the retention policies that are set for every pod in scope, and deletes by UID the pods that a policy selects.
+  - Without a policy nothing is deleted. Check mode returns what would be deleted and why the rest is kept.
+  - Ages are calculated with the clock of the API server.
+  - A pod of an unfinished Job is left to the Job unless it is orphaned, evicted or stuck.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes
 options:
   namespaces:
-    description:
-      - The namespaces to look at, instead of O(namespace). V(['*']) means all of them.
+    description: Namespaces in scope, instead of O(namespace). V(['*']) selects all namespaces.
     type: list
     elements: str
   label_selectors:
-    description: Label selectors that all must hold. Without them, only what Podwright manages is looked at.
+    description: Label selectors that objects in scope must match. Defaults to the objects that Podwright manages.
     type: list
     elements: str
   completed:
-    description: Let pods go whose task succeeded.
+    description: Retention policy for succeeded pods.
     type: dict
-    suboptions: &keep
+    suboptions: &retention
       max_age:
-        description: Seconds since its end during which each stays.
+        description: Minimum retention in seconds since the object finished.
         type: int
         default: 0
       keep_last:
-        description: How many of the latest of each namespace stay, whatever their age.
+        description: Number of most recent objects to keep in each namespace, regardless of their age.
         type: int
         default: 0
   failed:
-    description: Let pods go whose task failed.
+    description: Retention policy for failed pods.
     type: dict
-    suboptions: *keep
+    suboptions: *retention
   records:
-    description: Let the records go that M(podwright.core.task_pod) keeps of tasks. A task whose record is gone runs again when its playbook does.
+    description: Retention policy for the records of M(podwright.core.task_pod). A task without a record runs again when its playbook runs again.
     type: dict
-    suboptions: *keep
+    suboptions: *retention
   orphaned:
     description:
-      - Let pods go when all their owners and parents are gone, or are tasks that have ended. Owners may be of any kind; they are known by uid, so that
-        another object of the same name is no owner.
-      - What a controller made, the pods of a Job for instance, is not orphaned by the controller's end.
-      - Where the owner's kind cannot be listed, the pod stays, and a warning says so.
+      - Delete pods whose owners and parents are all deleted or are finished tasks. Owners can be of any kind and are compared by UID.
+      - A pod is not orphaned by the termination of its controller, such as the Job of the pod.
+      - If the kind of an owner cannot be listed, the pod is kept with a warning.
     type: bool
     default: false
   evicted:
-    description: Let pods go that were evicted.
+    description: Delete evicted pods.
     type: bool
     default: false
   expired:
     description:
-      - Let pods and records go whose C(ttl) has passed since their end. It is that of the task, else that of the namespace (its annotation
-        C(podwright.io/ttl), which the role P(podwright.core.quota#role) sets).
+      - Delete finished pods and records that are older than their C(ttl). It is the TTL of the task or of the namespace, whose annotation
+        C(podwright.io/ttl) is set by the role P(podwright.core.quota#role).
     type: bool
     default: false
   stuck:
-    description: Let pods go that do not get anywhere.
+    description: Policy for pods that do not start or do not terminate.
     type: dict
     suboptions:
       max_age:
-        description: Seconds since its creation after which a pod that has not started goes.
+        description: Age in seconds after which a pod that has not started is deleted.
         type: int
         default: 3600
       force:
         description:
-          - Also end, at once, pods whose deletion has been due for O(stuck.max_age) seconds. What ran in them may still run, if their node is only cut off.
+          - Also delete, without a grace period, pods whose deletion is overdue by O(stuck.max_age) seconds. If the node is only unreachable, their
+            containers can keep running.
         type: bool
         default: false
   reclaim:
     description:
-      - Kinds of objects that tasks may leave behind. One goes when all its owners are gone, or, where it has none and carries the label C(podwright.io/task),
-        when no pod or Job of that task is left. A Job goes when it has ended and has no pods any more.
+      - Kinds of objects to delete if tasks left them behind. An object is deleted if all its owners are deleted, or if it has no owner, has the label
+        C(podwright.io/task), and no Pod or Job of that task exists.
+      - A Job is deleted if it has finished and has no pods.
     type: list
     elements: str
     choices: [ConfigMap, Job, NetworkPolicy, PersistentVolumeClaim, Secret, Service]
     default: []
   reclaim_age:
-    description: Seconds since its creation during which nothing is reclaimed; some objects exist before their pod does.
+    description: Minimum age in seconds of objects to reclaim. Some objects are created before their pod.
     type: int
     default: 600
   propagation_policy:
-    description: What happens to what the deleted objects own.
+    description: Propagation policy of the deletions.
     type: str
     choices: [Background, Foreground, Orphan]
     default: Background
   grace_period:
-    description: Seconds that pods get to end. Without it, their own.
+    description: Deletion grace period in seconds. Defaults to the grace period of each pod.
     type: int
   limit:
-    description: How many objects to delete at most, those that ended first.
+    description: Maximum number of objects to delete, those that finished first.
     type: int
   rate:
-    description: How many deletes a second at most.
+    description: Maximum number of deletions per second.
     type: float
   concurrency:
-    description: How many deletes at a time.
+    description: Maximum number of deletions at the same time.
     type: int
     default: 16
   wait:
-    description: Whether to wait until what was deleted is gone. Pods that are over go at once.
+    description: Wait until the objects are deleted.
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait.
+    description: Timeout of the wait in seconds.
     type: int
     default: 120
   wait_sleep:
-    description: Seconds between two looks where the cluster allows no watch.
+    description: Polling interval in seconds if watching is forbidden.
     type: int
     default: 5
 """
 
 EXAMPLES = r"""
-- name: What would go, and why the rest stays
+- name: Preview what would be deleted
   podwright.core.pod_gc:
     namespace: default
     completed: {max_age: 86400, keep_last: 10}
@@ -135,11 +135,11 @@ EXAMPLES = r"""
   check_mode: true
   register: garbage
 
-- name: Show it
+- name: Show the objects and the reasons
   ansible.builtin.debug:
     var: garbage.deleted
 
-- name: At most a hundred of those that are over
+- name: Delete at most a hundred succeeded pods
   podwright.core.pod_gc:
     namespace: default
     completed: {max_age: 86400}
@@ -148,7 +148,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deleted:
-  description: What was, or in check mode would be, deleted.
+  description: Objects that were deleted, or would be deleted in check mode.
   returned: always
   type: list
   elements: dict
@@ -166,70 +166,69 @@ deleted:
       type: str
       returned: always
     uid:
-      description: Uid of the object.
+      description: UID of the object.
       type: str
       returned: always
     policy:
-      description: The policy that decided.
+      description: Policy that selected the object.
       type: str
-      returned: where one did
+      returned: if one did
     reason:
-      description: Why.
+      description: Why the object is deleted or kept.
       type: str
       returned: always
-      sample: it ended 86420 s ago
 kept:
-  description: What was looked at and stays.
+  description: Objects in scope that are kept.
   returned: always
   type: list
   elements: dict
   contains: *entry
 errors:
-  description: What could not be deleted, with the error as C(msg).
+  description: Objects that could not be deleted.
   returned: always
   type: list
   elements: dict
   contains:
     msg:
-      description: The error.
+      description: Error message.
       type: str
       returned: always
 reclaimed:
-  description: What was given back. Pods that were over held no cpu, memory or GPUs any more.
+  description: Resources that were reclaimed. Finished pods hold no cpu, memory or GPUs.
   returned: always
   type: dict
   contains:
     cpu:
-      description: Cores that the pods requested.
+      description: Requested cpu of the pods in cores.
       type: float
       returned: always
     memory:
-      description: Bytes of memory that the pods requested.
+      description: Requested memory of the pods in bytes.
       type: int
       returned: always
     storage:
-      description: Bytes that claims requested.
+      description: Requested storage of the claims in bytes.
       type: int
       returned: always
     gpus:
-      description: GPUs that the pods requested, of any vendor.
+      description: Requested GPUs of the pods, of any vendor.
       type: int
       returned: always
     pods:
-      description: Pods deleted.
+      description: Number of deleted pods.
       type: int
       returned: always
 summary:
-  description: Counts of what was deleted, kept and failed to be deleted.
+  description: Numbers of deleted and kept objects, and of errors.
   returned: always
   type: dict
 plan:
-  description: The deletes as steps of a plan, each with its reason as C(note).
+  description: Deletions that were made, or would be made in check mode, each with its reason as C(note).
   returned: always
   type: list
   elements: dict
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

@@ -9,14 +9,14 @@ short_description: Read pods or other objects, and wait for them
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Reads pods, or with O(kind) and O(api_version) objects of any kind, by name or by selectors.
-  - Waits, by watch, until all of them are as O(wait_for) or O(wait_condition) says, and says why not where they do not get there.
+  - Reads pods, or objects of any kind with O(kind) and O(api_version), by name or by selectors.
+  - Waits by watch until all of them meet O(wait_for) or O(wait_condition), and reports why an object cannot meet it.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes.reading
 options:
   name:
-    description: Name of the object. Without it, all that the selectors choose.
+    description: Name of the object. Defaults to all objects that the selectors match.
     type: str
   kind:
     description: Kind of the objects.
@@ -28,50 +28,50 @@ options:
     default: v1
     aliases: [api, version]
   label_selectors:
-    description: Label selectors that all must hold.
+    description: Label selectors that the objects must match.
     type: list
     elements: str
     default: []
   field_selectors:
-    description: Field selectors that all must hold.
+    description: Field selectors that the objects must match.
     type: list
     elements: str
     default: []
   parent:
     description:
-      - The object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and C(api_version). The pods below it are returned, through
-        Jobs, ReplicaSets and any other kinds that stand between.
+      - Object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and C(api_version). Returns all pods below it, also through
+        Jobs, ReplicaSets and other kinds in between.
     type: raw
   events:
-    description: Whether to return the events about each object.
+    description: Return the events of each object.
     type: bool
     default: false
   metrics:
-    description: Whether to return the cpu and memory in use by each pod. Needs the metrics API.
+    description: Return the cpu and memory usage of each pod. Requires the metrics API.
     type: bool
     default: false
   wait:
-    description: Whether to wait; O(wait_for) and O(wait_condition) imply it. Alone, it waits for V(ready).
+    description: Wait for O(wait_for) or O(wait_condition), which imply it, or without them for V(ready).
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait.
+    description: Timeout of the wait in seconds.
     type: int
     default: 120
   wait_sleep:
-    description: Seconds between two looks where the cluster allows no watch.
+    description: Polling interval in seconds if watching is forbidden.
     type: int
     default: 5
   wait_for:
     description:
-      - What to wait for. At least one object must be there, but for V(deleted).
-      - V(scheduled), V(running) and V(completed) are for pods. V(ready) of another kind is what M(podwright.core.resource_set) waits for, that a
-        Job is complete for instance.
-      - V(completed) means that the task's container ended, whatever else runs in the pod.
+      - State to wait for. Except for V(deleted), at least one object must exist.
+      - V(scheduled), V(running) and V(completed) apply to pods only. V(completed) means that the task's container has terminated, even if other containers
+        are running.
+      - V(ready) applies the readiness rules of M(podwright.core.resource_set) to other kinds, for instance that a Job is complete.
     type: str
     choices: [scheduled, running, ready, completed, deleted]
   wait_condition:
-    description: A condition in the objects' status to wait for.
+    description: Condition in the status of the objects to wait for.
     type: dict
     suboptions:
       type:
@@ -79,24 +79,24 @@ options:
         type: str
         required: true
       status:
-        description: Its status.
+        description: Status of the condition.
         type: str
         choices: ["True", "False", "Unknown"]
         default: "True"
       reason:
-        description: Its reason, where that matters.
+        description: Reason of the condition. Defaults to any reason.
         type: str
 """
 
 EXAMPLES = r"""
-- name: The pods of this namespace that Podwright manages
+- name: Read the pods that Podwright manages
   podwright.core.pod_info:
     namespace: default
     label_selectors: [app.kubernetes.io/managed-by=podwright]
     events: true
   register: found
 
-- name: A task
+- name: Start a task
   podwright.core.task_pod:
     name: lead
     namespace: default
@@ -104,13 +104,13 @@ EXAMPLES = r"""
     image_pull_policy: IfNotPresent
     command: [sleep, "600"]
 
-- name: The task, what it has started and what all that asks for
+- name: Read the task, the pods below it and their resource requests
   podwright.core.pod_info:
     namespace: default
     parent: lead
   register: family
 
-- name: Any kind
+- name: Read an object of another kind
   podwright.core.pod_info:
     kind: Namespace
     name: default
@@ -118,12 +118,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 resources:
-  description: The objects' manifests; a digest stands for each value of a Secret, and for literal environment variables of Podwright's own pods.
+  description: Manifests of the objects. Digests replace the values of Secrets, and literal environment variables of pods that Podwright manages.
   returned: always
   type: list
   elements: dict
 pods:
-  description: The pods in one line each.
+  description: Summary of each pod.
   returned: for pods
   type: list
   elements: dict
@@ -141,54 +141,54 @@ pods:
       type: str
       returned: always
     ready:
-      description: Ready containers of all.
+      description: Number of ready containers and of all containers.
       type: str
       returned: always
       sample: 1/1
     restarts:
-      description: Restarts of all containers.
+      description: Total restarts of the containers.
       type: int
       returned: always
     reason:
-      description: Why it is as it is, in one word.
+      description: Reason of the pod's state, as in the Kubernetes API.
       type: str
       returned: always
     node:
-      description: The node it runs on.
+      description: Node to which the pod was scheduled.
       type: str
       returned: always
     age:
-      description: Seconds since its creation.
+      description: Seconds since the pod was created.
       type: int
       returned: always
     exit_codes:
-      description: Exit code by container, for those that ended.
+      description: Exit codes of the terminated containers.
       type: dict
       returned: always
     cpu:
-      description: Cores in use.
+      description: Cpu usage in cores.
       type: float
       returned: with O(metrics)
     memory:
-      description: Bytes of memory in use.
+      description: Memory usage in bytes.
       type: int
       returned: with O(metrics)
 tree:
   description:
-    - The object with C(children), each of which has the same fields. What it uses is counted from its pods and those below it that have not ended.
+    - The object with its C(children), which have the same fields. The requests of an object are summed over its unfinished pods and those below it.
   returned: with O(parent)
   type: dict
   sample: {kind: Pod, name: lead, state: running, children: [], pods: 1, cpu_requested: 0.5, memory_requested: 134217728}
 events:
-  description: The events by object name, oldest first.
+  description: Events by name of the object, oldest first.
   returned: with O(events)
   type: dict
 cluster:
-  description: The server that answered and where its address came from.
+  description: Address of the API server and the source of its configuration.
   returned: always
   type: dict
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

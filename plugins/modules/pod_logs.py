@@ -9,74 +9,74 @@ short_description: Read or follow the logs of containers
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Reads the logs of one pod or of every pod that is selected, of one container each or of all of them.
-  - With O(follow) it goes on until the containers have ended. Dropped connections, rotations and restarts neither lose nor repeat a line.
-    Where lines were rotated away before they could be read, RV(gaps) says so.
-  - Run on the controller, the lines that are followed appear in the terminal as they come.
+  - Reads the logs of one pod or of all selected pods, for one container or all containers of each pod.
+  - With O(follow), reads until the containers have terminated. Connection losses, log rotations and restarts neither lose nor repeat a line.
+    RV(gaps) reports lines that were rotated out before they were read.
+  - On the controller, followed lines appear in the terminal as they arrive.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes.reading
 options:
   kind:
-    description: Kind of O(name). For others than Pod the pods that it selects are meant, like those of a Job or Deployment.
+    description: Kind of the object O(name). For kinds other than Pod, such as Job and Deployment, reads the pods that the object selects.
     type: str
     default: Pod
   api_version:
-    description: Its API version. Kinds of Kubernetes itself are found without.
+    description: API version of the object. Optional for kinds that are built into Kubernetes.
     type: str
     default: v1
     aliases: [api, version]
   name:
-    description: Name of the pod or of what selects pods. Either this or O(label_selectors) is needed.
+    description: Name of the pod, or of the object that selects pods. Required unless O(label_selectors) is set.
     type: str
   label_selectors:
-    description: Labels that all pods to read have.
+    description: Label selectors that the pods must match.
     type: list
     elements: str
   container:
-    description: Name of the container. Where it is not given, the one named C(task), the one annotated as default, or the first.
+    description: Name of the container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
   all_containers:
-    description: Whether to read all containers, init containers included.
+    description: Read all containers, including init containers.
     type: bool
     default: false
   since_seconds:
-    description: Only lines of the last so many seconds.
+    description: Maximum age of the lines in seconds.
     type: int
   since_time:
-    description: Only lines from that time on, like V(2026-01-31T12:00:00Z).
+    description: Time of the oldest line to return, such as V(2026-01-31T12:00:00Z).
     type: str
   previous:
-    description: Whether to read the log of the container's instance before its last restart.
+    description: Read the log of the container before its last restart.
     type: bool
     default: false
   tail_lines:
-    description: Only so many lines from the end.
+    description: Number of lines to return from the end of the log.
     type: int
   timestamps:
-    description: Whether each line begins with its time.
+    description: Prefix each line with its timestamp.
     type: bool
     default: false
   follow:
-    description: Whether to wait for the containers' start, and to read on until they end, or until O(timeout).
+    description: Wait for the containers to start, and read until they terminate or until O(timeout).
     type: bool
     default: false
   timeout:
-    description: Seconds after which O(follow) ends, which is no failure.
+    description: Duration of O(follow) in seconds. Reaching it is not a failure.
     type: float
   max_bytes:
-    description: How much of each log the result holds, counted from its end. O(dest) gets all of it.
+    description: Maximum size of each log in the result in bytes, counted from its end. O(dest) receives the complete log.
     type: int
     default: 10485760
   dest:
     description:
-      - File, where this task runs, that gets the log, of any size.
-      - For more than one container, or with a slash at its end, a folder with a file C(POD/CONTAINER.log) for each, made where there is none.
+      - File for the log, of any size, on the host that runs this task.
+      - For several containers, or with a trailing slash, a directory that receives a file C(POD/CONTAINER.log) for each container. It is created if missing.
     type: path
 """
 
 EXAMPLES = r"""
-- name: A task that says something
+- name: Start a task that writes a log
   podwright.core.task_pod:
     name: talker
     namespace: default
@@ -86,7 +86,7 @@ EXAMPLES = r"""
     restart_policy: Never
     state: present
 
-- name: Follow it to its end
+- name: Follow its log until it terminates
   podwright.core.pod_logs:
     name: talker
     namespace: default
@@ -94,7 +94,7 @@ EXAMPLES = r"""
     timeout: 60
   register: talk
 
-- name: The last lines of every pod of a label, each into its own file
+- name: Write the last lines of each pod with a label to a file of its own
   podwright.core.pod_logs:
     label_selectors: [podwright.io/task=talker]
     namespace: default
@@ -105,33 +105,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 log:
-  description: The log as text. Of more than one container each line begins with C(POD/CONTAINER).
+  description: Log as text. For several containers each line has the prefix C(POD/CONTAINER).
   returned: success
   type: str
 log_lines:
-  description: The same as a list of lines.
+  description: RV(log) as a list of lines.
   returned: success
   type: list
   elements: str
 logs:
-  description: The log of each container, by pod and container.
+  description: Log of each container, by pod and container.
   returned: success
   type: dict
 log_b64:
-  description: The bytes of the log as base64.
-  returned: where there is one container and they are not UTF-8
+  description: Log in base64.
+  returned: if there is one container and its log is not valid UTF-8
   type: str
 gaps:
-  description: Where lines may be lost, with C(pod), C(container), and the times C(after) and C(before) which they were.
+  description: Gaps in which lines may be missing, each with C(pod), C(container) and the times C(after) and C(before).
   returned: success
   type: list
   elements: dict
 truncated:
-  description: Whether lines were left out for O(max_bytes).
+  description: Whether a log exceeded O(max_bytes).
   returned: success
   type: bool
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

@@ -9,126 +9,107 @@ short_description: Send requests to pods and Services without an ingress
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Sends HTTP, HTTPS or gRPC requests to a port of a pod, through the API server (port-forward).
-    The port needs to be reachable from nowhere else, not even from other pods.
-  - Of a Service, one of its ready pods is asked, at the port that the Service maps to.
-  - The answer is returned as by M(ansible.builtin.uri). Redirects are not followed.
+  - Sends HTTP, HTTPS or gRPC requests to a port of a pod through a port-forward of the API server. The port need not be reachable from other pods.
+  - For a Service, sends the requests to one of its ready pods, at the target port of the Service.
+  - Returns the response like M(ansible.builtin.uri). Redirects are not followed.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes.request
 options:
+  requests:
+    description: Several requests. The options beside O(requests) are the defaults of each item.
+    type: list
+    elements: dict
+    suboptions:
+      protocol: &protocol
+        description:
+          - V(http), V(https), or V(grpc) for a unary call.
+          - V(grpc) requires the Python libraries grpcio, grpcio-health-checking (for the health check) and grpcio-reflection (for other methods).
+        type: str
+        choices: [http, https, grpc]
+      method: &method
+        description: HTTP method. Methods other than V(GET), V(HEAD) and V(OPTIONS) report a change and are not sent in check mode.
+        type: str
+      path: &path
+        description: Path and query. Characters that are not allowed in them are percent-encoded.
+        type: str
+      headers: &headers
+        description: HTTP headers, or metadata of a gRPC call.
+        type: dict
+      body: &body
+        description: Body of the request, or fields of the gRPC message.
+        type: raw
+      body_format: &body_format
+        description: Encoding of a body that is not text.
+        type: str
+        choices: [raw, json, form-urlencoded]
+      status_code: &status_code
+        description: HTTP status codes that count as success.
+        type: list
+        elements: int
+      return_content: &return_content
+        description: Return the body of the response, at most 10 MiB.
+        type: bool
+      timeout: &timeout
+        description: Timeout in seconds in which data must arrive.
+        type: float
+      grpc_method: &grpc_method
+        description:
+          - gRPC method, such as V(package.Service/Method). Methods other than the health check require server reflection.
+          - The health check fails unless the response is C(SERVING).
+        type: str
   pod:
-    description: Name of the pod. Either this or O(service) is needed.
+    description: Name of the pod. Required unless O(service) is set.
     type: str
   service:
     description: Name of the Service.
     type: str
   port:
-    description: Port, as a number or by its name in the pod or Service.
+    description: Number of the port, or its name in the pod or Service.
     type: str
     required: true
   server_name:
-    description: Host that the request and TLS name. By default the pod's name, or the Service's with its namespace and C(.svc).
+    description: Host name of the requests and of TLS. Defaults to the name of the pod, or to C(SERVICE.NAMESPACE.svc).
     type: str
   server_ca:
-    description: File with the authority of the pod's own certificate, for V(https). Without it that certificate is not verified.
+    description: File with the CA of the pod's certificate, for V(https). Without it the certificate is not verified.
     type: path
   protocol:
-    description:
-      - V(http) or V(https), or V(grpc) for a unary call.
-      - For V(grpc) the Python library grpcio is needed, grpcio-health-checking for the health check, and grpcio-reflection for other methods.
-    type: str
-    choices: [http, https, grpc]
+    <<: *protocol
     default: http
   method:
-    description: HTTP method. V(GET), V(HEAD) and V(OPTIONS) count as reading; others report a change and are not sent in check mode.
-    type: str
+    <<: *method
     default: GET
   path:
-    description: Path and query. Characters that neither may hold are percent-encoded.
-    type: str
+    <<: *path
     default: /
   headers:
-    description: Headers, or metadata of a gRPC call.
-    type: dict
+    <<: *headers
     default: {}
-  body:
-    description: Body of the request. For V(grpc) the fields of the message.
-    type: raw
+  body: *body
   body_format:
-    description: How the body is written where it is no text.
-    type: str
-    choices: [raw, json, form-urlencoded]
+    <<: *body_format
     default: raw
   status_code:
-    description: Statuses that are no failure.
-    type: list
-    elements: int
+    <<: *status_code
     default: [200]
   return_content:
-    description: Whether the result has the answer's body, of which at most 10 MiB are read.
-    type: bool
+    <<: *return_content
     default: false
   timeout:
-    description: Seconds in which something must come.
-    type: float
+    <<: *timeout
     default: 30
   grpc_method:
-    description:
-      - The method to call, like V(package.Service/Method).
-      - By default it is the health check, which fails unless the answer is C(SERVING). Other methods need a server with reflection.
-    type: str
+    <<: *grpc_method
     default: grpc.health.v1.Health/Check
-  requests:
-    description: Many requests instead of one. What an item does not say is as beside the list.
-    type: list
-    elements: dict
-    suboptions:
-      protocol:
-        description:
-          - V(http) or V(https), or V(grpc) for a unary call.
-          - For V(grpc) the Python library grpcio is needed, grpcio-health-checking for the health check, and grpcio-reflection for other methods.
-        type: str
-        choices: [http, https, grpc]
-      method:
-        description: HTTP method. V(GET), V(HEAD) and V(OPTIONS) count as reading; others report a change and are not sent in check mode.
-        type: str
-      path:
-        description: Path and query.
-        type: str
-      headers:
-        description: Headers, or metadata of a gRPC call.
-        type: dict
-      body:
-        description: Body of the request. For V(grpc) the fields of the message.
-        type: raw
-      body_format:
-        description: How the body is written where it is no text.
-        type: str
-        choices: [raw, json, form-urlencoded]
-      status_code:
-        description: Statuses that are no failure.
-        type: list
-        elements: int
-      return_content:
-        description: Whether the result has the answer's body, of which at most 10 MiB are read.
-        type: bool
-      timeout:
-        description: Seconds in which something must come.
-        type: float
-      grpc_method:
-        description:
-          - The method to call, like V(package.Service/Method).
-          - By default it is the health check, which fails unless the answer is C(SERVING). Other methods need a server with reflection.
-        type: str
   concurrency:
-    description: How many of the requests are sent at a time.
+    description: Maximum number of requests at the same time.
     type: int
     default: 10
 """
 
 EXAMPLES = r"""
-- name: A pod that serves its files
+- name: Start a pod that serves files
   podwright.core.task_pod:
     name: web
     namespace: default
@@ -139,7 +120,7 @@ EXAMPLES = r"""
     readiness_probe: {tcp: http, interval: 1}
     termination_grace_period: 0
 
-- name: Ask it
+- name: Request a file
   podwright.core.pod_request:
     pod: web
     namespace: default
@@ -148,7 +129,7 @@ EXAMPLES = r"""
     return_content: true
   register: answer
 
-- name: Ask more than once, and expect an error
+- name: Send two requests and expect an error from one of them
   podwright.core.pod_request:
     pod: web
     namespace: default
@@ -161,48 +142,48 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: HTTP status of the answer.
-  returned: when there was an answer over HTTP
+  description: HTTP status code of the response.
+  returned: for an HTTP response
   type: int
 url:
-  description: What was asked.
+  description: URL of the request.
   returned: always
   type: str
 msg:
-  description: The status in words.
+  description: Status as text.
   returned: always
   type: str
 content:
-  description: Body of the answer.
+  description: Body of the response.
   returned: with O(return_content)
   type: str
 truncated:
-  description: Whether the answer was longer than what is read of it.
-  returned: when there was an answer over HTTP
+  description: Whether the response exceeded the maximum size.
+  returned: for an HTTP response
   type: bool
 json:
-  description: The body, where it is JSON, or the fields of a gRPC answer.
-  returned: when it is JSON or gRPC
+  description: JSON body of the response, or fields of a gRPC response.
+  returned: for a JSON or gRPC response
   type: raw
 content_type:
-  description: The header of that name. All headers are returned so, in lower case and with underscores.
-  returned: when it was sent
+  description: Header of this name. All response headers are returned this way, in lower case and with underscores.
+  returned: if the response has it
   type: str
 grpc_status:
   description: Name of the gRPC status.
   returned: for gRPC
   type: str
 elapsed:
-  description: Seconds until the answer was there.
+  description: Response time in seconds.
   returned: always
   type: float
 results:
-  description: These fields for each request, in their order.
+  description: These values for each request, in the order of O(requests).
   returned: with O(requests)
   type: list
   elements: dict
 duration:
-  description: Seconds the whole took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 """

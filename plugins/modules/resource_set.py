@@ -5,92 +5,91 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: resource_set
-short_description: Make a set of Kubernetes objects as its manifests say
+short_description: Apply a set of Kubernetes objects
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Compares manifests with the live objects and changes what differs, by server-side apply, in the order that the kinds need.
-  - Nothing is written for objects that are as they should be, and nothing is reported as changed that did not change.
-  - Fields that the manifests do not name are left to whoever set them; the replicas of a workload under a
-    HorizontalPodAutoscaler are left to the autoscaler.
-  - Exactly the fields that a manifest names are taken over from C(kubectl apply), a client library or any other tool that wrote
-    the object before, so that a field that leaves the manifest later is removed. A value that another tool applies by
-    server-side apply, too, is shared with it until both drop it.
-  - A named set knows its members (they are marked as the ApplySet specification KEP-3659 says), so that those that left it can be pruned.
+  - Compares manifests with the live objects and applies the differences by server-side apply, in the order that the kinds require.
+  - Objects without differences are not written, and an object is reported as changed only if it changed.
+  - Fields that the manifests do not contain are left to their field managers. The replicas of a workload with a HorizontalPodAutoscaler are left to the
+    autoscaler.
+  - Takes over ownership of exactly the fields that a manifest contains from C(kubectl apply), client libraries and other tools, so that a field that is
+    removed from the manifest later is removed from the object. A value that another tool sets by server-side apply is owned by both until both drop it.
+  - A named set records its members (by the ApplySet specification, KEP-3659), so that members that are no longer in the manifests can be pruned.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes
 options:
   name:
-    description: Name of the set. Without it, the objects are applied one by one and the set is not remembered.
+    description: Name of the set. Without a name the members are not recorded.
     type: str
   state:
-    description: Whether the objects should be there. With V(absent) and a O(name), every member of the set is deleted.
+    description: V(present) applies the manifests. V(absent) deletes their objects, or with O(name) every member of the set.
     type: str
     choices: [present, absent]
     default: present
   definition:
-    description: One manifest, a list of them, or YAML text with one or many documents.
+    description: A manifest, a list of manifests, or YAML text with one or more documents.
     type: raw
     aliases: [resource_definition, inline]
   src:
-    description: A file with manifests on the controller, looked for in C(files) of the role and beside the play.
+    description: File with manifests on the controller. Relative paths are resolved in C(files) of the role and beside the playbook.
     type: path
   template:
-    description: A Jinja2 template of manifests on the controller, looked for in C(templates) of the role and beside the play.
+    description: Jinja2 template of manifests on the controller. Relative paths are resolved in C(templates) of the role and beside the playbook.
     type: path
   prune:
-    description: Whether to delete members that are no longer among the manifests. Needs O(name).
+    description: Delete members that are no longer in the manifests. Requires O(name).
     type: bool
     default: false
   conflicts:
     description:
-      - What to do about fields that another field manager set to another value, V(take) them or V(fail).
-      - With V(fail), fields are shared with whoever set them to the same value before, and stay when they leave the manifest.
+      - V(take) takes over fields that another field manager set to a different value, V(fail) fails.
+      - With V(fail), fields that another field manager set to the same value are shared with it, and are kept when they are removed from the manifest.
     type: str
     choices: [take, fail]
     default: take
   field_manager:
-    description: The field manager to apply as.
+    description: Name of the field manager.
     type: str
     default: podwright
   on_immutable:
-    description: What to do where a field cannot be changed in place, to V(fail) and name it, or to V(replace) the object (delete and create).
+    description: V(fail) fails with the names of changed immutable fields, V(replace) deletes and creates the object.
     type: str
     choices: [fail, replace]
     default: fail
   delete_options:
-    description: How to delete.
+    description: Options of deletions.
     type: dict
     suboptions:
       propagation_policy:
-        description: What happens to the objects that a deleted one owns.
+        description: Propagation policy.
         type: str
         choices: [Background, Foreground, Orphan]
         default: Background
       grace_period:
-        description: Seconds that a deleted object has for its end; each kind's own where not given.
+        description: Deletion grace period in seconds. Defaults to that of the kind.
         type: int
   concurrency:
-    description: How many requests run at the same time.
+    description: Maximum number of requests at the same time.
     type: int
     default: 10
   wait:
-    description: Whether to wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound), or gone.
+    description: Wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound) or deleted.
     type: bool
     default: true
   wait_timeout:
-    description: Seconds to wait for all objects together.
+    description: Timeout of the wait for all objects together, in seconds.
     type: int
     default: 120
   wait_sleep:
-    description: Seconds between two looks where the cluster allows no watch.
+    description: Polling interval in seconds if watching is forbidden.
     type: int
     default: 5
 """
 
 EXAMPLES = r"""
-- name: A configuration and the Deployment that reads it, as one set
+- name: Apply a ConfigMap and the Deployment that reads it as one set
   podwright.core.resource_set:
     name: web
     namespace: default
@@ -125,7 +124,7 @@ EXAMPLES = r"""
                     - configMapRef:
                         name: web
 
-- name: The set is gone, with everything that belonged to it
+- name: Delete all members of the set
   podwright.core.resource_set:
     name: web
     namespace: default
@@ -134,13 +133,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What was done, or in check mode would be, object by object.
+  description: Changes that were made, or would be made in check mode, one entry for each object.
   returned: always
   type: list
   elements: dict
   contains:
     action:
-      description: One of V(create), V(patch), V(replace), V(resize), V(delete) and V(none).
+      description: Action, one of V(create), V(patch), V(replace), V(resize), V(delete) and V(none).
       type: str
       returned: always
     api_version:
@@ -152,7 +151,7 @@ plan:
       type: str
       returned: always
     namespace:
-      description: Namespace of the object, empty where it has none.
+      description: Namespace of the object, empty for a cluster-scoped object.
       type: str
       returned: always
     name:
@@ -160,34 +159,34 @@ plan:
       type: str
       returned: always
     patch:
-      description: The change as an RFC 6902 patch; a digest stands for each secret value.
+      description: Change as an RFC 6902 patch. Digests replace the values of Secrets.
       type: list
       elements: dict
       returned: always
     note:
-      description: What else there is to know, for instance that a prediction was made locally, and why.
+      description: Additional information, for instance that a change was predicted locally, and why.
       type: str
-      returned: where there is something
+      returned: if there is any
 resources:
-  description: The objects as they are afterwards, or in check mode would be.
+  description: Objects after the task, or as predicted in check mode.
   returned: always
   type: list
   elements: dict
 summary:
-  description: How many objects each action was taken on.
+  description: Number of objects for each action.
   returned: always
   type: dict
   sample: {create: 2, none: 198}
 duration:
-  description: Seconds it took.
+  description: Duration of the invocation in seconds.
   returned: always
   type: float
 reason:
-  description: The reason of a failure in one word.
+  description: Reason of a failure, as in the Kubernetes API.
   returned: on failure
   type: str
 hint:
-  description: What to do about a failure.
+  description: How to fix a failure.
   returned: on failure
   type: str
 """
