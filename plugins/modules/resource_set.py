@@ -54,7 +54,10 @@ options:
     type: str
     default: podwright
   on_immutable:
-    description: V(fail) fails with the names of changed immutable fields, V(replace) deletes and creates the object.
+    description:
+      - V(fail) fails with the names of changed immutable fields, V(replace) deletes and creates the object.
+      - An object is replaced only if nothing but immutable fields is refused and a dry run shows that the API server accepts the
+        new one; otherwise nothing is deleted.
     type: str
     choices: [fail, replace]
     default: fail

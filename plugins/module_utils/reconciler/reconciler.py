@@ -14,12 +14,12 @@ from .manifest import Veil, clean, difference, key_of
 from .observe import autoscaled_keys, observe
 from .plan import Change, plan, plan_deletes, wave_of
 from .ready import PROGRESSING, Verdict, judge
+from .replacement import check_replacement, describe_object, immutable_fields
 from .sets import ApplySet
 from .takeover import take_over
 from .wait import wait_until_gone, wait_until_ready
 
 HANDOVER = "podwright-handover"
-IMMUTABLE_WORDS = ("immutable", "may not change", "updates to", "may not be changed", "cannot change")
 
 
 @dataclass
@@ -237,10 +237,8 @@ class Reconciler:
             if "dry run" in error.message or "dryRun" in error.message:
                 change.note = "predicted locally: a webhook does not support dry run"
                 return
-            if not self._is_immutable(error):
-                raise
-            self._refuse_unless_replace(change, error)
-            change.action, change.note = "replace", f"immutable: {_fields(error)}"
+            self._check_replacement(change, error)
+            change.action, change.note = "replace", f"immutable: {immutable_fields(error)}"
             return
         if change.action == "patch":
             change.after, change.patch = answer, difference(change.before, answer)
@@ -267,30 +265,21 @@ class Reconciler:
 
     # -- immutable fields -----------------------------------------------------------------------------------
 
-    @staticmethod
-    def _is_immutable(error):
-        texts = [error.message, *(cause["message"] for cause in error.causes)]
-        return error.status == 422 and any(word in text for text in texts for word in IMMUTABLE_WORDS)
+    def _check_replacement(self, change, refusal):
+        check_replacement(self._client, change, refusal, self._options.manager, self._options.on_immutable)
 
-    def _refuse_unless_replace(self, change, error):
-        if self._options.on_immutable != "replace":
-            raise PodwrightError(
-                f"{change.key.kind} '{change.key.name}'{_in(change.key)} cannot be changed in place; immutable: {_fields(error)}.",
-                status=error.status,
-                reason="Immutable",
-                causes=error.causes,
-                hint="Set on_immutable to replace to delete and create it again, or give it another name.",
-            ) from error
-
-    def _replace(self, change, error):
-        if not (change.before and self._is_immutable(error)):
-            raise error
-        self._refuse_unless_replace(change, error)
+    def _replace(self, change, refusal):
+        self._check_replacement(change, refusal)
         options, key = self._options, change.key
         self._client.delete(change.kind, key.namespace, key.name, change.before["metadata"]["uid"], "Foreground", options.grace_period)
-        wait_until_gone(self._client, {key: (change.kind, change.before)}, options.wait_timeout, self._console)
-        change.after = self._server_apply(change)
-        change.action, change.note = "replace", f"immutable: {_fields(error)}"
+        try:
+            wait_until_gone(self._client, {key: (change.kind, change.before)}, options.wait_timeout, self._console)
+            change.after = self._server_apply(change)
+        except PodwrightError as error:
+            error.message = f"{describe_object(change)} was deleted to be replaced, and is not there again yet. {error.message}"
+            error.hint = error.hint or "Run the task again: it creates what is missing."
+            raise
+        change.action, change.note = "replace", f"immutable: {immutable_fields(refusal)}"
 
     # -- deleting -------------------------------------------------------------------------------------------
 
@@ -359,7 +348,3 @@ def _wave(change, applyset):
 
 def _in(key):
     return f" in namespace '{key.namespace}'" if key.namespace else ""
-
-
-def _fields(error):
-    return ", ".join(sorted({cause["field"] for cause in error.causes if cause["field"]})) or error.message

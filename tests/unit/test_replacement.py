@@ -1,0 +1,129 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which refusals of the API server are about immutable fields, and what is asked before an object is replaced."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import key_of
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.plan import Change
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.replacement import check_replacement, is_immutable
+
+IMMUTABLE = [
+    'Invalid value: {"matchLabels":{"app":"b"}}: field is immutable',
+    "Forbidden: field is immutable when `immutable` is set",
+    "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template' are forbidden",
+    "Forbidden: spec is immutable after creation except resources.requests for bound claims\n  core.PersistentVolumeClaimSpec{",
+    "Forbidden: spec.persistentvolumesource is immutable after creation\n  a diff: here",
+    "Forbidden: updates to parameters are forbidden.",
+    'Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"b"}: cannot change roleRef',
+    'Invalid value: ["10.0.0.1"]: may not change once set',
+    "Forbidden: may not be changed in an update.",
+    "Forbidden: pod updates may not change fields other than `spec.containers[*].image`\n  core.PodSpec{",
+    "Forbidden: pod updates may not add or remove containers",
+    "Forbidden: field cannot be modified once set",
+    "Forbidden: field cannot be cleared once set",
+    'Invalid value: "b": the storage class is immutable',
+    'Invalid value: "object": failed rule: self == oldSelf',
+]
+OTHER = [
+    "Required value",
+    "Required value: must not be immutable",
+    'Invalid value: "immutable": must be a number',
+    'Invalid value: "{"a":"field is immutable"}": must be no more than 63 characters',
+    "Forbidden: may not be specified when `value` is not empty",
+    "Invalid value: 0: must be greater than 0",
+    "Forbidden: field can not be less than status.capacity",
+    'Unsupported value: "updates": supported values: "a", "b"',
+]
+
+
+def refusal(*messages, status=422):
+    return PodwrightError(
+        "invalid", status=status, reason="Invalid", causes=[{"field": f"spec.f{n}", "message": m, "reason": ""} for n, m in enumerate(messages)]
+    )
+
+
+@pytest.mark.parametrize("message", IMMUTABLE)
+def test_every_wording_for_an_immutable_field_is_known(message):
+    assert is_immutable(refusal(message))
+    assert is_immutable(PodwrightError(f"Could not patch X 'a': X \"a\" is invalid: spec: {message}", status=422))
+    assert not is_immutable(refusal(message, status=403))
+
+
+@pytest.mark.parametrize("message", OTHER)
+def test_one_cause_of_another_kind_makes_it_another_refusal(message):
+    assert not is_immutable(refusal(message))
+    assert not is_immutable(refusal(IMMUTABLE[0], message))
+
+
+def change(desired=None, before=None, kind="Deployment"):
+    api_version = "apps/v1" if kind == "Deployment" else "v1"
+    manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": {}}
+    known = BUILT_IN[api_version, kind]
+    return Change("patch", key_of(manifest, known), known, manifest | (desired or {}), manifest | {"metadata": {"uid": "u"}} | (before or {}))
+
+
+class Server:
+    """Answers a dry-run create."""
+
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+
+    def create(self, kind, namespace, body, manager, dry_run):
+        assert dry_run
+        self.asked.append(body)
+        if self.answer:
+            raise self.answer
+
+
+TAKEN = PodwrightError("exists", status=409, reason="AlreadyExists")
+QUOTA = 'Could not create: pods "a" is forbidden: exceeded quota: q, requested: {0}, used: {0}, limited: {0} (403 Forbidden)'
+
+
+@pytest.mark.parametrize("answer", [None, TAKEN, PodwrightError(QUOTA.format("count/jobs.batch=1"), status=403, reason="Forbidden")])
+def test_an_object_is_replaced_if_the_new_one_would_be_created(answer):
+    server = Server(answer)
+    check_replacement(server, change(), refusal(IMMUTABLE[0]), "podwright", "replace")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PodwrightError("spec: Required value", status=422, reason="Invalid"),
+        PodwrightError("denied by policy", status=403, reason="Forbidden"),
+        PodwrightError("admission webhook x does not support dry run", status=400, reason="BadRequest"),
+        PodwrightError(QUOTA.format("count/jobs.batch=1,requests.cpu=2"), status=403, reason="Forbidden"),
+        PodwrightError("no answer", reason="ConnectionLost"),
+        PodwrightError("being changed", status=409, reason="Conflict"),
+    ],
+)
+def test_nothing_is_replaced_if_the_new_object_would_be_refused(answer):
+    with pytest.raises(PodwrightError, match="nothing was deleted") as caught:
+        check_replacement(Server(answer), change(), refusal(IMMUTABLE[0]), "podwright", "replace")
+    assert answer.message in caught.value.message and caught.value.hint
+
+
+def test_a_replacement_is_recommended_only_if_nothing_else_is_wrong():
+    server = Server(None)
+    with pytest.raises(PodwrightError, match="immutable: spec") as caught:
+        check_replacement(server, change(), refusal(IMMUTABLE[0]), "podwright", "fail")
+    assert caught.value.reason == "Immutable" and "replace" in caught.value.hint
+    for on_immutable in ("fail", "replace"):
+        mixed = refusal(IMMUTABLE[0], OTHER[0])
+        with pytest.raises(PodwrightError) as caught:
+            check_replacement(server, change(), mixed, "podwright", on_immutable)
+        assert caught.value is mixed
+    assert server.asked == []
+
+
+def test_a_service_asks_for_what_the_old_one_holds_only_afterwards():
+    held = {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80, "nodePort": 30080}]}
+    wanted = {"clusterIP": "10.0.0.1", "ipFamilies": ["IPv6"], "ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "nodePort": 30081}]}
+    server = Server(TAKEN)
+    check_replacement(server, change({"spec": wanted}, {"spec": held}, "Service"), refusal(IMMUTABLE[7]), "podwright", "replace")
+    assert server.asked[0]["spec"] == {"ipFamilies": ["IPv6"], "ports": [{"port": 80}, {"port": 81, "nodePort": 30081}]}
+    assert wanted["ports"][0]["nodePort"] == 30080
