@@ -21,10 +21,14 @@ extends_documentation_fragment:
   - podwright.core.attributes
 options:
   name:
-    description: Name of the set. Without a name the members are not recorded.
+    description:
+      - Name of the set. Without a name the members are not recorded.
+      - An object is a member of one set. A manifest that names a member of another set, or a set of another tool, is refused before anything is written.
     type: str
   state:
-    description: V(present) applies the manifests. V(absent) deletes their objects, or with O(name) every member of the set.
+    description:
+      - V(present) applies the manifests. V(absent) deletes their objects, or with O(name) every member of the set.
+      - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated.
     type: str
     choices: [present, absent]
     default: present
@@ -39,7 +43,10 @@ options:
     description: Jinja2 template of manifests on the controller. Relative paths are resolved in C(templates) of the role and beside the playbook.
     type: path
   prune:
-    description: Delete members that are no longer in the manifests. Requires O(name).
+    description:
+      - Delete members that are no longer in the manifests. Requires O(name).
+      - Objects that a controller created for a member, and namespaces that other members are in, are not deleted. A kind that cannot
+        be listed is reported as a warning and stays recorded.
     type: bool
     default: false
   conflicts:

@@ -103,11 +103,12 @@ class Kinds:
 
     def define(self, definition):
         """Learn the kinds of a CustomResourceDefinition that is about to be created."""
-        spec = definition["spec"]
-        for version in spec.get("versions", []):
-            api_version = f"{spec['group']}/{version['name']}"
-            names = spec["names"]
-            self._defined[api_version, names["kind"]] = Kind(api_version, names["kind"], names["plural"], spec.get("scope") == "Namespaced")
+        spec = definition.get("spec") or {}
+        names, group = spec.get("names") or {}, spec.get("group")
+        for version in spec.get("versions") or []:
+            if group and names.get("kind") and names.get("plural") and version.get("name"):  # what is missing, the server will say
+                api_version = f"{group}/{version['name']}"
+                self._defined[api_version, names["kind"]] = Kind(api_version, names["kind"], names["plural"], spec.get("scope") == "Namespaced")
 
     def resolve(self, api_version, name):
         """The Kind. Raises: PodwrightError where the server does not know it."""
@@ -129,19 +130,35 @@ class Kinds:
         return found
 
     def find_served(self, group, name):
-        """The Kind in the group's preferred version. Raises: PodwrightError where the group is not installed."""
+        """The Kind in the group's preferred version, or in another that is served. Raises: PodwrightError where there is none."""
         for (_version, built_in), kind in BUILT_IN.items():
             if built_in == name and kind.group == group:
                 return kind
+        versions = self.versions(group)
+        if not versions:
+            raise PodwrightError(
+                f"This cluster has no {name}: the API group {group} is not installed.", reason="UnknownKind", hint=f"Install what serves {group} first."
+            )
+        for api_version in versions[:-1]:
+            try:
+                return self.resolve(api_version, name)
+            except PodwrightError as error:
+                if error.reason != "UnknownKind":
+                    raise
+        return self.resolve(versions[-1], name)
+
+    def versions(self, group):
+        """The API versions that are served of a group, the preferred one first; none where it is not installed."""
+        if not group:
+            return ["v1"]
         try:
-            versions = self._fetch(f"/apis/{group}")
+            listed = self._fetch(f"/apis/{group}")
         except PodwrightError as error:
             if error.is_not_found:
-                raise PodwrightError(
-                    f"This cluster has no {name}: the API group {group} is not installed.", reason="UnknownKind", hint=f"Install what serves {group} first."
-                ) from error
+                return []
             raise
-        return self.resolve(versions["preferredVersion"]["groupVersion"], name)
+        preferred = listed["preferredVersion"]["groupVersion"]
+        return [preferred, *(version["groupVersion"] for version in listed["versions"] if version["groupVersion"] != preferred)]
 
     def find_if_served(self, group, name):
         """The Kind in the group's preferred version, or None where the group is not installed."""

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import AUTOSCALER
 from .manifest import Key, key_of
+from .members import Member
 
 FEW = 2  # up to this many objects of a kind and namespace are read one by one
 
@@ -20,26 +21,19 @@ def observe(client, wanted, label_selector=None, concurrency=10):
         wanted: mapping Key -> Kind.
         label_selector: the set's label; its members are listed by it first.
 
-    Returns: (mapping Key -> object, list of all (Kind, Key, object) that carry the label).
+    Returns: (mapping Key -> object, list of each Member, list of (Kind, namespace, PodwrightError) where members could not be listed).
     """
     places = defaultdict(list)
     for key, kind in wanted.items():
         places[kind, key.namespace].append(key)
     with ThreadPoolExecutor(max(1, min(concurrency, len(places)))) as pool:
         answers = pool.map(lambda place: _observe_place(client, *place, label_selector), [(kind, ns, keys) for (kind, ns), keys in places.items()])
-        live, members = {}, []
-        for found, labelled in answers:
+        live, members, unlisted = {}, [], []
+        for found, labelled, refused in answers:
             live |= found
             members += labelled
-    return live, members
-
-
-def list_members(client, kinds_and_namespaces, label_selector):
-    """All (Kind, Key, object) with the label among the given (Kind, namespace) pairs."""
-    members = []
-    for kind, namespace in kinds_and_namespaces:
-        members += [(kind, key_of(item, kind), item) for item in _list(client, kind, namespace, label_selector) or []]
-    return members
+            unlisted += refused
+    return live, members, unlisted
 
 
 # Marks an object that pod_autoscale scales itself, where the cluster has no autoscaler for it.
@@ -53,7 +47,7 @@ def autoscaled_keys(client, desired, live):
         return frozenset()
     autoscalers = [manifest for _kind, manifest in desired.values() if manifest["kind"] == AUTOSCALER.name]
     for namespace in {key.namespace for key in scalable if key.namespace}:
-        autoscalers += _list(client, AUTOSCALER, namespace, None) or []
+        autoscalers += _list(client, AUTOSCALER, namespace)[0] or []
     targets = {key for key, item in live.items() if AUTOSCALED in (item["metadata"].get("annotations") or {})}
     return frozenset(scalable & (targets | set(map(target_of, autoscalers))))
 
@@ -65,24 +59,24 @@ def target_of(autoscaler):
 
 
 def _observe_place(client, kind, namespace, keys, label_selector):
-    labelled = _list(client, kind, namespace, label_selector) if label_selector else []
-    members = [(kind, key_of(item, kind), item) for item in labelled or []]
-    live = {key: item for _kind, key, item in members if key in keys}
+    labelled, refusal = _list(client, kind, namespace, label_selector) if label_selector else ([], None)
+    members = [Member(kind, key_of(item, kind), item) for item in labelled or []]
+    live = {member.key: member.item for member in members if member.key in keys}
     missing = [key for key in keys if key not in live]
     items = None
     if len(missing) > FEW:
-        items = _list(client, kind, namespace, None)
+        items, _refusal = _list(client, kind, namespace)
     if items is None:
         items = [item for item in (client.get(kind, key.namespace or None, key.name) for key in missing) if item]
     live |= {key: item for key, item in ((key_of(item, kind), item) for item in items) if key in keys}
-    return live, members
+    return live, members, [(kind, namespace, refusal)] if refusal else []
 
 
-def _list(client, kind, namespace, label_selector):
-    """The items, or None where listing is forbidden (GETs may not be) or the kind is unknown to the server."""
+def _list(client, kind, namespace, label_selector=None):
+    """(items, None), or (None, the PodwrightError) if listing is forbidden (GETs may not be) or the server does not know the kind."""
     try:
-        return client.list(kind, namespace or None, label_selector=label_selector)[0]
+        return client.list(kind, namespace or None, label_selector=label_selector)[0], None
     except PodwrightError as error:
         if error.is_forbidden or error.is_not_found:
-            return None
+            return None, error
         raise

@@ -9,6 +9,8 @@ from .fields import is_current, owned_fields
 from .manifest import Key, bare, difference, predict
 from .ownership import released_entries
 
+DELETING = "it is being deleted already"
+
 # Objects are applied wave by wave and deleted the other way round.
 WAVES = (
     "Namespace CustomResourceDefinition PriorityClass RuntimeClass StorageClass",
@@ -99,8 +101,11 @@ def plan(desired, live, manager, autoscaled=frozenset(), prune=(), takes_over=Tr
 
 
 def plan_deletes(members):
-    """Deletes for (Kind, Key, object) triples, in the reverse order of waves."""
+    """Deletes for (Kind, Key, object) triples, in the reverse order of waves; an object whose deletion began is not deleted again."""
     deletes = [Change("delete", key, kind, before=item) for kind, key, item in members]
+    for change in deletes:
+        if change.before["metadata"].get("deletionTimestamp"):
+            change.action, change.note = "none", DELETING
     return sorted(deletes, key=lambda change: -wave_of(change.key.kind))
 
 

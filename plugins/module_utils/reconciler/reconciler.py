@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
-from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
+from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, Kind
 from .fields import owned_fields
 from .manifest import Veil, clean, difference, key_of
+from .members import Member, is_controlled, list_recorded, refuse_foreign, refused_places
 from .observe import autoscaled_keys, observe
-from .plan import Change, plan, plan_deletes, wave_of
+from .plan import DELETING, Change, plan, plan_deletes, wave_of
 from .ready import PROGRESSING, Verdict, judge
 from .replacement import check_replacement, describe_object, immutable_fields
 from .sets import ApplySet
@@ -62,6 +63,23 @@ class Outcome:
         return counts
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What is there.
+
+    Attributes:
+        live: mapping Key -> object, of those that the manifests name.
+        members: each Member of the set.
+        parent: the set's parent object, or None.
+        unlisted: each Unlisted kind, of which there may be members, too.
+    """
+
+    live: dict
+    members: list = field(default_factory=list)
+    parent: dict | None = None
+    unlisted: list = field(default_factory=list)
+
+
 class Reconciler:
     """Makes live state as desired.
 
@@ -92,50 +110,60 @@ class Reconciler:
         options = self._options
         applyset = ApplySet(set_name, namespace) if set_name else None
         desired = self._desired(manifests, namespace, applyset)
-        live, members, parent = self._observe(desired, applyset)
-        gone = [member for member in members if member[1] not in desired] if options.prune else []
+        found = self._observe(desired, applyset)
+        gone = [member for member in found.members if member.key not in desired] if options.prune else []
+        gone, kept = _without_namespaces_in_use(gone, desired, applyset)
         if applyset:
             # Until they are gone, the parent names the kinds of what is pruned, too: a killed run leaves nothing unknown.
-            self._add_parent(desired, applyset, [*desired, *(key for _kind, key, _item in members)])
-            if parent:
-                live[key_of(parent, CONFIG_MAP)] = parent
-        changes = plan(desired, live, options.manager, autoscaled_keys(self._client, desired, live), gone, self._takes_over)
-        outcome = self._settle(changes, applyset)
+            manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
+            desired[applyset.parent_key] = (CONFIG_MAP, manifest)
+        changes = plan(desired, found.live, options.manager, autoscaled_keys(self._client, desired, found.live), gone, self._takes_over)
+        outcome = self._settle(changes + kept, applyset)
         if applyset and gone and not options.check_mode:
-            self._shrink_parent(applyset, desired)
+            self._shrink_parent(applyset, [*(key for key in desired if key != applyset.parent_key), *(change.key for change in kept)], found.unlisted)
         if options.wait and not options.check_mode:
             self._wait_ready(outcome)
         return outcome
 
     def remove(self, manifests, namespace, set_name=None):
-        """Delete the objects that the manifests name, and with `set_name` every member of the set and its parent."""
+        """Delete the objects that the manifests name, and with `set_name` every member of the set and, when they are gone, its parent."""
         applyset = ApplySet(set_name, namespace) if set_name else None
-        desired = self._desired(manifests, namespace, None)
-        live, members, parent = self._observe(desired, applyset)
-        doomed = {key: (kind, key, live[key]) for key, (kind, _manifest) in desired.items() if key in live}
-        if applyset:
-            doomed |= {key: (kind, key, item) for kind, key, item in members}
-        present = {key for key in doomed if not doomed[key][2]["metadata"].get("deletionTimestamp")}
-        changes = plan_deletes([doomed[key] for key in doomed])
-        if parent:
-            changes.append(Change("delete", key_of(parent, CONFIG_MAP), CONFIG_MAP, before=parent))
-        for change in changes:
-            if change.key in doomed and change.key not in present:
-                change.action, change.note = "none", "it is being deleted already"
-        absent = [Change("none", key, kind) for key, (kind, _manifest) in desired.items() if key not in live]
-        return Outcome(self._settle(changes, None).changes + absent)
+        absent = []
+        desired = self._desired(manifests, namespace, None, absent)
+        found = self._observe(desired, applyset)
+        doomed = {key: Member(kind, key, found.live[key]) for key, (kind, _manifest) in desired.items() if key in found.live}
+        doomed |= {member.key: member for member in found.members}
+        changes = plan_deletes(doomed.values())
+        # Deleting the namespace of the parent deletes the parent.
+        if found.parent and applyset.namespace_key not in doomed:
+            changes.append(self._plan_parent_deletion(applyset, found))
+        absent += [Change("none", key, kind) for key, (kind, _manifest) in desired.items() if key not in found.live]
+        return Outcome(self._settle(changes, applyset).changes + absent)
 
     # -- observing ------------------------------------------------------------------------------------------
 
-    def _desired(self, manifests, namespace, applyset):
-        """Mapping Key -> (Kind, clean manifest). Raises: PodwrightError on a bad manifest or two alike."""
+    def _desired(self, manifests, namespace, applyset, absent=None):
+        """Mapping Key -> (Kind, clean manifest).
+
+        Args:
+            absent: gets a Change for each object whose kind the server does not know; None makes them an error.
+
+        Raises: PodwrightError on a bad manifest or two alike.
+        """
         cleaned = [clean(manifest) for manifest in manifests]
         for manifest in cleaned:
-            if manifest["kind"] == "CustomResourceDefinition":
+            if manifest["kind"] == "CustomResourceDefinition" and absent is None:
                 self._client.kinds.define(manifest)
         desired = {}
         for manifest in cleaned:
-            kind = self._client.kinds.resolve(manifest["apiVersion"], manifest["kind"])
+            try:
+                kind = self._client.kinds.resolve(manifest["apiVersion"], manifest["kind"])
+            except PodwrightError as error:
+                if absent is None or error.reason != "UnknownKind":
+                    raise
+                kind = Kind(manifest["apiVersion"], manifest["kind"], "", "namespace" in manifest["metadata"])
+                absent.append(Change("none", key_of(manifest, kind), kind, note="the server does not know its kind"))
+                continue
             if kind.namespaced:
                 manifest["metadata"].setdefault("namespace", namespace)
             else:
@@ -147,24 +175,34 @@ class Reconciler:
         return desired
 
     def _observe(self, desired, applyset):
+        """What is there. Raises: PodwrightError if the set, or an object in it, belongs to somebody else."""
         wanted = {key: kind for key, (kind, _manifest) in desired.items()}
-        live, members = observe(self._client, wanted, applyset.selector if applyset else None, self._options.concurrency)
-        parent = None
-        if applyset:
-            parent = self._client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
-            listed = {(kind, key.namespace) for key, kind in wanted.items()}
-            members += applyset.members_elsewhere(self._client, parent, listed)
-            members = [member for member in members if member[1].name != applyset.parent_name]
-        return live, members, parent
+        live, members, refused = observe(self._client, wanted, applyset.selector if applyset else None, self._options.concurrency)
+        if not applyset:
+            return Observed(live)
+        parent = self._client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
+        applyset.check_parent(parent)
+        refuse_foreign(self._client, applyset, live)
+        listed = {(kind, key.namespace) for key, kind in wanted.items()}
+        recorded, unlisted = list_recorded(self._client, applyset, parent, listed)
+        unlisted += refused_places(self._client, applyset, parent, refused)
+        for place in unlisted:
+            self._console.warn(
+                f"Members of the set '{applyset.name}' of the kind {place.group_kind} could not be listed; they are not deleted, and the set keeps "
+                f"the kind in its record. {place.reason}"
+            )
+        found = {member.key: member for member in [*members, *recorded] if not is_controlled(member.item) and member.key != applyset.parent_key}
+        return Observed(live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted)
 
     @staticmethod
-    def _add_parent(desired, applyset, keys):
-        manifest = applyset.parent(keys)
-        desired[key_of(manifest, CONFIG_MAP)] = (CONFIG_MAP, manifest)
+    def _plan_parent_deletion(applyset, found):
+        deletion = Change("delete", applyset.parent_key, CONFIG_MAP, before=found.parent)
+        if found.unlisted:
+            deletion.action, deletion.note = "none", "kept: members of the set could not be listed"
+        return deletion
 
-    def _shrink_parent(self, applyset, desired):
-        members = [key for key in desired if key.name != applyset.parent_name]
-        manifest = applyset.parent(members)
+    def _shrink_parent(self, applyset, keys, unlisted):
+        manifest = applyset.parent(keys, unlisted)
         self._client.apply(CONFIG_MAP, applyset.namespace, applyset.parent_name, manifest, self._options.manager)
 
     # -- applying -------------------------------------------------------------------------------------------
@@ -295,7 +333,7 @@ class Reconciler:
         options = self._options
         if options.check_mode:
             return
-        deleted = {c.key: (c.kind, c.before) for c in wave if c.before and not c.after and (c.action == "delete" or c.note == "it is being deleted already")}
+        deleted = {c.key: (c.kind, c.before) for c in wave if c.before and not c.after and (c.action == "delete" or c.note == DELETING)}
         if deleted and options.wait:
             wait_until_gone(self._client, deleted, options.wait_timeout, self._console)
         definitions = {c.key: (c.kind, c.after) for c in wave if c.key.kind == "CustomResourceDefinition" and c.after}
@@ -330,20 +368,31 @@ def _judge_appearance(item):
     return judge(item) if item["metadata"]["uid"] else Verdict(PROGRESSING, "it does not exist yet")
 
 
+def _without_namespaces_in_use(gone, desired, applyset):
+    """Of the members to prune, those without the namespaces of what stays, and a Change that does nothing for each of these."""
+    in_use = {key.namespace for key in desired} | ({applyset.namespace} if applyset else set())
+    kept = [member for member in gone if member.kind == NAMESPACE and member.key.name in in_use]
+    changes = [Change("none", member.key, member.kind, before=member.item, after=member.item, note="kept: the set is in it") for member in kept]
+    return [member for member in gone if member not in kept], changes
+
+
 def _waves(changes, applyset):
     """The changes in groups of one wave each, in order; deletes come last."""
     groups = {}
     for change in changes:
-        order = (1, -wave_of(change.key.kind)) if change.action == "delete" or not change.desired else (0, _wave(change, applyset))
-        groups.setdefault(order, []).append(change)
+        groups.setdefault(_order(change, applyset), []).append(change)
     return [groups[order] for order in sorted(groups)]
 
 
-def _wave(change, applyset):
-    # The set's parent stands between its namespace and every other member.
-    if applyset and change.key.name == applyset.parent_name and change.key.kind == "ConfigMap":
-        return 0.5
-    return wave_of(change.key.kind)
+def _order(change, applyset):
+    """Where a change stands among the others: a set's parent is there before its members, and until the last of them is gone."""
+    number = wave_of(change.key.kind)
+    if applyset and change.key == applyset.namespace_key:
+        number = -2
+    elif applyset and change.key == applyset.parent_key:
+        number = -1
+    is_deleted = change.action == "delete" or not change.desired
+    return (1, -number) if is_deleted else (0, number)
 
 
 def _in(key):

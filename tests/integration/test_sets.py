@@ -1,0 +1,152 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Named sets on the real server: runs that are killed, members that controllers made, other sets."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import PART_OF, ApplySet
+
+from .conftest import wait_for
+
+RBAC = "rbac.authorization.k8s.io"
+SLICE = BUILT_IN["discovery.k8s.io/v1", "EndpointSlice"]
+KEPT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}
+
+
+class Killed(BaseException):
+    """The process was killed."""
+
+
+class Mortal:
+    """A Client that dies before a write, or after it."""
+
+    def __init__(self, client, number, after):
+        self._client, self._left, self._after = client, number, after
+
+    def __getattr__(self, name):
+        value = getattr(self._client, name)
+        return self._deadly(value) if name in ("apply", "delete", "patch", "create") else value
+
+    def _deadly(self, write):
+        def act(*arguments, **options):
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise Killed
+            answer = write(*arguments, **options)
+            if self._left == 0:
+                raise Killed
+            return answer
+
+        return act
+
+
+def members_of(namespace):
+    role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": f"{namespace}-x"}
+    return [
+        KEPT,
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}},
+        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": role["name"]}, "rules": []},
+        {"apiVersion": f"{RBAC}/v1", "kind": "RoleBinding", "metadata": {"name": "web"}, "roleRef": role},
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": f"{namespace}-x"}, "value": 1},
+    ]
+
+
+def run(client, namespace, verb, manifests=(), name="web", **options):
+    reconciler = Reconciler(client, Options(**{"concurrency": 1, "wait_timeout": 30, "prune": True} | options), Console())
+    return getattr(reconciler, verb)(copy.deepcopy(list(manifests)), namespace, name)
+
+
+def members(client, namespace):
+    """The members of the set that no controller made."""
+    selector = f"{PART_OF}={ApplySet('web', namespace).id}"
+    kinds = [BUILT_IN[key] for key in ((m["apiVersion"], m["kind"]) for m in members_of(namespace))]
+    return [item["metadata"]["name"] for kind in kinds for item in client.list(kind, label_selector=selector)[0]]
+
+
+def parent(client, namespace):
+    return client.get(CONFIG_MAP, namespace, "podwright-set-web")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_removal_killed_at_any_write_is_finished_by_the_next(after, namespace, client):
+    for number in range(1, 7):
+        run(client, namespace, "apply", members_of(namespace))
+        with pytest.raises(Killed):
+            run(Mortal(client, number, after), namespace, "remove")
+        run(client, namespace, "remove")
+        assert members(client, namespace) == [] and parent(client, namespace) is None
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_prune_killed_at_any_write_is_finished_by_the_next(after, namespace, client):
+    for number in range(1, 6):
+        run(client, namespace, "apply", members_of(namespace))
+        with pytest.raises(Killed):
+            run(Mortal(client, number, after), namespace, "apply", [KEPT])
+        run(client, namespace, "apply", [KEPT])
+        assert members(client, namespace) == ["kept"]
+        assert parent(client, namespace)["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"] == "ConfigMap"
+        assert not run(client, namespace, "apply", [KEPT]).is_changed
+    run(client, namespace, "remove")
+
+
+def test_what_a_controller_made_of_a_member_is_left_to_it(namespace, client):
+    own = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "own"}, "addressType": "IPv4", "endpoints": []}
+    service = members_of(namespace)[1]
+    run(client, namespace, "apply", [service, own], wait=False)
+    inherited = wait_for(lambda: [i for i in client.list(SLICE, namespace)[0] if PART_OF in i["metadata"]["labels"] and i["metadata"]["name"] != "own"])[0]
+    done = run(client, namespace, "apply", [service])
+    assert [change.key.name for change in done.changes if change.action == "delete"] == ["own"]
+    assert client.get(SLICE, namespace, inherited["metadata"]["name"])["metadata"]["uid"] == inherited["metadata"]["uid"]
+    assert not run(client, namespace, "apply", [service]).is_changed
+
+
+def test_an_object_belongs_to_one_set(namespace, client):
+    run(client, namespace, "apply", [KEPT])
+    for check_mode in (True, False):
+        with pytest.raises(PodwrightError, match=r"'kept'.*the set 'web'"):
+            run(client, namespace, "apply", [KEPT], name="other", check_mode=check_mode)
+    assert client.get(CONFIG_MAP, namespace, "podwright-set-other") is None
+    assert not run(client, namespace, "apply", [KEPT]).is_changed
+
+
+def test_a_set_is_removed_with_its_own_namespace(client, make_namespace):
+    namespace = make_namespace()
+    own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    run(client, namespace, "apply", [own, *members_of(namespace)])
+    with pytest.raises(Killed):
+        run(Mortal(client, 5, True), namespace, "remove")
+    assert parent(client, namespace)
+    predicted = run(client, namespace, "remove", check_mode=True)
+    done = run(client, namespace, "remove")
+    assert [(c.action, c.key) for c in predicted.changes] == [(c.action, c.key) for c in done.changes]
+    assert members(client, namespace) == [] and client.get(NAMESPACE, None, namespace) is None
+
+
+def test_custom_objects_and_their_definition_are_removed_however_often_a_run_is_killed(namespace, client):
+    group = f"{namespace}.example.com"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    spec = {"group": group, "scope": "Namespaced", "names": {"kind": "Gadget", "plural": "gadgets", "singular": "gadget"}}
+    spec["versions"] = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"gadgets.{group}"}, "spec": spec}
+    gadget = {"apiVersion": f"{group}/v1", "kind": "Gadget", "metadata": {"name": "one"}}
+    kind = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
+    try:
+        run(client, namespace, "apply", [definition, gadget])
+        for number in (1, 2):  # the gadget, the definition
+            with pytest.raises(Killed):
+                run(Mortal(client, number, number == 2), namespace, "remove")
+        client.kinds._write_cache({})
+        wait_for(lambda: not client.kinds.versions(group))
+        assert parent(client, namespace)
+        run(client, namespace, "remove")
+        assert parent(client, namespace) is None
+    finally:
+        client.delete(kind, None, f"gadgets.{group}")

@@ -1,0 +1,127 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A cluster in this process with a Client's methods: it keeps objects, and can refuse, or die before or after a write."""
+
+from __future__ import annotations
+
+import copy
+
+from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import Kinds
+
+SERVED = {"apps": ["apps/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
+
+
+class Killed(BaseException):
+    """The process was killed."""
+
+
+class FakeCluster:
+    """Keeps the objects of a cluster.
+
+    Attributes:
+        objects: mapping (kind name, namespace, name) -> object.
+        refusals: mapping (verb, kind name) -> HTTP status.
+        die_at: the number of the write that kills, or 0.
+        dies_after: whether that write is carried out.
+    """
+
+    poll_seconds = 0
+
+    def __init__(self, tmp_path):
+        self.objects, self.refusals, self.writes = {}, {}, []
+        self.die_at, self.dies_after = 0, False
+        self.clock = Clock()
+        self.kinds = Kinds(self._discover, str(tmp_path), "test")
+        self.kinds._file = str(tmp_path / "discovery.json")
+        self._version = 0
+
+    # -- what a Client does ---------------------------------------------------------------------------------
+
+    def get(self, kind, namespace, name):
+        self._refuse("get", kind)
+        return copy.deepcopy(self.objects.get((kind.name, namespace if kind.namespaced else None, name)))
+
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+        self._refuse("list", kind)
+        if kind.api_version not in self._versions(kind.group):
+            raise PodwrightError("the server could not find the requested resource", status=404)
+        found = [item for (name, place, _), item in self.objects.items() if name == kind.name and (not namespace or place == namespace)]
+        for selector, field in ((label_selector, "labels"), (field_selector, None)):
+            if selector:
+                name, _equals, value = selector.partition("=")
+                found = [i for i in found if (i["metadata"].get(field, {}) if field else {"metadata.name": i["metadata"]["name"]}).get(name) == value]
+        return copy.deepcopy(found), str(self._version)
+
+    def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
+        self._refuse("patch", kind)
+        before = self.objects.get((kind.name, namespace if kind.namespaced else None, name), {"metadata": {}})
+        after = before | copy.deepcopy(body)
+        after["metadata"] = before["metadata"] | copy.deepcopy(body["metadata"])
+        entry = {"manager": manager, "operation": "Apply", "fieldsV1": fields(body)}
+        after["metadata"] |= {"uid": before["metadata"].get("uid") or f"uid-{self._version}", "managedFields": [entry]}
+        if not dry_run:
+            self._write("apply", kind, namespace, name, lambda key: self.objects.__setitem__(key, after))
+        return copy.deepcopy(after)
+
+    def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False, version=None):
+        self._refuse("delete", kind)
+        key = (kind.name, namespace if kind.namespaced else None, name)
+        if key not in self.objects:
+            return False
+        if not dry_run:
+            self._write("delete", kind, namespace, name, self._delete)
+        return True
+
+    # -- the cluster ----------------------------------------------------------------------------------------
+
+    def _refuse(self, verb, kind):
+        status = self.refusals.get((verb, kind.name))
+        if status:
+            raise PodwrightError(f"{kind.plural} is forbidden: user cannot {verb} resource", status=status, reason="Refused")
+
+    def _write(self, verb, kind, namespace, name, act):
+        self._version += 1
+        self.writes.append((verb, kind.name, name))
+        if len(self.writes) == self.die_at and not self.dies_after:
+            raise Killed
+        act((kind.name, namespace if kind.namespaced else None, name))
+        if len(self.writes) == self.die_at:
+            raise Killed
+
+    def _delete(self, key):
+        kind_name, _namespace, name = key
+        item = self.objects.pop(key)
+        if kind_name == "Namespace":
+            self.objects = {other: item for other, item in self.objects.items() if other[1] != name}
+        if kind_name == "CustomResourceDefinition":
+            defined = item["spec"]["names"]["kind"]
+            self.objects = {other: item for other, item in self.objects.items() if other[0] != defined}
+
+    def _definitions(self):
+        return [item for (kind_name, _, _), item in self.objects.items() if kind_name == "CustomResourceDefinition"]
+
+    def _versions(self, group):
+        own = [f"{group}/{v['name']}" for d in self._definitions() if d["spec"]["group"] == group for v in d["spec"]["versions"] if v.get("served", True)]
+        return own or SERVED.get(group) or (["v1"] if not group else [f"{group}/v1"] if group.endswith(".k8s.io") else [])
+
+    def _discover(self, path):
+        self._refuse("discover", type("Discovery", (), {"name": path, "plural": path}))
+        _api, group, *version = path.strip("/").split("/")
+        versions = self._versions(group)
+        if not versions:
+            raise PodwrightError("the server could not find the requested resource", status=404)
+        if not version:
+            return {"preferredVersion": {"groupVersion": versions[0]}, "versions": [{"groupVersion": v} for v in versions]}
+        resources = []
+        for spec in (definition["spec"] for definition in self._definitions()):
+            if spec["group"] == group and any(v["name"] == version[0] and v.get("served", True) for v in spec["versions"]):
+                resources.append({"kind": spec["names"]["kind"], "name": spec["names"]["plural"], "namespaced": spec["scope"] == "Namespaced"})
+        return {"resources": resources}
+
+
+def fields(value):
+    """The ownership tree of a manifest, each list one value."""
+    if not isinstance(value, dict):
+        return {}
+    return {f"f:{name}": fields(item) for name, item in value.items() if name not in ("apiVersion", "kind", "name", "namespace")}

@@ -1,0 +1,282 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Named sets: nothing that belongs to one is ever forgotten, and nothing that belongs to another is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import GROUP_KINDS, ID, NAMESPACES, PART_OF, TOOLING, ApplySet
+
+from .fake_cluster import FakeCluster, Killed
+
+RBAC = "rbac.authorization.k8s.io/v1"
+
+
+def manifest(kind, name, api_version="v1", namespace=None, **rest):
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name} | ({"namespace": namespace} if namespace else {})} | rest
+
+
+def definition(kind="Gadget", group="example.com", versions=("v1",)):
+    names = {"kind": kind, "plural": f"{kind.lower()}s"}
+    served = [{"name": version} for version in versions]
+    spec = {"group": group, "names": names, "scope": "Namespaced", "versions": served}
+    status = {"conditions": [{"type": "Established", "status": "True"}]}
+    return manifest("CustomResourceDefinition", f"{names['plural']}.{group}", "apiextensions.k8s.io/v1", spec=spec, status=status)
+
+
+KEPT = manifest("ConfigMap", "kept")
+MEMBERS = [
+    KEPT,
+    manifest("Namespace", "other"),
+    manifest("ConfigMap", "far", namespace="other"),
+    manifest("Secret", "gone"),
+    manifest("ServiceAccount", "gone"),
+    manifest("RoleBinding", "gone", RBAC),
+    manifest("ClusterRole", "gone", RBAC),
+    manifest("Deployment", "gone", "apps/v1"),
+    manifest("Gadget", "gone", "example.com/v1"),
+    definition(),
+]
+
+
+class Set:
+    """One named set in a fake cluster."""
+
+    def __init__(self, cluster, name="web"):
+        self.cluster, self.name, self.console = cluster, name, Console()
+        self.id = ApplySet(name, "shop").id
+
+    def run(self, verb, manifests=(), **options):
+        cluster, options = self.cluster, {"concurrency": 1, "wait": False} | options
+        cluster.writes.clear()
+        return getattr(Reconciler(cluster, Options(**options), self.console), verb)(list(manifests), "shop", self.name)
+
+    def apply(self, manifests, **options):
+        return self.run("apply", manifests, prune=True, **options)
+
+    def remove(self, manifests=(), **options):
+        return self.run("remove", manifests, **options)
+
+    @property
+    def members(self):
+        return sorted(key for key, item in self.cluster.objects.items() if item["metadata"].get("labels", {}).get(PART_OF) == self.id)
+
+    @property
+    def parent(self):
+        return self.cluster.get(CONFIG_MAP, "shop", f"podwright-set-{self.name}")
+
+    @property
+    def record(self):
+        annotations = self.parent["metadata"]["annotations"]
+        return annotations[GROUP_KINDS].split(","), annotations.get(NAMESPACES, "")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    return FakeCluster(tmp_path)
+
+
+@pytest.fixture
+def web(cluster, monkeypatch):
+    """A set; its definitions count as established, since nobody else is there to say so."""
+    module = "ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler.wait_until_ready"
+    monkeypatch.setattr(module, lambda client, items, *rest: {key: item for key, (_kind, item) in items.items()})
+    return Set(cluster)
+
+
+def kill(web, verb, manifests, number, after):
+    """Run until the write of that number. Returns whether the run was killed there."""
+    web.cluster.die_at, web.cluster.dies_after = number, after
+    try:
+        getattr(web, verb)(manifests)
+    except Killed:
+        return True
+    finally:
+        web.cluster.die_at = 0
+    return False
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("own_namespace", [False, True])
+@pytest.mark.parametrize("number", range(1, 14))
+def test_a_removal_killed_at_any_write_is_finished_by_the_next(number, own_namespace, after, web):
+    web.apply([*MEMBERS, *([manifest("Namespace", "shop")] if own_namespace else [])])
+    everything = len(web.members)
+    was_killed = kill(web, "remove", (), number, after)
+    # Of eleven members those in a deleted namespace, and the parent in it, go without a request of their own.
+    assert was_killed == (number <= 11)
+    web.remove()
+    assert everything >= len(MEMBERS) and web.members == [] and web.parent is None
+    assert not web.remove().is_changed
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(1, 14))
+def test_a_prune_killed_at_any_write_is_finished_by_the_next(number, after, web):
+    web.apply(MEMBERS)
+    was_killed = kill(web, "apply", [KEPT], number, after)
+    assert was_killed == (number <= 10)  # nine deletes, and the parent's record afterwards
+    web.apply([KEPT])
+    assert web.members == [("ConfigMap", "shop", "kept")] and web.record == (["ConfigMap"], "")
+    assert not web.apply([KEPT]).is_changed
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(1, 13))
+def test_a_first_apply_killed_at_any_write_leaves_nothing_unknown(number, after, web):
+    was_killed = kill(web, "apply", MEMBERS, number, after)
+    assert was_killed == (number <= len(MEMBERS) + 1)
+    web.remove()
+    assert web.members == [] and web.parent is None
+
+
+def test_a_member_that_cannot_be_deleted_keeps_the_parent(web):
+    web.apply(MEMBERS)
+    web.cluster.refusals["delete", "ClusterRole"] = 403
+    with pytest.raises(PodwrightError, match="clusterroles"):
+        web.remove()
+    assert ("ClusterRole", None, "gone") in web.members and web.parent
+    web.cluster.refusals.clear()
+    web.remove()
+    assert web.members == [] and web.parent is None
+
+
+def unserve(cluster):
+    cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]["spec"]["versions"][0]["served"] = False
+    forget_discovery(cluster)
+
+
+def forget_discovery(cluster):
+    cluster.kinds._defined.clear()
+    cluster.kinds._write_cache({})
+
+
+UNLISTABLE = {
+    "forbidden": lambda cluster: cluster.refusals.update({("list", "Gadget"): 403}),
+    "unserved": unserve,
+    "discovery down": lambda cluster: (forget_discovery(cluster), cluster.refusals.update({("discover", "/apis/example.com"): 503})),
+}
+
+
+@pytest.mark.parametrize("why", UNLISTABLE)
+def test_a_kind_that_cannot_be_listed_stays_recorded(why, web):
+    web.apply(MEMBERS)
+    gadget = web.cluster.objects["Gadget", "shop", "gone"]
+    UNLISTABLE[why](web.cluster)
+    defined = definition() | {"spec": web.cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]["spec"]}
+    without = [m for m in MEMBERS[:-1] if m["kind"] != "Gadget"] + [defined]
+    for _ in range(2):
+        web.apply(without)
+        assert "Gadget.example.com" in web.record[0]
+    web.apply([KEPT, defined])
+    assert web.record == (["ConfigMap", "CustomResourceDefinition.apiextensions.k8s.io", "Gadget.example.com"], "other")
+    assert any("Gadget.example.com" in warning for warning in web.console.warnings)
+    assert web.cluster.objects["Gadget", "shop", "gone"] is gadget
+
+
+def test_a_set_whose_members_cannot_be_listed_is_not_removed_as_a_whole(web):
+    web.apply([KEPT, manifest("Secret", "gone")])
+    web.cluster.refusals["list", "Secret"] = 403
+    outcome = web.remove()
+    assert outcome.changes[-1].note.startswith("kept") and web.members == [("Secret", "shop", "gone")] and web.parent
+    assert not web.remove([manifest("ConfigMap", "kept")]).is_changed
+    web.cluster.refusals.clear()
+    web.remove()
+    assert web.members == [] and web.parent is None
+
+
+def test_a_kind_in_no_preferred_version_is_found(web):
+    web.apply([definition(versions=["v1"]), manifest("Gadget", "gone", "example.com/v1")])
+    web.cluster.objects["CustomResourceDefinition", None, "widgets.example.com"] = definition("Widget", versions=["v2"])
+    web.cluster.kinds._defined.clear()
+    for number, item in enumerate(web.cluster._definitions()):  # v2, which has no Gadget, is preferred
+        assert item["spec"]["versions"][0]["name"] == ("v1", "v2")[number]
+    web.cluster._versions = lambda group: ["example.com/v2", "example.com/v1"] if group == "example.com" else FakeCluster._versions(web.cluster, group)
+    web.remove()
+    assert web.members == []
+
+
+def test_what_a_controller_made_is_left_alone(web):
+    web.apply([KEPT, manifest("EndpointSlice", "mine", "discovery.k8s.io/v1")])
+    owner = {"kind": "Service", "name": "web", "controller": True}
+    inherited = manifest("EndpointSlice", "theirs", "discovery.k8s.io/v1", namespace="shop")
+    inherited["metadata"] |= {"uid": "x", "labels": {PART_OF: web.id}, "ownerReferences": [owner]}
+    web.cluster.objects["EndpointSlice", "shop", "theirs"] = inherited
+    web.apply([KEPT])
+    assert [name for _kind, _namespace, name in web.members] == ["kept", "theirs"]
+    web.remove()
+    assert [name for _kind, _namespace, name in web.members] == ["theirs"] and web.parent is None
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_an_object_of_another_set_is_refused_before_any_write(check_mode, verb, web):
+    web.apply([KEPT])
+    other = Set(web.cluster, "other")
+    with pytest.raises(PodwrightError, match=r"ConfigMap 'kept' in namespace 'shop' belongs to the set 'web' \(ConfigMap 'podwright-set-web'.*podwright/v1\)"):
+        getattr(other, verb)([KEPT, manifest("Secret", "new")], check_mode=check_mode)
+    assert web.cluster.writes == [] and other.parent is None
+    assert not web.apply([KEPT]).is_changed
+
+
+def test_a_set_of_another_tool_is_refused_and_named(web):
+    parent = manifest("Secret", "shop-config", namespace="shop")
+    parent["metadata"] |= {"labels": {ID: "applyset-x-v1"}, "annotations": {TOOLING: "kubectl/v1.36"}}
+    theirs = manifest("ConfigMap", "kept", namespace="shop")
+    theirs["metadata"] |= {"uid": "x", "labels": {PART_OF: "applyset-x-v1"}}
+    web.cluster.objects |= {("Secret", "shop", "shop-config"): parent, ("ConfigMap", "shop", "kept"): theirs}
+    with pytest.raises(PodwrightError, match=r"'shop-config' \(Secret 'shop-config' in namespace 'shop', kubectl/v1.36\)"):
+        web.apply([KEPT])
+    assert web.cluster.writes == []
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"annotations": {TOOLING: "kubectl/v1.36"}},
+        {"annotations": {TOOLING: "podwrights/v1"}},
+        {"annotations": {TOOLING: "podwright/v1"}},
+        {"annotations": {TOOLING: "podwright/v1"}, "labels": {ID: "applyset-x-v1"}},
+        {"labels": {ID: ApplySet("web", "shop").id}},
+        {},
+    ],
+)
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_a_parent_that_is_not_ours_is_refused_before_any_write(verb, metadata, web):
+    parent = manifest("ConfigMap", "podwright-set-web", namespace="shop")
+    parent["metadata"] |= metadata
+    web.cluster.objects["ConfigMap", "shop", "podwright-set-web"] = parent
+    with pytest.raises(PodwrightError, match="podwright-set-web"):
+        getattr(web, verb)([KEPT])
+    assert web.cluster.writes == []
+
+
+def test_a_manifest_that_names_another_set_is_refused(web):
+    stray = manifest("ConfigMap", "a")
+    stray["metadata"]["labels"] = {PART_OF: "applyset-x-v1"}
+    with pytest.raises(PodwrightError, match=PART_OF):
+        web.apply([stray])
+
+
+def test_a_namespace_that_the_set_is_in_is_not_pruned(web):
+    namespaces = [manifest("Namespace", "shop"), manifest("Namespace", "other")]
+    web.apply([*namespaces, KEPT, manifest("ConfigMap", "far", namespace="other"), manifest("Namespace", "idle")])
+    outcome = web.apply([KEPT, manifest("ConfigMap", "far", namespace="other")])
+    assert [change.key.name for change in outcome.changes if change.action == "delete"] == ["idle"]
+    assert ("Namespace", None, "shop") in web.members and ("Namespace", None, "other") in web.members
+
+
+def test_an_unknown_kind_is_absent_already(web):
+    web.apply([KEPT])
+    outcome = Reconciler(web.cluster, Options(wait=False), Console()).remove([manifest("Sprocket", "a", "nowhere.com/v1"), KEPT], "shop")
+    assert {change.key.name: change.action for change in outcome.changes} == {"a": "none", "kept": "delete"}
+
+
+def test_a_definition_is_deleted_by_its_name_alone(web):
+    web.apply([definition()])
+    bare = {key: value for key, value in definition().items() if key not in ("spec", "status")}
+    assert web.remove([bare]).is_changed and web.members == []
