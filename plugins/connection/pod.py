@@ -147,7 +147,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import NOT_YET, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
@@ -241,9 +241,9 @@ class _Conversation:
         self.stdout, self.stderr = bytearray(), bytearray()
 
     def input(self):
-        """Pieces of standard input; empty ones while there is nothing to say yet."""
+        """Pieces of standard input; NOT_YET until the password is asked for."""
         while self.awaits_prompt:
-            yield b""
+            yield NOT_YET
         if self._become and self._become.expect_prompt():
             yield (self._become.get_option("become_pass") or "").encode() + b"\n"
         if self._in_data:

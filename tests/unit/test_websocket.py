@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-import struct
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -20,12 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.errors impo
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, Process
 from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
 
-
-def frame(payload, opcode=BINARY, final=True):
-    """A frame as a server writes it."""
-    size = len(payload)
-    length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 1 << 16 else struct.pack(">BQ", 127, size)
-    return bytes([(0x80 if final else 0) | opcode]) + length + payload
+from .local_pod import frame
 
 
 @pytest.fixture
@@ -279,3 +274,40 @@ def test_input_does_not_end_before_the_command_runs(pair, monkeypatch):
     with Process(SimpleNamespace(clock=clock), Container("n", "p"), Command(["x"], lambda: iter([]), 0)) as process:
         assert list(process) == []
     assert process.rc == 0 and events == ["runs", "end"]
+
+
+def test_nothing_to_send_yet_waits_and_an_empty_piece_does_not(open_channel):
+    runs = []
+
+    def source():
+        yield from (b"", b"one", b"", b"")
+        while not runs:
+            yield channel.NOT_YET
+        yield from (b"", b"two")
+
+    opened, theirs, clock = open_channel(source())
+    begun, received = clock.now_at, bytearray()
+
+    def serve():
+        theirs.settimeout(0)
+        with suppress(BlockingIOError):
+            received.extend(unmask(theirs.recv(1000)))
+        if received == b"\0one" and not runs:
+            runs.append(True)
+            theirs.sendall(frame(b"\1runs"))
+        if received.endswith(bytes([channel.STREAM_CLOSE, channel.STDIN])):
+            theirs.sendall(frame(b"\3" + json.dumps({"status": "Success"}).encode()))
+
+    clock.meanwhile = serve
+    assert [opened.read(), opened.read()] == [(1, b"runs"), None]
+    assert received == b"\0one\0two\xff\0" and clock.now_at == begun
+
+
+def unmask(content):
+    """The payloads of a client's short frames."""
+    payloads = b""
+    while content:
+        size = content[1] & 0x7F
+        key, masked, content = content[2:6], content[6 : 6 + size], content[6 + size :]
+        payloads += bytes(byte ^ key[i % 4] for i, byte in enumerate(masked))
+    return payloads

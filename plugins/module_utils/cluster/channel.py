@@ -16,6 +16,7 @@ V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 FRAME = 1 << 16  # measured: half of it costs more at each station, twice as much gains nothing
 PING_SECONDS = 15
 UNANSWERED_PINGS = 4
+NOT_YET = None  # what a source of input yields while it has nothing to send and has not ended; an empty piece is not that
 
 
 class ConnectionEnded(Exception):
@@ -41,7 +42,8 @@ class Channel:
         client: a Client.
         pod, container, namespace: strings; the server chooses the container of a pod that has only one.
         command: list of words; None attaches to the container's own process.
-        source: an iterable of bytes that becomes standard input, or None for none.
+        source: an iterable of bytes that becomes standard input, or None for none. It yields NOT_YET until some output has been read
+            that it waits for.
         protocols: what to offer to the server.
 
     Raises: PodwrightError where it could not be opened; nothing has been started then.
@@ -122,19 +124,25 @@ class Channel:
             self._unanswered, self._ping_at = 0, self._clock.monotonic() + PING_SECONDS
 
     def _feed(self):
-        """Queue the next piece of input once the one before is on its way: memory does not grow with the input."""
+        """Queue the next input once the one before is on its way: memory does not grow with the input. Small pieces go together."""
         if self._source is None or self._socket.has_outgoing:
             return
-        piece = next(self._source, None)
-        if piece is None:
+        pieces, size = [], 0
+        for piece in self._source:
+            if piece is NOT_YET:
+                break
+            pieces.append(piece)
+            size += len(piece)
+            if size >= FRAME:
+                break
+        else:
             self._source = None
-            if self.ends_input:
-                self._socket.send(BINARY, bytes([STREAM_CLOSE, STDIN]))
-            return
-        self._carries_input = bool(piece)
-        view = memoryview(piece)
-        for start in range(0, len(view), FRAME):
+        self._carries_input = size > 0
+        view = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        for start in range(0, size, FRAME):
             self._socket.send(BINARY, bytes([STDIN]), view[start : start + FRAME])
+        if self._source is None and self.ends_input:
+            self._socket.send(BINARY, bytes([STREAM_CLOSE, STDIN]))
 
     def _ping(self, now):
         """Keep balancers from cutting an idle stream, and notice a server that is gone."""

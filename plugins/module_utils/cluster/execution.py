@@ -8,7 +8,7 @@ import secrets as random_words
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .channel import STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, describe_output, exit_code
+from .channel import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, describe_output, exit_code
 from .errors import PodwrightError
 from .kinds import POD
 
@@ -45,8 +45,8 @@ class Command:
 
     Attributes:
         words: the program and its arguments; a list.
-        source: called for an iterable of bytes that becomes its standard input, followed by end of file; called again where
-            the command has to be started again. None for no input.
+        source: called for an iterable of bytes (or NOT_YET) that becomes its standard input, followed by end of file; called again
+            if the command has to be started again. None for no input.
         size: bytes of the input where known; lets it end on servers that cannot end it (v4).
         is_bounded: whether the program reads just `size` bytes and needs no end of file.
         chdir: folder to run it in, or None; needs a shell in the image.
@@ -282,7 +282,7 @@ class Process:
         """Pieces of input that do not end before the shell has spoken: an end that comes while the runtime starts the command may be lost."""
         yield from pieces
         while self._has_shell and self._before_marker is not None:
-            yield b""
+            yield NOT_YET
 
     def _explain_refusal(self, error):
         if error.status == 404:
@@ -363,7 +363,7 @@ def _type(pieces):
     Interface). The input itself stays open."""
     last = b"\n"
     for piece in pieces:
-        last = piece[-1:] or last
+        last = (piece or b"")[-1:] or last
         yield piece
     yield END_OF_FILE if last == b"\n" else 2 * END_OF_FILE
 

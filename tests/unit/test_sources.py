@@ -1,0 +1,92 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""No source of input stalls a stream: what is sent bounds the time, whatever the sizes of the pieces."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import NOT_YET, STDOUT
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Process
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.transfer.download import Download
+from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local
+from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import Remote
+from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import FILE, Wish, compare, with_digests
+from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import Upload
+
+from .local_pod import TOOLS, LocalPod
+
+SIZES = (0, 1, 511, 512, 513, 10_239, 10_240, 10_241, 65_536)
+
+
+@pytest.fixture(params=TOOLS)
+def pod(request, tmp_path_factory, monkeypatch):
+    """A LocalPod with each set of tools."""
+    return LocalPod(request.param, tmp_path_factory.mktemp("bin"), monkeypatch)
+
+
+@given(st.lists(st.sampled_from([b"", b"x", bytes(511), bytes(512), bytes(1 << 16), bytes((1 << 16) + 1)]), max_size=8), st.booleans())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pieces_of_any_size_reach_a_command(pod, pieces, is_known):
+    size = sum(map(len, pieces))
+    with Process(pod.client, pod.container, Command(["wc", "-c"], lambda: iter(pieces), size if is_known else None)) as process:
+        said = b"".join(data for stream, data in process if stream == STDOUT)
+    assert int(said) == size and process.rc == 0 and pod.client.clock.stalls == 0
+
+
+def test_input_may_wait_for_output(pod):
+    """As the password of `become` waits for its prompt."""
+    said = bytearray()
+
+    def source():
+        yield b""
+        while b"name?" not in said:
+            yield NOT_YET
+        yield b""
+        yield b"me\n"
+
+    with Process(pod.client, pod.container, Command(["sh", "-c", "echo name?; read name; echo hello $name"], source)) as process:
+        for _stream, data in process:
+            said += data
+    assert said == b"name?\nhello me\n" and pod.client.clock.stalls == 0
+
+
+def make_tree(root, count):
+    """A tree with files of every odd size, empty directories and so many empty files."""
+    for number, size in enumerate((*SIZES, *SIZES[::-1])):
+        (root / f"{number}-{size}").write_bytes(os.urandom(size))
+    (root / "sparse").touch()
+    os.truncate(root / "sparse", 3 << 20)
+    (root / "many").mkdir()
+    for number in range(count):
+        (root / "many" / f"{number}").touch()
+    for path in ("empty", "empty/deeper", "empty/deeper/still"):
+        (root / path).mkdir()
+
+
+def observe(root):
+    """{path: Entry} with digests, and without the times of directories, which are not copied."""
+    local = Local(str(root))
+    tree = {path: replace(entry, mtime=entry.sort == FILE and entry.mtime) for path, entry in local.observe(Console()).items()}
+    return with_digests(tree, local.digests([path for path, entry in tree.items() if entry.sort == FILE]))
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize(("uses_tar", "count"), [(True, 1000), (False, 3)], ids=["tar", "stream"])
+def test_a_tree_of_every_size_is_copied_without_a_stall(direction, uses_tar, count, pod, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    source, target = (here, there) if direction == "up" else (there, here)
+    source.mkdir()
+    make_tree(source, count)
+    remote, local, wish = Remote(pod.client, pod.container, str(there)), Local(str(here)), Wish()
+    ends = {"up": (local.observe(Console()), remote.observe()), "down": (remote.observe(), {})}[direction]
+    plan = compare(*ends, wish)
+    carrier = Upload if direction == "up" else Download
+    carrier(local, remote, ends[0], wish, plan, uses_tar, Console()).run()
+    assert observe(target) == observe(source)
+    assert pod.client.clock.stalls == 0
