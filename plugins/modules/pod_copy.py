@@ -9,7 +9,7 @@ short_description: Copy files and directories to and from containers
 version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
-  - Makes a path in a container equal to a local path, or a local path equal to one in a container. Only differences are transferred.
+  - Synchronizes a path in a container with a local path, in either direction. Only differences are transferred.
   - Each file is written to a temporary name, verified by sha256 at both ends and then renamed, so that a partial file is never visible.
   - Large files are uploaded in parts over parallel connections. After a connection loss a transfer resumes.
   - A file copied to an existing directory is placed in it under its own name. A directory copied to a directory copies its contents.

@@ -110,7 +110,9 @@ options:
             elements: str
             default: []
       analysis:
-        description: Measurements at the end of each step. A failure aborts the rollout; an inconclusive measurement fails the task and keeps the step.
+        description:
+          - Measurements at the end of each step.
+          - A failure aborts the rollout. An inconclusive measurement fails the task and keeps the step.
         type: list
         elements: dict
         suboptions:

@@ -57,10 +57,10 @@ options:
     description: Working directory of the command. Requires a shell in the image.
     type: str
   creates:
-    description: Path in the container. If it exists, the command is skipped, also in check mode. Requires a shell in the image.
+    description: Path in the container whose existence skips the command, also in check mode. Requires a shell in the image.
     type: str
   removes:
-    description: Path in the container. If it does not exist, the command is skipped, also in check mode. Requires a shell in the image.
+    description: Path in the container whose absence skips the command, also in check mode. Requires a shell in the image.
     type: str
   timeout:
     description: Timeout of the command in seconds. The command then receives SIGTERM, and SIGKILL two seconds later.

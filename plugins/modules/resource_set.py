@@ -63,8 +63,8 @@ options:
   on_immutable:
     description:
       - V(fail) fails with the names of changed immutable fields, V(replace) deletes and creates the object.
-      - An object is replaced only if nothing but immutable fields is refused and a dry run shows that the API server accepts the
-        new one; otherwise nothing is deleted.
+      - An object is replaced only if the API server rejects nothing but immutable fields and accepts the new object in a dry run. Otherwise nothing is
+        deleted.
     type: str
     choices: [fail, replace]
     default: fail

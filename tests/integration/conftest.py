@@ -99,21 +99,16 @@ def mode_variables(mode):
 
 @pytest.fixture
 def launch(tmp_path):
-    """A function that starts ansible-playbook with tasks. Returns (the process, the path of the record of its results)."""
+    """A function that starts ansible-playbook with tasks or plays. Returns (the process, the path of the record of its results)."""
     counter = iter(range(1000))
 
     def start(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, kubeconfig=None):
         number = next(counter)
         record = tmp_path / f"record-{number}"
         record.touch()
-        plays = [
-            {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "module_defaults": {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(kubeconfig or KUBECONFIG)}},
-                "tasks": tasks,
-            }
-        ]
+        defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(kubeconfig or KUBECONFIG)}}
+        plays = tasks if tasks and "hosts" in tasks[0] else [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
+        plays = [{"module_defaults": defaults} | play for play in plays]
         path = tmp_path / f"play-{number}.yml"
         path.write_text(yaml.safe_dump(plays, sort_keys=False))
         extra = {"test_namespace": namespace} | mode_variables(mode) | (variables or {})

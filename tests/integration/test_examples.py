@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The examples of the modules, the README and the guides are run as a user would run them, from the first line to the last."""
+"""The examples of the modules, the README and the guides run as they are printed, and print the output that is shown with them."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,37 @@ import yaml
 
 from .conftest import ROOT
 
-FENCE = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(yaml|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
 NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace")
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 
-def examples(path):
-    """The tasks and plays of a page or a module, in order."""
+@dataclass
+class Example:
+    """A list of tasks or plays, and the lines of output that follow it on the page."""
+
+    tasks: list
+    output: list[str]
+
+
+def examples(path: Path) -> list[Example]:
+    """The examples of a page or a module, in order."""
     text = path.read_text()
-    if path.suffix == ".md":
-        return [yaml.safe_load(block) for block in FENCE.findall(text)]
-    return [yaml.safe_load(re.search(r'EXAMPLES = r"""\n(.*?)"""', text, re.DOTALL).group(1))]
+    if path.suffix == ".py":
+        return [Example(yaml.safe_load(re.search(r'EXAMPLES = r"""\n(.*?)"""', text, re.DOTALL).group(1)), [])]
+    found: list[Example] = []
+    for language, block in FENCE.findall(text):
+        if language == "yaml":
+            found.append(Example(yaml.safe_load(block), []))
+        else:
+            found[-1].output = lines_of(block)
+    return found
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of Ansible's output, without what depends on the width of the terminal."""
+    return [stripped for line in text.splitlines() if (stripped := re.sub(r" \*+$", "", line.rstrip()))]
 
 
 def in_namespace(value, namespace):
@@ -32,10 +52,20 @@ def in_namespace(value, namespace):
     return [in_namespace(item, namespace) for item in value] if isinstance(value, list) else value
 
 
+def missing_lines(expected: list[str], output: str) -> list[str]:
+    """The expected lines from the first that the output does not contain, in their order."""
+    printed = iter(lines_of(output))
+    return next((expected[index:] for index, line in enumerate(expected) if line not in printed), [])
+
+
 @pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if examples(path)], ids=lambda path: path.stem)
 def test_examples_run(path: Path, play, namespace):
-    for block in examples(path):
-        plays = block if "hosts" in block[0] else None
-        tasks = in_namespace(block, namespace) if plays is None else in_namespace(plays[0]["tasks"], namespace)
-        variables = plays[0].get("vars", {}) if plays else {}
-        assert play(tasks, namespace=namespace, variables=variables).rc == 0
+    for example in examples(path):
+        result = play(in_namespace(example.tasks, namespace), namespace=namespace, environment={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})
+        assert not missing_lines(example.output, result.output), result.output
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pages_start_with_a_playbook_and_its_output(path: Path):
+    first = examples(path)[0]
+    assert "hosts" in first.tasks[0] and first.output
