@@ -1,11 +1,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What ready means for each kind: pure functions from an object to a Verdict."""
+"""What ready means for each kind: pure functions from an object to a Verdict.
+
+A status is what any controller wrote: every value in it is read by `_mapping`, `_number` and `_text`, which fit anything.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 PROGRESSING, READY, FAILED = "progressing", "ready", "failed"
+# The groups whose kinds have a meaning of their own here: other groups have a Job, a Service or a Deployment, too.
+_BUILT_IN_GROUPS = ("", "apps", "batch", "apiextensions.k8s.io", "apiregistration.k8s.io")
+_QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 class Verdict(NamedTuple):
@@ -15,85 +21,122 @@ class Verdict(NamedTuple):
     message: str = ""
 
 
-def judge(item):
+def judge(item: dict) -> Verdict:
     """The Verdict on any object."""
     if item["metadata"].get("deletionTimestamp"):
         return Verdict(PROGRESSING, "it is being deleted")
-    observed = (item.get("status") or {}).get("observedGeneration")
-    if observed is not None and observed < item["metadata"].get("generation", 0):
+    observed = _number(_status(item).get("observedGeneration"), None)
+    if observed is not None and observed < _number(item["metadata"].get("generation")):
         return Verdict(PROGRESSING, "its controller has not seen the change yet")
-    return _JUDGES.get(item["kind"], _judge_conditions)(item)
+    is_built_in = str(item.get("apiVersion", "")).rpartition("/")[0] in _BUILT_IN_GROUPS
+    return (_JUDGES.get(item["kind"], _judge_conditions) if is_built_in else _judge_conditions)(item)
 
 
-def condition(item, name):
+def condition(item: dict, name: str) -> dict:
     """The condition of that type, or an empty mapping."""
-    return next((c for c in (item.get("status") or {}).get("conditions") or [] if c.get("type") == name), {})
+    return next((c for c in _conditions(item) if c.get("type") == name), {})
+
+
+def deletion_obstacle(item: dict) -> str:
+    """What an object whose deletion began waits for."""
+    finalizers = item["metadata"].get("finalizers") or []
+    if finalizers:
+        return f"deletion is blocked by finalizers: {', '.join(finalizers)}"
+    # What is left in a namespace, and why, is in conditions of its own.
+    names = ("NamespaceDeletionDiscoveryFailure", "NamespaceDeletionContentFailure", "NamespaceFinalizersRemaining", "NamespaceContentRemaining")
+    found = [condition(item, name) for name in names] if item.get("kind") == "Namespace" else []
+    messages = [_text(c.get("message")) for c in found if c.get("status") == "True"]
+    return "; ".join(filter(None, messages)) or "it is still shutting down"
 
 
 def _judge_replicas(item):
-    spec, status = item.get("spec", {}), item.get("status") or {}
+    spec, status = _mapping(item.get("spec")), _status(item)
+    if spec.get("paused") is True:
+        return Verdict(READY, "its rollout is paused")
     progress = condition(item, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        return Verdict(FAILED, progress.get("message", "the progress deadline was exceeded"))
+        return Verdict(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
     if "observedGeneration" not in status:
         return Verdict(PROGRESSING, "its controller has not seen it yet")
-    wanted = spec.get("replicas", 1)
-    updated = status.get("updatedReplicas", wanted if item["kind"] == "ReplicaSet" else 0)
-    counts = {"updated": updated, "ready": status.get("readyReplicas", 0), "available": status.get("availableReplicas", 0)}
-    for name, count in counts.items():
-        if count < wanted:
-            return Verdict(PROGRESSING, f"{count} of {wanted} replicas {name}")
-    if status.get("replicas", 0) > wanted:
-        return Verdict(PROGRESSING, f"{status['replicas'] - wanted} old replicas still there")
-    return Verdict(READY)
+    wanted = _number(spec.get("replicas"), 1)
+    to_update = _pods_to_update(item, wanted)
+    counts = {"updated": (_number(status.get("updatedReplicas")), to_update)}
+    counts |= {name: (_number(status.get(f"{name}Replicas")), wanted) for name in ("ready", "available")}
+    for name, (count, needed) in counts.items():
+        if count < needed:
+            return Verdict(PROGRESSING, f"{count} of {needed} replicas {name}")
+    surplus = _number(status.get("replicas")) - wanted
+    return Verdict(PROGRESSING, f"{surplus} old replicas still there") if surplus > 0 else Verdict(READY)
+
+
+def _pods_to_update(item, wanted):
+    """How many of the wanted pods the controller replaces by itself after a change."""
+    spec = _mapping(item.get("spec"))
+    strategy = _mapping(spec.get("updateStrategy"))
+    if item["kind"] == "ReplicaSet" or strategy.get("type") == "OnDelete":
+        return 0
+    return max(wanted - _number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
 
 
 def _judge_daemon_set(item):
-    status = item.get("status") or {}
-    wanted = status.get("desiredNumberScheduled")
-    if wanted is None or "observedGeneration" not in status:
+    status = _status(item)
+    if "observedGeneration" not in status or "desiredNumberScheduled" not in status:
         return Verdict(PROGRESSING, "its controller has not seen it yet")
-    for field in ("updatedNumberScheduled", "numberReady"):
-        if status.get(field, 0) < wanted:
-            return Verdict(PROGRESSING, f"{status.get(field, 0)} of {wanted} pods ready")
+    wanted = _number(status["desiredNumberScheduled"])
+    counts = {"updated": ("updatedNumberScheduled", _pods_to_update(item, wanted)), "ready": ("numberReady", wanted)}
+    for name, (field, needed) in counts.items():
+        if _number(status.get(field)) < needed:
+            return Verdict(PROGRESSING, f"{_number(status.get(field))} of {needed} pods {name}")
     return Verdict(READY)
 
 
 def _judge_job(item):
     failed = condition(item, "Failed")
     if failed.get("status") == "True":
-        return Verdict(FAILED, f"{failed.get('reason', '')}: {failed.get('message', '')}")
+        return Verdict(FAILED, f"{_text(failed.get('reason'))}: {_text(failed.get('message'))}")
     if condition(item, "Complete").get("status") == "True":
         return Verdict(READY)
+    if condition(item, "Suspended").get("status") == "True":
+        return Verdict(READY, "it is suspended") if _is_suspension_desired(item) else Verdict(PROGRESSING, "it is suspended, by a queue for instance")
     return Verdict(PROGRESSING, "not complete yet")
 
 
+def _is_suspension_desired(item):
+    """Whether a manifest suspends the Job, and not a queue that starts it later."""
+    entries = item["metadata"].get("managedFields") or []
+    applied = [_mapping(_mapping(entry.get("fieldsV1")).get("f:spec")) for entry in entries if entry.get("operation") == "Apply"]
+    if applied:
+        return any("f:suspend" in spec for spec in applied)
+    return _QUEUE not in (item["metadata"].get("labels") or {})
+
+
 def _judge_pod(item):
-    status = item.get("status") or {}
+    status = _status(item)
     if status.get("phase") == "Succeeded":
         return Verdict(READY)
     if status.get("phase") == "Failed":
-        return Verdict(FAILED, status.get("message") or status.get("reason") or "a container failed")
+        return Verdict(FAILED, _text(status.get("message")) or _text(status.get("reason")) or "a container failed")
     if condition(item, "Ready").get("status") == "True":
         return Verdict(READY)
-    waiting = [c["state"]["waiting"].get("reason", "") for c in status.get("containerStatuses") or [] if "waiting" in c.get("state", {})]
-    return Verdict(PROGRESSING, ", ".join(filter(None, waiting)) or condition(item, "PodScheduled").get("message") or f"phase {status.get('phase', 'Pending')}")
+    states = [_mapping(_mapping(c.get("state")).get("waiting")) for c in _mappings(status.get("containerStatuses"))]
+    waiting = ", ".join(filter(None, (_text(state.get("reason")) for state in states)))
+    return Verdict(PROGRESSING, waiting or _text(condition(item, "PodScheduled").get("message")) or f"phase {status.get('phase', 'Pending')}")
 
 
 def _judge_claim(item):
-    phase = (item.get("status") or {}).get("phase", "Pending")
+    phase = _status(item).get("phase", "Pending")
     if phase == "Lost":
         return Verdict(FAILED, "its volume is lost")
     return Verdict(READY) if phase == "Bound" else Verdict(PROGRESSING, "not bound to a volume yet")
 
 
 def _judge_namespace(item):
-    phase = (item.get("status") or {}).get("phase")
+    phase = _status(item).get("phase")
     return Verdict(READY) if phase == "Active" else Verdict(PROGRESSING, f"phase {phase}")
 
 
 def _judge_service(item):
-    if item.get("spec", {}).get("type") == "LoadBalancer" and not ((item.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
+    if _mapping(item.get("spec")).get("type") == "LoadBalancer" and not _mapping(_status(item).get("loadBalancer")).get("ingress"):
         return Verdict(PROGRESSING, "no load balancer address yet")
     return Verdict(READY)
 
@@ -101,22 +144,48 @@ def _judge_service(item):
 def _judge_established(item):
     name = "Established" if item["kind"] == "CustomResourceDefinition" else "Available"
     found = condition(item, name)
-    return Verdict(READY) if found.get("status") == "True" else Verdict(PROGRESSING, found.get("message") or f"not {name} yet")
+    return Verdict(READY) if found.get("status") == "True" else Verdict(PROGRESSING, _text(found.get("message")) or f"not {name} yet")
 
 
 def _judge_conditions(item):
     """Any other kind: ready unless it says otherwise by a Ready condition (as kstatus has it)."""
     ready = condition(item, "Ready")
     if ready.get("status") in ("False", "Unknown"):
-        return Verdict(PROGRESSING, ready.get("message") or ready.get("reason") or "not Ready")
+        return Verdict(PROGRESSING, _text(ready.get("message")) or _text(ready.get("reason")) or "not Ready")
     return Verdict(READY)
+
+
+def _status(item):
+    return _mapping(item.get("status"))
+
+
+def _conditions(item):
+    return _mappings(_status(item).get("conditions"))
+
+
+def _mapping(value):
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value):
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _number(value, default=0):
+    """A count or generation, also one that was written as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+
+
+def _text(value):
+    return "" if value is None else str(value)
 
 
 _JUDGES = {
     "Deployment": _judge_replicas,
     "StatefulSet": _judge_replicas,
     "ReplicaSet": _judge_replicas,
-    "ReplicationController": _judge_conditions,
     "DaemonSet": _judge_daemon_set,
     "Job": _judge_job,
     "Pod": _judge_pod,
@@ -125,5 +194,4 @@ _JUDGES = {
     "Service": _judge_service,
     "CustomResourceDefinition": _judge_established,
     "APIService": _judge_established,
-    "HorizontalPodAutoscaler": lambda item: Verdict(READY),
 }

@@ -6,9 +6,14 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ..cluster.errors import PodwrightError
+from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from .manifest import key_of
-from .ready import FAILED, READY, Verdict, judge
+from .ready import FAILED, PROGRESSING, READY, Verdict, deletion_obstacle, judge
+
+CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
+STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
 
 def wait_until_ready(client, items, timeout, console, judge_item=judge):
@@ -22,6 +27,7 @@ def wait_until_ready(client, items, timeout, console, judge_item=judge):
     Raises: PodwrightError that names the first object that failed or did not get ready, and its state.
     """
     latest = {key: item for key, (_kind, item) in items.items()}
+    items = _without_claims_of_a_later_pod(client, items)
     open_items = {key: kind for key, (kind, item) in items.items() if judge_item(item).state != READY}
     verdicts = {}
 
@@ -43,6 +49,27 @@ def wait_until_ready(client, items, timeout, console, judge_item=judge):
     for key in open_items:
         raise _failure(key, verdicts.get(key, Verdict(FAILED, "nothing was seen of it")), f"was not ready within {timeout} s")
     return latest
+
+
+def _without_claims_of_a_later_pod(client, items):
+    """Without claims that are bound when their first pod is scheduled, not before."""
+    classes = {}
+    for key, (_kind, item) in items.items():
+        is_scheduled = SELECTED_NODE in (item["metadata"].get("annotations") or {})
+        if key.kind == CLAIM.name and judge(item).state == PROGRESSING and not is_scheduled:
+            classes[key] = item["spec"].get("storageClassName")
+    late = {name for name in set(classes.values()) if name and _binds_late(client, name)}
+    return {key: value for key, value in items.items() if classes.get(key) not in late}
+
+
+def _binds_late(client, name):
+    try:
+        storage_class = client.get(STORAGE_CLASS, None, name)
+    except PodwrightError as error:
+        if error.is_forbidden:
+            return False  # the claim is waited for: its class is not for everybody to see
+        raise
+    return (storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def wait_until_gone(client, items, timeout, console):
@@ -68,8 +95,7 @@ def wait_until_gone(client, items, timeout, console):
 
     _follow(client, open_items, timeout, see, gone, console)
     for key in open_items:
-        finalizers = (latest.get(key) or {}).get("metadata", {}).get("finalizers") or []
-        held = f"finalizers hold it: {', '.join(finalizers)}" if finalizers else "it is still shutting down"
+        held = deletion_obstacle(latest[key]) if key in latest else "it is still shutting down"
         raise _failure(key, Verdict(FAILED, held), f"was not gone within {timeout} s", "wait_timeout gives it longer.")
 
 

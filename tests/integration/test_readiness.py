@@ -1,0 +1,72 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Objects on the real server that are as they were asked to be, though their controllers do nothing more: waiting ends at once."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import merge
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
+
+POD = {"containers": [{"name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}], "terminationGracePeriodSeconds": 0}
+
+
+def workload(kind, **spec):
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": POD}
+    manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}}
+    return manifest | {"spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template} | spec}
+
+
+def apply(client, namespace, *manifests, timeout=20):
+    Reconciler(client, Options(wait_timeout=timeout), Console()).apply(copy.deepcopy(list(manifests)), namespace)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        workload("StatefulSet", replicas=1, serviceName="web", updateStrategy={"type": "OnDelete"}),
+        workload("StatefulSet", replicas=2, serviceName="web", updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}),
+        workload("DaemonSet", updateStrategy={"type": "OnDelete"}),
+        workload("Deployment", replicas=1, paused=True),
+    ],
+    ids=["StatefulSet OnDelete", "StatefulSet partition", "DaemonSet OnDelete", "Deployment paused"],
+)
+def test_pods_that_nobody_replaces_are_not_waited_for(manifest, namespace, client):
+    apply(client, namespace, manifest)
+    apply(client, namespace, merge(manifest, {"spec": {"template": {"metadata": {"annotations": {"a": "changed"}}}}}))
+
+
+def test_a_suspended_job_and_a_claim_without_a_pod_are_not_waited_for(namespace, client):
+    name = f"{namespace}-late"
+    kind = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
+    storage_class = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer", "metadata": {"name": name}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "later"}}
+    job["spec"] = {"suspend": True, "template": {"spec": POD | {"restartPolicy": "Never"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    claim["spec"] = {"storageClassName": name, "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    started = time.monotonic()
+    try:
+        apply(client, namespace, {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass"} | storage_class, job, claim)
+    finally:
+        client.delete(kind, None, name)
+    assert time.monotonic() - started < 10
+
+
+def test_a_namespace_that_cannot_be_deleted_says_what_is_in_it(make_namespace, client):
+    namespace = make_namespace()
+    kind = BUILT_IN["v1", "ConfigMap"]
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/hold"]}}
+    client.create(kind, namespace, held, "test")
+    try:
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        with pytest.raises(PodwrightError, match=r"example\.com/hold"):
+            Reconciler(client, Options(wait_timeout=8), Console()).remove([manifest], "default")
+    finally:
+        client.patch(kind, namespace, "held", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)

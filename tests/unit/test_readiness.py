@@ -1,0 +1,156 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Readiness of what the world has: statuses that no schema describes, and objects that nobody will change further."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import key_of
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import (
+    FAILED,
+    PROGRESSING,
+    READY,
+    condition,
+    deletion_obstacle,
+    judge,
+)
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.wait import wait_until_ready
+
+KINDS = [
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "ReplicaSet"),
+    ("batch/v1", "Job"),
+    ("v1", "Pod"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Namespace"),
+    ("v1", "Service"),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+    ("example.com/v1", "Gadget"),
+]
+NAMES = (
+    *("conditions", "type", "status", "reason", "message", "observedGeneration", "phase", "spec", "rollingUpdate", "partition"),
+    *("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "desiredNumberScheduled", "numberReady"),
+    *("containerStatuses", "state", "waiting", "loadBalancer", "ingress"),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["True", "False", "Ready", "1", "²", "9" * 5000]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(NAMES), below, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.sampled_from(KINDS), VALUES, VALUES, VALUES)
+def test_any_status_has_a_verdict(kind, status, spec, generation):
+    item = {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "a", "generation": generation}, "status": status}
+    if kind[0] not in ("v1", "apps/v1", "batch/v1"):
+        item["spec"] = spec  # those of the API's own kinds fit its schema
+    verdict = judge(item)
+    assert verdict.state in (PROGRESSING, READY, FAILED) and isinstance(verdict.message, str)
+    assert isinstance(condition(item, "Ready"), dict) and isinstance(deletion_obstacle(item), str)
+
+
+def thing(kind, api_version="apps/v1", spec=None, status=None, **metadata):
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a", "generation": 2} | metadata, "spec": spec or {}, "status": status}
+
+
+ALL_READY = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2}
+ALL_SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": 2}
+SUSPENDED = {"conditions": [{"type": "Suspended", "status": "True"}]}
+BY_MANIFEST = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:suspend": {}}}}]
+BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}}]
+
+
+@pytest.mark.parametrize(
+    ("item", "state"),
+    [
+        (thing("Rollout", "argoproj.io/v1", status={"observedGeneration": "2"}), READY),
+        (thing("Rollout", "argoproj.io/v1", status={"observedGeneration": "1"}), PROGRESSING),
+        (thing("StatefulSet", spec={"replicas": 2, "updateStrategy": {"type": "OnDelete"}}, status=ALL_READY), READY),
+        (thing("StatefulSet", spec={"replicas": 3, "updateStrategy": {"type": "OnDelete"}}, status=ALL_READY), PROGRESSING),
+        (thing("StatefulSet", spec={"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 2}}}, status=ALL_READY), READY),
+        (thing("StatefulSet", spec={"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 5}}}, status=ALL_READY), READY),
+        (thing("StatefulSet", spec={"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}}, status=ALL_READY), PROGRESSING),
+        (
+            thing("StatefulSet", spec={"replicas": 2, "updateStrategy": {"rollingUpdate": {"partition": 1}}}, status=ALL_READY | {"updatedReplicas": 1}),
+            READY,
+        ),
+        (thing("StatefulSet", spec={"replicas": 2}, status=ALL_READY), PROGRESSING),
+        (thing("DaemonSet", spec={"updateStrategy": {"type": "OnDelete"}}, status=ALL_SCHEDULED), READY),
+        (thing("DaemonSet", spec={"updateStrategy": {"type": "RollingUpdate"}}, status=ALL_SCHEDULED), PROGRESSING),
+        (thing("Deployment", spec={"replicas": 2, "paused": True}, status={"observedGeneration": 2}), READY),
+        (thing("Deployment", spec={"replicas": 2, "paused": True}, status={"observedGeneration": 1}), PROGRESSING),
+        (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, managedFields=BY_MANIFEST), READY),
+        (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, managedFields=BY_A_QUEUE), PROGRESSING),
+        (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED), READY),
+        (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, labels={"kueue.x-k8s.io/queue-name": "q"}), PROGRESSING),
+        (thing("Job", "batch/v1", {"suspend": True}, {}), PROGRESSING),
+        # Of other groups, whatever their kinds are called, a Ready condition tells.
+        (thing("Job", "batch.volcano.sh/v1alpha1", status={"state": "Running"}), READY),
+        (thing("Service", "serving.knative.dev/v1", status={"conditions": [{"type": "Ready", "status": "Unknown"}]}), PROGRESSING),
+    ],
+)
+def test_what_is_as_it_was_asked_to_be_is_ready(item, state):
+    assert judge(item).state == state
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (thing("Pod", "v1", finalizers=["a.com/x", "b"]), "blocked by finalizers: a.com/x, b"),
+        (thing("Pod", "v1"), "shutting down"),
+        (
+            thing(
+                "Namespace", "v1", status={"conditions": [{"type": "NamespaceFinalizersRemaining", "status": "True", "message": "Some content: a.com/x in 1"}]}
+            ),
+            "a.com/x in 1",
+        ),
+        (thing("Namespace", "v1", status={"conditions": [{"type": "NamespaceContentRemaining", "status": "False", "message": "all gone"}]}), "shutting down"),
+    ],
+)
+def test_a_blocked_deletion_says_by_what(item, said):
+    assert said in deletion_obstacle(item)
+
+
+class Server:
+    """Has storage classes, or does not show them."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def get(self, kind, namespace, name):
+        if self.mode == "hidden":
+            raise PodwrightError("user cannot get resource", status=403)
+        return {"volumeBindingMode": self.mode} if self.mode else None
+
+    def list(self, *arguments, **options):
+        raise InterruptedError  # it is waited for
+
+
+@pytest.mark.parametrize(
+    ("mode", "annotations", "is_waited_for"),
+    [
+        ("WaitForFirstConsumer", {}, False),
+        ("WaitForFirstConsumer", {"volume.kubernetes.io/selected-node": "n"}, True),
+        ("Immediate", {}, True),
+        ("hidden", {}, True),
+        (None, {}, True),
+    ],
+)
+def test_a_claim_is_not_waited_for_before_its_first_pod(mode, annotations, is_waited_for):
+    claim = thing("PersistentVolumeClaim", "v1", {"storageClassName": "late"}, {"phase": "Pending"}, annotations=annotations)
+    kind = BUILT_IN["v1", "PersistentVolumeClaim"]
+    server = Server(mode)
+    server.clock = type("Clock", (), {"monotonic": staticmethod(lambda: 0)})
+    try:
+        wait_until_ready(server, {key_of(claim, kind): (kind, claim)}, 1, Console())
+        waited = False
+    except InterruptedError:
+        waited = True
+    assert waited is is_waited_for
