@@ -144,7 +144,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tasks:
-  description: Results of the tasks.
+  description: Results of the tasks. The values of a single task are also returned at the top level.
   returned: always
   type: list
   elements: dict
