@@ -154,3 +154,24 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setattr(libraries.importlib, "import_module", refuse)
     with pytest.raises(PodwrightError, match="pip install websocket-client"):
         libraries.load("websocket")
+
+
+NOT_FOUND = (404, {}, {"reason": "NotFound", "message": 'configmaps "a" not found'})
+OTHER_UID = (409, {}, {"reason": "Conflict", "message": "Precondition failed: UID in precondition: u, UID in object meta: v"})
+LOST = (None, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("answers", "deleted"),
+    [
+        ([NOT_FOUND], False),
+        ([BUSY, NOT_FOUND], False),
+        ([LOST, NOT_FOUND], True),
+        ([BROKEN, NOT_FOUND], True),
+        ([LOST, BUSY, OTHER_UID], True),
+        ([OTHER_UID], False),
+    ],
+)
+def test_a_delete_whose_answer_was_lost_is_a_delete(server, connect, answers, deleted):
+    server.answers[:] = answers
+    assert connect().delete(CONFIG_MAP, "n", "a", "u") is deleted

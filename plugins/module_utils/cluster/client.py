@@ -169,7 +169,7 @@ class Client:
         return self.send(self._object_request("PATCH", kind, namespace, name, subresource, query=query, body=patch, content_type=content_type))
 
     def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False, version=None):
-        """DELETE an object, only the one of that uid where given. Returns False where there was none.
+        """DELETE an object, only the one of that uid where given. Returns False where there was none, unless an answer was lost before.
 
         Args:
             grace_period: seconds; 0 kills at once; None is the object's own.
@@ -187,7 +187,7 @@ class Client:
             return True
         except PodwrightError as error:
             if error.is_not_found or (error.status == 409 and "precondition" in error.message.lower()):
-                return False
+                return error.is_in_doubt
             raise
 
     def log(self, namespace, pod, container, tail_lines=None, previous=False, limit_bytes=None):
@@ -219,6 +219,7 @@ class Client:
         Raises: PodwrightError.
         """
         refreshed = False
+        is_in_doubt = False
         for attempt in range(1, ATTEMPTS + 1):
             response, error = self._try(request)
             if response is not None and response.status < 400:
@@ -231,10 +232,12 @@ class Client:
                     continue
                 # Server-side apply answers a manifest that fits no type with a 500.
                 is_final = response.status < 500 or not request.repeatable or "typed patch object" in error.message
+                error.is_in_doubt = is_in_doubt
                 if response.status != 429 and is_final:
                     raise error
             if attempt == ATTEMPTS or not request.repeatable or error.reason == "Refused":
                 raise error
+            is_in_doubt |= response is None or response.status != 429
             self.clock.sleep(_pause(attempt, response))
         raise error
 

@@ -14,7 +14,10 @@ class PodwrightError(Exception):
         causes: the API's causes, `{field, message, reason}` each.
         hint: what to do about it, or an empty string.
         results: fields for the result as far as the operation got.
+        is_in_doubt: whether this answers a repetition of a request whose first answer was lost: it may have been carried out.
     """
+
+    is_in_doubt = False
 
     def __init__(self, message, *, status=None, reason="", causes=(), hint="", results=None):
         super().__init__(message)
