@@ -150,3 +150,18 @@ def test_custom_objects_and_their_definition_are_removed_however_often_a_run_is_
         assert parent(client, namespace) is None
     finally:
         client.delete(kind, None, f"gadgets.{group}")
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_the_default_service_account_is_given_back_and_not_deleted(verb, namespace, client):
+    kind = BUILT_IN["v1", "ServiceAccount"]
+    before = client.get(kind, namespace, "default")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}, "imagePullSecrets": [{"name": "registry"}]}
+    run(client, namespace, "apply", [KEPT, account])
+    manifests = [KEPT] if verb == "apply" else []
+    predicted = run(client, namespace, verb, manifests, check_mode=True)
+    done = run(client, namespace, verb, manifests)
+    assert [(c.action, c.key, c.patch) for c in predicted.changes] == [(c.action, c.key, c.patch) for c in done.changes]
+    after = client.get(kind, namespace, "default")
+    assert after["metadata"]["uid"] == before["metadata"]["uid"] and "imagePullSecrets" not in after and "labels" not in after["metadata"]
+    assert not run(client, namespace, verb, manifests).is_changed

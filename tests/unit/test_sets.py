@@ -280,3 +280,12 @@ def test_a_definition_is_deleted_by_its_name_alone(web):
     web.apply([definition()])
     bare = {key: value for key, value in definition().items() if key not in ("spec", "status")}
     assert web.remove([bare]).is_changed and web.members == []
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_what_kubernetes_itself_made_loses_our_fields_and_stays(verb, web):
+    account = manifest("ServiceAccount", "default", imagePullSecrets=[{"name": "registry"}])
+    web.apply([KEPT, account, manifest("ServiceAccount", "mine")])
+    getattr(web, verb)([KEPT] if verb == "apply" else [])
+    assert ("delete", "ServiceAccount", "mine") in web.cluster.writes
+    assert ("apply", "ServiceAccount", "default") in web.cluster.writes and ("ServiceAccount", "shop", "default") in web.cluster.objects

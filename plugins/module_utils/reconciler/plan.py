@@ -9,6 +9,11 @@ from .fields import is_current, owned_fields
 from .manifest import Key, bare, difference, predict
 from .ownership import released_entries
 
+# Deleted, these are created anew without what others put there, or cannot be deleted.
+INHERENT = frozenset(
+    [("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")]
+    + [("Namespace", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")]
+)
 DELETING = "it is being deleted already"
 
 # Objects are applied wave by wave and deleted the other way round.
@@ -97,7 +102,18 @@ def plan(desired, live, manager, autoscaled=frozenset(), prune=(), takes_over=Tr
         wanted = _release_replicas(manifest, key in autoscaled)
         changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over))
     changes.sort(key=lambda change: wave_of(change.key.kind))
-    return changes + plan_deletes(prune)
+    return changes + plan_removal(prune, manager)
+
+
+def plan_removal(members, manager):
+    """Changes that remove (Kind, Key, object) triples from a set: what Kubernetes itself keeps in every cluster or namespace loses our fields only."""
+    inherent = [member for member in members if (member[1].kind, member[1].name) in INHERENT]
+    released = []
+    for kind, key, item in inherent:
+        metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})
+        desired = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+        released.append(_plan_one(key, kind, desired, item, manager, True))
+    return released + plan_deletes([member for member in members if member not in inherent])
 
 
 def plan_deletes(members):

@@ -13,7 +13,7 @@ from .fields import owned_fields
 from .manifest import Veil, clean, difference, key_of
 from .members import Member, is_controlled, list_recorded, refuse_foreign, refused_places
 from .observe import autoscaled_keys, observe
-from .plan import DELETING, Change, plan, plan_deletes, wave_of
+from .plan import DELETING, Change, plan, plan_deletes, plan_removal, wave_of
 from .ready import PROGRESSING, Verdict, judge
 from .replacement import check_replacement, describe_object, immutable_fields
 from .sets import ApplySet
@@ -133,7 +133,7 @@ class Reconciler:
         found = self._observe(desired, applyset)
         doomed = {key: Member(kind, key, found.live[key]) for key, (kind, _manifest) in desired.items() if key in found.live}
         doomed |= {member.key: member for member in found.members}
-        changes = plan_deletes(doomed.values())
+        changes = plan_removal(list(doomed.values()), self._options.manager) if applyset else plan_deletes(doomed.values())
         # Deleting the namespace of the parent deletes the parent.
         if found.parent and applyset.namespace_key not in doomed:
             changes.append(self._plan_parent_deletion(applyset, found))
