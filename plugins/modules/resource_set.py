@@ -14,7 +14,8 @@ description:
   - Fields that the manifests do not contain are left to their field managers. The replicas of a workload with a HorizontalPodAutoscaler are left to the
     autoscaler.
   - Takes over ownership of exactly the fields that a manifest contains from C(kubectl apply), client libraries and other tools, so that a field that is
-    removed from the manifest later is removed from the object. A value that another tool sets by server-side apply is owned by both until both drop it.
+    removed from the manifest later is removed from the object. A value that another tool sets by server-side apply after that is owned by both until
+    both drop it.
   - A named set records its members (by the ApplySet specification, KEP-3659), so that members that are no longer in the manifests can be pruned.
 extends_documentation_fragment:
   - podwright.core.connection

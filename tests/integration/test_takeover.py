@@ -142,6 +142,18 @@ def test_what_somebody_adds_to_a_container_goes_with_the_container(namespace, cl
     assert [container["name"] for container in done.after["spec"]["template"]["spec"]["containers"]] == ["web"]
 
 
+def test_an_object_moves_from_another_applier_and_can_be_shared_with_it_afterwards(namespace, client):
+    manifest, kind = OBJECTS["ConfigMap"] | {"metadata": {"name": "web"}}, BUILT_IN["v1", "ConfigMap"]
+    client.apply(kind, namespace, "web", manifest, "kubectl")
+    smaller = without(manifest, ("data", "two"))
+    assert both(client, namespace, smaller).action == "none"
+    assert both(client, namespace, manifest).action == "none"
+    client.apply(kind, namespace, "web", smaller, "kubectl")  # which stops applying `two`, and shares `one`
+    assert both(client, namespace, without(manifest, ("data", "one"))).action == "none"
+    assert both(client, namespace, without(manifest, ("data",))).patch == [{"op": "remove", "path": "/data/two"}]
+    assert client.get(kind, namespace, "web")["data"] == {"one": "1"}
+
+
 def test_a_namespace_keeps_the_labels_of_others(namespace, client):
     labels = {"metadata": {"labels": {"istio-injection": "enabled", "team": "payments"}, "annotations": {"contact": "a@example.com"}}}
     client.patch(NAMESPACE, None, namespace, labels, "kubectl-client-side-apply", MERGE_PATCH)
@@ -149,6 +161,17 @@ def test_a_namespace_keeps_the_labels_of_others(namespace, client):
     assert both(client, namespace, manifest).patch == [{"op": "replace", "path": "/metadata/labels/team", "value": "billing"}]
     metadata = client.get(NAMESPACE, None, namespace)["metadata"]
     assert metadata["labels"]["istio-injection"] == "enabled" and metadata["annotations"]["contact"] == "a@example.com"
+
+
+def test_the_role_keeps_the_labels_of_a_namespace(namespace, client, play):
+    theirs = {"metadata": {"labels": {"istio-injection": "enabled"}, "annotations": {"contact": "a@example.com"}}}
+    client.patch(NAMESPACE, None, namespace, theirs, "kubectl-client-side-apply", MERGE_PATCH)
+    role = {"ansible.builtin.include_role": {"name": "podwright.core.namespace"}, "vars": {"namespace_name": namespace}}
+    play([role], "--check")
+    play([role])
+    metadata = client.get(NAMESPACE, None, namespace)["metadata"]
+    assert metadata["labels"]["istio-injection"] == "enabled" and metadata["annotations"]["contact"] == "a@example.com"
+    assert not play([role]).is_changed
 
 
 def test_nothing_is_taken_over_where_conflicts_fail(namespace, client):

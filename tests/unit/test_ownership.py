@@ -75,6 +75,19 @@ def test_other_appliers_and_subresources_keep_their_part(rest):
     assert released_entries(service(KUBECTL | rest, OURS), "podwright") is None
 
 
+def test_an_object_moves_from_one_applier_to_another_with_the_first_apply():
+    (theirs, _ours) = released_entries(service(KUBECTL | {"operation": "Apply"}, OURS), "podwright", is_first_apply=True)
+    assert theirs["fieldsV1"]["f:metadata"] == {"f:labels": {".": {}, "f:team": {}}}
+    assert released_entries(service(KUBECTL | {"subresource": "status"}, OURS), "podwright", is_first_apply=True) is None
+
+
+def test_replicas_that_were_handed_over_can_be_taken_back():
+    held = {"manager": "podwright-handover", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    ours = {"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    assert released_entries(service(held, OURS), "podwright") is None
+    assert released_entries(service(held, ours), "podwright") == [ours]
+
+
 def test_a_manager_with_nothing_left_is_not_recorded():
     assert released_entries(service(OURS | {"manager": "x", "operation": "Update"}, OURS), "podwright") == [OURS]
 

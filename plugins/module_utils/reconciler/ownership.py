@@ -10,6 +10,8 @@ from __future__ import annotations
 from .fields import owned_fields
 
 ITSELF = "."
+# Holds the replicas of what an autoscaler scales from when we stop applying them until the autoscaler writes them.
+HANDOVER = "podwright-handover"
 
 
 def subtract(tree: dict, taken: dict) -> dict | None:
@@ -32,11 +34,12 @@ def subtract(tree: dict, taken: dict) -> dict | None:
     return rest or None
 
 
-def released_entries(item: dict, manager: str) -> list | None:
+def released_entries(item: dict, manager: str, is_first_apply: bool = False) -> list | None:
     """The managedFields once what `manager` applied is its own, or None if that is so already.
 
-    Only entries of the operation Update give up anything: nobody else ever takes a field out of them, and one that is dropped
-    from a manifest would stay. Two appliers of the same value share it, and each may drop its part.
+    Entries of the operation Update give up what was applied: nobody else ever takes a field out of them, and one that is
+    dropped from a manifest would stay. With the first apply an object moves from one applier to another; afterwards two
+    appliers of the same value share it, and each may drop its part.
     """
     taken = owned_fields(item, manager)
     before = item["metadata"].get("managedFields") or []
@@ -45,7 +48,7 @@ def released_entries(item: dict, manager: str) -> list | None:
     after = []
     for entry in before:
         tree = entry.get("fieldsV1") or {}
-        left = subtract(tree, taken) if _is_update(entry) else tree
+        left = subtract(tree, taken) if _gives_up(entry, manager, is_first_apply) else tree
         if left == tree:
             after.append(entry)
         elif left is not None:
@@ -53,8 +56,12 @@ def released_entries(item: dict, manager: str) -> list | None:
     return None if after == before else after
 
 
-def _is_update(entry: dict) -> bool:
-    return entry.get("operation") == "Update" and not entry.get("subresource")
+def _gives_up(entry, manager, is_first_apply):
+    if entry.get("subresource"):
+        return False
+    if entry.get("operation") == "Update" or entry.get("manager") == HANDOVER:
+        return True
+    return is_first_apply and entry.get("manager") != manager
 
 
 def _children(tree: dict) -> dict:

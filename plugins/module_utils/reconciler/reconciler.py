@@ -13,14 +13,13 @@ from .fields import owned_fields
 from .manifest import Veil, clean, difference, key_of
 from .members import Member, is_controlled, list_recorded, refuse_foreign, refused_places
 from .observe import autoscaled_keys, observe
+from .ownership import HANDOVER
 from .plan import DELETING, Change, plan, plan_deletes, plan_removal, wave_of
 from .ready import PROGRESSING, Verdict, judge
 from .replacement import check_replacement, describe_object, immutable_fields
 from .sets import ApplySet
 from .takeover import take_over
 from .wait import wait_until_gone, wait_until_ready
-
-HANDOVER = "podwright-handover"
 
 
 @dataclass
@@ -259,7 +258,8 @@ class Reconciler:
         change.after = after
         if change.action == "patch":
             if self._takes_over:
-                change.after = take_over(self._client, change.kind, after, self._options.manager)
+                is_first = owned_fields(change.before, self._options.manager) is None
+                change.after = take_over(self._client, change.kind, after, self._options.manager, is_first)
             change.patch = difference(change.before, after)
             if not change.patch:
                 change.action = "none"

@@ -11,18 +11,19 @@ from .ownership import released_entries
 ATTEMPTS = 5
 
 
-def take_over(client: Client, kind: Kind, item: dict, manager: str) -> dict:
+def take_over(client: Client, kind: Kind, item: dict, manager: str, is_first_apply: bool = False) -> dict:
     """Take what `manager` applied to an object out of the entries of those who wrote it before.
 
     Args:
         item: the object as the apply answered it.
+        is_first_apply: whether `manager` had applied nothing to the object before.
 
     Returns: the object as it then is; as last seen if it was deleted meanwhile.
     Raises: PodwrightError if the API server refuses, or the object changes faster than it can be read.
     """
     namespace, name = item["metadata"].get("namespace"), item["metadata"]["name"]
     for attempt in range(1, ATTEMPTS + 1):
-        entries = released_entries(item, manager)
+        entries = released_entries(item, manager, is_first_apply)
         if entries is None:
             return item
         patch = {"metadata": {"resourceVersion": item["metadata"]["resourceVersion"], "managedFields": entries}}
