@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -16,8 +17,9 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.channel imp
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.transfer import archive
+from ansible_collections.podwright.core.plugins.module_utils.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local, digest_of
-from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import BLOCK, quote
+from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import BLOCK, Remote, quote
 from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import (
     FILE,
     FOLDER,
@@ -33,6 +35,8 @@ from ansible_collections.podwright.core.plugins.module_utils.transfer.tree impor
     without_excluded,
 )
 from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
+
+from .local_pod import LocalPod
 
 NAMES = st.sampled_from([b"a", b"b", b"c d", b"\xff", b"-x"])
 
@@ -277,3 +281,28 @@ def test_parts_cover_a_file(size):
     assert [start for start, _size in parts] == [0, *(start + length for start, length in parts[:-1])] and sum(length for _start, length in parts) == size
     assert all(length % BLOCK == 0 and SMALLEST_PART <= length <= LARGEST_PART for _start, length in parts[:-1])
     assert len(parts) == 1 or BLOCK < parts[-1][1] <= LARGEST_PART + BLOCK
+
+
+@pytest.mark.parametrize("fault", ["owner", "busy"])
+def test_no_part_of_a_download_is_left(fault, tmp_path, monkeypatch):
+    """An owner that does not exist, and a mount point, which cannot be replaced."""
+    pod = LocalPod("gnu", tmp_path, monkeypatch)
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / "a").write_bytes(bytes(folder == there) * 5)
+    remote = Remote(pod.client, pod.container, str(there))
+    source, wish = remote.observe(), Wish(owner="no-such-user" if fault == "owner" else None)
+    plan = compare(source, Local(str(here)).observe(Console()), wish)
+    download = Download(Local(str(here)), remote, source, wish, plan, True, Console())
+
+    def refuse(part, place):
+        raise OSError(errno.EBUSY, "Device or resource busy", place)
+
+    if fault == "busy":
+        monkeypatch.setattr(os, "replace", refuse)
+        download.run()
+    else:
+        with pytest.raises(PodwrightError, match="no-such-user"):
+            download.run()
+    assert os.listdir(here) == ["a"] and (here / "a").read_bytes() == (bytes(5) if fault == "busy" else b"")

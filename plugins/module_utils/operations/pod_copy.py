@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..arguments import CONNECTION
 from ..cluster.errors import PodwrightError
@@ -149,6 +149,8 @@ def _meet_up(params, local, remote, here, there):
             raise bad("remote_path", "it is a folder, and content has no name.", "Name the file.")
         name = os.path.basename(os.path.realpath(params["local_path"]) if not os.path.basename(params["local_path"]) else params["local_path"])
         return Ends(local, remote.child(name), here, _below(there, os.fsencode(name)))
+    if remote.is_fixed and there[ROOT].sort == FOLDER:
+        here = here | {ROOT: replace(here[ROOT], mode=there[ROOT].mode)}
     return Ends(local, remote, here, there)
 
 

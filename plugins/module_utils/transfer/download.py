@@ -68,11 +68,17 @@ class Download:
 
     def _open_part(self, path):
         place = self._local.place(path)
-        descriptor, self._parts[path] = tempfile.mkstemp(prefix=b".podwright-", dir=os.path.dirname(os.path.abspath(place)))
+        directory = os.path.dirname(os.path.abspath(place))
+        if os.path.isfile(place) and not os.access(directory, os.W_OK):
+            directory = None  # the file itself may be written
+        descriptor, self._parts[path] = tempfile.mkstemp(prefix=b".podwright-", dir=directory)
         return open(descriptor, "wb")
 
     def _finish(self, path):
-        finish(self._parts.pop(path), self._local.place(path), self._tree[path], self._wish)
+        finish(self._parts[path], self._local.place(path), self._tree[path], self._wish)
+        if os.path.exists(self._parts[path]):
+            os.unlink(self._parts[path])
+        del self._parts[path]
 
     def _receive_together(self, paths):
         """Everything small in one archive. Returns the paths that are in place; the others have to come by themselves."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import hashlib
 import os
@@ -15,6 +16,7 @@ from ..files import usual_mode
 from .tree import FILE, FOLDER, LINK, ROOT, Entry, show
 
 PIECE = 1 << 18
+_NO_RENAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Local:
@@ -134,13 +136,22 @@ def _give_attributes(place, entry, wish):
 
 
 def finish(part, place, entry, wish):
-    """Rename a file that is complete and verified into place, with its attributes."""
+    """Rename a file that is complete and verified into place, with its attributes.
+
+    A mount point, and a file whose directory takes no other, get its content where they are; the file stays beside them then.
+    """
     if wish.mode_of(entry) is None:
         os.chmod(part, usual_mode(place))
     _give_attributes(part, entry, wish)
     if wish.preserves:
         os.utime(part, (entry.mtime, entry.mtime))
-    os.replace(part, place)
+    try:
+        os.replace(part, place)
+    except OSError as error:
+        if error.errno not in _NO_RENAME or not os.path.isfile(place) or os.path.islink(place):
+            raise
+        shutil.copyfile(part, place)
+        shutil.copystat(part, place)
 
 
 def _number(look_up, name):

@@ -16,6 +16,7 @@ from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, show
 NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 ASKED = 3  # times that a question is asked where the connection is lost
 ATTEMPTS = 6  # times that content is carried where the connection is lost
+CLEARING_SECONDS = 10
 IDLE_SECONDS = 60  # in which bytes of a transfer must move
 BLOCK = 65536  # bytes that dd moves at once, below
 _LARGEST_ANSWER = 1 << 28
@@ -26,9 +27,11 @@ _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 _UNQUOTE = """u() { v=$(printf '%b.' "$1"); v=${v%.}; }; u "$1"; root=$v; shift; """
 _OBSERVE = """
 for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done
-dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd; umask; echo --
+dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd; umask
 case $root in /proc/1/root/*) [ -d /proc/1/root/ ] || exit 5 ;; esac
 [ -e "$root" ] || exit 0
+if ! [ -O "$root/" ] || [ "$(stat -c %d "$root/")" != "$(stat -c %d "$root/..")" ]; then echo fixed; fi 2>/dev/null
+echo --
 if [ -L "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi
 printf '%s\\0' "$root"
 find $1 "$root" $2 -exec sh -c 'l=$1; shift; echo $#; stat $l -c "%f %s %u %g %Y %U %G" "$@" || exit 1; printf "%s\\0" "$@"' sh "$1" {} + || exit 3
@@ -52,11 +55,18 @@ print(digest.hexdigest())' "$1"
   else sha256sum; fi
 }
 """
+# The file that bytes are written to before they get their name: beside its place, or the place itself if its directory takes no other file.
+_PART = """
+u "$1"; base=$v; u "$2"; place=$v; part=$base-$3
+if ! (: >> "$part") 2>/dev/null && [ -f "$place" ] && [ -w "$place" ]; then part=$place; fi
+"""
 # Bytes of the input to their place in a file that has no name of its own yet, and what their sha256 is there. It needs no end of input.
 # A command whose connection was lost may still write: it writes the same bytes to the same places as the one that comes after it.
-_RECEIVE = """
-u "$1"; base=$v; u "$2"; place=$v; part=$base-$3; start=$4; size=$5
-mkdir -p "${place%/*}/" || exit
+_RECEIVE = (
+    'u "$2"; mkdir -p "${v%/*}/" || exit'
+    + _PART
+    + """
+start=$4; size=$5
 if [ "$start" = 0 ]; then for f in "$base"-*; do [ "$f" = "$part" ] || rm -f "$f" || exit; done; fi
 exec 3<> "$part" 4< "$part" || exit
 take() { said=$("$@" 2>&1 >&3) || { echo "$said" >&2; exit 1; }; }
@@ -65,23 +75,45 @@ take dd bs=65536 iflag=fullblock seek=$first count=$blocks
 [ $rest = 0 ] || take dd bs=$rest iflag=fullblock count=1
 dd bs=65536 skip=$first count=0 <&4 2>/dev/null
 [ $rest = 0 ] || blocks=
+"""
+)
+_DIGEST_RECEIVED = """
 got=$(digest $size $blocks <&4); got=${got%% *}
 """
-_COMPARE = """
+_CUT_IN_PLACE = """
+if [ "$part" = "$place" ]; then dd if=/dev/null of="$place" bs=1 seek="$size" 2>/dev/null || exit; fi
+drop() { [ "$part" != "$place" ] || exit 6; rm -f "$part"; exit 4; }
+"""
+_COMPARE = (
+    _CUT_IN_PLACE
+    + _DIGEST_RECEIVED
+    + """
 digest=$6; shift 6
-[ "$got" = "$digest" ] || { rm -f "$part"; echo "sha256 $got" >&2; exit 4; }
+[ "$got" = "$digest" ] || { echo "sha256 $got" >&2; drop; }
 """
-_CHECK_SIZE = """
-u "$1"; part=$v-$3; u "$2"; place=$v; size=$4; shift 4
-[ "$(stat -c %s "$part")" = "$size" ] || { rm -f "$part"; echo "not $size bytes" >&2; exit 4; }
+)
+_CHECK_SIZE = (
+    _PART
+    + "size=$4; shift 4"
+    + _CUT_IN_PLACE
+    + """
+[ "$(stat -c %s "$part")" = "$size" ] || { echo "not $size bytes" >&2; drop; }
 """
+)
+# A file that is a mount point cannot be replaced by another: it gets its content where it is.
 _NAME = """
 mode=$1; time=$2; owner=$3
+dress() {
+  if [ -n "$mode" ] && [ "$(stat -c %a "$1")" != "$mode" ]; then chmod "$mode" "$1" || exit; fi
+  if [ -n "$time" ]; then touch -d "@$time" "$1" 2>/dev/null; fi
+  if [ -n "$owner" ]; then chown "$owner" "$1" || exit; fi
+}
 if [ -z "$mode" ] && [ -f "$place" ]; then mode=$(stat -c %a "$place"); fi
-if [ -n "$mode" ]; then chmod "$mode" "$part" || exit; fi
-if [ -n "$time" ]; then touch -d "@$time" "$part" 2>/dev/null; fi
-if [ -n "$owner" ]; then chown "$owner" "$part" || exit; fi
-mv -f "$part" "$place"
+dress "$part"
+[ "$part" != "$place" ] || exit 0
+said=$(mv -f "$part" "$place" 2>&1) && exit 0
+if ! [ -f "$place" ] || [ -L "$place" ] || ! [ -w "$place" ]; then echo "$said" >&2; exit 1; fi
+cat "$part" > "$place" && dress "$place" && rm -f "$part"
 """
 _READ = """
 u "$1"; f=$v; n=$3
@@ -94,24 +126,43 @@ digest_whole >&2 &
 if [ "$2" = 0 ]; then whole || exit; else tail -c +$(($2 + 1)) "$f" | head -c $((n - $2)) || exit; fi
 wait
 """
+# The directory where a tree is staged: in the root if that is there, since it may be a mount point; else beside it, to become the root.
 _UNPACK = """
-u "$1"; rm -rf "$v"-*; mkdir -p "$root" && cd "$root" || exit
+u "$1"; beside=$v; token=$2; stage=$root/.podwright-stage-$token
+rm -rf "$beside"-* "$root"/.podwright-stage-*
+if ! [ -d "$root" ]; then stage=$beside-$token; mkdir -p "$stage" || exit
+elif ! mkdir "$stage" 2>/dev/null; then stage=$beside-$token; mkdir "$stage" 2>/dev/null || mkdir "$root/.podwright-stage-$token" || exit; fi
+cd "$stage" || exit
 tar xpf - || exit
 find . -type f -exec sh -c 'echo $#; sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"; printf "%s\\0" "$@"' sh {} +
 """
 _PLACE = """
-u "$1"; stage=$v; owner=$2
-place() {
-  find "$stage/$1" -mindepth 1 -maxdepth 1 ! -type d -exec sh -c 'to=$1; shift; mv -f "$@" "$to"' sh "$root/$1" {} + || return
+u "$1"; beside=$v; stage=$root/.podwright-stage-$2; owner=$3
+[ -d "$stage" ] || stage=$beside-$2
+put() {
+  find "$stage/$1" -mindepth 1 -maxdepth 1 ! -type d -exec sh -c 'to=$1; owner=$2; shift 2
+    mv -f "$@" "$to" 2>/dev/null && exit
+    for f; do
+      said=$(mv -f "$f" "$to" 2>&1) && continue
+      place=$to${f##*/}
+      [ -e "$f" ] || continue
+      if [ -L "$f" ] || ! [ -f "$place" ] || [ -L "$place" ] || ! [ -w "$place" ]; then echo "$said" >&2; exit 1; fi
+      mode=$(stat -c %a "$f")
+      cat "$f" > "$place" || exit
+      [ "$(stat -c %a "$place")" = "$mode" ] || chmod "$mode" "$place" || exit
+      if [ -n "$owner" ]; then chown "$owner" "$place" || exit; fi
+      touch -r "$f" "$place" 2>/dev/null; rm -f "$f"
+    done' sh "$root/$1" "$owner" {} + || return
   for f in "$stage/$1"/* "$stage/$1"/.[!.]* "$stage/$1"/..?*; do
     [ -d "$f" ] || continue
     n=$1${f##*/}
-    if [ -d "$root/$n" ]; then place "$n/" || return; else mv "$f" "$root/$n" || return; fi
+    if [ -d "$root/$n" ]; then put "$n/" || return; else mv "$f" "$root/$n" || return; fi
   done
 }
 if [ -n "$owner" ]; then chown -R -h "$owner" "$stage" || exit; fi
-if [ -d "$root" ]; then place "" || exit; rm -rf "$stage"; else mkdir -p "$(dirname "$root")" && mv "$stage" "$root"; fi
+if [ -d "$root" ]; then put "" || exit; rm -rf "$stage"; else mkdir -p "$(dirname "$root")" && mv "$stage" "$root"; fi
 """
+_CLEAR = """rm -rf "$root"/.podwright-stage-*; xargs -0 sh -c 'for n do rm -rf "$n"-*; done' sh"""
 
 
 def persist(attempt, times=ATTEMPTS):
@@ -148,6 +199,7 @@ class Remote:
         self._follow = ""
         self.tools = frozenset()
         self.umask = 0o022
+        self.is_fixed = False
 
     def child(self, name):
         """The same container, one name further down (text)."""
@@ -159,7 +211,8 @@ class Remote:
     # -- observing ------------------------------------------------------------------------------------------
 
     def observe(self, follow=False, shallow=False):
-        """{path: Entry} of what is there, empty where nothing is. Learns what tools the image has (`tools`) and its `umask`.
+        """{path: Entry} of what is there, empty where nothing is. Learns what tools the image has (`tools`), its `umask`, and
+        whether the root `is_fixed`: a mount point, or another user's, whose mode is not to be changed.
 
         Args:
             follow: whether links are followed.
@@ -184,6 +237,7 @@ class Remote:
         words = decode(tools).split()
         self.tools = frozenset(words)
         self.umask = next((int(word, 8) for word in words if re.fullmatch("0?[0-7]{3}", word)), 0o022)
+        self.is_fixed = "fixed" in self.tools
         missing = NEEDED - self.tools
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
@@ -279,7 +333,7 @@ class Remote:
             start: where they begin, a multiple of BLOCK; size: how many they are, a multiple of it but for the last part.
             token: names this attempt at the whole file; its parts may be written at once.
         """
-        answer = self._write(_DIGEST + _RECEIVE + 'echo "$got"', path, token, start, size, source=source, size=size)
+        answer = self._write(_DIGEST + _RECEIVE + _DIGEST_RECEIVED + 'echo "$got"', path, token, start, size, source=source, size=size)
         return decode(answer.stdout).strip()
 
     def name(self, path, size, attributes, token):
@@ -291,39 +345,39 @@ class Remote:
         try:
             return self._sh(script, *names, *map(str, arguments), is_bounded=True, **rest)
         except _Failed as error:
-            if error.rc != 4:
+            if error.rc not in (4, 6):
                 raise
-            raise self.arrived_changed(path) from error
+            raise self.arrived_changed(path, is_in_place=error.rc == 6) from error
 
-    def arrived_changed(self, path):
-        """The error where something else arrived than what was sent."""
+    def arrived_changed(self, path, is_in_place=False):
+        """The error if something else arrived than what was sent."""
         return PodwrightError(
             f"{self.path} ({show(path) or 'the file'}) arrived in {self.container} with another digest than it was sent with: "
-            "it changed while it was read, or bytes were lost. Nothing was put in its place.",
+            "it changed while it was read, or bytes were lost. "
+            + ("It was overwritten, since its directory takes no other file." if is_in_place else "Nothing was put in its place."),
             reason="Changed",
             hint="Run it again.",
         )
 
     def unpack(self, token, archive):
-        """Unpack a tar into the staging folder of that token. Returns {path: sha256} of the files that are there then."""
-        answer = self._sh(_UNPACK, quote(self._stage), root=self._stage + b"-" + token.encode(), source=archive)
+        """Unpack a tar into the staging directory of that token. Returns {path: sha256} of the files that are there then."""
+        answer = self._sh(_UNPACK, quote(self._stage), token, source=archive)
         return _read_digests(answer.stdout)
 
     def place(self, token, owner):
         """Move what is staged to the root, file by file where folders are there already."""
-        self._sh(_PLACE, quote(self._stage + b"-" + token.encode()), owner)
+        self._sh(_PLACE, quote(self._stage), token, owner)
 
     def clear(self, paths):
-        """Remove what lost attempts left of these files and of a staging folder, if that can be done."""
-        names = [self._stage, *(self._part_of(path) for path in paths)]
+        """Remove what failed attempts left of these files and of a staging directory, if that can be done, also after the deadline."""
+        self._deadline = self._client.clock.monotonic() + CLEARING_SECONDS
         try:
-            self._sh('for n do u "$n"; rm -rf "$v"-*; done', *map(quote, names))
+            self._sh(_CLEAR, names=[self._stage, *(self._part_of(path) for path in paths)])
         except PodwrightError:
             pass  # what went wrong before counts
 
     @property
     def _stage(self):
-        """Beside the root, on the same file system."""
         folder, _slash, name = self.root.rpartition(b"/")
         return folder + b"/." + name[:200] + b".podwright-stage"
 

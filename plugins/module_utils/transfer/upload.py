@@ -57,7 +57,7 @@ class Upload:
                 self._make(plan.folders, plan.links)
             for path in alone:
                 self._send_alone(path)
-        except PodwrightError:
+        except BaseException:
             remote.clear(alone)
             raise
         self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.folders, *plan.links])])
