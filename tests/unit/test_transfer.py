@@ -7,10 +7,11 @@ import errno
 import io
 import os
 import tarfile
+import tempfile
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT
@@ -155,7 +156,31 @@ def test_impossible_descriptions_are_refused(tree):
     ],
 )
 def test_links_that_leave_the_tree(path, target, leaves):
-    assert leaves_tree(path, target) == leaves
+    assert leaves_tree({ROOT: Entry(FOLDER), path: Entry(LINK, target=target)}, path) == leaves
+
+
+PARTS = st.sampled_from([b"a", b"b", b"c", b"..", b".", b"up", b"out"])
+
+
+@given(st.dictionaries(st.sampled_from([b"up", b"out", b"a/up", b"a/out", b"a/b/up", b"a/b/out"]), st.lists(PARTS, min_size=1, max_size=6), min_size=1))
+@example({b"a/b/up": [b".."], b"out": [b"a", b"b", b"up", b"..", b".."]})
+@example({b"up": [b"up"]})
+def test_links_lead_where_the_file_system_says(links):
+    """Whatever chains they make: a link of which this says that it stays does not resolve to anything outside."""
+    with tempfile.TemporaryDirectory() as top:
+        root = os.path.join(os.fsencode(os.path.realpath(top)), b"x/y/z/root")
+        os.makedirs(os.path.join(root, b"a/b/c"))
+        tree = {ROOT: Entry(FOLDER), b"a": Entry(FOLDER), b"a/b": Entry(FOLDER), b"a/b/c": Entry(FOLDER)}
+        for path, parts in links.items():
+            tree[path] = Entry(LINK, target=b"/".join(parts))
+            os.symlink(tree[path].target, os.path.join(root, path))
+        for path in links:
+            if not leaves_tree(tree, path):
+                try:
+                    place = os.path.realpath(os.path.join(root, path), strict=True)
+                except OSError:
+                    continue  # it leads nowhere
+                assert place == root or place.startswith(root + b"/")
 
 
 @given(st.binary(max_size=40).filter(lambda name: b"\0" not in name))

@@ -158,7 +158,7 @@ def _meet_down(task, local, remote, there):
     params = task.params
     if not there:
         raise PodwrightError(f"There is no {params['remote_path']} in {remote.container}.", reason="NotFound", hint="Check remote_path and container.")
-    for path in [path for path, entry in there.items() if entry.sort == LINK and leaves_tree(path, entry.target)]:
+    for path in [path for path, entry in there.items() if entry.sort == LINK and leaves_tree(there, path)]:
         task.console.warn(f"{show(path)} links to {show(there[path].target)}, outside of {params['remote_path']}, and is left out.")
         del there[path]
     if there[ROOT].sort == FILE and (os.path.isdir(params["local_path"]) or params["local_path"].endswith("/")):

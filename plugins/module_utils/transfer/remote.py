@@ -11,7 +11,7 @@ from functools import partial
 from ..cluster.channel import STDOUT, decode
 from ..cluster.errors import PodwrightError
 from ..cluster.execution import Command, Process
-from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, show
+from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, leaves_tree, show
 
 NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 ASKED = 3  # times that a question is asked where the connection is lost
@@ -25,19 +25,41 @@ _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 
 # Names of any bytes travel in ASCII, octal where needed; the dot keeps a line feed at the end.
 _UNQUOTE = """u() { v=$(printf '%b.' "$1"); v=${v%.}; }; u "$1"; root=$v; shift; """
-_OBSERVE = """
+# What an absolute link of the container points to is not where it points for the helper: each component is resolved below PREFIX.
+_RESOLVE = """
+resolve() {
+  rest=$1 at= links=0
+  while [ "$rest" ]; do
+    name=${rest%%/*}
+    case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+    case $name in ''|.) continue ;; ..) at=${at%/*}; continue ;; esac
+    if [ -L "/proc/1/root$at/$name" ]; then
+      links=$((links + 1)); [ $links -le 40 ] || exit 7
+      target=$(readlink "/proc/1/root$at/$name"; echo .); target=${target%??}
+      case $target in /*) at= ;; esac
+      rest=$target/$rest
+    else at=$at/$name; fi
+  done
+}
+"""
+_OBSERVE = (
+    _RESOLVE
+    + """
 for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done
 dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd; umask
-case $root in /proc/1/root/*) [ -d /proc/1/root/ ] || exit 5 ;; esac
-[ -e "$root" ] || exit 0
+case $root in
+  /proc/1/root/*) [ -d /proc/1/root/ ] || exit 5; resolve "${root#/proc/1/root}"; root=/proc/1/root${at:-/} ;;
+  *) if [ -L "$root" ] && [ -e "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi ;;
+esac
+[ -e "$root" ] || { echo --; printf '%s\\0' "$root"; exit 0; }
 if ! [ -O "$root/" ] || [ "$(stat -c %d "$root/")" != "$(stat -c %d "$root/..")" ]; then echo fixed; fi 2>/dev/null
 echo --
-if [ -L "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi
 printf '%s\\0' "$root"
 find $1 "$root" $2 -exec sh -c 'l=$1; shift; echo $#; stat $l -c "%f %s %u %g %Y %U %G" "$@" || exit 1; printf "%s\\0" "$@"' sh "$1" {} + || exit 3
 echo --
 find $1 "$root" $2 -type l -exec sh -c 'for f; do t=$(readlink "$f"; echo .); printf "%s\\0%s\\0" "$f" "${t%??}"; done' sh {} +
 """
+)
 _DIGESTS = """cd "$root" && xargs -0 sh -c 'sha256sum "$@" | sed -n "s/^[\\\\]*\\([0-9a-f]\\{64\\}\\) [ *].*/\\1/p"' sh"""
 # digest SIZE [BLOCKS]: the sha256 of its input of so many bytes; of so many blocks where its input is a file that is longer.
 # Python uses the processor's own instructions where it has them, which busybox and coreutils mostly do not: worth its start for large files.
@@ -194,6 +216,7 @@ class Remote:
         name = path.encode("utf-8", "surrogateescape")
         if not name.startswith(b"/"):
             name = (b"/" if prefix else b"./") + name
+        self._prefix = prefix
         self.root = prefix.encode() + (name.rstrip(b"/") or b"/")
         self._deadline = deadline
         self._follow = ""
@@ -203,7 +226,7 @@ class Remote:
 
     def child(self, name):
         """The same container, one name further down (text)."""
-        other = Remote(self._client, self.container, f"{self.path.rstrip('/')}/{name}", deadline=self._deadline)
+        other = Remote(self._client, self.container, f"{self.path.rstrip('/')}/{name}", self._prefix, self._deadline)
         other.root = self.root.rstrip(b"/") + b"/" + name.encode("utf-8", "surrogateescape")
         other.tools, other.umask = self.tools, self.umask
         return other
@@ -220,19 +243,15 @@ class Remote:
 
         Raises: PodwrightError; reason `NoShell` or `NoTools` where the image cannot tell.
         """
+        if follow and self._prefix:
+            self._refuse_links_that_leave(self.observe(shallow=shallow))
         # A link that leads nowhere cannot be followed.
         self._follow = "h" if follow else ""
         arguments = ["-L" if follow else "", ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")]
         try:
             answer = self._ask(_OBSERVE, *arguments).stdout
         except _Failed as error:
-            if error.rc != 5:
-                raise
-            raise PodwrightError(
-                f"{self.container} runs as another user than the container whose files it should see.",
-                reason="HelperRefused",
-                hint="Name the user in the pod (run_as_user), so that the helper can be the same, or use an image with a shell.",
-            ) from error
+            raise self._explain(error) from error
         tools, _separator, rest = answer.partition(b"--\n")
         words = decode(tools).split()
         self.tools = frozenset(words)
@@ -241,15 +260,36 @@ class Remote:
         missing = NEEDED - self.tools
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
-        if not rest:
-            return {}
         root, _separator, rest = rest.partition(b"\0")
+        if self._prefix:
+            self.root = root
         try:
-            return self._read_tree(root, rest)
+            return self._read_tree(root, rest) if rest else {}
         except (ValueError, LookupError) as error:
             raise PodwrightError(
                 f"What is below {self.path} in {self.container} changed while it was listed.", reason="Changed", hint="Run it again."
             ) from error
+
+    def _explain(self, error):
+        if error.rc == 7:
+            return PodwrightError(f"{self.path} in {self.container} leads through too many symbolic links.", reason="BadOption", hint="Check remote_path.")
+        if error.rc != 5:
+            return error
+        return PodwrightError(
+            f"{self.container} runs as another user than the container whose files it should see.",
+            reason="HelperRefused",
+            hint="Name the user in the pod (run_as_user), so that the helper can be the same, or use an image with a shell.",
+        )
+
+    def _refuse_links_that_leave(self, tree):
+        """A helper cannot follow links out of a tree: they would lead to its own files."""
+        for path, entry in tree.items():
+            if entry.sort == LINK and leaves_tree(tree, path):
+                raise PodwrightError(
+                    f"A helper container cannot follow {show(path)}, which links to {show(entry.target)}, outside of {self.path} in {self.container}.",
+                    reason="HelperRefused",
+                    hint="Remove follow, and copy the target of the link by itself.",
+                )
 
     def _read_tree(self, root, rest):
         tree = {}

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import fnmatch
-import posixpath
 from dataclasses import dataclass, field, replace
 
 FILE, FOLDER, LINK = "file", "folder", "link"
 ROOT = b""
+MOST_LINKS = 40  # that Linux follows on the way of one path (path_resolution(7))
 
 
 @dataclass(frozen=True)
@@ -222,16 +222,29 @@ def check_tree(tree):
     return None
 
 
-def leaves_tree(path, target):
-    """Whether a symbolic link at that path points out of the tree."""
-    if target.startswith(b"/") or not target:
+def leaves_tree(tree, path):
+    """Whether the symbolic link at that path of a tree leads out of it, also by way of other links of the tree.
+
+    A directory that the tree does not have is taken for one without links.
+    """
+    if not tree[path].target:
         return True
-    depth = 0
-    for part in posixpath.dirname(path).split(b"/") + target.split(b"/"):
+    at, waiting, links = [], path.split(b"/")[::-1], 0
+    while waiting:
+        part = waiting.pop()
         if part == b"..":
-            depth -= 1
+            if not at:
+                return True
+            at.pop()
         elif part not in (b"", b"."):
-            depth += 1
-        if depth < 0:
-            return True
+            at.append(part)
+            entry = tree.get(b"/".join(at))
+            if entry and entry.sort == LINK:
+                links += 1
+                if entry.target.startswith(b"/"):
+                    return True
+                if links > MOST_LINKS:
+                    return False  # nobody can follow it
+                at.pop()
+                waiting += entry.target.split(b"/")[::-1]
     return False
