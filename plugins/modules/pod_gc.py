@@ -63,11 +63,14 @@ options:
     type: bool
     default: false
   stuck:
-    description: Policy for pods that do not start or do not terminate.
+    description:
+      - Policy for pods that do not start or do not terminate.
+      - A pod is stuck if none of its containers has ever been started, init containers and sidecars included. A pod that runs, initializes or restarts its
+        containers is never stuck, nor is a pod with a scheduling gate.
     type: dict
     suboptions:
       max_age:
-        description: Age in seconds after which a pod that has not started is deleted.
+        description: Minimum waiting time in seconds, since the pod was scheduled, or since its creation if it has not been scheduled.
         type: int
         default: 3600
       force:

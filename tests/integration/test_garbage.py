@@ -132,6 +132,36 @@ def test_what_is_stuck_and_what_was_evicted(client, play, namespace, idle):
     assert client.list(POD, namespace)[0] == []
 
 
+def test_pods_whose_containers_have_been_started_are_never_stuck(client, play, namespace):
+    """A crash loop, an init container that works, a pod whose sidecar cannot be pulled, and one that really is stuck."""
+    box = {"image": "busybox", "imagePullPolicy": "IfNotPresent"}
+    absent, stay, crash = {"image": "no.such/image", "imagePullPolicy": "Never"}, {"command": ["sleep", "3600"]}, {"command": ["false"]}
+    pods = {
+        "crash-loop": {"containers": [{"name": "task"} | box | crash]},
+        "initializing": {"initContainers": [{"name": "init"} | box | stay], "containers": [{"name": "task"} | box | stay]},
+        "lame": {"containers": [{"name": "task"} | box | stay, {"name": "sidecar"} | absent]},
+        "stuck": {"containers": [{"name": "task"} | absent]},
+    }
+    for name, spec in pods.items():
+        metadata = {"name": name, "labels": MANAGED}
+        client.create(POD, namespace, {"metadata": metadata, "spec": spec | {"terminationGracePeriodSeconds": 0}}, "test")
+    for name, reason in {"crash-loop": "CrashLoopBackOff", "lame": "ErrImageNeverPull", "stuck": "ErrImageNeverPull"}.items():
+        wait_for(lambda name=name, reason=reason: reason in str(client.get(POD, namespace, name)["status"]))
+    wait_for(lambda: "running" in str(client.get(POD, namespace, "initializing")["status"].get("initContainerStatuses")))
+    wait_for(lambda: "running" in str(client.get(POD, namespace, "lame")["status"].get("containerStatuses")))
+    sweep = play([{"name": "Sweep", "podwright.core.pod_gc": {"stuck": {"max_age": 0, "force": True}}}], namespace=namespace).of("Sweep")
+    assert [(entry["name"], entry["policy"]) for entry in sweep["deleted"]] == [("stuck", "stuck")]
+    assert {entry["name"] for entry in sweep["kept"]} == {"crash-loop", "initializing", "lame"}
+
+
+def test_namespaces_that_do_not_exist_are_reported(play, namespace):
+    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"namespaces": [namespace, "no-such-namespace"], "completed": {}}}
+    look = {"name": "Look", "podwright.core.pod_info": {"namespace": "no-such-namespace"}}
+    played = play([sweep, look], namespace=namespace)
+    for name in ("Sweep", "Look"):
+        assert [line.split(".")[0] for line in played.of(name)["warnings"]] == ["Namespace 'no-such-namespace' not found"]
+
+
 def test_a_namespaces_own_time_to_live(client, play, namespace, idle):
     add_finished_pods(client, namespace, 2, idle)
     client.patch(POD, namespace, "done-1", {"metadata": {"annotations": {"podwright.io/ttl": "999999999"}}}, "test", MERGE_PATCH)

@@ -47,12 +47,14 @@ class Thing:
     namespace: str
     name: str
     uid: str
-    state: str  # pending, running, succeeded, failed, evicted; record or leftover
+    state: str  # one of a pod's in POD_PARTS, evicted, or a Job's; record or leftover
     created: int
     ended: int
     due: int | None
     ttl: int | None
     task: str | None
+    scheduled: int | None = None
+    is_blocked: bool = False  # its deletion waits for nothing but a finalizer
     links: list = field(default_factory=list)
 
 
@@ -68,6 +70,7 @@ def manifest(thing):
     metadata["labels"] |= {"podwright.io/record": "true"} if thing.state == "record" else {}
     metadata["annotations"] |= {"podwright.io/ttl": str(thing.ttl)} if thing.ttl is not None else {}
     metadata |= {"deletionTimestamp": written(thing.due)} if thing.due is not None else {}
+    metadata |= {"deletionGracePeriodSeconds": 0 if thing.is_blocked else 30, "finalizers": ["example.com/hold"]} if thing.due is not None else {}
     references = [link for link in thing.links if not link.by_label]
     metadata["ownerReferences"] = [{"apiVersion": api(k.kind), "kind": k.kind, "name": k.name, "uid": k.uid, "controller": k.controls} for k in references]
     for link in thing.links:
@@ -89,16 +92,49 @@ def api(kind):
     return {"Job": "batch/v1", "Widget": "example.com/v1", "Gadget": "example.com/v1"}.get(kind, "v1")
 
 
+def terminated(code, moment):
+    return {"terminated": {"exitCode": code, "finishedAt": written(moment)}}
+
+
+# What a pod's status says of its containers in each state; the task's own container is first.
+BACK_OFF, WAITING = {"waiting": {"reason": "ImagePullBackOff"}}, {"waiting": {"reason": "PodInitializing"}}
+POD_PARTS = {
+    "unseen": lambda moment: {},  # no kubelet has said a word
+    "gated": lambda moment: {},
+    "pulling": lambda moment: {"containerStatuses": [{"name": "task", "state": BACK_OFF}], "initContainerStatuses": [{"name": "init", "state": WAITING}]},
+    "running": lambda moment: {"containerStatuses": [{"name": "task", "state": {"running": {}}}]},
+    "crashing": lambda moment: {
+        "containerStatuses": [{"name": "task", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": terminated(1, moment)}]
+    },
+    "restarted": lambda moment: {"containerStatuses": [{"name": "task", "state": BACK_OFF, "restartCount": 3}]},  # its last state was lost
+    "initializing": lambda moment: {
+        "containerStatuses": [{"name": "task", "state": WAITING}],
+        "initContainerStatuses": [{"name": "init", "state": {"running": {}}}],
+    },
+    "initialized": lambda moment: {
+        "containerStatuses": [{"name": "task", "state": BACK_OFF}],
+        "initContainerStatuses": [{"name": "init", "state": terminated(0, moment)}],
+    },
+    "lame": lambda moment: {"containerStatuses": [{"name": "task", "state": {"running": {}}}, {"name": "sidecar", "state": BACK_OFF}]},
+    "debugged": lambda moment: {
+        "containerStatuses": [{"name": "task", "state": BACK_OFF}],
+        "ephemeralContainerStatuses": [{"name": "debug", "state": {"running": {}}}],
+    },
+    "succeeded": lambda moment: {"containerStatuses": [{"name": "task", "state": terminated(0, moment)}]},
+    "failed": lambda moment: {"containerStatuses": [{"name": "task", "state": terminated(1, moment)}]},
+}
+OVER, NEVER_STARTED = ("succeeded", "failed", "evicted"), ("unseen", "pulling")
+
+
 def pod_part(thing):
     spec = {"restartPolicy": "Never", "containers": [{"name": "task"}]}
     if thing.state == "evicted":
         return {"spec": spec, "status": {"phase": "Failed", "reason": "Evicted", "conditions": [{"type": "Ready", "lastTransitionTime": written(thing.ended)}]}}
-    code = {"succeeded": 0, "failed": 1}.get(thing.state)
-    state = {"running": {}} if thing.state == "running" else {}
-    state = {"terminated": {"exitCode": code, "finishedAt": written(thing.ended)}} if code is not None else state
-    # A sidecar may keep the phase of a pod whose task ended at Running.
-    phase = {"pending": "Pending"}.get(thing.state, "Running")
-    return {"spec": spec, "status": {"phase": phase, "containerStatuses": [{"name": "task", "state": state}]}}
+    spec |= {"schedulingGates": [{"name": "example.com/queue"}]} if thing.state == "gated" else {}
+    status = {"phase": "Running" if thing.state in (*OVER, "running") else "Pending"} | POD_PARTS[thing.state](thing.ended)
+    if thing.scheduled is not None:
+        status["conditions"] = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": written(thing.scheduled)}]
+    return {"spec": spec, "status": status}
 
 
 def make_world(choose):
@@ -106,7 +142,7 @@ def make_world(choose):
     things = []
     for number in range(choose.randint(1, 7)):
         kind = choose.choice(["Pod", "Pod", "Pod", "Job", "ConfigMap", "NetworkPolicy"])
-        states = {"Pod": ["pending", "running", "succeeded", "succeeded", "failed", "evicted"], "Job": ["running", "succeeded", "failed"]}
+        states = {"Pod": ["unseen", "succeeded", "succeeded", "failed", "evicted", *POD_PARTS], "Job": ["running", "succeeded", "failed"]}
         state = choose.choice(states.get(kind, ["leftover"] if kind == "NetworkPolicy" else ["leftover", "record"]))
         created, ended = choose.choice(MOMENTS), choose.choice(MOMENTS)
         if state == "leftover":
@@ -114,7 +150,8 @@ def make_world(choose):
         due = choose.choice(MOMENTS) if choose.random() < 0.2 else None
         task = choose.choice([None, "build", "test"])
         ttl = choose.choice([None, None, 0, 60, 600])
-        things.append(Thing(kind, choose.choice("ab"), f"n{choose.randint(0, 3)}", f"u{number}", state, created, ended, due, ttl, task))
+        scheduled, is_blocked = choose.choice([None, *MOMENTS]), choose.random() < 0.3
+        things.append(Thing(kind, choose.choice("ab"), f"n{choose.randint(0, 3)}", f"u{number}", state, created, ended, due, ttl, task, scheduled, is_blocked))
     for thing in things:
         thing.links = make_links(choose, things, thing)
     policies = garbage.Policies(
@@ -141,7 +178,7 @@ def make_links(choose, things, thing):
         others = [other for other in things if other.kind in ("Pod", "Job") and other is not thing and other.namespace == thing.namespace]
         if others and choose.random() < 0.5:
             other = choose.choice(others)
-            uid, truth = other.uid, "alive" if other.due is not None or other.state in ("pending", "running") else "finished"
+            uid, truth = other.uid, "alive" if other.due is not None or other.state not in OVER else "finished"
             if choose.random() < 0.3:  # its name was taken over by another one
                 uid, truth = "old", "gone"
             links.append(Link(other.kind, other.name, uid, number == 0 and choose.random() < 0.5, truth))
@@ -186,9 +223,9 @@ def expected(things, policies):
 
 def pod_rules(pod, things, policies):
     if pod.due is not None:
-        late = policies.stuck_after is not None and policies.force and NOW - pod.due >= policies.stuck_after
+        late = policies.stuck_after is not None and policies.force and not pod.is_blocked and NOW - pod.due >= policies.stuck_after
         return [("stuck", True)] if late else []
-    over = pod.state in ("succeeded", "failed", "evicted")
+    over = pod.state in OVER
     is_free = not any(k.kind == "Job" and k.truth in ("alive", "unlisted") for k in first_controller(pod))
     age = NOW - pod.ended
     ttl = policies.default_ttl.get(pod.namespace) if pod.ttl is None else pod.ttl
@@ -199,7 +236,8 @@ def pod_rules(pod, things, policies):
         rules.append(("evicted", False))
     if policies.expired and over and is_free and ttl is not None and age >= ttl:
         rules.append(("expired", False))
-    if policies.stuck_after is not None and pod.state == "pending" and NOW - pod.created >= policies.stuck_after:
+    waits_since = pod.created if pod.scheduled is None else pod.scheduled
+    if policies.stuck_after is not None and pod.state in NEVER_STARTED and NOW - waits_since >= policies.stuck_after:
         rules.append(("stuck", policies.force))
     for rule, keep, states in (("completed", policies.completed, ["succeeded"]), ("failed", policies.failed, ["failed", "evicted"])):
         if keep and pod.state in states and is_free and age >= keep.max_age and later(pod, things) >= keep.keep_last:

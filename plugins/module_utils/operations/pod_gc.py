@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
+from ..cluster.namespaces import warn_of_missing
 from ..operation import Operation
 from ..pods.garbage import LEFTOVER, PENDING, Keep, Owners, Policies, plan, read_subject
 from ..pods.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
@@ -59,6 +60,7 @@ def run(task):
     namespaces = [None] if params["namespaces"] == [EVERYWHERE] else params["namespaces"] or [task.namespace]
     task.console.progress("looking for what may go")
     subjects = [subject for namespace in namespaces for subject in _observe(client, params, namespace)]
+    warn_of_missing(client, {*namespaces} - {None} - {subject.namespace for subject in subjects}, task.console)
     owners = _look_up_owners(client, subjects, params, task.console)
     policies = _policies(params, _default_ttls(client, namespaces) if params["expired"] else {})
     decisions = plan(subjects, owners, policies, client.now())

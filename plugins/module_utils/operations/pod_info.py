@@ -8,6 +8,7 @@ import datetime
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import POD
+from ..cluster.namespaces import warn_of_missing
 from ..cluster.watch import Watcher
 from ..operation import Operation
 from ..pods.diagnosis import events_of, log_tail, render
@@ -56,6 +57,8 @@ def run(task):
     selection = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
     namespace = _namespace(task, kind)
     items, version = _read(client, kind, namespace, params, selection)
+    if namespace and not items and params["wait_for"] != "deleted":
+        warn_of_missing(client, [namespace], task.console)
     waits = params["wait"] or params["wait_for"] or params["wait_condition"]
     if waits and not task.check_mode:
         items = _wait(task, kind, namespace, items, version, selection)

@@ -11,7 +11,7 @@ from ..cluster.kinds import JOB, POD
 from ..reconciler.quantity import parse_quantity
 from ..reconciler.ready import condition
 from .labels import PARENT, RECORD, TASK, TTL, number_of
-from .status import read_pod, times
+from .status import ever_started, read_pod, times
 from .usage import requests_of
 
 ALIVE, FINISHED, GONE, UNKNOWN = "alive", "finished", "gone", "unknown"
@@ -39,6 +39,8 @@ class Subject:
         state: `pending`, `running`, `succeeded`, `failed` or `deleting`; `recorded` for a task's record, `leftover` for any other kind than Pod.
         ended: when its work ended; when its deletion was due, for one that is being deleted.
         ttl: seconds it may stay after its end, or None.
+        waits_since: when a pod of which no container has ever been started began to wait for its start; None for any other.
+        held_by: scheduling gates of a pod that is not to be scheduled yet; finalizers of an object whose deletion waits for nothing else.
         requests: what it asks for, by resource.
     """
 
@@ -54,6 +56,8 @@ class Subject:
     reason: str = ""
     ended: float | None = None
     ttl: int | None = None
+    waits_since: float | None = None
+    held_by: tuple = ()
     requests: dict = field(default_factory=dict, hash=False)
 
     @property
@@ -153,7 +157,8 @@ def read_subject(kind, item):
         ttl=number_of(item, TTL),
     )
     if metadata.get("deletionTimestamp"):
-        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), requests=requests_of(item))
+        held_by = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
+        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), held_by=held_by, requests=requests_of(item))
     if kind == POD:
         return _read_pod(subject, item)
     if kind == JOB:
@@ -175,7 +180,22 @@ def _owners_of(metadata, labels, annotations):
 
 def _read_pod(subject, pod):
     status = read_pod(pod)
-    return replace(subject, state=status.state, reason=status.reason, ended=_ended(pod) if status.is_over else None, requests=requests_of(pod))
+    gates = tuple(gate["name"] for gate in pod["spec"].get("schedulingGates") or [])
+    return replace(
+        subject,
+        state=status.state,
+        reason=status.reason,
+        ended=_ended(pod) if status.is_over else None,
+        waits_since=None if status.is_over or ever_started(pod) else _waits_since(pod),
+        held_by=gates,
+        requests=requests_of(pod),
+    )
+
+
+def _waits_since(pod):
+    """When a pod began to wait: for its containers once it was scheduled, before that for a node, as its condition says; else its creation."""
+    changed = read_time(condition(pod, "PodScheduled").get("lastTransitionTime"))
+    return read_time(pod["metadata"]["creationTimestamp"]) if changed is None else changed
 
 
 def _ended(pod):
@@ -308,15 +328,25 @@ def _judge_stuck(subject, policies, now):
     if policies.stuck_after is None:
         return None
     if subject.state == DELETING:
-        if not policies.force:
-            return Decision(subject, False, "stuck", "it is being deleted already (stuck.force would end that)")
-        late = now - subject.ended
-        return Decision(subject, late >= policies.stuck_after, "stuck", f"its deletion was due {late:.0f} s ago", force=True)
-    if subject.state == PENDING:
-        age = now - subject.created
-        reason = f" ({subject.reason})" if subject.reason else ""
-        return Decision(subject, age >= policies.stuck_after, "stuck", f"it has not started within {age:.0f} s{reason}", force=policies.force)
-    return None
+        return _judge_deletion(subject, policies, now)
+    if subject.is_over:
+        return None
+    if subject.waits_since is None:
+        return Decision(subject, False, "stuck", f"it is {subject.state}, and a container of it has been started")
+    if subject.held_by:
+        return Decision(subject, False, "stuck", f"it is held by the scheduling gate {', '.join(subject.held_by)}")
+    age = now - subject.waits_since
+    reason = f" ({subject.reason})" if subject.reason else ""
+    return Decision(subject, age >= policies.stuck_after, "stuck", f"no container of it has been started for {age:.0f} s{reason}", force=policies.force)
+
+
+def _judge_deletion(subject, policies, now):
+    if subject.held_by:
+        return Decision(subject, False, "stuck", f"its deletion is blocked by the finalizer {', '.join(subject.held_by)}")
+    if not policies.force:
+        return Decision(subject, False, "stuck", "it is being deleted already (stuck.force would end that)")
+    late = now - subject.ended
+    return Decision(subject, late >= policies.stuck_after, "stuck", f"its deletion was due {late:.0f} s ago", force=True)
 
 
 def _judge_over(subject, owners, rule, state, keep, now, ranks):

@@ -212,6 +212,19 @@ def has_started(pod, container):
     return False
 
 
+def ever_started(pod):
+    """Whether any container of a pod has ever been started: init containers, sidecars and ephemeral containers count, and so does a failed start."""
+    status = pod.get("status") or {}
+    if status.get("phase") not in (None, "", "Pending"):
+        return True
+    for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for known in status.get(kind) or []:
+            states = {**(known.get("state") or {}), **(known.get("lastState") or {})}
+            if known.get("restartCount") or "running" in states or "terminated" in states:
+                return True
+    return False
+
+
 def times(pod):
     """(started, finished) of the task container as the API writes them; None where not yet."""
     state = _task_container(pod, pod.get("status") or {}).get("state", {})
