@@ -170,7 +170,7 @@ def test_a_namespaces_own_time_to_live(client, play, namespace, idle):
     sweep = {"name": "Sweep", "podwright.core.pod_gc": {"expired": True}}
     played = play([role | {"vars": variables}, role | {"vars": variables}, sweep], namespace=namespace)
     assert [entry["name"] for entry in played.of("Sweep")["deleted"]] == ["done-0"]
-    assert [e["result"]["changed"] for e in played.results if e["task"].endswith("Make the time that ended pods stay present")] == [True, False]
+    assert [e["result"]["changed"] for e in played.results if e["task"].endswith("Ensure that the default TTL of pods is present")] == [True, False]
     play([role | {"vars": variables | {"quota_state": "absent"}}], namespace=namespace)
     assert "podwright.io/ttl" not in client.get(NAMESPACE, None, namespace)["metadata"].get("annotations", {})
 

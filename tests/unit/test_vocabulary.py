@@ -110,6 +110,18 @@ def of_fragment(path: Path) -> Iterator[str]:
     return strings(load(path.read_text()))
 
 
+def of_specs(path: Path) -> Iterator[str]:
+    """The descriptions of a role and of its variables."""
+    return descriptions(load(path.read_text()))
+
+
+def of_tasks(path: Path) -> Iterator[str]:
+    """The names, messages and comments of plays and tasks."""
+    text = path.read_text()
+    yield from task_texts(load(text))
+    yield from re.findall(r"^ *# (.*)", text, re.MULTILINE)
+
+
 def of_code(path: Path) -> Iterator[str]:
     """The strings of several words in Python code, without docstrings."""
     tree = ast.parse(path.read_text())
@@ -120,9 +132,11 @@ def of_code(path: Path) -> Iterator[str]:
 
 
 SOURCES = {
-    of_page: ("*.md", "docs/*.md", "docs/guides/*.md"),
+    of_page: ("*.md", "docs/*.md", "docs/guides/*.md", "roles/*/*.md"),
     of_plugin: ("plugins/modules/*.py", "plugins/doc_fragments/*.py", "plugins/lookup/*.py", "plugins/connection/*.py"),
     of_fragment: ("changelogs/fragments/*.yml",),
+    of_specs: ("roles/*/meta/*.yml",),
+    of_tasks: ("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "playbooks/*.yml", "extensions/molecule/*/*.yml"),
 }
 TEXTS = [(path, read) for read, patterns in SOURCES.items() for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 # Places that are still to be rewritten. This list only gets shorter.
@@ -150,7 +164,13 @@ def test_every_word_to_avoid_is_found(tmp_path):
     assert sorted(text.split("'")[1] for text in findings(page, of_page)) == ["anew", "folder", "folder", "is gone", "made anew", "where it"]
 
 
-@pytest.mark.parametrize("path", [path for path, read in TEXTS if read is of_plugin], ids=lambda path: path.stem)
+DOCUMENTED = [path for path, read in TEXTS if read is of_plugin or path.name == "argument_specs.yml"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_descriptions_of_options_have_at_most_two_sentences(path: Path):
-    options = load(documents(path).get("DOCUMENTATION", "{}")).get("options") or {}
+    if path.suffix == ".yml":
+        options = load(path.read_text())["argument_specs"]["main"]["options"]
+    else:
+        options = load(documents(path).get("DOCUMENTATION", "{}")).get("options") or {}
     assert not [text for text in descriptions(options) if len(re.findall(r"[.;](?: |$)", prose(text))) > 2]
