@@ -174,3 +174,8 @@ def test_descriptions_of_options_have_at_most_two_sentences(path: Path):
     else:
         options = load(documents(path).get("DOCUMENTATION", "{}")).get("options") or {}
     assert not [text for text in descriptions(options) if len(re.findall(r"[.;](?: |$)", prose(text))) > 2]
+
+
+@pytest.mark.parametrize("path", [path for path, read in TEXTS if read is of_fragment], ids=lambda path: path.name)
+def test_changelog_marks_literals_as_restructuredtext_does(path: Path):
+    assert not re.findall(r"\b[CVOM]\([^)]*\)", path.read_text()), "Write ``name`` instead of C(name): antsibull-changelog prints the latter as it is."
