@@ -15,7 +15,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
 
-env: $(VENV)/.complete ## make .venv with everything that is needed
+env: $(VENV)/.complete ## create .venv with all tools
 
 $(VENV)/.complete: tests/requirements.txt requirements.txt tests/tools/make-env
 	@tests/tools/make-env "$(PYTHON)" "$(VENV)"
@@ -23,10 +23,10 @@ $(VENV)/.complete: tests/requirements.txt requirements.txt tests/tools/make-env
 cluster-up: env ## start the local cluster, kubeconfig at .cluster/kubeconfig
 	@$(BIN)/python -m tests.cluster up
 
-cluster-down: env ## stop it and remove its state
+cluster-down: env ## stop the local cluster and delete its state
 	@$(BIN)/python -m tests.cluster down
 
-demo: env ## the main job, on the local cluster or (CLUSTER=current) on the one of KUBECONFIG
+demo: env ## run the demo on the local cluster, or with CLUSTER=current on that of KUBECONFIG
 	@if [ "$(CLUSTER)" = current ]; then
 	  echo "Using the current cluster: KUBECONFIG=$${KUBECONFIG:-~/.kube/config}"
 	else
@@ -35,26 +35,26 @@ demo: env ## the main job, on the local cluster or (CLUSTER=current) on the one 
 	fi
 	$(BIN)/ansible-playbook podwright.core.demo
 
-test: env lint test-unit sanity test-integration molecule ## everything that is tested
+test: env lint test-unit sanity test-integration molecule ## run all checks and tests
 	@tests/tools/summary
 
-test-unit: env ## unit tests, no cluster needed
-	@$(BIN)/pytest tests/unit $(ARGS)
+test-unit: env ## run the unit tests (no cluster needed)
+	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(ARGS)
 
-test-integration: env ## integration tests against the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
-	@tests/tools/with-test-cluster $(BIN)/pytest tests/integration $(ARGS)
+test-integration: env ## run the integration tests on the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
+	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) $(ARGS)
 
-molecule: env ## the five roles converge, are idempotent and do what they say
+molecule: env ## test the roles: converge, idempotence, verify, cleanup
 	@tests/tools/with-test-cluster tests/tools/run-molecule
 
-sanity: env ## ansible-test sanity, without ignores
+sanity: env ## run ansible-test sanity without ignores
 	@tests/tools/run-sanity
 
-lint: env ## ruff, yamllint, ansible-lint (production), changelog and docs checks
+lint: env ## run ruff, yamllint, ansible-lint (production), changelog and docs checks
 	@tests/tools/run-lint
 
-docs: env ## generate docs/reference from the modules
+docs: env ## generate docs/reference
 	@tests/tools/make-docs
 
-bench: env ## timings side by side with bare Ansible, kubectl and kubernetes.core
+bench: env ## measure against bare Ansible, kubectl and kubernetes.core
 	@tests/tools/with-test-cluster $(BIN)/python -m tests.bench

@@ -10,7 +10,8 @@ version_added: 0.1.0
 author: Podwright contributors (@podwright)
 description:
   - Synchronizes a path in a container with a local path, in either direction. Only differences are transferred.
-  - Each file is written to a temporary name, verified by sha256 at both ends and then renamed, so that a partial file is never visible.
+  - Each file is written to a temporary name, verified by sha256 at both ends and then renamed, so that a partial file is never visible. A file that cannot
+    be replaced, such as one mounted with C(subPath), is written in place.
   - Large files are uploaded in parts over parallel connections. After a connection loss a transfer resumes.
   - A file copied to an existing directory is placed in it under its own name. A directory copied to a directory copies its contents.
   - The container needs a shell with C(find), C(stat), C(xargs), C(sed), C(dd) and C(sha256sum), which busybox provides; C(tar) is optional. For other
