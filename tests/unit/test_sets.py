@@ -169,7 +169,7 @@ def test_a_kind_that_cannot_be_listed_stays_recorded(why, web):
     UNLISTABLE[why](web.cluster)
     defined = definition() | {"spec": web.cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]["spec"]}
     without = [m for m in MEMBERS[:-1] if m["kind"] != "Gadget"] + [defined]
-    for _ in range(2):
+    for _again in range(2):
         web.apply(without)
         assert "Gadget.example.com" in web.record[0]
     web.apply([KEPT, defined])
