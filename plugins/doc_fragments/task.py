@@ -89,6 +89,7 @@ options:
     description:
       - Record the result of the task (exit code, times, last log lines) in a ConfigMap, so that the task is not run again after its pod is deleted.
         Defaults to V(true) if O(cleanup) deletes the pod.
+      - If the record cannot be written, the pod is kept with a warning, and the next run records the result.
       - M(podwright.core.pod_gc) deletes records by age, O(state=absent) deletes the record with the task.
     type: bool
   propagation_policy:
@@ -125,7 +126,8 @@ options:
       - Network access of the task. V(default) follows the policies of the namespace, V(isolated) denies all traffic.
       - A mapping with lists C(ingress) and C(egress) allows only the listed peers. A peer is V(dns), V(same_namespace), a CIDR, or a mapping with C(cidr)
         and C(except), or with C(namespace) (a name) and C(pods) (labels), each with optional C(ports) (C(443), C(53/UDP)).
-      - The NetworkPolicy is created before the pod and deleted with it. The cluster needs a network plugin that enforces policies.
+      - The NetworkPolicy is created before the pod and deleted with it. If it is deleted or edited meanwhile, the next run restores it.
+      - The cluster needs a network plugin that enforces policies.
     type: raw
     default: default
   queue:

@@ -9,7 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import Kinds
 
-SERVED = {"apps": ["apps/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
+SERVED = {"apps": ["apps/v1"], "batch": ["batch/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
 
 
 class Killed(BaseException):

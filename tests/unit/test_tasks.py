@@ -410,7 +410,8 @@ def test_a_network_that_says_nothing_clear_is_refused(network):
 
 def test_an_isolated_task_is_denied_both_ways():
     policy = build_policy("t", "n", "isolated")["spec"]
-    assert policy == {"podSelector": {"matchLabels": {"podwright.io/task": "t"}}, "policyTypes": ["Ingress", "Egress"]}
+    expected = {"podSelector": {"matchLabels": {"podwright.io/task": "t"}}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
+    assert policy == expected
     assert build_policy("t", "n", "default") is None
 
 

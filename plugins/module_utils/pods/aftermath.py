@@ -34,7 +34,7 @@ class Aftermath:
         self._console = console
 
     def conclude(self):
-        """Collect, record, clean up: nothing goes before what is told of it is safe."""
+        """Collect, record, clean up: no pod is deleted before the record that stands for it is written."""
         self._in_parallel(self._collect, self._runs)
         self._in_parallel(self._record, [run for run in self._runs if run.spec.keeps_record and run.live and run.status and run.status.is_over])
         self._clean_up()
@@ -71,13 +71,18 @@ class Aftermath:
         try:
             self._client.apply(CONFIG_MAP, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
-            self._console.warn(f"The result of task '{run.spec.name}' could not be recorded, so that it will run again once its pod is gone: {error}")
+            run.is_unrecorded = True
+            self._console.warn(
+                f"The result of task '{run.spec.name}' in namespace '{run.spec.namespace}' could not be recorded: {error} "
+                f"Its {run.spec.kind.name} is kept, since the task would run again without it; the next run records it. "
+                "If the task may run again, set record to false."
+            )
 
     def _clean_up(self):
         """Delete what the cleanup policy says."""
         doomed = {}
         for run in self._runs:
-            if not run.live or not run.status or not run.status.is_over:
+            if not run.live or not run.status or not run.status.is_over or run.is_unrecorded:
                 continue
             policy = run.spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):

@@ -83,9 +83,9 @@ class Batch:
     def run(self):
         """Carry the plan out and wait as the conduct says. Failures are noted in each Run, not raised."""
         conduct, clock = self._conduct, self._client.clock
+        self._restore()
         for run in self.runs:
             self._settle(run)
-        self._give_missing_stdin()
         deadline = clock.monotonic() + conduct.wait_timeout
         with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
             self._watcher = watcher
@@ -203,6 +203,8 @@ class Batch:
         """Make the task's NetworkPolicy, owned by what it is for once that is there."""
         manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"], owner and owner_reference(owner))
         run.policy.after = self._client.apply(NETWORK_POLICY, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+        if run.policy.before:
+            run.policy.patch = difference(run.policy.before, run.policy.after)
 
     def _resize(self, run):
         """Change the resources of a running pod in place (KEP-1287)."""
@@ -270,11 +272,21 @@ class Batch:
             if error.reason != "AlreadyExists":
                 raise
 
-    def _give_missing_stdin(self):
-        for run in self.runs:
-            waits = run.spec and run.change.action == NONE and run.live and run.status.state == "pending"
-            if waits and run.spec.options.get("stdin") is not None:
+    def _restore(self):
+        """Restore what was deleted or edited of tasks that stay: their policies, and the standard input of those that have not started."""
+        kept = [run for run in self.runs if run.spec and run.live and run.change.action in (NONE, RESIZE)]
+        if kept:
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(self._restore_one, kept))
+
+    def _restore_one(self, run):
+        try:
+            if run.policy:
+                self._apply_policy(run, run.live)
+            if run.change.action == NONE and run.status.state == "pending" and run.spec.options.get("stdin") is not None:
                 self._give_stdin(run.spec, run.live)
+        except PodwrightError as error:
+            self._fail(run, error.reason, f"lacks an object that belongs to it: {error}")
 
     # -- what happened --------------------------------------------------------------------------------------
 

@@ -34,8 +34,8 @@ def build_policy(name, namespace, network, owner=None):
         raise bad("network", f"unknown key '{unknown[0]}'; known are ingress and egress.")
     spec = {"podSelector": {"matchLabels": {TASK: name}}, "policyTypes": ["Ingress", "Egress"]}
     for direction, side in _DIRECTIONS.items():
-        if allowed.get(direction):
-            spec[direction] = [_build_rule(direction, side, entry) for entry in allowed[direction]]
+        # An empty list is named as well: what is not named belongs to whoever adds a rule by hand.
+        spec[direction] = [_build_rule(direction, side, entry) for entry in allowed.get(direction) or []]
     metadata = {"name": policy_name(name), "namespace": namespace, "labels": MANAGED | {TASK: name}}
     metadata |= {"ownerReferences": [owner]} if owner else {}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}

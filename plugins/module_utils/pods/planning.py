@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD
 from ..reconciler.manifest import key_of
 from ..reconciler.plan import Change, creation_patch
+from ..reconciler.plan import plan as plan_objects
 from .decide import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
-from .labels import HASH, MANAGED, MANAGED_BY, RECORD, SET, TASK, label_of
+from .labels import HASH, MANAGED, MANAGED_BY, RECORD, SET, TASK, label_of, owner_reference
 from .manifest import build
-from .network import build_policy
+from .network import DEFAULT, build_policy, policy_name
 from .parent import Parents
 from .record import read_record
 from .run import Run
@@ -40,6 +42,7 @@ class Planner:
         self._profiles = {}
         self._queues = {}
         self._parents = Parents(client)
+        self._policies = {}
         self.runs, self.lists, self.selectors = [], {}, {}
 
     def plan(self, set_names=()):
@@ -50,6 +53,7 @@ class Planner:
         """
         self.lists = self._observe(set_names)
         found, records = _by_task(self.lists), self._list_records()
+        self._policies = self._list_policies()
         for spec in self._specs:
             place = (spec.namespace, spec.name)
             self.runs.append(self._plan_one(spec, found.pop(place, []), records.get(place)))
@@ -79,6 +83,28 @@ class Planner:
                 continue
             records |= {(namespace, label_of(item, TASK)): item for item in items}
         return records
+
+    def _list_policies(self):
+        """{namespace: {name: NetworkPolicy}} where a task has a network of its own and permission to list them is there.
+
+        They are listed by name or all of them, since labels of one that was edited may be missing.
+        """
+        wanted = {}
+        for spec in self._specs:
+            if self._conduct.state != "absent" and spec.options["network"] not in (None, DEFAULT):
+                wanted.setdefault(spec.namespace, []).append(policy_name(spec.name))
+        policies = {}
+        for namespace, names in wanted.items():
+            selector = f"metadata.name={names[0]}" if len(names) == 1 else None
+            try:
+                items, _version = self._client.list(NETWORK_POLICY, namespace, field_selector=selector)
+            except PodwrightError as error:
+                if not error.is_forbidden:
+                    raise
+                self._console.warn(f"Deleted or edited NetworkPolicies of running tasks are not restored: {error}")
+                continue
+            policies[namespace] = {item["metadata"]["name"]: item for item in items}
+        return policies
 
     def _observe(self, set_names):
         """{(Kind, namespace): (items, version)} with one LIST each; Jobs only where some are wanted or some pod is one's."""
@@ -134,8 +160,7 @@ class Planner:
         run.change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if kept else manifest, note=note)
         if action == CREATE:
             run.change.patch = creation_patch(manifest)
-        if not kept:
-            run.policy = self.plan_policy(run)
+        run.policy = self._plan_correction(run) if kept else self.plan_policy(run)
         return run
 
     def _find_parent(self, spec):
@@ -180,6 +205,18 @@ class Planner:
         if manifest is None or self._conduct.state == "absent":
             return None
         return Change(CREATE, key_of(manifest, NETWORK_POLICY), NETWORK_POLICY, manifest, after=manifest, patch=creation_patch(manifest))
+
+    def _plan_correction(self, run):
+        """The Change that restores the policy of a task that stays, or None if nothing differs."""
+        known = self._policies.get(run.spec.namespace)
+        if known is None or run.live is None:
+            return None
+        manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"], owner_reference(run.live))
+        if manifest is None:
+            return None
+        key, live = key_of(manifest, NETWORK_POLICY), known.get(manifest["metadata"]["name"])
+        change = plan_objects({key: (NETWORK_POLICY, manifest)}, {key: live} if live else {}, MANAGER, takes_over=False)[0]
+        return change if change.is_change else None
 
     def _plan_delete(self, kind, item):
         key = key_of(item, kind)

@@ -39,6 +39,7 @@ class Run:
         parent: its Parent, or None.
         policy: the Change of its NetworkPolicy, or None.
         record: the Record of an earlier run of the same task, where its pod is gone; else None.
+        is_unrecorded: its record could not be written.
     """
 
     spec: object
@@ -60,6 +61,7 @@ class Run:
     parent: object = None
     policy: Change | None = None
     record: object = None
+    is_unrecorded: bool = False
 
     @property
     def pod(self):

@@ -68,7 +68,9 @@ def _is_map_covered(desired, live, tree, quantity):
                 continue
             return False
         if key not in live:
-            return value in ({}, []) and below == {}
+            if value in ({}, []) and below == {}:
+                continue
+            return False
         is_quantity = quantity or key in QUANTITY_FIELDS
         if not [name for name in below if name != "."]:
             # The API treats it as one value: what is live beyond it would go.
@@ -88,7 +90,12 @@ def _is_list_covered(desired, live, tree):
         return False
     for keys, below in keyed:
         ours, theirs = _find(desired, keys, lenient=True), _find(live, keys)
-        if ours is None or theirs is None or not _is_map_covered(ours, theirs, below, False):
+        if ours is None or theirs is None:
+            return False
+        if not below:  # an item that is one value, such as an owner reference
+            if not is_same(ours, theirs, whole=True):
+                return False
+        elif not _is_map_covered(ours, theirs, below, False):
             return False
     return True
 

@@ -1,0 +1,234 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A task and what belongs to it, in a cluster of this process: killed at each write, refused records, policies edited by hand."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils.pods import batch
+
+from .fake_cluster import FakeCluster, Killed
+
+POLICY = ("NetworkPolicy", "n", "t-network")
+
+
+class TaskCluster(FakeCluster):
+    """A cluster in which a task has finished as soon as its pod is created.
+
+    Attributes:
+        started: how many pods have been started.
+        outcome: the exit code of the tasks, or None for tasks that keep running.
+        loses_answers: whether a write of a record is carried out and its answer lost.
+    """
+
+    def __init__(self, tmp_path):
+        super().__init__(tmp_path)
+        self.started, self.outcome, self.is_dead, self.loses_answers = 0, 0, False, False
+
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+        return super().list(kind, namespace, None, field_selector)
+
+    def create(self, kind, namespace, body, manager, dry_run=False):
+        name = body["metadata"]["name"]
+        if self.objects.get((kind.name, namespace, name)):
+            raise PodwrightError("it exists already", status=409, reason="AlreadyExists")
+        pod = copy.deepcopy(body) | {"status": self._status()}
+        pod["metadata"] |= {"uid": f"uid-{self._version}", "resourceVersion": str(self._version), "creationTimestamp": "2026-01-01T00:00:00Z"}
+        if dry_run:
+            return pod
+        self._write("create", kind, namespace, name, lambda key: self._start(key, pod))
+        return copy.deepcopy(pod)
+
+    def _start(self, key, pod):
+        self.started += 1
+        self.objects[key] = pod
+
+    def _status(self):
+        if self.outcome is None:
+            return {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"name": "task", "state": {"running": {}}}]}
+        ended = {"exitCode": self.outcome, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"}
+        return {"phase": "Failed" if self.outcome else "Succeeded", "containerStatuses": [{"name": "task", "state": {"terminated": ended}}]}
+
+    def apply(self, kind, *arguments, **options):
+        after = super().apply(kind, *arguments, **options)
+        if self.loses_answers and kind.name == "ConfigMap":
+            raise PodwrightError("the connection was lost", reason="ConnectionLost")
+        return after
+
+    def log(self, *arguments, **options):
+        return b"done\n"
+
+    def close(self):
+        pass
+
+    def _refuse(self, verb, kind):
+        if self.is_dead:
+            raise Killed
+        status, message = self.refusals.get((verb, kind.name), (None, ""))
+        if status:
+            raise PodwrightError(message, status=status, reason="Forbidden")
+
+    def _write(self, *arguments):
+        try:
+            super()._write(*arguments)
+        except Killed:
+            self.is_dead = True
+            raise
+
+
+class NoWatcher:
+    """Nothing changes by itself in this cluster; a killed process does not wait."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def follow(self, *arguments, **options):
+        pass
+
+    def next(self, timeout):
+        if self._client.is_dead:
+            raise Killed
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "Watcher", NoWatcher)
+    monkeypatch.setattr(batch, "TICK_SECONDS", 0)
+    return TaskCluster(tmp_path)
+
+
+def perform(cluster, check_mode=False, **options):
+    """A run of task_pod: (its result, its warnings)."""
+    params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
+    console = Console()
+    return task_pod.run(Task(params, check_mode, False, console, cluster)), console.warnings
+
+
+# -- records --------------------------------------------------------------------------------------------------
+
+COMPLETED = {"state": "completed", "cleanup": "always"}
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+@pytest.mark.parametrize("dies_after", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_task_runs_once_whichever_write_kills_the_run(cluster, number, dies_after, kind):
+    if kind == "Job":
+        cluster._status = lambda: {"conditions": [{"type": "Complete", "status": "True"}]}
+    cluster.die_at, cluster.dies_after = number, dies_after
+    try:
+        perform(cluster, kind=kind, **COMPLETED)
+    except Killed:
+        cluster.is_dead, cluster.die_at = False, 0
+    else:
+        assert number == 4, "a run makes three writes: the pod, the record, the deletion"
+    for _run in range(2):
+        result, _warnings = perform(cluster, kind=kind, **COMPLETED)
+    assert not result["changed"] and result["state"] == "succeeded"
+    assert cluster.started == 1
+    assert [key[0] for key in cluster.objects] == ["ConfigMap"]
+
+
+FORBIDDEN = "configmaps is forbidden: user cannot patch resource"
+QUOTA = "configmaps is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=5, limited: count/configmaps=5"
+
+
+@pytest.mark.parametrize("message", [FORBIDDEN, QUOTA, None], ids=["forbidden", "quota", "lost answer"])
+def test_without_a_record_the_pod_is_kept_and_the_next_run_records_it(cluster, message):
+    cluster.refusals = {("patch", "ConfigMap"): (403, message)} if message else {}
+    cluster.loses_answers = message is None
+    for _run in range(2):
+        result, warnings = perform(cluster, **COMPLETED)
+        assert result["state"] == "succeeded"
+        assert ("Pod", "n", "t") in cluster.objects
+        assert len(warnings) == 1 and "Its Pod is kept" in warnings[0] and (message or "lost") in warnings[0]
+    cluster.refusals, cluster.loses_answers = {}, False
+    _result, warnings = perform(cluster, **COMPLETED)
+    assert warnings == [] and [key[0] for key in cluster.objects] == ["ConfigMap"]
+    assert not perform(cluster, **COMPLETED)[0]["changed"]
+    assert cluster.started == 1
+
+
+def test_a_task_that_keeps_no_record_is_cleaned_up(cluster):
+    cluster.refusals = {("patch", "ConfigMap"): (403, FORBIDDEN)}
+    _result, warnings = perform(cluster, record=False, **COMPLETED)
+    assert warnings == [] and cluster.objects == {}
+
+
+# -- policies -------------------------------------------------------------------------------------------------
+
+
+def edit(policy):
+    policy["spec"]["ingress"] = [{}]
+
+
+def disown(policy):
+    policy["metadata"]["ownerReferences"] = []
+
+
+def widen(policy):
+    policy["spec"]["podSelector"] = {"matchLabels": {"nothing": "matches"}}
+
+
+def halve(policy):
+    policy["spec"]["policyTypes"] = ["Ingress"]
+
+
+def unlabel(policy):
+    policy["metadata"]["labels"] = {}
+
+
+@pytest.mark.parametrize("outcome", [None, 0], ids=["running", "succeeded"])
+@pytest.mark.parametrize("change", [None, edit, disown, widen, halve, unlabel], ids=lambda change: change.__name__ if change else "delete")
+def test_a_policy_changed_by_hand_is_shown_in_check_mode_and_restored(cluster, change, outcome):
+    cluster.outcome = outcome
+    options = {"network": "isolated", "state": "running" if outcome is None else "completed"}
+    perform(cluster, **options)
+    right = copy.deepcopy(cluster.objects[POLICY])
+    assert right["metadata"]["ownerReferences"][0]["uid"] == cluster.objects["Pod", "n", "t"]["metadata"]["uid"]
+    assert not perform(cluster, **options)[0]["changed"]
+    if change:
+        change(cluster.objects[POLICY])
+    else:
+        del cluster.objects[POLICY]
+    writes = len(cluster.writes)
+    predicted = perform(cluster, check_mode=True, **options)[0]
+    assert predicted["changed"] and len(cluster.writes) == writes
+    assert [(step["action"], step["kind"]) for step in predicted["plan"]] == [("patch" if change else "create", "NetworkPolicy"), ("none", "Pod")]
+    assert predicted["plan"][0]["patch"]
+    done = perform(cluster, **options)[0]
+    assert done["changed"] and done["plan"][0]["patch"]
+    restored = cluster.objects[POLICY]
+    assert restored["spec"] == right["spec"]
+    assert all(restored["metadata"][name] == right["metadata"][name] for name in ("labels", "ownerReferences"))
+    assert not perform(cluster, **options)[0]["changed"]
+    assert cluster.started == 1
+
+
+def test_a_policy_that_cannot_be_restored_fails_the_task(cluster):
+    cluster.outcome = None
+    perform(cluster, network="isolated")
+    del cluster.objects[POLICY]
+    cluster.refusals = {("patch", "NetworkPolicy"): (403, "networkpolicies is forbidden")}
+    with pytest.raises(PodwrightError, match=r"lacks an object that belongs to it.*networkpolicies is forbidden"):
+        perform(cluster, network="isolated")
+
+
+def test_policies_that_cannot_be_listed_are_reported(cluster):
+    cluster.outcome = None
+    cluster.refusals = {("list", "NetworkPolicy"): (403, "networkpolicies is forbidden: user cannot list resource")}
+    _result, warnings = perform(cluster, network="isolated")
+    assert len(warnings) == 1 and "are not restored" in warnings[0]
+    assert POLICY in cluster.objects
