@@ -46,7 +46,7 @@ class FakeCluster:
         self._refuse("list", kind)
         if kind.api_version not in self._versions(kind.group):
             raise PodwrightError("the server could not find the requested resource", status=404)
-        found = [item for (name, place, _), item in self.objects.items() if name == kind.name and (not namespace or place == namespace)]
+        found = [item for (name, place, _name), item in self.objects.items() if name == kind.name and (not namespace or place == namespace)]
         for selector, field in ((label_selector, "labels"), (field_selector, None)):
             if selector:
                 name, _equals, value = selector.partition("=")
@@ -99,7 +99,7 @@ class FakeCluster:
             self.objects = {other: item for other, item in self.objects.items() if other[0] != defined}
 
     def _definitions(self):
-        return [item for (kind_name, _, _), item in self.objects.items() if kind_name == "CustomResourceDefinition"]
+        return [item for (kind_name, _place, _name), item in self.objects.items() if kind_name == "CustomResourceDefinition"]
 
     def _versions(self, group):
         own = [f"{group}/{v['name']}" for d in self._definitions() if d["spec"]["group"] == group for v in d["spec"]["versions"] if v.get("served", True)]
