@@ -70,3 +70,19 @@ def test_a_namespace_that_cannot_be_deleted_says_what_is_in_it(make_namespace, c
             Reconciler(client, Options(wait_timeout=8), Console()).remove([manifest], "default")
     finally:
         client.patch(kind, namespace, "held", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)
+
+
+def test_a_task_whose_old_pod_stays_says_what_blocks_its_deletion(namespace, client, play):
+    pod = BUILT_IN["v1", "Pod"]
+
+    def task(number, **options):
+        common = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0, "wait_timeout": 4}
+        return [{"name": "Run", "podwright.core.task_pod": {"name": "held", "command": ["sleep", str(number)], **common, **options}}]
+
+    play(task(3600, wait_timeout=60), namespace=namespace)
+    client.patch(pod, namespace, "held", {"metadata": {"finalizers": ["example.com/hold"]}}, "test", MERGE_PATCH)
+    try:
+        for tasks in (task(3601), task(3601, state="absent", wait=True)):
+            assert "example.com/hold" in play(tasks, namespace=namespace, expect=2).of("Run")["msg"]
+    finally:
+        client.patch(pod, namespace, "held", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)

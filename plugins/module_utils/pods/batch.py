@@ -12,6 +12,7 @@ from ..cluster.errors import PodwrightError
 from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET
 from ..cluster.watch import Watcher
 from ..reconciler.manifest import difference
+from ..reconciler.ready import deletion_obstacle
 from .decide import CREATE, NONE, REPLACE, RESIZE
 from .labels import HASH, RESOURCES, TASK, label_of, owner_reference
 from .manifest import build, stdin_secret
@@ -466,12 +467,25 @@ class Batch:
                 if message and run.spec.namespace == namespace:
                     run.status = Status("pending", reason, message, grace=_event_grace(message))
 
+    def _describe_obstacles(self, run):
+        """Why what the run deletes is still there, or an empty text."""
+        obstacles = []
+        for kind, item in list(run.doomed.values()):  # the watch may take some away meanwhile
+            try:
+                live = self._client.get(kind, item["metadata"].get("namespace"), item["metadata"]["name"])
+            except PodwrightError:
+                continue  # what is known of it is in the message anyway
+            if live and live["metadata"].get("deletionTimestamp"):
+                obstacles.append(f"{kind.name} '{live['metadata']['name']}': {deletion_obstacle(live)}")
+        return "; ".join(obstacles)
+
     def _give_up(self):
         for run in self.runs:
             if run.stage == "done":
                 continue
             status = run.status
             state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
+            state = self._describe_obstacles(run) or state
             goal = "gone" if not run.spec or run.change.action == "delete" else {"completed": "completed"}.get(self._conduct.state, "running and ready")
             self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._conduct.wait_timeout} s: {state}")
             if run.refusal:
