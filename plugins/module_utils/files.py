@@ -81,6 +81,11 @@ def usual_mode(path):
     """The mode of a file that gets another content: the one that it has, or what the umask leaves of a new one's."""
     if os.path.isfile(path):
         return stat.S_IMODE(os.stat(path).st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
+    # The umask belongs to the whole process and can only be read by setting it, which other threads would notice.
+    probe = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(path))), b".podwright-" + os.urandom(8).hex().encode())
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        os.unlink(probe)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 
+from ..text import split_lines, whole_number
 from .client import Request
 from .errors import PodwrightError
 from .kinds import POD
@@ -192,8 +193,9 @@ def exit_code(status):
     causes = (status.get("details") or {}).get("causes") or []
     if status.get("reason") == "NonZeroExitCode":
         for cause in causes:
-            if cause.get("reason") == "ExitCode" and str(cause.get("message", "")).isdigit():
-                return int(cause["message"])
+            code = whole_number(str(cause.get("message", "")), 255) if cause.get("reason") == "ExitCode" else None
+            if code is not None:
+                return code
     message = status.get("message") or "the server gave no message"
     raise PodwrightError(message, reason=status.get("reason") or "ExecFailed", causes=causes)
 
@@ -203,7 +205,7 @@ def describe_output(stdout, stderr):
     fields = {}
     for name, content in (("stdout", stdout), ("stderr", stderr)):
         text = decode(content)
-        fields |= {name: text, f"{name}_lines": text.splitlines()}
+        fields |= {name: text, f"{name}_lines": split_lines(text)}
         if text.encode() != content:
             fields[f"{name}_b64"] = base64.b64encode(content).decode()
     return fields

@@ -8,6 +8,7 @@ import secrets as random_words
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..text import scalar_text
 from .channel import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, describe_output, exit_code
 from .errors import PodwrightError
 from .kinds import POD
@@ -77,8 +78,13 @@ class Command:
 
     def with_environment(self):
         """Its words with its variables before them."""
-        variables = [f"{name}={'' if value is None else value}" for name, value in self.env.items()]
-        return ["env", *variables, *self.words] if variables else list(self.words)
+        variables = [f"{name}={scalar_text(value)}" for name, value in self.env.items()]
+        return ["env", "--", *variables, *self.words] if variables else list(self.words)
+
+    @property
+    def _directory(self):
+        """Where to run, never an option of cd nor a name that it looks up in CDPATH."""
+        return f"./{self.chdir}" if self.chdir and not self.chdir.startswith("/") else self.chdir
 
     def in_shell(self, marker, bound=None):
         """Its words run by a shell that writes a line with the marker and its process id to the error stream first.
@@ -89,7 +95,7 @@ class Command:
         Args:
             bound: bytes after which its input ends, or None.
         """
-        script = f"echo {marker}:$$ >&2; " + ('cd "$0" || exit; ' if self.chdir is not None else "")
+        script = f"echo {marker}:$$ >&2; " + ('cd -- "$0" || exit; ' if self.chdir is not None else "")
         rest = f"echo {marker}:end:$rc >&2; cat > /dev/null 2>&1; "
         if self.source is None:
             script += '"$@"; exit $?'
@@ -101,7 +107,7 @@ class Command:
             script += f'"$@"; rc=$?; {rest}exit $rc'
         else:
             script += f'head -c {bound} | {{ "$@"; rc=$?; cat > /dev/null 2>&1; exit $rc; }}'
-        return ["sh", "-c", script, self.chdir or "sh", *self.with_environment()]
+        return ["sh", "-c", script, self._directory or "sh", *self.with_environment()]
 
 
 def execute(client, container, command, on_stdout=len, on_stderr=len):
@@ -195,7 +201,7 @@ class Process:
     def _take_marker(self, data):
         """The data without the shell's first line."""
         self._before_marker += data
-        line = re.search(rb"%s:(\d+)\r?\n" % self._marker, self._before_marker)
+        line = re.search(rb"%s:(\d{1,10})\r?\n" % self._marker, self._before_marker)
         if not line and len(self._before_marker) < KEPT:
             return b""
         data, self._before_marker = self._before_marker, None
@@ -208,7 +214,7 @@ class Process:
         """The data without the line after a command that had input; what may be a part of it waits for the rest."""
         start = self._marker + b":end:"
         data, self._held = self._held + data, b""
-        line = re.search(rb"%s(\d+)\r?\n" % start, data)
+        line = re.search(rb"%s(\d{1,3})\r?\n" % start, data)
         if line:
             self._told = int(line[1])
             self._channel.end_input()

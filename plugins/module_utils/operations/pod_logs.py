@@ -19,6 +19,7 @@ from ..operation import Operation
 from ..pods.labels import selector_of
 from ..pods.log import Follower, container_status, log_request
 from ..pods.options import bad
+from ..text import split_lines
 
 THREADS = 64
 
@@ -217,7 +218,7 @@ def _describe(task, readings):
 
 
 def _prefixed(reading, is_one_of_many):
-    lines = decode(reading.content).splitlines()
+    lines = split_lines(decode(reading.content))
     return [f"{reading.name}/{reading.container}: {line}" for line in lines] if is_one_of_many else lines
 
 

@@ -17,6 +17,7 @@ from ..libraries import load
 SILENCE_SECONDS = 30  # after which a stream that says nothing is opened again: some end without a word
 STARTING_SECONDS = 0.5
 FAILURES = 5
+LONGEST_LINE = 1 << 22
 WINDOW_SECONDS = 2  # of lines that are remembered, to know them again
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
 
@@ -214,15 +215,26 @@ class _Sorting:
 
 
 def lines_of(response, stopped):
-    """Lines of a response without their line feeds, as they come; the last also without one."""
-    buffer = b""
+    """Lines of a response without their line feeds, as they come; the last also without one.
+
+    A line longer than LONGEST_LINE comes in parts, so that a container cannot fill the memory.
+    """
+    begun, size = [], 0
     for chunk in response.stream(1 << 16):
         if stopped.is_set():
             return
-        *lines, buffer = (buffer + chunk).split(b"\n")
-        yield from lines
-    if buffer:
-        yield buffer
+        first, *rest = chunk.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        if rest:
+            yield b"".join(begun)
+            yield from rest[:-1]
+            begun, size = [rest[-1]], len(rest[-1])
+        if size >= LONGEST_LINE:
+            yield b"".join(begun)
+            begun, size = [], 0
+    if size:
+        yield b"".join(begun)
 
 
 def _restart_policy(pod, container):

@@ -14,6 +14,7 @@ from ..cluster.kinds import JOB, POD
 from ..libraries import load
 from ..reconciler.manifest import drop_nulls, merge
 from ..reconciler.quantity import format_quantity, parse_quantity
+from ..text import scalar_text
 from . import options as opts
 from .labels import ATTEMPT, HASH, MANAGED, MAX_CHILDREN, MAX_DEPTH, RESOURCES, SET, TASK, TTL, owner_reference
 from .network import build_policy
@@ -314,8 +315,7 @@ def _build_env(variables):
 
 def _env_value(name, value):
     if not isinstance(value, dict):
-        text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        return {"value": text}
+        return {"value": scalar_text(value)}
     for source, field in (("secret", "secretKeyRef"), ("config_map", "configMapKeyRef")):
         if set(value) in ({source, "key"}, {source, "key", "optional"}):
             rest = {"optional": value["optional"]} if "optional" in value else {}

@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Text as it comes from YAML and from containers."""
+
+from __future__ import annotations
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text: only a line feed ends one, with the carriage return that a terminal adds."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def scalar_text(value: object) -> str:
+    """A YAML scalar as the text of an environment variable."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def whole_number(text: str, highest: int) -> int | None:
+    """The number from 0 to the highest that ASCII digits write, or None."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest))):
+        return None
+    return int(text) if int(text) <= highest else None

@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Text and numbers from containers, and words for them, are taken as they are."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils import files
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT, describe_output, exit_code
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Process
+from ansible_collections.podwright.core.plugins.module_utils.pods.log import LONGEST_LINE, lines_of
+
+from .local_pod import TOOLS, LocalPod
+
+
+def test_only_a_line_feed_ends_a_line():
+    text = "a\u2028b\x0bc\x85d\r\n10 %\r20 %\n\nlast"
+    assert describe_output(text.encode(), b"")["stdout_lines"] == ["a\u2028b\x0bc\x85d", "10 %\r20 %", "", "last"]
+
+
+@pytest.mark.parametrize("code", ["\u00b2", "9" * 5000, "256", "-1", ""])
+def test_an_exit_code_that_is_no_number_is_an_error(code):
+    causes = [{"reason": "ExitCode", "message": code}]
+    with pytest.raises(PodwrightError):
+        exit_code({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}})
+
+
+@pytest.mark.parametrize("tools", TOOLS)
+@pytest.mark.parametrize("name", ["-P", "--", "-"])
+def test_names_with_dashes_are_not_options(name, tools, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    pod = LocalPod(tools, tmp_path / "bin", monkeypatch)
+    for words, expected in ((["pwd"], {str(tmp_path / name)}), (["env"], {"--chdir=/", "-i=", "YES=true"})):
+        command = Command(words, chdir=name, env={"--chdir": "/", "-i": None, "YES": True})
+        with Process(pod.client, pod.container, command) as process:
+            said = b"".join(data for stream, data in process if stream == STDOUT).decode().split("\n")
+        assert process.rc == 0 and expected <= set(said)
+
+
+def test_a_line_without_end_is_linear_and_bounded():
+    chunks = [bytes(1 << 16)] * 1024
+    response = SimpleNamespace(stream=lambda size: iter([b"a\nb", b"c\n", b"\n", *chunks, b"x\ny"]))
+    lines = list(lines_of(response, threading.Event()))
+    assert lines[:3] == [b"a", b"bc", b""] and lines[-1] == b"y" and max(map(len, lines)) <= LONGEST_LINE + (1 << 16)
+    assert sum(map(len, lines[3:-1])) == (64 << 20) + 1
+
+
+def test_the_umask_is_never_changed(tmp_path, monkeypatch):
+    expected = tmp_path / "usual"
+    expected.touch()
+    monkeypatch.setattr(os, "umask", None)
+    assert files.usual_mode(str(tmp_path / "new")) == expected.stat().st_mode & 0o777
+    assert os.listdir(tmp_path) == ["usual"]
