@@ -56,9 +56,9 @@ class WholeFile:
         """Rename it into its place."""
         try:
             self._sink.close()
-            os.chmod(self._temporary, usual_mode(self._path))
             if self._makes_folders:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            os.chmod(self._temporary, usual_mode(self._path))
             os.replace(self._temporary, self._path)
         except OSError as error:
             raise self._failure(error) from error

@@ -17,6 +17,7 @@ from ..files import WholeFile
 from ..operation import Operation
 from ..pods.options import bad, check_variable
 from ..pods.outcome import TaskVeil
+from ..text import scalar_text
 
 PIECE = 1 << 18
 THREADS = 16
@@ -154,7 +155,7 @@ def _read_command(params):
         if params[name] is not None and params[name] <= 0:
             raise bad(name, "it is more than 0.")
     command = Command(
-        [str(word) for word in words],
+        [scalar_text(word) for word in words],
         chdir=params["chdir"],
         env=params["env"] or {},
         timeout=params["timeout"],
