@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import re
 import time
@@ -120,10 +122,15 @@ def _plain(value):
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     for sort in (int, float):
         if isinstance(value, sort):
             return sort(value)
-    return str(value)
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+
+
+def _key(key):
+    """A key of a mapping as JSON, and so a module, has it: `on` is `true`."""
+    return str(key) if isinstance(key, str) else json.dumps(_plain(key))

@@ -150,12 +150,13 @@ def _expected_digest(identity):
         ({"app": "web"}, {"app": "web"}, True),
         ({"app": "web"}, {"app": "web", "generation": "1"}, False),
         ([{"cidr": "10.0.0.0/8"}], [{"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}], False),
-        ([{"port": 80}], [{"port": 80, "protocol": "TCP"}], True),
+        ({"ports": [{"port": 80}]}, {"ports": [{"port": 80, "protocol": "TCP"}]}, True),
         ({"cpu": "1"}, {"cpu": "1000m"}, False),
     ],
 )
 def test_what_the_api_treats_as_one_value_is_compared_whole(desired, live, same):
     """A selector or a list that lost a part must be written again: nothing else would take the part away."""
     managed = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:part": {}}}}]
-    item = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "managedFields": managed}, "spec": {"part": live}}
-    assert is_current({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "spec": {"part": desired}}, item, "podwright") == same
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+    item = policy | {"metadata": {"name": "x", "managedFields": managed}, "spec": {"part": live}}
+    assert is_current(policy | {"metadata": {"name": "x"}, "spec": {"part": desired}}, item, "podwright") == same

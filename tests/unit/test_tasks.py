@@ -63,6 +63,15 @@ def test_selinux_levels_are_each_tasks_own_and_stay():
     assert all(len(set(level.removeprefix("s0:").split(","))) == 2 for level in levels)
 
 
+def test_the_order_of_variables_matters_if_one_refers_to_another():
+    """The kubelet replaces `$(NAME)` only if NAME stands before it."""
+    wrong, right = {"URL": "$(HOST)/x", "HOST": "web"}, {"HOST": "web", "URL": "$(HOST)/x"}
+    assert spec(env=wrong).hash != spec(env=right).hash
+    assert spec(env={"A": "1", "B": "2"}).hash == spec(env={"B": "2", "A": "1"}).hash
+    sidecars = [[{"name": "s", "env": env}] for env in (wrong, right)]
+    assert spec(containers=sidecars[0]).hash != spec(containers=sidecars[1]).hash
+
+
 @pytest.mark.parametrize(
     ("limits", "requests"),
     [

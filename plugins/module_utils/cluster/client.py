@@ -230,8 +230,7 @@ class Client:
                     refreshed = True
                     self._refresh()
                     continue
-                # Server-side apply answers a manifest that fits no type with a 500.
-                is_final = response.status < 500 or not request.repeatable or "typed patch object" in error.message
+                is_final = response.status < 500 or not request.repeatable or error.is_misfit
                 error.is_in_doubt = is_in_doubt
                 if response.status != 429 and is_final:
                     raise error

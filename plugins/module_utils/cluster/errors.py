@@ -40,6 +40,11 @@ class PodwrightError(Exception):
         return self.status == 404
 
     @property
+    def is_misfit(self):
+        """Whether a manifest does not fit its type, which server-side apply answers with a 500."""
+        return self.status == 500 and any(words in self.message for words in ("typed patch object", "unstructured object to "))
+
+    @property
     def is_forbidden(self):
         """Whether the Role lacks a permission; an admission's refusal (quota, Pod Security) is not that."""
         return self.status == 403 and "cannot " in self.message

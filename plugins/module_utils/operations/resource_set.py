@@ -8,9 +8,9 @@ import os
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
-from ..libraries import load
 from ..operation import Operation, yaml_diff
 from ..pods.diagnosis import diagnose_workload
+from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Veil, drop_managed_fields, secret_values
 from ..reconciler.reconciler import Options, Outcome, Reconciler
 
@@ -80,44 +80,28 @@ def describe(outcome, veil, diff_mode):
 
 
 def _read_manifests(params):
-    """The manifests of definition, src or template as a flat list. Raises: PodwrightError that names the option and the file."""
+    """The manifests of definition or src as a flat list. Raises: PodwrightError that names the option and the file."""
+    documents = []
     if params["definition"] is not None:
-        given, origin = params["definition"], "definition"
-        if isinstance(given, str):
-            given = _parse(given, origin)
-        documents = given if isinstance(given, list) else [given]
+        given = params["definition"]
+        for document in given if isinstance(given, list) else [given]:
+            documents += read_documents(document, "definition") if isinstance(document, str) else [as_json(document)]
     elif params["src"]:
-        if not os.path.isfile(params["src"]):
-            raise PodwrightError(f"The file of src does not exist: {params['src']}.", reason="BadManifest")
-        try:
-            with open(params["src"], encoding="utf-8") as source:
-                text = source.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise PodwrightError(f"The file of src cannot be read: {params['src']}: {error}.", reason="BadManifest") from error
-        documents = _parse(text, f"src {params['src']}")
-    else:
-        documents = []
-    flat = []
-    for document in documents:
-        if isinstance(document, str):
-            flat += _parse(document, "definition")
-        elif isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list):
-            flat += document["items"]
-        elif document is not None:
-            flat.append(document)
+        documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
+    flat = flatten(documents)
     if not flat and not (params["name"] and (params["state"] == "absent" or params["prune"])):
         raise PodwrightError("There is no definition: the set is empty.", reason="BadManifest", hint="Give definition, src or template.")
     return flat
 
 
-def _parse(text, origin):
-    yaml = load("yaml")
+def _read_file(path):
+    if not os.path.isfile(path):
+        raise PodwrightError(f"The file of src does not exist: {path}.", reason="BadManifest")
     try:
-        return list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
-        raise PodwrightError(f"The YAML of {origin} cannot be read{where}: {getattr(error, 'problem', error)}.", reason="BadManifest") from error
+        with open(path, encoding="utf-8") as source:
+            return source.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PodwrightError(f"The file of src cannot be read: {path}: {error}.", reason="BadManifest") from error
 
 
 def secrets(params):

@@ -83,7 +83,7 @@ class TaskSpec:
         if not self.completes and asked.get("containers"):
             asked["containers"] = [{name: value for name, value in c.items() if name not in RESIZABLE} for c in asked["containers"]]
         asked["completes"] = self.completes
-        return digest(asked)
+        return digest(asked | _order_of_references(self.options))
 
     @property
     def resources_hash(self):
@@ -106,6 +106,13 @@ class TaskSpec:
     def stdin_name(self):
         """The name of the Secret that holds its standard input."""
         return f"{self.name}-stdin"
+
+
+def _order_of_references(options):
+    """The order of the variables of each container in which one refers to another by `$(NAME)`, which has to stand before it."""
+    containers = [options, *(options.get("containers") or []), *(options.get("init_containers") or [])]
+    orders = [list(c["env"]) if any("$(" in str(value) for value in (c.get("env") or {}).values()) else [] for c in containers]
+    return {"order of variables": orders} if any(orders) else {}
 
 
 def digest(value):

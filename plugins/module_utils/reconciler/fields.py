@@ -4,149 +4,134 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from .quantity import same_quantity
-
-# Under these keys, values are quantities and equal by value.
-QUANTITY_PARENTS = frozenset(("limits", "requests", "hard", "capacity", "default", "defaultRequest", "min", "max", "allocatable", "overhead"))
-# What the API fills in inside values that it treats as one; whatever is missing here costs a request, no false change.
-FILLED_IN = frozenset((("protocol", "TCP"), ("scheme", "HTTP"), ("apiGroup", ""), ("apiVersion", "v1"), ("divisor", "0"), ("optional", "False")))
-QUANTITY_FIELDS = frozenset(("sizeLimit", "divisor", "averageValue"))
+from .schema import Schema
 
 
-def owned_fields(live, manager):
-    """The tree of fields that `manager` applied to the object, or None where it never did."""
+def owned_fields(live: dict, manager: str) -> dict | None:
+    """The tree of fields that `manager` applied to the object, or None if it never did."""
     for entry in live["metadata"].get("managedFields") or []:
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
             return entry.get("fieldsV1") or {}
     return None
 
 
-def is_current(desired, live, manager):
+def is_current(desired: dict, live: dict, manager: str) -> bool:
     """Whether applying `desired` as `manager` would change nothing.
 
-    It holds where every desired value is live, we own it, and we own nothing beyond it (a field dropped from the desired
-    state is one we still own). A field that somebody else changed by hand is no longer ours, so even lists that the API
-    treats as one value need no full comparison. False only costs a request: the server then decides.
+    True only if it is certain: every desired value is live in the same order, we own it, and we own nothing beyond it (a
+    field dropped from the desired state is one that we still own). False only costs a request: the server then decides.
     """
     tree = owned_fields(live, manager)
     if tree is None or live["metadata"].get("deletionTimestamp"):
         return False
-    return _is_covered(_without_identity(desired), live, tree, False)
+    return _is_map_covered(Schema(desired["apiVersion"], desired["kind"]), (), _without_identity(desired), live, tree)
 
 
-def dropped_fields(desired, live, trees):
-    """Paths that the trees own and `desired` lacks, as (list of keys) into `live`; what an apply would remove."""
-    found = []
+def dropped_fields(desired: dict, live: dict, trees: list[dict]) -> list[list]:
+    """Paths that the trees own and `desired` lacks, as lists of keys and positions in `live`; what an apply would remove."""
+    found: list[list] = []
+    schema = Schema(desired["apiVersion"], desired["kind"])
     for tree in trees:
-        _collect_dropped(_without_identity(desired), live, tree, [], found)
+        _collect_dropped(schema, _without_identity(desired), live, tree, [], found)
     return found
 
 
-def _without_identity(desired):
+def _without_identity(desired: dict) -> dict:
     metadata = {key: value for key, value in desired["metadata"].items() if key not in ("name", "namespace")}
     rest = {key: value for key, value in desired.items() if key not in ("apiVersion", "kind", "metadata")}
     return rest | ({"metadata": metadata} if metadata else {})
 
 
-def _is_covered(desired, live, tree, quantity):
-    if isinstance(desired, dict) and isinstance(live, dict):
-        return _is_map_covered(desired, live, tree, quantity)
-    if isinstance(desired, list) and isinstance(live, list):
-        return _is_list_covered(desired, live, tree)
-    return False
+def _steps(tree: dict) -> dict:
+    """The steps below a path of a tree, without `.`, the path itself."""
+    return {step: below for step, below in tree.items() if step != "."}
 
 
-def _is_map_covered(desired, live, tree, quantity):
-    present = {key: value for key, value in desired.items() if value is not None}
-    if any(key[2:] not in present for key in tree if key.startswith("f:")):
+def _is_map_covered(schema: Schema, path: tuple, desired: dict, live: dict, tree: dict) -> bool:
+    if any(step[2:] not in desired for step in _steps(tree)):
         return False
-    for key, value in present.items():
-        below = tree.get(f"f:{key}")
-        if below is None:
-            if value in ({}, []) and live.get(key) in (None, {}, []):
-                continue
+    return all(_is_field_covered(schema, (*path, key), value, live, tree.get(f"f:{key}")) for key, value in desired.items())
+
+
+def _is_field_covered(schema: Schema, path: tuple, value: Any, parent: dict, tree: dict | None) -> bool:
+    if path[-1] not in parent:
+        return not _steps(tree or {}) and schema.leaves_out(path, value, is_owned=tree is not None)
+    if tree is None:
+        return False
+    live = parent[path[-1]]
+    if not _steps(tree):
+        # The API treats it as one value: what is live beyond it would be removed.
+        return is_same(schema, path, value, live)
+    if isinstance(value, dict) and isinstance(live, dict):
+        return _is_map_covered(schema, path, value, live, tree)
+    return isinstance(value, list) and isinstance(live, list) and _is_list_covered(schema, path, value, live, tree)
+
+
+def _is_list_covered(schema: Schema, path: tuple, desired: list, live: list, tree: dict) -> bool:
+    """A set, or a list with merge keys: the same items, and in the same order, which the API keeps."""
+    owned = _steps(tree)
+    if len(owned) != len(desired):
+        return False
+    at = -1
+    for item in desired:
+        step = next((step for step in owned if _is_item(schema, path, step, item)), None)
+        position = next((n for n, other in enumerate(live) if step and _is_item(schema, path, step, other)), -1)
+        if position <= at:
             return False
-        if key not in live:
-            if value in ({}, []) and below == {}:
-                continue
+        below = owned.pop(step)
+        covered = _is_map_covered(schema, path, item, live[position], below) if _steps(below) else is_same(schema, path, item, live[position])
+        if not covered:
             return False
-        is_quantity = quantity or key in QUANTITY_FIELDS
-        if not [name for name in below if name != "."]:
-            # The API treats it as one value: what is live beyond it would go.
-            if not is_same(value, live[key], is_quantity or key in QUANTITY_PARENTS, whole=True):
-                return False
-        elif not _is_covered(value, live[key], below, key in QUANTITY_PARENTS):
-            return False
+        at = position
     return True
 
 
-def _is_list_covered(desired, live, tree):
-    values = [json.loads(key[2:]) for key in tree if key.startswith("v:")]
-    if values:
-        return sorted(map(str, values)) == sorted(map(str, desired)) and all(item in live for item in desired)
-    keyed = [(json.loads(key[2:]), below) for key, below in tree.items() if key.startswith("k:")]
-    if len(keyed) != len(desired):
+def _is_item(schema: Schema, path: tuple, step: str, item: Any) -> bool:
+    """Whether a step of a tree (`k:KEYS` or `v:VALUE`) means this item of the list at the path."""
+    sort, _separator, text = step.partition(":")
+    if sort not in ("k", "v"):
         return False
-    for keys, below in keyed:
-        ours, theirs = _find(desired, keys, lenient=True), _find(live, keys)
-        if ours is None or theirs is None:
-            return False
-        if not below:  # an item that is one value, such as an owner reference
-            if not is_same(ours, theirs, whole=True):
-                return False
-        elif not _is_map_covered(ours, theirs, below, False):
-            return False
-    return True
+    meant = json.loads(text)
+    if sort == "v":
+        return _is_equal(meant, item)
+    return isinstance(item, dict) and all(_is_equal(item.get(name, schema.default_of_key(path, name)), value) for name, value in meant.items())
 
 
-def _find(items, keys, lenient=False):
-    """The list item with these key values; `lenient` lets a key be absent where the API fills in its default (a port's protocol)."""
-    for item in items:
-        if isinstance(item, dict) and all(item.get(name, value if lenient else None) == value for name, value in keys.items()):
-            return item
-    return None
-
-
-def is_same(desired, live, quantity=False, whole=False):
-    """Whether a value is contained in the live one: maps by key, lists item by item, quantities by value.
-
-    Args:
-        whole: nothing may be live beyond it, but what the API fills in by itself.
-    """
+def is_same(schema: Schema, path: tuple, desired: Any, live: Any) -> bool:
+    """Whether a value that the API treats as one is the live one, apart from what the API server fills in and how a quantity is spelled."""
     if isinstance(desired, dict) and isinstance(live, dict):
-        if whole and any(key not in desired and (key, str(value)) not in FILLED_IN for key, value in live.items()):
+        if any(key not in desired and not schema.is_default((*path, key), value) for key, value in live.items()):
             return False
-        return all(
-            value is None
-            or value == live.get(key)
-            or (key in live and is_same(value, live[key], quantity or key in QUANTITY_PARENTS or key in QUANTITY_FIELDS, whole))
-            for key, value in desired.items()
-        )
+        return all(key in live and is_same(schema, (*path, key), value, live[key]) for key, value in desired.items())
     if isinstance(desired, list) and isinstance(live, list):
-        return len(desired) == len(live) and all(is_same(*pair, whole=whole) for pair in zip(desired, live))
-    if type(desired) is type(live) and desired == live:
-        return True
-    return quantity and same_quantity(desired, live)
+        return len(desired) == len(live) and all(is_same(schema, path, *pair) for pair in zip(desired, live))
+    return _is_equal(desired, live) or (schema.is_quantity(path) and same_quantity(desired, live))
 
 
-def _collect_dropped(desired, live, tree, path, found):
-    for key, below in tree.items():
-        sort, _sep, name = key.partition(":")
-        if sort == "f" and isinstance(live, dict) and name in live:
-            ours = desired.get(name) if isinstance(desired, dict) else None
-            if ours is None:
-                found.append([*path, name])
-            elif below:
-                _collect_dropped(ours, live[name], below, [*path, name], found)
-        elif sort == "k" and isinstance(live, list):
-            keys = json.loads(name)
-            theirs = _find(live, keys)
-            if theirs is None:
+def _is_equal(one: Any, other: Any) -> bool:
+    """Equality as JSON has it: true is not 1."""
+    return type(one) is type(other) and one == other
+
+
+def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict, path: list, found: list[list]) -> None:
+    keys = tuple(step for step in path if isinstance(step, str))
+    for step, below in _steps(tree).items():
+        if step[0] == "f" and isinstance(live, dict) and step[2:] in live:
+            name = step[2:]
+            place, kept, there = [*path, name], isinstance(desired, dict) and name in desired, live[name]
+            ours = desired[name] if kept else None
+        elif step[0] in ("k", "v") and isinstance(live, list):
+            position = next((n for n, item in enumerate(live) if _is_item(schema, keys, step, item)), None)
+            if position is None:
                 continue
-            ours = _find(desired, keys, lenient=True) if isinstance(desired, list) else None
-            position = [*path, live.index(theirs)]
-            if ours is None:
-                found.append(position)
-            else:
-                _collect_dropped(ours, theirs, below, position, found)
+            mine = [item for item in desired if _is_item(schema, keys, step, item)] if isinstance(desired, list) else []
+            place, kept, there, ours = [*path, position], bool(mine), live[position], mine[0] if mine else None
+        else:
+            continue
+        if not kept:
+            found.append(place)
+        elif _steps(below):
+            _collect_dropped(schema, ours, there, below, place, found)

@@ -13,26 +13,11 @@ from typing import NamedTuple
 from ..cluster.errors import PodwrightError
 from ..libraries import load
 from .fields import dropped_fields
+from .schema import MERGE_KEYS, keeps_null
 
 SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
 SERVER_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-# The list-map keys of the built-in types, by field name (OpenAPI: x-kubernetes-list-map-keys), for local predictions.
-MERGE_KEYS = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "ephemeralContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
-    "volumeMounts": ("mountPath",),
-    "volumeDevices": ("devicePath",),
-    "imagePullSecrets": ("name",),
-    "hostAliases": ("ip",),
-    "secrets": ("name",),
-    "ownerReferences": ("uid",),
-    "webhooks": ("name",),
-}
 
 
 class Key(NamedTuple):
@@ -51,12 +36,14 @@ def key_of(manifest, kind):
 
 
 def clean(manifest):
-    """A manifest as a desired state: without status and server bookkeeping, `stringData` folded into `data`, nulls dropped.
+    """A manifest as a desired state: without status and server bookkeeping, `stringData` folded into `data`, without nulls if the kind is built in.
 
     Raises: PodwrightError that names the manifest's fault.
     """
     _check(manifest)
-    cleaned = drop_nulls(copy.deepcopy(manifest))
+    cleaned = copy.deepcopy(manifest)
+    if not keeps_null(manifest["apiVersion"], manifest["kind"]):
+        cleaned = drop_nulls(cleaned)
     cleaned.pop("status", None)
     for name in SERVER_METADATA:
         cleaned["metadata"].pop(name, None)
@@ -103,16 +90,28 @@ def merge(live, desired, field=""):
         return merged
     keys = MERGE_KEYS.get(field)
     if keys and isinstance(live, list) and isinstance(desired, list):
-        wanted = {tuple(item.get(k) for k in keys): item for item in desired}
-        merged = [merge(item, wanted.pop(tuple(item.get(k) for k in keys), {}), "") for item in live]
-        return merged + list(wanted.values())
+        return _merge_items(live, desired, keys)
     return desired
+
+
+def _merge_items(live, desired, keys):
+    """The items in the desired order; those that only live has keep their place before the item that follows them."""
+    there = {tuple(item.get(k) for k in keys): item for item in live}
+    wanted = {tuple(item.get(k) for k in keys): item for item in desired}
+    merged, rest = [], list(there)
+    for identity, item in wanted.items():
+        if identity in rest:
+            before, rest = rest[: rest.index(identity)], rest[rest.index(identity) + 1 :]
+            merged += [there[other] for other in before if other not in wanted]
+        merged.append(merge(there.get(identity, {}), item))
+    return merged + [there[other] for other in rest if other not in wanted]
 
 
 def predict(live, desired, trees):
     """What the server would answer to an apply: desired merged in, and what the ownership `trees` held beyond it removed."""
     after = copy.deepcopy(live)
-    for path in sorted(dropped_fields(desired, live, trees), key=repr, reverse=True):
+    # The last positions of a list first, so that the others stay what they are.
+    for path in sorted(set(map(tuple, dropped_fields(desired, live, trees))), reverse=True):
         parent = after
         for step in path[:-1]:
             parent = parent[step]

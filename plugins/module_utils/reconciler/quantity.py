@@ -9,7 +9,7 @@ from fractions import Fraction
 _SUFFIXES = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1), "k": Fraction(10**3)}
 _SUFFIXES |= {letter: Fraction(10 ** (3 * power)) for power, letter in enumerate("MGTPE", 2)}
 _SUFFIXES |= {f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", 1)}
-_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)")
+_PATTERN = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
 
 
 def parse_quantity(text):
@@ -34,8 +34,13 @@ def format_quantity(value, like):
 
 
 def same_quantity(one, other):
-    """Whether both are quantities of the same value."""
+    """Whether both are quantities that the API writes alike: of the same value, and both decimal, binary or with an exponent."""
     try:
-        return parse_quantity(one) == parse_quantity(other)
+        return _format_of(one) == _format_of(other) and parse_quantity(one) == parse_quantity(other)
     except ValueError:
         return False
+
+
+def _format_of(text):
+    match = _PATTERN.fullmatch(str(text).strip())
+    return match and ("binary" if str(match[3]).endswith("i") else "exponent" if match[2] else "decimal")

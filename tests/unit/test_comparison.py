@@ -1,0 +1,166 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Desired against live state without a server: what is unchanged, what is predicted, and how manifests are read."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.documents import flatten, read_documents
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.fields import is_current
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import clean, difference, predict
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.quantity import parse_quantity, same_quantity
+
+KEYED = {"env": "name", "containers": "name", "volumes": "name", "volumeMounts": "mountPath"}
+GADGET = ("example.com/v1", "Gadget")
+DEPLOYMENT = ("apps/v1", "Deployment")
+
+
+def tree_of(value, name=""):
+    """The managedFields tree that an apply of the value leaves behind."""
+    if isinstance(value, dict) and value:
+        return {f"f:{key}": tree_of(item, key) for key, item in value.items()}
+    if isinstance(value, list) and value and name in KEYED:
+        key = KEYED[name]
+        return {f"k:{json.dumps({key: item[key]})}": {".": {}} | tree_of(item) for item in value}
+    return {}
+
+
+def manifest_of(kind, spec, metadata=None):
+    return {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "x"} | (metadata or {}), "spec": spec}
+
+
+def applied(manifest):
+    """The live object once the manifest was applied."""
+    parts = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "name"}
+    entry = {"manager": "podwright", "operation": "Apply", "fieldsV1": tree_of(parts | ({"metadata": metadata} if metadata else {}))}
+    return copy.deepcopy(manifest) | {"metadata": manifest["metadata"] | {"managedFields": [entry]}}
+
+
+def pod_spec(env):
+    return {"template": {"spec": {"containers": [{"name": "main", "image": "busybox", "env": env}]}}}
+
+
+names = st.lists(st.integers(0, 60).map("V{}".format), min_size=1, max_size=40, unique=True)
+
+
+@given(names, st.data())
+def test_prediction_over_long_lists(before, data):
+    """From any list of variables to any other: what is predicted is what is desired, however long the lists are."""
+    after = data.draw(st.lists(st.sampled_from([*before, "NEW1", "NEW2"]), max_size=42, unique=True))
+    live = applied(manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in before])))
+    desired = manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in after]))
+    tree = live["metadata"]["managedFields"][0]["fieldsV1"]
+    predicted = predict(live, desired, [tree])
+    assert predicted["spec"] == desired["spec"]
+    assert (difference(live, predicted) == []) == (before == after)
+
+
+@given(names, st.randoms())
+def test_order_of_items_counts(variables, chance):
+    env = [{"name": name, "value": "1"} for name in variables]
+    live = applied(manifest_of(DEPLOYMENT, pod_spec(env)))
+    other = chance.sample(env, len(env))
+    assert is_current(manifest_of(DEPLOYMENT, pod_spec(other)), live, "podwright") == (other == env)
+
+
+@pytest.mark.parametrize("empty", [{}, []])
+@pytest.mark.parametrize("is_live", [True, False])
+def test_an_empty_value_hides_no_change_after_it(empty, is_live):
+    live = applied(manifest_of(DEPLOYMENT, {"a": empty, "replicas": 1}))
+    if not is_live:
+        del live["spec"]["a"]
+    assert is_current(manifest_of(DEPLOYMENT, {"a": empty, "replicas": 1}), live, "podwright")
+    assert not is_current(manifest_of(DEPLOYMENT, {"a": empty, "replicas": 2}), live, "podwright")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "before", "after", "same"),
+    [
+        (DEPLOYMENT, ("resources", "limits", "cpu"), "1", "1000m", True),
+        (DEPLOYMENT, ("resources", "limits", "cpu"), "1", 1, True),
+        (DEPLOYMENT, ("resources", "limits", "memory"), "1Gi", "1024Mi", True),
+        (DEPLOYMENT, ("resources", "limits", "memory"), "1000Ki", "1024000", False),  # which the API writes in another format
+        (DEPLOYMENT, ("labels", "max"), "1.1", "1.10", False),
+        (GADGET, ("resources", "limits", "cpu"), "1", "1000m", False),
+        (GADGET, ("limits", "max"), "1.1", "1.10", False),
+        (GADGET, ("on",), 1, True, False),
+        (GADGET, ("on",), 1, 1.0, False),
+        (("v1", "ResourceQuota"), ("hard", "requests.cpu"), "2", "2000m", True),
+        (("v1", "ConfigMap"), ("hard", "requests.cpu"), "2", "2000m", False),
+        (("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("resources", "limits", "cpu"), "1", "1000m", False),
+    ],
+)
+def test_quantities_are_equal_by_value_if_the_schema_has_them(kind, path, before, after, same):
+    def spec(value):
+        for step in reversed(path):
+            value = {step: value}
+        return value
+
+    assert is_current(manifest_of(kind, spec(after)), applied(manifest_of(kind, spec(before))), "podwright") == same
+
+
+def test_null_is_a_value_of_custom_resources_only():
+    assert clean(manifest_of(GADGET, {"interval": None}))["spec"] == {"interval": None}
+    assert clean(manifest_of(DEPLOYMENT, {"replicas": None}))["spec"] == {}
+    live = applied(manifest_of(GADGET, {"interval": None}))
+    assert is_current(manifest_of(GADGET, {"interval": None}), live, "podwright")
+    assert not is_current(manifest_of(GADGET, {}), live, "podwright")
+
+
+@pytest.mark.parametrize("text", ["1e10000000", "²", "١", "1e", "0x1", "", "1 Gi", "1ki"])
+def test_no_quantity(text):
+    with pytest.raises(ValueError, match="is not a quantity"):
+        parse_quantity(text)
+    assert not same_quantity(text, "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "documents"),
+    [
+        ("a: 2020-03-25T13:37:11Z\nb: 2024-05-01\nc: 22:22\nd: =", [{"a": "2020-03-25T13:37:11Z", "b": "2024-05-01", "c": "22:22", "d": "="}]),
+        ("9000: a\non: b\n1.5: c\nnull: d\nyes: e", [{"9000": "a", "true": "e", "1.5": "c", "null": "d"}]),
+        ("mode: 0644\nother: 0o644\nhex: 0x1F\nnumber: 1_000\ntext: 1e3x", [{"mode": 420, "other": 420, "hex": 31, "number": 1000, "text": "1e3x"}]),
+        ("\ufeff---\n---\n# only a comment\n---\na: |\n  first\n  ---\n---\n\ufeffb: 1\n---\n", [None, None, {"a": "first\n---\n"}, {"b": 1}, None]),
+        ("a: 1\r\nb: |\r\n  one\r\n  two\r\n", [{"a": 1, "b": "one\ntwo\n"}]),
+        ('{\t"a":\t1}', [{"a": 1}]),
+        ("", []),
+    ],
+)
+def test_text_is_read_as_kubectl_reads_it(text, documents):
+    assert read_documents(text, "src") == documents
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: b: c", "a: !!python/object:os.system {}", "\x00", "a: *unknown", "[" * 2000])
+def test_text_that_cannot_be_read_is_an_error_of_ours(text):
+    with pytest.raises(PodwrightError, match="YAML of src x"):
+        read_documents(text, "src x.yml")
+
+
+@pytest.mark.parametrize("text", ["a: .nan", "a: -.inf", "a: !!binary aGVsbG8=", "? !!set {a}\n: 1", "a: !!set {b}"])
+def test_what_json_cannot_hold_is_refused(text):
+    with pytest.raises(PodwrightError):
+        read_documents(text, "src")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text):
+    try:
+        json.dumps(read_documents(text, "src"))
+    except PodwrightError:
+        pass
+
+
+def test_lists_of_objects():
+    roles = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleList", "items": [{"metadata": {"name": "a"}}]}
+    nested = {"apiVersion": "v1", "kind": "List", "items": [roles, {"kind": "List", "items": None}, {"apiVersion": "v1", "kind": "Pod"}]}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "a"}}
+    assert flatten([None, nested]) == [role, {"apiVersion": "v1", "kind": "Pod"}]
+    allow_list = {"apiVersion": "example.com/v1", "kind": "AllowList", "spec": {"items": [1]}}
+    assert flatten([allow_list]) == [allow_list]
