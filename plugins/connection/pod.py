@@ -65,6 +65,14 @@ options:
       - name: ansible_podwright_validate_certs
     env:
       - name: K8S_AUTH_VERIFY_SSL
+  verify_x509_strict:
+    description: Reject certificates that do not strictly conform to RFC 5280, for example of a certificate authority without key identifiers.
+    type: bool
+    default: false
+    vars:
+      - name: ansible_podwright_verify_x509_strict
+    env:
+      - name: K8S_AUTH_VERIFY_X509_STRICT
   ca_cert:
     description: Path of the CA certificate of the API server.
     type: path
@@ -94,12 +102,17 @@ options:
     env:
       - name: K8S_AUTH_PROXY
   no_proxy:
-    description: Comma-separated host names that are reached without the proxy.
+    description: Comma-separated host names, IP addresses and CIDRs that are reached without the proxy.
     type: str
     vars:
       - name: ansible_podwright_no_proxy
     env:
       - name: K8S_AUTH_NO_PROXY
+  proxy_headers:
+    description: Headers of requests through the proxy, a mapping of V(basic_auth), V(proxy_basic_auth) and V(user_agent).
+    type: dict
+    vars:
+      - name: ansible_podwright_proxy_headers
   impersonate_user:
     description: User to impersonate.
     type: str
@@ -123,7 +136,9 @@ options:
     env:
       - name: K8S_AUTH_CONTEXT
   kubeconfig:
-    description: Path of a kubeconfig file, or its content as a mapping.
+    description:
+      - Path of a kubeconfig file, its content as YAML or JSON text, or its content as a mapping. Several paths separated by C(:) are merged
+        like C(kubectl) merges them.
     type: raw
     vars:
       - name: ansible_podwright_kubeconfig
@@ -263,4 +278,4 @@ def _guard(action):
     try:
         return action()
     except PodwrightError as error:
-        raise AnsibleConnectionFailure(str(error)) from error
+        raise AnsibleConnectionFailure(str(error)) from None  # it says all: Ansible would show the cause beside it

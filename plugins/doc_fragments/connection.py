@@ -22,7 +22,8 @@ requirements:
 options:
   kubeconfig:
     description:
-      - Path of a kubeconfig file, or its content as a mapping. Several paths separated by C(:) are merged.
+      - Path of a kubeconfig file, its content as YAML or JSON text, or its content as a mapping. Several paths separated by C(:) are merged
+        like C(kubectl) merges them.
       - Can be set by the environment variable E(K8S_AUTH_KUBECONFIG).
     type: raw
   context:
@@ -37,7 +38,7 @@ options:
     type: str
   api_key:
     description:
-      - Bearer token.
+      - Bearer token. Whitespace around it is removed.
       - Can be set by the environment variable E(K8S_AUTH_API_KEY).
     type: str
   username:
@@ -56,6 +57,13 @@ options:
       - Can be set by the environment variable E(K8S_AUTH_VERIFY_SSL).
     type: bool
     aliases: [verify_ssl]
+  verify_x509_strict:
+    description:
+      - Reject certificates that do not strictly conform to RFC 5280 (V(VERIFY_X509_STRICT) of OpenSSL), for example of a certificate authority
+        without key identifiers. The chain and the host name are verified in any case.
+      - Can be set by the environment variable E(K8S_AUTH_VERIFY_X509_STRICT).
+    type: bool
+    default: false
   ca_cert:
     description:
       - Path of the CA certificate of the API server.
@@ -76,12 +84,13 @@ options:
     aliases: [key_file]
   proxy:
     description:
-      - URL of the HTTP proxy.
+      - URL of the HTTP proxy, for example V(http://proxy.example.com:3128). SOCKS is not supported.
       - Can be set by the environment variable E(K8S_AUTH_PROXY).
     type: str
   no_proxy:
     description:
-      - Comma-separated host names that are reached without the proxy.
+      - Comma-separated host names, IP addresses and CIDRs, each with an optional port, that are reached without the proxy. V(*) disables the
+        proxy.
       - Can be set by the environment variable E(K8S_AUTH_NO_PROXY).
     type: str
   proxy_headers:

@@ -32,16 +32,88 @@ options:
     type: list
     elements: str
     default: []
-  kubeconfig:
-    description: Path of a kubeconfig file.
+  host:
+    description: URL of the API server.
+    type: str
+    env:
+      - name: K8S_AUTH_HOST
+  api_key:
+    description: Bearer token.
+    type: str
+    env:
+      - name: K8S_AUTH_API_KEY
+  username:
+    description: User name for basic authentication.
+    type: str
+    env:
+      - name: K8S_AUTH_USERNAME
+  password:
+    description: Password for basic authentication.
+    type: str
+    env:
+      - name: K8S_AUTH_PASSWORD
+  validate_certs:
+    description: Verify the certificate of the API server.
+    type: bool
+    env:
+      - name: K8S_AUTH_VERIFY_SSL
+  verify_x509_strict:
+    description: Reject certificates that do not strictly conform to RFC 5280, for example of a certificate authority without key identifiers.
+    type: bool
+    default: false
+    env:
+      - name: K8S_AUTH_VERIFY_X509_STRICT
+  ca_cert:
+    description: Path of the CA certificate of the API server.
     type: path
     env:
-      - name: K8S_AUTH_KUBECONFIG
+      - name: K8S_AUTH_SSL_CA_CERT
+  client_cert:
+    description: Path of the client certificate.
+    type: path
+    env:
+      - name: K8S_AUTH_CERT_FILE
+  client_key:
+    description: Path of the key of the client certificate.
+    type: path
+    env:
+      - name: K8S_AUTH_KEY_FILE
+  proxy:
+    description: URL of the HTTP proxy.
+    type: str
+    env:
+      - name: K8S_AUTH_PROXY
+  no_proxy:
+    description: Comma-separated host names, IP addresses and CIDRs that are reached without the proxy.
+    type: str
+    env:
+      - name: K8S_AUTH_NO_PROXY
+  proxy_headers:
+    description: Headers of requests through the proxy, a mapping of V(basic_auth), V(proxy_basic_auth) and V(user_agent).
+    type: dict
+  impersonate_user:
+    description: User to impersonate.
+    type: str
+    env:
+      - name: K8S_AUTH_IMPERSONATE_USER
+  impersonate_groups:
+    description: Groups to impersonate.
+    type: list
+    elements: str
+    env:
+      - name: K8S_AUTH_IMPERSONATE_GROUPS
   context:
     description: Context of the kubeconfig.
     type: str
     env:
       - name: K8S_AUTH_CONTEXT
+  kubeconfig:
+    description:
+      - Path of a kubeconfig file, its content as YAML or JSON text, or its content as a mapping. Several paths separated by C(:) are merged
+        like C(kubectl) merges them.
+    type: raw
+    env:
+      - name: K8S_AUTH_KUBECONFIG
 """
 
 EXAMPLES = r"""
@@ -61,6 +133,7 @@ _raw:
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
 from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
@@ -74,16 +147,16 @@ class LookupModule(LookupBase):
         """One token for each named service account."""
         self.set_options(var_options=variables, direct=kwargs)
         try:
-            configuration = Configuration({name: self.get_option(name) for name in ("kubeconfig", "context")})
+            configuration = Configuration({name: self.get_option(name) for name in CONNECTION if self.has_option(name)})
             with Client(configuration) as client:
                 return [self._request(client, str(name)) for name in terms]
         except PodwrightError as error:
-            raise AnsibleError(str(error)) from error
+            raise AnsibleError(str(error)) from None  # it says all: Ansible would show the cause beside it
 
     def _request(self, client, name):
         kind = BUILT_IN["v1", "ServiceAccount"]
         namespace = self.get_option("namespace") or client.configuration.namespace
         spec = {"expirationSeconds": self.get_option("seconds"), "audiences": self.get_option("audiences")}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        request = Request("POST", kind.path(namespace, name, "token"), body=body, kind=kind, namespace=namespace, name=f"{name}/token")
+        request = Request("POST", kind.path(namespace, name, "token"), body=body, kind=kind, namespace=namespace, name=name, subresource="token")
         return client.send(request)["status"]["token"]

@@ -7,6 +7,8 @@ import urllib.parse
 
 from ansible.module_utils.basic import env_fallback
 
+from .cluster.kubeconfig import is_text, secrets_in
+
 
 def _from_environment(*names):
     return (env_fallback, list(names))
@@ -20,6 +22,7 @@ CONNECTION = {
     "username": {"type": "str", "fallback": _from_environment("K8S_AUTH_USERNAME")},
     "password": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_PASSWORD")},
     "validate_certs": {"type": "bool", "aliases": ["verify_ssl"], "fallback": _from_environment("K8S_AUTH_VERIFY_SSL")},
+    "verify_x509_strict": {"type": "bool", "default": False, "fallback": _from_environment("K8S_AUTH_VERIFY_X509_STRICT")},
     "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"], "fallback": _from_environment("K8S_AUTH_SSL_CA_CERT")},
     "client_cert": {"type": "path", "aliases": ["cert_file"], "fallback": _from_environment("K8S_AUTH_CERT_FILE")},
     "client_key": {"type": "path", "no_log": False, "aliases": ["key_file"], "fallback": _from_environment("K8S_AUTH_KEY_FILE")},
@@ -63,9 +66,27 @@ def said_by(item):
 def connection_secrets(params):
     """Secret values in the connection options that the argument spec does not mark, for the edges to mask."""
     found = set()
-    if isinstance(params.get("kubeconfig"), dict):
-        for entry in params["kubeconfig"].get("users") or []:
-            user = (entry or {}).get("user") or {}
-            found |= {str(user[name]) for name in ("token", "password", "client-key-data") if user.get(name)}
-    password = urllib.parse.urlsplit(params.get("proxy") or "").password
-    return found | ({password, urllib.parse.unquote(password)} if password else set())
+    kubeconfig = params.get("kubeconfig")
+    if is_text(kubeconfig) or isinstance(kubeconfig, dict):
+        found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
+    if is_text(params.get("client_key")):
+        found.add(params["client_key"])
+    for address in (params.get("host"), params.get("proxy")):
+        password = _password_in(address)
+        found |= {password, urllib.parse.unquote(password)} if password else set()
+    return found
+
+
+def shown_connection(params):
+    """The parameters with no more of a kubeconfig than its path, for what is shown as the invocation."""
+    kubeconfig = params.get("kubeconfig")
+    if not kubeconfig or (isinstance(kubeconfig, str) and not is_text(kubeconfig)):
+        return params
+    return params | {"kubeconfig": "(content, not shown)"}
+
+
+def _password_in(address):
+    try:
+        return urllib.parse.urlsplit(address or "").password
+    except ValueError:  # what is no address is refused later
+        return None

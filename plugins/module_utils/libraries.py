@@ -12,8 +12,6 @@ from .cluster.errors import PodwrightError
 
 # import name -> name on PyPI
 LIBRARIES = {
-    "kubernetes.config": "kubernetes",
-    "kubernetes.client": "kubernetes",
     "urllib3": "urllib3",
     "yaml": "PyYAML",
     "jsonpatch": "jsonpatch",
@@ -21,6 +19,7 @@ LIBRARIES = {
 }
 # Needed by few tasks only, and not imported before.
 OPTIONAL = {
+    "kubernetes.config": "kubernetes",  # for an auth-provider of a kubeconfig only
     "grpc": "grpcio",
     "grpc_health.v1.health_pb2": "grpcio-health-checking",
     "grpc_reflection.v1alpha.proto_reflection_descriptor_database": "grpcio-reflection",

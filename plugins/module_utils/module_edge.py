@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .arguments import connection_secrets, shown_connection
 from .console import Console
 from .operation import perform, secrets_of
 
@@ -14,6 +15,12 @@ class OperationModule(AnsibleModule):
 
     def _log_invocation(self):
         pass
+
+    def fail_json(self, msg, **kwargs):
+        """Fail, also for invalid options, without the credentials of the connection."""
+        self.no_log_values.update(connection_secrets(self.params))
+        kwargs.setdefault("invocation", {"module_args": shown_connection(self.params)})
+        super().fail_json(msg, **kwargs)
 
 
 def run_module(operation):

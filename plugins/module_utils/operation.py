@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .arguments import connection_secrets
+from .arguments import connection_secrets, shown_connection
 from .cluster.client import Client
 from .cluster.configuration import Configuration
 from .cluster.errors import PodwrightError
@@ -94,7 +94,7 @@ def perform(operation, params, check_mode, diff_mode, console):
     finally:
         task.close()
     result["duration"] = round(time.monotonic() - started, 3)
-    result["invocation"] = {"module_args": operation.redact(params)}
+    result["invocation"] = {"module_args": shown_connection(operation.redact(params))}
     if console.warnings:
         result["warnings"] = list(console.warnings)
     return result

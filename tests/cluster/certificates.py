@@ -16,16 +16,32 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Authority:
-    """A certificate authority that lives in a folder as `NAME.crt` and `NAME.key`."""
+    """A certificate authority that lives in a folder as `NAME.crt` and `NAME.key`.
 
-    def __init__(self, folder: Path, name: str = "ca"):
+    Args:
+        with_identifiers: whether its certificates have key identifiers, as RFC 5280 asks. The local cluster's have none, as those of
+            many older installations: a client must accept both.
+    """
+
+    def __init__(self, folder: Path, name: str = "ca", with_identifiers: bool = False):
         self.folder = folder
+        self._with_identifiers = with_identifiers
         self.path = folder / f"{name}.crt"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"podwright-{name}")])
         builder = _builder(self._name, self._name, self._key.public_key(), days=3650)
-        certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(self._key, hashes.SHA256())
-        _write(folder / name, self._key, certificate)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        if with_identifiers:
+            usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False)
+            usage |= dict.fromkeys(("digital_signature", "key_cert_sign", "crl_sign"), True)
+            builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+        _write(folder / name, self._key, self._identify(builder, self._key).sign(self._key, hashes.SHA256()))
+
+    def _identify(self, builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        if not self._with_identifiers:
+            return builder
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
 
     def issue(self, name: str, user: str, group: str | None = None, addresses: tuple[str, ...] = (), days: int = 365) -> Path:
         """Issue `NAME.crt` and `NAME.key` for client and server use; a negative `days` gives an expired one. Returns the certificate's path."""
@@ -37,7 +53,7 @@ class Authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         if addresses:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(a) for a in addresses]), critical=False)
-        _write(self.folder / name, key, builder.sign(self._key, hashes.SHA256()))
+        _write(self.folder / name, key, self._identify(builder, key).sign(self._key, hashes.SHA256()))
         return self.folder / f"{name}.crt"
 
     def kubeconfig(self, server: str, name: str, user: str, group: str | None = None, days: int = 365) -> Path:

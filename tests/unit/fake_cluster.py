@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 
 from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import UNKNOWN_KIND, PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import Kinds
 
 SERVED = {"apps": ["apps/v1"], "batch": ["batch/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
@@ -32,8 +32,7 @@ class FakeCluster:
         self.objects, self.refusals, self.writes = {}, {}, []
         self.die_at, self.dies_after = 0, False
         self.clock = Clock()
-        self.kinds = Kinds(self._discover, str(tmp_path), "test")
-        self.kinds._file = str(tmp_path / "discovery.json")
+        self.kinds = Kinds(self._discover)
         self._version = 0
 
     # -- what a Client does ---------------------------------------------------------------------------------
@@ -45,7 +44,7 @@ class FakeCluster:
     def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
         self._refuse("list", kind)
         if kind.api_version not in self._versions(kind.group):
-            raise PodwrightError("the server could not find the requested resource", status=404)
+            raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
         found = [item for (name, place, _name), item in self.objects.items() if name == kind.name and (not namespace or place == namespace)]
         for selector, field in ((label_selector, "labels"), (field_selector, None)):
             if selector:
@@ -107,10 +106,12 @@ class FakeCluster:
 
     def _discover(self, path):
         self._refuse("discover", type("Discovery", (), {"name": path, "plural": path}))
+        if path == "/apis":
+            return {"kind": "APIGroupList", "groups": []}
         _api, group, *version = path.strip("/").split("/")
         versions = self._versions(group)
         if not versions:
-            raise PodwrightError("the server could not find the requested resource", status=404)
+            raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
         if not version:
             return {"preferredVersion": {"groupVersion": versions[0]}, "versions": [{"groupVersion": v} for v in versions]}
         resources = []

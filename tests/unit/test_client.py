@@ -109,7 +109,7 @@ def test_patience_ends(server, connect):
 
 def test_refusals_are_final(server, connect):
     causes = [{"field": "spec.x", "message": "bad", "reason": "FieldValueInvalid"}]
-    server.answers = [(422, {}, {"message": "no", "reason": "Invalid", "details": {"causes": causes}})]
+    server.answers = [(422, {}, {"kind": "Status", "message": "no", "reason": "Invalid", "details": {"causes": causes}})]
     with pytest.raises(PodwrightError) as caught:
         connect().create(CONFIG_MAP, "n", {"metadata": {"name": "a"}}, "me")
     assert caught.value.causes == causes and caught.value.reason == "Invalid" and len(server.requests) == 1
@@ -138,8 +138,8 @@ def test_every_header_of_who_we_are_is_sent(server, connect):
 
 
 def test_long_lists_come_in_pages_and_start_over_when_the_token_expires(server, connect):
-    page = {"metadata": {"continue": "t", "resourceVersion": "1"}, "items": [{"metadata": {"name": "a"}}]}
-    last = {"metadata": {"resourceVersion": "2"}, "items": [{"metadata": {"name": "b"}}]}
+    page = {"kind": "PodList", "metadata": {"continue": "t", "resourceVersion": "1"}, "items": [{"metadata": {"name": "a"}}]}
+    last = {"kind": "PodList", "metadata": {"resourceVersion": "2"}, "items": [{"metadata": {"name": "b"}}]}
     server.answers = [(200, {}, page), (410, {}, {"message": "expired"}), (200, {}, page), (200, {}, last)]
     items, version = connect().list(POD, "n")
     assert [item["metadata"]["name"] for item in items] == ["a", "b"] and version == "2"
@@ -156,7 +156,7 @@ def test_a_missing_library_is_named(monkeypatch):
         libraries.load("websocket")
 
 
-NOT_FOUND = (404, {}, {"reason": "NotFound", "message": 'configmaps "a" not found'})
+NOT_FOUND = (404, {}, {"kind": "Status", "reason": "NotFound", "message": 'configmaps "a" not found'})
 OTHER_UID = (409, {}, {"reason": "Conflict", "message": "Precondition failed: UID in precondition: u, UID in object meta: v"})
 LOST = (None, {}, {})
 

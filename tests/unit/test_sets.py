@@ -152,7 +152,7 @@ def unserve(cluster):
 
 def forget_discovery(cluster):
     cluster.kinds._defined.clear()
-    cluster.kinds._write_cache({})
+    cluster.kinds._discovered.clear()
 
 
 UNLISTABLE = {

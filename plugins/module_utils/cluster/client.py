@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 
 from ..clock import Clock
 from ..libraries import load
-from .errors import PodwrightError, status_error
+from .answers import check_content_type, check_status, read_answer
+from .errors import UNKNOWN_KIND, PodwrightError
 from .kinds import POD, Kinds
+from .session import Sessions
 
-USER_AGENT = "podwright"
 MANAGER = "podwright"  # the field manager of what is written
 PAGE = 500
 ATTEMPTS = 5
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 90
+LONGEST_REFUSAL = 1 << 20  # bytes read of a stream that was refused
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -86,21 +88,20 @@ class Client:
     """
 
     def __init__(self, configuration, connections=16, clock=None, poll_seconds=5):
-        self.configuration = configuration
+        self.sessions = Sessions(configuration, connections)
         self.poll_seconds = poll_seconds
         self.clock = clock or Clock()
-        self._connections = connections
-        self._pool = self._open_pool()
-        self._headers = self._identify()
         self._ahead = 0  # seconds that the server's clock is ahead of this machine's
-        self.kinds = Kinds(lambda path: self.send(Request("GET", path)), configuration.server, configuration.identity)
+        self.kinds = Kinds(lambda path: self.send(Request("GET", path)))
+
+    @property
+    def configuration(self):
+        """The Configuration in use."""
+        return self.sessions.current.configuration
 
     def close(self):
-        """Close every connection at once: clearing alone leaves that to the garbage collector."""
-        keys = self._pool.pools.keys()  # the container itself cannot be iterated over
-        for key in keys:
-            self._pool.pools[key].close()
-        self._pool.clear()
+        """Close every connection."""
+        self.sessions.close()
 
     def __enter__(self):
         return self
@@ -115,11 +116,11 @@ class Client:
     # -- objects --------------------------------------------------------------------------------------------
 
     def get(self, kind, namespace, name):
-        """One object, or None where it (or its namespace) does not exist."""
+        """One object, or None if it, its namespace or a definition that is about to be created does not exist."""
         try:
             return self.send(self._object_request("GET", kind, namespace, name))
         except PodwrightError as error:
-            if error.is_not_found:
+            if error.is_not_found or (error.reason == UNKNOWN_KIND and self.kinds.is_defined(kind)):
                 return None
             raise
 
@@ -215,20 +216,20 @@ class Client:
 
         Connection errors, 429 and 5xx are tried again with Retry-After or jittered backoff; a 401 once, with fresh credentials.
 
-        Returns: the decoded JSON, or bytes where something else was accepted.
-        Raises: PodwrightError.
+        Returns: the decoded object, or bytes where anything was accepted.
+        Raises: PodwrightError, also where what came back is not of the expected kind.
         """
-        refreshed = False
+        refused = None
         is_in_doubt = False
         for attempt in range(1, ATTEMPTS + 1):
-            response, error = self._try(request)
-            if response is not None and response.status < 400:
-                return response.data if request.accept == "*/*" else decode_body(response.data)
+            session, response, error = self._try(request)
             if response is not None:
-                error = status_error(response.status, decode_body(response.data), request, self.configuration.identity)
-                if response.status == 401 and not refreshed:
-                    refreshed = True
-                    self._refresh()
+                try:
+                    return read_answer(request, response.status, response.headers, response.data, session.configuration)
+                except PodwrightError as caught:
+                    error = caught
+                if response.status == 401 and refused is None:
+                    refused = self.sessions.renew(session)
                     continue
                 is_final = response.status < 500 or not request.repeatable or error.is_misfit
                 error.is_in_doubt = is_in_doubt
@@ -241,41 +242,53 @@ class Client:
         raise error
 
     def stream(self, request):
-        """Open a response and leave its body to the caller (watch, log follow). Raises: PodwrightError."""
-        response, error = self._try(request, preload=False)
+        """Open a response and leave its body to the caller (watch, log follow); a 401 once more with fresh credentials.
+
+        Raises: PodwrightError, also where the content cannot be what was requested.
+        """
+        session, response, error = self._try(request, preload=False)
+        if response is not None and response.status == 401:
+            response.drain_conn()
+            self.sessions.renew(session)
+            session, response, error = self._try(request, preload=False)
         if error:
             raise error
-        if response.status >= 400:
-            body = decode_body(response.read())
-            response.release_conn()
-            raise status_error(response.status, body, request, self.configuration.identity)
+        try:
+            if not 200 <= response.status < 300:
+                check_status(request, response.status, response.headers, response.read(LONGEST_REFUSAL), session.configuration)
+            check_content_type(request, response.status, response.headers, session.configuration)
+        except PodwrightError:
+            response.close()
+            raise
         return response
 
     def _try(self, request, preload=True):
+        """(Session that was used, response or None, error or None)."""
         urllib3 = load("urllib3")
-        headers = self._headers.copy()
+        session = self.sessions.at(self.clock.now())
+        headers = session.headers.copy()
         headers["Accept"] = request.accept
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         body = None if request.body is None else json.dumps(request.body).encode()
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=request.timeout)
         try:
-            url = self.configuration.server + request.target
-            response = self._pool.request(
+            url = session.configuration.server + request.target
+            response = session.pool.request(
                 request.method, url, body=body, headers=headers, timeout=timeout, preload_content=preload, retries=False, redirect=False
             )
             told = email.utils.parsedate(response.headers.get("Date"))
             if told:
                 self._ahead = calendar.timegm(told) - self.clock.now()
-            return response, None
+            return session, response, None
         except urllib3.exceptions.HTTPError as error:
-            return None, self._connection_error(error)
+            return session, None, self._connection_error(error)
 
     def _connection_error(self, error):
         configuration = self.configuration
         cause = getattr(error, "reason", None) or error
         text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()' .")
-        where = f"{configuration.server} (from {configuration.source})"
+        where = f"{configuration.server}{configuration.via} (from {configuration.source})"
         if "CERTIFICATE" in text.upper() or "certificate" in text:
             return PodwrightError(
                 f"The TLS connection to {where} failed: {text}",
@@ -287,33 +300,6 @@ class Client:
                 f"No API server answers at {where}: {text}", reason="Refused", hint="Check that the cluster runs and that the address is right."
             )
         return PodwrightError(f"The connection to {where} failed: {text}", reason="ConnectionLost", hint="Check the network between here and the cluster.")
-
-    def _open_pool(self):
-        urllib3 = load("urllib3")
-        configuration = self.configuration
-        arguments = {"maxsize": self._connections, "num_pools": 2}
-        if configuration.tls:
-            arguments["ssl_context"] = configuration.tls
-            if configuration.tls.verify_mode == 0:
-                arguments["cert_reqs"] = "CERT_NONE"
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            if configuration.tls_server_name:
-                arguments["server_hostname"] = configuration.tls_server_name
-        if configuration.proxy:
-            return urllib3.ProxyManager(configuration.proxy, proxy_headers=configuration.proxy_headers(), **arguments)
-        return urllib3.PoolManager(**arguments)
-
-    def _identify(self):
-        headers = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
-        for name, value in self.configuration.headers():
-            headers.add(name, value)
-        return headers
-
-    def _refresh(self):
-        self.configuration = self.configuration.refresh()
-        self.close()
-        self._pool = self._open_pool()
-        self._headers = self._identify()
 
 
 def socket_of(response):
@@ -332,14 +318,6 @@ def hang_up(sock):
 
 def _write_query(manager, dry_run):
     return (("fieldManager", manager), ("fieldValidation", "Strict"), *((("dryRun", "All"),) if dry_run else ()))
-
-
-def decode_body(content):
-    """The JSON of a body's bytes, or their text where it is none."""
-    try:
-        return json.loads(content)
-    except ValueError:
-        return content.decode("utf-8", "replace")
 
 
 def _pause(attempt, response):

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import re
+
+UNEXPECTED = "UnexpectedAnswer"  # not that of an API server
+UNKNOWN_KIND = "UnknownKind"
+
 
 class PodwrightError(Exception):
     """What failed, where, why and what to do.
@@ -36,8 +41,8 @@ class PodwrightError(Exception):
 
     @property
     def is_not_found(self):
-        """Whether the object, or its namespace, does not exist."""
-        return self.status == 404
+        """Whether an API server said that the object, or its namespace, does not exist."""
+        return self.status == 404 and self.reason == "NotFound"
 
     @property
     def is_misfit(self):
@@ -50,21 +55,33 @@ class PodwrightError(Exception):
         return self.status == 403 and "cannot " in self.message
 
 
+def raise_explained(explained, error):
+    """Raise what explains an error; Ansible shows the whole chain of causes, so that an error must not be its own."""
+    raise explained from None if explained is error else error
+
+
+# What an API server says of a path that it does not serve: with a Status in a group that it knows, else as plain text.
+_UNSERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
+
+
 def status_error(status, body, request, identity):
     """The error for an answer of 400 or more.
 
     Args:
         status: HTTP status (int).
-        body: the decoded Status object, or text where the answer was none.
+        body: the decoded Status object, or text (or another object with a message) if the answer was none; only a Status gives a reason.
         request: the Request that was sent.
         identity: who asked, for a person.
     """
+    is_status = isinstance(body, dict) and body.get("kind") == "Status"
     if not isinstance(body, dict):
-        body = {"message": str(body).strip()[:500]}
-    details = body.get("details") or {}
+        body = {"message": str(body).strip()}
+    details = (is_status and body.get("details")) or {}
     causes = [{"field": c.get("field", ""), "message": c.get("message", ""), "reason": c.get("reason", "")} for c in details.get("causes") or []]
-    reason = body.get("reason") or f"HTTP {status}"
-    text = body.get("message") or "the API server gave no message"
+    reason = (is_status and body.get("reason")) or f"HTTP {status}"
+    text = str(body.get("message") or "the API server gave no message")
+    if status == 404 and _UNSERVED.search(text):
+        reason = UNKNOWN_KIND
     message = f"{request.describe()}: {text} ({status} {reason})"
     return PodwrightError(message, status=status, reason=reason, causes=causes, hint=_hint(status, reason, text, request, identity))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..text import scalar_text
 from .channel import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, describe_output, exit_code
-from .errors import PodwrightError
+from .errors import PodwrightError, raise_explained
 from .kinds import POD
 
 TASK_CONTAINER = "task"
@@ -171,7 +171,7 @@ class Process:
                     attempt += 1
                     self._client.clock.sleep(0.1 * 2**attempt)
                 else:
-                    raise self._explain(error) from error
+                    raise_explained(self._explain(error), error)
             finally:
                 if self._channel:
                     self._channel.close()
@@ -261,7 +261,7 @@ class Process:
                 hint="Use Kubernetes 1.30 or later, an image with a shell, or give the input as a file with pod_copy.",
             )
         except PodwrightError as error:
-            raise self._explain_refusal(error) from error
+            raise_explained(self._explain_refusal(error), error)
 
     def _ways(self, marker):
         """[(protocol, words)], the better ones first. Each is offered alone: who does not speak it refuses before the command is started.
@@ -291,7 +291,7 @@ class Process:
             yield NOT_YET
 
     def _explain_refusal(self, error):
-        if error.status == 404:
+        if error.is_not_found:
             return _no_pod(self._container.namespace, self._container.pod)
         if error.status == 400 and "host assigned" in error.message:
             return PodwrightError(f"The {self._container} is on no node yet.", reason="NotRunning", hint="Wait for it with pod_info: wait_for: running.")

@@ -1,18 +1,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Kinds of the API: a static table for the built-in ones, discovery with a private cache for the rest."""
+"""Kinds of the API and the paths of their objects: a static table for the built-in ones, discovery for the rest."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tempfile
-import time
+import urllib.parse
 from dataclasses import dataclass
 
-from .errors import PodwrightError
+from .errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
 
-CACHE_SECONDS = 600
+
+def path_segment(text):
+    """One component of an API path, percent-encoded. Raises: PodwrightError for what can be none: it would name another object or a collection."""
+    if text in ("", ".", ".."):
+        raise PodwrightError(f"A name or namespace must not be {text!r}: it is a component of the path of an object.", reason="BadName")
+    return urllib.parse.quote(text, safe=":")
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Kind:
         return self.api_version.rpartition("/")[0]
 
     def path(self, namespace=None, name=None, subresource=None):
-        """The API path of an object, or of the collection where no name is given."""
-        parts = ["/apis" if "/" in self.api_version else "/api", self.api_version]
-        if self.namespaced and namespace:
-            parts += ["namespaces", namespace]
-        parts += [part for part in (self.plural, name, subresource) if part]
-        return "/".join(parts)
+        """The API path of an object, or of the collection if no name is given. Raises: PodwrightError for a name that cannot be in a path."""
+        parts = ["namespaces", namespace] if self.namespaced and namespace else []
+        parts += [part for part in (self.plural, name, subresource) if part is not None]
+        return _version_path(self.api_version) + "".join(f"/{path_segment(part)}" for part in parts)
+
+
+def _version_path(api_version):
+    return "/".join(["/apis" if "/" in api_version else "/api", *map(path_segment, api_version.split("/"))])
 
 
 _BUILT_IN = {
@@ -88,18 +91,20 @@ AUTOSCALER = BUILT_IN["autoscaling/v2", "HorizontalPodAutoscaler"]
 class Kinds:
     """Resolves (api version, kind) for one server.
 
+    What discovery tells is kept for the life of this object and no longer: a definition may be replaced between two tasks.
+
     Args:
         fetch: a function from an API path to the decoded answer; raises PodwrightError.
-        server: the server's address, which the cache is kept by.
-        identity: whose view it is: discovery may differ by user.
     """
 
-    def __init__(self, fetch, server, identity):
+    def __init__(self, fetch):
         self._fetch = fetch
-        key = hashlib.sha256(f"{server} {identity}".encode()).hexdigest()[:32]
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        self._file = os.path.join(base, "podwright", "discovery", f"{key}.json")
+        self._discovered = {}  # api version -> {name: Kind}
         self._defined = {}
+
+    def is_defined(self, kind):
+        """Whether the Kind is of a definition that is about to be created."""
+        return (kind.api_version, kind.name) in self._defined
 
     def define(self, definition):
         """Learn the kinds of a CustomResourceDefinition that is about to be created."""
@@ -115,92 +120,67 @@ class Kinds:
         known = BUILT_IN.get((api_version, name)) or self._defined.get((api_version, name))
         if known:
             return known
-        cached = self._read_cache()
-        found = self._find(cached.get(api_version), api_version, name)
-        if not found:
-            listed = self._discover(api_version)
-            found = self._find(listed, api_version, name)
-            self._write_cache({**self._read_cache(), api_version: {"at": time.time(), "kinds": listed["kinds"]}})
+        if api_version not in self._discovered:
+            self._discovered[api_version] = self._discover(api_version)
+        found = self._discovered[api_version].get(name)
         if not found:
             raise PodwrightError(
                 f"The server does not know the kind {name} of {api_version}.",
-                reason="UnknownKind",
+                reason=UNKNOWN_KIND,
                 hint="Install its definition first, or correct api_version and kind (kubectl api-resources lists them).",
             )
         return found
 
     def find_served(self, group, name):
-        """The Kind in the group's preferred version, or in another that is served. Raises: PodwrightError where there is none."""
+        """The Kind in the best version of the group that serves it, the preferred one first. Raises: PodwrightError if there is none."""
         for (_version, built_in), kind in BUILT_IN.items():
             if built_in == name and kind.group == group:
                 return kind
         versions = self.versions(group)
-        if not versions:
-            raise PodwrightError(
-                f"This cluster has no {name}: the API group {group} is not installed.", reason="UnknownKind", hint=f"Install what serves {group} first."
-            )
-        for api_version in versions[:-1]:
+        for version in versions:
             try:
-                return self.resolve(api_version, name)
+                return self.resolve(version, name)
             except PodwrightError as error:
-                if error.reason != "UnknownKind":
+                if error.reason != UNKNOWN_KIND:
                     raise
-        return self.resolve(versions[-1], name)
+        why = f"the API group {group} does not serve it" if versions else f"the API group {group} is not installed"
+        raise PodwrightError(f"This cluster has no {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install what serves {group} first.")
 
     def versions(self, group):
-        """The API versions that are served of a group, the preferred one first; none where it is not installed."""
+        """The API versions that are served of a group, the preferred one first; none if it is not installed."""
         if not group:
             return ["v1"]
-        try:
-            listed = self._fetch(f"/apis/{group}")
-        except PodwrightError as error:
-            if error.is_not_found:
-                return []
-            raise
-        preferred = listed["preferredVersion"]["groupVersion"]
-        return [preferred, *(version["groupVersion"] for version in listed["versions"] if version["groupVersion"] != preferred)]
+        answer = self._ask(f"/apis/{path_segment(group)}") or {}
+        preferred = (answer.get("preferredVersion") or {}).get("groupVersion")
+        versions = [version["groupVersion"] for version in answer.get("versions") or []]
+        return sorted(versions, key=lambda version: version != preferred)
 
     def find_if_served(self, group, name):
-        """The Kind in the group's preferred version, or None where the group is not installed."""
+        """The Kind in the best version of the group, or None if no version serves it."""
         try:
             return self.find_served(group, name)
         except PodwrightError as error:
-            if error.reason == "UnknownKind":
+            if error.reason == UNKNOWN_KIND:
                 return None
             raise
 
     def _discover(self, api_version):
-        path = ("/apis/" if "/" in api_version else "/api/") + api_version
+        listed = self._ask(_version_path(api_version)) or {}
+        resources = [entry for entry in listed.get("resources") or [] if "/" not in entry["name"]]
+        return {entry["kind"]: Kind(api_version, entry["kind"], entry["name"], entry["namespaced"]) for entry in resources}
+
+    def _ask(self, path):
+        """The answer, or None if the server does not serve the path: any server can say that, so it must show that it is an API server."""
         try:
-            listed = self._fetch(path)
+            return self._fetch(path)
         except PodwrightError as error:
-            if error.is_not_found:
-                return {"kinds": {}}
-            raise
-        kinds = {r["kind"]: [r["name"], r["namespaced"]] for r in listed.get("resources", []) if "/" not in r["name"]}
-        return {"kinds": kinds}
-
-    @staticmethod
-    def _find(entry, api_version, name):
-        if not entry or entry.get("at", time.time()) < time.time() - CACHE_SECONDS or name not in entry["kinds"]:
-            return None
-        plural, namespaced = entry["kinds"][name]
-        return Kind(api_version, name, plural, namespaced)
-
-    def _read_cache(self):
+            if error.reason != UNKNOWN_KIND:
+                raise
         try:
-            with open(self._file, encoding="utf-8") as source:
-                return json.load(source)
-        except (OSError, ValueError):
-            return {}
-
-    def _write_cache(self, content):
-        folder = os.path.dirname(self._file)
-        try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=folder)  # 0600, renamed when whole
-            with os.fdopen(handle, "w", encoding="utf-8") as sink:
-                json.dump(content, sink)
-            os.replace(partial, self._file)
-        except OSError:
-            pass  # a read-only home only costs the next discovery
+            self._fetch("/apis")
+        except PodwrightError as error:
+            if error.reason == UNKNOWN_KIND:
+                error.reason = UNEXPECTED
+            if not error.is_forbidden:
+                raise
+        return None

@@ -9,8 +9,10 @@ import re
 import urllib.parse
 
 from ..libraries import load
+from .answers import decode_body
 from .client import Request
 from .errors import PodwrightError
+from .kinds import BUILT_IN
 
 TIMEOUT = 10
 _SERVICE = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
@@ -41,9 +43,9 @@ def _read_value(data):
 
 
 def _ask_through(client, namespace, within, path):
-    target = f"/api/v1/namespaces/{namespace}/services/{within['service']}:{within['port']}/proxy{path}"
+    target = BUILT_IN["v1", "Service"].path(namespace, f"{within['service']}:{within['port']}", "proxy") + path
     try:
-        answer = client.send(Request("GET", target))
+        answer = decode_body(client.send(Request("GET", target, accept="*/*")))
     except PodwrightError as error:
         if error.status == 400:  # Prometheus' own word for a query that it cannot read
             return {"error": error.message}

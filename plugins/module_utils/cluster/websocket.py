@@ -11,9 +11,12 @@ import urllib.parse
 from collections import deque
 
 from ..libraries import load
-from .client import CONNECT_TIMEOUT, USER_AGENT, decode_body
-from .errors import PodwrightError, status_error
+from .answers import refuse_upgrade
+from .client import CONNECT_TIMEOUT
+from .errors import PodwrightError
+from .session import USER_AGENT
 
+SWITCHING_PROTOCOLS = 101
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 READ_AHEAD = 1 << 18  # bytes kept of what has arrived
 LARGEST_FRAME = 1 << 26
@@ -32,36 +35,44 @@ def open_websocket(client, request, protocols):
     Returns: a WebSocket; its `protocol` is what the server chose.
     Raises: PodwrightError, with `status` where the server answered.
     """
+    session = client.sessions.at(client.clock.now())
     try:
-        return _open(client.configuration, request, protocols)
+        return _open(session.configuration, request, protocols)
     except PodwrightError as error:
         if error.status != 401:
             raise
-        return _open(client.configuration.refresh(), request, protocols)
+    return _open(client.sessions.renew(session).configuration, request, protocols)
 
 
 def _open(configuration, request, protocols):
     websocket = load("websocket")
     url = "ws" + configuration.server.removeprefix("http") + request.target
     headers = [f"{name}: {value}" for name, value in configuration.headers()] + [f"User-Agent: {USER_AGENT}"]
+    route = _route(configuration)
+    sockopt = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+    connection = websocket.WebSocket(sockopt=sockopt, sslopt=route.pop("sslopt", {}))
+    failure = None
     try:
-        connection = websocket.create_connection(
-            url,
-            timeout=CONNECT_TIMEOUT,
-            header=headers,
-            subprotocols=protocols,
-            sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)),
-            **_route(configuration),
-        )
+        connection.connect(url, timeout=CONNECT_TIMEOUT, header=headers, subprotocols=protocols, redirect_limit=0, **route)
     except websocket.WebSocketBadStatusException as error:
-        raise status_error(error.status_code, decode_body(error.resp_body or b""), request, configuration.identity) from error
-    except (websocket.WebSocketException, OSError) as error:
+        _refuse(request, error.status_code, error.resp_headers, error.resp_body, configuration)
+    except (websocket.WebSocketException, OSError, ValueError) as error:
+        failure = error
+    answer = connection.handshake_response  # of a redirect, too: some versions of the library raise for it, others do not
+    if answer is not None and answer.status != SWITCHING_PROTOCOLS:
+        connection.shutdown()
+        _refuse(request, answer.status, answer.headers, None, configuration)
+    if failure or answer is None:
         raise PodwrightError(
-            f"No websocket to {configuration.server} (from {configuration.source}) for {request.name}: {error}",
+            f"No websocket to {configuration.server} (from {configuration.source}) for {request.name}: {configuration.mask(str(failure))}",
             reason="Refused",
             hint="Check the network, and that a proxy between here and the cluster lets websockets through.",
-        ) from error
+        ) from failure
     return WebSocket(connection.sock, connection.getsubprotocol())
+
+
+def _refuse(request, status, headers, content, configuration):
+    refuse_upgrade(request, status, load("urllib3").HTTPHeaderDict(headers or {}), content or b"", configuration)
 
 
 def _route(configuration):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError
 from ..cluster.kinds import BUILT_IN
 from ..reconciler.quantity import parse_quantity
 
@@ -26,7 +26,7 @@ def read_usage(client, namespace, label_selector=None):
     try:
         items, _version = client.list(POD_METRICS, namespace, label_selector=label_selector)
     except PodwrightError as error:
-        if error.is_not_found or error.status == 503:
+        if error.reason == UNKNOWN_KIND or error.status == 503:
             raise PodwrightError("This cluster serves no metrics API.", reason="NoMetrics", hint="Install metrics-server, or do without metrics.") from error
         raise
     return {item["metadata"]["name"]: {name: sum(parse_quantity(c["usage"][name]) for c in item["containers"]) for name in ("cpu", "memory")} for item in items}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError
 from ..cluster.kinds import AUTOSCALER
 from .manifest import Key, key_of
 from .members import Member
@@ -77,6 +77,6 @@ def _list(client, kind, namespace, label_selector=None):
     try:
         return client.list(kind, namespace or None, label_selector=label_selector)[0], None
     except PodwrightError as error:
-        if error.is_forbidden or error.is_not_found:
+        if error.is_forbidden or error.reason == UNKNOWN_KIND:
             return None, error
         raise

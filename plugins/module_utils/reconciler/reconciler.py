@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ..cluster.client import MANAGER
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, Kind
 from .fields import owned_fields
 from .manifest import Veil, clean, difference, key_of
@@ -269,7 +269,7 @@ class Reconciler:
         try:
             answer = self._server_apply(change, dry_run=True)
         except PodwrightError as error:
-            if error.is_not_found:
+            if error.is_not_found or error.reason == UNKNOWN_KIND:
                 change.note = "predicted locally: its namespace or definition does not exist yet"
                 return
             if "dry run" in error.message or "dryRun" in error.message:

@@ -1,0 +1,118 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""TLS on this Python and on the newest: authorities with and without key identifiers, and what is refused all the same."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from tests.cluster.certificates import Authority
+
+from .answering import Answer, AnsweringServer
+
+ROOT = Path(__file__).parents[2]
+PYTHONS = {"this": Path(sys.executable), "newest": ROOT / ".venv/newest/bin/python"}
+# Over HTTP and over a websocket (which this server does not speak, but answers).
+SCRIPT = """
+import json, sys
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import open_websocket
+
+request = Request("GET", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", repeatable=False)
+for use in (lambda client: client.get(POD, "n", "a"), lambda client: open_websocket(client, request, ["v5.channel.k8s.io"])):
+    try:
+        with Client(Configuration(json.loads(sys.argv[1]))) as client:
+            print(use(client)["kind"])
+    except PodwrightError as error:
+        print(str(error).replace(chr(10), " "))
+"""
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory):
+    """{whether it has key identifiers: Authority}, each with a certificate for a server."""
+    made = {}
+    for identified in (True, False):
+        made[identified] = Authority(tmp_path_factory.mktemp("authority"), with_identifiers=identified)
+        made[identified].issue("server", "server", addresses=("127.0.0.1",))
+        made[identified].issue("client", "jane")
+        made[identified].issue("elsewhere", "server", addresses=("192.0.2.1",))
+    return made
+
+
+def serve(authority, name="server"):
+    """A server with a certificate of the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.folder / f"{name}.crt", authority.folder / f"{name}.key")
+    return AnsweringServer(lambda handler: Answer(), context)
+
+
+def run(python, **options):
+    """What a Python says of both requests."""
+    done = subprocess.run([PYTHONS[python], "-c", SCRIPT, json.dumps(options)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("identified", [True, False])
+def test_authorities_with_and_without_key_identifiers_are_verified(python, identified, authorities):
+    authority = authorities[identified]
+    with serve(authority) as server:
+        by_http, by_websocket = run(python, host=server.url, ca_cert=str(authority.path))
+        assert by_http == "Pod" and "answered 200" in by_websocket
+        strict = run(python, host=server.url, ca_cert=str(authority.path), verify_x509_strict=True)
+        assert strict[0] == "Pod" if identified else all("ertificate" in text or "CERTIFICATE" in text for text in strict), strict
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_chain_and_the_name_are_verified(python, authorities):
+    authority = authorities[False]
+    with serve(authority) as server, serve(authority, "elsewhere") as elsewhere:
+        for text in run(python, host=server.url, ca_cert=str(authorities[True].path)) + run(python, host=elsewhere.url, ca_cert=str(authority.path)):
+            assert "certificate" in text.lower() and "Pod" not in text.split(), text
+        assert server.heads == elsewhere.heads == []
+
+
+def test_a_certificate_of_the_server_itself_is_an_anchor(authorities):
+    """As for kubectl: any certificate of the file is trusted, its issuer need not be there."""
+    authority = authorities[False]
+    with serve(authority) as server:
+        assert run("this", host=server.url, ca_cert=str(authority.folder / "server.crt"))[0] == "Pod"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_an_authority_that_is_none_is_refused(content, tmp_path):
+    """Python would take the authorities of this machine for an empty one."""
+    (tmp_path / "ca.crt").write_text(content)
+    with pytest.raises(PodwrightError, match="ertificate"):
+        Configuration({"host": "https://127.0.0.1:9", "ca_cert": str(tmp_path / "ca.crt")})
+
+
+def test_an_encrypted_key_is_refused_without_asking(authorities, tmp_path):
+    folder = authorities[True].folder
+    key = serialization.load_pem_private_key((folder / "client.key").read_bytes(), None)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
+    (tmp_path / "key").write_bytes(pem)
+    with pytest.raises(PodwrightError, match="client_key: must not be encrypted"):
+        Configuration({"host": "https://127.0.0.1:9", "client_cert": str(folder / "client.crt"), "client_key": str(tmp_path / "key")})
+
+
+def test_no_file_with_a_key_is_left(authorities, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = authorities[True].folder
+    Configuration({"host": "https://127.0.0.1:9", "client_cert": str(folder / "client.crt"), "client_key": str(folder / "client.key")})
+    with pytest.raises(PodwrightError):
+        Configuration({"host": "https://127.0.0.1:9", "client_cert": str(folder / "client.crt"), "client_key": str(folder / "server.key")})
+    assert not list(tmp_path.iterdir())

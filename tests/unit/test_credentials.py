@@ -1,0 +1,363 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Credentials: what is sent, what is refused, what is never shown, and when they are renewed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import JOB, POD
+from ansible_collections.podwright.core.plugins.module_utils.cluster.proxies import bypasses
+from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import open_websocket
+
+from .answering import Answer, AnsweringServer
+from .test_kubeconfig import kubeconfig
+
+CANARY = "c4n4ry-of-the-credentials"
+EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", repeatable=False)
+EXEC_VERSION = "client.authentication.k8s.io/v1"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch, tmp_path):
+    for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with AnsweringServer() as running:
+        yield running
+
+
+def with_options(name, value):
+    """Connection options that give a value in one place."""
+    in_user = {"token": {"token": value}, "username": {"username": value, "password": "x"}, "password": {"username": "jane", "password": value}}
+    in_user |= {"as": {"token": "t", "as": value}, "as-groups": {"token": "t", "as-groups": [value]}, "as-uid": {"token": "t", "as-uid": value}}
+    in_user |= {"as-user-extra": {"token": "t", "as-user-extra": {"k": [value]}}}
+    if name in in_user:
+        return {"kubeconfig": kubeconfig(**in_user[name])}
+    options = {"api_key": {}, "option username": {}, "option password": {"username": "jane"}, "impersonate_user": {}, "impersonate_groups": {}}[name]
+    name = name.removeprefix("option ")
+    return options | {name: [value] if name.endswith("groups") else value}
+
+
+PLACES = ["api_key", "option username", "option password", "impersonate_user", "impersonate_groups"]
+PLACES += ["token", "username", "password", "as", "as-groups", "as-uid", "as-user-extra"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@settings(max_examples=60)
+@given(text=st.text(st.one_of(st.sampled_from("\r\n\0\t\x7f\x85\x1b :%"), st.characters(max_codepoint=0x2FF, codec="utf-8")), min_size=1, max_size=6))
+def test_no_credential_adds_a_line_to_a_request_or_is_shown(place, text, server):
+    """What is sent is the value, or nothing is sent; over HTTP as over a websocket."""
+    value = f"{CANARY}{text}{CANARY}"
+    del server.heads[:]
+    try:
+        with Client(Configuration({"host": server.url} | with_options(place, value))) as client:
+            client.get(POD, "n", "a")
+            with pytest.raises(PodwrightError) as caught:
+                open_websocket(client, EXEC, ["v5.channel.k8s.io"])
+            assert CANARY not in str(caught.value)
+    except PodwrightError as error:
+        assert CANARY not in f"{error} {error.__cause__}" and place.removeprefix("option ") in str(error)
+        assert not server.heads
+        return
+    assert not any(character < " " or "\x7f" <= character < "\xa0" for character in text)
+    for head in server.heads:
+        allowed = (
+            "GET",
+            "POST",
+            "Host",
+            "Authorization",
+            "Impersonate-",
+            "User-Agent",
+            "Accept",
+            "Upgrade",
+            "Connection",
+            "Sec-Web",
+            "Origin",
+            "Content-Length",
+        )
+        assert all(line.startswith(allowed) for line in filter(None, head.split("\n"))), head
+        if place.startswith(("impersonate", "as")):
+            assert value.encode().decode("latin-1").strip(" \xa0") in head
+
+
+@pytest.mark.parametrize("spaces", ["\n", "\r\n", "  ", "\t\n"])
+def test_white_space_around_a_token_is_removed(spaces, tmp_path):
+    (tmp_path / "token").write_text(f"{spaces}{CANARY}{spaces}")
+    sources = [{"host": "http://x", "api_key": f"{CANARY}{spaces}"}, {"kubeconfig": kubeconfig(token=f"{spaces}{CANARY}")}]
+    sources += [{"kubeconfig": kubeconfig(tokenFile=str(tmp_path / "token"))}]
+    for options in sources:
+        assert Configuration(options).headers() == [("Authorization", f"Bearer {CANARY}")]
+
+
+@pytest.mark.parametrize("name", ["proxy", "proxy-url"])
+@pytest.mark.parametrize(
+    "address", ["socks5://jane:c4n4ry-of-the-credentials@127.0.0.1:9", "127.0.0.1:9", "http://", "ftp://h", "http://h:port", "http://a\r\nb", "http://[", "x"]
+)
+def test_a_proxy_that_is_none_of_http_is_refused_by_name(name, address):
+    options = {"kubeconfig": kubeconfig()}
+    if name == "proxy":
+        options[name] = address
+    else:
+        options["kubeconfig"]["clusters"][0]["cluster"][name] = address
+    with pytest.raises(PodwrightError, match=name) as caught:
+        Configuration(options)
+    assert CANARY not in str(caught.value) and caught.value.reason == "BadConfiguration"
+
+
+@pytest.mark.parametrize("headers", [{"user_agent": "a\nX-Evil: 1"}, {"proxy_basic_auth": "a:b\r\n"}, {"basic_auth": "a:b\0"}, {"basic_auth": "no colon"}])
+def test_headers_of_the_proxy_are_checked_by_name(headers):
+    with pytest.raises(PodwrightError, match=f"proxy_headers.{next(iter(headers))}"):
+        Configuration({"host": "http://x", "proxy": "http://127.0.0.1:9", "proxy_headers": headers})
+
+
+BYPASSES = {
+    "*": True,
+    "10.0.0.5": True,
+    "10.0.0.0/8": True,
+    "10.0.0.5:6443": True,
+    "10.0.0.5:443": False,
+    "10.1.0.0/16,example.com": False,
+    " other , 10.0.0.5 ": True,
+    "0.0.5": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("entries", BYPASSES)
+def test_addresses_without_the_proxy(entries):
+    assert bypasses("https://10.0.0.5:6443", entries) == BYPASSES[entries]
+
+
+@pytest.mark.parametrize(
+    "server, entries, expected",
+    [
+        ("https://api.example.com", "example.com", True),
+        ("https://api.example.com", ".example.com", True),
+        ("https://api.example.com", "*.example.com", True),
+        ("https://example.com", ".example.com", False),
+        ("https://example.com", "EXAMPLE.com:443", True),
+        ("https://example.com", "example.com:80", False),
+        ("https://myexample.com", "example.com", False),
+        ("https://[fd00::1]:6443", "fd00::/8", True),
+        ("https://[fd00::1]:6443", "fd00::1", True),
+        ("https://[fd00::1]:6443", "[fd00::1]:6443", True),
+        ("https://[fd00::1]:6443", "[fd00::1]:443", False),
+        ("https://[fd00::1]:6443", "10.0.0.0/8", False),
+    ],
+)
+def test_names_and_other_addresses_without_the_proxy(server, entries, expected):
+    assert bypasses(server, entries) == expected
+
+
+def test_the_proxy_of_the_environment_is_used_as_kubectl_uses_it(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example.com:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    assert Configuration({"host": "https://192.0.2.1"}).proxy == "http://proxy.example.com:3128"
+    assert [Configuration({"host": host}).proxy for host in ("https://10.1.2.3", "https://127.0.0.1:6443", "http://192.0.2.1")] == [None] * 3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:6443", "ftp://x", "https://", "https://x:port", "https://[", f"https://jane:{CANARY}@[", "https://x\ny"])
+def test_an_address_that_is_none_is_refused_by_name(host):
+    with pytest.raises(PodwrightError, match="host") as caught:
+        Configuration({"host": host})
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["client_key", "client_cert", "ca_cert"])
+def test_a_key_given_as_text_is_refused_and_not_shown(option):
+    with pytest.raises(PodwrightError, match=f"{option}: must be a path") as caught:
+        Configuration({"host": "https://x", option: f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"})
+    assert CANARY not in str(caught.value)
+
+
+# -- exec plugins ---------------------------------------------------------------------------------------------
+
+
+def plugin(script, **more):
+    """A kubeconfig whose user comes from a shell's script."""
+    return {"apiVersion": EXEC_VERSION, "interactiveMode": "Never", "command": "sh", "args": ["-c", script]} | more
+
+
+def credential(**status):
+    """A script that prints an ExecCredential."""
+    return "echo '" + json.dumps({"apiVersion": EXEC_VERSION, "kind": "ExecCredential", "status": status}) + "'"
+
+
+FAILING = {
+    "exit code": (plugin("printf 'please \\033[31mlog in\\033[0m\\a first\\n' >&2; exit 3"), ["exit code 3", "please log in first"]),
+    "missing": (
+        plugin("", command="no-such-login", installHint="Get it\nfrom \x1b[1mhere\x1b[0m"),
+        ["'no-such-login'", "cannot be started", "Get it from here."],
+    ),
+    "missing file": (plugin("", command="/no/such/login"), ["/no/such/login", "No such file"]),
+    "text": (plugin(f"echo {CANARY}; echo why >&2"), ["did not print JSON", "why"]),
+    "nothing": (plugin("exit 0"), ["did not print JSON"]),
+    "null": (plugin("echo null"), ["must print an ExecCredential"]),
+    "other version": (plugin(credential(token="t").replace("/v1", "/v1beta1")), ["must print an ExecCredential of client.authentication.k8s.io/v1"]),
+    "no status": (plugin(credential().replace("{}", "null")), ["without a status"]),
+    "no token": (plugin(credential()), ["neither a token nor a certificate"]),
+    "half a certificate": (plugin(credential(clientCertificateData=CANARY)), ["both clientCertificateData and clientKeyData"]),
+    "bad token": (plugin(credential(token=f"{CANARY}\\n{CANARY}")), ["status.token", "printable"]),
+    "bad time": (plugin(credential(token=CANARY, expirationTimestamp="soon")), ["expirationTimestamp"]),
+    "no version": ({"command": "sh"}, ["apiVersion"]),
+    "NUL": (plugin("x\0y"), ["cannot be started"]),
+}
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_a_plugin_that_fails_is_told_in_its_words(case, server):
+    """Nothing is requested as nobody."""
+    config, words = FAILING[case]
+    del server.heads[:]
+    with pytest.raises(PodwrightError) as caught:
+        Client(Configuration({"host": server.url, "kubeconfig": kubeconfig(exec=config)}))
+    text = str(caught.value)
+    assert all(word in text for word in words) and CANARY not in text and "\x1b" not in text and "\a" not in text, text
+    assert not server.heads
+
+
+def test_what_a_plugin_is_told_and_gives(tmp_path):
+    script = f"printenv KUBERNETES_EXEC_INFO >{tmp_path}/info; printenv GREETING >>{tmp_path}/info; " + credential(
+        token=f"{CANARY}\\n", expirationTimestamp="2030-01-02T03:04:05Z"
+    )
+    config = kubeconfig(exec=plugin(script, provideClusterInfo=True, env=[{"name": "GREETING", "value": "hello"}]))
+    configuration = Configuration({"kubeconfig": config})
+    info, greeting = (tmp_path / "info").read_text().splitlines()
+    assert json.loads(info) == {
+        "apiVersion": EXEC_VERSION,
+        "kind": "ExecCredential",
+        "spec": {"interactive": False, "cluster": {"server": "http://127.0.0.1:9"}},
+    }
+    assert greeting == "hello" and configuration.headers() == [("Authorization", f"Bearer {CANARY}")] and configuration.expires_at == 1893553445
+
+
+@pytest.mark.parametrize("user", [{"token": "t"}, {"username": "u", "password": "p"}])
+def test_what_is_written_counts_before_a_plugin(user):
+    Configuration({"kubeconfig": kubeconfig(exec=plugin("exit 1"), **user)})
+    Configuration({"kubeconfig": kubeconfig(exec=plugin("exit 1")), "api_key": "t"})
+
+
+# -- renewing -------------------------------------------------------------------------------------------------
+
+
+class Turnstile:
+    """A plugin whose tokens are numbers, and a server that accepts only the latest one."""
+
+    def __init__(self, directory):
+        self.count = directory / "count"
+        self.count.write_text("")
+        self.script = f"printf x >>{self.count}; sleep 0.1; n=$(wc -c <{self.count}); " + credential(token="number-N").replace("N", "'$n'")
+
+    @property
+    def runs(self):
+        """How often the plugin ran."""
+        return len(self.count.read_text())
+
+    def answer(self, accepted):
+        """A function that answers requests with that token only."""
+
+        def answer(handler):
+            if handler.headers.get("Authorization") != f"Bearer number-{accepted}":
+                return Answer(401, {"kind": "Status", "reason": "Unauthorized", "message": "Unauthorized", "code": 401})
+            return Answer()
+
+        return answer
+
+
+def temporary_files():
+    """What this test left there."""
+    return set(os.listdir(tempfile.gettempdir()))
+
+
+def test_many_threads_renew_a_token_once(tmp_path):
+    turnstile, before = Turnstile(tmp_path), temporary_files()
+    with AnsweringServer(turnstile.answer(2)) as running:
+        options = {"host": running.url, "kubeconfig": kubeconfig(exec=plugin(turnstile.script))}
+        with Client(Configuration(options)) as client, ThreadPoolExecutor(16) as threads:
+            barrier = threading.Barrier(16)
+            found = list(threads.map(lambda _n: (barrier.wait(), client.get(POD, "n", "a"))[1]["kind"], range(16)))
+    assert found == ["Pod"] * 16 and turnstile.runs == 2
+    assert not [name for name in temporary_files() - before if name.startswith("podwright")]
+
+
+@pytest.mark.parametrize("way", ["stream", "websocket"])
+def test_streams_and_websockets_renew_a_token(way, tmp_path):
+    turnstile = Turnstile(tmp_path)
+    with AnsweringServer(turnstile.answer(2)) as running:
+        with Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(turnstile.script))})) as client:
+            if way == "stream":
+                client.stream(Request("GET", POD.path("n"), kind=POD, namespace="n")).close()
+            else:
+                with pytest.raises(PodwrightError, match="answered 200"):  # past the 401: this server speaks no websockets
+                    open_websocket(client, EXEC, ["v5.channel.k8s.io"])
+            client.get(POD, "n", "a")  # with the token that is already there
+    assert turnstile.runs == 2 and len(running.heads) == 3
+
+
+def test_a_token_is_renewed_before_it_is_sent_expired(tmp_path):
+    turnstile = Turnstile(tmp_path)
+    script = turnstile.script.replace('"token"', '"expirationTimestamp": "2020-01-01T00:00:00Z", "token"')
+    with AnsweringServer(turnstile.answer(2)) as running, Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(script))})) as client:
+        assert client.get(POD, "n", "a") and len(running.heads) == 1
+
+
+def test_a_plugin_that_fails_later_is_told(tmp_path):
+    (tmp_path / "works").touch()
+    script = f"[ -e {tmp_path}/works ] || {{ echo session expired >&2; exit 1; }}; " + credential(token="t")
+    with AnsweringServer(lambda handler: Answer(401, {"kind": "Status", "message": "Unauthorized"})) as running:
+        with Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(script))})) as client:
+            (tmp_path / "works").unlink()
+            with pytest.raises(PodwrightError, match=r"exit code 1: session expired"):
+                client.get(POD, "n", "a")
+
+
+# -- paths ----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=3, max_size=3))
+def test_every_component_of_a_path_is_one_component(names):
+    if {".", ".."} & set(names):
+        with pytest.raises(PodwrightError, match="must not be"):
+            JOB.path(*names)
+        return
+    path = JOB.path(*names)
+    assert path.isascii() and path.isprintable() and " " not in path and not set(path) & set("?#")
+    parts = path.split("/")
+    assert parts[:5] == ["", "apis", "batch", "v1", "namespaces"] and [unquote(parts[i]) for i in (5, 7, 8)] == names and len(parts) == 9
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_leads_to_another_object_is_refused(name, server):
+    """Without this, to delete the pod `..` deletes its namespace, and the pod without a name all pods."""
+    del server.heads[:]
+    with Client(Configuration({"host": server.url})) as client:
+        with pytest.raises(PodwrightError, match="must not be"):
+            client.delete(POD, "n", name)
+        assert not server.heads
+        with pytest.raises(PodwrightError):
+            client.delete(POD, "..", "a")
+        assert not server.heads
+
+
+@pytest.mark.parametrize("name", ["x/exec?command=id", "a%2fb", "x#y", "ü"])
+def test_a_name_injects_nothing(name, server):
+    del server.heads[:]
+    with Client(Configuration({"host": server.url})) as client:
+        client.get(POD, "n", name)
+    target = server.heads[0].split()[1]
+    assert unquote(target).startswith("/api/v1/namespaces/n/pods/") and unquote(target.rsplit("/", 1)[1]) == name

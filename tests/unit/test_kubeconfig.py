@@ -1,0 +1,197 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Kubeconfigs are read as kubectl reads them, and never shown."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.arguments import connection_secrets, shown_connection
+from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kubeconfig import is_text, read_kubeconfig
+
+CANARY = "c4n4ry-of-the-kubeconfig"
+
+
+def kubeconfig(name="a", server="http://127.0.0.1:9", current=True, **user):
+    """A kubeconfig with one of each."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": {"server": server}}],
+        "users": [{"name": name, "user": user or {"token": CANARY}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": f"space-of-{name}"}}],
+    }
+    return content | ({"current-context": name} if current else {})
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch, tmp_path):
+    for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def write(path, content):
+    """Write a kubeconfig; text as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+def test_the_first_current_context_wins(tmp_path):
+    files = [write(tmp_path / name, kubeconfig(name)) for name in ("one", "two")]
+    assert Configuration({"kubeconfig": os.pathsep.join(files)}).namespace == "space-of-one"
+    assert Configuration({"kubeconfig": os.pathsep.join(reversed(files))}).namespace == "space-of-two"
+    assert Configuration({"kubeconfig": os.pathsep.join(files), "context": "two"}).namespace == "space-of-two"
+
+
+def test_an_empty_current_context_does_not_win(tmp_path):
+    files = [write(tmp_path / "one", kubeconfig("one", current=False) | {"current-context": ""}), write(tmp_path / "two", kubeconfig("two"))]
+    assert Configuration({"kubeconfig": os.pathsep.join(files)}).namespace == "space-of-two"
+
+
+def test_the_first_definition_of_an_entry_wins_whole(tmp_path):
+    first = kubeconfig(token=CANARY)
+    second = kubeconfig(server="http://127.0.0.1:10", username="jane", password="secret")
+    config = read_kubeconfig(os.pathsep.join([write(tmp_path / "one", first), write(tmp_path / "two", second)]), "KUBECONFIG=")
+    assert config.select(None)[:2] == ({"server": "http://127.0.0.1:9"}, {"token": CANARY})
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "x", "y"]), st.dictionaries(st.sampled_from("abc"), st.integers(1, 9))), min_size=1, max_size=4))
+def test_files_merge_as_their_documentation_says(files):
+    """The first file to set a value or a map's key wins (Kubernetes: Organizing Cluster Access Using kubeconfig Files)."""
+    merged = read_kubeconfig({}, "kubeconfig ")
+    for current, clusters in files:
+        merged.merge({"current-context": current, "clusters": [{"name": n, "cluster": {"server": p}} for n, p in clusters.items()]}, "here")
+    expected = {}
+    for _current, clusters in reversed(files):
+        expected |= clusters
+    assert {name: entry["server"] for name, entry in merged.entries["clusters"].items()} == expected
+    assert merged.current_context == next((current for current, _clusters in files if current), "")
+
+
+@pytest.mark.parametrize("empty", ["", "\n", "# nothing\n---\n", "\ufeff", "null\n", "{}\n"])
+def test_empty_and_missing_files_are_ignored(empty, tmp_path):
+    files = [str(tmp_path / "missing"), write(tmp_path / "empty", empty), write(tmp_path / "real", kubeconfig()), write(tmp_path / "behind", empty)]
+    assert Configuration({"kubeconfig": os.pathsep.join([*files, ""])}).namespace == "space-of-a"
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    users = {"users": [{"name": "a", "user": {"tokenFile": "secrets/token"}}]}
+    write(tmp_path / "users/config", users)
+    write(tmp_path / "users/secrets/token", CANARY + "\n")
+    rest = kubeconfig()
+    del rest["users"]
+    write(tmp_path / "clusters/config", rest)
+    for order in (["users/config", "clusters/config"], ["clusters/config", "users/config"]):
+        assert Configuration({"kubeconfig": os.pathsep.join(order)}).headers() == [("Authorization", f"Bearer {CANARY}")]
+
+
+def test_an_exec_command_with_a_slash_is_relative_to_its_file_and_others_are_searched_for(tmp_path):
+    def command(text):
+        config = read_kubeconfig(write(tmp_path / "config", kubeconfig(exec={"command": text})), "")
+        return config.select(None)[1]["exec"]["command"]
+
+    assert command("./login") == f"{tmp_path}/./login" and command("login") == "login" and command("/bin/login") == "/bin/login"
+
+
+@pytest.mark.parametrize("given_as", ["option", "K8S_AUTH_KUBECONFIG", "KUBECONFIG"])
+@pytest.mark.parametrize("form", [yaml.safe_dump, json.dumps, lambda content: json.dumps(content, indent="\t"), lambda content: "\n" + yaml.safe_dump(content)])
+def test_text_is_read_as_what_it_is(given_as, form, monkeypatch):
+    text = form(kubeconfig())
+    if given_as != "option":
+        monkeypatch.setenv(given_as, text)
+    configuration = Configuration({} if given_as == "KUBECONFIG" else {"kubeconfig": text})
+    assert configuration.headers() == [("Authorization", f"Bearer {CANARY}")]
+    assert CANARY not in configuration.source and "text" in configuration.source and configuration.source.endswith(("kubeconfig", given_as))
+
+
+BROKEN = [
+    f"apiVersion: v1\nusers: [{{name: a, user: {{token: {CANARY}}}",
+    f"apiVersion: v1\nusers: {CANARY}\n",
+    f"apiVersion: v1\nusers:\n- name: a\n  user: {CANARY}\n",
+    f"apiVersion: v1\nkind: Config\ntoken: {CANARY}\n\tx",
+    f"{CANARY}\n{CANARY}",
+    f"$ANSIBLE_VAULT;1.1;AES256\n{CANARY}",
+    yaml.safe_dump(kubeconfig() | {"current-context": "none"}),
+    yaml.safe_dump(kubeconfig() | {"users": []}),
+    yaml.safe_dump(kubeconfig(server=f"ftp://jane:{CANARY}@host")),
+    f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\n-----END EC PRIVATE KEY-----",
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6I." + "A" * 100 + CANARY,
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+@pytest.mark.parametrize("variable", [False, True])
+def test_no_more_than_a_path_is_ever_shown(text, variable, monkeypatch, tmp_path):
+    if variable:
+        monkeypatch.setenv("KUBECONFIG", text)
+    with pytest.raises(PodwrightError) as caught:
+        Configuration({} if variable else {"kubeconfig": text})
+    shown = f"{caught.value} {caught.value.__cause__}"
+    assert CANARY not in shown and "kubeconfig" in shown.lower(), shown
+    path = write(tmp_path / "config", text)
+    with pytest.raises(PodwrightError) as caught:
+        Configuration({"kubeconfig": path})
+    assert CANARY not in str(caught.value) and path in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["~/.kube/config", "/a/b:/c/d", "relative/config.yml", "/with space/config", "kube config"])
+def test_a_path_is_a_path(text):
+    assert not is_text(text)
+
+
+@pytest.mark.parametrize(
+    "user", [{"token": CANARY}, {"password": CANARY}, {"client-key-data": CANARY}, {"auth-provider": {"name": "oidc", "config": {"refresh-token": CANARY}}}]
+)
+@pytest.mark.parametrize("form", [lambda content: content, yaml.safe_dump, json.dumps])
+def test_the_secrets_of_a_given_kubeconfig_are_masked_and_its_content_is_not_shown(user, form):
+    params = {"kubeconfig": form(kubeconfig(**user)), "host": None, "proxy": None}
+    assert CANARY in connection_secrets(params)
+    assert CANARY not in str(shown_connection(params)) and shown_connection({"kubeconfig": "/a/path"}) == {"kubeconfig": "/a/path"}
+
+
+@pytest.mark.parametrize("odd", [{"users": None}, {"users": 5}, {"users": [5]}, {"users": [{"user": 5}]}, {"users": [{"user": {"auth-provider": 5}}]}, {}])
+def test_odd_content_is_no_fault_of_the_masking(odd):
+    assert connection_secrets({"kubeconfig": odd}) == set() and connection_secrets({"kubeconfig": 5, "host": "http://[", "proxy": "x"}) == set()
+
+
+def test_a_context_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
+    path = write(tmp_path / "config", kubeconfig())
+    with pytest.raises(PodwrightError, match=r"'nope'.*contexts: a"):
+        Configuration({"kubeconfig": path, "context": "nope"})
+    with pytest.raises(PodwrightError, match=r"no current-context.*contexts: a"):
+        Configuration({"kubeconfig": kubeconfig(current=False)})
+
+
+def test_two_entries_of_one_name_in_a_file_are_refused(tmp_path):
+    content = kubeconfig()
+    content["users"] *= 2
+    with pytest.raises(PodwrightError, match="two items named 'a'"):
+        Configuration({"kubeconfig": write(tmp_path / "config", content)})
+
+
+def test_impersonation_of_the_kubeconfig_counts_unless_the_option_is_given():
+    config = kubeconfig(token="t", **{"as": "jane", "as-uid": "7", "as-groups": ["g", "h"], "as-user-extra": {"scopes/X": ["read"]}})
+    headers = Configuration({"kubeconfig": config}).headers()[1:]
+    assert headers == [
+        ("Impersonate-User", "jane"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Group", "g"),
+        ("Impersonate-Group", "h"),
+        ("Impersonate-Extra-scopes%2fx", "read"),
+    ]
+    assert Configuration({"kubeconfig": config, "impersonate_user": "joe"}).headers()[1:] == [("Impersonate-User", "joe")]
+
+
+def test_home_and_the_default_file(tmp_path):
+    write(tmp_path / ".kube/config", kubeconfig("home"))
+    assert Configuration({}).namespace == Configuration({"kubeconfig": "~/.kube/config"}).namespace == "space-of-home"
