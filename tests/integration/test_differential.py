@@ -23,7 +23,7 @@ from .conftest import wait_for
 
 SEED = int(os.environ.get("PODWRIGHT_SEED", "1"))
 PAIRS = int(os.environ.get("PODWRIGHT_PAIRS", "40"))  # for each live state
-CORPUS = list(yaml.safe_load_all((Path(__file__).parent / "corpus.yml").read_text()))
+CORPUS = yaml.safe_load((Path(__file__).parent / "corpus.yml").read_text())
 GADGETS = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 FREE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 SPEC = {
@@ -142,7 +142,7 @@ def live_states(client, kind, namespace, manifest) -> Iterator[dict]:
     yield client.patch(kind, namespace, name, {"metadata": {"labels": {"theirs": "1"}, "annotations": {"theirs": "2"}}}, "other", MERGE_PATCH)
     labels = manifest["metadata"].get("labels") or {}
     if labels:
-        yield client.patch(kind, namespace, name, {"metadata": {"labels": {next(iter(labels)): "changed"}}}, "other", MERGE_PATCH)
+        yield client.patch(kind, namespace, name, {"metadata": {"labels": {min(labels): "changed"}}}, "other", MERGE_PATCH)
     client.apply(kind, namespace, name, desired, MANAGER)
     other = {key: manifest[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": name, "labels": labels | {"shared": "1"}}}
     yield client.apply(kind, namespace, name, other, "another-applier")
@@ -164,9 +164,9 @@ def test_unchanged_is_what_the_server_says(client, namespace, gadgets, manifest)
     chance = random.Random(f"{SEED} {manifest['kind']}")
     counts, wrong = Counter(), []
     for number, live in enumerate(live_states(client, kind, namespace, manifest)):
-        for _ in range(PAIRS):
+        for _pair in range(PAIRS):
             mutant = copy.deepcopy(manifest)
-            done = [mutate(mutant, chance) for _ in range(chance.choice((0, 1, 1, 1, 2, 3)))]
+            done = [mutate(mutant, chance) for _time in range(chance.choice((0, 1, 1, 1, 2, 3)))]
             desired = clean(mutant)
             local, told = is_current(desired, live, MANAGER), answer(client, kind, namespace, desired, live)
             counts[local, told] += 1
