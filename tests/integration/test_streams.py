@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster import channel
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT, V4, V5, Channel
+from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import NOT_YET, STDOUT, V4, V5, Channel
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
@@ -192,7 +192,7 @@ def test_attach_gives_what_the_container_says(client, namespace):
     def say():
         yield b"hello\n"
         while not output:
-            yield b""  # nothing to say until it has answered
+            yield NOT_YET  # nothing to say until it has answered
 
     with Channel(client, namespace, "asks", "task", None, say()) as attached:
         while (piece := attached.read(client.clock.monotonic() + 30)) is not None:
