@@ -6,31 +6,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .arguments import connection_secrets, shown_connection
 from .cluster.client import Client
 from .cluster.configuration import Configuration
-from .cluster.errors import PodwrightError
+from .cluster.errors import PodwrightError, foreseen
 from .libraries import load
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One verb of the collection: parameters in, result out.
+    """One verb of the collection: parameters in, outcome out.
 
     Attributes:
         name: the module's name.
         arguments: the argument spec.
-        run: called with a Task; returns the result's fields.
+        outcome: makes the empty record of what a run has done and read so far.
+        run: called with a Task and that record, which it fills; raises PodwrightError.
+        describe: called with both once the run has ended, failed or not; returns the result's fields and sends no request.
         rules: further arguments of the validation (`mutually_exclusive`, `required_if`, …).
         secrets: from the parameters to the set of secret values in them.
         redact: from the parameters to how the invocation may be shown.
-        supports_check_mode: whether check mode predicts instead of skipping.
     """
 
     name: str
     arguments: dict
-    run: Callable
+    outcome: Callable[[], Any]
+    run: Callable[[Task, Any], None]
+    describe: Callable[[Task, Any], dict]
     rules: dict = field(default_factory=dict)
     secrets: Callable = lambda params: set()
     redact: Callable = lambda params: params
@@ -77,6 +81,19 @@ def secrets_of(operation, params):
     return operation.secrets(params) | connection_secrets(params)
 
 
+def attempt(operation: Operation, task: Task) -> tuple[dict, PodwrightError | None]:
+    """Run an operation to its end. Returns: (the result's fields as far as it got, what stopped it or None)."""
+    outcome, stopped = operation.outcome(), None
+    try:
+        operation.run(task, outcome)
+    except Exception as error:
+        stopped = foreseen(error)
+    try:
+        return operation.describe(task, outcome), stopped
+    except Exception as error:
+        return {}, stopped or foreseen(error)
+
+
 def perform(operation, params, check_mode, diff_mode, console):
     """Run an operation to a result that an edge can hand to Ansible.
 
@@ -87,12 +104,12 @@ def perform(operation, params, check_mode, diff_mode, console):
     # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
     result = {"changed": False, "failed": False}
     try:
-        result |= operation.run(task)
-    except PodwrightError as error:
-        result |= error.results
-        result |= {"failed": True, "msg": str(error), "reason": error.reason, "hint": error.hint}
+        fields, error = attempt(operation, task)
     finally:
         task.close()
+    result |= fields
+    if error:
+        result |= {"failed": True, "msg": str(error), "reason": error.reason, "hint": error.hint}
     result["duration"] = round(time.monotonic() - started, 3)
     result["invocation"] = {"module_args": shown_connection(operation.redact(params))}
     if console.warnings:

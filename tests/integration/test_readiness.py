@@ -15,6 +15,8 @@ from ansible_collections.podwright.core.plugins.module_utils.console import Cons
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
 
+from ..outcomes import checked
+
 POD = {"containers": [{"name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}], "terminationGracePeriodSeconds": 0}
 
 
@@ -25,7 +27,7 @@ def workload(kind, **spec):
 
 
 def apply(client, namespace, *manifests, timeout=20):
-    Reconciler(client, Options(wait_timeout=timeout), Console()).apply(copy.deepcopy(list(manifests)), namespace)
+    checked(Reconciler(client, Options(wait_timeout=timeout), Console()).apply(copy.deepcopy(list(manifests)), namespace))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_a_namespace_that_cannot_be_deleted_says_what_is_in_it(make_namespace, c
     try:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         with pytest.raises(PodwrightError, match=r"example\.com/hold"):
-            Reconciler(client, Options(wait_timeout=8), Console()).remove([manifest], "default")
+            checked(Reconciler(client, Options(wait_timeout=8), Console()).remove([manifest], "default"))
     finally:
         client.patch(kind, namespace, "held", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)
 

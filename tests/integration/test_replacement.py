@@ -14,6 +14,8 @@ from ansible_collections.podwright.core.plugins.module_utils.console import Cons
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
 
+from ..outcomes import checked
+
 RBAC = "rbac.authorization.k8s.io"
 POD = {"containers": [{"name": "web", "image": "busybox", "command": ["sleep", "1"]}], "terminationGracePeriodSeconds": 0}
 IDLE = {"nodeSelector": {"nobody": "has"}}
@@ -56,7 +58,7 @@ IDS = [manifest["kind"] for manifest, _change in IMMUTABLE]
 
 def run(client, namespace, manifest, **options):
     options = {"wait": False, "wait_timeout": 20, "on_immutable": "replace"} | options
-    return Reconciler(client, Options(**options), Console()).apply([copy.deepcopy(manifest)], namespace).changes[0]
+    return checked(Reconciler(client, Options(**options), Console()).apply([copy.deepcopy(manifest)], namespace)).changes[0]
 
 
 def live(client, namespace, manifest):

@@ -13,6 +13,7 @@ from ansible_collections.podwright.core.plugins.module_utils.console import Cons
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import PART_OF, ApplySet
 
+from ..outcomes import checked
 from .conftest import wait_for
 
 RBAC = "rbac.authorization.k8s.io"
@@ -60,7 +61,7 @@ def members_of(namespace):
 
 def run(client, namespace, verb, manifests=(), name="web", **options):
     reconciler = Reconciler(client, Options(**{"concurrency": 1, "wait_timeout": 30, "prune": True} | options), Console())
-    return getattr(reconciler, verb)(copy.deepcopy(list(manifests)), namespace, name)
+    return checked(getattr(reconciler, verb)(copy.deepcopy(list(manifests)), namespace, name))
 
 
 def members(client, namespace):
@@ -143,7 +144,6 @@ def test_custom_objects_and_their_definition_are_removed_however_often_a_run_is_
         for number in (1, 2):  # the gadget, the definition
             with pytest.raises(Killed):
                 run(Mortal(client, number, number == 2), namespace, "remove")
-        client.kinds._write_cache({})
         wait_for(lambda: not client.kinds.versions(group))
         assert parent(client, namespace)
         run(client, namespace, "remove")

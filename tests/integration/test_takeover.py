@@ -12,6 +12,8 @@ from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds impor
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
 
+from ..outcomes import checked
+
 CONTAINER = {"name": "web", "image": "busybox", "env": [{"name": "COLOUR", "value": "blue"}, {"name": "SIZE", "value": "1"}]}
 SIDECAR = {"name": "proxy", "image": "busybox", "ports": [{"containerPort": 80}, {"containerPort": 81}]}
 VOLUMES = [{"name": "one", "configMap": {"name": "one"}}, {"name": "two", "emptyDir": {}}]
@@ -60,7 +62,7 @@ DROPS = [
 
 def run(client, namespace, manifest, **options):
     """The one Change of an apply."""
-    return Reconciler(client, Options(wait=False, **options), Console()).apply([copy.deepcopy(manifest)], namespace).changes[0]
+    return checked(Reconciler(client, Options(wait=False, **options), Console()).apply([copy.deepcopy(manifest)], namespace)).changes[0]
 
 
 def settled(item):

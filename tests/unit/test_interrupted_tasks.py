@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils.operation import Task, attempt
 from ansible_collections.podwright.core.plugins.module_utils.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils.pods import batch
 
@@ -113,7 +113,10 @@ def perform(cluster, check_mode=False, **options):
     """A run of task_pod: (its result, its warnings)."""
     params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
     console = Console()
-    return task_pod.run(Task(params, check_mode, False, console, cluster)), console.warnings
+    fields, error = attempt(task_pod.OPERATION, Task(params, check_mode, False, console, cluster))
+    if error:
+        raise error
+    return fields, console.warnings
 
 
 # -- records --------------------------------------------------------------------------------------------------

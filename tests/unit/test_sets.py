@@ -11,6 +11,7 @@ from ansible_collections.podwright.core.plugins.module_utils.console import Cons
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import GROUP_KINDS, ID, NAMESPACES, PART_OF, TOOLING, ApplySet
 
+from ..outcomes import checked
 from .fake_cluster import FakeCluster, Killed
 
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -53,7 +54,7 @@ class Set:
     def run(self, verb, manifests=(), **options):
         cluster, options = self.cluster, {"concurrency": 1, "wait": False} | options
         cluster.writes.clear()
-        return getattr(Reconciler(cluster, Options(**options), self.console), verb)(list(manifests), "shop", self.name)
+        return checked(getattr(Reconciler(cluster, Options(**options), self.console), verb)(list(manifests), "shop", self.name))
 
     def apply(self, manifests, **options):
         return self.run("apply", manifests, prune=True, **options)

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import traceback
 
+_PLUGINS = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+_FRAMES_SHOWN = 5
 UNEXPECTED = "UnexpectedAnswer"  # not that of an API server
 UNKNOWN_KIND = "UnknownKind"
 
@@ -18,20 +22,18 @@ class PodwrightError(Exception):
         reason: the API's reason word (`NotFound`, `Forbidden`, …) or one of ours.
         causes: the API's causes, `{field, message, reason}` each.
         hint: what to do about it, or an empty string.
-        results: fields for the result as far as the operation got.
         is_in_doubt: whether this answers a repetition of a request whose first answer was lost: it may have been carried out.
     """
 
     is_in_doubt = False
 
-    def __init__(self, message, *, status=None, reason="", causes=(), hint="", results=None):
+    def __init__(self, message, *, status=None, reason="", causes=(), hint=""):
         super().__init__(message)
         self.message = message
         self.status = status
         self.reason = reason
         self.causes = list(causes)
         self.hint = hint
-        self.results = results or {}
 
     def __str__(self):
         if not self.hint:
@@ -58,6 +60,20 @@ class PodwrightError(Exception):
 def raise_explained(explained, error):
     """Raise what explains an error; Ansible shows the whole chain of causes, so that an error must not be its own."""
     raise explained from None if explained is error else error
+
+
+def foreseen(error: Exception) -> PodwrightError:
+    """The error itself if it is one of ours, else one that says where Podwright failed, and no value: nobody checked what the exception holds."""
+    if isinstance(error, PodwrightError):
+        return error
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    places = [f"plugins{name.removeprefix(_PLUGINS)}:{line}" for name, line in frames if name.startswith(_PLUGINS)]
+    trace = ", called from ".join(places[: -_FRAMES_SHOWN - 1 : -1])
+    return PodwrightError(
+        f"This is a fault of Podwright: {type(error).__name__} at {trace}.",
+        reason="Unforeseen",
+        hint="Please report it with this line; what was done before it is in the result.",
+    )
 
 
 # What an API server says of a path that it does not serve: with a Status in a group that it knows, else as plain text.

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..text import scalar_text
-from .channel import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, describe_output, exit_code
+from .channel import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, exit_code
 from .errors import PodwrightError, raise_explained
 from .kinds import POD
 
 TASK_CONTAINER = "task"
 START_ATTEMPTS = 5
-KEPT = 1 << 16  # bytes of each output that an error repeats
+KEPT = 1 << 16  # bytes in which the marker must come
 GENTLY, SURELY = 2, 5  # seconds for a command to end after SIGTERM, and after SIGKILL
 END_OF_FILE = b"\x04"  # as a terminal knows it
 _SIGNALLING = 10  # seconds for the sending of a signal
@@ -129,7 +129,7 @@ class Process:
         `ConnectionLost` where the connection ended before the status came: whether the command ended is unknown;
         `Timeout` after a limit: the message says whether the command was ended or may still run;
         `NoEndOfInput` where the server cannot end standard input and nothing else can;
-        else what the server said. Its `results` hold the end of the output. A command is started again only where the server
+        else what the server said. A command is started again only where the server
         said that it had not begun.
     """
 
@@ -140,7 +140,6 @@ class Process:
         self._deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
         self._has_shell = command.wants_shell
         self._channel = None
-        self._tail = {STDOUT: bytearray(), STDERR: bytearray()}
         self._arrived = 0
         self._pid = None
         self.rc = None
@@ -192,10 +191,6 @@ class Process:
 
     def _note(self, stream, data):
         self._arrived += len(data)
-        tail = self._tail[stream]
-        tail += data
-        if len(tail) > 2 * KEPT:
-            del tail[:-KEPT]
         return stream, data
 
     def _take_marker(self, data):
@@ -317,21 +312,20 @@ class Process:
         elif _NO_ANSWER.search(text):
             hint = "The container's runtime does not answer on the node (pod_info names it): look there, or make the pod anew."
         message = f"The command in {self._container} could not be run: {text}"
-        return PodwrightError(message, reason=reason, causes=error.causes, hint=hint, results=self._so_far())
+        return PodwrightError(message, reason=reason, causes=error.causes, hint=hint)
 
     def _lost(self, error):
         return PodwrightError(
             f"The connection to {self._container} was lost before the command's exit status came, after {self._arrived} bytes of output ({error}).",
             reason="ConnectionLost",
             hint="Whether the command ended is unknown: check before running it again.",
-            results=self._so_far(),
         )
 
     def _end_late(self, limit):
         seconds = getattr(self._command, limit)
         what = f"did not end within {seconds:g} s" if limit == "timeout" else f"neither read nor wrote anything for {seconds:g} s"
         fate, hint = self._kill()
-        return PodwrightError(f"The command in {self._container} {what}; {fate}.", reason="Timeout", hint=f"Raise {limit}, or {hint}", results=self._so_far())
+        return PodwrightError(f"The command in {self._container} {what}; {fate}.", reason="Timeout", hint=f"Raise {limit}, or {hint}")
 
     def _kill(self):
         """End the remote process. Returns what became of it and what to do, for a person."""
@@ -359,9 +353,6 @@ class Process:
         except (PodwrightError, ConnectionEnded):
             return False
         return True
-
-    def _so_far(self):
-        return describe_output(bytes(self._tail[STDOUT]), bytes(self._tail[STDERR]))
 
 
 def _type(pieces):

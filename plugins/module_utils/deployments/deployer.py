@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..cluster.client import MANAGER, MERGE_PATCH
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import PodwrightError, foreseen
 from ..cluster.kinds import BUILT_IN
 from ..operation import yaml_diff
 from ..pods import options as opts
@@ -30,7 +32,8 @@ class Deployer:
 
     def __init__(self, task):
         self.task, self.params, self.client, self.namespace = task, task.params, task.client, task.namespace
-        self.changes, self.analysis = [], []
+        self.changes, self.analysis, self.seen = [], [], {}
+        self.explain = partial(diagnose_workload, self.client)
         self.observe()
 
     def observe(self):
@@ -56,8 +59,10 @@ class Deployer:
     def apply(self, *manifests, wait=True):
         """Make objects as the manifests say, and wait until they are ready. Raises: PodwrightError with the reason of a pod that is not."""
         options = Options(check_mode=self.task.check_mode, wait=False, wait_timeout=self.wait_timeout)
-        outcome = Reconciler(self.client, options, self.task.console).apply([m for m in manifests if m], self.namespace)
+        reconciler = Reconciler(self.client, options, self.task.console, self.explain)
+        outcome = reconciler.apply([m for m in manifests if m], self.namespace)
         self.changes += outcome.changes
+        outcome.check()
         if wait:
             self.wait([change.after for change in outcome.changes if change.after])
 
@@ -73,13 +78,7 @@ class Deployer:
             return
         kinds = {kind.name: kind for kind in (DEPLOYMENT_KIND, SERVICE)}
         waited = {key_of(item, kinds[item["kind"]]): (kinds[item["kind"]], item) for item in items}
-        try:
-            wait_until_ready(self.client, waited, self.wait_timeout, self.task.console)
-        except PodwrightError as error:
-            late = error.results.pop("waited_for", None)
-            if late:
-                error.message += diagnose_workload(self.client, late)
-            raise
+        wait_until_ready(self.client, waited, self.wait_timeout, self.task.console, explain=self.explain)
 
     def patch(self, item, body, note, content_type=MERGE_PATCH):
         """Change a live object, as a step of the plan. Returns it as it then is."""
@@ -126,11 +125,18 @@ class Deployer:
             hint=f"There is {', '.join(str(number) for number in sorted(known)) or 'none'}.",
         )
 
+    def look_again(self):
+        """Observe what came of it. A failure here must not hide the one before."""
+        try:
+            if not self.task.check_mode:
+                self.observe()
+            self.seen = self.situation()
+        except Exception as error:
+            self.task.console.warn(f"The state of deployment '{self.params['name']}' could not be read afterwards: {foreseen(error)}")
+
     def describe(self):
         """The result's fields."""
         veil = TaskVeil()
         steps = [change for change in self.changes if change.is_change]
         fields = {"changed": bool(steps), "plan": [change.describe(veil) for change in steps or self.changes], "analysis": self.analysis}
-        if not self.task.check_mode:
-            self.observe()
-        return fields | self.situation() | ({"diff": yaml_diff(steps, veil)} if self.task.diff_mode else {})
+        return fields | self.seen | ({"diff": yaml_diff(steps, veil)} if self.task.diff_mode else {})

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import partial
+
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import AUTOSCALER, POD
 from ..cluster.prometheus import ask_prometheus
-from ..operation import Operation, yaml_diff
+from ..operation import Operation, Task, yaml_diff
 from ..pods import scaling
+from ..pods.diagnosis import diagnose_workload
 from ..pods.labels import annotation_of, selector_of
 from ..pods.options import bad
 from ..pods.status import is_serving
@@ -17,7 +21,7 @@ from ..pods.usage import read_usage, requests_of
 from ..reconciler.manifest import Veil, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED, target_of
 from ..reconciler.plan import Change
-from ..reconciler.ready import PROGRESSING, READY, Verdict, condition
+from ..reconciler.ready import PROGRESSING, READY, Verdict, condition, judge
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
 
@@ -58,8 +62,31 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Scale. Returns the result's fields; raises PodwrightError."""
+@dataclass
+class Scaling:
+    """What was read and done so far.
+
+    Attributes:
+        engine: what scales.
+        changes: the steps.
+        scaled: a Change of each object whose replicas it is about, also if the step changes its autoscaler.
+        desired: how many replicas there should be; None for as many as there are.
+        subject: the Change whose object the result shows, or None.
+        metrics: as observed.
+        errors: what could not be scaled.
+    """
+
+    engine: str = "none"
+    changes: list[Change] = field(default_factory=list)
+    scaled: list[Change] = field(default_factory=list)
+    desired: int | None = None
+    subject: Change | None = None
+    metrics: list[dict] = field(default_factory=list)
+    errors: list[dict] = field(default_factory=list)
+
+
+def run(task: Task, outcome: Scaling) -> None:
+    """Scale. Raises: PodwrightError."""
     params = task.params
     if (params["state"] == "absent" or params["replicas"] is None) and params["label_selectors"]:
         raise bad("label_selectors", "an autoscaler holds one object.", "Give name, or replicas for a fixed number.")
@@ -73,16 +100,12 @@ def run(task):
         raise bad("replicas", f"a fixed number does not go with {given}." if given else f"{params['replicas']} is less than 0.")
     found = _find(task)
     if params["state"] == "absent":
-        return _leave(task, *(found[0] if found else (None, None)))
-    if params["replicas"] is not None:
-        return _scale_all(task, found)
-    engine = _choose_engine(task)
-    kind, item = found[0]
-    if engine == "direct":
-        return _step(task, kind, item)
-    build = scaling.build_hpa if engine == "hpa" else scaling.build_scaled_object
-    manifest = build(params, {"apiVersion": kind.api_version, "kind": kind.name, "name": item["metadata"]["name"]})
-    return _reconcile(task, kind, item, manifest, engine)
+        _leave(task, outcome, *(found[0] if found else (None, None)))
+    elif params["replicas"] is not None:
+        _scale_all(task, outcome, found)
+    else:
+        outcome.engine = _choose_engine(task)
+        (_step if outcome.engine == "direct" else _reconcile)(task, outcome, *found[0])
 
 
 def _choose_engine(task):
@@ -153,41 +176,44 @@ def _replicas(kind, item):
 # -- a fixed number -------------------------------------------------------------------------------------------
 
 
-def _scale_all(task, found):
+def _scale_all(task, outcome, found):
     params = task.params
-    changes, errors, before = [], [], {}
-    for kind, item in found:
-        before[key_of(item, kind)] = _replicas(kind, item)
+    outcome.engine, outcome.desired = "fixed", params["replicas"]
+    outcome.changes = outcome.scaled = [Change("none", key_of(item, kind), kind, before=item, after=item) for kind, item in found]
+    outcome.subject = outcome.changes[0]
+    for change in outcome.changes:
         try:
-            changes.append(_scale(task, kind, item))
+            _scale(task, change)
         except PodwrightError as error:
             if not params["continue_on_error"]:
                 raise
-            errors.append({"name": item["metadata"]["name"], "msg": str(error)})
-            changes.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=error.message))
+            change.note = error.message
+            outcome.errors.append({"name": change.key.name, "msg": str(error)})
     if params["wait"] is not False and not task.check_mode:
-        scaled = {change.key: (change.kind, change.after) for change in changes if not change.note and change.kind.name != "Job"}
-        latest = wait_until_ready(task.client, scaled, params["wait_timeout"], task.console)
-        for change in changes:
-            change.after = latest.get(change.key, change.after)
-    entries = [{"name": c.key.name, "before": before[c.key], "after": _replicas(c.kind, c.after), "desired": params["replicas"]} for c in changes]
-    result = _result(task, changes, "fixed") | {"replicas": {name: entries[0][name] for name in ("before", "after", "desired")}, "errors": errors}
-    result["result"] = drop_managed_fields(changes[0].after)
-    return result | ({"results": entries} if len(entries) > 1 else {})
+        waited = [change for change in outcome.changes if not change.note and change.kind.name != "Job"]
+        _wait(task, waited)
 
 
-def _scale(task, kind, item):
-    """Write the number through the scale subresource. Returns a Change."""
-    params, client = task.params, task.client
+def _wait(task, changes, judge_item=judge):
+    """Wait until the objects are ready. Raises: PodwrightError."""
+    items = {change.key: (change.kind, change.after) for change in changes}
+    explain = partial(diagnose_workload, task.client)
+    latest = wait_until_ready(task.client, items, task.params["wait_timeout"], task.console, judge_item, explain)
+    for change in changes:
+        change.after = latest[change.key]
+
+
+def _scale(task, change):
+    """Write the number through the scale subresource. Raises: PodwrightError; the Change says what was done before that."""
+    params, client, kind, item = task.params, task.client, change.kind, change.before
     metadata, wanted, current = item["metadata"], params["replicas"], _replicas(kind, item)
-    change = Change("none", key_of(item, kind), kind, before=item, after=item)
     version = params["resource_version"]
     if version is not None and version != metadata["resourceVersion"]:
         change.note = f"its resource version is {metadata['resourceVersion']}, not {version}"
     elif params["current_replicas"] not in (None, current):
         change.note = f"it has {current} replicas, not {params['current_replicas']}"
     if change.note or wanted == current:
-        return change
+        return
     holder = _find_holder(client, kind, item)
     if holder:
         raise PodwrightError(
@@ -195,15 +221,16 @@ def _scale(task, kind, item):
             reason="Autoscaled",
             hint="Change its bounds with min_replicas and max_replicas, or take it away first with state: absent.",
         )
-    change.action = "patch"
     spec = {"parallelism" if kind.name == "Job" else "replicas": wanted}
     if not task.check_mode:
         body = {"spec": spec} | ({"metadata": {"resourceVersion": version}} if version else {})
         subresource = None if kind.name == "Job" else "scale"  # a Job has none
         client.patch(kind, metadata.get("namespace"), metadata["name"], body, MANAGER, MERGE_PATCH, subresource)
-    change.after = item | {"spec": item["spec"] | spec} if task.check_mode else client.get(kind, metadata.get("namespace"), metadata["name"])
+    change.action, change.after = "patch", item | {"spec": item["spec"] | spec}
     change.patch = difference(item, change.after)
-    return change
+    if not task.check_mode:
+        change.after = client.get(kind, metadata.get("namespace"), metadata["name"]) or change.after
+        change.patch = difference(item, change.after)
 
 
 def _find_holder(client, kind, item):
@@ -223,22 +250,27 @@ def _find_holder(client, kind, item):
 # -- an autoscaler of the cluster -----------------------------------------------------------------------------
 
 
-def _reconcile(task, kind, item, manifest, engine):
+def _reconcile(task, outcome, kind, item):
     params = task.params
-    options = Options(check_mode=task.check_mode, wait=False, wait_timeout=params["wait_timeout"])
-    outcome = Reconciler(task.client, options, task.console).apply([manifest], task.namespace)
-    scaler = outcome.changes[0]
-    if params["wait"] and not task.check_mode and engine == "hpa":
-        latest = wait_until_ready(task.client, {scaler.key: (scaler.kind, scaler.after)}, params["wait_timeout"], task.console, _judge_hpa)
-        scaler.after = latest[scaler.key]
+    build = scaling.build_hpa if outcome.engine == "hpa" else scaling.build_scaled_object
+    manifest = build(params, {"apiVersion": kind.api_version, "kind": kind.name, "name": item["metadata"]["name"]})
+    outcome.scaled = [Change("none", key_of(item, kind), kind, before=item, after=item)]
+    _carry_out(task, outcome, "apply", [manifest], wait=False)
+    scaler = outcome.subject = outcome.changes[0]
+    if params["wait"] and not task.check_mode and outcome.engine == "hpa":
+        _wait(task, [scaler], _judge_hpa)
     status = (scaler.after or {}).get("status") or {}
-    current = _replicas(kind, item)
-    numbers = {"before": current, "after": current, "desired": status.get("desiredReplicas") or current}
-    return _result(task, outcome.changes, engine) | {
-        "replicas": numbers,
-        "metrics": status.get("currentMetrics") or [],
-        "result": drop_managed_fields(scaler.after) if scaler.after else None,
-    }
+    outcome.desired = status.get("desiredReplicas") or None
+    outcome.metrics = status.get("currentMetrics") or []
+
+
+def _carry_out(task, outcome, verb, manifests, **options):
+    """Have the reconciler apply or remove autoscalers. Raises: PodwrightError once its changes are noted."""
+    options = Options(check_mode=task.check_mode, wait_timeout=task.params["wait_timeout"], **options)
+    reconciler = Reconciler(task.client, options, task.console, partial(diagnose_workload, task.client))
+    done = getattr(reconciler, verb)(manifests, task.namespace)
+    outcome.changes += done.changes
+    done.check()
 
 
 def _judge_hpa(item):
@@ -250,54 +282,49 @@ def _judge_hpa(item):
     return Verdict(READY)
 
 
-def _leave(task, kind, item):
+def _leave(task, outcome, kind, item):
     """Take the autoscaler away; the object, if it is there, keeps the number it has, and its manifest may set it again."""
-    params, client = task.params, task.client
-    metadata = {"name": item["metadata"]["name"] if item else params["name"]}
+    client = task.client
+    metadata = {"name": item["metadata"]["name"] if item else task.params["name"]}
+    if item:
+        outcome.scaled = [Change("none", key_of(item, kind), kind, before=item, after=item)]
     manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": metadata}]
     keda = client.kinds.find_if_served(*SCALED_OBJECT)
     if keda:
         manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": metadata})
-    options = Options(check_mode=task.check_mode, wait_timeout=params["wait_timeout"])
-    changes = Reconciler(client, options, task.console).remove(manifests, task.namespace).changes
-    if item is None:
-        return _result(task, changes, "none")
-    if annotation_of(item, AUTOSCALED):
+    _carry_out(task, outcome, "remove", manifests)
+    if item and annotation_of(item, AUTOSCALED):
         marks = {"metadata": {"annotations": {AUTOSCALED: None, scaling.LAST_SCALED: None}}}
         after = client.patch(kind, task.namespace, item["metadata"]["name"], marks, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
-        changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=difference(item, after)))
-    current = _replicas(kind, item)
-    return _result(task, changes, "none") | {"replicas": {"before": current, "after": current, "desired": current}}
+        outcome.changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=difference(item, after)))
 
 
 # -- one step of our own --------------------------------------------------------------------------------------
 
 
-def _step(task, kind, item):
+def _step(task, outcome, kind, item):
     """Read the metrics, decide, and write the number and the time in one request, so that two machines cannot both act on the same state."""
     params, client = task.params, task.client
     if kind.name == "Job":
         raise bad("engine", "direct does not scale Jobs.", "Give replicas for a fixed number.")
     pods = _ready_pods(client, task.namespace, item)
-    metrics = _read_metrics(task, pods)
+    outcome.metrics = _read_metrics(task, pods)
     current = _replicas(kind, item)
     bounds = scaling.Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
     last = annotation_of(item, scaling.LAST_SCALED)
     now = client.now()
-    recommended = scaling.recommend(current, len(pods), metrics)
-    wanted, why = scaling.decide(current, recommended, bounds, float(last) if last else None, now)
+    outcome.desired = scaling.recommend(current, len(pods), outcome.metrics)
+    wanted, why = scaling.decide(current, outcome.desired, bounds, float(last) if last else None, now)
     annotations = {AUTOSCALED: "direct"} | ({scaling.LAST_SCALED: f"{now:.0f}"} if wanted != current else {})
-    change = Change("none", key_of(item, kind), kind, before=item, after=item, note=why)
+    change = outcome.subject = Change("none", key_of(item, kind), kind, before=item, after=item, note=why)
+    outcome.changes = outcome.scaled = [change]
     if wanted != current or not annotation_of(item, AUTOSCALED):
         metadata = {"resourceVersion": item["metadata"]["resourceVersion"], "annotations": annotations}
         body = {"metadata": metadata} | ({"spec": {"replicas": wanted}} if wanted != current else {})
-        change.action = "patch"
         change.after = client.patch(kind, task.namespace, item["metadata"]["name"], body, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
-        change.patch = difference(item, change.after)
+        change.action, change.patch = "patch", difference(item, change.after)
         if params["wait"] and not task.check_mode:
-            change.after = wait_until_ready(client, {change.key: (kind, change.after)}, params["wait_timeout"], task.console)[change.key]
-    numbers = {"before": current, "after": wanted, "desired": recommended}
-    return _result(task, [change], "direct") | {"replicas": numbers, "metrics": metrics, "result": drop_managed_fields(change.after)}
+            _wait(task, [change])
 
 
 def _ready_pods(client, namespace, item):
@@ -337,10 +364,26 @@ def _read_metrics(task, pods):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def _result(task, changes, engine):
-    veil = Veil()
-    result = {"changed": any(change.is_change for change in changes), "plan": [change.describe(veil) for change in changes], "engine": engine, "metrics": []}
+def describe(task: Task, outcome: Scaling) -> dict:
+    """The result's fields, as far as it got."""
+    veil, changes = Veil(), outcome.changes
+    result = {"changed": any(change.is_change for change in changes), "plan": [change.describe(veil) for change in changes]}
+    result |= {"engine": outcome.engine, "metrics": outcome.metrics}
+    numbers = [_numbers(change, outcome.desired) for change in outcome.scaled]
+    if numbers:
+        result["replicas"] = numbers[0]
+    if len(numbers) > 1:
+        result["results"] = [{"name": change.key.name} | entry for change, entry in zip(outcome.scaled, numbers)]
+    if outcome.engine == "fixed":
+        result["errors"] = outcome.errors
+    if outcome.subject:
+        result["result"] = outcome.subject.after and drop_managed_fields(outcome.subject.after)
     return result | ({"diff": yaml_diff(changes, veil)} if task.diff_mode else {})
 
 
-OPERATION = Operation("pod_autoscale", ARGUMENTS, run)
+def _numbers(change, desired):
+    before, after = _replicas(change.kind, change.before), _replicas(change.kind, change.after)
+    return {"before": before, "after": after, "desired": after if desired is None else desired}
+
+
+OPERATION = Operation("pod_autoscale", ARGUMENTS, Scaling, run, describe)

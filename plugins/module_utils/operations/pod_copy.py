@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..arguments import CONNECTION
 from ..cluster.errors import PodwrightError
 from ..cluster.execution import Container
-from ..operation import Operation
+from ..operation import Operation, Task
 from ..pods.options import bad
 from ..pods.outcome import TaskVeil
 from ..transfer.download import Download
 from ..transfer.helper import PREFIX, find_helper, start_helper
 from ..transfer.local import Local, digest_of
 from ..transfer.remote import Remote
-from ..transfer.tree import FILE, FOLDER, LINK, ROOT, Entry, Wish, compare, folders_of, leaves_tree, show, twins, with_digests, without_excluded
+from ..transfer.tree import FILE, FOLDER, LINK, ROOT, Entry, Plan, Wish, compare, folders_of, leaves_tree, show, twins, with_digests, without_excluded
 from ..transfer.upload import Upload
 
 SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # what diff mode shows at most
@@ -77,8 +77,29 @@ class Ends:
     there: dict
 
 
-def run(task):
-    """Copy what differs. Returns the result's fields; raises PodwrightError."""
+@dataclass
+class Copy:
+    """What was done so far.
+
+    Attributes:
+        place: the container's end, for a person.
+        method: how it is copied.
+        done: a Plan of what was carried out, or would be in check mode; None before it is known what differs.
+        sizes: {path: bytes} of the source.
+        checksum: of a single file, where known.
+        diff: what diff mode shows.
+    """
+
+    place: str = ""
+    method: str = ""
+    done: Plan | None = None
+    sizes: dict[bytes, int] = field(default_factory=dict)
+    checksum: str | None = None
+    diff: list[dict] = field(default_factory=list)
+
+
+def run(task: Task, outcome: Copy) -> None:
+    """Copy what differs. Raises: PodwrightError."""
     params = task.params
     wish = _read_wish(params)
     deadline = None if params["timeout"] is None else task.client.clock.monotonic() + params["timeout"]
@@ -89,8 +110,8 @@ def run(task):
         raise bad("local_path", f"there is no {params['local_path']} where this task runs.")
     remote, there = _observe_remote(task, deadline, shallow=goes_up and here[ROOT].sort == FILE)
     if remote is None:
-        note = "Check mode: what differs is not known, since that would need a helper container in the pod."
-        return {"changed": True, "result": note, "method": "helper"}
+        outcome.method = "helper"
+        return
     ends = _meet_up(params, local, remote, here, there) if goes_up else _meet_down(task, local, remote, there)
     everything = ends.there if goes_up else ends.here
     ends.here, ends.there = (without_excluded(tree, params["exclude"]) for tree in (ends.here, ends.there))
@@ -100,17 +121,18 @@ def run(task):
     kept = everything.keys() - target.keys()
     plan = compare(source, target, wish, kept)
     _check_obstacles(params, source, target, plan, folders_of(kept))
-    result = _describe(params, ends, source, plan, _name_method(params, remote, source))
+    outcome.place, outcome.method = f"{params['remote_path']} in {ends.remote.container}", _name_method(params, remote, source)
+    outcome.sizes = {path: source[path].size for path in plan.send}
     if task.diff_mode:
-        result["diff"] = _text_diff(ends, source, target, plan, goes_up)
+        outcome.diff = _text_diff(ends, source, target, plan, goes_up)
+    digests = {path: entry.digest for path, entry in source.items()}
+    outcome.done = plan
     if not task.check_mode and plan.is_change:
         carrier = (Upload if goes_up else Download)(ends.local, ends.remote, source, wish, plan, _uses_tar(params, remote), task.console)
-        digests = carrier.run()
-    else:
-        digests = {path: entry.digest for path, entry in source.items()}
-    if source[ROOT].sort == FILE and digests.get(ROOT):
-        result["checksum"] = digests[ROOT]
-    return result
+        outcome.done, digests = carrier.done, carrier.digests
+        carrier.run()
+    if source[ROOT].sort == FILE:
+        outcome.checksum = digests.get(ROOT)
 
 
 # -- both ends ------------------------------------------------------------------------------------------------
@@ -247,20 +269,26 @@ def _read_mode(mode):
 # -- describing what happened ---------------------------------------------------------------------------------
 
 
-def _describe(params, ends, source, plan, method):
-    copied = sum(source[path].size for path in plan.send)
-    place = f"{params['remote_path']} in {ends.remote.container}"
+def describe(task: Task, outcome: Copy) -> dict:
+    """The result's fields, as far as it got."""
+    params, done = task.params, outcome.done
+    if done is None and not outcome.method:
+        return {}
+    if done is None:
+        note = "Check mode: what differs is not known, since that would need a helper container in the pod."
+        return {"changed": True, "result": note, "method": outcome.method}
     result = {
-        "changed": plan.is_change,
-        "files": {"copied": len(plan.send), "unchanged": plan.unchanged, "deleted": len(plan.delete)},
-        "bytes": copied,
-        "method": method,
-        "changes": plan.lines(),
+        "changed": done.is_change,
+        "files": {"copied": len(done.send), "unchanged": done.unchanged, "deleted": len(done.delete)},
+        "bytes": sum(outcome.sizes[path] for path in done.send),
+        "method": outcome.method,
+        "changes": done.lines(),
     }
     here = "The content" if params["content"] is not None else params["local_path"]
-    names = (here, place) if params["state"] == "to_pod" else (place, here)
-    result["result"] = f"{names[0]} is copied to {names[1]}." if plan.is_change else f"{names[1]} is like {names[0]} already."
-    return result
+    names = (here, outcome.place) if params["state"] == "to_pod" else (outcome.place, here)
+    result["result"] = f"{names[0]} is copied to {names[1]}." if done.is_change else f"{names[1]} is like {names[0]} already."
+    result |= {"checksum": outcome.checksum} if outcome.checksum else {}
+    return result | ({"diff": outcome.diff} if task.diff_mode else {})
 
 
 def _text_diff(ends, source, target, plan, goes_up):
@@ -306,5 +334,11 @@ def redact(params):
 
 
 OPERATION = Operation(
-    "pod_copy", ARGUMENTS, run, rules={"mutually_exclusive": [("local_path", "content")], "required_one_of": [("local_path", "content")]}, redact=redact
+    "pod_copy",
+    ARGUMENTS,
+    Copy,
+    run,
+    describe,
+    rules={"mutually_exclusive": [("local_path", "content")], "required_one_of": [("local_path", "content")]},
+    redact=redact,
 )

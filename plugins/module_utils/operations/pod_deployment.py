@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..arguments import CONNECTION, WAIT, piece
-from ..cluster.errors import PodwrightError
 from ..cluster.prometheus import ask_prometheus
 from ..deployments import manifests
-from ..deployments.deployer import POD_OPTIONS, SERVICE
+from ..deployments.deployer import POD_OPTIONS, SERVICE, Deployer
 from ..deployments.generations import Generations
 from ..deployments.manifests import BLUE_GREEN, CANARY, ROLLING
 from ..deployments.rolling import Rolling
-from ..operation import Operation, Task
+from ..operation import Operation, Task, attempt
 from ..pods import options as opts
 from ..pods.labels import ACTIVE, DEPLOYMENT, annotation_of
 from . import pod_exec, pod_request, task_pod
@@ -62,19 +63,29 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Deploy, or move a deployment on or back. Returns the result's fields; raises PodwrightError."""
+@dataclass
+class Deployed:
+    """What was done so far: by the Deployer, once the options are known to be right."""
+
+    deployer: Deployer | None = None
+
+
+def run(task: Task, outcome: Deployed) -> None:
+    """Deploy, or move a deployment on or back. Raises: PodwrightError."""
     params = task.params
     opts.check_name("name", params["name"])
     if params["state"] in ("present", "paused"):
         manifests.check(params)
-    deployer = Rolling(task) if _strategy(task) == ROLLING else Generations(task, _analyse)
+    deployer = outcome.deployer = Rolling(task) if _strategy(task) == ROLLING else Generations(task, _analyse)
     try:
         getattr(deployer, params["state"])()
-    except PodwrightError as error:
-        error.results |= deployer.describe()
-        raise
-    return deployer.describe()
+    finally:
+        deployer.look_again()
+
+
+def describe(_task: Task, outcome: Deployed) -> dict:
+    """The result's fields, as far as it got."""
+    return outcome.deployer.describe() if outcome.deployer else {}
 
 
 def _strategy(task):
@@ -106,25 +117,23 @@ def _analyse(task, entry, choose_pod):
     elif entry["request"] is not None:
         asked = {"status_code": list(range(100, 600))} | entry["request"]
         asked |= {"pod": choose_pod(), "port": str(asked.get("port") or "")}
-        what, value = "the request", _measure(task, pod_request, asked, "status")
+        what, value = "the request", _measure(task, pod_request.OPERATION, asked, "status")
         success = success or "< 400"
     else:
         asked = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
-        what, value = "the command", _measure(task, pod_exec, asked, "rc")
+        what, value = "the command", _measure(task, pod_exec.OPERATION, asked, "rc")
         success = success or "== 0"
     return {"what": what, "value": value, "outcome": manifests.judge_value(value, success, failure)}
 
 
-def _measure(task, module, options, field):
+def _measure(task, operation, options, name):
     """A number that another operation returns; None where it could not be had."""
-    unknown = sorted(set(options) - set(module.ARGUMENTS))
+    unknown = sorted(set(options) - set(operation.arguments))
     if unknown:
         raise opts.bad("canary.analysis", f"unknown key '{unknown[0]}'.")
-    params = {name: spec.get("default") for name, spec in module.ARGUMENTS.items()} | {"namespace": task.namespace} | options
-    try:
-        return module.run(Task(params, False, False, task.console, task.client)).get(field)
-    except PodwrightError as error:
-        return error.results.get(field)
+    params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": task.namespace} | options
+    fields, _error = attempt(operation, Task(params, False, False, task.console, task.client))
+    return fields.get(name)
 
 
-OPERATION = Operation("pod_deployment", ARGUMENTS, run, redact=task_pod.redact)
+OPERATION = Operation("pod_deployment", ARGUMENTS, Deployed, run, describe, redact=task_pod.redact)

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..arguments import CONNECTION
-from ..cluster.channel import describe_output
-from ..cluster.errors import PodwrightError
+from ..cluster.channel import decode, describe_output
+from ..cluster.errors import PodwrightError, foreseen
 from ..cluster.execution import Command, Container, default_container, execute
 from ..cluster.kinds import POD
 from ..files import WholeFile
-from ..operation import Operation
+from ..operation import Operation, Task
 from ..pods.options import bad, check_variable
 from ..pods.outcome import TaskVeil
 from ..text import scalar_text
@@ -43,34 +43,44 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Run the command. Returns the result's fields; raises PodwrightError, also for an exit code other than 0 under check_rc."""
-    command = _read_command(task.params)
-    if task.params["pod"]:
-        return _run_in(task, Container(task.namespace, task.params["pod"], task.params["container"]), command, task.params["stdout_file"])
-    return _run_in_all(task, command)
+@dataclass
+class Execution:
+    """What became of the command in one container.
+
+    Attributes:
+        skipped: why it was not run, or an empty string.
+        rc: its exit code, None as long as that is not known.
+        stdout, stderr: Outputs, None before it is started.
+        error: why it failed, or None.
+    """
+
+    place: Container
+    skipped: str = ""
+    rc: int | None = None
+    stdout: Output | None = None
+    stderr: Output | None = None
+    error: PodwrightError | None = None
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it ran; one whose end nobody saw did."""
+        return self.rc is not None or (self.error is not None and self.error.reason in ("ConnectionLost", "Timeout"))
 
 
-def _run_in_all(task, command):
-    places = _find_containers(task)
-    folder = task.params["stdout_file"]
-
-    def run_one(place):
-        try:
-            result = {"failed": False} | _run_in(task, place, command, os.path.join(folder, place.pod) if folder else None)
-        except PodwrightError as error:
-            result = {"rc": None} | error.results | {"failed": True, "msg": str(error), "reason": error.reason}
-        return {"pod": place.pod, "container": place.name} | result
-
+def run(task: Task, outcome: list[Execution]) -> None:
+    """Run the command. Raises: PodwrightError, also for an exit code other than 0 under check_rc."""
+    params = task.params
+    command = _read_command(params)
+    places = [Container(task.namespace, params["pod"], params["container"])] if params["pod"] else _find_containers(task)
+    outcome += map(Execution, places)
     with ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(run_one, places))
-    failed = [entry for entry in results if entry["failed"]]
-    fields = {"changed": any(entry.get("changed") for entry in results), "results": results}
-    fields["rc"] = fields["return_code"] = next((entry["rc"] for entry in results if entry.get("rc")), None if failed else 0)
-    if failed:
-        lines = [f"The command failed in {len(failed)} of {len(results)} pods.", *(entry["msg"] for entry in failed[:3])]
-        raise PodwrightError("\n".join(lines), reason=failed[0]["reason"], results=fields)
-    return fields
+        list(pool.map(lambda execution: _run_in(task, execution, command), outcome))
+    errors = [execution.error for execution in outcome if execution.error]
+    if errors and params["pod"]:
+        raise errors[0]
+    if errors:
+        lines = [f"The command failed in {len(errors)} of {len(outcome)} pods.", *map(str, errors[:3])]
+        raise PodwrightError("\n".join(lines), reason=errors[0].reason)
 
 
 def _find_containers(task):
@@ -89,37 +99,45 @@ def _find_containers(task):
     return sorted(places, key=lambda place: place.pod)
 
 
-def _run_in(task, place, command, stdout_file):
-    params = task.params
-    reason = _find_reason_to_skip(task, place)
-    if reason:
-        return {"changed": False, "skipped": True, "msg": reason, "rc": 0, "return_code": 0, **describe_output(b"", b"")}
-    if task.check_mode:
-        return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
+def _run_in(task, execution, command):
+    """Run it in one container; what fails is noted in the Execution."""
+    path = task.params["stdout_file"]
+    if path and not task.params["pod"]:
+        path = os.path.join(path, execution.place.pod)
+    try:
+        _execute(task, execution, command, path)
+    except Exception as error:
+        execution.error = foreseen(error)
+
+
+def _execute(task, execution, command, stdout_file):
+    params, place = task.params, execution.place
+    execution.skipped = _find_reason_to_skip(task, place)
+    if execution.skipped or task.check_mode:
+        return
     cap = params["max_output_bytes"]
-    stdout, stderr = Output(cap), Output(cap)
+    execution.stdout, execution.stderr = Output(cap), Output(cap)
     if stdout_file:
         # It appears once the command's status is known, and not at all where that never comes.
         with WholeFile(stdout_file, makes_folders=not params["pod"]) as sink:
-            rc = execute(task.client, place, command, sink.write, stderr.add)
+            execution.rc = execute(task.client, place, command, sink.write, execution.stderr.add)
             sink.finish()
     else:
-        rc = execute(task.client, place, command, stdout.add, stderr.add)
-    result = {"changed": True, "rc": rc, "return_code": rc, "truncated": stdout.is_cut or stderr.is_cut, **describe_output(stdout.content, stderr.content)}
-    if rc and params["check_rc"]:
-        last = (result["stderr"].strip() or result["stdout"].strip()).splitlines()[-5:]
+        execution.rc = execute(task.client, place, command, execution.stdout.add, execution.stderr.add)
+    if execution.rc and params["check_rc"]:
+        last = (decode(execution.stderr.content).strip() or decode(execution.stdout.content).strip()).splitlines()[-5:]
         said = ":\n  " + "\n  ".join(last) if last else "."
-        raise PodwrightError(f"The command in {place} ended with exit code {rc}{said}", reason="NonZeroExitCode", hint=_explain(rc, params), results=result)
-    return result
+        message = f"The command in {place} ended with exit code {execution.rc}{said}"
+        raise PodwrightError(message, reason="NonZeroExitCode", hint=_explain(execution.rc, params))
 
 
 def _find_reason_to_skip(task, place):
-    """Why `creates` or `removes` make the command needless, or None."""
+    """Why `creates` or `removes` make the command needless, or an empty string."""
     for option, skips_where_found in (("creates", True), ("removes", False)):
         path = task.params[option]
         if path is not None and _exists(task, place, path) == skips_where_found:
             return f"{option}: {path} {'exists' if skips_where_found else 'does not exist'} in {place}."
-    return None
+    return ""
 
 
 def _exists(task, place, path):
@@ -187,6 +205,35 @@ def read_pieces(path):
         raise PodwrightError(f"stdin_file: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error
 
 
+# -- describing -----------------------------------------------------------------------------------------------
+
+
+def describe(task: Task, outcome: list[Execution]) -> dict:
+    """The result's fields, as far as it got."""
+    if task.params["pod"]:
+        return _describe_one(task, outcome[0]) if outcome else {}
+    results = []
+    for execution in outcome:
+        error, place = execution.error, execution.place
+        entry = {"pod": place.pod, "container": place.name, "failed": bool(error), "rc": None} | _describe_one(task, execution)
+        results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
+    is_failed = any(entry["failed"] for entry in results)
+    rc = next((entry["rc"] for entry in results if entry["rc"]), None if is_failed else 0)
+    return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
+
+
+def _describe_one(task, execution):
+    if execution.skipped:
+        return {"changed": False, "skipped": True, "msg": execution.skipped, "rc": 0, "return_code": 0, **describe_output(b"", b"")}
+    if task.check_mode and not execution.error:
+        return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
+    if execution.stdout is None:
+        return {"changed": False}
+    stdout, stderr = execution.stdout, execution.stderr
+    fields = {"changed": execution.has_run, "truncated": stdout.is_cut or stderr.is_cut, **describe_output(stdout.content, stderr.content)}
+    return fields | ({} if execution.rc is None else {"rc": execution.rc, "return_code": execution.rc})
+
+
 # -- output ---------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +279,9 @@ def redact(params):
 OPERATION = Operation(
     "pod_exec",
     ARGUMENTS,
+    list,
     run,
+    describe,
     rules={"required_one_of": [("pod", "label_selectors")], "mutually_exclusive": [("pod", "label_selectors"), ("stdin", "stdin_file")]},
     redact=redact,
 )

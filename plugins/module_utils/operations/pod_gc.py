@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
 from ..cluster.namespaces import warn_of_missing
-from ..operation import Operation
+from ..operation import Operation, Task
 from ..pods.garbage import LEFTOVER, PENDING, Keep, Owners, Policies, plan, read_subject
 from ..pods.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
 from ..pods.options import bad
@@ -53,8 +54,21 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Look, decide and delete. Returns the result's fields; raises PodwrightError where a delete failed."""
+@dataclass
+class Collection:
+    """What was done so far.
+
+    Attributes:
+        sweep: the deletes, once it is decided what goes.
+        kept: an entry of the result for each object that stays.
+    """
+
+    sweep: _Sweep | None = None
+    kept: list[dict] = field(default_factory=list)
+
+
+def run(task: Task, outcome: Collection) -> None:
+    """Look, decide and delete. Raises: PodwrightError, also if a delete failed."""
     params, client = task.params, task.client
     _check(params)
     namespaces = [None] if params["namespaces"] == [EVERYWHERE] else params["namespaces"] or [task.namespace]
@@ -69,15 +83,14 @@ def run(task):
     if params["limit"] is not None:
         kept = [_describe(d) | {"reason": f"the limit of {params['limit']} is reached: {d.why}"} for d in going[params["limit"] :]] + kept
         going = going[: params["limit"]]
-    sweep = _Sweep(task, going)
+    outcome.kept = kept
+    sweep = outcome.sweep = _Sweep(task, going)
     sweep.run()
-    result = _result(sweep, kept, task.diff_mode)
     if sweep.errors:
         first = sweep.errors[0][1]
-        raise PodwrightError(f"{len(sweep.errors)} of {len(going)} deletes failed. {first.message}", reason=first.reason, hint=first.hint, results=result)
+        raise PodwrightError(f"{len(sweep.errors)} of {len(going)} deletes failed. {first.message}", reason=first.reason, hint=first.hint)
     if params["wait"] and not task.check_mode:
         _wait(task, sweep.deleted)
-    return result
 
 
 def _check(params):
@@ -251,10 +264,14 @@ def _describe(decision):
     return entry | ({"policy": decision.rule} if decision.rule else {})
 
 
-def _result(sweep, kept, diff_mode):
+def describe(task: Task, outcome: Collection) -> dict:
+    """The result's fields, as far as it got."""
+    sweep = outcome.sweep
+    if sweep is None:
+        return {}
     done = sorted(sweep.deleted, key=lambda d: _place(_describe(d)))  # threads finish in any order
     deleted = [_describe(decision) for decision in done]
-    kept += [_describe(d) | {"reason": "it changed or was gone when it was to be deleted"} for d in sweep.missed]
+    kept = outcome.kept + [_describe(d) | {"reason": "it changed or was gone when it was to be deleted"} for d in sweep.missed]
     errors = [_describe(d) | {"msg": str(error)} for d, error in sweep.errors]
     result = {
         "changed": bool(deleted),
@@ -265,7 +282,7 @@ def _result(sweep, kept, diff_mode):
         "reclaimed": _add_up(decision.subject for decision in sweep.deleted),
         "summary": {"deleted": len(deleted), "kept": len(kept), "failed": len(errors)},
     }
-    if diff_mode:
+    if task.diff_mode:
         lines = "".join(f"{e['kind']} {e['namespace']}/{e['name']} ({e['reason']})\n" for e in deleted)
         result["diff"] = {"before_header": "to be deleted", "after_header": "afterwards", "before": lines, "after": ""}
     return result
@@ -298,4 +315,4 @@ def _add_up(subjects):
     return total
 
 
-OPERATION = Operation("pod_gc", ARGUMENTS, run)
+OPERATION = Operation("pod_gc", ARGUMENTS, Collection, run, describe)

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.errors import PodwrightError
-from ..cluster.kinds import POD
+from ..cluster.kinds import POD, Kind
 from ..cluster.namespaces import warn_of_missing
 from ..cluster.watch import Watcher
-from ..operation import Operation
+from ..operation import Operation, Task
 from ..pods.diagnosis import events_of, log_tail, render
 from ..pods.labels import MANAGED, MANAGED_BY
 from ..pods.options import bad
 from ..pods.outcome import TaskVeil
 from ..pods.status import exit_codes, read_pod
-from ..pods.tree import read_tree
+from ..pods.tree import Tree, read_tree
 from ..pods.usage import read_usage
 from ..reconciler.manifest import Veil, drop_managed_fields
 from ..reconciler.ready import FAILED, READY, condition, judge
@@ -46,33 +47,52 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Read, wait where asked, and describe. Returns the result's fields; raises PodwrightError."""
-    params, client = task.params, task.client
+@dataclass
+class Found:
+    """What was read so far.
+
+    Attributes:
+        kind: of the items; None before anything was read.
+        items: objects.
+        usage: a pod's name -> its usage.
+        events: an object's name -> its events, where asked for.
+        tree: what is below the parent, where asked for.
+    """
+
+    kind: Kind | None = None
+    items: list[dict] = field(default_factory=list)
+    usage: dict = field(default_factory=dict)
+    events: dict | None = None
+    tree: Tree | None = None
+
+
+def run(task: Task, outcome: Found) -> None:
+    """Read, and wait where asked. Raises: PodwrightError."""
+    params = task.params
     if params["parent"]:
-        return _describe_tree(task)
+        _read_below(task, outcome)
+    else:
+        _read_chosen(task, outcome)
+    if params["metrics"]:
+        outcome.usage = read_usage(task.client, task.namespace, ",".join(params["label_selectors"]) or None)
+    if params["events"]:
+        outcome.events = {item["metadata"]["name"]: events_of(task.client, item) for item in outcome.items}
+
+
+def _read_chosen(task, outcome):
+    params, client = task.params, task.client
     kind = client.kinds.resolve(params["api_version"], params["kind"])
     _refuse_what_is_of_pods(kind, params)
     fields = list(params["field_selectors"]) + ([f"metadata.name={params['name']}"] if params["name"] else [])
     selection = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
     namespace = _namespace(task, kind)
-    items, version = _read(client, kind, namespace, params, selection)
-    if namespace and not items and params["wait_for"] != "deleted":
+    outcome.items, version = _read(client, kind, namespace, params, selection)
+    outcome.kind = kind
+    if namespace and not outcome.items and params["wait_for"] != "deleted":
         warn_of_missing(client, [namespace], task.console)
     waits = params["wait"] or params["wait_for"] or params["wait_condition"]
     if waits and not task.check_mode:
-        items = _wait(task, kind, namespace, items, version, selection)
-    result = {"resources": [_shown(item) for item in items], "cluster": {"server": client.configuration.server, "source": client.configuration.source}}
-    if kind == POD:
-        usage = read_usage(client, namespace, selection["label_selector"]) if params["metrics"] else {}
-        result["pods"] = [_line(item, usage, client.now()) for item in items]
-    if params["events"]:
-        result["events"] = _events(client, items)
-    return result
-
-
-def _events(client, items):
-    return {item["metadata"]["name"]: events_of(client, item) for item in items}
+        _wait(task, outcome, namespace, version, selection)
 
 
 def _refuse_what_is_of_pods(kind, params):
@@ -83,24 +103,15 @@ def _refuse_what_is_of_pods(kind, params):
             raise bad("metrics", f"they are of pods, and these are {kind.plural}.")
 
 
-def _describe_tree(task):
-    """The pods below an object, and the tree they make with what they use."""
+def _read_below(task, outcome):
+    """The pods below an object, and the tree they make."""
     for name in ("label_selectors", "field_selectors", "wait"):
         if task.params[name]:
             raise bad(name, "parent reads all the pods below it, as they are.", "Leave one of the two out.")
     if task.params["kind"] != "Pod":
         raise bad("kind", "parent reads the pods below it; its own kind stands in parent itself.")
-    tree = read_tree(task.client, task.params["parent"], task.namespace)
-    usage = read_usage(task.client, task.namespace) if task.params["metrics"] else {}
-    result = {
-        "resources": [_shown(pod) for pod in tree.pods],
-        "pods": [_line(pod, usage, task.client.now()) for pod in tree.pods],
-        "tree": tree.describe(usage),
-        "cluster": {"server": task.client.configuration.server, "source": task.client.configuration.source},
-    }
-    if task.params["events"]:
-        result["events"] = _events(task.client, tree.pods)
-    return result
+    outcome.tree = read_tree(task.client, task.params["parent"], task.namespace)
+    outcome.kind, outcome.items = POD, outcome.tree.pods
 
 
 def _namespace(task, kind):
@@ -128,20 +139,31 @@ def _shown(item):
 # -- waiting --------------------------------------------------------------------------------------------------
 
 
-def _wait(task, kind, namespace, items, version, selection):
+def _wait(task, outcome, namespace, version, selection):
+    """Wait until what was found is as asked; the outcome holds what was seen last. Raises: PodwrightError."""
+    found = {item["metadata"]["uid"]: item for item in outcome.items}
+    try:
+        _watch(task, outcome.kind, namespace, found, version, selection)
+    finally:
+        outcome.items = list(found.values())
+
+
+def _watch(task, kind, namespace, found, version, selection):
     params, client = task.params, task.client
     holds = _predicate(kind, params)
     wanted = params["wait_for"] or (params["wait_condition"] or {}).get("type") or "ready"
     deadline = client.clock.monotonic() + params["wait_timeout"]
-    found = {item["metadata"]["uid"]: item for item in items}
     if _is_met(found, params, holds):
-        return list(found.values())
+        return
     for item in found.values():
         _stop_if_hopeless(client, kind, item, params)
     with Watcher(client) as watcher:
         if version is None:
             items, version = client.list(kind, namespace, **selection)
-            found = {item["metadata"]["uid"]: item for item in items}
+            found.clear()
+            found.update({item["metadata"]["uid"]: item for item in items})
+        else:
+            items = list(found.values())
         watcher.follow(kind, namespace, version, known=items, **selection)
         while not _is_met(found, params, holds):
             left = deadline - client.clock.monotonic()
@@ -156,7 +178,6 @@ def _wait(task, kind, namespace, items, version, selection):
                 else:
                     found[item["metadata"]["uid"]] = item
                     _stop_if_hopeless(client, kind, item, params)
-    return list(found.values())
 
 
 def _is_met(found, params, holds):
@@ -216,11 +237,23 @@ def _describe_failure(client, kind, item, what):
     return PodwrightError(
         f"{kind.name} '{name}'{f' in namespace {namespace!r}' if namespace else ''} {what}{why}.{render(events, log)}",
         reason="WaitFailed",
-        results={"resources": [_shown(item)]},
     )
 
 
 # -- describing -----------------------------------------------------------------------------------------------
+
+
+def describe(task: Task, outcome: Found) -> dict:
+    """The result's fields, as far as it got."""
+    if outcome.kind is None:
+        return {}
+    configuration, now = task.client.configuration, task.client.now()
+    result = {"resources": [_shown(item) for item in outcome.items], "cluster": {"server": configuration.server, "source": configuration.source}}
+    if outcome.kind == POD:
+        result["pods"] = [_line(item, outcome.usage, now) for item in outcome.items]
+    if outcome.tree:
+        result["tree"] = outcome.tree.describe(outcome.usage)
+    return result | ({} if outcome.events is None else {"events": outcome.events})
 
 
 def _line(pod, usage, now):
@@ -244,4 +277,4 @@ def _line(pod, usage, now):
 
 
 RULES = {"mutually_exclusive": [("wait_for", "wait_condition"), *(("parent", other) for other in ("name", "wait_for", "wait_condition"))]}
-OPERATION = Operation("pod_info", ARGUMENTS, run, rules=RULES)
+OPERATION = Operation("pod_info", ARGUMENTS, Found, run, describe, rules=RULES)

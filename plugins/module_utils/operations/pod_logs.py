@@ -7,6 +7,7 @@ import base64
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION
 from ..cluster.channel import decode
@@ -15,7 +16,7 @@ from ..cluster.execution import default_container
 from ..cluster.kinds import BUILT_IN, POD
 from ..files import WholeFile
 from ..libraries import load
-from ..operation import Operation
+from ..operation import Operation, Task
 from ..pods.labels import selector_of
 from ..pods.log import Follower, container_status, log_request
 from ..pods.options import bad
@@ -43,7 +44,7 @@ ARGUMENTS = {
 }
 
 
-class Reading:
+class ContainerLog:
     """One container's log: where it is, and what was read of it.
 
     Args:
@@ -83,30 +84,46 @@ class Reading:
             self.is_cut = True
 
 
-def run(task):
-    """Read the logs. Returns the result's fields; raises PodwrightError."""
+@dataclass
+class Reading:
+    """What was read so far.
+
+    Attributes:
+        logs: a ContainerLog each.
+        has_written: whether a file was, or in check mode would be, written.
+    """
+
+    logs: list[ContainerLog] = field(default_factory=list)
+    has_written: bool = False
+
+
+def run(task: Task, outcome: Reading) -> None:
+    """Read the logs. Raises: PodwrightError."""
     params = task.params
     if params["since_seconds"] is not None and params["since_time"]:
         raise bad("since_time", "it is given beside since_seconds.", "Give one of them.")
     if params["follow"] and params["previous"]:
         raise bad("previous", "what has ended cannot be followed.")
-    readings = _choose(task)
+    logs = outcome.logs = _choose(task)
     deadline = None if params["timeout"] is None else task.client.clock.monotonic() + params["timeout"]
     read = _follow if params["follow"] else _read
     with ExitStack() as files, ThreadPoolExecutor(THREADS) as pool:
         if params["dest"]:
-            for reading in readings:
-                reading.file = files.enter_context(_open_file(params["dest"], reading, len(readings) > 1))
-        list(pool.map(lambda reading: read(task, reading, deadline, len(readings) > 1), readings))
-        written = [_finish(reading.file, task.check_mode) for reading in readings if reading.file]
-    return {"changed": any(written)} | _describe(task, readings)
+            for log in logs:
+                log.file = files.enter_context(_open_file(params["dest"], log, len(logs) > 1))
+        list(pool.map(lambda log: read(task, log, deadline, len(logs) > 1), logs))
+        for log in logs:
+            if log.file and _finish(log.file, task.check_mode):
+                outcome.has_written = True
+    for gap in (gap for log in logs for gap in log.gaps):
+        task.console.warn(f"Lines of pod '{gap.pod}' between {gap.after} and {gap.before} may be lost: the log was rotated away.")
 
 
 # -- choosing -------------------------------------------------------------------------------------------------
 
 
 def _choose(task):
-    """A Reading for each container asked for. Raises: PodwrightError where there is none."""
+    """A ContainerLog for each container asked for. Raises: PodwrightError where there is none."""
     params = task.params
     pods = sorted(_find_pods(task), key=lambda pod: pod["metadata"]["name"])
     readings = []
@@ -116,7 +133,7 @@ def _choose(task):
             chosen = [params["container"]] if params["container"] in names else []
         else:
             chosen = names if params["all_containers"] else [default_container(pod)]
-        readings += [Reading(pod, name, params["max_bytes"]) for name in chosen]
+        readings += [ContainerLog(pod, name, params["max_bytes"]) for name in chosen]
     if pods and not readings:
         found = ", ".join(sorted({entry["name"] for pod in pods for entry in pod["spec"]["containers"]}))
         raise bad("container", f"no pod has one named '{params['container']}'.", f"There are: {found}.")
@@ -201,19 +218,21 @@ def _first(params):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def _describe(task, readings):
+def describe(_task: Task, outcome: Reading) -> dict:
+    """The result's fields, as far as it got."""
+    readings = outcome.logs
+    if not readings:
+        return {}
     texts = {}
     for reading in readings:
         reading.cut()
         texts.setdefault(reading.name, {})[reading.container] = decode(reading.content)
     lines = [line for reading in readings for line in _prefixed(reading, len(readings) > 1)]
-    result = {"log": decode(readings[0].content) if len(readings) == 1 else "\n".join(lines), "log_lines": lines, "logs": texts}
+    result = {"changed": outcome.has_written, "log": decode(readings[0].content) if len(readings) == 1 else "\n".join(lines), "log_lines": lines, "logs": texts}
     result["gaps"] = [vars(gap) for reading in readings for gap in reading.gaps]
     result["truncated"] = any(reading.is_cut for reading in readings)
     if len(readings) == 1 and result["log"].encode() != readings[0].content:
         result["log_b64"] = base64.b64encode(readings[0].content).decode()
-    for gap in result["gaps"]:
-        task.console.warn(f"Lines of pod '{gap['pod']}' between {gap['after']} and {gap['before']} may be lost: the log was rotated away.")
     return result
 
 
@@ -238,4 +257,6 @@ def _finish(file, check_mode):
     return True
 
 
-OPERATION = Operation("pod_logs", ARGUMENTS, run, rules={"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]})
+OPERATION = Operation(
+    "pod_logs", ARGUMENTS, Reading, run, describe, rules={"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]}
+)

@@ -11,16 +11,16 @@ import ssl
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION, items_of, said_by
 from ..cluster import grpc_call
 from ..cluster.channel import decode
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import PodwrightError, foreseen
 from ..cluster.execution import default_container
 from ..cluster.forward import Connection, Listener
 from ..cluster.kinds import BUILT_IN, POD
-from ..operation import Operation
+from ..operation import Operation, Task
 from ..pods.labels import selector_of
 from ..pods.options import bad
 from ..pods.outcome import TaskVeil
@@ -74,8 +74,31 @@ class Target:
         return f"port {self.port} of pod '{self.pod}' in namespace '{self.namespace}'"
 
 
-def run(task):
-    """Send the requests. Returns the result's fields; raises PodwrightError, also for a status that was not asked for."""
+@dataclass
+class Answer:
+    """What became of one request.
+
+    Attributes:
+        fields: what came back.
+        is_sent: whether the peer may have got the request.
+        error: why it failed, or None.
+        elapsed: seconds.
+    """
+
+    request: dict
+    fields: dict = field(default_factory=dict)
+    is_sent: bool = False
+    error: PodwrightError | None = None
+    elapsed: float = 0
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the request changes nothing, by its method."""
+        return self.request["protocol"] == "grpc" or self.request["method"].upper() in READING
+
+
+def run(task: Task, outcome: list[Answer]) -> None:
+    """Send the requests. Raises: PodwrightError, also for a status that was not asked for."""
     params = task.params
     given = {name: params[name] for name in _REQUEST}
     items = [{}] if params["requests"] is None else params["requests"]
@@ -83,15 +106,13 @@ def run(task):
         raise bad("server_ca", f"there is no file {params['server_ca']} where this task runs.")
     wanted = [_prepare(given | said_by(item), f"requests[{number}]." if params["requests"] is not None else "") for number, item in enumerate(items)]
     target = _find_target(task)
+    outcome += map(Answer, wanted)
     with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
-        answers = list(pool.map(lambda request: _ask(task, target, request), wanted))
-    failed = [answer for answer in answers if answer["failed"]]
-    changed = any(answer["changed"] for answer in answers)
-    result = {**answers[0], "changed": changed} if params["requests"] is None else {"changed": changed, "results": answers}
-    if failed:
-        more = f" (and {len(failed) - 1} more of {len(answers)} requests)" if len(failed) > 1 else ""
-        raise PodwrightError(failed[0]["msg"] + more, reason=failed[0]["reason"], hint=failed[0].get("hint", ""), results=result)
-    return result
+        list(pool.map(lambda answer: _ask(task, target, answer), outcome))
+    errors = [answer.error for answer in outcome if answer.error]
+    if errors:
+        more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
+        raise PodwrightError(errors[0].message + more, reason=errors[0].reason, hint=errors[0].hint)
 
 
 def _prepare(request, where):
@@ -170,35 +191,34 @@ def _number(pod, port, option):
 # -- asking ---------------------------------------------------------------------------------------------------
 
 
-def _ask(task, target, request):
-    """One request as a result: its answer, or why there is none."""
-    is_reading = request["protocol"] == "grpc" or request["method"].upper() in READING
-    if task.check_mode and not is_reading:
-        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {request['method'].upper()} was not sent."}
+def _ask(task, target, answer):
+    """Send one request; what fails is noted in the Answer."""
+    if task.check_mode and not answer.is_reading:
+        return
     started = time.monotonic()
     try:
-        answer = _call(task, target, request) if request["protocol"] == "grpc" else _send(task, target, request)
-    except PodwrightError as error:
-        answer = error.results | {"failed": True, "msg": error.message, "reason": error.reason, "hint": error.hint}
-    return {"failed": False, "changed": not is_reading, "elapsed": round(time.monotonic() - started, 3)} | answer
+        (_call if answer.request["protocol"] == "grpc" else _send)(task, target, answer)
+    except Exception as error:
+        answer.error = foreseen(error)
+    answer.elapsed = round(time.monotonic() - started, 3)
 
 
-def _send(task, target, request):
-    url = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
+def _send(task, target, answer):
+    request = answer.request
+    answer.fields["url"] = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
+    with Connection(task.client, target.namespace, target.pod, target.port) as connection:
+        try:
+            response, content = _exchange(task.params, connection, target, answer)
+        except (http.client.HTTPException, OSError) as error:
+            is_cut = isinstance(error, http.client.IncompleteRead)
+            raise _unanswered(target, request, _words(error, request) if is_cut else connection.error or _words(error, request)) from error
+    _read_response(response, content, answer)
+
+
+def _exchange(params, connection, target, answer):
+    """(response, its content)."""
+    request = answer.request
     body, headers = request["encoded"]
-    try:
-        with Connection(task.client, target.namespace, target.pod, target.port) as connection:
-            try:
-                return _exchange(task.params, connection, target, request, url, body, headers)
-            except (http.client.HTTPException, OSError) as error:
-                is_cut = isinstance(error, http.client.IncompleteRead)
-                raise _unanswered(target, request, _words(error, request) if is_cut else connection.error or _words(error, request)) from error
-    except PodwrightError as error:
-        error.results.setdefault("url", url)
-        raise
-
-
-def _exchange(params, connection, target, request, url, body, headers):
     sock = connection.socket
     sock.settimeout(request["timeout"])
     if request["protocol"] == "https":
@@ -206,15 +226,16 @@ def _exchange(params, connection, target, request, url, body, headers):
     link = http.client.HTTPConnection(target.host, target.port)
     link.sock = sock
     try:
+        answer.is_sent = True
         link.request(request["method"].upper(), request["path"], body, headers)
         response = link.getresponse()
         content = response.read(LARGEST)
         if response.length and len(content) < LARGEST:  # read() alone does not tell
             raise http.client.IncompleteRead(content, response.length)
-        is_cut = bool(response.read(1))
+        answer.fields["truncated"] = bool(response.read(1))
     finally:
         link.close()
-    return _describe(response, content, request, url) | {"truncated": is_cut}
+    return response, content
 
 
 def _context(ca):
@@ -244,10 +265,11 @@ def _encode(request):
     return content.encode(), headers
 
 
-def _describe(response, content, request, url):
+def _read_response(response, content, answer):
     """The answer in the fields of ansible.builtin.uri. Raises: PodwrightError for a status that was not asked for."""
-    fields = {name.lower().replace("-", "_"): value for name, value in response.getheaders()}
-    fields |= {"status": response.status, "url": url, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
+    request, fields = answer.request, answer.fields
+    fields |= {name.lower().replace("-", "_"): value for name, value in response.getheaders() if name.lower() not in ("url", "truncated")}
+    fields |= {"status": response.status, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
     if request["return_content"]:
         fields["content"] = decode(content)
     if "json" in fields.get("content_type", ""):
@@ -256,13 +278,12 @@ def _describe(response, content, request, url):
         except ValueError:
             pass
     if response.status in request["status_code"]:
-        return fields
+        return
     wanted = ", ".join(map(str, request["status_code"]))
     said = decode(content[:300]).strip()
     raise PodwrightError(
-        f"{request['method'].upper()} {url} answered {response.status} {response.reason} instead of {wanted}{': ' + said if said else '.'}",
+        f"{request['method'].upper()} {fields['url']} answered {response.status} {response.reason} instead of {wanted}{': ' + said if said else '.'}",
         reason="Status",
-        results=fields,
     )
 
 
@@ -288,22 +309,41 @@ def _words(error, request):
 # -- gRPC -----------------------------------------------------------------------------------------------------
 
 
-def _call(task, target, request):
+def _call(task, target, answer):
+    request = answer.request
     service, method = request["grpc_method"].strip("/").split("/")
+    answer.fields["url"] = f"grpc://{target.host}:{target.port}/{service}/{method}"
     with Listener(task.client, target.namespace, target.pod, target.port) as listener:
         try:
-            answer = grpc_call.call(listener.path, target.host, service, method, request["body"], request["timeout"], request["headers"])
+            message = grpc_call.call(listener.path, target.host, service, method, request["body"], request["timeout"], request["headers"])
         except grpc_call.CallFailed as error:
             if error.code == "UNAVAILABLE":
                 raise _unanswered(target, request, listener.error or error.details) from error
-            fields = {"grpc_status": error.code, "url": f"grpc://{target.host}:{target.port}/{service}/{method}"}
-            raise PodwrightError(
-                f"{service}/{method} at {target} answered {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint, results=fields
-            ) from error
-    fields = {"grpc_status": "OK", "json": answer, "url": f"grpc://{target.host}:{target.port}/{service}/{method}", "msg": "OK"}
-    if request["grpc_method"] == HEALTH and answer.get("status") != "SERVING":
-        raise PodwrightError(f"{target} says that it is {answer.get('status', 'UNKNOWN')}.", reason="NotServing", results=fields)
-    return fields
+            answer.fields["grpc_status"] = error.code
+            raise PodwrightError(f"{service}/{method} at {target} answered {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint) from error
+    answer.fields |= {"grpc_status": "OK", "json": message, "msg": "OK"}
+    if request["grpc_method"] == HEALTH and message.get("status") != "SERVING":
+        raise PodwrightError(f"{target} says that it is {message.get('status', 'UNKNOWN')}.", reason="NotServing")
+
+
+# -- describing -----------------------------------------------------------------------------------------------
+
+
+def describe(task: Task, outcome: list[Answer]) -> dict:
+    """The result's fields, as far as it got."""
+    answers = [_describe_one(task, answer) for answer in outcome]
+    changed = any(answer["changed"] for answer in answers)
+    if task.params["requests"] is None:
+        return {**answers[0], "changed": changed} if answers else {}
+    return {"changed": changed, "results": answers}
+
+
+def _describe_one(task, answer):
+    error = answer.error
+    if task.check_mode and not answer.is_reading:
+        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {answer.request['method'].upper()} was not sent."}
+    fields = {"failed": bool(error), "changed": answer.is_sent and not answer.is_reading, "elapsed": answer.elapsed} | answer.fields
+    return fields | ({"msg": error.message, "reason": error.reason, "hint": error.hint} if error else {})
 
 
 def redact(params):
@@ -322,7 +362,9 @@ def redact(params):
 OPERATION = Operation(
     "pod_request",
     ARGUMENTS,
+    list,
     run,
+    describe,
     redact=redact,
     rules={"required_one_of": [("pod", "service")], "mutually_exclusive": [("pod", "service")]},
 )

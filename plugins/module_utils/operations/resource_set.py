@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.client import MANAGER
 from ..cluster.errors import PodwrightError
-from ..operation import Operation, yaml_diff
+from ..operation import Operation, Task, yaml_diff
 from ..pods.diagnosis import diagnose_workload
 from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Veil, drop_managed_fields, secret_values
@@ -37,8 +38,8 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Apply or remove the set. Returns the result's fields; raises PodwrightError."""
+def run(task: Task, outcome: Outcome) -> None:
+    """Apply or remove the set. Raises: PodwrightError."""
     params = task.params
     manifests = _read_manifests(params)
     deletion = params["delete_options"] or {}
@@ -54,29 +55,23 @@ def run(task):
         wait=params["wait"],
         wait_timeout=params["wait_timeout"],
     )
-    reconciler = Reconciler(task.client, options, task.console)
+    reconciler = Reconciler(task.client, options, task.console, partial(diagnose_workload, task.client))
     act = reconciler.apply if params["state"] == "present" else reconciler.remove
-    try:
-        outcome = act(manifests, task.namespace, params["name"])
-    except PodwrightError as error:
-        outcome = Outcome(error.results.pop("changes", []))
-        waited = error.results.pop("waited_for", None)
-        if waited:
-            error.message += diagnose_workload(task.client, waited)
-        error.results |= describe(outcome, reconciler.veil, task.diff_mode)
-        raise
-    return describe(outcome, reconciler.veil, task.diff_mode)
+    done = act(manifests, task.namespace, params["name"])
+    outcome.changes = done.changes
+    done.check()
 
 
-def describe(outcome, veil, diff_mode):
-    """The result's fields for an Outcome."""
+def describe(task: Task, outcome: Outcome) -> dict:
+    """The result's fields, as far as it got."""
+    veil = Veil()
     fields = {
         "changed": outcome.is_changed,
         "plan": [change.describe(veil) for change in outcome.changes],
         "resources": [drop_managed_fields(veil.cover(item)) for item in outcome.objects],
         "summary": outcome.summary(),
     }
-    return fields | ({"diff": yaml_diff(outcome.changes, veil)} if diff_mode else {})
+    return fields | ({"diff": yaml_diff(outcome.changes, veil)} if task.diff_mode else {})
 
 
 def _read_manifests(params):
@@ -126,7 +121,9 @@ def redact(params):
 OPERATION = Operation(
     "resource_set",
     ARGUMENTS,
+    Outcome,
     run,
+    describe,
     rules={"mutually_exclusive": [("definition", "src", "template")], "required_if": [("prune", True, ["name"])]},
     secrets=secrets,
     redact=redact,

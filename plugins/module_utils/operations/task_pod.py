@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import secrets as random_words
+from dataclasses import dataclass
 
 from ..arguments import CONNECTION, WAIT, items_of, piece, said_by
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import JOB, POD
-from ..operation import Operation, yaml_diff
+from ..operation import Operation, Task, yaml_diff
 from ..pods import options as opts
 from ..pods.aftermath import Aftermath
 from ..pods.batch import Batch
@@ -34,8 +35,19 @@ ARGUMENTS = {
 }
 
 
-def run(task):
-    """Reconcile the tasks. Returns the result's fields; raises PodwrightError when a task failed."""
+@dataclass
+class Tasks:
+    """What was done so far.
+
+    Attributes:
+        batch: the Batch, once all is planned.
+    """
+
+    batch: Batch | None = None
+
+
+def run(task: Task, outcome: Tasks) -> None:
+    """Reconcile the tasks. Raises: PodwrightError, also if a task failed."""
     params = task.params
     specs = _read_specs(task)
     conduct = Conduct(
@@ -54,19 +66,16 @@ def run(task):
     planner.plan(sets)
     if params["state"] == "absent":
         planner.doom()
-    batch = Batch(task.client, planner, conduct, task.console)
+    batch = outcome.batch = Batch(task.client, planner, conduct, task.console)
     if task.check_mode:
         batch.predict()
     else:
         batch.run()
         Aftermath(task.client, batch.runs, task.console).conclude()
-    result = _describe(batch, params, task.diff_mode)
     failed = [run for run in batch.runs if run.error]
     if failed:
-        raise PodwrightError(
-            _failure_message(failed, len(batch.runs)), reason=failed[0].error.reason, hint=failed[0].error.hint if len(failed) == 1 else "", results=result
-        )
-    return result
+        hint = failed[0].error.hint if len(failed) == 1 else ""
+        raise PodwrightError(_failure_message(failed, len(batch.runs)), reason=failed[0].error.reason, hint=hint)
 
 
 def _names_tasks(params):
@@ -145,7 +154,11 @@ def _wait_timeout(params, specs):
 # -- describing what happened ---------------------------------------------------------------------------------
 
 
-def _describe(batch, params, diff_mode):
+def describe(task: Task, outcome: Tasks) -> dict:
+    """The result's fields, as far as it got."""
+    params, batch = task.params, outcome.batch
+    if batch is None:
+        return {}
     veil = TaskVeil()
     changes = [change for run in batch.runs for change in run.changes]
     single = params["tasks"] is None
@@ -157,7 +170,7 @@ def _describe(batch, params, diff_mode):
     result["summary"] = counts | {"total": len(tasks)}
     if single and len(tasks) == 1:
         result |= {name: value for name, value in tasks[0].items() if name not in ("duration", "msg")}
-    return result | ({"diff": yaml_diff(changes, veil)} if diff_mode else {})
+    return result | ({"diff": yaml_diff(changes, veil)} if task.diff_mode else {})
 
 
 def _failure_message(failed, total):
@@ -193,7 +206,9 @@ def redact(params):
 OPERATION = Operation(
     "task_pod",
     ARGUMENTS,
+    Tasks,
     run,
+    describe,
     rules={"mutually_exclusive": [("name", "generate_name", "tasks")], "required_one_of": [("name", "generate_name", "tasks", "set")]},
     redact=redact,
 )

@@ -83,6 +83,13 @@ class Batch:
 
     def run(self):
         """Carry the plan out and wait as the conduct says. Failures are noted in each Run, not raised."""
+        try:
+            self._carry_out()
+        finally:
+            for change in (change for run in self.runs for change in run.changes):
+                change.stop(change.note)
+
+    def _carry_out(self):
         conduct, clock = self._conduct, self._client.clock
         self._restore()
         for run in self.runs:
@@ -173,6 +180,8 @@ class Batch:
             # A Job's pods would outlive it otherwise, under the name of the next one.
             policy = "Foreground" if kind == JOB and policy == "Background" else policy
             existed = self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace)
+            if existed and run.change.action != NONE:
+                run.change.done = "delete"
             if not existed or kind == CONFIG_MAP:  # which nobody watches, and which is gone at once
                 gone.append(uid)
         return lambda: [self._forget(run, uid) for uid in gone]
@@ -194,6 +203,7 @@ class Batch:
             if error.status != 409 or error.reason != "AlreadyExists":
                 raise
             live = self._adopt(spec)
+        change.done = change.action
         if spec.options.get("stdin") is not None:
             self._give_stdin(spec, live)
         if run.policy:
@@ -204,12 +214,14 @@ class Batch:
         """Make the task's NetworkPolicy, owned by what it is for once that is there."""
         manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"], owner and owner_reference(owner))
         run.policy.after = self._client.apply(NETWORK_POLICY, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+        run.policy.done = run.policy.action
         if run.policy.before:
             run.policy.patch = difference(run.policy.before, run.policy.after)
 
     def _resize(self, run):
         """Change the resources of a running pod in place (KEP-1287)."""
         live = self._send_resize(run)
+        run.change.done = RESIZE
         annotations = {"metadata": {"annotations": {RESOURCES: run.spec.resources_hash}}}
         self._client.patch(POD, run.spec.namespace, run.spec.name, annotations, MANAGER, MERGE_PATCH)
         return lambda: self._resized(run, live)
@@ -425,7 +437,6 @@ class Batch:
             run.refusal = error
             return
         self._fail(run, error.reason, str(error))
-        run.change.action = NONE if run.stage != "removing" else run.change.action
 
     def _fail(self, run, reason, why):
         name = run.spec.name if run.spec else run.change.key.name

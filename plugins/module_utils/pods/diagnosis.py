@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from ..cluster.channel import decode
+from ..cluster.client import Client
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import EVENT, POD
+from ..reconciler.manifest import Key
 from .labels import selector_of
 from .status import TASK_CONTAINER, has_started, read_pod
 
@@ -58,13 +60,9 @@ def render(events, log):
     return ("\n" + "\n".join(parts)) if parts else ""
 
 
-def diagnose_workload(client, waited):
-    """What is known about a workload that did not get ready: its own events, and the first pod of it that has a problem.
-
-    Args:
-        waited: the Key, as a mapping.
-    """
-    item = _find(client, waited)
+def diagnose_workload(client: Client, key: Key) -> str:
+    """What is known about a workload that did not get ready: its own events, and the first pod of it that has a problem."""
+    item = _find(client, key)
     if not item:
         return ""
     text = render(events_of(client, item), "")
@@ -77,12 +75,12 @@ def diagnose_workload(client, waited):
     return text
 
 
-def _find(client, waited):
-    if not waited["namespace"]:
+def _find(client, key):
+    if not key.namespace:
         return None
     try:
-        kind = client.kinds.find_if_served(waited["group"], waited["kind"])
-        return client.get(kind, waited["namespace"], waited["name"]) if kind else None
+        kind = client.kinds.find_if_served(key.group, key.kind)
+        return client.get(kind, key.namespace, key.name) if kind else None
     except PodwrightError:
         return None
 

@@ -37,7 +37,11 @@ def wave_of(kind_name):
 
 @dataclass
 class Change:
-    """One step of a plan. After it was applied, it says what really happened."""
+    """One step of a plan. After it was carried out, it says what really happened.
+
+    Attributes:
+        done: the action that was carried out so far, for where the rest of it fails.
+    """
 
     action: str
     key: Key
@@ -47,11 +51,19 @@ class Change:
     after: dict | None = None
     patch: list = field(default_factory=list)
     note: str = ""
+    done: str = "none"
 
     @property
     def is_change(self):
         """Whether anything would be, or was, done."""
         return self.action != "none"
+
+    def stop(self, note: str) -> None:
+        """What was not carried out of it is no change."""
+        self.note = note
+        if self.action != self.done:
+            self.action, self.patch = self.done, []
+            self.after = None if self.done == "delete" else self.before
 
     def describe(self, veil):
         """The entry of the result's `plan`; secret values are veiled."""

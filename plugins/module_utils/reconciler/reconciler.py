@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ..cluster.client import MANAGER
-from ..cluster.errors import UNKNOWN_KIND, PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError, foreseen
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, Kind
 from .fields import owned_fields
-from .manifest import Veil, clean, difference, key_of
+from .manifest import Key, clean, difference, key_of
 from .members import Member, is_controlled, list_recorded, refuse_foreign, refused_places
 from .observe import autoscaled_keys, observe
 from .ownership import HANDOVER
@@ -19,7 +20,7 @@ from .ready import PROGRESSING, Verdict, judge
 from .replacement import check_replacement, describe_object, immutable_fields
 from .sets import ApplySet
 from .takeover import take_over
-from .wait import wait_until_gone, wait_until_ready
+from .wait import explain_nothing, wait_until_gone, wait_until_ready
 
 
 @dataclass
@@ -40,9 +41,20 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What was done: the changes, and the objects as they are (or, in check mode, would be)."""
+    """What was done: the changes as far as they got, and the objects as they are (or, in check mode, would be).
 
-    changes: list = field(default_factory=list)
+    Attributes:
+        error: what stopped it, or None.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    error: PodwrightError | None = None
+
+    def check(self) -> Outcome:
+        """Itself. Raises: what stopped it."""
+        if self.error:
+            raise self.error
+        return self
 
     @property
     def is_changed(self):
@@ -86,17 +98,18 @@ class Reconciler:
         client: a Client.
         options: Options.
         console: a Console.
+        explain: called with the Key of an object that did not get ready; what it returns ends the error's message.
     """
 
-    def __init__(self, client, options, console):
+    def __init__(self, client, options, console, explain: Callable[[Key], str] = explain_nothing):
         self._client = client
         self._options = options
         self._console = console
-        self.veil = Veil()
+        self._explain = explain
 
     # -- the two verbs --------------------------------------------------------------------------------------
 
-    def apply(self, manifests, namespace, set_name=None):
+    def apply(self, manifests: list[dict], namespace: str, set_name: str | None = None) -> Outcome:
         """Create or change the objects so that they are as the manifests say.
 
         Args:
@@ -104,8 +117,24 @@ class Reconciler:
             namespace: for those that name none.
             set_name: the name of the set they are the whole of, or None.
 
-        Returns: an Outcome. Raises: PodwrightError; its results hold the plan as far as it got.
+        Returns: an Outcome, also if something failed.
         """
+        return self._act(self._apply, manifests, namespace, set_name)
+
+    def remove(self, manifests: list[dict], namespace: str, set_name: str | None = None) -> Outcome:
+        """Delete the objects that the manifests name, and with `set_name` every member of the set and its parent."""
+        return self._act(self._remove, manifests, namespace, set_name)
+
+    @staticmethod
+    def _act(verb, *arguments):
+        outcome = Outcome()
+        try:
+            verb(outcome, *arguments)
+        except Exception as error:
+            outcome.error = foreseen(error)
+        return outcome
+
+    def _apply(self, outcome, manifests, namespace, set_name):
         options = self._options
         applyset = ApplySet(set_name, namespace) if set_name else None
         desired = self._desired(manifests, namespace, applyset)
@@ -117,15 +146,13 @@ class Reconciler:
             manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
             desired[applyset.parent_key] = (CONFIG_MAP, manifest)
         changes = plan(desired, found.live, options.manager, autoscaled_keys(self._client, desired, found.live), gone, self._takes_over)
-        outcome = self._settle(changes + kept, applyset)
+        self._settle(outcome, changes + kept, applyset)
         if applyset and gone and not options.check_mode:
             self._shrink_parent(applyset, [*(key for key in desired if key != applyset.parent_key), *(change.key for change in kept)], found.unlisted)
         if options.wait and not options.check_mode:
             self._wait_ready(outcome)
-        return outcome
 
-    def remove(self, manifests, namespace, set_name=None):
-        """Delete the objects that the manifests name, and with `set_name` every member of the set and, when they are gone, its parent."""
+    def _remove(self, outcome, manifests, namespace, set_name):
         applyset = ApplySet(set_name, namespace) if set_name else None
         absent = []
         desired = self._desired(manifests, namespace, None, absent)
@@ -137,7 +164,8 @@ class Reconciler:
         if found.parent and applyset.namespace_key not in doomed:
             changes.append(self._plan_parent_deletion(applyset, found))
         absent += [Change("none", key, kind) for key, (kind, _manifest) in desired.items() if key not in found.live]
-        return Outcome(self._settle(changes, applyset).changes + absent)
+        self._settle(outcome, changes, applyset)
+        outcome.changes += absent
 
     # -- observing ------------------------------------------------------------------------------------------
 
@@ -206,31 +234,28 @@ class Reconciler:
 
     # -- applying -------------------------------------------------------------------------------------------
 
-    def _settle(self, changes, applyset):
+    def _settle(self, outcome, changes, applyset):
         """Carry the plan out (or ask the server what it would do) wave by wave, concurrently inside a wave."""
-        done, errors = [], []
+        errors = []
         for wave in _waves(changes, applyset):
             with ThreadPoolExecutor(max(1, min(self._options.concurrency, len(wave)))) as pool:
                 for change, error in pool.map(self._settle_safely, wave):
-                    done.append(change)
+                    outcome.changes.append(change)
                     if error:
                         errors.append(error)
-            self._finish_wave(wave)
             if errors:
-                first = errors[0]
                 if len(errors) > 1:
-                    first.message += f" ({len(errors) - 1} more objects failed.)"
-                first.results = {"changes": done} | first.results
-                raise first
-        return Outcome(done)
+                    errors[0].message += f" ({len(errors) - 1} more objects failed.)"
+                raise errors[0]
+            self._finish_wave(wave)
 
     def _settle_safely(self, change):
         try:
             self._settle_one(change)
             return change, None
-        except PodwrightError as error:
-            change.note = str(error)
-            change.action = "none"
+        except Exception as failure:
+            error = foreseen(failure)
+            change.stop(str(error))
             return change, error
 
     def _settle_one(self, change):
@@ -257,12 +282,11 @@ class Reconciler:
             return
         change.after = after
         if change.action == "patch":
+            change.patch = difference(change.before, after)
+            change.action = change.done = "patch" if change.patch else "none"
             if self._takes_over:
                 is_first = owned_fields(change.before, self._options.manager) is None
                 change.after = take_over(self._client, change.kind, after, self._options.manager, is_first)
-            change.patch = difference(change.before, after)
-            if not change.patch:
-                change.action = "none"
 
     def _predict(self, change):
         """Ask the server by dry run; where it cannot say, the local prediction stands and the note tells why."""
@@ -310,6 +334,7 @@ class Reconciler:
         self._check_replacement(change, refusal)
         options, key = self._options, change.key
         self._client.delete(change.kind, key.namespace, key.name, change.before["metadata"]["uid"], "Foreground", options.grace_period)
+        change.done, change.after = "delete", None
         try:
             wait_until_gone(self._client, {key: (change.kind, change.before)}, options.wait_timeout, self._console)
             change.after = self._server_apply(change)
@@ -343,12 +368,8 @@ class Reconciler:
 
     def _wait_ready(self, outcome):
         waited = {change.key: (change.kind, change.after) for change in outcome.changes if change.after is not None}
-        try:
-            latest = wait_until_ready(self._client, waited, self._options.wait_timeout, self._console)
-            self._await_service_accounts(outcome)
-        except PodwrightError as error:
-            error.results = {"changes": outcome.changes} | error.results
-            raise
+        latest = wait_until_ready(self._client, waited, self._options.wait_timeout, self._console, explain=self._explain)
+        self._await_service_accounts(outcome)
         for change in outcome.changes:
             change.after = latest.get(change.key, change.after)
 

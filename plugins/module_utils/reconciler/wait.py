@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
-from .manifest import key_of
+from .manifest import Key, key_of
 from .ready import FAILED, PROGRESSING, READY, Verdict, deletion_obstacle, judge
 
 CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
@@ -16,12 +17,17 @@ STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
 
-def wait_until_ready(client, items, timeout, console, judge_item=judge):
+def explain_nothing(_key: Key) -> str:
+    return ""
+
+
+def wait_until_ready(client, items, timeout, console, judge_item=judge, explain: Callable[[Key], str] = explain_nothing):
     """Wait until every object is ready; those that are already cost no request.
 
     Args:
         items: mapping Key -> (Kind, object as last seen).
         timeout: seconds for all of them together.
+        explain: called with the Key of what did not get ready; what it returns ends the error's message.
 
     Returns: mapping Key -> object as last seen.
     Raises: PodwrightError that names the first object that failed or did not get ready, and its state.
@@ -39,15 +45,15 @@ def wait_until_ready(client, items, timeout, console, judge_item=judge):
         if verdicts[key].state == READY:
             del open_items[key]
         elif verdicts[key].state == FAILED:
-            raise _failure(key, verdicts[key], "failed")
+            raise _failure(key, verdicts[key], "failed", explain=explain)
 
     def gone(key):
         if key in open_items:
-            raise _failure(key, Verdict(FAILED, "it was deleted while it was waited for"), "failed")
+            raise _failure(key, Verdict(FAILED, "it was deleted while it was waited for"), "failed", explain=explain)
 
     _follow(client, open_items, timeout, see, gone, console)
     for key in open_items:
-        raise _failure(key, verdicts.get(key, Verdict(FAILED, "nothing was seen of it")), f"was not ready within {timeout} s")
+        raise _failure(key, verdicts.get(key, Verdict(FAILED, "nothing was seen of it")), f"was not ready within {timeout} s", explain=explain)
     return latest
 
 
@@ -140,8 +146,6 @@ def _shown(open_items):
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _failure(key, verdict, what, hint=""):
+def _failure(key, verdict, what, hint="", explain=explain_nothing):
     where = f" in namespace '{key.namespace}'" if key.namespace else ""
-    return PodwrightError(
-        f"{key.kind} '{key.name}'{where} {what}: {verdict.message.rstrip('.')}.", reason="WaitFailed", hint=hint, results={"waited_for": key._asdict()}
-    )
+    return PodwrightError(f"{key.kind} '{key.name}'{where} {what}: {verdict.message.rstrip('.')}.{explain(key)}", reason="WaitFailed", hint=hint)

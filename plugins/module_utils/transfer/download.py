@@ -12,7 +12,7 @@ from ..cluster.errors import PodwrightError
 from .archive import unpack
 from .local import finish
 from .remote import persist
-from .tree import FILE, ROOT, show
+from .tree import FILE, ROOT, Plan, show
 from .upload import LARGE
 
 
@@ -20,18 +20,18 @@ class Download:
     """Carries a Plan out that makes a path of this machine like one of a container; the arguments are those of Upload."""
 
     def __init__(self, local, remote, tree, wish, plan, uses_tar, console):
+        self.done = Plan(unchanged=plan.unchanged)
+        self.digests = {}
         self._local, self._remote, self._tree, self._wish, self._plan, self._console = local, remote, tree, wish, plan, console
         self._uses_tar = uses_tar and tree[ROOT].sort != FILE
         self._parts = {}
         self._total = sum(tree[path].size for path in plan.send)
         self._received = 0
-        self._digests = {}
 
-    def run(self):
-        """Copy. Returns {path: sha256} of what was received. Raises: PodwrightError; what was put in place before that is whole."""
+    def run(self) -> None:
+        """Copy. Raises: PodwrightError; what was put in place before that is whole."""
         try:
             self._copy()
-            return self._digests
         except OSError as error:
             raise PodwrightError(
                 f"{show(self._local.root)} cannot be written: {error.strerror} ({error.filename or 'no file'}).",
@@ -44,22 +44,27 @@ class Download:
                     os.unlink(part)
 
     def _copy(self):
-        plan, local, tree = self._plan, self._local, self._tree
+        plan, done, local, tree = self._plan, self.done, self._local, self._tree
         local.remove(plan.obstacles)
+        done.obstacles = plan.obstacles
         parent = os.path.dirname(os.path.abspath(local.root))
         os.makedirs(parent, exist_ok=True)
         self._check_space(parent)
         local.make_folders(plan.folders)
+        done.folders = plan.folders
         for path in plan.links:
             local.make_link(path, tree[path].target)
+            done.links.append(path)
         together = [path for path in plan.send if self._uses_tar and tree[path].size < LARGE]
-        done = self._receive_together(together) if together else set()
+        arrived = self._receive_together(together) if together else set()
         for path in plan.send:
-            if path not in done:
+            if path not in arrived:
                 self._receive_alone(path)
         for path in [*plan.attributes, *plan.folders, *plan.links]:
             local.set_attributes(path, tree[path], self._wish)
+        done.attributes = plan.attributes
         local.remove(plan.delete)
+        done.delete = plan.delete
 
     def _check_space(self, folder):
         free = shutil.disk_usage(folder).free
@@ -79,6 +84,7 @@ class Download:
         if os.path.exists(self._parts[path]):
             os.unlink(self._parts[path])
         del self._parts[path]
+        self.done.send.append(path)
 
     def _receive_together(self, paths):
         """Everything small in one archive. Returns the paths that are in place; the others have to come by themselves."""
@@ -98,7 +104,7 @@ class Download:
         same = {path for path, digest in digests.items() if there[path] == digest}
         for path in digests:
             if path in same:
-                self._digests[path] = there[path]
+                self.digests[path] = there[path]
                 self._finish(path)
             else:  # it changed meanwhile: once more, by itself
                 os.unlink(self._parts.pop(path))
@@ -127,5 +133,5 @@ class Download:
                 reason="Changed",
                 hint="Run it again.",
             )
-        self._digests[path] = there
+        self.digests[path] = there
         self._finish(path)

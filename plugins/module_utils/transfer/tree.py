@@ -89,7 +89,7 @@ class Plan:
     @property
     def is_change(self):
         """Whether there is anything to do."""
-        return bool(self.send or self.folders or self.links or self.attributes or self.delete)
+        return bool(self.send or self.folders or self.links or self.attributes or self.obstacles or self.delete)
 
     def lines(self):
         """What would be done, a line each, for a person."""

@@ -14,7 +14,7 @@ from ..cluster.errors import PodwrightError
 from .archive import pack
 from .local import changed, digest_of
 from .remote import BLOCK, persist
-from .tree import FILE, FOLDER, ROOT
+from .tree import FILE, FOLDER, ROOT, Plan
 
 LARGE = 32 << 20  # from this size on a file is carried by itself, so that not all of it is carried again where a connection was lost
 CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
@@ -32,9 +32,15 @@ class Upload:
         plan: a Plan.
         uses_tar: whether the image has tar and it may be used.
         console: a Console.
+
+    Attributes:
+        done: a Plan of what was carried out so far.
+        digests: {path: sha256} of what was sent.
     """
 
     def __init__(self, local, remote, tree, wish, plan, uses_tar, console):
+        self.done = Plan(unchanged=plan.unchanged)
+        self.digests = {}
         self._local, self._remote, self._tree, self._wish, self._plan, self._console = local, remote, tree, wish, plan, console
         self._uses_tar = uses_tar and tree[ROOT].sort != FILE
         self._owner = f"{wish.owner or ''}{':' + wish.group if wish.group else ''}"
@@ -42,27 +48,31 @@ class Upload:
         self._sent = {}  # by part
         self._counting = threading.Lock()
         self._is_over = False
-        self._digests = {}
 
-    def run(self):
-        """Copy. Returns {path: sha256} of what was sent. Raises: PodwrightError; what was put in place before that is whole."""
-        plan, remote, tree = self._plan, self._remote, self._tree
+    def run(self) -> None:
+        """Copy. Raises: PodwrightError; what was put in place before that is whole."""
+        plan, done, remote, tree = self._plan, self.done, self._remote, self._tree
         alone = [path for path in plan.send if not self._uses_tar or tree[path].size >= LARGE]
         together = [path for path in plan.send if path not in set(alone)]
         try:
             remote.each("rm -rf --", plan.obstacles)
+            done.obstacles = plan.obstacles
             if self._uses_tar:
                 self._send_together(sorted([*plan.folders, *together, *plan.links]))
             else:
                 self._make(plan.folders, plan.links)
+            done.folders, done.links = plan.folders, plan.links
+            done.send += together
             for path in alone:
                 self._send_alone(path)
+                done.send.append(path)
         except BaseException:
             remote.clear(alone)
             raise
         self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.folders, *plan.links])])
+        done.attributes = plan.attributes
         remote.each("rm -rf --", plan.delete)
-        return self._digests
+        done.delete = plan.delete
 
     def _count(self, part, source):
         """The pieces of a part, with the progress shown as they are read."""
@@ -109,7 +119,7 @@ class Upload:
         for path, digest in digests.items():
             if arrived.get(path) != digest:
                 raise self._remote.arrived_changed(path)
-        self._digests |= digests
+        self.digests |= digests
         self._remote.place(token, self._owner)
 
     def _pack(self, paths, digests):
@@ -130,7 +140,7 @@ class Upload:
         if entry.size >= LARGE:
             self._send_parts(path, entry, attributes)
             return
-        self._digests[path] = digest = entry.digest or digest_of(self._local.pieces(path))
+        self.digests[path] = digest = entry.digest or digest_of(self._local.pieces(path))
         source = partial(self._read, path, 0, entry.size)
         persist(lambda: self._remote.write(path, source, entry.size, digest, attributes, random_words.token_hex(4)))
 
@@ -147,7 +157,7 @@ class Upload:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
                 arriving = [pool.submit(send, *part) for part in parts]
-                self._digests[path], digests = self._digest_parts(path, parts)
+                self.digests[path], digests = self._digest_parts(path, parts)
                 for part in wait(arriving, return_when=FIRST_EXCEPTION).done:
                     part.result()  # raises what stopped it
                 arrived = [part.result() for part in arriving]
@@ -155,7 +165,7 @@ class Upload:
                 self._is_over = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        if arrived != digests or entry.digest not in (None, self._digests[path]):
+        if arrived != digests or entry.digest not in (None, self.digests[path]):
             raise self._remote.arrived_changed(path)
         self._remote.name(path, entry.size, attributes, token)
 

@@ -1,0 +1,13 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Outcomes in tests."""
+
+from __future__ import annotations
+
+from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Outcome
+
+
+def checked(outcome: Outcome) -> Outcome:
+    """The outcome. Raises: its error."""
+    if outcome.error:
+        raise outcome.error
+    return outcome

@@ -1,0 +1,138 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How operations end: what was done is in the result, also if the rest failed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import Kinds
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import Task, attempt
+from ansible_collections.podwright.core.plugins.module_utils.operations import pod_autoscale, pod_deployment, pod_gc, resource_set
+
+UIDS = map(str, itertools.count())
+CANARY = "canary-in-env"
+
+
+class Refusal(PodwrightError):
+    """What the stub refuses with."""
+
+    def __init__(self):
+        super().__init__("Could not patch: forbidden", status=403, reason="Forbidden", hint="Grant it.")
+
+
+class StubClient:
+    """Keeps objects by (kind, name) and carries out the first `writes` writes.
+
+    Attributes:
+        refuse: called for what the write after those raises.
+    """
+
+    def __init__(self, *objects, writes=0, refuse=Refusal):
+        self.clock, self.writes, self.refuse = Clock(), writes, refuse
+        self.kinds = Kinds(self._discover)
+        self.objects = {(item["kind"], item["metadata"]["name"]): item for item in objects}
+
+    @staticmethod
+    def _discover(path):
+        raise PodwrightError(f"no {path}", status=404)
+
+    def now(self):
+        return 1e9
+
+    def get(self, kind, _namespace, name):
+        return self.objects.get((kind.name, name))
+
+    def list(self, kind, _namespace=None, read=lambda item: item, **_selection):
+        return [read(item) for (name, _), item in self.objects.items() if name == kind.name], "1"
+
+    def _write(self):
+        self.writes -= 1
+        if self.writes < 0:
+            raise self.refuse()
+
+    def apply(self, kind, _namespace, name, body, *_options):
+        self._write()
+        return self.objects.setdefault((kind.name, name), body | {"metadata": body["metadata"] | {"uid": next(UIDS), "resourceVersion": "1"}})
+
+    def patch(self, kind, _namespace, name, body, *_options, **_more):
+        self._write()
+        self.objects[kind.name, name] = item = self.objects[kind.name, name] | {"spec": self.objects[kind.name, name]["spec"] | body.get("spec", {})}
+        return item
+
+    def delete(self, *_arguments, **_options):
+        self._write()
+        return True
+
+    def stream(self, _request):
+        raise PodwrightError("cannot watch", status=403, reason="Forbidden")
+
+    poll_seconds = 0.05
+
+
+def live(kind, name, spec=None, api_version="v1"):
+    metadata = {"name": name, "namespace": "default", "uid": next(UIDS), "resourceVersion": "1", "creationTimestamp": "2001-01-01T00:00:00Z"}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec or {}}
+
+
+def perform_on(client, module, **options):
+    """(fields, error) of an operation against the stub."""
+    params = {name: spec.get("default") for name, spec in module.ARGUMENTS.items()} | {"namespace": "default"} | options
+    fields, error = attempt(module.OPERATION, Task(params, False, True, Console(), client))
+    assert CANARY not in json.dumps(fields)
+    assert CANARY not in str(error)
+    return fields, error
+
+
+DEPLOYMENT = {"name": "web", "image": "registry.example/web", "env": {"TOKEN": CANARY}}
+CONFIG_MAPS = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "one"}} for kind in ("ServiceAccount", "ConfigMap")]
+
+
+def test_a_refused_apply_is_an_error_with_the_plan():
+    for module, options in ((pod_deployment, DEPLOYMENT), (pod_autoscale, {"name": "web", "target_cpu": 50})):
+        web = [live("Deployment", "web", {"replicas": 1}, "apps/v1")] if module is pod_autoscale else []
+        fields, error = perform_on(StubClient(*web), module, **options)
+        assert (error.reason, error.status, fields["changed"]) == ("Forbidden", 403, False)
+        assert [step["action"] for step in fields["plan"]] == ["none"] * len(fields["plan"]) != []
+
+
+def test_what_was_applied_before_a_refusal_is_in_the_result():
+    fields, error = perform_on(StubClient(writes=1), resource_set, definition=CONFIG_MAPS, wait=False)
+    assert error.reason == "Forbidden"
+    assert fields["changed"] is True
+    assert fields["summary"] == {"create": 1, "none": 1}
+    assert [item["kind"] for item in fields["resources"]] == ["ServiceAccount"]
+
+
+def test_an_unforeseen_exception_loses_nothing_that_was_done():
+    fields, error = perform_on(StubClient(writes=1, refuse=lambda: KeyError(CANARY)), resource_set, definition=CONFIG_MAPS, wait=False)
+    assert fields["summary"] == {"create": 1, "none": 1}
+    assert (error.reason, str(error).count("KeyError")) == ("Unforeseen", 1)
+
+
+def test_scaling_that_is_not_ready_in_time_reports_that_it_scaled():
+    web = live("Deployment", "web", {"replicas": 1}, "apps/v1")
+    fields, error = perform_on(StubClient(web, writes=1), pod_autoscale, name="web", replicas=3, wait_timeout=0.2)
+    assert error.reason == "WaitFailed"
+    assert (fields["changed"], fields["replicas"], fields["plan"][0]["action"]) == (True, {"before": 1, "after": 3, "desired": 3}, "patch")
+
+
+def test_collecting_that_is_not_gone_in_time_reports_what_it_deleted():
+    pod = live("Pod", "old", {"containers": [{"name": "main"}]})
+    pod["status"] = {"phase": "Succeeded"}
+    fields, error = perform_on(StubClient(pod, writes=1), pod_gc, completed={"max_age": 0, "keep_last": 0}, wait=True, wait_timeout=0.2)
+    assert error.reason == "WaitFailed"
+    assert (fields["changed"], [entry["name"] for entry in fields["deleted"]]) == (True, ["old"])
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_refused_delete_is_no_change(writes):
+    objects = [live("ConfigMap", "one"), live("ServiceAccount", "one")]
+    fields, error = perform_on(StubClient(*objects, writes=writes), resource_set, definition=CONFIG_MAPS, state="absent", wait=False)
+    assert error.reason == "Forbidden"
+    assert (fields["changed"], fields["summary"].get("delete", 0)) == (bool(writes), writes)
