@@ -27,7 +27,7 @@ def run_module(operation):
     """Run an operation as the module of its name."""
     module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
     module.no_log_values.update(secrets_of(operation, module.params))
-    result = perform(operation, module.params, module.check_mode, module._diff, Console())
+    result = perform(operation, module.params, module.check_mode, module._diff, Console(), module.no_log)
     for text in result.pop("warnings", ()):
         module.warn(text)
     if result.get("failed"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -94,8 +95,11 @@ def attempt(operation: Operation, task: Task) -> tuple[dict, PodwrightError | No
         return {}, stopped or foreseen(error)
 
 
-def perform(operation, params, check_mode, diff_mode, console):
+def perform(operation, params, check_mode, diff_mode, console, no_log=False):
     """Run an operation to a result that an edge can hand to Ansible.
+
+    Args:
+        no_log: whether the task has `no_log`: ansible-core 2.19 and later print `msg` all the same, so that it must not hold any output.
 
     Returns: a dict with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
     """
@@ -109,12 +113,19 @@ def perform(operation, params, check_mode, diff_mode, console):
         task.close()
     result |= fields
     if error:
-        result |= {"failed": True, "msg": str(error), "reason": error.reason, "hint": error.hint}
+        shown = _without_output(error) if no_log else error
+        result |= {"failed": True, "msg": str(shown), "reason": shown.reason, "hint": shown.hint}
     result["duration"] = round(time.monotonic() - started, 3)
     result["invocation"] = {"module_args": shown_connection(operation.redact(params))}
     if console.warnings:
         result["warnings"] = list(console.warnings)
     return result
+
+
+def _without_output(error: PodwrightError) -> PodwrightError:
+    """The error without anything that a container, a log or a server may have said; its reason is one word."""
+    reason = error.reason if re.fullmatch("[A-Za-z0-9]{1,64}", error.reason) else "Error"
+    return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden, since no_log is set.")
 
 
 def yaml_diff(changes, veil):

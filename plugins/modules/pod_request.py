@@ -165,8 +165,33 @@ json:
   description: JSON body of the response, or fields of a gRPC response.
   returned: for a JSON or gRPC response
   type: raw
+headers:
+  description: Response headers by lower-case name. Values of one name are joined by a comma and a space.
+  returned: for an HTTP response
+  type: dict
+  sample: {content-type: application/json, x-request-id: "7"}
 content_type:
-  description: Header of this name. All response headers are returned this way, in lower case and with underscores.
+  description: The header of this name.
+  returned: if the response has it
+  type: str
+content_length:
+  description: The header of this name.
+  returned: if the response has it
+  type: str
+location:
+  description: The header of this name.
+  returned: if the response has it
+  type: str
+set_cookie:
+  description: The headers of this name, joined by a comma and a space.
+  returned: if the response has it
+  type: str
+etag:
+  description: The header of this name.
+  returned: if the response has it
+  type: str
+last_modified:
+  description: The header of this name.
   returned: if the response has it
   type: str
 grpc_status:

@@ -87,7 +87,7 @@ class OperationAction(ActionBase):
             return remove_values({"failed": True, "changed": False, "msg": self._complaint(checked)}, masked)
         masked |= secrets_of(operation, params)
         no_log = bool(self._task.no_log)
-        answer = perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log))
+        answer = perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log)
         return remove_values(answer, {value for value in masked if value})
 
     def _complaint(self, checked):

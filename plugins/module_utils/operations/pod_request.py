@@ -30,6 +30,8 @@ SERVICE = BUILT_IN["v1", "Service"]
 READING = ("GET", "HEAD", "OPTIONS")
 HEALTH = "grpc.health.v1.Health/Check"
 LARGEST = 10 << 20  # bytes of an answer that are read
+# The headers with a field of their own, as with ansible.builtin.uri: no name that a server chose may be a key of the result.
+NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
 # RFC 9110, 5.1 and 5.5
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
@@ -268,7 +270,8 @@ def _encode(request):
 def _read_response(response, content, answer):
     """The answer in the fields of ansible.builtin.uri. Raises: PodwrightError for a status that was not asked for."""
     request, fields = answer.request, answer.fields
-    fields |= {name.lower().replace("-", "_"): value for name, value in response.getheaders() if name.lower() not in ("url", "truncated")}
+    headers = _join_headers(response.getheaders())
+    fields |= {"headers": headers} | {name: headers[name.replace("_", "-")] for name in NAMED_HEADERS if name.replace("_", "-") in headers}
     fields |= {"status": response.status, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
     if request["return_content"]:
         fields["content"] = decode(content)
@@ -285,6 +288,14 @@ def _read_response(response, content, answer):
         f"{request['method'].upper()} {fields['url']} answered {response.status} {response.reason} instead of {wanted}{': ' + said if said else '.'}",
         reason="Status",
     )
+
+
+def _join_headers(pairs):
+    """{lower-case name: value}; values of one name are joined by a comma, as RFC 9110 (5.3) has it."""
+    headers = {}
+    for name, value in pairs:
+        headers.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(values) for name, values in headers.items()}
 
 
 def _unanswered(target, request, why):
