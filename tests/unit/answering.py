@@ -58,7 +58,7 @@ class AnsweringServer:
 
             def handle_any(self):
                 """Keep the request and answer it."""
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 heads.append(b"".join(self.lines).decode("latin-1").replace("\r\n", "\n"))
                 self.lines.clear()
                 given = answer(self)

@@ -188,7 +188,7 @@ def _failure_message(failed, total):
 
 
 def redact(params):
-    """The parameters as they may be shown: no standard input, no literal value of an environment variable."""
+    """The parameters as they may be shown: no standard input, no literal value of an environment variable or a patch."""
     veil = TaskVeil()
     shown = dict(params)
     for name in ("tasks", "containers", "init_containers"):
@@ -198,6 +198,8 @@ def redact(params):
         shown["env"] = {name: value if isinstance(value, dict) else veil.digest(value) for name, value in shown["env"].items()}
     if shown.get("stdin") is not None:
         shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {veil.digest(shown['stdin'])}"
+    if shown.get("patches"):
+        shown["patches"] = [patch | {"value": veil.digest(patch["value"])} if "value" in patch else patch for patch in shown["patches"]]
     if shown.get("definition"):
         shown["definition"] = veil.cover({"kind": "Pod"} | shown["definition"])
     return shown

@@ -1,0 +1,194 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every operation against API servers that refuse, answer nonsense or die half way: plain data comes back, and no secret is in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+import urllib.parse
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster import client as client_module
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import perform, secrets_of
+from ansible_collections.podwright.core.plugins.module_utils.operations import (
+    pod_autoscale,
+    pod_copy,
+    pod_deployment,
+    pod_exec,
+    pod_gc,
+    pod_info,
+    pod_logs,
+    pod_request,
+    resource_set,
+    task_pod,
+)
+
+from .answering import Answer, AnsweringServer, html
+
+MARK = "c4n4ry"
+# Of several lines, quoted, short, binary as base64.
+LINES, QUOTED, SHORT = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}", f"{MARK}"
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"lines": LINES, "quoted": QUOTED, "short": SHORT}}
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
+ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}}
+BOX = {"image": "busybox", "command": ["true"], "env": {"LINES": LINES, "QUOTED": QUOTED, "SHORT": SHORT}}
+UNFINISHED = {"wait_timeout": 1}
+
+CALLS = {
+    "task_pod": (task_pod, {"name": "t", "state": "completed", "stdin": LINES, "network": "isolated", **BOX, **UNFINISHED}),
+    "task_pod batch": (task_pod, {"tasks": [{"name": "one", **BOX}, {"name": "two", "kind": "Job", "timeout": 9, **BOX}], **UNFINISHED}),
+    "task_pod patches": (
+        task_pod,
+        {"name": "t", "image": "i", "patches": [{"op": "add", "path": "/spec/containers/0/env", "value": [{"name": "P", "value": LINES}]}], **UNFINISHED},
+    ),
+    "pod_exec": (pod_exec, {"pod": "box", "command": "cat", "stdin": LINES, "env": {"P": QUOTED}, "timeout": 2}),
+    "pod_copy": (pod_copy, {"pod": "box", "content": LINES, "remote_path": "/x", "timeout": 2}),
+    "pod_logs": (pod_logs, {"name": "box"}),
+    "pod_info": (pod_info, {"kind": "Secret", "name": "live"}),
+    "pod_request": (pod_request, {"pod": "box", "port": "80", "headers": {"Authorization": QUOTED}, "body": LINES, "method": "POST", "timeout": 2}),
+    "pod_autoscale": (pod_autoscale, {"name": "web", "target_cpu": 50, **UNFINISHED}),
+    "pod_autoscale replicas": (pod_autoscale, {"name": "web", "replicas": 3, **UNFINISHED}),
+    "pod_deployment": (pod_deployment, {"name": "d", "service": "d", "ports": [80], "strategy": "blue_green", **BOX, **UNFINISHED}),
+    "pod_gc": (pod_gc, {"completed": {"max_age": 0, "keep_last": 0}, **UNFINISHED}),
+    "resource_set": (resource_set, {"name": "set", "definition": [SECRET, ACCOUNT, CONFIG], **UNFINISHED}),
+    "resource_set text": (resource_set, {"definition": json.dumps(SECRET | {"data": {"b": base64.b64encode(LINES.encode()).decode()}}), **UNFINISHED}),
+    "resource_set absent": (resource_set, {"state": "absent", "definition": [SECRET | {"metadata": {"name": "live"}}, CONFIG], **UNFINISHED}),
+}
+
+
+def live(api_version, kind, name, **rest):
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "1", "creationTimestamp": "2001-01-01T00:00:00Z"}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata | rest.pop("metadata", {}), **rest}
+
+
+CONTAINER = {"name": "task", "image": "busybox"}
+STARTED = {"containerStatuses": [{"name": "task", "state": {"running": {"startedAt": "2001-01-01T00:00:00Z"}}, "ready": True}]}
+SUCCEEDED = {"containerStatuses": [{"name": "task", "state": {"terminated": {"exitCode": 0, "finishedAt": "2001-01-01T00:00:00Z"}}}]}
+MANAGED = {"labels": {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": "old"}}
+LIVE = [
+    live("v1", "Pod", "box", spec={"containers": [CONTAINER]}, status={"phase": "Running", **STARTED}),
+    live("v1", "Pod", "old", metadata=MANAGED, spec={"containers": [CONTAINER]}, status={"phase": "Succeeded", **SUCCEEDED}),
+    live("v1", "Secret", "live", data={"lines": base64.b64encode(LINES.encode()).decode()}),
+    live("v1", "ConfigMap", "c", data={"a": "b"}),
+    live("apps/v1", "Deployment", "web", spec={"replicas": 1, "selector": {"matchLabels": {"a": "b"}}}, status={"replicas": 1}),
+    live("v1", "Namespace", "default", status={"phase": "Active"}),
+]
+
+
+def status(code, reason, message):
+    return Answer(code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message, "metadata": {}})
+
+
+class ApiServer:
+    """Reads as an API server with the objects of LIVE answers them; writes as a function says.
+
+    Args:
+        write: called with the handler and the number of the write, from 0; returns an Answer.
+        read: called with an Answer to a read; returns the one that is sent.
+    """
+
+    def __init__(self, write, read=lambda answer: answer):
+        self._write, self._read = write, read
+        self._number, self._lock = 0, threading.Lock()
+
+    def __call__(self, handler):
+        if handler.command == "GET" and "Upgrade" not in handler.headers:
+            return self._read(self._look_up(urllib.parse.urlsplit(handler.path)))
+        with self._lock:
+            number, self._number = self._number, self._number + 1
+        return self._write(handler, number)
+
+    @staticmethod
+    def _look_up(url):
+        if "watch=true" in url.query:
+            return status(403, "Forbidden", "nobody may watch")
+        parts = url.path.strip("/").split("/")
+        parts = parts[1:]  # without api or apis
+        rest = parts[1:] if parts[0] == "v1" else parts[2:]
+        api_version = "/".join(parts[: len(parts) - len(rest)])
+        if rest[:1] == ["namespaces"] and len(rest) > 2:
+            rest = rest[2:]
+        kind = next((k for k in BUILT_IN.values() if k.api_version == api_version and rest and k.plural == rest[0]), None)
+        if kind is None:
+            return status(404, "NotFound", "the server could not find the requested resource")
+        found = [item for item in LIVE if item["kind"] == kind.name]
+        if len(rest) == 1:
+            return Answer(200, {"kind": f"{kind.name}List", "apiVersion": api_version, "metadata": {"resourceVersion": "1"}, "items": found})
+        named = next((item for item in found if item["metadata"]["name"] == rest[1]), None)
+        return Answer(200, named) if named else status(404, "NotFound", f'{kind.plural} "{rest[1]}" not found')
+
+
+def refuse(_handler, _number):
+    return status(403, "Forbidden", "webhook says: \x1b[31mno")
+
+
+def refuse_second(handler, number):
+    """Accept the first write as an API server does, and refuse the others."""
+    if number or "Upgrade" in handler.headers:
+        return refuse(handler, number)
+    body = json.loads(handler.body or b"{}")
+    if handler.command == "DELETE" or "kind" not in body:
+        return Answer(200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "metadata": {}})
+    metadata = {"uid": "new", "resourceVersion": "2", "creationTimestamp": "2001-01-01T00:00:00Z", "namespace": "default"} | body["metadata"]
+    return Answer(201, body | {"metadata": metadata})
+
+
+def die(handler, _number=0):
+    """Half of an answer."""
+    handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"kind":')
+    raise ConnectionAbortedError
+
+
+SERVERS = {
+    "refuses every write": ApiServer(refuse),
+    "refuses the second write": ApiServer(refuse_second),
+    "answers writes with null": ApiServer(lambda _handler, _number: Answer(200, None)),
+    "answers writes with a page": ApiServer(lambda _handler, _number: html()),
+    "dies half way through the answer to a write": ApiServer(die),
+    "answers everything with a page": lambda _handler: html(),
+    "answers everything with another object": lambda _handler: Answer(200, {"kind": "Hostile", "metadata": {}, "data": {"ansible_facts": {}}}),
+    "dies half way through any answer": die,
+}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(client_module, "_pause", lambda *_: 0)
+
+
+def run_as_an_edge(module, url, check_mode, **options):
+    """What both edges make of an operation: validated options in, a masked result out."""
+    operation = module.OPERATION
+    checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate({"host": url, "api_key": f"{MARK}-key", "namespace": "default", **options})
+    assert not checked.error_messages
+    params = checked.validated_parameters
+    result = perform(operation, params, check_mode, True, Console())
+    return remove_values(result, set(checked._no_log_values) | secrets_of(operation, params))
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("call", CALLS)
+def test_plain_data_comes_back(call, server, check_mode):
+    module, options = CALLS[call]
+    answer = SERVERS[server]
+    if isinstance(answer, ApiServer):
+        answer = ApiServer(answer._write)
+    threads, started = threading.active_count(), time.monotonic()
+    with AnsweringServer(answer) as opened:
+        result = run_as_an_edge(module, opened.url, check_mode, **options)
+    assert time.monotonic() - started < 30
+    text = json.dumps(result)
+    hidden = [base64.b64encode(value.encode()).decode() for value in (LINES, QUOTED)]
+    assert not [value for value in (MARK, *hidden) if value in text]
+    assert result["failed"] in (True, False) and result["changed"] in (True, False)
+    assert not result["failed"] or (result["msg"] and result["reason"] not in ("", "Unforeseen")), result["msg"]
+    assert "ansible_facts" not in result
+    assert threading.active_count() <= threads + 1  # a handler of the server may still close its connection
