@@ -1,0 +1,94 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Each playbook's documented command, on the oldest and the newest ansible-core."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+import yaml
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
+
+from .conftest import KUBECONFIG, ROOT, play_environment, wait_for
+
+PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
+LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
+TASK = {"name": "greet", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["echo", "hello"], "resources": LIMITS}
+
+
+def documented(playbook):
+    """The command in a playbook's header, without its optional parts."""
+    command = re.search(r"^#   (ansible-playbook .*)$", PLAYBOOKS[playbook].read_text(), re.MULTILINE)
+    return shlex.split(re.sub(r" \[.*?\]$", "", command[1]))
+
+
+@pytest.fixture(params=["oldest", "newest"])
+def shell(request, client, make_namespace, tmp_path):
+    """A function that runs a command of a header, in a namespace of the test's own where the header says builds."""
+    namespace = make_namespace()
+    client.delete(NAMESPACE, None, namespace)
+    wait_for(lambda: client.get(NAMESPACE, None, namespace) is None)
+    (tmp_path / "tasks.yml").write_text(yaml.safe_dump({"podwright_tasks": [TASK]}))
+    record = tmp_path / "record"
+
+    def run(arguments, expect=0):
+        program, *rest = [word.replace("builds", namespace) for word in arguments]
+        record.unlink(missing_ok=True)
+        environment = play_environment(record) | {"KUBECONFIG": KUBECONFIG, "HOME": str(tmp_path)}
+        command = [str(ROOT / ".venv" / request.param / "bin" / program), *rest]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
+        if done.returncode != expect:
+            pytest.fail(f"{command} returned {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}", pytrace=False)
+        return done.stdout + done.stderr
+
+    run.namespace = namespace
+    return run
+
+
+def test_the_documented_commands_provision_run_collect_and_delete(client, shell):
+    namespace = shell.namespace
+    assert documented("provision")[-1] == "podwright_namespace=builds"
+    shell(documented("provision"))
+    assert client.get(BUILT_IN["v1", "LimitRange"], namespace, "podwright")["spec"]["limits"][0]["default"] == {"cpu": "500m", "memory": "256Mi"}
+    assert client.get(BUILT_IN["v1", "ResourceQuota"], namespace, "podwright") is None, "without limits there is no quota"
+    assert "changed=0 " in shell(documented("provision"))
+    greeted = shell(documented("run"))
+    assert "greet                          succeeded  exit code 0" in greeted
+    failing = json.dumps([TASK | {"name": "fail", "command": ["false"]}, TASK | {"name": "work"}])
+    failed = shell(["ansible-playbook", "podwright.core.run", "-e", "podwright_namespace=builds", "-e", json.dumps({"podwright_tasks": failing})], expect=2)
+    assert "fail                           failed     exit code 1" in failed and "work                           succeeded  exit code 0" in failed
+    collected = shell(documented("gc"))
+    assert "0 objects deleted, 3 kept" in collected and "not found" not in collected
+    everything = shell([*documented("gc"), "-e", json.dumps({"podwright_completed": '{"max_age": 0}'})])
+    assert f"Pod {namespace}/greet: " in everything
+    assert [pod["metadata"]["name"] for pod in client.list(POD, namespace)[0]] == ["fail"]
+    shell(documented("teardown"))
+    assert client.get(NAMESPACE, None, namespace) is None
+
+
+def test_values_from_surveys_are_text_and_wrong_ones_leave_nothing_behind(client, shell):
+    survey = {"podwright_quota": '{"max_pods": 5, "max_cpu": ""}', "podwright_default_limits": '{"memory": "64Mi"}'}
+    survey |= {"podwright_service_accounts": '[{"name": "reader", "purposes": ["reading"]}]'}
+    wrong = survey | {"podwright_quota": "[5]"}
+    shell([*documented("provision"), "-e", json.dumps(wrong)], expect=2)
+    assert client.get(NAMESPACE, None, shell.namespace) is None
+    shell([*documented("provision"), "-e", json.dumps(survey)])
+    assert client.get(BUILT_IN["v1", "ResourceQuota"], shell.namespace, "podwright")["spec"]["hard"] == {"pods": "5"}
+    assert client.get(BUILT_IN["v1", "ServiceAccount"], shell.namespace, "reader")
+    shell(documented("teardown"))
+
+
+def test_the_demo_needs_no_input_of_the_repository(shell):
+    assert documented("demo") == ["ansible-playbook", "podwright.core.demo"]
+    shown = shell(documented("demo"))
+    assert "total" in shown and "Longest word" in shown
+    shell(["ansible-playbook", "podwright.core.teardown", "-e", "podwright_namespace=podwright-demo"])
+
+
+def test_every_playbook_documents_its_command():
+    assert set(PLAYBOOKS) == {"demo", "gc", "provision", "run", "teardown"}
+    assert all(documented(name)[:2] == ["ansible-playbook", f"podwright.core.{name}"] for name in PLAYBOOKS)
