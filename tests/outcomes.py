@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.podwright.core.plugins.module_utils.operation import Operation, Task, attempt
 from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Outcome
 
 
@@ -11,3 +12,11 @@ def checked(outcome: Outcome) -> Outcome:
     if outcome.error:
         raise outcome.error
     return outcome
+
+
+def result_of(operation: Operation, task: Task) -> dict:
+    """The result's fields of an operation. Raises: what stopped it."""
+    fields, error = attempt(operation, task)
+    if error:
+        raise error
+    return fields

@@ -21,6 +21,7 @@ from ansible_collections.podwright.core.plugins.module_utils.operations import p
 from ansible_collections.podwright.core.plugins.module_utils.pods.labels import selector_of
 from ansible_collections.podwright.core.plugins.module_utils.pods.status import is_serving
 
+from ..outcomes import result_of
 from ..prometheus import Prometheus
 from ..relay import UP, Mischief, Relay
 from .conftest import KUBECONFIG, kill, wait_for, write_kubeconfig
@@ -276,7 +277,7 @@ def test_a_pod_that_ends_again_and_again_is_told(play, namespace):
 def deploy(client, namespace, **options):
     """Run pod_deployment in this process with that Client."""
     defaults = {name: spec.get("default") for name, spec in pod_deployment.ARGUMENTS.items()}
-    return pod_deployment.run(Task(defaults | {"namespace": namespace} | BOX | options, False, False, Console(), client))
+    return result_of(pod_deployment.OPERATION, Task(defaults | {"namespace": namespace} | BOX | options, False, False, Console(), client))
 
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "8080"], "ports": [8080], "drain_seconds": 0}

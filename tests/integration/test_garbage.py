@@ -14,6 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils.console import Cons
 from ansible_collections.podwright.core.plugins.module_utils.operation import Task
 from ansible_collections.podwright.core.plugins.module_utils.operations import pod_gc
 
+from ..outcomes import result_of
 from ..scale import add_finished_pods
 from .conftest import KUBECONFIG, ROOT, wait_for
 
@@ -109,7 +110,7 @@ def test_what_changed_since_it_was_looked_at_stays(client, namespace, idle):
     meddler.meddle = meddle
     asked = params(namespace, completed={"max_age": 0, "keep_last": 0}, stuck={"max_age": 0, "force": False}, concurrency=1)
     task = Task(asked, False, False, Console(), meddler)
-    result = pod_gc.run(task)
+    result = result_of(pod_gc.OPERATION, task)
     task.close()
     assert result["deleted"] == [] and not result["changed"]
     assert [entry["reason"] for entry in result["kept"]] == ["it changed or was gone when it was to be deleted"] * 2

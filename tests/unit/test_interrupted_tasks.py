@@ -9,10 +9,11 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import Task, attempt
+from ansible_collections.podwright.core.plugins.module_utils.operation import Task
 from ansible_collections.podwright.core.plugins.module_utils.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils.pods import batch
 
+from ..outcomes import result_of
 from .fake_cluster import FakeCluster, Killed
 
 POLICY = ("NetworkPolicy", "n", "t-network")
@@ -113,10 +114,7 @@ def perform(cluster, check_mode=False, **options):
     """A run of task_pod: (its result, its warnings)."""
     params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
     console = Console()
-    fields, error = attempt(task_pod.OPERATION, Task(params, check_mode, False, console, cluster))
-    if error:
-        raise error
-    return fields, console.warnings
+    return result_of(task_pod.OPERATION, Task(params, check_mode, False, console, cluster)), console.warnings
 
 
 # -- records --------------------------------------------------------------------------------------------------

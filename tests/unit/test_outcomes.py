@@ -49,7 +49,7 @@ class StubClient:
         return self.objects.get((kind.name, name))
 
     def list(self, kind, _namespace=None, read=lambda item: item, **_selection):
-        return [read(item) for (name, _), item in self.objects.items() if name == kind.name], "1"
+        return [read(item) for (name, _name), item in self.objects.items() if name == kind.name], "1"
 
     def _write(self):
         self.writes -= 1
