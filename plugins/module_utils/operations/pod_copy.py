@@ -130,7 +130,11 @@ def run(task: Task, outcome: Copy) -> None:
     if not task.check_mode and plan.is_change:
         carrier = (Upload if goes_up else Download)(ends.local, ends.remote, source, wish, plan, _uses_tar(params, remote), task.console)
         outcome.done, digests = carrier.done, carrier.digests
-        carrier.run()
+        order = {path: number for number, path in enumerate(plan.send)}
+        try:
+            carrier.run()
+        finally:
+            outcome.done.send.sort(key=order.__getitem__)  # as check mode has it, whatever was sent first
     if source[ROOT].sort == FILE:
         outcome.checksum = digests.get(ROOT)
 
