@@ -44,6 +44,7 @@ VOLATILE_TEXT = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
     (re.compile(r"within [0-9.]+ s"), "IN TIME"),
     (re.compile(r"\d+ s ago"), "SOME TIME AGO"),
+    (re.compile(r"started for \d+ s"), "started for SOME TIME"),
     (re.compile(r"\bjob-[a-z0-9]{5}\b"), "JOB-POD"),
     (re.compile(r"podwright-copy-\w+"), "FOLDER"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
