@@ -9,12 +9,10 @@ import json
 import os
 import random
 import re
-import signal
-import subprocess
 import time
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +30,9 @@ from ..cluster.cluster import Cluster
 from ..cluster.definitions import read_definition
 from ..relay import SEED, Relay
 from ..scale import add_nodes, remove_nodes
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables
 
-ROOT = Path(__file__).parents[2]
-KUBECONFIG = os.environ.get("KUBECONFIG", "")
-MODES = ("action", "module")
 _USUAL = re.compile("Failed to pipe|NotFound|inactive stream")  # what containerd takes for errors where clients leave
 
 
@@ -56,100 +53,41 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@dataclass
-class Played:
-    """What a run of ansible-playbook left behind."""
-
-    rc: int
-    stdout: str
-    stderr: str
-    results: list
-
-    @property
-    def output(self):
-        """What was written to the terminal, by stream."""
-        return self.stdout + self.stderr
-
-    def of(self, task):
-        """The result of the task of that name (the last, if it ran more than once)."""
-        return next(entry["result"] for entry in reversed(self.results) if entry["task"] == task)
-
-    @property
-    def is_changed(self):
-        """Whether any task reported a change."""
-        return any(entry["result"].get("changed") for entry in self.results)
-
-
-def play_environment(record):
-    """The environment to run ansible-playbook in."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "K8S_AUTH"))}
-    return environment | {
-        "ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg"),
-        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/integration/callback_plugins"),
-        "ANSIBLE_CALLBACKS_ENABLED": "record",
-        "ANSIBLE_NOCOLOR": "1",
-        "PODWRIGHT_RECORD": str(record),
-    }
-
-
-def mode_variables(mode):
-    """Extra variables: become makes a task run as a module; without it the action runs it in the controller's process."""
-    return {"ansible_become": True, "ansible_become_method": "su"} if mode == "module" else {}
+@pytest.fixture(scope="session")
+def playbooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookServer]:
+    """What runs ansible-playbook."""
+    with PlaybookServer(tmp_path_factory.mktemp("playbooks")) as server:
+        yield server
 
 
 @pytest.fixture
-def launch(tmp_path):
-    """A function that starts ansible-playbook with tasks or plays. Returns (the process, the path of the record of its results)."""
-    counter = iter(range(1000))
+def launch(playbooks: PlaybookServer, tmp_path: Path) -> Callable[..., Playbook]:
+    """A function that starts ansible-playbook with tasks or plays. Returns the Playbook."""
+    counter = itertools.count()
 
     def start(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, kubeconfig=None):
-        number = next(counter)
-        record = tmp_path / f"record-{number}"
-        record.touch()
         defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(kubeconfig or KUBECONFIG)}}
         plays = tasks if tasks and "hosts" in tasks[0] else [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
         plays = [{"module_defaults": defaults} | play for play in plays]
-        path = tmp_path / f"play-{number}.yml"
+        path = tmp_path / f"play-{next(counter)}.yml"
         path.write_text(yaml.safe_dump(plays, sort_keys=False))
         extra = {"test_namespace": namespace} | mode_variables(mode) | (variables or {})
-        command = [str(ROOT / ".venv/bin/ansible-playbook"), str(path), "--extra-vars", json.dumps(extra), *arguments]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, env=play_environment(record) | (environment or {}), stdout=pipe, stderr=pipe, text=True, cwd=tmp_path)
-        return process, record
+        return playbooks.start([str(path), "--extra-vars", json.dumps(extra), *arguments], tmp_path, environment or {})
 
     return start
 
 
 @pytest.fixture
-def play(launch):
-    """A function that runs tasks (or a whole playbook) and returns a Played."""
+def play(launch: Callable[..., Playbook]) -> Callable[..., Played]:
+    """A function that runs tasks and returns a Played."""
 
     def run(tasks, *arguments, timeout=300, expect=0, **options):
-        process, record = launch(tasks, *arguments, **options)
-        try:
-            stdout, stderr = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            raise
-        results = [json.loads(line) for line in record.read_text().splitlines()]
-        for entry in results:
-            entry["result"]["failed"] = entry["outcome"] == "failed"  # which Ansible leaves out of what it ignores
-        played = Played(process.returncode, stdout, stderr, results)
+        played = launch(tasks, *arguments, **options).finish(timeout)
         if "Traceback" in played.output or (expect is not None and played.rc != expect):
             pytest.fail(f"ansible-playbook ended with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
         return played
 
     return run
-
-
-def kill(process, workers=True):
-    """Kill ansible-playbook at once; with its workers, each of which has a session of its own."""
-    os.kill(process.pid, signal.SIGSTOP)  # so that it starts no more of them
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split() if workers else []
-    for pid in children:
-        os.kill(int(pid), signal.SIGKILL)
-    process.kill()
-    process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
 
-from .conftest import KUBECONFIG, MODES, ROOT
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.playbooks import MODES
 
 GOOD = {"name": "good", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
 CERTIFICATES = ROOT / ".cluster/certificates"

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from .conftest import KUBECONFIG, ROOT, play_environment
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.playbooks import play_environment
 
 NAMESPACE = "podwright-demo"
 

@@ -24,7 +24,7 @@ from ansible_collections.podwright.core.plugins.module_utils.pods.status import 
 from ..outcomes import result_of
 from ..prometheus import Prometheus
 from ..relay import UP, Mischief, Relay
-from .conftest import KUBECONFIG, kill, wait_for, write_kubeconfig
+from .conftest import KUBECONFIG, wait_for, write_kubeconfig
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 
@@ -300,7 +300,7 @@ class Reaper:
 
     def launch(self, launch, *arguments, **options):
         """Start the playbook, and wait for its end. Returns whether it was killed."""
-        self.process, _record = launch(*arguments, **options)
+        self.process = launch(*arguments, **options)
         self._launched.set()
         stdout, stderr = self.process.communicate(timeout=120)
         assert self.has_killed or self.process.returncode == 0, stdout + stderr
@@ -315,7 +315,7 @@ class Reaper:
             return True
         self._launched.wait()
         self.has_killed = True
-        kill(self.process)
+        self.process.kill()
         return False
 
 
@@ -439,9 +439,9 @@ def test_a_playbook_that_is_killed_in_a_pause_goes_on_where_it_was(client, names
     """The pause goes on from when it began, and no second canary appears."""
     deploy(client, namespace, strategy="canary", env={"VERSION": "old"})
     asked = {"strategy": "canary", "env": {"VERSION": "new"}, "canary": {"steps": [{"weight": 50, "pause": 6}]}}
-    process, _record = launch([{"podwright.core.pod_deployment": BOX | asked}], namespace=namespace)
+    process = launch([{"podwright.core.pod_deployment": BOX | asked}], namespace=namespace)
     wait_for(lambda: any("podwright.io/step-since" in (i["metadata"].get("annotations") or {}) for i in client.list(DEPLOYMENT, namespace)[0]))
     began = time.monotonic()
-    kill(process)
+    process.kill()
     told = deploy(client, namespace, **asked)
     assert 5 <= time.monotonic() - began < 16 and told["revision"] == 2 and told["preview"] is None

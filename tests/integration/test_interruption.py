@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
 
-from .conftest import kill, wait_for
+from .conftest import wait_for
 
 COUNT = 30
 
@@ -28,9 +28,9 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch,
         "termination_grace_period": 0,
     }
     task = {"name": "Run", "podwright.core.task_pod": batch}
-    process, _record = launch([task], namespace=namespace)
+    process = launch([task], namespace=namespace)
     wait_for(lambda: len(client.list(POD, namespace)[0]) >= 5)
-    kill(process, workers)
+    process.kill(workers)
     second = play([task], namespace=namespace).of("Run")
     assert second["summary"] == {"succeeded": COUNT, "total": COUNT}
     assert {trace.name: trace.read_text() for trace in folder.iterdir()} == {str(number): "x\n" for number in range(COUNT)}

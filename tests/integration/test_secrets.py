@@ -12,7 +12,8 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
 
-from .conftest import KUBECONFIG, MODES
+from ..support.environment import KUBECONFIG
+from ..support.playbooks import MODES
 
 CANARY = "canary-7Yq2"
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}

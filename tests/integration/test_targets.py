@@ -11,7 +11,8 @@ import jsonpatch
 import pytest
 import yaml
 
-from .conftest import MODES, ROOT
+from ..support.environment import ROOT
+from ..support.playbooks import MODES
 
 TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "targets").glob("*/tasks/main.yml"))
 

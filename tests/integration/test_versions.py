@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import KUBECONFIG, ROOT, mode_variables, play_environment
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.playbooks import mode_variables, play_environment
 
 OLDEST = ROOT / ".venv/oldest/bin"
 TARGETS = Path(__file__).parent / "targets"

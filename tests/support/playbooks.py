@@ -1,0 +1,179 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""ansible-playbook for tests: what runs it, what it is given and what it leaves behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from .environment import ROOT
+from .playbook_server import LARGEST
+
+COMMAND = str(Path(sys.executable).with_name("ansible-playbook"))
+MODES = ("action", "module")
+ACTIONS = [f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").glob("*.py")]
+
+
+@dataclass
+class Played:
+    """What a run of ansible-playbook left behind."""
+
+    rc: int
+    stdout: str
+    stderr: str
+    results: list
+
+    @property
+    def output(self) -> str:
+        """What was written to the terminal, by stream."""
+        return self.stdout + self.stderr
+
+    def of(self, task: str) -> dict:
+        """The result of the task of that name (the last, if it ran more than once)."""
+        return next(entry["result"] for entry in reversed(self.results) if entry["task"] == task)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any task reported a change."""
+        return any(entry["result"].get("changed") for entry in self.results)
+
+
+def play_environment(record: Path | str) -> dict[str, str]:
+    """The environment to run ansible-playbook in."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "K8S_AUTH"))}
+    return environment | {
+        "ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/integration/callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "record",
+        "ANSIBLE_NOCOLOR": "1",
+        "PODWRIGHT_RECORD": str(record),
+    }
+
+
+def mode_variables(mode: str) -> dict:
+    """Extra variables: become makes a task run as a module; without it the action runs it in the controller's process."""
+    return {"ansible_become": True, "ansible_become_method": "su"} if mode == "module" else {}
+
+
+@dataclass
+class Playbook:
+    """A run of ansible-playbook.
+
+    Attributes:
+        pid: its process ID; its children are Ansible's workers.
+        record: the file with the results of its tasks, one JSON object a line.
+        streams: the files with its standard output and error.
+        await_exit: called with a timeout (seconds or None) once; returns its exit code (negative: a signal) or raises TimeoutError.
+    """
+
+    pid: int
+    record: Path
+    streams: list[Path]
+    await_exit: Callable[[float | None], int]
+    returncode: int | None = field(default=None, init=False)
+    _waiting: threading.Lock = field(default_factory=threading.Lock, init=False)  # a test may kill it in one thread while another waits
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has terminated. Returns its exit code. Raises: TimeoutError."""
+        with self._waiting:
+            if self.returncode is None:
+                self.returncode = self.await_exit(timeout)
+            return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait until it has terminated. Returns what it wrote to standard output and error. Raises: TimeoutError."""
+        self.wait(timeout)
+        stdout, stderr = (path.read_text() for path in self.streams)
+        return stdout, stderr
+
+    def kill(self, workers: bool = True) -> None:
+        """Kill it at once; with its workers, each of which has a session of its own."""
+        os.kill(self.pid, signal.SIGSTOP)  # so that it starts no more of them
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split() if workers else []
+        for pid in (*children, self.pid):
+            os.kill(int(pid), signal.SIGKILL)
+        self.wait()
+
+    def finish(self, timeout: float) -> Played:
+        """Wait until it has terminated; kill it after the timeout. Raises: TimeoutError."""
+        try:
+            stdout, stderr = self.communicate(timeout)
+        except TimeoutError:
+            self.kill()
+            raise
+        results = [json.loads(line) for line in self.record.read_text().splitlines()]
+        for entry in results:
+            entry["result"]["failed"] = entry["outcome"] == "failed"  # which Ansible leaves out of what it ignores
+        return Played(self.wait(), stdout, stderr, results)
+
+
+class PlaybookServer:
+    """Starts playbooks by forking a process that has imported Ansible already. Use it as a context manager.
+
+    Args:
+        directory: where the files of the runs go.
+    """
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._address = str(directory / "socket")
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> PlaybookServer:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self._address)
+            listener.listen(64)
+            command = [sys.executable, str(Path(__file__).with_name("playbook_server.py")), str(listener.fileno()), *ACTIONS]
+            self._process = subprocess.Popen(command, env=play_environment(""), stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def start(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> Playbook:
+        """Start ansible-playbook.
+
+        Args:
+            arguments: of the command line, without its name.
+            directory: its working directory.
+            environment: variables beside those of every run. With settings that Ansible reads when it starts it gets a process of its own.
+        """
+        number = next(self._numbers)
+        record, *streams = (self._directory / f"{number}.{name}" for name in ("record", "stdout", "stderr"))
+        record.touch()
+        command, variables = [COMMAND, *arguments], play_environment(record) | environment
+        with streams[0].open("wb") as stdout, streams[1].open("wb") as stderr:
+            if any(name.startswith(("ANSIBLE_", "TMPDIR")) for name in environment):
+                process = subprocess.Popen(command, env=variables, cwd=directory, stdout=stdout, stderr=stderr)
+                return Playbook(process.pid, record, streams, partial(_await_process, process))
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.connect(self._address)
+            request = {"arguments": command, "environment": variables, "directory": str(directory)}
+            socket.send_fds(connection, [json.dumps(request).encode()], [stdout.fileno(), stderr.fileno()])
+        return Playbook(int(connection.recv(LARGEST)), record, streams, partial(_await_answer, connection))
+
+
+def _await_process(process: subprocess.Popen, timeout: float | None) -> int:
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(str(error)) from None
+
+
+def _await_answer(connection: socket.socket, timeout: float | None) -> int:
+    connection.settimeout(timeout)
+    code = int(connection.recv(LARGEST))
+    connection.close()
+    return code
