@@ -9,7 +9,8 @@ import subprocess
 import pytest
 import yaml
 
-from .conftest import KUBECONFIG, ROOT, mode_variables, play_environment, start
+from ..support.playbooks import mode_variables, play_environment
+from .conftest import KUBECONFIG, ROOT, start
 
 CANARY = "canary-5Zt9"
 POD = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}

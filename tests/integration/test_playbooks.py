@@ -13,7 +13,8 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
-from .conftest import KUBECONFIG, ROOT, play_environment, wait_for
+from ..support.playbooks import play_environment
+from .conftest import KUBECONFIG, ROOT, wait_for
 
 PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
