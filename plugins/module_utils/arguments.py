@@ -71,10 +71,7 @@ def connection_secrets(params):
         found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
     if is_text(params.get("client_key")):
         found.add(params["client_key"])
-    for address in (params.get("host"), params.get("proxy")):
-        password = _password_in(address)
-        found |= {password, urllib.parse.unquote(password)} if password else set()
-    return found
+    return found | passwords_in((params.get("host"), params.get("proxy")))
 
 
 def shown_connection(params):
@@ -85,7 +82,14 @@ def shown_connection(params):
     return params | {"kubeconfig": "(content, not shown)"}
 
 
-def _password_in(address):
+def passwords_in(addresses):
+    """The passwords in addresses, as they stand there and decoded."""
+    found = {password for password in map(password_in, addresses) if password}
+    return found | {urllib.parse.unquote(password) for password in found}
+
+
+def password_in(address):
+    """The password in an address, or None."""
     try:
         return urllib.parse.urlsplit(address or "").password
     except ValueError:  # what is no address is refused later

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from .text import printable
+
 
 class Console:
     """Collects warnings and ignores the rest: what a module, which cannot speak before its end, uses."""
@@ -18,5 +20,6 @@ class Console:
 
     def warn(self, text):
         """Say something the person should know, once."""
+        text = printable(text)
         if text not in self.warnings:
             self.warnings.append(text)

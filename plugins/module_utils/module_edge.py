@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .arguments import connection_secrets, shown_connection
+from .arguments import connection_secrets
 from .console import Console
-from .operation import perform, secrets_of
+from .operation import perform
 
 
 class OperationModule(AnsibleModule):
@@ -19,14 +19,13 @@ class OperationModule(AnsibleModule):
     def fail_json(self, msg, **kwargs):
         """Fail, also for invalid options, without the credentials of the connection."""
         self.no_log_values.update(connection_secrets(self.params))
-        kwargs.setdefault("invocation", {"module_args": shown_connection(self.params)})
+        kwargs.setdefault("invocation", {"module_args": {}})  # what is invalid is not known well enough to be shown
         super().fail_json(msg, **kwargs)
 
 
 def run_module(operation):
     """Run an operation as the module of its name."""
     module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
-    module.no_log_values.update(secrets_of(operation, module.params))
     result = perform(operation, module.params, module.check_mode, module._diff, Console(), module.no_log)
     for text in result.pop("warnings", ()):
         module.warn(text)

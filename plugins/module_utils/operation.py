@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible.module_utils.common.parameters import remove_values
+
 from .arguments import connection_secrets, shown_connection
 from .cluster.client import Client
 from .cluster.configuration import Configuration
 from .cluster.errors import PodwrightError, foreseen
 from .libraries import load
+from .text import printable
 
 
 @dataclass(frozen=True)
@@ -101,25 +104,48 @@ def perform(operation, params, check_mode, diff_mode, console, no_log=False):
     Args:
         no_log: whether the task has `no_log`: ansible-core 2.19 and later print `msg` all the same, so that it must not hold any output.
 
-    Returns: a dict with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
+    Returns: a dict without any secret value, with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
     """
     started = time.monotonic()
+    try:
+        # Before anything is done: what cannot be masked is not run.
+        secret, shown = secrets_of(operation, params), shown_connection(operation.redact(params))
+    except Exception as error:
+        return _failure(foreseen(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     task = Task(params, check_mode, diff_mode, console)
     # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
     result = {"changed": False, "failed": False}
+    fields, error = attempt(operation, task)
     try:
-        fields, error = attempt(operation, task)
-    finally:
         task.close()
+    except Exception as failure:
+        error = error or foreseen(failure)
     result |= fields
+    if "diff" in result:
+        result["diff"] = _printable_values(result["diff"])
     if error:
-        shown = _without_output(error) if no_log else error
-        result |= {"failed": True, "msg": str(shown), "reason": shown.reason, "hint": shown.hint}
+        result |= _failure(error, no_log)
     result["duration"] = round(time.monotonic() - started, 3)
-    result["invocation"] = {"module_args": shown_connection(operation.redact(params))}
+    result["invocation"] = {"module_args": shown}
     if console.warnings:
         result["warnings"] = list(console.warnings)
-    return result
+    try:
+        return remove_values(result, {value for value in secret if value})
+    except TypeError as error:  # a value that is no plain data
+        return _failure(foreseen(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
+
+
+def _failure(error: PodwrightError, no_log: bool) -> dict:
+    told = _without_output(error) if no_log else error
+    return {"failed": True, "msg": str(told), "reason": printable(told.reason), "hint": printable(told.hint)}
+
+
+def _printable_values(value):
+    if isinstance(value, dict):
+        return {key: _printable_values(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable_values(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _without_output(error: PodwrightError) -> PodwrightError:

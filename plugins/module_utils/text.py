@@ -3,6 +3,16 @@
 
 from __future__ import annotations
 
+import re
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
+
+
+def printable(text: str) -> str:
+    """A text without escape sequences and control characters, which could play tricks on a terminal."""
+    return _CONTROL.sub("", _ESCAPE.sub("", text))
+
 
 def split_lines(text: str) -> list[str]:
     """The lines of a text: only a line feed ends one, with the carriage return that a terminal adds."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -19,15 +18,14 @@ from ansible.utils.display import Display
 
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
 from ansible_collections.podwright.core.plugins.module_utils.libraries import preload
-from ansible_collections.podwright.core.plugins.module_utils.operation import perform, secrets_of
+from ansible_collections.podwright.core.plugins.module_utils.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils.text import printable
 
 # Ansible resolves an action's class before it forks: what is imported here is paid once in a playbook.
 preload()
 
 PROGRESS_SECONDS = 2
 COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright green", "bright yellow", "bright blue", "bright purple")
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class LiveConsole(Console):
@@ -43,13 +41,13 @@ class LiveConsole(Console):
         if self._silent or text == self._last or time.monotonic() < self._next:
             return
         self._last, self._next = text, time.monotonic() + PROGRESS_SECONDS
-        Display().display(f"  … {text}", color="dark gray", stderr=True)
+        Display().display(f"  … {printable(text)}", color="dark gray", stderr=True)
 
     def line(self, name, text):
         """Show a line of a pod's output, without what could play tricks on the terminal."""
         if self._silent:
             return
-        text = _CONTROL.sub("", _ESCAPE.sub("", text.replace("\t", "    ")))
+        text = printable(text.replace("\t", "    ")).replace("\n", "")
         color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
         Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
 
@@ -85,7 +83,6 @@ class OperationAction(ActionBase):
         params = checked.validated_parameters
         if checked.error_messages:
             return remove_values({"failed": True, "changed": False, "msg": self._complaint(checked)}, masked)
-        masked |= secrets_of(operation, params)
         no_log = bool(self._task.no_log)
         answer = perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log)
         return remove_values(answer, {value for value in masked if value})

@@ -16,7 +16,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.podwright.core.plugins.module_utils.cluster import client as client_module
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import perform, secrets_of
+from ansible_collections.podwright.core.plugins.module_utils.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils.operations import (
     pod_autoscale,
     pod_copy,
@@ -41,6 +41,10 @@ ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a
 BOX = {"image": "busybox", "command": ["true"], "env": {"LINES": LINES, "QUOTED": QUOTED, "SHORT": SHORT}}
 UNFINISHED = {"wait_timeout": 1}
 
+MEASURED = {"server": f"http://u:{MARK}@127.0.0.1:9", "query": "x"}
+ANALYSIS = [{"request": {"port": 80, "headers": {"Authorization": SHORT}}}, {"command": ["echo", LINES]}, {"prometheus": MEASURED, "success": "< 1"}]
+CANARY = {"steps": [{"weight": 10, "pause": 0}], "analysis": ANALYSIS}
+
 CALLS = {
     "task_pod": (task_pod, {"name": "t", "state": "completed", "stdin": LINES, "network": "isolated", **BOX, **UNFINISHED}),
     "task_pod batch": (task_pod, {"tasks": [{"name": "one", **BOX}, {"name": "two", "kind": "Job", "timeout": 9, **BOX}], **UNFINISHED}),
@@ -54,11 +58,20 @@ CALLS = {
     "pod_info": (pod_info, {"kind": "Secret", "name": "live"}),
     "pod_request": (pod_request, {"pod": "box", "port": "80", "headers": {"Authorization": QUOTED}, "body": LINES, "method": "POST", "timeout": 2}),
     "pod_autoscale": (pod_autoscale, {"name": "web", "target_cpu": 50, **UNFINISHED}),
+    "pod_autoscale prometheus": (pod_autoscale, {"name": "web", "engine": "direct", "prometheus": MEASURED | {"target": 1.0}, **UNFINISHED}),
     "pod_autoscale replicas": (pod_autoscale, {"name": "web", "replicas": 3, **UNFINISHED}),
     "pod_deployment": (pod_deployment, {"name": "d", "service": "d", "ports": [80], "strategy": "blue_green", **BOX, **UNFINISHED}),
+    "pod_deployment canary": (pod_deployment, {"name": "d", "service": "d", "ports": [80], "strategy": "canary", "canary": CANARY, **BOX, **UNFINISHED}),
     "pod_gc": (pod_gc, {"completed": {"max_age": 0, "keep_last": 0}, **UNFINISHED}),
     "resource_set": (resource_set, {"name": "set", "definition": [SECRET, ACCOUNT, CONFIG], **UNFINISHED}),
     "resource_set text": (resource_set, {"definition": json.dumps(SECRET | {"data": {"b": base64.b64encode(LINES.encode()).decode()}}), **UNFINISHED}),
+    "resource_set YAML": (
+        resource_set,
+        {"definition": f"apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData:\n  a: |\n    {MARK}\n    b\n  b: {MARK}"},
+    ),
+    "resource_set list": (resource_set, {"definition": {"apiVersion": "v1", "kind": "List", "items": [SECRET]}, **UNFINISHED}),
+    "resource_set odd": (resource_set, {"definition": SECRET | {"metadata": LINES}, **UNFINISHED}),
+    "resource_set unreadable": (resource_set, {"definition": f"a: [{MARK}", **UNFINISHED}),
     "resource_set absent": (resource_set, {"state": "absent", "definition": [SECRET | {"metadata": {"name": "live"}}, CONFIG], **UNFINISHED}),
 }
 
@@ -170,7 +183,7 @@ def run_as_an_edge(module, url, check_mode, **options):
     assert not checked.error_messages
     params = checked.validated_parameters
     result = perform(operation, params, check_mode, True, Console())
-    return remove_values(result, set(checked._no_log_values) | secrets_of(operation, params))
+    return remove_values(result, set(checked._no_log_values))
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -191,5 +204,6 @@ def test_plain_data_comes_back(call, server, check_mode):
     assert result["failed"] in (True, False) and result["changed"] in (True, False)
     assert not result["failed"] or (result["msg"] and result["reason"] not in ("", "Unforeseen")), result["msg"]
     assert "ansible_facts" not in result
+    assert "\x1b" not in result.get("msg", "") + "".join(result.get("warnings", ()))
     # The server's own threads may still close their connections.
     assert not [thread.name for thread in set(threading.enumerate()) - before if "process_request" not in thread.name]

@@ -7,6 +7,8 @@ import os
 import re
 import traceback
 
+from ..text import printable
+
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 _FRAMES_SHOWN = 5
 UNEXPECTED = "UnexpectedAnswer"  # not that of an API server
@@ -37,9 +39,9 @@ class PodwrightError(Exception):
 
     def __str__(self):
         if not self.hint:
-            return self.message
+            return printable(self.message)
         separator = "\n" if "\n" in self.message else " " if self.message.endswith((".", ")")) else ". "
-        return f"{self.message}{separator}{self.hint}"
+        return printable(f"{self.message}{separator}{self.hint}")
 
     @property
     def is_not_found(self):

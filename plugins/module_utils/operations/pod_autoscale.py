@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..arguments import CONNECTION, WAIT, piece
+from ..arguments import CONNECTION, WAIT, passwords_in, piece
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.errors import PodwrightError
 from ..cluster.kinds import AUTOSCALER, POD
@@ -386,4 +386,9 @@ def _numbers(change, desired):
     return {"before": before, "after": after, "desired": after if desired is None else desired}
 
 
-OPERATION = Operation("pod_autoscale", ARGUMENTS, Scaling, run, describe)
+def secrets(params):
+    """The password in the address of Prometheus."""
+    return passwords_in([(params["prometheus"] or {}).get("server")])
+
+
+OPERATION = Operation("pod_autoscale", ARGUMENTS, Scaling, run, describe, secrets=secrets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..arguments import CONNECTION, WAIT, piece
+from ..arguments import CONNECTION, WAIT, passwords_in, piece
 from ..cluster.prometheus import ask_prometheus
 from ..deployments import manifests
 from ..deployments.deployer import POD_OPTIONS, SERVICE, Deployer
@@ -136,4 +136,20 @@ def _measure(task, operation, options, name):
     return fields.get(name)
 
 
-OPERATION = Operation("pod_deployment", ARGUMENTS, Deployed, run, describe, redact=task_pod.redact)
+def secrets(params):
+    """The passwords in addresses of Prometheus."""
+    analysis = (params["canary"] or {}).get("analysis") or []
+    return passwords_in((entry["prometheus"] or {}).get("server") for entry in analysis)
+
+
+def redact(params):
+    """The parameters as they may be shown: also without the requests and commands of an analysis."""
+    shown = task_pod.redact(params)
+    analysis = (shown["canary"] or {}).get("analysis")
+    if analysis:
+        kept = ("prometheus", "success", "failure")
+        shown["canary"] = shown["canary"] | {"analysis": [{name: entry[name] for name in kept} for entry in analysis]}
+    return shown
+
+
+OPERATION = Operation("pod_deployment", ARGUMENTS, Deployed, run, describe, secrets=secrets, redact=redact)

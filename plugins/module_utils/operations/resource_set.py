@@ -108,14 +108,22 @@ def secrets(params):
 
 
 def redact(params):
-    """The parameters as they may be shown."""
-    veil = Veil()
-    given = params.get("definition")
-    if isinstance(given, dict):
-        given = veil.cover(given)
-    elif isinstance(given, list):
-        given = [veil.cover(item) if isinstance(item, dict) else item for item in given]
-    return params | {"definition": given}
+    """The parameters as they may be shown: of the manifests, which objects they are."""
+    if params["definition"] is None:
+        return params
+    try:
+        manifests = _read_manifests(params)
+    except PodwrightError:
+        return params | {"definition": "(cannot be read, not shown)"}
+    return params | {"definition": [_identity(manifest) for manifest in manifests]}
+
+
+def _identity(manifest):
+    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
+    if not isinstance(metadata, dict):
+        return {}
+    named = {name: metadata[name] for name in ("namespace", "name") if isinstance(metadata.get(name), str)}
+    return {name: manifest[name] for name in ("apiVersion", "kind") if isinstance(manifest.get(name), str)} | {"metadata": named}
 
 
 OPERATION = Operation(

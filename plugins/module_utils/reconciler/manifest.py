@@ -158,10 +158,11 @@ class Veil:
         for field in ("data", "stringData"):
             if isinstance(covered.get(field), dict):
                 covered[field] = {name: self.digest(value) for name, value in covered[field].items()}
-        annotations = (covered.get("metadata") or {}).get("annotations") or {}
-        if LAST_APPLIED in annotations:
+        metadata = covered.get("metadata")
+        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+        if isinstance(annotations, dict) and LAST_APPLIED in annotations:
             rest = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-            covered["metadata"] = covered["metadata"] | {"annotations": rest}
+            covered["metadata"] = metadata | {"annotations": rest}
         return covered
 
 

@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What both edges share: nothing unforeseen gets past them, and nothing that they print plays tricks on a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils.console import Console
+from ansible_collections.podwright.core.plugins.module_utils.operation import Operation, perform
+from ansible_collections.podwright.core.plugins.module_utils.text import printable
+
+MARK = "c4n4ry"
+
+
+def fail(*_arguments):
+    raise KeyError(MARK)
+
+
+def operation(**parts):
+    """An operation that does nothing, but for its parts."""
+    usual = {"outcome": list, "run": lambda task, outcome: None, "describe": lambda task, outcome: {"changed": False}}
+    return Operation("nothing", {}, **usual | parts)
+
+
+@pytest.mark.parametrize("part", ["run", "describe", "secrets", "redact"])
+@pytest.mark.parametrize("no_log", [False, True])
+def test_nothing_unforeseen_gets_past_perform(part, no_log):
+    result = perform(operation(**{part: fail}), {}, False, False, Console(), no_log)
+    assert result["failed"] and result["reason"] == "Unforeseen" and "invocation" in result
+    assert ("KeyError" in result["msg"]) == (not no_log) and MARK not in json.dumps(result)
+
+
+def test_a_result_that_is_no_plain_data_is_a_fault_of_ours():
+    result = perform(operation(describe=lambda task, outcome: {"changed": True, "value": object()}), {}, False, False, Console())
+    assert (result["failed"], result["changed"], result["reason"]) == (True, True, "Unforeseen")
+    json.dumps(result)
+
+
+def test_what_cannot_be_masked_is_not_run():
+    ran = []
+    perform(operation(secrets=fail, run=lambda task, outcome: ran.append(task)), {}, False, False, Console())
+    assert not ran
+
+
+def test_escape_sequences_are_left_out_of_what_is_printed():
+    def refuse(task, outcome):
+        task.console.warn("one\x1b[2Jtwo")
+        raise PodwrightError("no\x1b]0;title\x07 \x1b[31mred\r\n  next", reason="For\x1bbidden", hint="Do\x9b it.")
+
+    diff = [{"before": "\x1b[8mhidden", "after": "a\tb\n"}]
+    result = perform(operation(run=refuse, describe=lambda task, outcome: {"diff": diff}), {}, False, True, Console())
+    assert result["msg"] == "no red\n  next\nDo it."
+    assert (result["warnings"], result["diff"]) == (["onetwo"], [{"before": "hidden", "after": "a\tb\n"}])
+
+
+@given(st.text(alphabet=st.sampled_from("\x1b[]0;m\x07\\\x9b\r\n\tab\x00\x7f"), max_size=40))
+def test_no_control_character_is_left(text):
+    assert not [character for character in printable(text) if character not in "\t\n" and not character.isprintable()]
