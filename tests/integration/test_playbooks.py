@@ -20,6 +20,14 @@ PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
 TASK = {"name": "greet", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["echo", "hello"], "resources": LIMITS}
 
+WRONG = [
+    {"podwright_quota": "[5]"},
+    {"podwright_quota": '{"max_pods": "five"}'},
+    {"podwright_quota": '{"max_memory": "1 gigabyte"}'},
+    {"podwright_default_limits": '{"cpu": "half"}'},
+    {"podwright_service_accounts": '["reader"]'},
+]
+
 
 def documented(playbook):
     """The command in a playbook's header, without its optional parts."""
@@ -30,6 +38,8 @@ def documented(playbook):
 @pytest.fixture(params=["oldest", "newest"])
 def shell(request, client, make_namespace, tmp_path):
     """A function that runs a command of a header, in a namespace of the test's own where the header says builds."""
+    if not (ROOT / ".venv" / request.param / "bin/ansible-playbook").exists():
+        pytest.fail(f"The environment of the {request.param} ansible-core is missing: run make env.", pytrace=False)
     namespace = make_namespace()
     client.delete(NAMESPACE, None, namespace)
     wait_for(lambda: client.get(NAMESPACE, None, namespace) is None)
@@ -74,13 +84,21 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, shell)
 def test_values_from_surveys_are_text_and_wrong_ones_leave_nothing_behind(client, shell):
     survey = {"podwright_quota": '{"max_pods": 5, "max_cpu": ""}', "podwright_default_limits": '{"memory": "64Mi"}'}
     survey |= {"podwright_service_accounts": '[{"name": "reader", "purposes": ["reading"]}]'}
-    wrong = survey | {"podwright_quota": "[5]"}
-    shell([*documented("provision"), "-e", json.dumps(wrong)], expect=2)
-    assert client.get(NAMESPACE, None, shell.namespace) is None
+    for wrong in WRONG:
+        shell([*documented("provision"), "-e", json.dumps(survey | wrong)], expect=2)
+        assert client.get(NAMESPACE, None, shell.namespace) is None, wrong
     shell([*documented("provision"), "-e", json.dumps(survey)])
     assert client.get(BUILT_IN["v1", "ResourceQuota"], shell.namespace, "podwright")["spec"]["hard"] == {"pods": "5"}
     assert client.get(BUILT_IN["v1", "ServiceAccount"], shell.namespace, "reader")
     shell(documented("teardown"))
+
+
+@pytest.mark.parametrize("name", ["quota_max_pods", "quota_max_gpus", "quota_max_storage_gb"])
+def test_the_quota_role_refuses_what_is_no_number_before_it_writes(name, play, client, namespace):
+    role = {"ansible.builtin.include_role": {"name": "podwright.core.quota"}, "vars": {"quota_namespace": namespace, name: "five"}}
+    played = play([{"name": "Set the quota", **role}], namespace=namespace, expect=2)
+    assert f"{name}: must be a whole number, got 'five'." in played.output
+    assert client.list(BUILT_IN["v1", "ResourceQuota"], namespace)[0] == []
 
 
 def test_the_demo_needs_no_input_of_the_repository(shell):
