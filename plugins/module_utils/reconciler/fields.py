@@ -9,6 +9,8 @@ from typing import Any
 from .quantity import same_quantity
 from .schema import Schema
 
+_encode = json.JSONEncoder(sort_keys=True).encode  # made once: json.dumps makes one for each call with sort_keys
+
 
 def owned_fields(live: dict, manager: str) -> dict | None:
     """The tree of fields that `manager` applied to the object, or None if it never did."""
@@ -72,32 +74,41 @@ def _is_field_covered(schema: Schema, path: tuple, value: Any, parent: dict, tre
 
 def _is_list_covered(schema: Schema, path: tuple, desired: list, live: list, tree: dict) -> bool:
     """A set, or a list with merge keys: the same items, and in the same order, which the API keeps."""
-    owned = _steps(tree)
-    if len(owned) != len(desired):
+    owned, names = _owned_items(tree)
+    if len(owned) != len(desired) or len(owned) != len(_steps(tree)):
         return False
+    positions = _positions(schema, path, live, names)
     at = -1
     for item in desired:
-        step = next((step for step in owned if _is_item(schema, path, step, item)), None)
-        position = next((n for n, other in enumerate(live) if step and _is_item(schema, path, step, other)), -1)
-        if position <= at:
+        identity = _identity(schema, path, item, names)
+        position = positions.get(identity, -1)
+        if position <= at or identity not in owned:
             return False
-        below = owned.pop(step)
-        covered = _is_map_covered(schema, path, item, live[position], below) if _steps(below) else is_same(schema, path, item, live[position])
+        at, below, there = position, owned[identity], live[position]
+        covered = _is_map_covered(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
         if not covered:
             return False
-        at = position
     return True
 
 
-def _is_item(schema: Schema, path: tuple, step: str, item: Any) -> bool:
-    """Whether a step of a tree (`k:KEYS` or `v:VALUE`) means this item of the list at the path."""
-    sort, _separator, text = step.partition(":")
-    if sort not in ("k", "v"):
-        return False
-    meant = json.loads(text)
-    if sort == "v":
-        return _is_equal(meant, item)
-    return isinstance(item, dict) and all(_is_equal(item.get(name, schema.default_of_key(path, name)), value) for name, value in meant.items())
+def _owned_items(tree: dict) -> tuple[dict[str, dict], set[str]]:
+    """({identity: the tree below it} of the items of a set or keyed list that a tree owns, the names of the merge keys)."""
+    meant = [(step[0], json.loads(step[2:]), below) for step, below in _steps(tree).items() if step[0] in ("k", "v")]
+    names = {name for sort, value, _below in meant if sort == "k" for name in value}
+    return {_encode(value): below for _sort, value, below in meant}, names
+
+
+def _identity(schema: Schema, path: tuple, item: Any, names: set[str]) -> str:
+    """What tells an item of the list at the path from the others, as JSON: its merge keys, or the item itself in a set."""
+    if names and isinstance(item, dict):
+        keys = {name: item.get(name, schema.default_of_key(path, name)) for name in names}
+        item = {name: value for name, value in keys.items() if value is not None}
+    return _encode(item)
+
+
+def _positions(schema: Schema, path: tuple, items: list, names: set[str]) -> dict[str, int]:
+    """{identity: the first position of an item}."""
+    return {_identity(schema, path, item, names): len(items) - 1 - number for number, item in enumerate(reversed(items))}
 
 
 def is_same(schema: Schema, path: tuple, desired: Any, live: Any) -> bool:
@@ -117,21 +128,18 @@ def _is_equal(one: Any, other: Any) -> bool:
 
 
 def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict, path: list, found: list[list]) -> None:
-    keys = tuple(step for step in path if isinstance(step, str))
-    for step, below in _steps(tree).items():
-        if step[0] == "f" and isinstance(live, dict) and step[2:] in live:
-            name = step[2:]
-            place, kept, there = [*path, name], isinstance(desired, dict) and name in desired, live[name]
-            ours = desired[name] if kept else None
-        elif step[0] in ("k", "v") and isinstance(live, list):
-            position = next((n for n, item in enumerate(live) if _is_item(schema, keys, step, item)), None)
-            if position is None:
-                continue
-            mine = [item for item in desired if _is_item(schema, keys, step, item)] if isinstance(desired, list) else []
-            place, kept, there, ours = [*path, position], bool(mine), live[position], mine[0] if mine else None
-        else:
-            continue
-        if not kept:
-            found.append(place)
+    if isinstance(live, dict):
+        steps = [(step[2:], step[2:], below) for step, below in _steps(tree).items() if step[0] == "f" and step[2:] in live]
+        wanted = desired if isinstance(desired, dict) else {}
+    elif isinstance(live, list):
+        keys, (owned, names) = tuple(step for step in path if isinstance(step, str)), _owned_items(tree)
+        positions = _positions(schema, keys, live, names)
+        steps = [(positions[identity], identity, below) for identity, below in owned.items() if identity in positions]
+        wanted = {_identity(schema, keys, item, names): item for item in desired} if isinstance(desired, list) else {}
+    else:
+        return
+    for place, name, below in steps:
+        if name not in wanted:
+            found.append([*path, place])
         elif _steps(below):
-            _collect_dropped(schema, ours, there, below, place, found)
+            _collect_dropped(schema, wanted[name], live[place], below, [*path, place], found)
