@@ -98,18 +98,19 @@ def attempt(operation: Operation, task: Task) -> tuple[dict, PodwrightError | No
         return {}, stopped or foreseen(error)
 
 
-def perform(operation, params, check_mode, diff_mode, console, no_log=False):
+def perform(operation, params, check_mode, diff_mode, console, no_log=False, masked=frozenset()):
     """Run an operation to a result that an edge can hand to Ansible.
 
     Args:
         no_log: whether the task has `no_log`: ansible-core 2.19 and later print `msg` all the same, so that it must not hold any output.
+        masked: secret values that the edge knows beside those of the operation.
 
     Returns: a dict without any secret value, with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
     """
     started = time.monotonic()
     try:
         # Before anything is done: what cannot be masked is not run.
-        secret, shown = secrets_of(operation, params), shown_connection(operation.redact(params))
+        secret, shown = masked | secrets_of(operation, params), shown_connection(operation.redact(params))
     except Exception as error:
         return _failure(foreseen(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     task = Task(params, check_mode, diff_mode, console)

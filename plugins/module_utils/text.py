@@ -11,7 +11,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and t
 
 def printable(text: str) -> str:
     """A text without escape sequences and control characters, which could play tricks on a terminal."""
-    return _CONTROL.sub("", _ESCAPE.sub("", text))
+    return _CONTROL.sub("", without_escapes(text))
+
+
+def without_escapes(text: str) -> str:
+    """A text without the escape sequences of a terminal."""
+    return _ESCAPE.sub("", text)
 
 
 def split_lines(text: str) -> list[str]:

@@ -84,8 +84,7 @@ class OperationAction(ActionBase):
         if checked.error_messages:
             return remove_values({"failed": True, "changed": False, "msg": self._complaint(checked)}, masked)
         no_log = bool(self._task.no_log)
-        answer = perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log)
-        return remove_values(answer, {value for value in masked if value})
+        return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
 
     def _complaint(self, checked):
         """The first fault, in the words that a module has for it."""

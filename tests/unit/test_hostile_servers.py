@@ -11,7 +11,6 @@ import urllib.parse
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.podwright.core.plugins.module_utils.cluster import client as client_module
 from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
@@ -182,8 +181,7 @@ def run_as_an_edge(module, url, check_mode, **options):
     checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate({"host": url, "api_key": f"{MARK}-key", "namespace": "default", **options})
     assert not checked.error_messages
     params = checked.validated_parameters
-    result = perform(operation, params, check_mode, True, Console())
-    return remove_values(result, set(checked._no_log_values))
+    return perform(operation, params, check_mode, True, Console(), masked=set(checked._no_log_values))
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

@@ -13,12 +13,12 @@ import subprocess
 from dataclasses import dataclass, field, replace
 
 from ..libraries import load
+from ..text import without_escapes
 from .errors import PodwrightError
 from .kubeconfig import bad_configuration, shown_path
 
 PLUGIN_SECONDS = 120
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _read_time(text, about: str, plugin: dict) -> float:
 
 def _words(stderr: bytes | None) -> str:
     """What a plugin wrote for a person, as part of a message."""
-    text = _ESCAPE.sub("", (stderr or b"").decode("utf-8", "replace"))
+    text = without_escapes((stderr or b"").decode("utf-8", "replace"))
     text = " ".join(_CONTROL.sub(" ", text).split())[-1000:].rstrip(".")
     return f": {text}" if text else ""
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION, WAIT, piece
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
 from ..cluster.namespaces import warn_of_missing
 from ..operation import Operation, Task
@@ -157,7 +157,7 @@ def _look_up_owners(client, subjects, params, console):
                 for uid, is_over in _list_owners(client, kind, namespace):
                     (finished if is_over else alive).add(uid)
         except PodwrightError as error:
-            if not (error.reason == "UnknownKind" or error.is_forbidden or error.is_not_found):
+            if not (error.reason == UNKNOWN_KIND or error.is_forbidden or error.is_not_found):
                 raise
             unreadable.add((api_version, kind_name))
             console.warn(f"What {kind_name or 'an owner of an unknown kind'} owns is kept, since its owners could not be listed: {error.message}")

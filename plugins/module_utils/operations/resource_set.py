@@ -108,17 +108,16 @@ def secrets(params):
 
 
 def redact(params):
-    """The parameters as they may be shown: of the manifests, which objects they are."""
-    if params["definition"] is None:
+    """The parameters as they may be shown: of manifests, which objects they are, and of text, how long it is."""
+    given = params["definition"]
+    if given is None:
         return params
-    try:
-        manifests = _read_manifests(params)
-    except PodwrightError:
-        return params | {"definition": "(cannot be read, not shown)"}
-    return params | {"definition": [_identity(manifest) for manifest in manifests]}
+    return params | {"definition": [_identity(manifest) for manifest in (given if isinstance(given, list) else [given])]}
 
 
 def _identity(manifest):
+    if isinstance(manifest, str):
+        return f"{len(manifest.encode(errors='replace'))} bytes of text"
     metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
     if not isinstance(metadata, dict):
         return {}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError
 from ..cluster.kinds import JOB, POD
 from .labels import PARENT, label_of
 from .parent import read_parent
@@ -87,7 +87,7 @@ def _list(client, api_version, kind_name, namespace):
         kind = client.kinds.resolve(api_version, kind_name)
         items, _version = client.list(kind, namespace if kind.namespaced else None, metadata_only=kind not in (POD, JOB))
     except PodwrightError as error:
-        if error.reason == "UnknownKind" or error.is_forbidden or error.is_not_found:
+        if error.reason == UNKNOWN_KIND or error.is_forbidden or error.is_not_found:
             return []
         raise
     return [item | {"apiVersion": api_version, "kind": kind_name} for item in items]

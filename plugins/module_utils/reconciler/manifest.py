@@ -28,6 +28,12 @@ class Key(NamedTuple):
     namespace: str
     name: str
 
+    @property
+    def title(self) -> str:
+        """What a message calls the object."""
+        where = f" in namespace '{self.namespace}'" if self.namespace else ""
+        return f"{self.kind} '{self.name}'{where}"
+
 
 def key_of(manifest, kind):
     """The Key of a manifest of that Kind."""

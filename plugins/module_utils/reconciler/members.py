@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..cluster.client import Client
-from ..cluster.errors import PodwrightError
+from ..cluster.errors import UNKNOWN_KIND, PodwrightError
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, SECRET, Kind
 from .manifest import Key, key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
@@ -73,7 +73,7 @@ def refused_places(client: Client, applyset: ApplySet, parent: dict | None, refu
 
 
 def _unlisted(group_kind, namespaces, error):
-    if error.status is None and error.reason != "UnknownKind":
+    if error.status is None and error.reason != UNKNOWN_KIND:
         raise error
     return Unlisted(group_kind, tuple(filter(None, namespaces)), error.message)
 
@@ -84,7 +84,7 @@ def _find_kind(client, group_kind):
     try:
         return client.kinds.find_served(group, name)
     except PodwrightError as error:
-        if error.reason == "UnknownKind" and _is_undefined(client, group, name):
+        if error.reason == UNKNOWN_KIND and _is_undefined(client, group, name):
             return None
         raise
 
@@ -114,7 +114,7 @@ def refuse_foreign(client: Client, applyset: ApplySet, live: dict[Key, dict]) ->
     if not foreign:
         return
     sets = {other: _describe_set(client, other, key.namespace or applyset.namespace) for key, other in foreign.items()}
-    shown = [f"{key.kind} '{key.name}'{_in(key.namespace)} belongs to {sets[other]}" for key, other in foreign.items()]
+    shown = [f"{key.title} belongs to {sets[other]}" for key, other in foreign.items()]
     more = f" ({len(shown) - 3} more)" if len(shown) > 3 else ""
     raise PodwrightError(
         f"The set '{applyset.name}' must not take members of another set: {', '.join(shown[:3])}{more}.",
@@ -130,12 +130,9 @@ def _describe_set(client, identity, namespace):
             parents = client.list(kind, namespace, label_selector=f"{ID}={identity}", metadata_only=True)[0]
         except PodwrightError:
             continue
-        for metadata in (parent["metadata"] for parent in parents):
+        for parent in parents:
+            metadata = parent["metadata"]
             tool = (metadata.get("annotations") or {}).get(TOOLING, "an unknown tool")
             name = metadata["name"].removeprefix(PARENT_PREFIX) if kind == CONFIG_MAP else metadata["name"]
-            return f"the set '{name}' ({kind.name} '{metadata['name']}'{_in(metadata.get('namespace'))}, {tool})"
+            return f"the set '{name}' ({key_of(parent, kind).title}, {tool})"
     return f"the set of the ID {identity}"
-
-
-def _in(namespace):
-    return f" in namespace '{namespace}'" if namespace else ""

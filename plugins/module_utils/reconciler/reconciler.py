@@ -17,7 +17,7 @@ from .observe import autoscaled_keys, observe
 from .ownership import HANDOVER
 from .plan import DELETING, Change, plan, plan_deletes, plan_removal, wave_of
 from .ready import PROGRESSING, Verdict, judge
-from .replacement import check_replacement, describe_object, immutable_fields
+from .replacement import check_replacement, immutable_fields
 from .sets import ApplySet
 from .takeover import take_over
 from .wait import explain_nothing, wait_until_gone, wait_until_ready
@@ -186,7 +186,7 @@ class Reconciler:
             try:
                 kind = self._client.kinds.resolve(manifest["apiVersion"], manifest["kind"])
             except PodwrightError as error:
-                if absent is None or error.reason != "UnknownKind":
+                if absent is None or error.reason != UNKNOWN_KIND:
                     raise
                 kind = Kind(manifest["apiVersion"], manifest["kind"], "", "namespace" in manifest["metadata"])
                 absent.append(Change("none", key_of(manifest, kind), kind, note="the server does not know its kind"))
@@ -197,7 +197,7 @@ class Reconciler:
                 manifest["metadata"].pop("namespace", None)
             key = key_of(manifest, kind)
             if key in desired:
-                raise PodwrightError(f"Two definitions are alike: {key.kind} '{key.name}'{_in(key)}.", reason="BadManifest", hint="Give each its own name.")
+                raise PodwrightError(f"Two definitions are alike: {key.title}.", reason="BadManifest", hint="Give each its own name.")
             desired[key] = (kind, applyset.mark(manifest) if applyset else manifest)
         return desired
 
@@ -339,7 +339,7 @@ class Reconciler:
             wait_until_gone(self._client, {key: (change.kind, change.before)}, options.wait_timeout, self._console)
             change.after = self._server_apply(change)
         except PodwrightError as error:
-            error.message = f"{describe_object(change)} was deleted to be replaced, and is not there again yet. {error.message}"
+            error.message = f"{change.key.title} was deleted to be replaced, and is not there again yet. {error.message}"
             error.hint = error.hint or "Run the task again: it creates what is missing."
             raise
         change.action, change.note = "replace", f"immutable: {immutable_fields(refusal)}"
@@ -414,7 +414,3 @@ def _order(change, applyset):
         number = -1
     is_deleted = change.action == "delete" or not change.desired
     return (1, -number) if is_deleted else (0, number)
-
-
-def _in(key):
-    return f" in namespace '{key.namespace}'" if key.namespace else ""

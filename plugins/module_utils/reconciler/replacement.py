@@ -50,7 +50,7 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
     """
     if not change.before or not is_immutable(refusal):
         raise refusal
-    shown = describe_object(change)
+    shown = change.key.title
     if on_immutable != "replace":
         raise PodwrightError(
             f"{shown} cannot be changed in place; immutable: {immutable_fields(refusal)}.",
@@ -72,12 +72,6 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
             causes=error.causes,
             hint=error.hint or _hint(error),
         ) from error
-
-
-def describe_object(change: Change) -> str:
-    """What a message calls the object of a change."""
-    where = f" in namespace '{change.key.namespace}'" if change.key.namespace else ""
-    return f"{change.key.kind} '{change.key.name}'{where}"
 
 
 def _candidate(change: Change) -> dict:

@@ -147,5 +147,4 @@ def _shown(open_items):
 
 
 def _failure(key, verdict, what, hint="", explain=explain_nothing):
-    where = f" in namespace '{key.namespace}'" if key.namespace else ""
-    return PodwrightError(f"{key.kind} '{key.name}'{where} {what}: {verdict.message.rstrip('.')}.{explain(key)}", reason="WaitFailed", hint=hint)
+    return PodwrightError(f"{key.title} {what}: {verdict.message.rstrip('.')}.{explain(key)}", reason="WaitFailed", hint=hint)
