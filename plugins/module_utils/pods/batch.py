@@ -180,7 +180,8 @@ class Batch:
             # A Job's pods would outlive it otherwise, under the name of the next one.
             policy = "Foreground" if kind == JOB and policy == "Background" else policy
             existed = self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace)
-            if existed and run.change.action != NONE:
+            # The watch may have told of it before the answer came, and the new one be there by now.
+            if existed and run.change.action != NONE and run.change.done == NONE:
                 run.change.done = "delete"
             if not existed or kind == CONFIG_MAP:  # which nobody watches, and which is gone at once
                 gone.append(uid)
