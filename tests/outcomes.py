@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.podwright.core.plugins.module_utils.operation import Operation, Task, attempt
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Outcome
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, Task, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Outcome
 
 
 def checked(outcome: Outcome) -> Outcome:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.podwright.core.plugins.module_utils.operations.pod_info import OPERATION
-from ansible_collections.podwright.core.plugins.plugin_utils.operation_action import OperationAction
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_info import OPERATION
+from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 
 class ActionModule(OperationAction):

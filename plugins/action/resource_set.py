@@ -6,8 +6,8 @@ from __future__ import annotations
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.loader import lookup_loader
 
-from ansible_collections.podwright.core.plugins.module_utils.operations.resource_set import OPERATION
-from ansible_collections.podwright.core.plugins.plugin_utils.operation_action import OperationAction
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
+from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 
 class ActionModule(OperationAction):

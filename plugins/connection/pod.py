@@ -161,19 +161,19 @@ from dataclasses import replace
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 
-from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import NOT_YET, STDOUT
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, Process
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.libraries import preload
-from ansible_collections.podwright.core.plugins.module_utils.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local
-from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import Remote
-from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import FILE, ROOT, Plan, Wish
-from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import Upload
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import Local
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import Remote
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT, Plan, Wish
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
 preload()
 

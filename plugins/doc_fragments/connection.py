@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Documentation of the options in `module_utils/arguments.py: CONNECTION`."""
+"""Documentation of the options in `module_utils/_engine/arguments.py: CONNECTION`."""
 
 from __future__ import annotations
 

@@ -133,11 +133,11 @@ _raw:
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 
 class LookupModule(LookupBase):

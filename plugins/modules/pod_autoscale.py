@@ -218,8 +218,8 @@ duration:
   type: float
 """
 
-from ansible_collections.podwright.core.plugins.module_utils.module_edge import run_module
-from ansible_collections.podwright.core.plugins.module_utils.operations.pod_autoscale import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_autoscale import OPERATION
 
 
 def main():

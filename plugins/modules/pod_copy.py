@@ -167,8 +167,8 @@ duration:
   type: float
 """
 
-from ansible_collections.podwright.core.plugins.module_utils.module_edge import run_module
-from ansible_collections.podwright.core.plugins.module_utils.operations.pod_copy import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_copy import OPERATION
 
 
 def main():

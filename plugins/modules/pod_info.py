@@ -193,8 +193,8 @@ duration:
   type: float
 """
 
-from ansible_collections.podwright.core.plugins.module_utils.module_edge import run_module
-from ansible_collections.podwright.core.plugins.module_utils.operations.pod_info import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_info import OPERATION
 
 
 def main():

@@ -202,8 +202,8 @@ hint:
   type: str
 """
 
-from ansible_collections.podwright.core.plugins.module_utils.module_edge import run_module
-from ansible_collections.podwright.core.plugins.module_utils.operations.resource_set import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
 
 
 def main():

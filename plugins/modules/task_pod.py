@@ -246,8 +246,8 @@ duration:
   type: float
 """
 
-from ansible_collections.podwright.core.plugins.module_utils.module_edge import run_module
-from ansible_collections.podwright.core.plugins.module_utils.operations.task_pod import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.task_pod import OPERATION
 
 
 def main():

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import AUTOSCALER, BUILT_IN, POD
-from ansible_collections.podwright.core.plugins.module_utils.cluster.prometheus import ask_prometheus
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_autoscale
+from ansible_collections.podwright.core.plugins.module_utils._engine.clients.prometheus import ask_prometheus
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import AUTOSCALER, BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale
 
 from ..prometheus import Prometheus
 from .conftest import wait_for

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP, JOB, POD
-from ansible_collections.podwright.core.plugins.module_utils.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, JOB, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 
 from .conftest import choose
 from .test_hygiene import IMAGE, call

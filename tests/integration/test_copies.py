@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
 from .conftest import choose, init_of
 from .test_hygiene import call

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import Task
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_deployment
-from ansible_collections.podwright.core.plugins.module_utils.pods.labels import selector_of
-from ansible_collections.podwright.core.plugins.module_utils.pods.status import is_serving
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import selector_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import is_serving
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
 from ..outcomes import result_of
 from ..prometheus import Prometheus

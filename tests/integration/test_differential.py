@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MANAGER, MERGE_PATCH
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.fields import is_current
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import clean, difference
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MANAGER, MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, difference
 
 from .conftest import wait_for
 

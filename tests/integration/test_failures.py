@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import JOB
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_info
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_info
 
 from .test_hygiene import call
 

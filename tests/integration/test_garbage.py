@@ -6,13 +6,13 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH, Client
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE, POD
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import Task
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_gc
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH, Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
 from ..outcomes import result_of
 from ..scale import add_finished_pods

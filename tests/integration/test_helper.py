@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Container
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
 from .conftest import start
 from .test_hygiene import call

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 
 from .conftest import wait_for
 

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils.operations import (
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import (
     pod_autoscale,
     pod_copy,
     pod_deployment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
 from .conftest import wait_for
 

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_logs
-from ansible_collections.podwright.core.plugins.module_utils.pods.log import Follower
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Follower
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs
 
 from ..relay import DOWN, Mischief
 from .conftest import choose, connect, wait_for

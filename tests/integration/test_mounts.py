@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Container
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
 from .conftest import start, wait_for
 from .test_hygiene import call

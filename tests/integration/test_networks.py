@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import NETWORK_POLICY, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import NETWORK_POLICY, POD
 
 from ..cluster import build
 

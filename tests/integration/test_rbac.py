@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 
 from .conftest import KUBECONFIG, ROOT
 

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 
 from .conftest import ROOT
 

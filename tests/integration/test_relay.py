@@ -9,13 +9,13 @@ import re
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, execute
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy
-from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import SMALLEST_PART
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import SMALLEST_PART
 
 from ..relay import DOWN, SEED, UP, Mischief
 from .conftest import connect

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
 from ..scale import add_finished_pods, add_nodes, in_parallel, measure_operation, remove_nodes, simulated_tasks
 from .conftest import KUBECONFIG

@@ -7,11 +7,11 @@ import copy
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import PART_OF, ApplySet
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import PART_OF, ApplySet
 
 from ..outcomes import checked
 from .conftest import wait_for

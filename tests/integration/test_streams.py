@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster import channel
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import NOT_YET, STDOUT, V4, V5, Channel
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_copy, pod_exec, task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT, V4, V5, Channel
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_exec, task_pod
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
@@ -37,9 +37,9 @@ GIB = 1 << 30
 # Runs in a process of its own, to measure that.
 MEASURE = """
 import json, re, sys
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
 kubeconfig, namespace, direction, size = sys.argv[1:]
 size, count = int(size), 0
 def take(data):

@@ -7,10 +7,10 @@ import copy
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH, STRATEGIC_PATCH
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, NAMESPACE
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH, STRATEGIC_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
 
 from ..outcomes import checked
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import MERGE_PATCH
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, CONFIG_MAP, NETWORK_POLICY, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, NETWORK_POLICY, POD
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 OPEN = {"spec": {"ingress": [{}], "egress": [{}]}}

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import copy
 
-from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import UNKNOWN_KIND, PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import Kinds
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 
 SERVED = {"apps": ["apps/v1"], "batch": ["batch/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
 

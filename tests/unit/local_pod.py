@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils.cluster import channel
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STATUS, STDERR, STDOUT, STREAM_CLOSE, V5
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Container
-from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import BINARY, PING, PONG, WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STATUS, STDERR, STDOUT, STREAM_CLOSE, V5
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, PING, PONG, WebSocket
 
 BUSYBOX = Path("/bin/busybox")
 TOOLS = ["gnu", "busybox"] if BUSYBOX.exists() else ["gnu"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import METADATA, Client, Request
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError, raise_explained
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import METADATA, Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError, raise_explained
 
 from .answering import POD_OBJECT, Answer, AnsweringServer, html
 

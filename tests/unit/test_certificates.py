@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from tests.cluster.certificates import Authority
 
 from .answering import Answer, AnsweringServer
@@ -23,11 +23,11 @@ PYTHONS = {"this": Path(sys.executable), "newest": ROOT / ".venv/newest/bin/pyth
 # Over HTTP and over a websocket (which this server does not speak, but answers).
 SCRIPT = """
 import json, sys
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 
 request = Request("GET", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", repeatable=False)
 for use in (lambda client: client.get(POD, "n", "a"), lambda client: open_websocket(client, request, ["v5.channel.k8s.io"])):

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import ATTEMPTS, Client
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import ATTEMPTS, Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 
 class Clock:
@@ -146,7 +146,7 @@ def test_long_lists_come_in_pages_and_start_over_when_the_token_expires(server, 
 
 
 def test_a_missing_library_is_named(monkeypatch):
-    from ansible_collections.podwright.core.plugins.module_utils import libraries
+    from ansible_collections.podwright.core.plugins.module_utils._engine import libraries
 
     def refuse(name):
         raise ImportError(f"No module named '{name}'")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.documents import flatten, read_documents
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.fields import is_current
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import clean, difference, predict
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.quantity import parse_quantity, same_quantity
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import parse_quantity, same_quantity
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import flatten, read_documents
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, difference, predict
 
 KEYED = {"env": "name", "containers": "name", "volumes": "name", "volumeMounts": "mountPath"}
 GADGET = ("example.com/v1", "Gadget")

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.client import Client, Request
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import JOB, POD
-from ansible_collections.podwright.core.plugins.module_utils.cluster.proxies import bypasses
-from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.proxies import bypasses
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from .answering import Answer, AnsweringServer
 from .test_kubeconfig import kubeconfig

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN, JOB, POD
-from ansible_collections.podwright.core.plugins.module_utils.pods import garbage
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, JOB, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.garbage import retention as garbage
 
 NOW = 1_000_000
 CONFIG_MAP, POLICY = BUILT_IN["v1", "ConfigMap"], BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"]

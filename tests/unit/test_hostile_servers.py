@@ -12,11 +12,11 @@ import urllib.parse
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster import client as client_module
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils.operations import (
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client as client_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import (
     pod_autoscale,
     pod_copy,
     pod_deployment,

@@ -7,11 +7,11 @@ import copy
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import Task
-from ansible_collections.podwright.core.plugins.module_utils.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils.pods import batch
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner as batch
 
 from ..outcomes import result_of
 from .fake_cluster import FakeCluster, Killed

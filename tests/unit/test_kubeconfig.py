@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.arguments import connection_secrets, shown_connection
-from ansible_collections.podwright.core.plugins.module_utils.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kubeconfig import is_text, read_kubeconfig
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import connection_secrets, shown_connection
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text, read_kubeconfig
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 CANARY = "c4n4ry-of-the-kubeconfig"
 

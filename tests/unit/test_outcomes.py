@@ -8,12 +8,12 @@ import json
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import Kinds
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.operation import Task, attempt
-from ansible_collections.podwright.core.plugins.module_utils.operations import pod_autoscale, pod_deployment, pod_gc, resource_set
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment, pod_gc, resource_set
 
 UIDS = map(str, itertools.count())
 CANARY = "canary-in-env"

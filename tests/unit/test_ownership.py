@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.ownership import released_entries, subtract
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.takeover import take_over
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import released_entries, subtract
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import take_over
 
 STEPS = st.sampled_from(["f:a", "f:b", 'k:{"name":"c"}', "."])
 TREES = st.recursive(st.just({}), lambda below: st.dictionaries(STEPS, below, max_size=3), max_leaves=12).map(

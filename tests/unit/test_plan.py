@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import clean, key_of
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.plan import plan
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, key_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import plan
 
 CASES = [
     pytest.param(case, id=f"{path.stem}-{case['case']}")

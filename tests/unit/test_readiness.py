@@ -7,19 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import key_of
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import (
-    FAILED,
-    PROGRESSING,
-    READY,
-    condition,
-    deletion_obstacle,
-    judge,
-)
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.wait import wait_until_ready
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, condition, deletion_obstacle, judge
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.wait import wait_until_ready
 
 KINDS = [
     ("apps/v1", "Deployment"),

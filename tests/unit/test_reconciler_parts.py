@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.fields import is_current
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import Key, Veil, clean, difference, merge, secret_values
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.quantity import format_quantity, parse_quantity, same_quantity
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.ready import FAILED, PROGRESSING, READY, judge
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import ApplySet
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import format_quantity, parse_quantity, same_quantity
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, judge
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import Key, Veil, clean, difference, merge, secret_values
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ApplySet
 
 
 @pytest.mark.parametrize(

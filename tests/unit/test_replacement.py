@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import BUILT_IN
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.manifest import key_of
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.plan import Change
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.replacement import check_replacement, is_immutable
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.replacement import check_replacement, is_immutable
 
 IMMUTABLE = [
     'Invalid value: {"matchLabels":{"app":"b"}}: field is immutable',

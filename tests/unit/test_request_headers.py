@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.operations.pod_request import NAMED_HEADERS, _read_response
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_request import NAMED_HEADERS, _read_response
 
 OWN = {"url", "headers", "status", "redirected", "msg", "content", "json", *NAMED_HEADERS}
 HOSTILE = ("Add-Host", "Add-Group", "Unreachable", "Skipped", "Failed", "Changed", "Rc", "Invocation", "Exception", "Warnings", "Deprecations", "Diff")

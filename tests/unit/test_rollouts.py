@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.deployments import manifests
-from ansible_collections.podwright.core.plugins.module_utils.pods import scaling
-from ansible_collections.podwright.core.plugins.module_utils.pods.scaling import Bounds, decide, recommend
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling import policy as scaling
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments import manifests
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 COUNTS = st.integers(0, 50)
 

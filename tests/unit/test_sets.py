@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.kinds import CONFIG_MAP
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler import Options, Reconciler
-from ansible_collections.podwright.core.plugins.module_utils.reconciler.sets import GROUP_KINDS, ID, NAMESPACES, PART_OF, TOOLING, ApplySet
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import GROUP_KINDS, ID, NAMESPACES, PART_OF, TOOLING, ApplySet
 
 from ..outcomes import checked
 from .fake_cluster import FakeCluster, Killed
@@ -84,7 +84,7 @@ def cluster(tmp_path):
 @pytest.fixture
 def web(cluster, monkeypatch):
     """A set; its definitions count as established, since nobody else is there to say so."""
-    module = "ansible_collections.podwright.core.plugins.module_utils.reconciler.reconciler.wait_until_ready"
+    module = "ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler.wait_until_ready"
     monkeypatch.setattr(module, lambda client, items, *rest: {key: item for key, (_kind, item) in items.items()})
     return Set(cluster)
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import NOT_YET, STDOUT
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Process
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local
-from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import Remote
-from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import FILE, Wish, compare, with_digests
-from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import Upload
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import Local
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import Remote
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, Wish, compare, with_digests
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
 from .local_pod import TOOLS, LocalPod
 

@@ -7,17 +7,26 @@ import itertools
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.pods import options as opts
-from ansible_collections.podwright.core.plugins.module_utils.pods.decide import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
-from ansible_collections.podwright.core.plugins.module_utils.pods.labels import HASH
-from ansible_collections.podwright.core.plugins.module_utils.pods.manifest import TaskSpec, build, check
-from ansible_collections.podwright.core.plugins.module_utils.pods.network import build_policy
-from ansible_collections.podwright.core.plugins.module_utils.pods.parent import Parent, read_parent
-from ansible_collections.podwright.core.plugins.module_utils.pods.record import Record, build_record, read_record
-from ansible_collections.podwright.core.plugins.module_utils.pods.run import Run
-from ansible_collections.podwright.core.plugins.module_utils.pods.security import pod_context
-from ansible_collections.podwright.core.plugins.module_utils.pods.status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, read_job, read_pod, read_resize
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import (
+    FINAL,
+    FIXABLE,
+    SETTLING,
+    TRANSIENT,
+    Status,
+    read_job,
+    read_pod,
+    read_resize,
+)
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import options as opts
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.network_policy import build_policy
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent, read_parent
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import TaskSpec, build, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.security_context import pod_context
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import Run
 
 
 def spec(state="completed", name="t", **options):

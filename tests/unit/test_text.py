@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils import files
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT, describe_output, exit_code
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Process
-from ansible_collections.podwright.core.plugins.module_utils.pods.log import LONGEST_LINE, lines_of
+from ansible_collections.podwright.core.plugins.module_utils._engine import files
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, describe_output, exit_code
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LONGEST_LINE, lines_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from .local_pod import TOOLS, LocalPod
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import STDOUT
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.console import Console
-from ansible_collections.podwright.core.plugins.module_utils.transfer import archive
-from ansible_collections.podwright.core.plugins.module_utils.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils.transfer.local import Local, digest_of
-from ansible_collections.podwright.core.plugins.module_utils.transfer.remote import BLOCK, Remote, quote
-from ansible_collections.podwright.core.plugins.module_utils.transfer.tree import (
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import Local, digest_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import BLOCK, Remote, quote
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import (
     FILE,
     FOLDER,
     LINK,
@@ -35,7 +35,7 @@ from ansible_collections.podwright.core.plugins.module_utils.transfer.tree impor
     twins,
     without_excluded,
 )
-from ansible_collections.podwright.core.plugins.module_utils.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
 
 from .local_pod import LocalPod
 

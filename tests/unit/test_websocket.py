@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils.cluster import channel, execution
-from ansible_collections.podwright.core.plugins.module_utils.cluster.channel import Channel, ConnectionEnded, TimedOut, exit_code
-from ansible_collections.podwright.core.plugins.module_utils.cluster.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils.cluster.execution import Command, Container, Process
-from ansible_collections.podwright.core.plugins.module_utils.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec as execution
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import Channel, ConnectionEnded, TimedOut, exit_code
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from .local_pod import frame
 

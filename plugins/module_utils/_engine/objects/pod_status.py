@@ -1,0 +1,232 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where a task stands, read from its pod or Job. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..cluster.exec import TASK_CONTAINER
+from .quantity import same_quantity
+from .readiness import condition
+
+# How sure a problem is, which decides how long it may last before the task counts as failed.
+FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
+
+_WAITING_GRACE = {
+    "InvalidImageName": FINAL,
+    "ErrImageNeverPull": FINAL,
+    "CreateContainerConfigError": SETTLING,
+    "CreateContainerError": SETTLING,
+    "RunContainerError": SETTLING,
+    "ErrImagePull": TRANSIENT,
+    "ImagePullBackOff": TRANSIENT,
+    "ImageInspectError": TRANSIENT,
+    "RegistryUnavailable": TRANSIENT,
+    "SignatureValidationFailed": FINAL,
+    "CrashLoopBackOff": TRANSIENT,
+}
+_INTERRUPTIONS = frozenset(
+    (
+        "Evicted",
+        "NodeLost",
+        "Preempting",
+        "Preempted",
+        "Shutdown",
+        "NodeShutdown",
+        "Terminated",
+        "NodeAffinity",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+        "UnexpectedAdmissionError",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a task stands.
+
+    Attributes:
+        state: `pending`, `running`, `succeeded`, `failed` or `deleting`.
+        reason: one word in the API's language, where there is one.
+        message: the same for a person.
+        rc: the task container's exit code, once it ended.
+        grace: for a problem that does not end the task by itself, how sure it is; else None.
+        is_interrupted: the task was ended from outside (eviction, a lost node), not by itself.
+        is_ready: every readiness condition holds.
+    """
+
+    state: str
+    reason: str = ""
+    message: str = ""
+    rc: int | None = None
+    grace: str | None = None
+    is_interrupted: bool = False
+    is_ready: bool = False
+
+    @property
+    def is_over(self):
+        """Whether the task ended."""
+        return self.state in ("succeeded", "failed")
+
+
+def read_pod(pod):
+    """The Status of a task from its pod: completion is the task container's end, whatever else runs in the pod."""
+    status = pod.get("status") or {}
+    restarts = pod["spec"].get("restartPolicy", "Always") == "Always"
+    ended = _task_container(pod, status).get("state", {}).get("terminated")
+    if ended and not restarts and ended["exitCode"] == 0 and status.get("phase") != "Failed":
+        return Status("succeeded", ended.get("reason", "Completed"), "", 0)
+    if status.get("phase") == "Succeeded":
+        return Status("succeeded", "Completed", "", (ended or {}).get("exitCode", 0))
+    interruption = _interruption(pod, status)
+    if status.get("phase") == "Failed" or (ended and pod["spec"].get("restartPolicy") == "Never"):
+        return _read_failure(status, ended, interruption)
+    if pod["metadata"].get("deletionTimestamp"):
+        return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
+    return _read_active(pod, status)
+
+
+def _read_failure(status, ended, interruption):
+    reason = status.get("reason") or ""
+    rc = (ended or {}).get("exitCode")
+    if interruption and not (ended and ended["exitCode"] == 0):
+        return Status("failed", interruption, status.get("message") or "it was ended from outside", rc, is_interrupted=True)
+    if reason:
+        return Status("failed", reason, status.get("message", ""), rc)
+    failed_init = _failed_init(status)
+    if failed_init and not ended:
+        return failed_init
+    if not ended:
+        return Status("failed", "Failed", status.get("message") or "a container other than the task's failed", rc)
+    word = ended.get("reason") or "Error"
+    text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command ended with exit code {rc}"
+    return Status("failed", word, text, rc)
+
+
+def _failed_init(status):
+    for container in status.get("initContainerStatuses") or []:
+        ended = container.get("state", {}).get("terminated")
+        if ended and ended["exitCode"]:
+            return Status(
+                "failed",
+                f"Init{ended.get('reason', 'Error')}",
+                f"the init container {container['name']} ended with exit code {ended['exitCode']}",
+                ended["exitCode"],
+            )
+    return None
+
+
+def _interruption(pod, status):
+    if status.get("reason") in _INTERRUPTIONS:
+        return status["reason"]
+    disruption = condition(pod, "DisruptionTarget")
+    return disruption.get("reason") if disruption.get("status") == "True" else None
+
+
+def _read_active(pod, status):
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    for container in containers:
+        waiting = container.get("state", {}).get("waiting") or {}
+        grace = _WAITING_GRACE.get(waiting.get("reason"))
+        if grace:
+            last = container.get("lastState", {}).get("terminated") or {}
+            message = waiting.get("message") or (f"its command ended with exit code {last['exitCode']}" if last else "")
+            return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
+    if "running" in _task_container(pod, status).get("state", {}):
+        return Status("running", "", "", is_ready=condition(pod, "Ready").get("status") == "True")
+    return Status("pending", "Starting", "its containers are being made" if scheduled else "it waits for a node")
+
+
+def _task_container(pod, status):
+    """The status of the task's container: the one named so, else the first."""
+    statuses = status.get("containerStatuses") or []
+    first = pod["spec"]["containers"][0]["name"]
+    return next((c for name in (TASK_CONTAINER, first) for c in statuses if c["name"] == name), {})
+
+
+def read_job(job, pods):
+    """The Status of a task from its Job and the Job's pods: the Job decides whether it is over, its last pod says why."""
+    last = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+    latest = read_pod(last) if last else None
+    if any(condition(job, name).get("status") == "True" for name in ("Complete", "SuccessCriteriaMet")):
+        return Status("succeeded", "Completed", "", latest.rc if latest and latest.rc is not None else 0)
+    failed = condition(job, "Failed")
+    if failed.get("status") == "True":
+        if latest and latest.state == "failed":
+            return latest
+        return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
+    if job["metadata"].get("deletionTimestamp"):
+        return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
+    if latest is None or latest.is_over:
+        return Status("pending", "Starting", "its Job has not made a pod yet" if latest is None else "its Job is about to end or to try again")
+    return latest
+
+
+def is_serving(pod):
+    """Whether a pod is ready and to stay: one that a Service would send traffic to."""
+    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def read_resize(pod):
+    """How far a change of a running pod's resources is (KEP-1287): a Status while it is under way, else None."""
+    pending = condition(pod, "PodResizePending")
+    if pending.get("status") == "True":
+        return Status("running", pending.get("reason", "Deferred"), pending.get("message", "its node has no room for the new resources"), grace=FIXABLE)
+    progress = condition(pod, "PodResizeInProgress")
+    if progress.get("status") == "True":
+        return Status("running", progress.get("reason") or "Resizing", progress.get("message", ""))
+    observed = (pod.get("status") or {}).get("observedGeneration")
+    if observed is not None and observed < pod["metadata"].get("generation", 0):
+        return Status("running", "Resizing", "its node has not seen the change yet")
+    actual = {c["name"]: c.get("resources") or {} for c in (pod.get("status") or {}).get("containerStatuses") or []}
+    for container in pod["spec"]["containers"]:
+        for part, wanted in (container.get("resources") or {}).items():
+            known = actual.get(container["name"], {}).get(part) or {}
+            if part in ("limits", "requests") and any(name in known and not same_quantity(known[name], text) for name, text in wanted.items()):
+                return Status("running", "Resizing", f"the container {container['name']} still has its old {part}")
+    return None
+
+
+def exit_codes(pod):
+    """Exit code by container, for those that ended."""
+    status = pod.get("status") or {}
+    codes = {}
+    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+        if ended:
+            codes[container["name"]] = ended["exitCode"]
+    return codes
+
+
+def has_started(pod, container):
+    """Whether there can be a log of that container."""
+    status = pod.get("status") or {}
+    for known in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
+        if known["name"] == container:
+            return "running" in known.get("state", {}) or "terminated" in known.get("state", {}) or bool(known.get("lastState"))
+    return False
+
+
+def ever_started(pod):
+    """Whether any container of a pod has ever been started: init containers, sidecars and ephemeral containers count, and so does a failed start."""
+    status = pod.get("status") or {}
+    if status.get("phase") not in (None, "", "Pending"):
+        return True
+    for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for known in status.get(kind) or []:
+            states = {**(known.get("state") or {}), **(known.get("lastState") or {})}
+            if known.get("restartCount") or "running" in states or "terminated" in states:
+                return True
+    return False
+
+
+def times(pod):
+    """(started, finished) of the task container as the API writes them; None where not yet."""
+    state = _task_container(pod, pod.get("status") or {}).get("state", {})
+    ended = state.get("terminated") or {}
+    return ended.get("startedAt") or state.get("running", {}).get("startedAt"), ended.get("finishedAt")

@@ -1,0 +1,170 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an operation is, and how both edges (module and action) run one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.common.parameters import remove_values
+
+from .arguments import connection_secrets, shown_connection
+from .cluster.client import Client
+from .cluster.configuration import Configuration
+from .errors import PodwrightError, foreseen
+from .libraries import load
+from .text import printable
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One verb of the collection: parameters in, outcome out.
+
+    Attributes:
+        name: the module's name.
+        arguments: the argument spec.
+        outcome: makes the empty record of what a run has done and read so far.
+        run: called with a Task and that record, which it fills; raises PodwrightError.
+        describe: called with both once the run has ended, failed or not; returns the result's fields and sends no request.
+        rules: further arguments of the validation (`mutually_exclusive`, `required_if`, …).
+        secrets: from the parameters to the set of secret values in them.
+        redact: from the parameters to how the invocation may be shown.
+    """
+
+    name: str
+    arguments: dict
+    outcome: Callable[[], Any]
+    run: Callable[[Task, Any], None]
+    describe: Callable[[Task, Any], dict]
+    rules: dict = field(default_factory=dict)
+    secrets: Callable = lambda params: set()
+    redact: Callable = lambda params: params
+
+
+class Task:
+    """One call of an operation: its parameters and what it may use.
+
+    Attributes:
+        params: validated parameters.
+        check_mode, diff_mode: as the play has them.
+        console: a Console.
+        client: a Client to share, or None for one of its own.
+    """
+
+    def __init__(self, params, check_mode, diff_mode, console, client=None):
+        self.params = params
+        self.check_mode = check_mode
+        self.diff_mode = diff_mode
+        self.console = console
+        self._client = client
+
+    @property
+    def client(self):
+        """The Client, opened when first used."""
+        if self._client is None:
+            connections = min(self.params.get("concurrency") or 16, 16)
+            self._client = Client(Configuration(self.params), connections, poll_seconds=self.params.get("wait_sleep") or 5)
+        return self._client
+
+    @property
+    def namespace(self):
+        """The namespace: the option, the context's, or `default`."""
+        return self.params.get("namespace") or self.client.configuration.namespace
+
+    def close(self):
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+
+def secrets_of(operation, params):
+    """Every secret value in the parameters that the argument spec itself does not mark."""
+    return operation.secrets(params) | connection_secrets(params)
+
+
+def attempt(operation: Operation, task: Task) -> tuple[dict, PodwrightError | None]:
+    """Run an operation to its end. Returns: (the result's fields as far as it got, what stopped it or None)."""
+    outcome, stopped = operation.outcome(), None
+    try:
+        operation.run(task, outcome)
+    except Exception as error:
+        stopped = foreseen(error)
+    try:
+        return operation.describe(task, outcome), stopped
+    except Exception as error:
+        return {}, stopped or foreseen(error)
+
+
+def perform(operation, params, check_mode, diff_mode, console, no_log=False, masked=frozenset()):
+    """Run an operation to a result that an edge can hand to Ansible.
+
+    Args:
+        no_log: whether the task has `no_log`: ansible-core 2.19 and later print `msg` all the same, so that it must not hold any output.
+        masked: secret values that the edge knows beside those of the operation.
+
+    Returns: a dict without any secret value, with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
+    """
+    started = time.monotonic()
+    try:
+        # Before anything is done: what cannot be masked is not run.
+        secret, shown = masked | secrets_of(operation, params), shown_connection(operation.redact(params))
+    except Exception as error:
+        return _failure(foreseen(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
+    task = Task(params, check_mode, diff_mode, console)
+    # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
+    result = {"changed": False, "failed": False}
+    fields, error = attempt(operation, task)
+    try:
+        task.close()
+    except Exception as failure:
+        error = error or foreseen(failure)
+    result |= fields
+    if "diff" in result:
+        result["diff"] = _printable_values(result["diff"])
+    if error:
+        result |= _failure(error, no_log)
+    result["duration"] = round(time.monotonic() - started, 3)
+    result["invocation"] = {"module_args": shown}
+    if console.warnings:
+        result["warnings"] = list(console.warnings)
+    try:
+        return remove_values(result, {value for value in secret if value})
+    except TypeError as error:  # a value that is no plain data
+        return _failure(foreseen(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
+
+
+def _failure(error: PodwrightError, no_log: bool) -> dict:
+    told = _without_output(error) if no_log else error
+    return {"failed": True, "msg": str(told), "reason": printable(told.reason), "hint": printable(told.hint)}
+
+
+def _printable_values(value):
+    if isinstance(value, dict):
+        return {key: _printable_values(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable_values(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def _without_output(error: PodwrightError) -> PodwrightError:
+    """The error without anything that a container, a log or a server may have said; its reason is one word."""
+    reason = error.reason if re.fullmatch("[A-Za-z0-9]{1,64}", error.reason) else "Error"
+    return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden, since no_log is set.")
+
+
+def yaml_diff(changes, veil):
+    """Ansible's `diff` for a list of Change: the states before and after as YAML, secret values veiled."""
+    yaml = load("yaml")
+    entries = []
+    for change in changes:
+        if not change.is_change:
+            continue
+        title = f"{change.key.kind} {change.key.namespace + '/' if change.key.namespace else ''}{change.key.name}"
+        entry = {"before_header": title, "after_header": f"{title} ({change.action})"}
+        for side, state in (("before", change.before if change.action != "create" else None), ("after", change.shown_after)):
+            entry[side] = yaml.safe_dump(change.shown(state, veil), sort_keys=True) if state else ""
+        entries.append(entry)
+    return entries

@@ -1,0 +1,193 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Manifests as values: identity, cleaning, merging, difference and what of them may be shown."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import hmac
+import secrets
+from typing import NamedTuple
+
+from ..errors import PodwrightError
+from ..libraries import load
+from .fields import dropped_fields
+from .schema import MERGE_KEYS, keeps_null
+
+SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
+SERVER_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Key(NamedTuple):
+    """What identifies an object in a plan."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What a message calls the object."""
+        where = f" in namespace '{self.namespace}'" if self.namespace else ""
+        return f"{self.kind} '{self.name}'{where}"
+
+
+def key_of(manifest, kind):
+    """The Key of a manifest of that Kind."""
+    namespace = manifest["metadata"].get("namespace", "") if kind.namespaced else ""
+    return Key(kind.group, kind.name, namespace, manifest["metadata"]["name"])
+
+
+def clean(manifest):
+    """A manifest as a desired state: without status and server bookkeeping, `stringData` folded into `data`, without nulls if the kind is built in.
+
+    Raises: PodwrightError that names the manifest's fault.
+    """
+    _check(manifest)
+    cleaned = copy.deepcopy(manifest)
+    if not keeps_null(manifest["apiVersion"], manifest["kind"]):
+        cleaned = drop_nulls(cleaned)
+    cleaned.pop("status", None)
+    for name in SERVER_METADATA:
+        cleaned["metadata"].pop(name, None)
+    if cleaned["kind"] == "Secret" and "stringData" in cleaned:
+        texts = cleaned.pop("stringData") or {}
+        encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()}
+        cleaned["data"] = (cleaned.get("data") or {}) | encoded
+    return cleaned
+
+
+def _check(manifest):
+    if not isinstance(manifest, dict):
+        raise PodwrightError(f"A definition is a mapping, not {type(manifest).__name__}.", reason="BadManifest")
+    metadata = manifest.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    for field, value in (("apiVersion", manifest.get("apiVersion")), ("kind", manifest.get("kind")), ("metadata.name", name)):
+        if not value or not isinstance(value, str):
+            shown = f"{manifest.get('kind') or 'definition'} {name or ''}".strip()
+            raise PodwrightError(
+                f"The {shown} lacks {field}, or it is no string.", reason="BadManifest", hint="Every definition needs apiVersion, kind and metadata.name."
+            )
+
+
+def drop_nulls(value):
+    """Without the map entries that are null: to the API they are the same as absent."""
+    if isinstance(value, dict):
+        return {key: drop_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [drop_nulls(item) for item in value]
+    return value
+
+
+def drop_managed_fields(item):
+    """An object without its managedFields, which nobody reads in a result."""
+    return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
+
+
+def merge(live, desired, field=""):
+    """What applying `desired` over `live` gives, predicted locally."""
+    if isinstance(live, dict) and isinstance(desired, dict):
+        merged = dict(live)
+        for key, value in desired.items():
+            merged[key] = merge(live[key], value, key) if key in live else value
+        return merged
+    keys = MERGE_KEYS.get(field)
+    if keys and isinstance(live, list) and isinstance(desired, list):
+        return _merge_items(live, desired, keys)
+    return desired
+
+
+def _merge_items(live, desired, keys):
+    """The items in the desired order; those that only live has keep their place before the item that follows them."""
+    there = {tuple(item.get(k) for k in keys): item for item in live}
+    wanted = {tuple(item.get(k) for k in keys): item for item in desired}
+    merged, rest = [], list(there)
+    for identity, item in wanted.items():
+        if identity in rest:
+            before, rest = rest[: rest.index(identity)], rest[rest.index(identity) + 1 :]
+            merged += [there[other] for other in before if other not in wanted]
+        merged.append(merge(there.get(identity, {}), item))
+    return merged + [there[other] for other in rest if other not in wanted]
+
+
+def predict(live, desired, trees):
+    """What the server would answer to an apply: desired merged in, and what the ownership `trees` held beyond it removed."""
+    after = copy.deepcopy(live)
+    # The last positions of a list first, so that the others stay what they are.
+    for path in sorted(set(map(tuple, dropped_fields(desired, live, trees))), reverse=True):
+        parent = after
+        for step in path[:-1]:
+            parent = parent[step]
+        del parent[path[-1]]
+    return merge(after, desired)
+
+
+def bare(manifest):
+    """Without what the server keeps for itself: the part that a difference is about."""
+    kept = {key: value for key, value in manifest.items() if key != "status"}
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in SERVER_METADATA}
+    annotations = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key not in SERVER_ANNOTATIONS}
+    if annotations:
+        metadata["annotations"] = annotations
+    return kept | {"metadata": metadata}
+
+
+def difference(before, after):
+    """The RFC 6902 patch between two states of an object, without status and server bookkeeping; empty where nothing differs."""
+    one, other = bare(before), bare(after)
+    return [] if one == other else load("jsonpatch").make_patch(one, other).patch
+
+
+class Veil:
+    """Hides secret values: a digest, keyed anew in each run, stands for each, so that equal ones can still be told."""
+
+    def __init__(self):
+        self._key = secrets.token_bytes(32)
+
+    @staticmethod
+    def hides(kind_name):
+        """Whether objects of that kind hold anything to hide."""
+        return kind_name == "Secret"
+
+    def digest(self, value):
+        """What stands for a value."""
+        return "secret:" + hmac.new(self._key, str(value).encode(), hashlib.sha256).hexdigest()[:12]
+
+    def cover(self, manifest):
+        """The manifest as it may be shown."""
+        if not manifest or manifest.get("kind") != "Secret":
+            return manifest
+        covered = dict(manifest)
+        for field in ("data", "stringData"):
+            if isinstance(covered.get(field), dict):
+                covered[field] = {name: self.digest(value) for name, value in covered[field].items()}
+        metadata = covered.get("metadata")
+        annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+        if isinstance(annotations, dict) and LAST_APPLIED in annotations:
+            rest = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
+            covered["metadata"] = metadata | {"annotations": rest}
+        return covered
+
+
+def secret_values(manifests):
+    """Every secret value in the manifests, encoded and plain, for the edges to mask."""
+    found = set()
+    for manifest in manifests:
+        if isinstance(manifest, dict) and manifest.get("kind") == "Secret":
+            for text in _text_values(manifest.get("stringData")):
+                found |= {text, base64.b64encode(text.encode()).decode()}
+            for encoded in _text_values(manifest.get("data")):
+                found.add(encoded)
+                try:
+                    found.add(base64.b64decode(encoded, validate=True).decode())
+                except ValueError:
+                    pass  # not base64 of text: the server will say so
+    # Very short values would blank out half of any output; they are only hidden where they stand in a Secret.
+    return {value for value in found if len(value) >= 4}
+
+
+def _text_values(mapping):
+    return [str(value) for value in mapping.values() if value is not None] if isinstance(mapping, dict) else []

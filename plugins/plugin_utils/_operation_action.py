@@ -1,0 +1,132 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The edge between an operation and Ansible's action plugins: runs it in the controller's process where that is the same."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
+
+# Ansible resolves an action's class before it forks: what is imported here is paid once in a playbook.
+preload()
+
+PROGRESS_SECONDS = 2
+COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright green", "bright yellow", "bright blue", "bright purple")
+
+
+class LiveConsole(Console):
+    """Shows progress through Ansible's display, on stderr so that callbacks that write results to stdout stay readable."""
+
+    def __init__(self, silent):
+        super().__init__()
+        self._silent = silent
+        self._last, self._next = "", time.monotonic() + PROGRESS_SECONDS
+
+    def progress(self, text):
+        """Show the text if it is new, at most every two seconds."""
+        if self._silent or text == self._last or time.monotonic() < self._next:
+            return
+        self._last, self._next = text, time.monotonic() + PROGRESS_SECONDS
+        Display().display(f"  … {printable(text)}", color="dark gray", stderr=True)
+
+    def line(self, name, text):
+        """Show a line of a pod's output, without what could play tricks on the terminal."""
+        if self._silent:
+            return
+        text = printable(text.replace("\t", "    ")).replace("\n", "")
+        color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
+        Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
+
+
+class OperationAction(ActionBase):
+    """Base of the action plugins; a subclass names its `operation`."""
+
+    operation = None
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Run the operation here where the task is local, without become and not asynchronous; else run the module."""
+        result = super().run(tmp, task_vars)
+        args = self.prepare(dict(self._task.args), task_vars)
+        if self._runs_here():
+            with _environment(self._task_environment()):
+                return result | self._run_here(args)
+        return result | self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+
+    def prepare(self, args, task_vars):
+        """The arguments as the operation gets them; a subclass may read files of the controller here."""
+        return args
+
+    def _runs_here(self):
+        return self._connection.transport == "local" and not self._play_context.become and not self._task.async_val
+
+    def _run_here(self, args):
+        operation = self.operation
+        validator = ArgumentSpecValidator(operation.arguments, **operation.rules)
+        checked = validator.validate(_plain(args))
+        masked = set(checked._no_log_values)
+        params = checked.validated_parameters
+        if checked.error_messages:
+            return remove_values({"failed": True, "changed": False, "msg": self._complaint(checked)}, masked)
+        no_log = bool(self._task.no_log)
+        return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
+
+    def _complaint(self, checked):
+        """The first fault, in the words that a module has for it."""
+        if not checked.unsupported_parameters:
+            return checked.error_messages[0]
+        unknown = ", ".join(sorted(path if isinstance(path, str) else ".".join(path) for path in checked.unsupported_parameters))
+        aliases = {name: sorted(spec.get("aliases", [])) for name, spec in self.operation.arguments.items()}
+        known = ", ".join(sorted(f"{name} ({', '.join(aliases[name])})" if aliases[name] else name for name in aliases))
+        return f"Unsupported parameters for ({self._task.action}) module: {unknown}. Supported parameters include: {known}."
+
+    def _task_environment(self):
+        variables = {}
+        self._compute_environment_string(variables)
+        return {name: str(value) for name, value in variables.items()}
+
+
+@contextmanager
+def _environment(variables):
+    """The task's `environment` for as long as the operation runs: credential plugins and fallbacks read it from the process."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _plain(value):
+    """Built-in types only: Ansible hands over tagged strings, lazy containers and values still in the vault."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    for sort in (int, float):
+        if isinstance(value, sort):
+            return sort(value)
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+
+
+def _key(key):
+    """A key of a mapping as JSON, and so a module, has it: `on` is `true`."""
+    return str(key) if isinstance(key, str) else json.dumps(_plain(key))
