@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, Task, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Outcome
 
 
@@ -14,7 +14,7 @@ def checked(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def result_of(operation: Operation, task: Task) -> dict:
+def result_of(operation: Operation, task: Invocation) -> dict:
     """The result's fields of an operation. Raises: what stopped it."""
     fields, error = attempt(operation, task)
     if error:

@@ -25,8 +25,8 @@ class Prometheus:
         port: its port.
     """
 
-    def __init__(self, folder, address="127.0.0.1"):
-        self._folder = folder
+    def __init__(self, directory, address="127.0.0.1"):
+        self._folder = directory
         self._address = address
         self._load = 0.0
 

@@ -41,7 +41,7 @@ class Mischief:
     cut: tuple | None = None
     pieces: int = 0
     merges: bool = False
-    hides: bytes | None = None
+    has_secrets: bytes | None = None
     overhears: object = None
 
 
@@ -55,7 +55,7 @@ class Relay:
     """
 
     kubeconfig: str
-    folder: Path
+    directory: Path
     seed: int = 0
     mischief: object = lambda number: Mischief()
     counts: list = field(default_factory=list)
@@ -67,7 +67,7 @@ class Relay:
         self._upstream = ssl.create_default_context()
         self._upstream.check_hostname, self._upstream.verify_mode = False, ssl.CERT_NONE
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._tls.load_cert_chain(_make_certificate(self.folder))
+        self._tls.load_cert_chain(_make_certificate(self.directory))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -118,8 +118,8 @@ class Relay:
                 data = _receive(source)
                 if data is None or (data and mischief.overhears and mischief.overhears(direction, data) is False):
                     return
-                if mischief.hides and direction == UP:
-                    data = data.replace(mischief.hides, b"v0.channel.k8s.io")
+                if mischief.has_secrets and direction == UP:
+                    data = data.replace(mischief.has_secrets, b"v0.channel.k8s.io")
                 data, ends = self._limit(data, direction, mischief, number)
                 waiting[sink] += data
                 self.counts[number][direction] += len(data)
@@ -152,7 +152,7 @@ def _send(sock, held, size):
         return False
 
 
-def _make_certificate(folder):
+def _make_certificate(directory):
     """A self-signed certificate and its key in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relay")])
@@ -160,7 +160,7 @@ def _make_certificate(folder):
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, now - datetime.timedelta(hours=1), now + datetime.timedelta(hours=12))
     signed = certificate.add_extension(names, False).sign(key, hashes.SHA256())
-    path = Path(folder) / "relay.pem"
+    path = Path(directory) / "relay.pem"
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.write_bytes(secret + signed.public_bytes(serialization.Encoding.PEM))
     return path

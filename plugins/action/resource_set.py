@@ -19,17 +19,17 @@ class ActionModule(OperationAction):
         """Read `src` and render `template` into `definition`."""
         if args.get("definition") is not None or (args.get("src") and args.get("template")):
             return args  # the validation tells which options exclude each other
-        for option, folder in (("src", "files"), ("template", "templates")):
+        for option, directory in (("src", "files"), ("template", "templates")):
             if args.get(option):
                 rest = {name: value for name, value in args.items() if name != option}
-                return rest | {"definition": self._read(str(args[option]), folder, option, task_vars)}
+                return rest | {"definition": self._read(str(args[option]), directory, option, task_vars)}
         return args
 
-    def _read(self, path, folder, option, task_vars):
+    def _read(self, path, directory, option, task_vars):
         try:
-            found = self._find_needle(folder, path)
+            found = self._find_needle(directory, path)
         except AnsibleError as error:
-            raise AnsibleActionFail(f"The file of {option} does not exist: {path} (looked for in {folder}/ beside the role and the play).") from error
+            raise AnsibleActionFail(f"The file of {option} does not exist: {path} (looked for in {directory}/ beside the role and the play).") from error
         if option == "template":
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
             return lookup.run([found], variables=task_vars)[0]

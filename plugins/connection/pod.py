@@ -170,9 +170,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import Local
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import Remote
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT, Plan, Wish
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT, CopyOptions, Plan
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
 preload()
@@ -220,18 +220,18 @@ class Connection(ConnectionBase):
         self._connect()
         if not os.path.exists(in_path):
             raise AnsibleFileNotFound(f"There is no file {in_path} to put into {self._container}.")
-        local, remote, wish = Local(in_path), Remote(self._client, self._container, out_path), Wish(preserves=False)
+        local, remote, wish = LocalTree(in_path), ContainerTree(self._client, self._container, out_path), CopyOptions(preserves=False)
         _guard(lambda: Upload(local, remote, local.observe(Console()), wish, Plan(send=[ROOT]), False, Console()).run())
 
     def fetch_file(self, in_path, out_path):
         """Copy a file out of the container."""
         super().fetch_file(in_path, out_path)
         self._connect()
-        remote = Remote(self._client, self._container, in_path)
+        remote = ContainerTree(self._client, self._container, in_path)
         tree = _guard(lambda: remote.observe(shallow=True))
         if ROOT not in tree or tree[ROOT].sort != FILE:
             raise AnsibleFileNotFound(f"There is no file {in_path} in {self._container}.")
-        _guard(lambda: Download(Local(out_path), remote, tree, Wish(preserves=False), Plan(send=[ROOT]), False, Console()).run())
+        _guard(lambda: Download(LocalTree(out_path), remote, tree, CopyOptions(preserves=False), Plan(send=[ROOT]), False, Console()).run())
 
     def reset(self):
         """Begin anew with fresh credentials."""

@@ -63,8 +63,8 @@ def time_copies(pod, what):
     Args:
         pod: its name; what: what its image hashes with, for a person.
     """
-    with tempfile.TemporaryDirectory() as folder, _bench_client() as client:
-        source, back = Path(folder) / "source", Path(folder) / "back"
+    with tempfile.TemporaryDirectory() as directory, _bench_client() as client:
+        source, back = Path(directory) / "source", Path(directory) / "back"
         source.write_bytes(os.urandom(COPIED))
         copy = {"pod": pod, "namespace": "default", "remote_path": "/tmp/copied"}
         up, down = ({"podwright.core.pod_copy": copy | options} for options in ({"local_path": str(source)}, {"state": "from_pod", "local_path": str(back)}))

@@ -50,7 +50,7 @@ ADDONS = (
 ANALYSER = Group("cyclonus", 2)
 
 
-def folder(group: Group) -> Path:
+def directory(group: Group) -> Path:
     """Where the group's programs lie: keyed by what decides their content."""
     key = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
@@ -72,7 +72,7 @@ def find_go() -> str:
 
 def ensure(groups: tuple[Group, ...]) -> None:
     """Build what the cache lacks, with progress on the screen. Raises: SystemExit with what failed and the log's place."""
-    missing = [group for group in groups if not (folder(group) / ".complete").exists()]
+    missing = [group for group in groups if not (directory(group) / ".complete").exists()]
     if missing:
         expected = sum(group.minutes for group in missing)
         print(f"Building {', '.join(g.name for g in missing)} from pinned Go modules, once: about {expected:.0f} min on two cores", flush=True)
@@ -81,7 +81,7 @@ def ensure(groups: tuple[Group, ...]) -> None:
 
 
 def _build(group: Group, title: str) -> None:
-    target = folder(group)
+    target = directory(group)
     # Built aside and renamed when whole, so that a killed build leaves nothing that looks finished.
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)

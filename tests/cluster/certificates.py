@@ -23,10 +23,10 @@ class Authority:
             many older installations: a client must accept both.
     """
 
-    def __init__(self, folder: Path, name: str = "ca", with_identifiers: bool = False):
-        self.folder = folder
+    def __init__(self, directory: Path, name: str = "ca", with_identifiers: bool = False):
+        self.directory = directory
         self._with_identifiers = with_identifiers
-        self.path = folder / f"{name}.crt"
+        self.path = directory / f"{name}.crt"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"podwright-{name}")])
         builder = _builder(self._name, self._name, self._key.public_key(), days=3650)
@@ -35,7 +35,7 @@ class Authority:
             usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False)
             usage |= dict.fromkeys(("digital_signature", "key_cert_sign", "crl_sign"), True)
             builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
-        _write(folder / name, self._key, self._identify(builder, self._key).sign(self._key, hashes.SHA256()))
+        _write(directory / name, self._key, self._identify(builder, self._key).sign(self._key, hashes.SHA256()))
 
     def _identify(self, builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         if not self._with_identifiers:
@@ -53,8 +53,8 @@ class Authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         if addresses:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(a) for a in addresses]), critical=False)
-        _write(self.folder / name, key, self._identify(builder, key).sign(self._key, hashes.SHA256()))
-        return self.folder / f"{name}.crt"
+        _write(self.directory / name, key, self._identify(builder, key).sign(self._key, hashes.SHA256()))
+        return self.directory / f"{name}.crt"
 
     def kubeconfig(self, server: str, name: str, user: str, group: str | None = None, days: int = 365) -> Path:
         """Write `NAME.kubeconfig` with everything inline (0600). Returns its path."""
@@ -71,18 +71,18 @@ class Authority:
             "users": [{"name": name, "user": entry}],
             "contexts": [{"name": "podwright", "context": {"cluster": "podwright", "user": name}}],
         }
-        path = self.folder / f"{name}.kubeconfig"
+        path = self.directory / f"{name}.kubeconfig"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return path
 
 
-def write_signing_pair(folder: Path) -> None:
+def write_signing_pair(directory: Path) -> None:
     """The key pair that signs service account tokens: `service-accounts.key` and `.pub`."""
     key = ec.generate_private_key(ec.SECP256R1())
-    (folder / "service-accounts.key").write_bytes(_private_bytes(key))
+    (directory / "service-accounts.key").write_bytes(_private_bytes(key))
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    (folder / "service-accounts.pub").write_bytes(public)
+    (directory / "service-accounts.pub").write_bytes(public)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:

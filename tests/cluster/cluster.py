@@ -38,7 +38,7 @@ class Cluster:
         self._certificates = self.state / "certificates"
         self._link = f"podwright{number}"
         self._cgroup = f"podwright-{number}"
-        self._path = ":".join([*(str(build.folder(group)) for group in build.CORE + build.ADDONS), os.environ["PATH"]])
+        self._path = ":".join([*(str(build.directory(group)) for group in build.CORE + build.ADDONS), os.environ["PATH"]])
 
     # -- the commands ---------------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ state = "/run/containerd"
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true
   [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ["{build.folder(build.CORE[3])}"]
+    bin_dirs = ["{build.directory(build.CORE[3])}"]
     conf_dir = "{self.state}/cni"
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
@@ -383,7 +383,7 @@ state = "/run/containerd"
             "kwok",
             "kwok",
             f"--kubeconfig={config}",
-            f"--config={build.folder(build.ADDONS[2]) / 'data.yml'}",
+            f"--config={build.directory(build.ADDONS[2]) / 'data.yml'}",
             "--manage-all-nodes=false",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
             "--node-lease-duration-seconds=40",

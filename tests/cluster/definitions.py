@@ -22,13 +22,13 @@ MODULES = {
 
 def read_definition(project: str, file: str) -> dict:
     """A CustomResourceDefinition of a project. Raises: SystemExit where its module cannot be had or is another than pinned."""
-    module, checksum, folder = MODULES[project]
+    module, checksum, directory = MODULES[project]
     environment = os.environ | {"GONOSUMDB": "*", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
     done = subprocess.run([find_go(), "mod", "download", "-json", module], env=environment, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout or "{}")
     if found.get("Sum") != checksum:
         raise SystemExit(f"The module {module} could not be had as pinned: {found.get('Error') or found.get('Sum') or done.stderr}")
-    definition = yaml.safe_load((Path(found["Dir"]) / folder / file).read_text(encoding="utf-8"))
+    definition = yaml.safe_load((Path(found["Dir"]) / directory / file).read_text(encoding="utf-8"))
     # Their conversion webhooks do not run here.
     definition["spec"].pop("conversion", None)
     return definition

@@ -23,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.cli
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import READY, judge
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import READY, assess
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
@@ -176,7 +176,7 @@ def define(client):
         client.create(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, definition, "test")
         spec = definition["spec"]
         version = next(v["name"] for v in spec["versions"] if v["storage"])
-        wait_for(lambda: judge(client.get(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, names[-1])).state == READY)
+        wait_for(lambda: assess(client.get(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, names[-1])).state == READY)
         kind = Kind(f"{spec['group']}/{version}", spec["names"]["kind"], spec["names"]["plural"])
         wait_for(lambda: is_served(client, kind))
         return kind
@@ -226,9 +226,9 @@ def start(client, namespace, name, mounts=(), **spec):
 def tooled(request, client):
     """A Container with a shell and the tools of busybox, and one with those of this machine (Debian: dash, GNU coreutils, findutils and tar)."""
     name = f"test-{request.param}-{os.getpid()}"
-    folders = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"} if request.param == "gnu" else {}
-    volumes = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in folders.items()]
-    start(client, "default", name, [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in folders], volumes=volumes)
+    directories = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"} if request.param == "gnu" else {}
+    volumes = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in directories.items()]
+    start(client, "default", name, [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in directories], volumes=volumes)
     yield Container("default", name)
     client.delete(POD, "default", name, grace_period=0)
 

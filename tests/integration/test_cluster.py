@@ -18,9 +18,9 @@ from .conftest import ROOT, wait_for
 @pytest.fixture
 def state(tmp_path_factory):
     """The state folder of a cluster that is gone afterwards."""
-    folder = tmp_path_factory.mktemp("cluster") / "state"
-    yield folder
-    run(folder, "down")
+    directory = tmp_path_factory.mktemp("cluster") / "state"
+    yield directory
+    run(directory, "down")
 
 
 def run(state, *arguments, **options):

@@ -43,7 +43,7 @@ class Node:
     owner: tuple = (0, 0)
 
 
-FOLDER = Node(mode=0o755, mtime=None)
+DIRECTORY = Node(mode=0o755, mtime=None)
 
 
 def link(target, owner=(0, 0)):
@@ -57,10 +57,10 @@ THERE = {
     "the same": Node(b"text", mode=0o600, mtime=LATER, owner=(77, 78)),
     "of the size": Node(b"evil", mode=0o601),
     "longer": Node(b"longer", mode=0o777),
-    "folder": FOLDER,
+    "folder": DIRECTORY,
 }
 SOURCE = {
-    b"": FOLDER,
+    b"": DIRECTORY,
     b"same": Node(b"same"),
     b"touched": Node(b"touched", mode=0o640),
     b"swapped": Node(b"good"),
@@ -70,10 +70,10 @@ SOURCE = {
     b"odd \n'\"$x\\ \xff": Node(b"odd"),
     b"-rf": Node(b"dash"),
     b"skip.log": Node(b"log"),
-    b"empty": FOLDER,
-    b"private": replace(FOLDER, mode=0o700),
+    b"empty": DIRECTORY,
+    b"private": replace(DIRECTORY, mode=0o700),
     b"private/skip.log": Node(b"log"),
-    b"private/deep": FOLDER,
+    b"private/deep": DIRECTORY,
     b"private/deep/file": Node(b"deep"),
     b"to-fresh": link(b"fresh"),
     b"to-deep": link(b"private/deep"),
@@ -82,21 +82,21 @@ SOURCE = {
     b"nowhere": link(b"nothing"),
 }
 TARGET = {
-    b"": FOLDER,
+    b"": DIRECTORY,
     b"same": Node(b"same"),
     b"touched": Node(b"touched", mode=0o600, mtime=LATER, owner=(77, 78)),
     b"swapped": Node(b"evil"),
     b"grown": Node(b"gr", mode=0o711, owner=(77, 78)),
-    b"private": replace(FOLDER, mode=0o750),
+    b"private": replace(DIRECTORY, mode=0o750),
     b"moved": link(b"same"),
     b"was-link": link(b"same"),
     b"gone": Node(b"gone"),
     b"gone-link": link(b"gone"),
     b"keep.log": Node(b"keep"),
-    b"old": FOLDER,
+    b"old": DIRECTORY,
     b"old/file": Node(b"old"),
     b"old/keep.log": Node(b"keep"),
-    b"older": FOLDER,
+    b"older": DIRECTORY,
     b"older/file": Node(b"older"),
 }
 
@@ -129,7 +129,7 @@ def read(root):
         if stat.S_ISLNK(status.st_mode):
             tree[path] = link(os.readlink(place), owner)
         elif stat.S_ISDIR(status.st_mode):
-            tree[path] = replace(FOLDER, mode=stat.S_IMODE(status.st_mode), owner=owner)
+            tree[path] = replace(DIRECTORY, mode=stat.S_IMODE(status.st_mode), owner=owner)
             waiting += [os.path.join(path, name) for name in os.listdir(place)]
         else:
             content = Path(os.fsdecode(place)).read_bytes()
@@ -177,7 +177,7 @@ def expect(options):
             made = link(node.target, owner or (there.owner if there and there.target == node.target else (0, 0)))
         elif node.content is None:
             mode = node.mode if preserves else (there.mode if there else 0o755)
-            made = replace(FOLDER, mode=mode, owner=owner or (there.owner if there else (0, 0)))
+            made = replace(DIRECTORY, mode=mode, owner=owner or (there.owner if there else (0, 0)))
         else:
             made = expect_file(node, there, options)
         result[path] = made
@@ -254,8 +254,8 @@ def test_options_of_one_file_go_together(there, client, tooled, tmp_path):
 def test_a_folder_in_the_way_goes_only_where_that_is_asked_for(client, tooled, tmp_path):
     root = Path(f"/proc/{init_of(client, tooled)}/root")
     options = {"pod": tooled.pod, "local_path": str(tmp_path / "copy"), "remote_path": "/way"}
-    there = {b"": FOLDER, b"thing": FOLDER, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
-    write(tmp_path / "copy", {b"": FOLDER, b"thing": Node(b"thing")})
+    there = {b"": DIRECTORY, b"thing": DIRECTORY, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
+    write(tmp_path / "copy", {b"": DIRECTORY, b"thing": Node(b"thing")})
     write(root / "way", there)
     for more, told in (({}, "Set delete"), ({"delete": True, "exclude": ["*.log"]}, "holds what is excluded")):
         for check_mode in (True, False):

@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import selector_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import is_serving
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
 from ..outcomes import result_of
@@ -277,7 +277,7 @@ def test_a_pod_that_ends_again_and_again_is_told(play, namespace):
 def deploy(client, namespace, **options):
     """Run pod_deployment in this process with that Client."""
     defaults = {name: spec.get("default") for name, spec in pod_deployment.ARGUMENTS.items()}
-    return result_of(pod_deployment.OPERATION, Task(defaults | {"namespace": namespace} | BOX | options, False, False, Console(), client))
+    return result_of(pod_deployment.OPERATION, Invocation(defaults | {"namespace": namespace} | BOX | options, False, False, Console(), client))
 
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "8080"], "ports": [8080], "drain_seconds": 0}
@@ -334,10 +334,10 @@ def test_a_playbook_that_is_killed_at_any_write_is_resumed(strategy, client, mak
     """At each write of each verb the whole of ansible-playbook is killed, before it and right after; the same again ends as if nothing had been."""
 
     def kill_at_each_write(after):
-        namespace, folder = make_namespace(), tmp_path / str(after)
-        folder.mkdir()
-        with Relay(KUBECONFIG, folder) as relay:
-            kubeconfig = write_kubeconfig(relay, box[1], folder / "kubeconfig")
+        namespace, directory = make_namespace(), tmp_path / str(after)
+        directory.mkdir()
+        with Relay(KUBECONFIG, directory) as relay:
+            kubeconfig = write_kubeconfig(relay, box[1], directory / "kubeconfig")
 
             def end_at(write, tasks):
                 return Reaper(relay, write, after).launch(launch, tasks, namespace=namespace, kubeconfig=kubeconfig)

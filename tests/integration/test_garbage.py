@@ -11,7 +11,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.cli
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
 from ..outcomes import result_of
@@ -109,7 +109,7 @@ def test_what_changed_since_it_was_looked_at_stays(client, namespace, idle):
     meddler = Meddler(Configuration({"kubeconfig": KUBECONFIG}))
     meddler.meddle = meddle
     asked = params(namespace, completed={"max_age": 0, "keep_last": 0}, stuck={"max_age": 0, "force": False}, concurrency=1)
-    task = Task(asked, False, False, Console(), meddler)
+    task = Invocation(asked, False, False, Console(), meddler)
     result = result_of(pod_gc.OPERATION, task)
     task.close()
     assert result["deleted"] == [] and not result["changed"]

@@ -15,16 +15,16 @@ COUNT = 30
 @pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker lives on"])
 def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch, namespace, client, tmp_path):
     # Each task leaves a trace outside its pod: an event in a folder of the node, counted afterwards.
-    folder = tmp_path / "traces"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+    directory = tmp_path / "traces"
+    directory.mkdir(mode=0o777)
+    directory.chmod(0o777)
     tasks = [{"name": f"task-{number}", "kind": kind, "command": ["sh", "-c", f"echo x >> /traces/{number}; sleep 2"]} for number in range(COUNT)]
     batch = {
         "tasks": tasks,
         "image": "busybox",
         "image_pull_policy": "IfNotPresent",
         "state": "completed",
-        "volumes": [{"name": "traces", "mount_path": "/traces", "host_path": str(folder)}],
+        "volumes": [{"name": "traces", "mount_path": "/traces", "host_path": str(directory)}],
         "termination_grace_period": 0,
     }
     task = {"name": "Run", "podwright.core.task_pod": batch}
@@ -33,7 +33,7 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch,
     process.kill(workers)
     second = play([task], namespace=namespace).of("Run")
     assert second["summary"] == {"succeeded": COUNT, "total": COUNT}
-    assert {trace.name: trace.read_text() for trace in folder.iterdir()} == {str(number): "x\n" for number in range(COUNT)}
+    assert {trace.name: trace.read_text() for trace in directory.iterdir()} == {str(number): "x\n" for number in range(COUNT)}
     pods, _version = client.list(POD, namespace)
     assert len(pods) == COUNT
     third = play([task], namespace=namespace).of("Run")

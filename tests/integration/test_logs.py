@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Follower
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LogFollower
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs
 
 from ..relay import DOWN, Mischief
@@ -39,7 +39,7 @@ def follow(client, pod, stop_after=None, first=None):
             follower.stop()
 
     metadata = pod["metadata"]
-    follower = Follower(client, metadata["namespace"], metadata["name"], metadata["uid"], "task", take, first, client.clock.monotonic() + 120)
+    follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], "task", take, first, client.clock.monotonic() + 120)
     follower.follow()
     return lines, follower.gaps
 
@@ -140,11 +140,11 @@ def test_options_of_reading_go_together(client, namespace, tmp_path):
         names = ["before", "beside", "task"] if "all_containers" in options else [options.get("container", "task")]
         expected = {name: said(says[name], options) for name in names}
         kept = {name: last(content, options.get("max_bytes", 1 << 20)) for name, content in expected.items()}
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        directory = tmp_path / str(number)
+        directory.mkdir()
         if "dest" in options:
-            options |= {"dest": f"{folder}/{options['dest']}"}
-            assert call(pod_logs, options, namespace, check_mode=True)["changed"] and not list(folder.iterdir())
+            options |= {"dest": f"{directory}/{options['dest']}"}
+            assert call(pod_logs, options, namespace, check_mode=True)["changed"] and not list(directory.iterdir())
         result = call(pod_logs, options, namespace)
         assert not result["failed"] and result["changed"] == ("dest" in options), (options, result)
         assert {name: unstamped(log.encode()) for name, log in result["logs"]["many"].items()} == {
@@ -157,7 +157,7 @@ def test_options_of_reading_go_together(client, namespace, tmp_path):
         if names == ["task"]:
             assert unstamped(base64.b64decode(result["log_b64"])) == kept["task"]
         if "dest" in options:
-            written = {path.stem if path.parent != folder else names[0]: unstamped(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+            written = {path.stem if path.parent != directory else names[0]: unstamped(path.read_bytes()) for path in directory.rglob("*") if path.is_file()}
             assert written == expected, options
             assert not call(pod_logs, options, namespace)["changed"]
     (tmp_path / "file").write_text("in the way")

@@ -60,7 +60,7 @@ TRAFFIC = [
 def analyser():
     """The program; built once, from its pinned module."""
     build.ensure((build.ANALYSER,))
-    return build.folder(build.ANALYSER) / "cyclonus"
+    return build.directory(build.ANALYSER) / "cyclonus"
 
 
 @pytest.mark.parametrize("network", ["isolated", LISTS], ids=["isolated", "lists"])

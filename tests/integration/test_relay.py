@@ -83,7 +83,7 @@ def test_split_and_merged_streams_are_whole(relay, box):
 
 def test_a_server_that_knows_only_v4(relay, box):
     container, token = box
-    relay.mischief = lambda number: Mischief(hides=V5)
+    relay.mischief = lambda number: Mischief(has_secrets=V5)
     with connect(relay, token) as client:
         assert check(echo, client, container)
         whole = relay.counts[-1]
@@ -95,7 +95,7 @@ def test_a_server_that_knows_only_v4(relay, box):
         chance = random.Random(SEED)
         for _turn in range(20):
             cut = (DOWN, chance.randrange(whole[DOWN]))
-            relay.mischief = lambda number, cut=cut: Mischief(cut, hides=V5)
+            relay.mischief = lambda number, cut=cut: Mischief(cut, has_secrets=V5)
             check(echo, client, container)
 
 
@@ -143,7 +143,7 @@ def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
 def test_a_terminal_loses_nothing_with_one_protocol(hidden, relay, box):
     """What is typed is echoed, and ends as it does at a terminal."""
     container, token = box
-    relay.mischief = lambda number: Mischief(hides=hidden)
+    relay.mischief = lambda number: Mischief(has_secrets=hidden)
     script = "read line; echo got $line; cat; exit 3"
     with connect(relay, token) as client:
         for _turn in range(5):
@@ -156,7 +156,7 @@ def test_a_terminal_loses_nothing_with_one_protocol(hidden, relay, box):
 def test_copies_to_a_server_that_knows_one_protocol(hidden, relay, box, client, tmp_path):
     """A small and a large file; the large one has a rest that fills no block."""
     container, token = box
-    relay.mischief = lambda number: Mischief(hides=hidden)
+    relay.mischief = lambda number: Mischief(has_secrets=hidden)
     for name, size in (("empty", 0), ("small", 1000), ("large", (33 << 20) + 12345)):
         (tmp_path / name).write_bytes(hashlib.shake_256(name.encode()).digest(size))
         copied = copy(relay, token, container, local_path=str(tmp_path / name), remote_path=f"/srv/one/{name}")

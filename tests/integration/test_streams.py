@@ -166,12 +166,12 @@ def test_many_pods_have_a_file_each(namespace, tmp_path):
         task_pod, {"tasks": [{"name": name} for name in names], "labels": {"app": "many"}, "command": ["sleep", "3600"], "state": "running", **IMAGE}, namespace
     )
     options = {"label_selectors": ["app=many"], "command": ["hostname"]}
-    folder = tmp_path / "of/each"
-    call(pod_exec, options | {"stdout_file": str(folder)}, namespace, check_mode=True)
+    directory = tmp_path / "of/each"
+    call(pod_exec, options | {"stdout_file": str(directory)}, namespace, check_mode=True)
     assert not list(tmp_path.iterdir())
-    assert call(pod_exec, options | {"stdout_file": str(folder)}, namespace)["rc"] == 0
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: f"{name}\n" for name in names}
-    in_the_way = call(pod_exec, options | {"stdout_file": str(folder / "many-1")}, namespace)
+    assert call(pod_exec, options | {"stdout_file": str(directory)}, namespace)["rc"] == 0
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {name: f"{name}\n" for name in names}
+    in_the_way = call(pod_exec, options | {"stdout_file": str(directory / "many-1")}, namespace)
     assert [entry["reason"] for entry in in_the_way["results"]] == ["WriteFailed"] * 2
     unreadable = call(pod_exec, options | {"stdin_file": "/proc/self/mem"}, namespace)
     assert [entry["reason"] for entry in unreadable["results"]] == ["ReadFailed"] * 2
@@ -240,9 +240,9 @@ def test_a_container_that_has_ended_is_told(client, namespace):
 def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tmp_path):
     start(client, namespace, "box")
     for number in range(5000):
-        folder = tmp_path / "tree" / str(number % 50)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"file-{number}").write_text(f"text {number}")
+        directory = tmp_path / "tree" / str(number % 50)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"file-{number}").write_text(f"text {number}")
     copy = {"pod": "box", "local_path": str(tmp_path / "tree"), "remote_path": "/srv/tree"}
     first = play([{"name": "Copy", "podwright.core.pod_copy": copy}], namespace=namespace).of("Copy")
     (tmp_path / "tree/7/file-7").write_text("TEXT 7")

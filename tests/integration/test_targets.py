@@ -81,12 +81,12 @@ def told(played):
 @pytest.mark.usefixtures("python_image")
 @pytest.mark.parametrize("target", TARGETS)
 def test_target_tells_the_same_both_ways(target, play, make_namespace):
-    folder = Path(__file__).parent / "targets" / target
-    tasks = yaml.safe_load((folder / "tasks/main.yml").read_text())
+    directory = Path(__file__).parent / "targets" / target
+    tasks = yaml.safe_load((directory / "tasks/main.yml").read_text())
 
     def run(mode):
         # A namespace for each way, so that both begin with nothing.
-        return told(play(tasks, mode=mode, namespace=make_namespace(), variables={"target_folder": str(folder)}))
+        return told(play(tasks, mode=mode, namespace=make_namespace(), variables={"target_folder": str(directory)}))
 
     with ThreadPoolExecutor() as pool:
         in_process, as_module = pool.map(run, MODES)

@@ -51,13 +51,13 @@ class LocalPod:
         container: a Container.
     """
 
-    def __init__(self, tools, folder, monkeypatch):
+    def __init__(self, tools, directory, monkeypatch):
         self.client, self.container = SimpleNamespace(clock=CountingClock()), Container("n", "p", "c")
         self._environment = dict(os.environ)
         if tools == "busybox":
-            self._environment["PATH"] = str(folder)
+            self._environment["PATH"] = str(directory)
             for applet in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split():
-                (folder / applet).symlink_to(BUSYBOX)
+                (directory / applet).symlink_to(BUSYBOX)
         self.commands = 0
         monkeypatch.setattr(channel, "open_websocket", self._open)
 

@@ -54,7 +54,7 @@ def authorities(tmp_path_factory):
 def serve(authority, name="server"):
     """A server with a certificate of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.folder / f"{name}.crt", authority.folder / f"{name}.key")
+    context.load_cert_chain(authority.directory / f"{name}.crt", authority.directory / f"{name}.key")
     return AnsweringServer(lambda handler: Answer(), context)
 
 
@@ -89,7 +89,7 @@ def test_a_certificate_of_the_server_itself_is_an_anchor(authorities):
     """As for kubectl: any certificate of the file is trusted, its issuer need not be there."""
     authority = authorities[False]
     with serve(authority) as server:
-        assert run("this", host=server.url, ca_cert=str(authority.folder / "server.crt"))[0] == "Pod"
+        assert run("this", host=server.url, ca_cert=str(authority.directory / "server.crt"))[0] == "Pod"
 
 
 @pytest.mark.parametrize("content", ["", "\n", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
@@ -101,18 +101,18 @@ def test_an_authority_that_is_none_is_refused(content, tmp_path):
 
 
 def test_an_encrypted_key_is_refused_without_asking(authorities, tmp_path):
-    folder = authorities[True].folder
-    key = serialization.load_pem_private_key((folder / "client.key").read_bytes(), None)
+    directory = authorities[True].directory
+    key = serialization.load_pem_private_key((directory / "client.key").read_bytes(), None)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
     (tmp_path / "key").write_bytes(pem)
     with pytest.raises(PodwrightError, match="client_key: must not be encrypted"):
-        Configuration({"host": "https://127.0.0.1:9", "client_cert": str(folder / "client.crt"), "client_key": str(tmp_path / "key")})
+        Configuration({"host": "https://127.0.0.1:9", "client_cert": str(directory / "client.crt"), "client_key": str(tmp_path / "key")})
 
 
 def test_no_file_with_a_key_is_left(authorities, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    folder = authorities[True].folder
-    Configuration({"host": "https://127.0.0.1:9", "client_cert": str(folder / "client.crt"), "client_key": str(folder / "client.key")})
+    directory = authorities[True].directory
+    Configuration({"host": "https://127.0.0.1:9", "client_cert": str(directory / "client.crt"), "client_key": str(directory / "client.key")})
     with pytest.raises(PodwrightError):
-        Configuration({"host": "https://127.0.0.1:9", "client_cert": str(folder / "client.crt"), "client_key": str(folder / "server.key")})
+        Configuration({"host": "https://127.0.0.1:9", "client_cert": str(directory / "client.crt"), "client_key": str(directory / "server.key")})
     assert not list(tmp_path.iterdir())

@@ -154,8 +154,8 @@ def make_world(choose):
         things.append(Thing(kind, choose.choice("ab"), f"n{choose.randint(0, 3)}", f"u{number}", state, created, ended, due, ttl, task, scheduled, is_blocked))
     for thing in things:
         thing.links = make_links(choose, things, thing)
-    policies = garbage.Policies(
-        **{name: choose.choice([None, garbage.Keep(choose.choice(LIMITS), choose.randint(0, 2))]) for name in ("completed", "failed", "records")},
+    policies = garbage.RetentionPolicies(
+        **{name: choose.choice([None, garbage.RetentionPolicy(choose.choice(LIMITS), choose.randint(0, 2))]) for name in ("completed", "failed", "records")},
         **{name: choose.random() < 0.5 for name in ("orphaned", "evicted", "expired", "force")},
         stuck_after=choose.choice([None, *LIMITS]),
         reclaim=frozenset(choose.sample(["ConfigMap", "NetworkPolicy", "Job"], choose.randint(0, 3))),

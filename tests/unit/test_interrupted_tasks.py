@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner as batch
 
@@ -114,7 +114,7 @@ def perform(cluster, check_mode=False, **options):
     """A run of task_pod: (its result, its warnings)."""
     params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
     console = Console()
-    return result_of(task_pod.OPERATION, Task(params, check_mode, False, console, cluster)), console.warnings
+    return result_of(task_pod.OPERATION, Invocation(params, check_mode, False, console, cluster)), console.warnings
 
 
 # -- records --------------------------------------------------------------------------------------------------

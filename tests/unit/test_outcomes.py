@@ -12,7 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.clock impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Task, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment, pod_gc, resource_set
 
 UIDS = map(str, itertools.count())
@@ -83,7 +83,7 @@ def live(kind, name, spec=None, api_version="v1"):
 def perform_on(client, module, **options):
     """(fields, error) of an operation against the stub."""
     params = {name: spec.get("default") for name, spec in module.ARGUMENTS.items()} | {"namespace": "default"} | options
-    fields, error = attempt(module.OPERATION, Task(params, False, True, Console(), client))
+    fields, error = attempt(module.OPERATION, Invocation(params, False, True, Console(), client))
     assert CANARY not in json.dumps(fields)
     assert CANARY not in str(error)
     return fields, error

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, condition, deletion_obstacle, judge
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, assess, condition, deletion_obstacle
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.wait import wait_until_ready
 
@@ -44,7 +44,7 @@ def test_any_status_has_a_verdict(kind, status, spec, generation):
     item = {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "a", "generation": generation}, "status": status}
     if kind[0] not in ("v1", "apps/v1", "batch/v1"):
         item["spec"] = spec  # those of the API's own kinds fit its schema
-    verdict = judge(item)
+    verdict = assess(item)
     assert verdict.state in (PROGRESSING, READY, FAILED) and isinstance(verdict.message, str)
     assert isinstance(condition(item, "Ready"), dict) and isinstance(deletion_obstacle(item), str)
 
@@ -90,7 +90,7 @@ BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spe
     ],
 )
 def test_what_is_as_it_was_asked_to_be_is_ready(item, state):
-    assert judge(item).state == state
+    assert assess(item).state == state
 
 
 @pytest.mark.parametrize(

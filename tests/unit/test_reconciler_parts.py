@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import format_quantity, parse_quantity, same_quantity
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, judge
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, assess
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import Key, Veil, clean, difference, merge, secret_values
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import Key, Redactor, clean, difference, merge, secret_values
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ApplySet
 
 
@@ -88,9 +88,9 @@ def test_manifests_without_identity_are_refused(broken):
 
 def test_secret_values_are_veiled_and_still_comparable():
     secret = manifest(kind="Secret", data={"a": "eA==", "b": "eA==", "c": "eQ=="})
-    shown = Veil().cover(secret)["data"]
+    shown = Redactor().redact(secret)["data"]
     assert shown["a"] == shown["b"] != shown["c"] and "eA==" not in str(shown)
-    assert Veil().cover(secret)["data"]["a"] != shown["a"]  # keyed anew: a digest cannot be looked up
+    assert Redactor().redact(secret)["data"]["a"] != shown["a"]  # keyed anew: a digest cannot be looked up
     assert secret_values([manifest(kind="Secret", stringData={"p": "hunter22"})]) == {"hunter22", "aHVudGVyMjI="}
 
 
@@ -121,12 +121,12 @@ def test_secret_values_are_veiled_and_still_comparable():
     ],
 )
 def test_what_ready_means(kind, rest, state):
-    assert judge({"kind": kind, "metadata": {"name": "a", "generation": 1}} | rest).state == state
+    assert assess({"kind": kind, "metadata": {"name": "a", "generation": 1}} | rest).state == state
 
 
 def test_a_controller_that_is_behind_is_waited_for():
     item = {"kind": "Gadget", "metadata": {"name": "a", "generation": 2}, "status": {"observedGeneration": 1}}
-    assert judge(item).state == PROGRESSING
+    assert assess(item).state == PROGRESSING
 
 
 def test_a_set_is_marked_as_the_specification_says():

@@ -14,9 +14,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import Local
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import Remote
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, Wish, compare, with_digests
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, CopyOptions, compare, with_digests
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
 from .local_pod import TOOLS, LocalPod
@@ -71,7 +71,7 @@ def make_tree(root, count):
 
 def observe(root):
     """{path: Entry} with digests, and without the times of directories, which are not copied."""
-    local = Local(str(root))
+    local = LocalTree(str(root))
     tree = {path: replace(entry, mtime=entry.sort == FILE and entry.mtime) for path, entry in local.observe(Console()).items()}
     return with_digests(tree, local.digests([path for path, entry in tree.items() if entry.sort == FILE]))
 
@@ -83,7 +83,7 @@ def test_a_tree_of_every_size_is_copied_without_a_stall(direction, uses_tar, cou
     source, target = (here, there) if direction == "up" else (there, here)
     source.mkdir()
     make_tree(source, count)
-    remote, local, wish = Remote(pod.client, pod.container, str(there)), Local(str(here)), Wish()
+    remote, local, wish = ContainerTree(pod.client, pod.container, str(there)), LocalTree(str(here)), CopyOptions()
     ends = {"up": (local.observe(Console()), remote.observe()), "down": (remote.observe(), {})}[direction]
     plan = compare(*ends, wish)
     carrier = Upload if direction == "up" else Download

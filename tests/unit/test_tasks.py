@@ -26,7 +26,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import TaskSpec, build, check
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.security_context import pod_context
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import Run
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
 
 
 def spec(state="completed", name="t", **options):
@@ -408,7 +408,7 @@ def test_a_record_stands_for_a_pod_that_is_gone(options, state, action):
 
 def test_what_is_written_into_a_record_is_read_from_it():
     asked = spec(cleanup="always", ttl=5)
-    run = Run(asked, status=Status("failed", "Error", "it broke", 3), attempt=2)
+    run = TaskRun(asked, status=Status("failed", "Error", "it broke", 3), attempt=2)
     assert read_record(build_record(run, "line")) == Record(asked.hash, asked.resources_hash, run.status, 2, None, None, "line")
     assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
 

@@ -19,20 +19,20 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import Local, digest_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import BLOCK, Remote, quote
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree, digest_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import BLOCK, ContainerTree, quote
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import (
+    DIRECTORY,
     FILE,
-    FOLDER,
     LINK,
     ROOT,
+    CopyOptions,
     Entry,
-    Wish,
     check_tree,
     compare,
-    folders_of,
+    directories_of,
+    duplicates,
     leaves_tree,
-    twins,
     without_excluded,
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
@@ -45,17 +45,17 @@ NAMES = st.sampled_from([b"a", b"b", b"c d", b"\xff", b"-x"])
 @st.composite
 def trees(draw):
     """A tree of a few files, folders and links, with its folders' parents."""
-    tree = {ROOT: Entry(FOLDER, mode=0o755)}
+    tree = {ROOT: Entry(DIRECTORY, mode=0o755)}
     for _turn in range(draw(st.integers(0, 8))):
-        folder = draw(st.sampled_from([path for path, entry in tree.items() if entry.sort == FOLDER]))
+        directory = draw(st.sampled_from([path for path, entry in tree.items() if entry.sort == DIRECTORY]))
         name = draw(NAMES)
-        path = folder + b"/" + name if folder else name
+        path = directory + b"/" + name if directory else name
         if path in tree:
             continue
         content = draw(st.sampled_from(["", "x", "y", "long"]))
         mode = draw(st.sampled_from([0o644, 0o600]))
         tree[path] = draw(
-            st.sampled_from([Entry(FILE, len(content), mode, digest=digest_of([content.encode()])), Entry(FOLDER, mode=0o755), Entry(LINK, target=b"a")])
+            st.sampled_from([Entry(FILE, len(content), mode, digest=digest_of([content.encode()])), Entry(DIRECTORY, mode=0o755), Entry(LINK, target=b"a")])
         )
     return tree
 
@@ -67,19 +67,19 @@ def carry_out(plan, source, target):
         return path == top or path.startswith(top + b"/")
 
     target = {path: entry for path, entry in target.items() if not any(below(path, gone) for gone in [*plan.obstacles, *plan.delete])}
-    for path in [*plan.folders, *plan.send, *plan.links, *plan.attributes]:
+    for path in [*plan.directories, *plan.send, *plan.links, *plan.attributes]:
         target[path] = source[path]
     return target
 
 
 @given(trees(), trees())
 def test_a_plan_makes_the_target_like_the_source(source, target):
-    wish = Wish(deletes=True)
+    wish = CopyOptions(deletes=True)
     plan = compare(source, target, wish)
     after = carry_out(plan, source, target)
     assert {path: replace(entry, mtime=0) for path, entry in after.items()} == source
     assert not compare(source, after, wish).is_change
-    kept = compare(source, target, Wish(deletes=False))
+    kept = compare(source, target, CopyOptions(deletes=False))
     assert not kept.delete and kept.send == plan.send
 
 
@@ -87,28 +87,28 @@ def test_a_plan_makes_the_target_like_the_source(source, target):
 def test_what_is_excluded_stays(source, target, pattern):
     source, shown = (without_excluded(tree, [pattern]) for tree in (source, target))
     excluded = target.keys() - shown.keys()
-    wish = Wish(deletes=True)
+    wish = CopyOptions(deletes=True)
     plan = compare(source, shown, wish, excluded)
-    if folders_of(excluded).isdisjoint(plan.obstacles):  # which pod_copy refuses
+    if directories_of(excluded).isdisjoint(plan.obstacles):  # which pod_copy refuses
         assert excluded <= carry_out(plan, source, target).keys()
         after = carry_out(plan, source, shown)
-        assert {path for path in after if path not in source} == (folders_of(excluded) & shown.keys()) - source.keys()
+        assert {path for path in after if path not in source} == (directories_of(excluded) & shown.keys()) - source.keys()
         assert not compare(source, after, wish, excluded).is_change
 
 
 @given(trees(), trees())
 def test_only_what_differs_is_sent(source, target):
-    plan = compare(source, target, Wish())
+    plan = compare(source, target, CopyOptions())
     for path in plan.send:
-        assert target.get(path, Entry(FOLDER)).sort != FILE or target[path].digest != source[path].digest
+        assert target.get(path, Entry(DIRECTORY)).sort != FILE or target[path].digest != source[path].digest
     assert plan.unchanged == sum(1 for path in source if source[path].sort == FILE and target.get(path) == source[path])
 
 
 def test_files_of_one_size_are_told_apart_by_digest_or_time():
     source, target = {b"a": Entry(FILE, 3, mtime=1, digest="x")}, {b"a": Entry(FILE, 3, mtime=2, digest="x")}
-    assert twins(source, target) == [b"a"]
-    assert not compare(source, target, Wish()).is_change
-    assert compare(source, target, Wish(by_content=False)).send == [b"a"]
+    assert duplicates(source, target) == [b"a"]
+    assert not compare(source, target, CopyOptions()).is_change
+    assert compare(source, target, CopyOptions(by_content=False)).send == [b"a"]
 
 
 @pytest.mark.parametrize(
@@ -122,20 +122,20 @@ def test_files_of_one_size_are_told_apart_by_digest_or_time():
     ],
 )
 def test_patterns_exclude(pattern, left):
-    tree = {ROOT: Entry(FOLDER), b"x.log": Entry(FILE), b"sub": Entry(FOLDER), b"sub/keep": Entry(FILE), b"sub/y.log": Entry(FILE)}
+    tree = {ROOT: Entry(DIRECTORY), b"x.log": Entry(FILE), b"sub": Entry(DIRECTORY), b"sub/keep": Entry(FILE), b"sub/y.log": Entry(FILE)}
     assert without_excluded(tree, [pattern]).keys() - {ROOT} == left
 
 
 @pytest.mark.parametrize(
     "tree",
     [
-        {ROOT: Entry(FOLDER), b"/etc/passwd": Entry(FILE)},
-        {ROOT: Entry(FOLDER), b"../x": Entry(FILE)},
-        {ROOT: Entry(FOLDER), b"a": Entry(FOLDER), b"a/../../x": Entry(FILE)},
-        {ROOT: Entry(FOLDER), b"a": Entry(LINK, target=b"/etc"), b"a/passwd": Entry(FILE)},
-        {ROOT: Entry(FOLDER), b"a/b": Entry(FILE)},
+        {ROOT: Entry(DIRECTORY), b"/etc/passwd": Entry(FILE)},
+        {ROOT: Entry(DIRECTORY), b"../x": Entry(FILE)},
+        {ROOT: Entry(DIRECTORY), b"a": Entry(DIRECTORY), b"a/../../x": Entry(FILE)},
+        {ROOT: Entry(DIRECTORY), b"a": Entry(LINK, target=b"/etc"), b"a/passwd": Entry(FILE)},
+        {ROOT: Entry(DIRECTORY), b"a/b": Entry(FILE)},
         {ROOT: Entry(FILE), b"a": Entry(FILE)},
-        {ROOT: Entry(FOLDER), b"a//b": Entry(FILE), b"a": Entry(FOLDER)},
+        {ROOT: Entry(DIRECTORY), b"a//b": Entry(FILE), b"a": Entry(DIRECTORY)},
     ],
 )
 def test_impossible_descriptions_are_refused(tree):
@@ -156,7 +156,7 @@ def test_impossible_descriptions_are_refused(tree):
     ],
 )
 def test_links_that_leave_the_tree(path, target, leaves):
-    assert leaves_tree({ROOT: Entry(FOLDER), path: Entry(LINK, target=target)}, path) == leaves
+    assert leaves_tree({ROOT: Entry(DIRECTORY), path: Entry(LINK, target=target)}, path) == leaves
 
 
 PARTS = st.sampled_from([b"a", b"b", b"c", b"..", b".", b"up", b"out"])
@@ -170,7 +170,7 @@ def test_links_lead_where_the_file_system_says(links):
     with tempfile.TemporaryDirectory() as top:
         root = os.path.join(os.fsencode(os.path.realpath(top)), b"x/y/z/root")
         os.makedirs(os.path.join(root, b"a/b/c"))
-        tree = {ROOT: Entry(FOLDER), b"a": Entry(FOLDER), b"a/b": Entry(FOLDER), b"a/b/c": Entry(FOLDER)}
+        tree = {ROOT: Entry(DIRECTORY), b"a": Entry(DIRECTORY), b"a/b": Entry(DIRECTORY), b"a/b/c": Entry(DIRECTORY)}
         for path, parts in links.items():
             tree[path] = Entry(LINK, target=b"/".join(parts))
             os.symlink(tree[path].target, os.path.join(root, path))
@@ -282,7 +282,7 @@ def test_what_is_packed_can_be_read(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/ünï").write_bytes(b"x" * 1000)
     (tmp_path / "link").symlink_to("sub")
-    local = Local(str(tmp_path))
+    local = LocalTree(str(tmp_path))
     tree, digests = local.observe(Console()), {}
     content = b"".join(archive.pack(local, tree, sorted(tree), lambda path: (0o640, 7), digests))
     with tarfile.open(fileobj=io.BytesIO(content)) as read:
@@ -293,7 +293,7 @@ def test_what_is_packed_can_be_read(tmp_path):
 
 def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 1000)
-    local = Local(str(tmp_path))
+    local = LocalTree(str(tmp_path))
     tree = local.observe(Console())
     (tmp_path / "a").write_bytes(b"x")
     with pytest.raises(PodwrightError, match="changed while it was read"):
@@ -313,13 +313,13 @@ def test_no_part_of_a_download_is_left(fault, tmp_path, monkeypatch):
     """An owner that does not exist, and a mount point, which cannot be replaced."""
     pod = LocalPod("gnu", tmp_path, monkeypatch)
     here, there = tmp_path / "here", tmp_path / "there"
-    for folder in (here, there):
-        folder.mkdir()
-        (folder / "a").write_bytes(bytes(folder == there) * 5)
-    remote = Remote(pod.client, pod.container, str(there))
-    source, wish = remote.observe(), Wish(owner="no-such-user" if fault == "owner" else None)
-    plan = compare(source, Local(str(here)).observe(Console()), wish)
-    download = Download(Local(str(here)), remote, source, wish, plan, True, Console())
+    for directory in (here, there):
+        directory.mkdir()
+        (directory / "a").write_bytes(bytes(directory == there) * 5)
+    remote = ContainerTree(pod.client, pod.container, str(there))
+    source, wish = remote.observe(), CopyOptions(owner="no-such-user" if fault == "owner" else None)
+    plan = compare(source, LocalTree(str(here)).observe(Console()), wish)
+    download = Download(LocalTree(str(here)), remote, source, wish, plan, True, Console())
 
     def refuse(part, place):
         raise OSError(errno.EBUSY, "Device or resource busy", place)

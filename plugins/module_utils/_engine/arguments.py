@@ -58,7 +58,7 @@ def items_of(arguments):
     return {name: spec | {"default": None} for name, spec in arguments.items()}
 
 
-def said_by(item):
+def given_options(item):
     """What an item of `items_of` says."""
     return {name: value for name, value in item.items() if value is not None}
 

@@ -25,11 +25,11 @@ class WholeFile:
         self._path = os.path.abspath(path)
         self._makes_folders = makes_folders
         self._digest = hashlib.sha256()
-        folder = os.path.dirname(self._path)
-        while makes_folders and not os.path.lexists(folder):
-            folder = os.path.dirname(folder)
+        directory = os.path.dirname(self._path)
+        while makes_folders and not os.path.lexists(directory):
+            directory = os.path.dirname(directory)
         try:
-            descriptor, self._temporary = tempfile.mkstemp(prefix=".podwright-", dir=folder)
+            descriptor, self._temporary = tempfile.mkstemp(prefix=".podwright-", dir=directory)
         except OSError as error:
             raise self._failure(error) from error
         self._sink = os.fdopen(descriptor, "wb")

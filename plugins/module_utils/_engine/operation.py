@@ -37,14 +37,14 @@ class Operation:
     name: str
     arguments: dict
     outcome: Callable[[], Any]
-    run: Callable[[Task, Any], None]
-    describe: Callable[[Task, Any], dict]
+    run: Callable[[Invocation, Any], None]
+    describe: Callable[[Invocation, Any], dict]
     rules: dict = field(default_factory=dict)
     secrets: Callable = lambda params: set()
     redact: Callable = lambda params: params
 
 
-class Task:
+class Invocation:
     """One call of an operation: its parameters and what it may use.
 
     Attributes:
@@ -85,15 +85,15 @@ def secrets_of(operation, params):
     return operation.secrets(params) | connection_secrets(params)
 
 
-def attempt(operation: Operation, task: Task) -> tuple[dict, PodwrightError | None]:
+def attempt(operation: Operation, invocation: Invocation) -> tuple[dict, PodwrightError | None]:
     """Run an operation to its end. Returns: (the result's fields as far as it got, what stopped it or None)."""
     outcome, stopped = operation.outcome(), None
     try:
-        operation.run(task, outcome)
+        operation.run(invocation, outcome)
     except Exception as error:
         stopped = foreseen(error)
     try:
-        return operation.describe(task, outcome), stopped
+        return operation.describe(invocation, outcome), stopped
     except Exception as error:
         return {}, stopped or foreseen(error)
 
@@ -113,12 +113,12 @@ def perform(operation, params, check_mode, diff_mode, console, no_log=False, mas
         secret, shown = masked | secrets_of(operation, params), shown_connection(operation.redact(params))
     except Exception as error:
         return _failure(foreseen(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
-    task = Task(params, check_mode, diff_mode, console)
+    invocation = Invocation(params, check_mode, diff_mode, console)
     # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
     result = {"changed": False, "failed": False}
-    fields, error = attempt(operation, task)
+    fields, error = attempt(operation, invocation)
     try:
-        task.close()
+        invocation.close()
     except Exception as failure:
         error = error or foreseen(failure)
     result |= fields
@@ -155,7 +155,7 @@ def _without_output(error: PodwrightError) -> PodwrightError:
     return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden, since no_log is set.")
 
 
-def yaml_diff(changes, veil):
+def yaml_diff(changes, redactor):
     """Ansible's `diff` for a list of Change: the states before and after as YAML, secret values veiled."""
     yaml = load("yaml")
     entries = []
@@ -165,6 +165,6 @@ def yaml_diff(changes, veil):
         title = f"{change.key.kind} {change.key.namespace + '/' if change.key.namespace else ''}{change.key.name}"
         entry = {"before_header": title, "after_header": f"{title} ({change.action})"}
         for side, state in (("before", change.before if change.action != "create" else None), ("after", change.shown_after)):
-            entry[side] = yaml.safe_dump(change.shown(state, veil), sort_keys=True) if state else ""
+            entry[side] = yaml.safe_dump(change.shown(state, redactor), sort_keys=True) if state else ""
         entries.append(entry)
     return entries

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from ..objects.labels import MANAGED
-from ..tasks.options import bad
+from ..tasks.options import option_error
 
 # When the engine `direct` last scaled an object (seconds since the epoch), as an annotation of it.
 LAST_SCALED = "podwright.io/last-scaled"
@@ -29,17 +29,19 @@ def check(params):
     """What can be known without a server. Raises: PodwrightError that names the option."""
     least, most = params["min_replicas"], params["max_replicas"]
     if least < 0 or most < 1 or least > most:
-        raise bad("min_replicas", f"{least} to {most} replicas is no range.", "min_replicas is at least 0 and at most max_replicas.")
+        raise option_error("min_replicas", f"{least} to {most} replicas is no range.", "min_replicas is at least 0 and at most max_replicas.")
     for name in ("target_cpu", "target_memory"):
         if params[name] is not None and params[name] < 1:
-            raise bad(name, f"{params[name]} % is less than 1.")
+            raise option_error(name, f"{params[name]} % is less than 1.")
     for name in ("scale_up_cooldown", "scale_down_cooldown"):
         if params[name] is not None and params[name] < 0:
-            raise bad(name, f"{params[name]} is less than 0.")
+            raise option_error(name, f"{params[name]} is less than 0.")
     if params["prometheus"] and params["prometheus"]["target"] <= 0:
-        raise bad("prometheus.target", f"{params['prometheus']['target']} is not above 0.")
+        raise option_error("prometheus.target", f"{params['prometheus']['target']} is not above 0.")
     if not any(params[name] for name in ("target_cpu", "target_memory", "metrics", "prometheus")):
-        raise bad("target_cpu", "there is nothing to scale by.", "Give target_cpu, target_memory, metrics or prometheus; or replicas for a fixed number.")
+        raise option_error(
+            "target_cpu", "there is nothing to scale by.", "Give target_cpu, target_memory, metrics or prometheus; or replicas for a fixed number."
+        )
 
 
 def build_hpa(params, target):
@@ -49,9 +51,9 @@ def build_hpa(params, target):
     That is not the same: a window looks at recommendations, a cool-down at the last change.
     """
     if params["prometheus"]:
-        raise bad("engine", "hpa cannot ask Prometheus by itself.", "Use engine keda or direct, or a metric of type External that an adapter serves.")
+        raise option_error("engine", "hpa cannot ask Prometheus by itself.", "Use engine keda or direct, or a metric of type External that an adapter serves.")
     if params["min_replicas"] == 0 and not any(metric.get("type") in ("Object", "External") for metric in params["metrics"] or []):
-        raise bad("min_replicas", "a HorizontalPodAutoscaler goes to 0 only by a metric of type Object or External.", "Set min_replicas to 1.")
+        raise option_error("min_replicas", "a HorizontalPodAutoscaler goes to 0 only by a metric of type Object or External.", "Set min_replicas to 1.")
     metrics = [_resource(name, params[f"target_{name}"]) for name in ("cpu", "memory") if params[f"target_{name}"]]
     spec = {
         "scaleTargetRef": target,
@@ -68,7 +70,7 @@ def build_hpa(params, target):
 def build_scaled_object(params, target):
     """The ScaledObject for an object (KEDA, keda.sh/v1alpha1). Raises: PodwrightError."""
     if params["metrics"]:
-        raise bad("metrics", "keda takes triggers, not metrics.", "Use target_cpu, target_memory or prometheus.")
+        raise option_error("metrics", "keda takes triggers, not metrics.", "Use target_cpu, target_memory or prometheus.")
     triggers = [
         {"type": name, "metricType": "Utilization", "metadata": {"value": str(params[f"target_{name}"])}}
         for name in ("cpu", "memory")
@@ -94,7 +96,7 @@ def _build_behavior(params):
         if seconds is None:
             continue
         if seconds > LONGEST_WINDOW:
-            raise bad(option, f"autoscaling/v2 has no window longer than {LONGEST_WINDOW} s.", "Use engine direct, which has no such limit.")
+            raise option_error(option, f"autoscaling/v2 has no window longer than {LONGEST_WINDOW} s.", "Use engine direct, which has no such limit.")
         behavior.setdefault(direction, {}).setdefault("stabilizationWindowSeconds", seconds)
     return behavior
 

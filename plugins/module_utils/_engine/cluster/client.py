@@ -307,7 +307,7 @@ def socket_of(response):
     return getattr(getattr(response, "_connection", None), "sock", None)
 
 
-def hang_up(sock):
+def shut_down(sock):
     """End whatever waits for a socket, in another thread, at once."""
     if sock is not None:
         try:

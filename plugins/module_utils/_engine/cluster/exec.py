@@ -330,9 +330,9 @@ class Process:
     def _kill(self):
         """End the remote process. Returns what became of it and what to do, for a person."""
         # Even where the command ended gently, others of its group may be left.
-        is_over = self._signal("TERM", GENTLY) and self._channel.status is not None
-        is_over = self._signal("KILL", SURELY) and (is_over or self._channel.status is not None)
-        if is_over:
+        is_finished = self._signal("TERM", GENTLY) and self._channel.status is not None
+        is_finished = self._signal("KILL", SURELY) and (is_finished or self._channel.status is not None)
+        if is_finished:
             return "it was ended there", "make the command end by itself."
         return "its state is unknown: it may still run there", "look for it in the container."
 

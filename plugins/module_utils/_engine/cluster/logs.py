@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import PodwrightError
 from ..libraries import load
-from .client import Request, hang_up, socket_of
+from .client import Request, shut_down, socket_of
 from .kinds import POD
 
 SILENCE_SECONDS = 30  # after which a stream that says nothing is opened again: some end without a word
@@ -44,7 +44,7 @@ def log_request(namespace, pod, container, *, timeout=90, **options):
     return Request("GET", path, tuple(query), kind=POD, subresource="log", namespace=namespace, name=pod, accept="*/*", timeout=timeout)
 
 
-class Follower:
+class LogFollower:
     """Follows one container's log, over dropped connections, rotations and restarts, until the container has ended for good.
 
     Args:
@@ -75,7 +75,7 @@ class Follower:
     def stop(self):
         """End `follow`, from another thread."""
         self._stopped.set()
-        hang_up(self._socket)
+        shut_down(self._socket)
 
     def follow(self):
         """Read to the container's end, the deadline or `stop`. Raises: PodwrightError where the log cannot be read."""

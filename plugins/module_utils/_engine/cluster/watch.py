@@ -9,7 +9,7 @@ import threading
 
 from ..errors import PodwrightError
 from ..libraries import load
-from .client import Request, hang_up, socket_of
+from .client import Request, shut_down, socket_of
 
 SERVER_SECONDS = 300
 
@@ -66,7 +66,7 @@ class _Follow(threading.Thread):
     def stop(self):
         """End the thread, also while it waits for the server."""
         self._stopped.set()
-        hang_up(self._socket)
+        shut_down(self._socket)
 
     def run(self):
         failures = 0

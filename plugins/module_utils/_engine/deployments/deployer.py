@@ -18,7 +18,7 @@ from ..reconciler.wait import wait_until_ready
 from ..tasks import options as opts
 from ..tasks.pod_template import TaskSpec
 from ..tasks.pod_template import check as check_pod
-from ..tasks.result import TaskVeil
+from ..tasks.result import TaskRedactor
 from ..tasks.security_context import choose_profile
 
 DEPLOYMENT_KIND, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
@@ -136,7 +136,7 @@ class Deployer:
 
     def describe(self):
         """The result's fields."""
-        veil = TaskVeil()
+        redactor = TaskRedactor()
         steps = [change for change in self.changes if change.is_change]
-        fields = {"changed": bool(steps), "plan": [change.describe(veil) for change in steps or self.changes], "analysis": self.analysis}
-        return fields | self.seen | ({"diff": yaml_diff(steps, veil)} if self.task.diff_mode else {})
+        fields = {"changed": bool(steps), "plan": [change.describe(redactor) for change in steps or self.changes], "analysis": self.analysis}
+        return fields | self.seen | ({"diff": yaml_diff(steps, redactor)} if self.task.diff_mode else {})

@@ -7,7 +7,7 @@ import operator
 import re
 
 from ..objects.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
-from ..tasks.options import bad
+from ..tasks.options import option_error
 from ..tasks.pod_template import build, digest
 
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
@@ -79,7 +79,7 @@ def build_service(params, selector, active=None, canary=None):
     given = {"name": given} if isinstance(given, str) else given
     ports = [_build_port(port) for port in given.get("ports") or params["ports"] or []]
     if not ports:
-        raise bad("service", "it has no ports.", "Give service.ports, or the container's ports.")
+        raise option_error("service", "it has no ports.", "Give service.ports, or the container's ports.")
     metadata = {"name": given["name"], "labels": MANAGED | {DEPLOYMENT: params["name"]}}
     metadata |= {"annotations": {ACTIVE: active}} if active else {}
     if canary:
@@ -114,31 +114,33 @@ def _build_port(port):
 def check(params):
     """What can be known without a server. Raises: PodwrightError that names the option."""
     if params["replicas"] < 0:
-        raise bad("replicas", f"{params['replicas']} is less than 0.")
+        raise option_error("replicas", f"{params['replicas']} is less than 0.")
     if params["strategy"] != ROLLING and not params["service"]:
-        raise bad("service", f"the strategy {params['strategy']} needs one.", "It is the Service that turns traffic from one generation to the next.")
+        raise option_error("service", f"the strategy {params['strategy']} needs one.", "It is the Service that turns traffic from one generation to the next.")
     if params["strategy"] != ROLLING and not params["wait"]:
-        raise bad("wait", f"the strategy {params['strategy']} turns traffic only to pods that it has seen ready.", "Leave wait at true, or use rolling.")
+        raise option_error(
+            "wait", f"the strategy {params['strategy']} turns traffic only to pods that it has seen ready.", "Leave wait at true, or use rolling."
+        )
     if str(params["max_surge"]) in ("0", "0%") and str(params["max_unavailable"]) in ("0", "0%"):
-        raise bad("max_surge", "with max_unavailable 0 it must be more than 0, or nothing could ever change.")
+        raise option_error("max_surge", "with max_unavailable 0 it must be more than 0, or nothing could ever change.")
     if isinstance(params["service"], dict) and not params["service"].get("name"):
-        raise bad("service", "it has no name.")
+        raise option_error("service", "it has no name.")
     grace = params.get("termination_grace_period")
     if params["service"] and params["drain_seconds"] and grace is not None and grace <= params["drain_seconds"]:
-        raise bad("termination_grace_period", f"{grace} s leaves nothing after drain_seconds ({params['drain_seconds']} s).", "Make it longer.")
+        raise option_error("termination_grace_period", f"{grace} s leaves nothing after drain_seconds ({params['drain_seconds']} s).", "Make it longer.")
     last = 0
     for step in (params["canary"] or {}).get("steps") or []:
         if not 0 < step["weight"] < 100 or step["weight"] < last:
-            raise bad("canary.steps", f"the weight {step['weight']} is not above 0, below 100 and at least the one before.")
+            raise option_error("canary.steps", f"the weight {step['weight']} is not above 0, below 100 and at least the one before.")
         last = step["weight"]
     for analysis in (params["canary"] or {}).get("analysis") or []:
         if sum(analysis[name] is not None for name in ("prometheus", "request", "command")) != 1:
-            raise bad("canary.analysis", "each entry asks one of prometheus, request and command.")
+            raise option_error("canary.analysis", "each entry asks one of prometheus, request and command.")
         for name in (SUCCESS, FAILURE):
             if analysis[name] is not None and not _CONDITION.fullmatch(analysis[name].strip()):
-                raise bad(f"canary.analysis.{name}", f"'{analysis[name]}' is no condition.", "Write one as < 0.05, >= 1 or == 200.")
+                raise option_error(f"canary.analysis.{name}", f"'{analysis[name]}' is no condition.", "Write one as < 0.05, >= 1 or == 200.")
         if analysis["prometheus"] and not analysis[SUCCESS]:
-            raise bad("canary.analysis.success", "a query needs one.", "Write one as < 0.05.")
+            raise option_error("canary.analysis.success", "a query needs one.", "Write one as < 0.05.")
 
 
 def canary_replicas(replicas, weight):

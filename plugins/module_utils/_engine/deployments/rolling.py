@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..cluster.kinds import BUILT_IN
 from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, ROLLED_BACK, annotation_of, number_of
-from ..objects.readiness import READY, judge
+from ..objects.readiness import READY, assess
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import ROLLING, build_deployment, build_service
 
@@ -59,7 +59,7 @@ class Rolling(Deployer):
     def aborted(self):
         """Return to the revision before, where the latest is not complete."""
         live = self.require(self.deployments.get(ROLLING), "Deployment")
-        if live["spec"].get("paused") or (judge(live).state != READY and not annotation_of(live, ROLLED_BACK)):
+        if live["spec"].get("paused") or (assess(live).state != READY and not annotation_of(live, ROLLED_BACK)):
             self._roll_back(self._previous())
         else:
             self.wait([live])  # what was begun is not undone: the revision before it is the one that was left

@@ -61,7 +61,7 @@ class Subject:
     requests: dict = field(default_factory=dict, hash=False)
 
     @property
-    def is_over(self):
+    def is_finished(self):
         """Whether its work ended."""
         return self.state in (SUCCEEDED, FAILED)
 
@@ -72,7 +72,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Keep:
+class RetentionPolicy:
     """How much of what is over stays: nothing younger than `max_age` seconds goes, nor one of the `keep_last` latest of its namespace."""
 
     max_age: float = 0
@@ -80,12 +80,12 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Policies:
+class RetentionPolicies:
     """What is asked for; the names are those of pod_gc. A Keep that is None asks for nothing."""
 
-    completed: Keep | None = None
-    failed: Keep | None = None
-    records: Keep | None = None
+    completed: RetentionPolicy | None = None
+    failed: RetentionPolicy | None = None
+    records: RetentionPolicy | None = None
     orphaned: bool = False
     evicted: bool = False
     expired: bool = False
@@ -185,8 +185,8 @@ def _read_pod(subject, pod):
         subject,
         state=status.state,
         reason=status.reason,
-        ended=_ended(pod) if status.is_over else None,
-        waits_since=None if status.is_over or ever_started(pod) else _waits_since(pod),
+        ended=_ended(pod) if status.is_finished else None,
+        waits_since=None if status.is_finished or ever_started(pod) else _waits_since(pod),
         held_by=gates,
         requests=requests_of(pod),
     )
@@ -315,7 +315,7 @@ def _judge_evicted(subject, policies):
 
 def _judge_expired(subject, owners, policies, now):
     ttl = subject.ttl if subject.ttl is not None else policies.default_ttl.get(subject.namespace)
-    if not policies.expired or ttl is None or not subject.is_over:
+    if not policies.expired or ttl is None or not subject.is_finished:
         return None
     busy = _busy_job(subject, owners)
     if busy:
@@ -329,7 +329,7 @@ def _judge_stuck(subject, policies, now):
         return None
     if subject.state == DELETING:
         return _judge_deletion(subject, policies, now)
-    if subject.is_over:
+    if subject.is_finished:
         return None
     if subject.waits_since is None:
         return Decision(subject, False, "stuck", f"it is {subject.state}, and a container of it has been started")
@@ -400,7 +400,7 @@ def _why_kept(subject, owners, policies, now, remains):
         return f"it is younger than {policies.reclaim_age:.0f} s"
     if subject.kind == JOB:
         pod = remains.of_job.get(subject.uid)
-        return f"its pod {pod.name} is there" if pod else None if subject.is_over else "it has not ended"
+        return f"its pod {pod.name} is there" if pod else None if subject.is_finished else "it has not ended"
     for owner in subject.owners:
         if owners.state(owner) != GONE:
             return f"its owner {owner.kind} {owner.name} is there"

@@ -66,7 +66,7 @@ class Status:
     is_ready: bool = False
 
     @property
-    def is_over(self):
+    def is_finished(self):
         """Whether the task ended."""
         return self.state in ("succeeded", "failed")
 
@@ -162,7 +162,7 @@ def read_job(job, pods):
         return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
     if job["metadata"].get("deletionTimestamp"):
         return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
-    if latest is None or latest.is_over:
+    if latest is None or latest.is_finished:
         return Status("pending", "Starting", "its Job has not made a pod yet" if latest is None else "its Job is about to end or to try again")
     return latest
 

@@ -14,20 +14,20 @@ _BUILT_IN_GROUPS = ("", "apps", "batch", "apiextensions.k8s.io", "apiregistratio
 _QUEUE = "kueue.x-k8s.io/queue-name"
 
 
-class Verdict(NamedTuple):
+class Readiness(NamedTuple):
     """Where an object stands and why."""
 
     state: str
     message: str = ""
 
 
-def judge(item: dict) -> Verdict:
+def assess(item: dict) -> Readiness:
     """The Verdict on any object."""
     if item["metadata"].get("deletionTimestamp"):
-        return Verdict(PROGRESSING, "it is being deleted")
+        return Readiness(PROGRESSING, "it is being deleted")
     observed = _number(_status(item).get("observedGeneration"), None)
     if observed is not None and observed < _number(item["metadata"].get("generation")):
-        return Verdict(PROGRESSING, "its controller has not seen the change yet")
+        return Readiness(PROGRESSING, "its controller has not seen the change yet")
     is_built_in = str(item.get("apiVersion", "")).rpartition("/")[0] in _BUILT_IN_GROUPS
     return (_JUDGES.get(item["kind"], _judge_conditions) if is_built_in else _judge_conditions)(item)
 
@@ -52,21 +52,21 @@ def deletion_obstacle(item: dict) -> str:
 def _judge_replicas(item):
     spec, status = _mapping(item.get("spec")), _status(item)
     if spec.get("paused") is True:
-        return Verdict(READY, "its rollout is paused")
+        return Readiness(READY, "its rollout is paused")
     progress = condition(item, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        return Verdict(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
+        return Readiness(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
     if "observedGeneration" not in status:
-        return Verdict(PROGRESSING, "its controller has not seen it yet")
+        return Readiness(PROGRESSING, "its controller has not seen it yet")
     wanted = _number(spec.get("replicas"), 1)
     to_update = _pods_to_update(item, wanted)
     counts = {"updated": (_number(status.get("updatedReplicas")), to_update)}
     counts |= {name: (_number(status.get(f"{name}Replicas")), wanted) for name in ("ready", "available")}
     for name, (count, needed) in counts.items():
         if count < needed:
-            return Verdict(PROGRESSING, f"{count} of {needed} replicas {name}")
+            return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}")
     surplus = _number(status.get("replicas")) - wanted
-    return Verdict(PROGRESSING, f"{surplus} old replicas still there") if surplus > 0 else Verdict(READY)
+    return Readiness(PROGRESSING, f"{surplus} old replicas still there") if surplus > 0 else Readiness(READY)
 
 
 def _pods_to_update(item, wanted):
@@ -81,24 +81,24 @@ def _pods_to_update(item, wanted):
 def _judge_daemon_set(item):
     status = _status(item)
     if "observedGeneration" not in status or "desiredNumberScheduled" not in status:
-        return Verdict(PROGRESSING, "its controller has not seen it yet")
+        return Readiness(PROGRESSING, "its controller has not seen it yet")
     wanted = _number(status["desiredNumberScheduled"])
     counts = {"updated": ("updatedNumberScheduled", _pods_to_update(item, wanted)), "ready": ("numberReady", wanted)}
     for name, (field, needed) in counts.items():
         if _number(status.get(field)) < needed:
-            return Verdict(PROGRESSING, f"{_number(status.get(field))} of {needed} pods {name}")
-    return Verdict(READY)
+            return Readiness(PROGRESSING, f"{_number(status.get(field))} of {needed} pods {name}")
+    return Readiness(READY)
 
 
 def _judge_job(item):
     failed = condition(item, "Failed")
     if failed.get("status") == "True":
-        return Verdict(FAILED, f"{_text(failed.get('reason'))}: {_text(failed.get('message'))}")
+        return Readiness(FAILED, f"{_text(failed.get('reason'))}: {_text(failed.get('message'))}")
     if condition(item, "Complete").get("status") == "True":
-        return Verdict(READY)
+        return Readiness(READY)
     if condition(item, "Suspended").get("status") == "True":
-        return Verdict(READY, "it is suspended") if _is_suspension_desired(item) else Verdict(PROGRESSING, "it is suspended, by a queue for instance")
-    return Verdict(PROGRESSING, "not complete yet")
+        return Readiness(READY, "it is suspended") if _is_suspension_desired(item) else Readiness(PROGRESSING, "it is suspended, by a queue for instance")
+    return Readiness(PROGRESSING, "not complete yet")
 
 
 def _is_suspension_desired(item):
@@ -113,46 +113,46 @@ def _is_suspension_desired(item):
 def _judge_pod(item):
     status = _status(item)
     if status.get("phase") == "Succeeded":
-        return Verdict(READY)
+        return Readiness(READY)
     if status.get("phase") == "Failed":
-        return Verdict(FAILED, _text(status.get("message")) or _text(status.get("reason")) or "a container failed")
+        return Readiness(FAILED, _text(status.get("message")) or _text(status.get("reason")) or "a container failed")
     if condition(item, "Ready").get("status") == "True":
-        return Verdict(READY)
+        return Readiness(READY)
     states = [_mapping(_mapping(c.get("state")).get("waiting")) for c in _mappings(status.get("containerStatuses"))]
     waiting = ", ".join(filter(None, (_text(state.get("reason")) for state in states)))
-    return Verdict(PROGRESSING, waiting or _text(condition(item, "PodScheduled").get("message")) or f"phase {status.get('phase', 'Pending')}")
+    return Readiness(PROGRESSING, waiting or _text(condition(item, "PodScheduled").get("message")) or f"phase {status.get('phase', 'Pending')}")
 
 
 def _judge_claim(item):
     phase = _status(item).get("phase", "Pending")
     if phase == "Lost":
-        return Verdict(FAILED, "its volume is lost")
-    return Verdict(READY) if phase == "Bound" else Verdict(PROGRESSING, "not bound to a volume yet")
+        return Readiness(FAILED, "its volume is lost")
+    return Readiness(READY) if phase == "Bound" else Readiness(PROGRESSING, "not bound to a volume yet")
 
 
 def _judge_namespace(item):
     phase = _status(item).get("phase")
-    return Verdict(READY) if phase == "Active" else Verdict(PROGRESSING, f"phase {phase}")
+    return Readiness(READY) if phase == "Active" else Readiness(PROGRESSING, f"phase {phase}")
 
 
 def _judge_service(item):
     if _mapping(item.get("spec")).get("type") == "LoadBalancer" and not _mapping(_status(item).get("loadBalancer")).get("ingress"):
-        return Verdict(PROGRESSING, "no load balancer address yet")
-    return Verdict(READY)
+        return Readiness(PROGRESSING, "no load balancer address yet")
+    return Readiness(READY)
 
 
 def _judge_established(item):
     name = "Established" if item["kind"] == "CustomResourceDefinition" else "Available"
     found = condition(item, name)
-    return Verdict(READY) if found.get("status") == "True" else Verdict(PROGRESSING, _text(found.get("message")) or f"not {name} yet")
+    return Readiness(READY) if found.get("status") == "True" else Readiness(PROGRESSING, _text(found.get("message")) or f"not {name} yet")
 
 
 def _judge_conditions(item):
     """Any other kind: ready unless it says otherwise by a Ready condition (as kstatus has it)."""
     ready = condition(item, "Ready")
     if ready.get("status") in ("False", "Unknown"):
-        return Verdict(PROGRESSING, _text(ready.get("message")) or _text(ready.get("reason")) or "not Ready")
-    return Verdict(READY)
+        return Readiness(PROGRESSING, _text(ready.get("message")) or _text(ready.get("reason")) or "not Ready")
+    return Readiness(READY)
 
 
 def _status(item):

@@ -16,14 +16,14 @@ from ..cluster.metrics import read_usage, requests_of
 from ..errors import PodwrightError
 from ..objects.labels import annotation_of, selector_of
 from ..objects.pod_status import is_serving
-from ..objects.readiness import PROGRESSING, READY, Verdict, condition, judge
-from ..operation import Operation, Task, yaml_diff
-from ..reconciler.manifest import Veil, difference, drop_managed_fields, key_of
+from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
+from ..operation import Invocation, Operation, yaml_diff
+from ..reconciler.manifest import Redactor, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED, target_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
-from ..tasks.options import bad
+from ..tasks.options import option_error
 
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
 _API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
@@ -85,70 +85,72 @@ class Scaling:
     errors: list[dict] = field(default_factory=list)
 
 
-def run(task: Task, outcome: Scaling) -> None:
+def run(invocation: Invocation, outcome: Scaling) -> None:
     """Scale. Raises: PodwrightError."""
-    params = task.params
+    params = invocation.params
     if (params["state"] == "absent" or params["replicas"] is None) and params["label_selectors"]:
-        raise bad("label_selectors", "an autoscaler holds one object.", "Give name, or replicas for a fixed number.")
+        raise option_error("label_selectors", "an autoscaler holds one object.", "Give name, or replicas for a fixed number.")
     if params["state"] == "present" and params["replicas"] is None:
         scaling.check(params)
         given = next((name for name in _GUARDS if params[name]), None)
         if given:
-            raise bad(given, "it is for a fixed number.", "Leave it out, or give replicas.")
+            raise option_error(given, "it is for a fixed number.", "Leave it out, or give replicas.")
     if params["replicas"] is not None and (params["replicas"] < 0 or any(params[name] is not None for name in _AUTOMATIC)):
         given = next((name for name in _AUTOMATIC if params[name] is not None), None)
-        raise bad("replicas", f"a fixed number does not go with {given}." if given else f"{params['replicas']} is less than 0.")
-    found = _find(task)
+        raise option_error("replicas", f"a fixed number does not go with {given}." if given else f"{params['replicas']} is less than 0.")
+    found = _find(invocation)
     if params["state"] == "absent":
-        _leave(task, outcome, *(found[0] if found else (None, None)))
+        _leave(invocation, outcome, *(found[0] if found else (None, None)))
     elif params["replicas"] is not None:
-        _scale_all(task, outcome, found)
+        _scale_all(invocation, outcome, found)
     else:
-        outcome.engine = _choose_engine(task)
-        (_step if outcome.engine == "direct" else _reconcile)(task, outcome, *found[0])
+        outcome.engine = _choose_engine(invocation)
+        (_step if outcome.engine == "direct" else _reconcile)(invocation, outcome, *found[0])
 
 
-def _choose_engine(task):
+def _choose_engine(invocation):
     """The engine asked for; `auto` is hpa, but where Prometheus is to be asked keda where it is installed, else direct."""
-    engine, params = task.params["engine"], task.params
+    engine, params = invocation.params["engine"], invocation.params
     if engine == "auto" and not params["prometheus"]:
         engine = "hpa"
-    has_keda = engine in ("auto", "keda") and task.client.kinds.find_if_served(*SCALED_OBJECT) is not None
+    has_keda = engine in ("auto", "keda") and invocation.client.kinds.find_if_served(*SCALED_OBJECT) is not None
     if engine == "auto":
         engine = "keda" if has_keda else "direct"
     if engine == "keda" and not has_keda:
         raise PodwrightError("This cluster has no KEDA: keda.sh is not installed.", reason="NoKeda", hint="Install KEDA, or set engine to hpa or direct.")
     if engine == "direct" and params["metrics"]:
-        raise bad("metrics", "the engine direct asks the metrics API and Prometheus only.", "Use target_cpu, target_memory or prometheus, or engine hpa.")
+        raise option_error(
+            "metrics", "the engine direct asks the metrics API and Prometheus only.", "Use target_cpu, target_memory or prometheus, or engine hpa."
+        )
     if engine == "direct" and params["behavior"]:
-        raise bad("behavior", "it is an autoscaler's own form.", "Use scale_up_cooldown and scale_down_cooldown, or another engine.")
+        raise option_error("behavior", "it is an autoscaler's own form.", "Use scale_up_cooldown and scale_down_cooldown, or another engine.")
     return engine
 
 
 # -- finding what is scaled -----------------------------------------------------------------------------------
 
 
-def _find(task):
+def _find(invocation):
     """(Kind, object) pairs: the one of that name, or those that the selectors choose.
 
     Raises: PodwrightError where there are none; but an autoscaler can be taken away from what is gone already.
     """
-    params, client = task.params, task.client
+    params, client = invocation.params, invocation.client
     if not params["name"] and not params["label_selectors"]:
-        raise bad("name", "there is none.", "Give name or label_selectors.")
+        raise option_error("name", "there is none.", "Give name or label_selectors.")
     api_version = params["api_version"]
     if api_version in (None, "v1") and params["kind"] in _API_VERSIONS:
         api_version = _API_VERSIONS[params["kind"]]  # k8s_scale's default is v1 for any kind
     kind = client.kinds.resolve(api_version or "apps/v1", params["kind"])
     if params["name"]:
-        item = client.get(kind, task.namespace, params["name"])
+        item = client.get(kind, invocation.namespace, params["name"])
         items = [item] if item else []
     else:
-        items = client.list(kind, task.namespace, label_selector=",".join(params["label_selectors"]))[0]
+        items = client.list(kind, invocation.namespace, label_selector=",".join(params["label_selectors"]))[0]
     if not items and (params["state"] == "present" or kind == POD):
         chosen = f" '{params['name']}'" if params["name"] else " of the selection"
         raise PodwrightError(
-            f"There is no {kind.name}{chosen} in namespace '{task.namespace}'.", reason="NotFound", hint="Check name, kind, selectors and namespace."
+            f"There is no {kind.name}{chosen} in namespace '{invocation.namespace}'.", reason="NotFound", hint="Check name, kind, selectors and namespace."
         )
     if kind != POD:
         return [(kind, item) for item in items]
@@ -176,36 +178,36 @@ def _replicas(kind, item):
 # -- a fixed number -------------------------------------------------------------------------------------------
 
 
-def _scale_all(task, outcome, found):
-    params = task.params
+def _scale_all(invocation, outcome, found):
+    params = invocation.params
     outcome.engine, outcome.desired = "fixed", params["replicas"]
     outcome.changes = outcome.scaled = [Change("none", key_of(item, kind), kind, before=item, after=item) for kind, item in found]
     outcome.subject = outcome.changes[0]
     for change in outcome.changes:
         try:
-            _scale(task, change)
+            _scale(invocation, change)
         except PodwrightError as error:
             if not params["continue_on_error"]:
                 raise
             change.note = error.message
             outcome.errors.append({"name": change.key.name, "msg": str(error)})
-    if params["wait"] is not False and not task.check_mode:
+    if params["wait"] is not False and not invocation.check_mode:
         waited = [change for change in outcome.changes if not change.note and change.kind.name != "Job"]
-        _wait(task, waited)
+        _wait(invocation, waited)
 
 
-def _wait(task, changes, judge_item=judge):
+def _wait(invocation, changes, judge_item=assess):
     """Wait until the objects are ready. Raises: PodwrightError."""
     items = {change.key: (change.kind, change.after) for change in changes}
-    explain = partial(diagnose_workload, task.client)
-    latest = wait_until_ready(task.client, items, task.params["wait_timeout"], task.console, judge_item, explain)
+    explain = partial(diagnose_workload, invocation.client)
+    latest = wait_until_ready(invocation.client, items, invocation.params["wait_timeout"], invocation.console, judge_item, explain)
     for change in changes:
         change.after = latest[change.key]
 
 
-def _scale(task, change):
+def _scale(invocation, change):
     """Write the number through the scale subresource. Raises: PodwrightError; the Change says what was done before that."""
-    params, client, kind, item = task.params, task.client, change.kind, change.before
+    params, client, kind, item = invocation.params, invocation.client, change.kind, change.before
     metadata, wanted, current = item["metadata"], params["replicas"], _replicas(kind, item)
     version = params["resource_version"]
     if version is not None and version != metadata["resourceVersion"]:
@@ -222,13 +224,13 @@ def _scale(task, change):
             hint="Change its bounds with min_replicas and max_replicas, or take it away first with state: absent.",
         )
     spec = {"parallelism" if kind.name == "Job" else "replicas": wanted}
-    if not task.check_mode:
+    if not invocation.check_mode:
         body = {"spec": spec} | ({"metadata": {"resourceVersion": version}} if version else {})
         subresource = None if kind.name == "Job" else "scale"  # a Job has none
         client.patch(kind, metadata.get("namespace"), metadata["name"], body, MANAGER, MERGE_PATCH, subresource)
     change.action, change.after = "patch", item | {"spec": item["spec"] | spec}
     change.patch = difference(item, change.after)
-    if not task.check_mode:
+    if not invocation.check_mode:
         change.after = client.get(kind, metadata.get("namespace"), metadata["name"]) or change.after
         change.patch = difference(item, change.after)
 
@@ -250,25 +252,25 @@ def _find_holder(client, kind, item):
 # -- an autoscaler of the cluster -----------------------------------------------------------------------------
 
 
-def _reconcile(task, outcome, kind, item):
-    params = task.params
+def _reconcile(invocation, outcome, kind, item):
+    params = invocation.params
     build = scaling.build_hpa if outcome.engine == "hpa" else scaling.build_scaled_object
     manifest = build(params, {"apiVersion": kind.api_version, "kind": kind.name, "name": item["metadata"]["name"]})
     outcome.scaled = [Change("none", key_of(item, kind), kind, before=item, after=item)]
-    _carry_out(task, outcome, "apply", [manifest], wait=False)
+    _carry_out(invocation, outcome, "apply", [manifest], wait=False)
     scaler = outcome.subject = outcome.changes[0]
-    if params["wait"] and not task.check_mode and outcome.engine == "hpa":
-        _wait(task, [scaler], _judge_hpa)
+    if params["wait"] and not invocation.check_mode and outcome.engine == "hpa":
+        _wait(invocation, [scaler], _judge_hpa)
     status = (scaler.after or {}).get("status") or {}
     outcome.desired = status.get("desiredReplicas") or None
     outcome.metrics = status.get("currentMetrics") or []
 
 
-def _carry_out(task, outcome, verb, manifests, **options):
+def _carry_out(invocation, outcome, verb, manifests, **options):
     """Have the reconciler apply or remove autoscalers. Raises: PodwrightError once its changes are noted."""
-    options = Options(check_mode=task.check_mode, wait_timeout=task.params["wait_timeout"], **options)
-    reconciler = Reconciler(task.client, options, task.console, partial(diagnose_workload, task.client))
-    done = getattr(reconciler, verb)(manifests, task.namespace)
+    options = Options(check_mode=invocation.check_mode, wait_timeout=invocation.params["wait_timeout"], **options)
+    reconciler = Reconciler(invocation.client, options, invocation.console, partial(diagnose_workload, invocation.client))
+    done = getattr(reconciler, verb)(manifests, invocation.namespace)
     outcome.changes += done.changes
     done.check()
 
@@ -278,37 +280,37 @@ def _judge_hpa(item):
     for name in ("AbleToScale", "ScalingActive"):
         found = condition(item, name)
         if found.get("status") != "True" and found.get("reason") != "ScalingDisabled":
-            return Verdict(PROGRESSING, f"{name}: {found.get('reason', 'nothing yet')}: {found.get('message', '')}")
-    return Verdict(READY)
+            return Readiness(PROGRESSING, f"{name}: {found.get('reason', 'nothing yet')}: {found.get('message', '')}")
+    return Readiness(READY)
 
 
-def _leave(task, outcome, kind, item):
+def _leave(invocation, outcome, kind, item):
     """Take the autoscaler away; the object, if it is there, keeps the number it has, and its manifest may set it again."""
-    client = task.client
-    metadata = {"name": item["metadata"]["name"] if item else task.params["name"]}
+    client = invocation.client
+    metadata = {"name": item["metadata"]["name"] if item else invocation.params["name"]}
     if item:
         outcome.scaled = [Change("none", key_of(item, kind), kind, before=item, after=item)]
     manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": metadata}]
     keda = client.kinds.find_if_served(*SCALED_OBJECT)
     if keda:
         manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": metadata})
-    _carry_out(task, outcome, "remove", manifests)
+    _carry_out(invocation, outcome, "remove", manifests)
     if item and annotation_of(item, AUTOSCALED):
         marks = {"metadata": {"annotations": {AUTOSCALED: None, scaling.LAST_SCALED: None}}}
-        after = client.patch(kind, task.namespace, item["metadata"]["name"], marks, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
+        after = client.patch(kind, invocation.namespace, item["metadata"]["name"], marks, MANAGER, MERGE_PATCH, dry_run=invocation.check_mode)
         outcome.changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=difference(item, after)))
 
 
 # -- one step of our own --------------------------------------------------------------------------------------
 
 
-def _step(task, outcome, kind, item):
+def _step(invocation, outcome, kind, item):
     """Read the metrics, decide, and write the number and the time in one request, so that two machines cannot both act on the same state."""
-    params, client = task.params, task.client
+    params, client = invocation.params, invocation.client
     if kind.name == "Job":
-        raise bad("engine", "direct does not scale Jobs.", "Give replicas for a fixed number.")
-    pods = _ready_pods(client, task.namespace, item)
-    outcome.metrics = _read_metrics(task, pods)
+        raise option_error("engine", "direct does not scale Jobs.", "Give replicas for a fixed number.")
+    pods = _ready_pods(client, invocation.namespace, item)
+    outcome.metrics = _read_metrics(invocation, pods)
     current = _replicas(kind, item)
     bounds = scaling.Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
     last = annotation_of(item, scaling.LAST_SCALED)
@@ -321,10 +323,10 @@ def _step(task, outcome, kind, item):
     if wanted != current or not annotation_of(item, AUTOSCALED):
         metadata = {"resourceVersion": item["metadata"]["resourceVersion"], "annotations": annotations}
         body = {"metadata": metadata} | ({"spec": {"replicas": wanted}} if wanted != current else {})
-        change.after = client.patch(kind, task.namespace, item["metadata"]["name"], body, MANAGER, MERGE_PATCH, dry_run=task.check_mode)
+        change.after = client.patch(kind, invocation.namespace, item["metadata"]["name"], body, MANAGER, MERGE_PATCH, dry_run=invocation.check_mode)
         change.action, change.patch = "patch", difference(item, change.after)
-        if params["wait"] and not task.check_mode:
-            _wait(task, [change])
+        if params["wait"] and not invocation.check_mode:
+            _wait(invocation, [change])
 
 
 def _ready_pods(client, namespace, item):
@@ -335,12 +337,12 @@ def _ready_pods(client, namespace, item):
     return [pod for pod in pods if is_serving(pod)]
 
 
-def _read_metrics(task, pods):
+def _read_metrics(invocation, pods):
     """The metrics as observed: `{name, value, target, per}` each. Raises: PodwrightError where one has no value: nothing is scaled on a guess."""
-    params, client = task.params, task.client
+    params, client = invocation.params, invocation.client
     metrics = []
     asked = [name for name in ("cpu", "memory") if params[f"target_{name}"]]
-    usage = read_usage(client, task.namespace) if asked else {}
+    usage = read_usage(client, invocation.namespace) if asked else {}
     for name in asked:
         known = [pod for pod in pods if pod["metadata"]["name"] in usage]
         requested = sum(requests_of(pod).get(name, 0) for pod in known)
@@ -354,7 +356,7 @@ def _read_metrics(task, pods):
         metrics.append({"name": name, "value": round(float(used / requested * 100), 1), "target": params[f"target_{name}"], "per": "share"})
     if params["prometheus"]:
         asked = params["prometheus"]
-        value = ask_prometheus(client, task.namespace, asked["server"], asked["query"])
+        value = ask_prometheus(client, invocation.namespace, asked["server"], asked["query"])
         if value is None:
             raise PodwrightError(f"The query '{asked['query']}' has no value.", reason="NoMetrics", hint="Nothing is scaled without a value; check the query.")
         metrics.append({"name": "prometheus", "value": value, "target": asked["target"], "per": "pod"})
@@ -364,10 +366,10 @@ def _read_metrics(task, pods):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(task: Task, outcome: Scaling) -> dict:
+def describe(invocation: Invocation, outcome: Scaling) -> dict:
     """The result's fields, as far as it got."""
-    veil, changes = Veil(), outcome.changes
-    result = {"changed": any(change.is_change for change in changes), "plan": [change.describe(veil) for change in changes]}
+    redactor, changes = Redactor(), outcome.changes
+    result = {"changed": any(change.is_change for change in changes), "plan": [change.describe(redactor) for change in changes]}
     result |= {"engine": outcome.engine, "metrics": outcome.metrics}
     numbers = [_numbers(change, outcome.desired) for change in outcome.scaled]
     if numbers:
@@ -378,7 +380,7 @@ def describe(task: Task, outcome: Scaling) -> dict:
         result["errors"] = outcome.errors
     if outcome.subject:
         result["result"] = outcome.subject.after and drop_managed_fields(outcome.subject.after)
-    return result | ({"diff": yaml_diff(changes, veil)} if task.diff_mode else {})
+    return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
 def _numbers(change, desired):

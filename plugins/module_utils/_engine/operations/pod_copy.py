@@ -10,14 +10,29 @@ from dataclasses import dataclass, field, replace
 from ..arguments import CONNECTION
 from ..cluster.exec import Container
 from ..errors import PodwrightError
-from ..operation import Operation, Task
-from ..tasks.options import bad
-from ..tasks.result import TaskVeil
+from ..operation import Invocation, Operation
+from ..tasks.options import option_error
+from ..tasks.result import TaskRedactor
 from ..transfer.download import Download
 from ..transfer.helper import PREFIX, find_helper, start_helper
-from ..transfer.local import Local, digest_of
-from ..transfer.remote import Remote
-from ..transfer.tree import FILE, FOLDER, LINK, ROOT, Entry, Plan, Wish, compare, folders_of, leaves_tree, show, twins, with_digests, without_excluded
+from ..transfer.local import LocalTree, digest_of
+from ..transfer.remote import ContainerTree
+from ..transfer.tree import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    ROOT,
+    CopyOptions,
+    Entry,
+    Plan,
+    compare,
+    directories_of,
+    duplicates,
+    leaves_tree,
+    show,
+    with_digests,
+    without_excluded,
+)
 from ..transfer.upload import Upload
 
 SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # what diff mode shows at most
@@ -72,7 +87,7 @@ class Ends:
     """Both ends of a copy and what is there, {path: Entry}; only what is to be copied, nothing that is excluded."""
 
     local: object
-    remote: Remote
+    remote: ContainerTree
     here: dict
     there: dict
 
@@ -98,21 +113,21 @@ class Copy:
     diff: list[dict] = field(default_factory=list)
 
 
-def run(task: Task, outcome: Copy) -> None:
+def run(invocation: Invocation, outcome: Copy) -> None:
     """Copy what differs. Raises: PodwrightError."""
-    params = task.params
+    params = invocation.params
     wish = _read_wish(params)
-    deadline = None if params["timeout"] is None else task.client.clock.monotonic() + params["timeout"]
-    local = Text(params["content"]) if params["content"] is not None else Local(params["local_path"], params["follow"])
+    deadline = None if params["timeout"] is None else invocation.client.clock.monotonic() + params["timeout"]
+    local = Text(params["content"]) if params["content"] is not None else LocalTree(params["local_path"], params["follow"])
     goes_up = params["state"] == "to_pod"
-    here = local.observe(task.console) if goes_up else {}
+    here = local.observe(invocation.console) if goes_up else {}
     if goes_up and not here:
-        raise bad("local_path", f"there is no {params['local_path']} where this task runs.")
-    remote, there = _observe_remote(task, deadline, shallow=goes_up and here[ROOT].sort == FILE)
+        raise option_error("local_path", f"there is no {params['local_path']} where this task runs.")
+    remote, there = _observe_remote(invocation, deadline, shallow=goes_up and here[ROOT].sort == FILE)
     if remote is None:
         outcome.method = "helper"
         return
-    ends = _meet_up(params, local, remote, here, there) if goes_up else _meet_down(task, local, remote, there)
+    ends = _meet_up(params, local, remote, here, there) if goes_up else _meet_down(invocation, local, remote, there)
     everything = ends.there if goes_up else ends.here
     ends.here, ends.there = (without_excluded(tree, params["exclude"]) for tree in (ends.here, ends.there))
     if wish.by_content:
@@ -120,15 +135,15 @@ def run(task: Task, outcome: Copy) -> None:
     source, target = (ends.here, ends.there) if goes_up else (ends.there, ends.here)
     kept = everything.keys() - target.keys()
     plan = compare(source, target, wish, kept)
-    _check_obstacles(params, source, target, plan, folders_of(kept))
+    _check_obstacles(params, source, target, plan, directories_of(kept))
     outcome.place, outcome.method = f"{params['remote_path']} in {ends.remote.container}", _name_method(params, remote, source)
     outcome.sizes = {path: source[path].size for path in plan.send}
-    if task.diff_mode:
+    if invocation.diff_mode:
         outcome.diff = _text_diff(ends, source, target, plan, goes_up)
     digests = {path: entry.digest for path, entry in source.items()}
     outcome.done = plan
-    if not task.check_mode and plan.is_change:
-        carrier = (Upload if goes_up else Download)(ends.local, ends.remote, source, wish, plan, _uses_tar(params, remote), task.console)
+    if not invocation.check_mode and plan.is_change:
+        carrier = (Upload if goes_up else Download)(ends.local, ends.remote, source, wish, plan, _uses_tar(params, remote), invocation.console)
         outcome.done, digests = carrier.done, carrier.digests
         order = {path: number for number, path in enumerate(plan.send)}
         try:
@@ -142,24 +157,24 @@ def run(task: Task, outcome: Copy) -> None:
 # -- both ends ------------------------------------------------------------------------------------------------
 
 
-def _observe_remote(task, deadline, shallow):
+def _observe_remote(invocation, deadline, shallow):
     """The container's end and what is there, through a helper where it has no tools of its own. (None, None) where check mode forbids that."""
-    params = task.params
-    container = Container(task.namespace, params["pod"], params["container"])
+    params = invocation.params
+    container = Container(invocation.namespace, params["pod"], params["container"])
     if params["method"] != "helper":
-        remote = Remote(task.client, container, params["remote_path"], deadline=deadline)
+        remote = ContainerTree(invocation.client, container, params["remote_path"], deadline=deadline)
         try:
             return remote, remote.observe(_follows(params), shallow)
         except PodwrightError as error:
             if error.reason not in ("NoShell", "NoTools") or params["method"] != "auto":
                 raise
-    helper, pod = find_helper(task.client, container, params["helper_image"])
+    helper, pod = find_helper(invocation.client, container, params["helper_image"])
     if helper is None:
-        if task.check_mode:
+        if invocation.check_mode:
             return None, None
-        task.console.progress(f"starting a helper container in pod {params['pod']}")
-        helper = start_helper(task.client, container, pod, params["helper_image"])
-    remote = Remote(task.client, helper, params["remote_path"], PREFIX, deadline)
+        invocation.console.progress(f"starting a helper container in pod {params['pod']}")
+        helper = start_helper(invocation.client, container, pod, params["helper_image"])
+    remote = ContainerTree(invocation.client, helper, params["remote_path"], PREFIX, deadline)
     return remote, remote.observe(_follows(params), shallow)
 
 
@@ -169,28 +184,28 @@ def _follows(params):
 
 def _meet_up(params, local, remote, here, there):
     """A file goes into a folder that is there under its own name; a folder's content becomes that of the folder there."""
-    into = (ROOT in there and there[ROOT].sort == FOLDER) or params["remote_path"].endswith("/")
+    into = (ROOT in there and there[ROOT].sort == DIRECTORY) or params["remote_path"].endswith("/")
     if here[ROOT].sort == FILE and into:
         if params["local_path"] is None:
-            raise bad("remote_path", "it is a folder, and content has no name.", "Name the file.")
+            raise option_error("remote_path", "it is a folder, and content has no name.", "Name the file.")
         name = os.path.basename(os.path.realpath(params["local_path"]) if not os.path.basename(params["local_path"]) else params["local_path"])
         return Ends(local, remote.child(name), here, _below(there, os.fsencode(name)))
-    if remote.is_fixed and there[ROOT].sort == FOLDER:
+    if remote.is_fixed and there[ROOT].sort == DIRECTORY:
         here = here | {ROOT: replace(here[ROOT], mode=there[ROOT].mode)}
     return Ends(local, remote, here, there)
 
 
-def _meet_down(task, local, remote, there):
-    params = task.params
+def _meet_down(invocation, local, remote, there):
+    params = invocation.params
     if not there:
         raise PodwrightError(f"There is no {params['remote_path']} in {remote.container}.", reason="NotFound", hint="Check remote_path and container.")
     for path in [path for path, entry in there.items() if entry.sort == LINK and leaves_tree(there, path)]:
-        task.console.warn(f"{show(path)} links to {show(there[path].target)}, outside of {params['remote_path']}, and is left out.")
+        invocation.console.warn(f"{show(path)} links to {show(there[path].target)}, outside of {params['remote_path']}, and is left out.")
         del there[path]
     if there[ROOT].sort == FILE and (os.path.isdir(params["local_path"]) or params["local_path"].endswith("/")):
         name = os.path.basename(params["remote_path"].rstrip("/"))
-        local = Local(os.path.join(params["local_path"], name))
-    return Ends(local, remote, local.observe(task.console, 0 if there[ROOT].sort == FILE else None), there)
+        local = LocalTree(os.path.join(params["local_path"], name))
+    return Ends(local, remote, local.observe(invocation.console, 0 if there[ROOT].sort == FILE else None), there)
 
 
 def _below(tree, name):
@@ -199,7 +214,7 @@ def _below(tree, name):
 
 
 def _compute_digests(ends):
-    paths = twins(ends.here, ends.there)
+    paths = duplicates(ends.here, ends.there)
     ends.here = with_digests(ends.here, ends.local.digests(paths))
     ends.there = with_digests(ends.there, ends.remote.digests(paths))
 
@@ -209,11 +224,11 @@ def _check_obstacles(params, source, target, plan, holding):
     option = "remote_path" if params["state"] == "to_pod" else "local_path"
     for path in plan.obstacles:
         if path == ROOT:
-            raise bad(option, f"{params[option]} is a {target[ROOT].sort}, and what is to be copied there a {source[ROOT].sort}.", "Remove it first.")
+            raise option_error(option, f"{params[option]} is a {target[ROOT].sort}, and what is to be copied there a {source[ROOT].sort}.", "Remove it first.")
         if path in holding:
-            raise bad(option, f"{show(path)} is a folder there that holds what is excluded, and a {source[path].sort} here.", "Remove it first.")
-        if target[path].sort == FOLDER and not params["delete"]:
-            raise bad(option, f"{show(path)} is a folder there, and a {source[path].sort} here.", "Set delete, to replace it with all that it holds.")
+            raise option_error(option, f"{show(path)} is a folder there that holds what is excluded, and a {source[path].sort} here.", "Remove it first.")
+        if target[path].sort == DIRECTORY and not params["delete"]:
+            raise option_error(option, f"{show(path)} is a folder there, and a {source[path].sort} here.", "Set delete, to replace it with all that it holds.")
 
 
 def _uses_tar(params, remote):
@@ -226,7 +241,7 @@ def _name_method(params, remote, source):
     """How it is copied: the helper is told apart from what it does itself."""
     if remote.root.startswith(PREFIX.encode()):
         return "helper"
-    return "tar" if _uses_tar(params, remote) and source[ROOT].sort == FOLDER else "stream"
+    return "tar" if _uses_tar(params, remote) and source[ROOT].sort == DIRECTORY else "stream"
 
 
 # -- reading the options --------------------------------------------------------------------------------------
@@ -235,21 +250,21 @@ def _name_method(params, remote, source):
 def _read_wish(params):
     goes_up = params["state"] == "to_pod"
     if not goes_up and params["content"] is not None:
-        raise bad("content", "it can only go to a pod.", "Give local_path.")
+        raise option_error("content", "it can only go to a pod.", "Give local_path.")
     if params["content"] is None and not params["local_path"]:
-        raise bad("local_path", "there is neither it nor content.")
+        raise option_error("local_path", "there is neither it nor content.")
     for name in ("owner", "group"):
         if params[name] is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", params[name]):
-            raise bad(name, f"'{params[name]}' is no name and no number.")
+            raise option_error(name, f"'{params[name]}' is no name and no number.")
     if not params["remote_path"] or "\0" in params["remote_path"]:
-        raise bad("remote_path", "it is a path in the container.")
+        raise option_error("remote_path", "it is a path in the container.")
     if params["timeout"] is not None and params["timeout"] <= 0:
-        raise bad("timeout", "it is more than 0.")
+        raise option_error("timeout", "it is more than 0.")
     preserves = not params["no_preserve"] and params["content"] is None
     if not params["checksum"] and not preserves:
         source = "no_preserve does not keep" if params["no_preserve"] else "content does not have"
-        raise bad("checksum", f"without it files are compared by their times, which {source}.", "Leave it out.")
-    return Wish(
+        raise option_error("checksum", f"without it files are compared by their times, which {source}.", "Leave it out.")
+    return CopyOptions(
         preserves=preserves,
         mode=_read_mode(params["mode"]),
         owner=params["owner"],
@@ -267,15 +282,15 @@ def _read_mode(mode):
         return mode
     if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3}", mode):
         return int(mode, 8)
-    raise bad("mode", f"'{mode}' is no octal mode.", "Write it in quotes, like '0644'.")
+    raise option_error("mode", f"'{mode}' is no octal mode.", "Write it in quotes, like '0644'.")
 
 
 # -- describing what happened ---------------------------------------------------------------------------------
 
 
-def describe(task: Task, outcome: Copy) -> dict:
+def describe(invocation: Invocation, outcome: Copy) -> dict:
     """The result's fields, as far as it got."""
-    params, done = task.params, outcome.done
+    params, done = invocation.params, outcome.done
     if done is None and not outcome.method:
         return {}
     if done is None:
@@ -292,7 +307,7 @@ def describe(task: Task, outcome: Copy) -> dict:
     names = (here, outcome.place) if params["state"] == "to_pod" else (outcome.place, here)
     result["result"] = f"{names[0]} is copied to {names[1]}." if done.is_change else f"{names[1]} is like {names[0]} already."
     result |= {"checksum": outcome.checksum} if outcome.checksum else {}
-    return result | ({"diff": outcome.diff} if task.diff_mode else {})
+    return result | ({"diff": outcome.diff} if invocation.diff_mode else {})
 
 
 def _text_diff(ends, source, target, plan, goes_up):
@@ -334,7 +349,7 @@ def redact(params):
     """The parameters as they may be shown: not the content."""
     if params.get("content") is None:
         return params
-    return dict(params) | {"content": f"{len(params['content'].encode())} bytes, {TaskVeil().digest(params['content'])}"}
+    return dict(params) | {"content": f"{len(params['content'].encode())} bytes, {TaskRedactor().digest(params['content'])}"}
 
 
 OPERATION = Operation(

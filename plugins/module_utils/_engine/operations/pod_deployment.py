@@ -13,7 +13,7 @@ from ..deployments.generations import Generations
 from ..deployments.manifests import BLUE_GREEN, CANARY, ROLLING
 from ..deployments.rolling import Rolling
 from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
-from ..operation import Operation, Task, attempt
+from ..operation import Invocation, Operation, attempt
 from ..tasks import options as opts
 from . import pod_exec, pod_request, task_pod
 
@@ -70,37 +70,37 @@ class Deployed:
     deployer: Deployer | None = None
 
 
-def run(task: Task, outcome: Deployed) -> None:
+def run(invocation: Invocation, outcome: Deployed) -> None:
     """Deploy, or move a deployment on or back. Raises: PodwrightError."""
-    params = task.params
+    params = invocation.params
     opts.check_name("name", params["name"])
     if params["state"] in ("present", "paused"):
         manifests.check(params)
-    deployer = outcome.deployer = Rolling(task) if _strategy(task) == ROLLING else Generations(task, _analyse)
+    deployer = outcome.deployer = Rolling(invocation) if _strategy(invocation) == ROLLING else Generations(invocation, _analyse)
     try:
         getattr(deployer, params["state"])()
     finally:
         deployer.look_again()
 
 
-def describe(_task: Task, outcome: Deployed) -> dict:
+def describe(_task: Invocation, outcome: Deployed) -> dict:
     """The result's fields, as far as it got."""
     return outcome.deployer.describe() if outcome.deployer else {}
 
 
-def _strategy(task):
+def _strategy(invocation):
     """The strategy: as asked for where something is made; else that of what is there."""
-    params = task.params
+    params = invocation.params
     if params["state"] in ("present", "paused"):
         return params["strategy"]
-    services = task.client.list(SERVICE, task.namespace, label_selector=f"{DEPLOYMENT}={params['name']}")[0]
+    services = invocation.client.list(SERVICE, invocation.namespace, label_selector=f"{DEPLOYMENT}={params['name']}")[0]
     return BLUE_GREEN if any(annotation_of(service, ACTIVE) for service in services) else ROLLING
 
 
 # -- judging a canary ------------------------------------------------------------------------------------------
 
 
-def _analyse(task, entry, choose_pod):
+def _analyse(invocation, entry, choose_pod):
     """Take one measurement.
 
     Args:
@@ -113,26 +113,26 @@ def _analyse(task, entry, choose_pod):
     success, failure = entry["success"], entry["failure"]
     if entry["prometheus"]:
         asked = entry["prometheus"]
-        what, value = asked["query"], ask_prometheus(task.client, task.namespace, asked["server"], asked["query"])
+        what, value = asked["query"], ask_prometheus(invocation.client, invocation.namespace, asked["server"], asked["query"])
     elif entry["request"] is not None:
         asked = {"status_code": list(range(100, 600))} | entry["request"]
         asked |= {"pod": choose_pod(), "port": str(asked.get("port") or "")}
-        what, value = "the request", _measure(task, pod_request.OPERATION, asked, "status")
+        what, value = "the request", _measure(invocation, pod_request.OPERATION, asked, "status")
         success = success or "< 400"
     else:
         asked = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
-        what, value = "the command", _measure(task, pod_exec.OPERATION, asked, "rc")
+        what, value = "the command", _measure(invocation, pod_exec.OPERATION, asked, "rc")
         success = success or "== 0"
     return {"what": what, "value": value, "outcome": manifests.judge_value(value, success, failure)}
 
 
-def _measure(task, operation, options, name):
+def _measure(invocation, operation, options, name):
     """A number that another operation returns; None where it could not be had."""
     unknown = sorted(set(options) - set(operation.arguments))
     if unknown:
-        raise opts.bad("canary.analysis", f"unknown key '{unknown[0]}'.")
-    params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": task.namespace} | options
-    fields, _error = attempt(operation, Task(params, False, False, task.console, task.client))
+        raise opts.option_error("canary.analysis", f"unknown key '{unknown[0]}'.")
+    params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": invocation.namespace} | options
+    fields, _error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
     return fields.get(name)
 
 

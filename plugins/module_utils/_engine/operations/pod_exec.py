@@ -14,9 +14,9 @@ from ..cluster.exec_stream import decode, describe_output
 from ..cluster.kinds import POD
 from ..errors import PodwrightError, foreseen
 from ..files import WholeFile
-from ..operation import Operation, Task
-from ..tasks.options import bad, check_variable
-from ..tasks.result import TaskVeil
+from ..operation import Invocation, Operation
+from ..tasks.options import check_variable, option_error
+from ..tasks.result import TaskRedactor
 from ..text import scalar_text
 
 PIECE = 1 << 18
@@ -67,14 +67,14 @@ class Execution:
         return self.rc is not None or (self.error is not None and self.error.reason in ("ConnectionLost", "Timeout"))
 
 
-def run(task: Task, outcome: list[Execution]) -> None:
+def run(invocation: Invocation, outcome: list[Execution]) -> None:
     """Run the command. Raises: PodwrightError, also for an exit code other than 0 under check_rc."""
-    params = task.params
+    params = invocation.params
     command = _read_command(params)
-    places = [Container(task.namespace, params["pod"], params["container"])] if params["pod"] else _find_containers(task)
+    places = [Container(invocation.namespace, params["pod"], params["container"])] if params["pod"] else _find_containers(invocation)
     outcome += map(Execution, places)
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda execution: _run_in(task, execution, command), outcome))
+        list(pool.map(lambda execution: _run_in(invocation, execution, command), outcome))
     errors = [execution.error for execution in outcome if execution.error]
     if errors and params["pod"]:
         raise errors[0]
@@ -83,47 +83,47 @@ def run(task: Task, outcome: list[Execution]) -> None:
         raise PodwrightError("\n".join(lines), reason=errors[0].reason)
 
 
-def _find_containers(task):
+def _find_containers(invocation):
     """The running pods that the selectors match, by name."""
-    selector = ",".join(task.params["label_selectors"])
-    pods, _version = task.client.list(POD, task.namespace, label_selector=selector)
+    selector = ",".join(invocation.params["label_selectors"])
+    pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
     running = [pod for pod in pods if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
     if not running:
         raise PodwrightError(
-            f"No running pod in namespace '{task.namespace}' matches {selector} ({len(pods)} match that do not run).",
+            f"No running pod in namespace '{invocation.namespace}' matches {selector} ({len(pods)} match that do not run).",
             reason="NotFound",
             hint="Check label_selectors, or wait for the pods with pod_info.",
         )
-    wanted = task.params["container"]
-    places = [Container(task.namespace, pod["metadata"]["name"], wanted or default_container(pod)) for pod in running]
+    wanted = invocation.params["container"]
+    places = [Container(invocation.namespace, pod["metadata"]["name"], wanted or default_container(pod)) for pod in running]
     return sorted(places, key=lambda place: place.pod)
 
 
-def _run_in(task, execution, command):
+def _run_in(invocation, execution, command):
     """Run it in one container; what fails is noted in the Execution."""
-    path = task.params["stdout_file"]
-    if path and not task.params["pod"]:
+    path = invocation.params["stdout_file"]
+    if path and not invocation.params["pod"]:
         path = os.path.join(path, execution.place.pod)
     try:
-        _execute(task, execution, command, path)
+        _execute(invocation, execution, command, path)
     except Exception as error:
         execution.error = foreseen(error)
 
 
-def _execute(task, execution, command, stdout_file):
-    params, place = task.params, execution.place
-    execution.skipped = _find_reason_to_skip(task, place)
-    if execution.skipped or task.check_mode:
+def _execute(invocation, execution, command, stdout_file):
+    params, place = invocation.params, execution.place
+    execution.skipped = _find_reason_to_skip(invocation, place)
+    if execution.skipped or invocation.check_mode:
         return
     cap = params["max_output_bytes"]
     execution.stdout, execution.stderr = Output(cap), Output(cap)
     if stdout_file:
         # It appears once the command's status is known, and not at all where that never comes.
         with WholeFile(stdout_file, makes_folders=not params["pod"]) as sink:
-            execution.rc = execute(task.client, place, command, sink.write, execution.stderr.add)
+            execution.rc = execute(invocation.client, place, command, sink.write, execution.stderr.add)
             sink.finish()
     else:
-        execution.rc = execute(task.client, place, command, execution.stdout.add, execution.stderr.add)
+        execution.rc = execute(invocation.client, place, command, execution.stdout.add, execution.stderr.add)
     if execution.rc and params["check_rc"]:
         last = (decode(execution.stderr.content).strip() or decode(execution.stdout.content).strip()).splitlines()[-5:]
         said = ":\n  " + "\n  ".join(last) if last else "."
@@ -131,17 +131,17 @@ def _execute(task, execution, command, stdout_file):
         raise PodwrightError(message, reason="NonZeroExitCode", hint=_explain(execution.rc, params))
 
 
-def _find_reason_to_skip(task, place):
+def _find_reason_to_skip(invocation, place):
     """Why `creates` or `removes` make the command needless, or an empty string."""
     for option, skips_where_found in (("creates", True), ("removes", False)):
-        path = task.params[option]
-        if path is not None and _exists(task, place, path) == skips_where_found:
+        path = invocation.params[option]
+        if path is not None and _exists(invocation, place, path) == skips_where_found:
             return f"{option}: {path} {'exists' if skips_where_found else 'does not exist'} in {place}."
     return ""
 
 
-def _exists(task, place, path):
-    rc = execute(task.client, place, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
+def _exists(invocation, place, path):
+    rc = execute(invocation.client, place, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
     if rc not in (0, 1):
         raise PodwrightError(f"Whether {path} exists in {place} could not be found out: exit code {rc}.", reason="ExecFailed")
     return rc == 0
@@ -164,14 +164,14 @@ def _read_command(params):
         try:
             words = shlex.split(words)
         except ValueError as error:
-            raise bad("command", f"it cannot be split into words: {error}.") from error
+            raise option_error("command", f"it cannot be split into words: {error}.") from error
     if not isinstance(words, list) or not words:
-        raise bad("command", "it is a string or a list of words, and not empty.")
+        raise option_error("command", "it is a string or a list of words, and not empty.")
     for name in params["env"] or {}:
         check_variable("env", name)
     for name in ("timeout", "idle_timeout", "max_output_bytes"):
         if params[name] is not None and params[name] <= 0:
-            raise bad(name, "it is more than 0.")
+            raise option_error(name, "it is more than 0.")
     command = Command(
         [scalar_text(word) for word in words],
         chdir=params["chdir"],
@@ -191,7 +191,7 @@ def _give_input(command, params):
     if path is None:
         return command
     if not os.path.isfile(path):
-        raise bad("stdin_file", f"there is no file {path} where this task runs.")
+        raise option_error("stdin_file", f"there is no file {path} where this task runs.")
     return replace(command, source=lambda: read_pieces(path), size=os.path.getsize(path))
 
 
@@ -208,24 +208,24 @@ def read_pieces(path):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(task: Task, outcome: list[Execution]) -> dict:
+def describe(invocation: Invocation, outcome: list[Execution]) -> dict:
     """The result's fields, as far as it got."""
-    if task.params["pod"]:
-        return _describe_one(task, outcome[0]) if outcome else {}
+    if invocation.params["pod"]:
+        return _describe_one(invocation, outcome[0]) if outcome else {}
     results = []
     for execution in outcome:
         error, place = execution.error, execution.place
-        entry = {"pod": place.pod, "container": place.name, "failed": bool(error), "rc": None} | _describe_one(task, execution)
+        entry = {"pod": place.pod, "container": place.name, "failed": bool(error), "rc": None} | _describe_one(invocation, execution)
         results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
     is_failed = any(entry["failed"] for entry in results)
     rc = next((entry["rc"] for entry in results if entry["rc"]), None if is_failed else 0)
     return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
 
 
-def _describe_one(task, execution):
+def _describe_one(invocation, execution):
     if execution.skipped:
         return {"changed": False, "skipped": True, "msg": execution.skipped, "rc": 0, "return_code": 0, **describe_output(b"", b"")}
-    if task.check_mode and not execution.error:
+    if invocation.check_mode and not execution.error:
         return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
     if execution.stdout is None:
         return {"changed": False}
@@ -267,12 +267,12 @@ class Output:
 
 def redact(params):
     """The parameters as they may be shown: no standard input, no value of an environment variable."""
-    veil = TaskVeil()
+    redactor = TaskRedactor()
     shown = dict(params)
     if shown.get("env"):
-        shown["env"] = {name: veil.digest(value) for name, value in shown["env"].items()}
+        shown["env"] = {name: redactor.digest(value) for name, value in shown["env"].items()}
     if shown.get("stdin") is not None:
-        shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {veil.digest(shown['stdin'])}"
+        shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {redactor.digest(shown['stdin'])}"
     return shown
 
 

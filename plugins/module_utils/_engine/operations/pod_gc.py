@@ -11,12 +11,12 @@ from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
 from ..cluster.namespaces import warn_of_missing
 from ..errors import UNKNOWN_KIND, PodwrightError
-from ..garbage.retention import LEFTOVER, PENDING, Keep, Owners, Policies, plan, read_subject
+from ..garbage.retention import LEFTOVER, PENDING, Owners, RetentionPolicies, RetentionPolicy, plan, read_subject
 from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
-from ..operation import Operation, Task
+from ..operation import Invocation, Operation
 from ..reconciler.manifest import Key
 from ..reconciler.wait import wait_until_gone
-from ..tasks.options import bad
+from ..tasks.options import option_error
 
 EVERYWHERE = "*"
 RECLAIMED_KINDS = {
@@ -67,15 +67,15 @@ class Collection:
     kept: list[dict] = field(default_factory=list)
 
 
-def run(task: Task, outcome: Collection) -> None:
+def run(invocation: Invocation, outcome: Collection) -> None:
     """Look, decide and delete. Raises: PodwrightError, also if a delete failed."""
-    params, client = task.params, task.client
+    params, client = invocation.params, invocation.client
     _check(params)
-    namespaces = [None] if params["namespaces"] == [EVERYWHERE] else params["namespaces"] or [task.namespace]
-    task.console.progress("looking for what may go")
+    namespaces = [None] if params["namespaces"] == [EVERYWHERE] else params["namespaces"] or [invocation.namespace]
+    invocation.console.progress("looking for what may go")
     subjects = [subject for namespace in namespaces for subject in _observe(client, params, namespace)]
-    warn_of_missing(client, {*namespaces} - {None} - {subject.namespace for subject in subjects}, task.console)
-    owners = _look_up_owners(client, subjects, params, task.console)
+    warn_of_missing(client, {*namespaces} - {None} - {subject.namespace for subject in subjects}, invocation.console)
+    owners = _look_up_owners(client, subjects, params, invocation.console)
     policies = _policies(params, _default_ttls(client, namespaces) if params["expired"] else {})
     decisions = plan(subjects, owners, policies, client.now())
     going = [decision for decision in decisions if decision.goes]
@@ -84,13 +84,13 @@ def run(task: Task, outcome: Collection) -> None:
         kept = [_describe(d) | {"reason": f"the limit of {params['limit']} is reached: {d.why}"} for d in going[params["limit"] :]] + kept
         going = going[: params["limit"]]
     outcome.kept = kept
-    sweep = outcome.sweep = _Sweep(task, going)
+    sweep = outcome.sweep = _Sweep(invocation, going)
     sweep.run()
     if sweep.errors:
         first = sweep.errors[0][1]
         raise PodwrightError(f"{len(sweep.errors)} of {len(going)} deletes failed. {first.message}", reason=first.reason, hint=first.hint)
-    if params["wait"] and not task.check_mode:
-        _wait(task, sweep.deleted)
+    if params["wait"] and not invocation.check_mode:
+        _wait(invocation, sweep.deleted)
 
 
 def _check(params):
@@ -99,22 +99,24 @@ def _check(params):
     numbers += [("stuck.max_age", params["stuck"]["max_age"])] if params["stuck"] else []
     for option, number in numbers:
         if number < 0:
-            raise bad(option, f"{number} is less than 0.")
+            raise option_error(option, f"{number} is less than 0.")
     if params["concurrency"] < 1:
-        raise bad("concurrency", f"{params['concurrency']} is less than 1.")
+        raise option_error("concurrency", f"{params['concurrency']} is less than 1.")
     if params["rate"] == 0:
-        raise bad("rate", "at 0 deletes a second nothing would ever go.", "Use check mode to see what would be deleted.")
+        raise option_error("rate", "at 0 deletes a second nothing would ever go.", "Use check mode to see what would be deleted.")
     if params["namespaces"] == []:
-        raise bad("namespaces", "the list is empty.", f"Name them, or leave the option out, or give ['{EVERYWHERE}'] for all.")
+        raise option_error("namespaces", "the list is empty.", f"Name them, or leave the option out, or give ['{EVERYWHERE}'] for all.")
     if EVERYWHERE in (params["namespaces"] or []) and len(params["namespaces"]) > 1:
-        raise bad("namespaces", f"'{EVERYWHERE}' means all of them and stands alone.")
+        raise option_error("namespaces", f"'{EVERYWHERE}' means all of them and stands alone.")
 
 
 def _policies(params, default_ttl):
-    keeps = {name: Keep(**params[name]) if params[name] else None for name in ("completed", "failed", "records")}
+    keeps = {name: RetentionPolicy(**params[name]) if params[name] else None for name in ("completed", "failed", "records")}
     stuck = params["stuck"] or {"max_age": None, "force": False}
     flags = {name: params[name] for name in ("orphaned", "evicted", "expired", "reclaim_age")}
-    return Policies(**keeps, **flags, stuck_after=stuck["max_age"], force=stuck["force"], reclaim=frozenset(params["reclaim"]), default_ttl=default_ttl)
+    return RetentionPolicies(
+        **keeps, **flags, stuck_after=stuck["max_age"], force=stuck["force"], reclaim=frozenset(params["reclaim"]), default_ttl=default_ttl
+    )
 
 
 # -- looking --------------------------------------------------------------------------------------------------
@@ -147,15 +149,15 @@ def _default_ttls(client, namespaces):
 
 def _look_up_owners(client, subjects, params, console):
     """The Owners, read after what they own: whoever owned it then is there now, or gone for good."""
-    alive = {s.uid for s in subjects if s.kind in (POD, JOB) and not s.is_over}
-    finished = {s.uid for s in subjects if s.kind in (POD, JOB) and s.is_over}
+    alive = {s.uid for s in subjects if s.kind in (POD, JOB) and not s.is_finished}
+    finished = {s.uid for s in subjects if s.kind in (POD, JOB) and s.is_finished}
     unreadable = set()
     for (api_version, kind_name), namespaces in _missing_owners(subjects, params, alive | finished).items():
         try:
             kind = client.kinds.resolve(api_version, kind_name)
             for namespace in namespaces if kind.namespaced else [None]:
-                for uid, is_over in _list_owners(client, kind, namespace):
-                    (finished if is_over else alive).add(uid)
+                for uid, is_finished in _list_owners(client, kind, namespace):
+                    (finished if is_finished else alive).add(uid)
         except PodwrightError as error:
             if not (error.reason == UNKNOWN_KIND or error.is_forbidden or error.is_not_found):
                 raise
@@ -178,7 +180,7 @@ def _missing_owners(subjects, params, known):
 def _list_owners(client, kind, namespace):
     """(uid, whether it is over) of all objects of a kind; only pods and Jobs are read beyond their metadata."""
     if kind in (POD, JOB):
-        return client.list(kind, namespace, read=lambda item: (item["metadata"]["uid"], read_subject(kind, item).is_over))[0]
+        return client.list(kind, namespace, read=lambda item: (item["metadata"]["uid"], read_subject(kind, item).is_finished))[0]
     return client.list(kind, namespace, metadata_only=True, read=lambda item: (item["metadata"]["uid"], False))[0]
 
 
@@ -194,8 +196,8 @@ class _Sweep:
         errors: (Decision, PodwrightError).
     """
 
-    def __init__(self, task, going):
-        self._task = task
+    def __init__(self, invocation, going):
+        self._task = invocation
         self._going = going
         self._lock = threading.Lock()
         self._refused = {}
@@ -245,14 +247,14 @@ class _Sweep:
                 clock.sleep(ahead)
 
 
-def _wait(task, deleted):
+def _wait(invocation, deleted):
     """Wait until what was deleted is gone. Raises: PodwrightError that names what is still there."""
     items = {}
     for decision in deleted:
         subject = decision.subject
         key = Key(subject.kind.group, subject.kind.name, subject.namespace, subject.name)
         items[key] = (subject.kind, {"metadata": {"name": subject.name, "namespace": subject.namespace, "uid": subject.uid}})
-    wait_until_gone(task.client, items, task.params["wait_timeout"], task.console)
+    wait_until_gone(invocation.client, items, invocation.params["wait_timeout"], invocation.console)
 
 
 # -- describing -----------------------------------------------------------------------------------------------
@@ -264,7 +266,7 @@ def _describe(decision):
     return entry | ({"policy": decision.rule} if decision.rule else {})
 
 
-def describe(task: Task, outcome: Collection) -> dict:
+def describe(invocation: Invocation, outcome: Collection) -> dict:
     """The result's fields, as far as it got."""
     sweep = outcome.sweep
     if sweep is None:
@@ -282,7 +284,7 @@ def describe(task: Task, outcome: Collection) -> dict:
         "reclaimed": _add_up(decision.subject for decision in sweep.deleted),
         "summary": {"deleted": len(deleted), "kept": len(kept), "failed": len(errors)},
     }
-    if task.diff_mode:
+    if invocation.diff_mode:
         lines = "".join(f"{e['kind']} {e['namespace']}/{e['name']} ({e['reason']})\n" for e in deleted)
         result["diff"] = {"before_header": "to be deleted", "after_header": "afterwards", "before": lines, "after": ""}
     return result
@@ -303,7 +305,7 @@ def _add_up(subjects):
     total = {"cpu": 0.0, "memory": 0, "storage": 0, "gpus": 0, "pods": 0}
     for subject in subjects:
         total["pods"] += subject.kind == POD
-        if subject.is_over:
+        if subject.is_finished:
             continue  # it holds nothing on its node any more
         for name, amount in subject.requests.items():
             if name == "cpu":

@@ -15,12 +15,12 @@ from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.labels import MANAGED, MANAGED_BY
 from ..objects.pod_status import exit_codes, read_pod
-from ..objects.readiness import FAILED, READY, condition, judge
-from ..operation import Operation, Task
-from ..reconciler.manifest import Veil, drop_managed_fields
+from ..objects.readiness import FAILED, READY, assess, condition
+from ..operation import Invocation, Operation
+from ..reconciler.manifest import Redactor, drop_managed_fields
 from ..tasks.hierarchy import Tree, read_tree
-from ..tasks.options import bad
-from ..tasks.result import TaskVeil
+from ..tasks.options import option_error
+from ..tasks.result import TaskRedactor
 
 WAIT_STATES = ("scheduled", "running", "ready", "completed", "deleted")
 
@@ -66,61 +66,61 @@ class Found:
     tree: Tree | None = None
 
 
-def run(task: Task, outcome: Found) -> None:
+def run(invocation: Invocation, outcome: Found) -> None:
     """Read, and wait where asked. Raises: PodwrightError."""
-    params = task.params
+    params = invocation.params
     if params["parent"]:
-        _read_below(task, outcome)
+        _read_below(invocation, outcome)
     else:
-        _read_chosen(task, outcome)
+        _read_chosen(invocation, outcome)
     if params["metrics"]:
-        outcome.usage = read_usage(task.client, task.namespace, ",".join(params["label_selectors"]) or None)
+        outcome.usage = read_usage(invocation.client, invocation.namespace, ",".join(params["label_selectors"]) or None)
     if params["events"]:
-        outcome.events = {item["metadata"]["name"]: events_of(task.client, item) for item in outcome.items}
+        outcome.events = {item["metadata"]["name"]: events_of(invocation.client, item) for item in outcome.items}
 
 
-def _read_chosen(task, outcome):
-    params, client = task.params, task.client
+def _read_chosen(invocation, outcome):
+    params, client = invocation.params, invocation.client
     kind = client.kinds.resolve(params["api_version"], params["kind"])
     _refuse_what_is_of_pods(kind, params)
     fields = list(params["field_selectors"]) + ([f"metadata.name={params['name']}"] if params["name"] else [])
     selection = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
-    namespace = _namespace(task, kind)
+    namespace = _namespace(invocation, kind)
     outcome.items, version = _read(client, kind, namespace, params, selection)
     outcome.kind = kind
     if namespace and not outcome.items and params["wait_for"] != "deleted":
-        warn_of_missing(client, [namespace], task.console)
+        warn_of_missing(client, [namespace], invocation.console)
     waits = params["wait"] or params["wait_for"] or params["wait_condition"]
-    if waits and not task.check_mode:
-        _wait(task, outcome, namespace, version, selection)
+    if waits and not invocation.check_mode:
+        _wait(invocation, outcome, namespace, version, selection)
 
 
 def _refuse_what_is_of_pods(kind, params):
     if kind != POD:
         if params["wait_for"] in ("scheduled", "running", "completed"):
-            raise bad("wait_for", f"'{params['wait_for']}' is for pods, and these are {kind.plural}.", "Wait for ready, or for a wait_condition.")
+            raise option_error("wait_for", f"'{params['wait_for']}' is for pods, and these are {kind.plural}.", "Wait for ready, or for a wait_condition.")
         if params["metrics"]:
-            raise bad("metrics", f"they are of pods, and these are {kind.plural}.")
+            raise option_error("metrics", f"they are of pods, and these are {kind.plural}.")
 
 
-def _read_below(task, outcome):
+def _read_below(invocation, outcome):
     """The pods below an object, and the tree they make."""
     for name in ("label_selectors", "field_selectors", "wait"):
-        if task.params[name]:
-            raise bad(name, "parent reads all the pods below it, as they are.", "Leave one of the two out.")
-    if task.params["kind"] != "Pod":
-        raise bad("kind", "parent reads the pods below it; its own kind stands in parent itself.")
-    outcome.tree = read_tree(task.client, task.params["parent"], task.namespace)
+        if invocation.params[name]:
+            raise option_error(name, "parent reads all the pods below it, as they are.", "Leave one of the two out.")
+    if invocation.params["kind"] != "Pod":
+        raise option_error("kind", "parent reads the pods below it; its own kind stands in parent itself.")
+    outcome.tree = read_tree(invocation.client, invocation.params["parent"], invocation.namespace)
     outcome.kind, outcome.items = POD, outcome.tree.pods
 
 
-def _namespace(task, kind):
+def _namespace(invocation, kind):
     """The option; for pods else the context's; other kinds and selectors alone read all namespaces, as k8s_info does."""
     if not kind.namespaced:
         return None
-    if kind.name == "Pod" or task.params["name"]:
-        return task.namespace
-    return task.params["namespace"]
+    if kind.name == "Pod" or invocation.params["name"]:
+        return invocation.namespace
+    return invocation.params["namespace"]
 
 
 def _read(client, kind, namespace, params, selection):
@@ -132,24 +132,24 @@ def _read(client, kind, namespace, params, selection):
 
 def _shown(item):
     is_ours = (item["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGED[MANAGED_BY]
-    veil = TaskVeil() if is_ours else Veil()
-    return veil.cover(drop_managed_fields(item))
+    redactor = TaskRedactor() if is_ours else Redactor()
+    return redactor.redact(drop_managed_fields(item))
 
 
 # -- waiting --------------------------------------------------------------------------------------------------
 
 
-def _wait(task, outcome, namespace, version, selection):
+def _wait(invocation, outcome, namespace, version, selection):
     """Wait until what was found is as asked; the outcome holds what was seen last. Raises: PodwrightError."""
     found = {item["metadata"]["uid"]: item for item in outcome.items}
     try:
-        _watch(task, outcome.kind, namespace, found, version, selection)
+        _watch(invocation, outcome.kind, namespace, found, version, selection)
     finally:
         outcome.items = list(found.values())
 
 
-def _watch(task, kind, namespace, found, version, selection):
-    params, client = task.params, task.client
+def _watch(invocation, kind, namespace, found, version, selection):
+    params, client = invocation.params, invocation.client
     holds = _predicate(kind, params)
     wanted = params["wait_for"] or (params["wait_condition"] or {}).get("type") or "ready"
     deadline = client.clock.monotonic() + params["wait_timeout"]
@@ -169,7 +169,7 @@ def _watch(task, kind, namespace, found, version, selection):
             left = deadline - client.clock.monotonic()
             if left <= 0:
                 raise _timeout(client, kind, found, params, wanted, holds)
-            task.console.progress(f"{sum(map(holds, found.values()))} of {len(found)} {kind.plural} {wanted}")
+            invocation.console.progress(f"{sum(map(holds, found.values()))} of {len(found)} {kind.plural} {wanted}")
             change = watcher.next(min(left, 1))
             if change:
                 sort, item = change
@@ -192,12 +192,12 @@ def _predicate(kind, params):
         return lambda item: all(condition(item, asked["type"]).get(key) == asked[key] for key in ("status", "reason") if asked[key])
     name = params["wait_for"] or "ready"
     if name == "ready" and kind != POD:
-        return lambda item: judge(item).state == READY
+        return lambda item: assess(item).state == READY
     return {
         "scheduled": lambda pod: condition(pod, "PodScheduled").get("status") == "True",
         "running": lambda pod: read_pod(pod).state == "running",
         "ready": lambda pod: condition(pod, "Ready").get("status") == "True" or read_pod(pod).state == "succeeded",
-        "completed": lambda pod: read_pod(pod).is_over,
+        "completed": lambda pod: read_pod(pod).is_finished,
         "deleted": lambda item: False,
     }[name]
 
@@ -207,7 +207,7 @@ def _stop_if_hopeless(client, kind, item, params):
     if params["wait_condition"] or params["wait_for"] in ("completed", "deleted", "scheduled"):
         return
     if kind != POD:
-        if judge(item).state == FAILED:
+        if assess(item).state == FAILED:
             raise _describe_failure(client, kind, item, "cannot get ready")
         return
     status = read_pod(item)
@@ -232,7 +232,7 @@ def _describe_failure(client, kind, item, what):
         status, log = read_pod(item), log_tail(client, item, 10)
         why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}"
     else:
-        verdict, log = judge(item), ""
+        verdict, log = assess(item), ""
         why = f": {verdict.message}" if verdict.message else ""
     return PodwrightError(
         f"{kind.name} '{name}'{f' in namespace {namespace!r}' if namespace else ''} {what}{why}.{render(events, log)}",
@@ -243,11 +243,11 @@ def _describe_failure(client, kind, item, what):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(task: Task, outcome: Found) -> dict:
+def describe(invocation: Invocation, outcome: Found) -> dict:
     """The result's fields, as far as it got."""
     if outcome.kind is None:
         return {}
-    configuration, now = task.client.configuration, task.client.now()
+    configuration, now = invocation.client.configuration, invocation.client.now()
     result = {"resources": [_shown(item) for item in outcome.items], "cluster": {"server": configuration.server, "source": configuration.source}}
     if outcome.kind == POD:
         result["pods"] = [_line(item, outcome.usage, now) for item in outcome.items]

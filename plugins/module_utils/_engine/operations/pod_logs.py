@@ -13,13 +13,13 @@ from ..arguments import CONNECTION
 from ..cluster.exec import default_container
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
-from ..cluster.logs import Follower, container_status, log_request
+from ..cluster.logs import LogFollower, container_status, log_request
 from ..errors import PodwrightError
 from ..files import WholeFile
 from ..libraries import load
 from ..objects.labels import selector_of
-from ..operation import Operation, Task
-from ..tasks.options import bad
+from ..operation import Invocation, Operation
+from ..tasks.options import option_error
 from ..text import split_lines
 
 THREADS = 64
@@ -97,35 +97,35 @@ class Reading:
     has_written: bool = False
 
 
-def run(task: Task, outcome: Reading) -> None:
+def run(invocation: Invocation, outcome: Reading) -> None:
     """Read the logs. Raises: PodwrightError."""
-    params = task.params
+    params = invocation.params
     if params["since_seconds"] is not None and params["since_time"]:
-        raise bad("since_time", "it is given beside since_seconds.", "Give one of them.")
+        raise option_error("since_time", "it is given beside since_seconds.", "Give one of them.")
     if params["follow"] and params["previous"]:
-        raise bad("previous", "what has ended cannot be followed.")
-    logs = outcome.logs = _choose(task)
-    deadline = None if params["timeout"] is None else task.client.clock.monotonic() + params["timeout"]
+        raise option_error("previous", "what has ended cannot be followed.")
+    logs = outcome.logs = _choose(invocation)
+    deadline = None if params["timeout"] is None else invocation.client.clock.monotonic() + params["timeout"]
     read = _follow if params["follow"] else _read
     with ExitStack() as files, ThreadPoolExecutor(THREADS) as pool:
         if params["dest"]:
             for log in logs:
                 log.file = files.enter_context(_open_file(params["dest"], log, len(logs) > 1))
-        list(pool.map(lambda log: read(task, log, deadline, len(logs) > 1), logs))
+        list(pool.map(lambda log: read(invocation, log, deadline, len(logs) > 1), logs))
         for log in logs:
-            if log.file and _finish(log.file, task.check_mode):
+            if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True
     for gap in (gap for log in logs for gap in log.gaps):
-        task.console.warn(f"Lines of pod '{gap.pod}' between {gap.after} and {gap.before} may be lost: the log was rotated away.")
+        invocation.console.warn(f"Lines of pod '{gap.pod}' between {gap.after} and {gap.before} may be lost: the log was rotated away.")
 
 
 # -- choosing -------------------------------------------------------------------------------------------------
 
 
-def _choose(task):
+def _choose(invocation):
     """A ContainerLog for each container asked for. Raises: PodwrightError where there is none."""
-    params = task.params
-    pods = sorted(_find_pods(task), key=lambda pod: pod["metadata"]["name"])
+    params = invocation.params
+    pods = sorted(_find_pods(invocation), key=lambda pod: pod["metadata"]["name"])
     readings = []
     for pod in pods:
         names = [entry["name"] for group in ("initContainers", "containers") for entry in pod["spec"].get(group) or []]
@@ -136,29 +136,33 @@ def _choose(task):
         readings += [ContainerLog(pod, name, params["max_bytes"]) for name in chosen]
     if pods and not readings:
         found = ", ".join(sorted({entry["name"] for pod in pods for entry in pod["spec"]["containers"]}))
-        raise bad("container", f"no pod has one named '{params['container']}'.", f"There are: {found}.")
+        raise option_error("container", f"no pod has one named '{params['container']}'.", f"There are: {found}.")
     return readings
 
 
-def _find_pods(task):
-    params, client = task.params, task.client
+def _find_pods(invocation):
+    params, client = invocation.params, invocation.client
     kind = _read_kind(client, params)
     selector = ",".join(params["label_selectors"] or [])
     if kind is not POD and params["name"]:
-        owner = client.get(kind, task.namespace, params["name"])
+        owner = client.get(kind, invocation.namespace, params["name"])
         labels = (((owner or {}).get("spec") or {}).get("selector") or {}).get("matchLabels") if owner else None
         if not labels:
             problem = "selects no pods" if owner else "does not exist"
-            raise PodwrightError(f"{kind.name} '{params['name']}' in namespace '{task.namespace}' {problem}.", reason="NotFound", hint="Check kind and name.")
+            raise PodwrightError(
+                f"{kind.name} '{params['name']}' in namespace '{invocation.namespace}' {problem}.", reason="NotFound", hint="Check kind and name."
+            )
         selector = selector_of(labels)
     elif params["name"]:
-        pod = client.get(POD, task.namespace, params["name"])
+        pod = client.get(POD, invocation.namespace, params["name"])
         pods = [pod] if pod else []
     if kind is not POD or not params["name"]:
-        pods, _version = client.list(POD, task.namespace, label_selector=selector)
+        pods, _version = client.list(POD, invocation.namespace, label_selector=selector)
     if not pods:
         wanted = f"matches {selector}" if selector else f"is named '{params['name']}'"
-        raise PodwrightError(f"No pod in namespace '{task.namespace}' {wanted}.", status=404, reason="NotFound", hint="Check namespace, name and selectors.")
+        raise PodwrightError(
+            f"No pod in namespace '{invocation.namespace}' {wanted}.", status=404, reason="NotFound", hint="Check namespace, name and selectors."
+        )
     return pods
 
 
@@ -172,15 +176,15 @@ def _read_kind(client, params):
 # -- reading --------------------------------------------------------------------------------------------------
 
 
-def _read(task, reading, _deadline, is_one_of_many):
-    params = task.params
+def _read(invocation, reading, _deadline, is_one_of_many):
+    params = invocation.params
     namespace = reading.pod["metadata"]["namespace"]
     if not container_status(reading.pod, reading.container).get("containerID") and is_one_of_many:
-        task.console.warn(f"Container '{reading.container}' of pod '{reading.name}' has not started and has no log.")
+        invocation.console.warn(f"Container '{reading.container}' of pod '{reading.name}' has not started and has no log.")
         return
     request = log_request(namespace, reading.name, reading.container, timestamps=params["timestamps"], previous=params["previous"] or None, **_first(params))
     try:
-        response = task.client.stream(request)
+        response = invocation.client.stream(request)
     except PodwrightError as error:
         if error.status == 400 and "waiting to start" in error.message:
             error.hint = "Set follow to wait for it, or look at what keeps it with pod_info: events: true."
@@ -198,15 +202,17 @@ def _read(task, reading, _deadline, is_one_of_many):
         response.close()
 
 
-def _follow(task, reading, deadline, is_one_of_many):
+def _follow(invocation, reading, deadline, is_one_of_many):
     metadata = reading.pod["metadata"]
-    name = f"{reading.name}/{reading.container}" if task.params["all_containers"] else reading.name
+    name = f"{reading.name}/{reading.container}" if invocation.params["all_containers"] else reading.name
 
     def take(line, moment):
-        reading.add((moment.encode() + b" " if task.params["timestamps"] else b"") + line + b"\n")
-        task.console.line(name if is_one_of_many else "", decode(line))
+        reading.add((moment.encode() + b" " if invocation.params["timestamps"] else b"") + line + b"\n")
+        invocation.console.line(name if is_one_of_many else "", decode(line))
 
-    follower = Follower(task.client, metadata["namespace"], reading.name, metadata["uid"], reading.container, take, _first(task.params), deadline)
+    follower = LogFollower(
+        invocation.client, metadata["namespace"], reading.name, metadata["uid"], reading.container, take, _first(invocation.params), deadline
+    )
     follower.follow()
     reading.gaps = follower.gaps
 
@@ -218,7 +224,7 @@ def _first(params):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(_task: Task, outcome: Reading) -> dict:
+def describe(_task: Invocation, outcome: Reading) -> dict:
     """The result's fields, as far as it got."""
     readings = outcome.logs
     if not readings:

@@ -13,7 +13,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ..arguments import CONNECTION, items_of, said_by
+from ..arguments import CONNECTION, given_options, items_of
 from ..clients import grpc as grpc_call
 from ..cluster.exec import default_container
 from ..cluster.exec_stream import decode
@@ -22,9 +22,9 @@ from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, foreseen
 from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
-from ..operation import Operation, Task
-from ..tasks.options import bad
-from ..tasks.result import TaskVeil
+from ..operation import Invocation, Operation
+from ..tasks.options import option_error
+from ..tasks.result import TaskRedactor
 
 SERVICE = BUILT_IN["v1", "Service"]
 READING = ("GET", "HEAD", "OPTIONS")
@@ -99,18 +99,18 @@ class Answer:
         return self.request["protocol"] == "grpc" or self.request["method"].upper() in READING
 
 
-def run(task: Task, outcome: list[Answer]) -> None:
+def run(invocation: Invocation, outcome: list[Answer]) -> None:
     """Send the requests. Raises: PodwrightError, also for a status that was not asked for."""
-    params = task.params
+    params = invocation.params
     given = {name: params[name] for name in _REQUEST}
     items = [{}] if params["requests"] is None else params["requests"]
     if params["server_ca"] and not os.path.isfile(params["server_ca"]):
-        raise bad("server_ca", f"there is no file {params['server_ca']} where this task runs.")
-    wanted = [_prepare(given | said_by(item), f"requests[{number}]." if params["requests"] is not None else "") for number, item in enumerate(items)]
-    target = _find_target(task)
+        raise option_error("server_ca", f"there is no file {params['server_ca']} where this task runs.")
+    wanted = [_prepare(given | given_options(item), f"requests[{number}]." if params["requests"] is not None else "") for number, item in enumerate(items)]
+    target = _find_target(invocation)
     outcome += map(Answer, wanted)
     with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
-        list(pool.map(lambda answer: _ask(task, target, answer), outcome))
+        list(pool.map(lambda answer: _ask(invocation, target, answer), outcome))
     errors = [answer.error for answer in outcome if answer.error]
     if errors:
         more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
@@ -120,59 +120,59 @@ def run(task: Task, outcome: list[Answer]) -> None:
 def _prepare(request, where):
     """The request as it is sent: its path percent-encoded, and its `encoded` body and headers. Raises: PodwrightError that names the option at fault."""
     if not request["path"].startswith("/"):
-        raise bad(f"{where}path", f"'{request['path']}' does not begin with a slash.")
+        raise option_error(f"{where}path", f"'{request['path']}' does not begin with a slash.")
     if request["protocol"] == "grpc" and request["grpc_method"].strip("/").count("/") != 1:
-        raise bad(f"{where}grpc_method", f"'{request['grpc_method']}' is not like package.Service/Method.")
+        raise option_error(f"{where}grpc_method", f"'{request['grpc_method']}' is not like package.Service/Method.")
     if request["timeout"] <= 0:
-        raise bad(f"{where}timeout", "it is more than 0.")
+        raise option_error(f"{where}timeout", "it is more than 0.")
     if not _TOKEN.fullmatch(request["method"]):
-        raise bad(f"{where}method", f"'{request['method']}' is not the name of a method.")
+        raise option_error(f"{where}method", f"'{request['method']}' is not the name of a method.")
     for name, value in request["headers"].items():
         if not _TOKEN.fullmatch(str(name)):
-            raise bad(f"{where}headers", f"'{name}' is not the name of a header.")
+            raise option_error(f"{where}headers", f"'{name}' is not the name of a header.")
         if not _VALUE.fullmatch(str(value)):
-            raise bad(f"{where}headers.{name}", "its value has control characters, or some beyond Latin-1, which no header can have.")
+            raise option_error(f"{where}headers.{name}", "its value has control characters, or some beyond Latin-1, which no header can have.")
     try:
         encoded = _encode(request)
     except (TypeError, ValueError) as error:
-        raise bad(f"{where}body", f"it cannot be written as {request['body_format']}: {error}.") from error
+        raise option_error(f"{where}body", f"it cannot be written as {request['body_format']}: {error}.") from error
     return request | {"path": urllib.parse.quote(request["path"], safe=_AS_IS), "encoded": encoded}
 
 
 # -- where to -------------------------------------------------------------------------------------------------
 
 
-def _find_target(task):
+def _find_target(invocation):
     """The pod and its port; of a Service one of its ready pods and the port it maps to."""
-    params = task.params
+    params = invocation.params
     if params["pod"]:
-        pod = task.client.get(POD, task.namespace, params["pod"])
+        pod = invocation.client.get(POD, invocation.namespace, params["pod"])
         if pod is None:
-            raise PodwrightError(f"There is no pod '{params['pod']}' in namespace '{task.namespace}'.", status=404, reason="NotFound")
+            raise PodwrightError(f"There is no pod '{params['pod']}' in namespace '{invocation.namespace}'.", status=404, reason="NotFound")
         host = params["server_name"] or params["pod"]
-        return Target(task.namespace, params["pod"], _number(pod, params["port"], "port"), host)
-    service = task.client.get(SERVICE, task.namespace, params["service"])
+        return Target(invocation.namespace, params["pod"], _number(pod, params["port"], "port"), host)
+    service = invocation.client.get(SERVICE, invocation.namespace, params["service"])
     if service is None:
-        raise PodwrightError(f"There is no Service '{params['service']}' in namespace '{task.namespace}'.", status=404, reason="NotFound")
+        raise PodwrightError(f"There is no Service '{params['service']}' in namespace '{invocation.namespace}'.", status=404, reason="NotFound")
     ports = service["spec"].get("ports") or []
     port = next((port for port in ports if params["port"] in (str(port["port"]), port.get("name"))), None)
     if port is None:
         known = ", ".join(f"{port['port']}{' (' + port['name'] + ')' if port.get('name') else ''}" for port in ports)
-        raise bad("port", f"Service '{params['service']}' has no port {params['port']}.", f"It has: {known}.")
-    pod = _choose_pod(task, service)
-    host = params["server_name"] or f"{params['service']}.{task.namespace}.svc"
-    return Target(task.namespace, pod["metadata"]["name"], _number(pod, str(port.get("targetPort") or port["port"]), "port"), host)
+        raise option_error("port", f"Service '{params['service']}' has no port {params['port']}.", f"It has: {known}.")
+    pod = _choose_pod(invocation, service)
+    host = params["server_name"] or f"{params['service']}.{invocation.namespace}.svc"
+    return Target(invocation.namespace, pod["metadata"]["name"], _number(pod, str(port.get("targetPort") or port["port"]), "port"), host)
 
 
-def _choose_pod(task, service):
+def _choose_pod(invocation, service):
     name, labels = service["metadata"]["name"], service["spec"].get("selector")
     if not labels:
         raise PodwrightError(f"Service '{name}' selects no pods.", reason="NoPods", hint="Name a pod instead.")
-    pods, _version = task.client.list(POD, task.namespace, label_selector=selector_of(labels))
+    pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector_of(labels))
     ready = [pod for pod in pods if is_serving(pod)]
     if not ready:
         raise PodwrightError(
-            f"None of the {len(pods)} pods of Service '{name}' in namespace '{task.namespace}' is ready.",
+            f"None of the {len(pods)} pods of Service '{name}' in namespace '{invocation.namespace}' is ready.",
             reason="NoPods",
             hint="Wait for them with pod_info: wait_for: ready.",
         )
@@ -187,30 +187,30 @@ def _number(pod, port, option):
         for entry in container.get("ports") or []:
             if entry.get("name") == port:
                 return entry["containerPort"]
-    raise bad(option, f"pod '{pod['metadata']['name']}' has no port named '{port}' ({default_container(pod)} and its others).")
+    raise option_error(option, f"pod '{pod['metadata']['name']}' has no port named '{port}' ({default_container(pod)} and its others).")
 
 
 # -- asking ---------------------------------------------------------------------------------------------------
 
 
-def _ask(task, target, answer):
+def _ask(invocation, target, answer):
     """Send one request; what fails is noted in the Answer."""
-    if task.check_mode and not answer.is_reading:
+    if invocation.check_mode and not answer.is_reading:
         return
     started = time.monotonic()
     try:
-        (_call if answer.request["protocol"] == "grpc" else _send)(task, target, answer)
+        (_call if answer.request["protocol"] == "grpc" else _send)(invocation, target, answer)
     except Exception as error:
         answer.error = foreseen(error)
     answer.elapsed = round(time.monotonic() - started, 3)
 
 
-def _send(task, target, answer):
+def _send(invocation, target, answer):
     request = answer.request
     answer.fields["url"] = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
-    with Connection(task.client, target.namespace, target.pod, target.port) as connection:
+    with Connection(invocation.client, target.namespace, target.pod, target.port) as connection:
         try:
-            response, content = _exchange(task.params, connection, target, answer)
+            response, content = _exchange(invocation.params, connection, target, answer)
         except (http.client.HTTPException, OSError) as error:
             is_cut = isinstance(error, http.client.IncompleteRead)
             raise _unanswered(target, request, _words(error, request) if is_cut else connection.error or _words(error, request)) from error
@@ -320,11 +320,11 @@ def _words(error, request):
 # -- gRPC -----------------------------------------------------------------------------------------------------
 
 
-def _call(task, target, answer):
+def _call(invocation, target, answer):
     request = answer.request
     service, method = request["grpc_method"].strip("/").split("/")
     answer.fields["url"] = f"grpc://{target.host}:{target.port}/{service}/{method}"
-    with Listener(task.client, target.namespace, target.pod, target.port) as listener:
+    with Listener(invocation.client, target.namespace, target.pod, target.port) as listener:
         try:
             message = grpc_call.call(listener.path, target.host, service, method, request["body"], request["timeout"], request["headers"])
         except grpc_call.CallFailed as error:
@@ -340,18 +340,18 @@ def _call(task, target, answer):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(task: Task, outcome: list[Answer]) -> dict:
+def describe(invocation: Invocation, outcome: list[Answer]) -> dict:
     """The result's fields, as far as it got."""
-    answers = [_describe_one(task, answer) for answer in outcome]
+    answers = [_describe_one(invocation, answer) for answer in outcome]
     changed = any(answer["changed"] for answer in answers)
-    if task.params["requests"] is None:
+    if invocation.params["requests"] is None:
         return {**answers[0], "changed": changed} if answers else {}
     return {"changed": changed, "results": answers}
 
 
-def _describe_one(task, answer):
+def _describe_one(invocation, answer):
     error = answer.error
-    if task.check_mode and not answer.is_reading:
+    if invocation.check_mode and not answer.is_reading:
         return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {answer.request['method'].upper()} was not sent."}
     fields = {"failed": bool(error), "changed": answer.is_sent and not answer.is_reading, "elapsed": answer.elapsed} | answer.fields
     return fields | ({"msg": error.message, "reason": error.reason, "hint": error.hint} if error else {})
@@ -359,14 +359,14 @@ def _describe_one(task, answer):
 
 def redact(params):
     """The parameters as they may be shown: no body and no value of a header."""
-    veil = TaskVeil()
+    redactor = TaskRedactor()
     shown = dict(params)
     if shown.get("requests"):
         shown["requests"] = [redact(item) for item in shown["requests"]]
     if shown.get("headers"):
-        shown["headers"] = {name: veil.digest(str(value)) for name, value in shown["headers"].items()}
+        shown["headers"] = {name: redactor.digest(str(value)) for name, value in shown["headers"].items()}
     if shown.get("body") is not None:
-        shown["body"] = veil.digest(json.dumps(shown["body"]))
+        shown["body"] = redactor.digest(json.dumps(shown["body"]))
     return shown
 
 

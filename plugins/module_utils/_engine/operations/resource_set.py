@@ -10,9 +10,9 @@ from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.client import MANAGER
 from ..cluster.events import diagnose_workload
 from ..errors import PodwrightError
-from ..operation import Operation, Task, yaml_diff
+from ..operation import Invocation, Operation, yaml_diff
 from ..reconciler.documents import as_json, flatten, read_documents
-from ..reconciler.manifest import Veil, drop_managed_fields, secret_values
+from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.reconciler import Options, Outcome, Reconciler
 
 ARGUMENTS = {
@@ -38,13 +38,13 @@ ARGUMENTS = {
 }
 
 
-def run(task: Task, outcome: Outcome) -> None:
+def run(invocation: Invocation, outcome: Outcome) -> None:
     """Apply or remove the set. Raises: PodwrightError."""
-    params = task.params
+    params = invocation.params
     manifests = _read_manifests(params)
     deletion = params["delete_options"] or {}
     options = Options(
-        check_mode=task.check_mode,
+        check_mode=invocation.check_mode,
         manager=params["field_manager"],
         conflicts=params["conflicts"],
         on_immutable=params["on_immutable"],
@@ -55,23 +55,23 @@ def run(task: Task, outcome: Outcome) -> None:
         wait=params["wait"],
         wait_timeout=params["wait_timeout"],
     )
-    reconciler = Reconciler(task.client, options, task.console, partial(diagnose_workload, task.client))
+    reconciler = Reconciler(invocation.client, options, invocation.console, partial(diagnose_workload, invocation.client))
     act = reconciler.apply if params["state"] == "present" else reconciler.remove
-    done = act(manifests, task.namespace, params["name"])
+    done = act(manifests, invocation.namespace, params["name"])
     outcome.changes = done.changes
     done.check()
 
 
-def describe(task: Task, outcome: Outcome) -> dict:
+def describe(invocation: Invocation, outcome: Outcome) -> dict:
     """The result's fields, as far as it got."""
-    veil = Veil()
+    redactor = Redactor()
     fields = {
         "changed": outcome.is_changed,
-        "plan": [change.describe(veil) for change in outcome.changes],
-        "resources": [drop_managed_fields(veil.cover(item)) for item in outcome.objects],
+        "plan": [change.describe(redactor) for change in outcome.changes],
+        "resources": [drop_managed_fields(redactor.redact(item)) for item in outcome.objects],
         "summary": outcome.summary(),
     }
-    return fields | ({"diff": yaml_diff(outcome.changes, veil)} if task.diff_mode else {})
+    return fields | ({"diff": yaml_diff(outcome.changes, redactor)} if invocation.diff_mode else {})
 
 
 def _read_manifests(params):

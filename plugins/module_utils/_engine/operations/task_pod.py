@@ -6,17 +6,17 @@ from __future__ import annotations
 import secrets as random_words
 from dataclasses import dataclass
 
-from ..arguments import CONNECTION, WAIT, items_of, piece, said_by
+from ..arguments import CONNECTION, WAIT, given_options, items_of, piece
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError
-from ..operation import Operation, Task, yaml_diff
+from ..operation import Invocation, Operation, yaml_diff
 from ..tasks import options as opts
-from ..tasks.completion import Aftermath
+from ..tasks.completion import Completion
 from ..tasks.planner import Planner
 from ..tasks.pod_template import TaskSpec, check
-from ..tasks.result import TaskVeil, outcome_of
-from ..tasks.runner import Batch
-from ..tasks.task_run import Conduct
+from ..tasks.result import TaskRedactor, outcome_of
+from ..tasks.runner import Runner
+from ..tasks.task_run import RunnerOptions
 
 SHOWN_WHOLE, SHOWN_SHORT = 3, 20  # failures told in full, and in one line, in a batch's message
 STARTING_SECONDS = 300  # what scheduling and pulling may take beyond a task's own timeout
@@ -43,35 +43,35 @@ class Tasks:
         batch: the Batch, once all is planned.
     """
 
-    batch: Batch | None = None
+    batch: Runner | None = None
 
 
-def run(task: Task, outcome: Tasks) -> None:
+def run(invocation: Invocation, outcome: Tasks) -> None:
     """Reconcile the tasks. Raises: PodwrightError, also if a task failed."""
-    params = task.params
-    specs = _read_specs(task)
-    conduct = Conduct(
+    params = invocation.params
+    specs = _read_specs(invocation)
+    options = RunnerOptions(
         state=params["state"],
         wait=params["wait"] if params["wait"] is not None else params["state"] in ("running", "completed"),
         wait_timeout=_wait_timeout(params, specs),
         concurrency=params["concurrency"],
         on_error=params["on_error"],
         prune=params["prune"] or params["state"] == "absent",
-        check_mode=task.check_mode,
+        check_mode=invocation.check_mode,
     )
-    planner = Planner(task.client, specs, conduct, task.console)
+    planner = Planner(invocation.client, specs, options, invocation.console)
     # Naming tasks to delete means those alone; naming only the set means all of it.
-    whole_set = params["set"] and conduct.prune and not (params["state"] == "absent" and _names_tasks(params))
-    sets = [(task.namespace, params["set"])] if whole_set else []
+    whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
+    sets = [(invocation.namespace, params["set"])] if whole_set else []
     planner.plan(sets)
     if params["state"] == "absent":
-        planner.doom()
-    batch = outcome.batch = Batch(task.client, planner, conduct, task.console)
-    if task.check_mode:
+        planner.plan_deletion()
+    batch = outcome.batch = Runner(invocation.client, planner, options, invocation.console)
+    if invocation.check_mode:
         batch.predict()
     else:
         batch.run()
-        Aftermath(task.client, batch.runs, task.console).conclude()
+        Completion(invocation.client, batch.runs, invocation.console).conclude()
     failed = [run for run in batch.runs if run.error]
     if failed:
         hint = failed[0].error.hint if len(failed) == 1 else ""
@@ -85,11 +85,11 @@ def _names_tasks(params):
 # -- reading the options --------------------------------------------------------------------------------------
 
 
-def _read_specs(task):
+def _read_specs(invocation):
     """The tasks as TaskSpecs, checked. Raises: PodwrightError that names the option at fault."""
-    params = task.params
+    params = invocation.params
     if params["prune"] and not params["set"]:
-        raise opts.bad("prune", "it needs set.", "Only a named set knows which of its tasks are no longer asked for.")
+        raise opts.option_error("prune", "it needs set.", "Only a named set knows which of its tasks are no longer asked for.")
     given = {name: params[name] for name in opts.TASK}
     items = [given] if params["tasks"] is None else [_merge_item(given, item) for item in params["tasks"]]
     if params["state"] == "absent" and not _names_tasks(params):
@@ -99,8 +99,8 @@ def _read_specs(task):
         item["kind"] = _read_kind(item["kind"])
         name = item["name"] or _generate(item["generate_name"])
         if not name:
-            raise opts.bad("name", "there is none.", "Give name, generate_name or tasks.")
-        specs.append(TaskSpec(name, item["namespace"] or task.namespace, item, params["state"], params["set"]))
+            raise opts.option_error("name", "there is none.", "Give name, generate_name or tasks.")
+        specs.append(TaskSpec(name, item["namespace"] or invocation.namespace, item, params["state"], params["set"]))
     _refuse_twins(specs)
     for spec in specs:
         if params["state"] == "absent":
@@ -112,7 +112,7 @@ def _read_specs(task):
 
 def _merge_item(given, item):
     """An item's own options over what stands beside `tasks`."""
-    own = said_by(item)
+    own = given_options(item)
     merged = given | {"name": None, "generate_name": None} | own
     for name in ("env", "labels", "annotations"):
         if given[name] and own.get(name):
@@ -124,7 +124,7 @@ def _read_kind(text):
     for kind in (POD, JOB):
         if text.lower() == kind.name.lower():
             return kind.name
-    raise opts.bad("kind", f"'{text}' is neither Pod nor Job.")
+    raise opts.option_error("kind", f"'{text}' is neither Pod nor Job.")
 
 
 def _generate(prefix):
@@ -136,7 +136,7 @@ def _refuse_twins(specs):
     seen = set()
     for spec in specs:
         if (spec.namespace, spec.name) in seen:
-            raise opts.bad("tasks", f"two are named '{spec.name}' in namespace '{spec.namespace}'.", "Each task needs its own name.")
+            raise opts.option_error("tasks", f"two are named '{spec.name}' in namespace '{spec.namespace}'.", "Each task needs its own name.")
         seen.add((spec.namespace, spec.name))
 
 
@@ -154,23 +154,23 @@ def _wait_timeout(params, specs):
 # -- describing what happened ---------------------------------------------------------------------------------
 
 
-def describe(task: Task, outcome: Tasks) -> dict:
+def describe(invocation: Invocation, outcome: Tasks) -> dict:
     """The result's fields, as far as it got."""
-    params, batch = task.params, outcome.batch
+    params, batch = invocation.params, outcome.batch
     if batch is None:
         return {}
-    veil = TaskVeil()
+    redactor = TaskRedactor()
     changes = [change for run in batch.runs for change in run.changes]
     single = params["tasks"] is None
-    tasks = [outcome_of(run, veil, single or params["full"]) for run in batch.runs if run.spec]
-    result = {"changed": any(change.is_change for change in changes), "tasks": tasks, "plan": [change.describe(veil) for change in changes]}
+    tasks = [outcome_of(run, redactor, single or params["full"]) for run in batch.runs if run.spec]
+    result = {"changed": any(change.is_change for change in changes), "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
     counts = {}
     for entry in tasks:
         counts[entry["state"]] = counts.get(entry["state"], 0) + 1
     result["summary"] = counts | {"total": len(tasks)}
     if single and len(tasks) == 1:
         result |= {name: value for name, value in tasks[0].items() if name not in ("duration", "msg")}
-    return result | ({"diff": yaml_diff(changes, veil)} if task.diff_mode else {})
+    return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
 def _failure_message(failed, total):
@@ -189,19 +189,19 @@ def _failure_message(failed, total):
 
 def redact(params):
     """The parameters as they may be shown: no standard input, no literal value of an environment variable or a patch."""
-    veil = TaskVeil()
+    redactor = TaskRedactor()
     shown = dict(params)
     for name in ("tasks", "containers", "init_containers"):
         if shown.get(name):
             shown[name] = [redact(item) for item in shown[name]]
     if shown.get("env"):
-        shown["env"] = {name: value if isinstance(value, dict) else veil.digest(value) for name, value in shown["env"].items()}
+        shown["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in shown["env"].items()}
     if shown.get("stdin") is not None:
-        shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {veil.digest(shown['stdin'])}"
+        shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {redactor.digest(shown['stdin'])}"
     if shown.get("patches"):
-        shown["patches"] = [patch | {"value": veil.digest(patch["value"])} if "value" in patch else patch for patch in shown["patches"]]
+        shown["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in shown["patches"]]
     if shown.get("definition"):
-        shown["definition"] = veil.cover({"kind": "Pod"} | shown["definition"])
+        shown["definition"] = redactor.redact({"kind": "Pod"} | shown["definition"])
     return shown
 
 

@@ -85,8 +85,8 @@ def _is_list_covered(schema: Schema, path: tuple, desired: list, live: list, tre
         if position <= at or identity not in owned:
             return False
         at, below, there = position, owned[identity], live[position]
-        covered = _is_map_covered(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
-        if not covered:
+        redacted = _is_map_covered(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
+        if not redacted:
             return False
     return True
 

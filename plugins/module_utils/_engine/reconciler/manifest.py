@@ -141,14 +141,14 @@ def difference(before, after):
     return [] if one == other else load("jsonpatch").make_patch(one, other).patch
 
 
-class Veil:
+class Redactor:
     """Hides secret values: a digest, keyed anew in each run, stands for each, so that equal ones can still be told."""
 
     def __init__(self):
         self._key = secrets.token_bytes(32)
 
     @staticmethod
-    def hides(kind_name):
+    def has_secrets(kind_name):
         """Whether objects of that kind hold anything to hide."""
         return kind_name == "Secret"
 
@@ -156,20 +156,20 @@ class Veil:
         """What stands for a value."""
         return "secret:" + hmac.new(self._key, str(value).encode(), hashlib.sha256).hexdigest()[:12]
 
-    def cover(self, manifest):
+    def redact(self, manifest):
         """The manifest as it may be shown."""
         if not manifest or manifest.get("kind") != "Secret":
             return manifest
-        covered = dict(manifest)
+        redacted = dict(manifest)
         for field in ("data", "stringData"):
-            if isinstance(covered.get(field), dict):
-                covered[field] = {name: self.digest(value) for name, value in covered[field].items()}
-        metadata = covered.get("metadata")
+            if isinstance(redacted.get(field), dict):
+                redacted[field] = {name: self.digest(value) for name, value in redacted[field].items()}
+        metadata = redacted.get("metadata")
         annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         if isinstance(annotations, dict) and LAST_APPLIED in annotations:
             rest = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-            covered["metadata"] = metadata | {"annotations": rest}
-        return covered
+            redacted["metadata"] = metadata | {"annotations": rest}
+        return redacted
 
 
 def secret_values(manifests):

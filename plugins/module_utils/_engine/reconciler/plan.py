@@ -65,7 +65,7 @@ class Change:
             self.action, self.patch = self.done, []
             self.after = None if self.done == "delete" else self.before
 
-    def describe(self, veil):
+    def describe(self, redactor):
         """The entry of the result's `plan`; secret values are veiled."""
         entry = {
             "action": self.action,
@@ -73,7 +73,7 @@ class Change:
             "kind": self.key.kind,
             "namespace": self.key.namespace,
             "name": self.key.name,
-            "patch": self.shown_patch(veil),
+            "patch": self.shown_patch(redactor),
         }
         return entry | ({"note": self.note} if self.note else {})
 
@@ -83,17 +83,17 @@ class Change:
         return None if self.action == "delete" else self.desired if self.action == "create" else self.after
 
     @staticmethod
-    def shown(state, veil):
+    def shown(state, redactor):
         """A state as it may be shown."""
-        return bare(veil.cover(state))
+        return bare(redactor.redact(state))
 
-    def shown_patch(self, veil):
+    def shown_patch(self, redactor):
         """The patch with secret values veiled: the difference between the veiled states."""
-        if self.action in ("none", "delete") or not veil.hides(self.key.kind):
+        if self.action in ("none", "delete") or not redactor.has_secrets(self.key.kind):
             return self.patch
         if self.action == "create" or self.before is None:
-            return creation_patch(veil.cover(self.desired))
-        return difference(veil.cover(self.before), veil.cover(self.after))
+            return creation_patch(redactor.redact(self.desired))
+        return difference(redactor.redact(self.before), redactor.redact(self.after))
 
 
 def plan(desired, live, manager, autoscaled=frozenset(), prune=(), takes_over=True):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, foreseen
-from ..objects.readiness import PROGRESSING, Verdict, judge
+from ..objects.readiness import PROGRESSING, Readiness, assess
 from .fields import owned_fields
 from .manifest import Key, clean, difference, key_of
 from .members import Member, is_controlled, list_recorded, refuse_foreign, refused_places
@@ -157,11 +157,11 @@ class Reconciler:
         absent = []
         desired = self._desired(manifests, namespace, None, absent)
         found = self._observe(desired, applyset)
-        doomed = {key: Member(kind, key, found.live[key]) for key, (kind, _manifest) in desired.items() if key in found.live}
-        doomed |= {member.key: member for member in found.members}
-        changes = plan_removal(list(doomed.values()), self._options.manager) if applyset else plan_deletes(doomed.values())
+        to_delete = {key: Member(kind, key, found.live[key]) for key, (kind, _manifest) in desired.items() if key in found.live}
+        to_delete |= {member.key: member for member in found.members}
+        changes = plan_removal(list(to_delete.values()), self._options.manager) if applyset else plan_deletes(to_delete.values())
         # Deleting the namespace of the parent deletes the parent.
-        if found.parent and applyset.namespace_key not in doomed:
+        if found.parent and applyset.namespace_key not in to_delete:
             changes.append(self._plan_parent_deletion(applyset, found))
         absent += [Change("none", key, kind) for key, (kind, _manifest) in desired.items() if key not in found.live]
         self._settle(outcome, changes, applyset)
@@ -386,7 +386,7 @@ class Reconciler:
 
 def _judge_appearance(item):
     """For an object that somebody else will make: one without a uid is not there yet."""
-    return judge(item) if item["metadata"]["uid"] else Verdict(PROGRESSING, "it does not exist yet")
+    return assess(item) if item["metadata"]["uid"] else Readiness(PROGRESSING, "it does not exist yet")
 
 
 def _without_namespaces_in_use(gone, desired, applyset):

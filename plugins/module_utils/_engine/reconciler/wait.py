@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
-from ..objects.readiness import FAILED, PROGRESSING, READY, Verdict, deletion_obstacle, judge
+from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, deletion_obstacle
 from .manifest import Key, key_of
 
 CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
@@ -21,7 +21,7 @@ def explain_nothing(_key: Key) -> str:
     return ""
 
 
-def wait_until_ready(client, items, timeout, console, judge_item=judge, explain: Callable[[Key], str] = explain_nothing):
+def wait_until_ready(client, items, timeout, console, judge_item=assess, explain: Callable[[Key], str] = explain_nothing):
     """Wait until every object is ready; those that are already cost no request.
 
     Args:
@@ -49,11 +49,11 @@ def wait_until_ready(client, items, timeout, console, judge_item=judge, explain:
 
     def gone(key):
         if key in open_items:
-            raise _failure(key, Verdict(FAILED, "it was deleted while it was waited for"), "failed", explain=explain)
+            raise _failure(key, Readiness(FAILED, "it was deleted while it was waited for"), "failed", explain=explain)
 
     _follow(client, open_items, timeout, see, gone, console)
     for key in open_items:
-        raise _failure(key, verdicts.get(key, Verdict(FAILED, "nothing was seen of it")), f"was not ready within {timeout} s", explain=explain)
+        raise _failure(key, verdicts.get(key, Readiness(FAILED, "nothing was seen of it")), f"was not ready within {timeout} s", explain=explain)
     return latest
 
 
@@ -62,7 +62,7 @@ def _without_claims_of_a_later_pod(client, items):
     classes = {}
     for key, (_kind, item) in items.items():
         is_scheduled = SELECTED_NODE in (item["metadata"].get("annotations") or {})
-        if key.kind == CLAIM.name and judge(item).state == PROGRESSING and not is_scheduled:
+        if key.kind == CLAIM.name and assess(item).state == PROGRESSING and not is_scheduled:
             classes[key] = item["spec"].get("storageClassName")
     late = {name for name in set(classes.values()) if name and _binds_late(client, name)}
     return {key: value for key, value in items.items() if classes.get(key) not in late}
@@ -102,7 +102,7 @@ def wait_until_gone(client, items, timeout, console):
     _follow(client, open_items, timeout, see, gone, console)
     for key in open_items:
         held = deletion_obstacle(latest[key]) if key in latest else "it is still shutting down"
-        raise _failure(key, Verdict(FAILED, held), f"was not gone within {timeout} s", "wait_timeout gives it longer.")
+        raise _failure(key, Readiness(FAILED, held), f"was not gone within {timeout} s", "wait_timeout gives it longer.")
 
 
 def _follow(client, open_items, timeout, see, gone, console):

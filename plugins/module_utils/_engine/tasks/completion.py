@@ -19,7 +19,7 @@ THREADS = 16
 LOG_BYTES = 1 << 20
 
 
-class Aftermath:
+class Completion:
     """Sees to Runs that are done.
 
     Args:
@@ -36,7 +36,7 @@ class Aftermath:
     def conclude(self):
         """Collect, record, clean up: no pod is deleted before the record that stands for it is written."""
         self._in_parallel(self._collect, self._runs)
-        self._in_parallel(self._record, [run for run in self._runs if run.spec.keeps_record and run.live and run.status and run.status.is_over])
+        self._in_parallel(self._record, [run for run in self._runs if run.spec.keeps_record and run.live and run.status and run.status.is_finished])
         self._clean_up()
 
     @staticmethod
@@ -59,7 +59,7 @@ class Aftermath:
         tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.log if run.record else ""
         if run.logs is None and tail:
             run.logs = tail
-        if run.change.action == NONE and run.status and run.status.is_over and options["rerun"] in ("on_change", "never") and not run.error.hint:
+        if run.change.action == NONE and run.status and run.status.is_finished and options["rerun"] in ("on_change", "never") and not run.error.hint:
             run.error.hint = "It failed in an earlier run; set rerun to on_failure to run it again."
         run.error.message += render(run.events, tail)
 
@@ -80,15 +80,15 @@ class Aftermath:
 
     def _clean_up(self):
         """Delete what the cleanup policy says."""
-        doomed = {}
+        to_delete = {}
         for run in self._runs:
-            if not run.live or not run.status or not run.status.is_over or run.is_unrecorded:
+            if not run.live or not run.status or not run.status.is_finished or run.is_unrecorded:
                 continue
             policy = run.spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
-                doomed[run.change.key] = (run.spec.kind, run.live)
-        self._in_parallel(self._delete, doomed.values())
-        wait_until_gone(self._client, doomed, 60, self._console)
+                to_delete[run.change.key] = (run.spec.kind, run.live)
+        self._in_parallel(self._delete, to_delete.values())
+        wait_until_gone(self._client, to_delete, 60, self._console)
 
     def _delete(self, entry):
         kind, item = entry

@@ -28,7 +28,7 @@ def decide(spec, live, status, record=None, parent=None):
     change = _find_change(spec, live, status, parent)
     if change:
         return (NONE, f"{change}, and rerun is never") if rerun == "never" else (REPLACE, change)
-    if not status.is_over:
+    if not status.is_finished:
         # Whatever else changed, a running task's resources can follow without a new pod.
         return (NONE, "") if rerun == "never" or annotation_of(live, RESOURCES) == spec.resources_hash else (RESIZE, "its resources changed")
     why = _why_again(spec, status, attempt_of(live))
@@ -39,9 +39,9 @@ def _find_change(spec, live, status, parent):
     """Why the live one is another task than what is asked for, or None."""
     if label_of(live, HASH) != spec.hash:
         return "its options changed"
-    if annotation_of(live, RESOURCES) != spec.resources_hash and (spec.is_job or status.is_over):
+    if annotation_of(live, RESOURCES) != spec.resources_hash and (spec.is_job or status.is_finished):
         return "its resources changed"
-    if parent and label_of(live, PARENT) != parent.uid and not status.is_over:
+    if parent and label_of(live, PARENT) != parent.uid and not status.is_finished:
         return "its parent is another one now"
     return None
 

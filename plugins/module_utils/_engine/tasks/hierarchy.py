@@ -102,7 +102,7 @@ def _own_use(item, usage):
     use = {"pods": 0, "cpu_requested": 0.0, "memory_requested": 0}
     if usage:
         use |= {"cpu_used": 0.0, "memory_used": 0}
-    if item["kind"] != POD.name or read_pod(item).is_over:
+    if item["kind"] != POD.name or read_pod(item).is_finished:
         return use
     requests = requests_of(item)
     use |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}

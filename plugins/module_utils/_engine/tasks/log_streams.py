@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 
 from ..cluster.exec_stream import decode
-from ..cluster.logs import Follower
+from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
 from ..objects.pod_status import TASK_CONTAINER
 
@@ -39,7 +39,7 @@ class LogStreams:
         def show(line, _moment):
             self._console.line(name, decode(line))
 
-        follower = Follower(self._client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)
+        follower = LogFollower(self._client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)
         thread = threading.Thread(target=self._follow, args=(name, follower), daemon=True, name=f"podwright-log-{name}")
         self._threads[metadata["uid"]] = thread, follower
         thread.start()

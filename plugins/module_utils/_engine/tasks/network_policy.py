@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 
 from ..objects.labels import MANAGED, TASK
-from .options import bad
+from .options import option_error
 
 ISOLATED, DEFAULT = "isolated", "default"
 DNS, SAME_NAMESPACE = "dns", "same_namespace"
@@ -27,11 +27,11 @@ def build_policy(name, namespace, network, owner=None):
     if network in (None, DEFAULT):
         return None
     if network != ISOLATED and not isinstance(network, dict):
-        raise bad("network", f"'{network}' is neither {DEFAULT} nor {ISOLATED} nor a mapping with ingress and egress.")
+        raise option_error("network", f"'{network}' is neither {DEFAULT} nor {ISOLATED} nor a mapping with ingress and egress.")
     allowed = {} if network == ISOLATED else network
     unknown = sorted(set(allowed) - set(_DIRECTIONS))
     if unknown:
-        raise bad("network", f"unknown key '{unknown[0]}'; known are ingress and egress.")
+        raise option_error("network", f"unknown key '{unknown[0]}'; known are ingress and egress.")
     spec = {"podSelector": {"matchLabels": {TASK: name}}, "policyTypes": ["Ingress", "Egress"]}
     for direction, side in _DIRECTIONS.items():
         # An empty list is named as well: what is not named belongs to whoever adds a rule by hand.
@@ -56,7 +56,7 @@ def _build_rule(direction, side, entry):
         entry = {"cidr": entry}
     if not isinstance(entry, dict) or not entry or set(entry) - _KEYS:
         hint = f"Each is {DNS}, {SAME_NAMESPACE}, a range of addresses, or a mapping with some of {', '.join(sorted(_KEYS))}."
-        raise bad(f"network.{direction}", f"'{entry}' is no entry.", hint)
+        raise option_error(f"network.{direction}", f"'{entry}' is no entry.", hint)
     rule = {side: [_build_peer(direction, entry)]} if set(entry) - {"ports"} else {}
     return rule | ({"ports": [_build_port(direction, port) for port in entry["ports"]]} if entry.get("ports") else {})
 
@@ -64,7 +64,7 @@ def _build_rule(direction, side, entry):
 def _build_peer(direction, entry):
     if "cidr" in entry:
         if "namespace" in entry or "pods" in entry:
-            raise bad(f"network.{direction}", "an entry names either addresses (cidr) or pods, not both.")
+            raise option_error(f"network.{direction}", "an entry names either addresses (cidr) or pods, not both.")
         block = {"cidr": _network(direction, entry["cidr"])}
         return {"ipBlock": block | ({"except": [_network(direction, part) for part in entry["except"]]} if entry.get("except") else {})}
     peer = {}
@@ -72,7 +72,7 @@ def _build_peer(direction, entry):
         peer["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: str(entry["namespace"])}}
     if "pods" in entry:
         if not isinstance(entry["pods"], dict):
-            raise bad(f"network.{direction}.pods", f"'{entry['pods']}' is no mapping of labels.")
+            raise option_error(f"network.{direction}.pods", f"'{entry['pods']}' is no mapping of labels.")
         peer["podSelector"] = {"matchLabels": {str(key): str(value) for key, value in entry["pods"].items()}}
     return peer
 
@@ -81,11 +81,11 @@ def _network(direction, text):
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise bad(f"network.{direction}", f"{error}.", "Write a range as 10.0.0.0/8, one address as 10.1.2.3/32.") from error
+        raise option_error(f"network.{direction}", f"{error}.", "Write a range as 10.0.0.0/8, one address as 10.1.2.3/32.") from error
 
 
 def _build_port(direction, port):
     number, _slash, protocol = str(port).partition("/")
     if protocol.upper() not in ("", "TCP", "UDP", "SCTP") or not number:
-        raise bad(f"network.{direction}.ports", f"'{port}' is no port.", "Write a port as 443, 53/UDP or the name of a container's port.")
+        raise option_error(f"network.{direction}.ports", f"'{port}' is no port.", "Write a port as 443, 53/UDP or the name of a container's port.")
     return {"port": int(number) if number.isdigit() else number, "protocol": protocol.upper() or "TCP"}

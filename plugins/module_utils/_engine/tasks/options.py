@@ -108,7 +108,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")
 
 
-def bad(option, message, hint=""):
+def option_error(option, message, hint=""):
     """The error for an option at fault."""
     return PodwrightError(f"{option}: {message}", reason="BadOption", hint=hint)
 
@@ -116,7 +116,7 @@ def bad(option, message, hint=""):
 def check_name(option, name):
     """A name that can stand in a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
     if len(name) > 63 or not _NAME.fullmatch(name):
-        raise bad(option, f"'{name}' is not a name: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit.")
+        raise option_error(option, f"'{name}' is not a name: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit.")
 
 
 def check_quantities(option, quantities):
@@ -125,10 +125,10 @@ def check_quantities(option, quantities):
         try:
             parse_quantity(text)
         except ValueError as error:
-            raise bad(f"{option}.{name}", f"{error}.") from error
+            raise option_error(f"{option}.{name}", f"{error}.") from error
 
 
 def check_variable(option, name):
     """The name of an environment variable. Raises: PodwrightError."""
     if not _VARIABLE.fullmatch(name):
-        raise bad(option, f"'{name}' is not the name of an environment variable.")
+        raise option_error(option, f"'{name}' is not the name of an environment variable.")

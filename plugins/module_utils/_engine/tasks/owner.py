@@ -9,7 +9,7 @@ from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError
 from ..objects.labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
 from ..objects.pod_status import read_job, read_pod
-from .options import bad
+from .options import option_error
 
 _KEYS = {"api_version", "kind", "name", "namespace", "uid"}
 
@@ -24,7 +24,7 @@ class Parent:
     """
 
     item: dict
-    is_over: bool
+    is_finished: bool
 
     @property
     def uid(self):
@@ -69,9 +69,9 @@ def read_parent(option, namespace):
     if isinstance(option, str):
         option = {"name": option}
     if not isinstance(option, dict) or not option.get("name") or set(option) - _KEYS:
-        raise bad("parent", f"'{option}' is neither the name of a pod nor a mapping with name, kind and api_version.")
+        raise option_error("parent", f"'{option}' is neither the name of a pod nor a mapping with name, kind and api_version.")
     if option.get("namespace") not in (None, namespace):
-        raise bad(
+        raise option_error(
             "parent.namespace",
             f"the task is in '{namespace}' and its parent in '{option['namespace']}'; Kubernetes would delete the task at once.",
             "Owners live in the same namespace, or in none.",
@@ -116,7 +116,7 @@ class Parents:
 
         Raises: PodwrightError where the parent ended, or its limits are reached.
         """
-        if parent.is_over:
+        if parent.is_finished:
             raise _refused(spec, f"{parent.title} has ended, and would take it away", "Start the parent again first.")
         depth, width = number_of(parent.item, MAX_DEPTH), number_of(parent.item, MAX_CHILDREN)
         if depth is not None and depth < 1:
@@ -134,7 +134,7 @@ class Parents:
 def _is_over(item):
     if item["metadata"].get("deletionTimestamp"):
         return True
-    return {POD.name: read_pod, JOB.name: lambda job: read_job(job, [])}[item["kind"]](item).is_over if item["kind"] in (POD.name, JOB.name) else False
+    return {POD.name: read_pod, JOB.name: lambda job: read_job(job, [])}[item["kind"]](item).is_finished if item["kind"] in (POD.name, JOB.name) else False
 
 
 def _refused(spec, why, hint):

@@ -16,7 +16,7 @@ from .owner import Parents
 from .pod_template import build
 from .record import read_record
 from .security_context import choose_profile
-from .task_run import Run
+from .task_run import TaskRun
 
 
 class Planner:
@@ -34,10 +34,10 @@ class Planner:
         selectors: namespace -> the label selector of its lists.
     """
 
-    def __init__(self, client, specs, conduct, console):
+    def __init__(self, client, specs, options, console):
         self._client = client
         self._specs = specs
-        self._conduct = conduct
+        self._options = options
         self._console = console
         self._profiles = {}
         self._queues = {}
@@ -57,8 +57,8 @@ class Planner:
         for spec in self._specs:
             place = (spec.namespace, spec.name)
             self.runs.append(self._plan_one(spec, found.pop(place, []), records.get(place)))
-        if self._conduct.prune:
-            asked = {(spec.namespace, spec.name) for spec in self._specs} if self._conduct.state != "absent" else set()
+        if self._options.prune:
+            asked = {(spec.namespace, spec.name) for spec in self._specs} if self._options.state != "absent" else set()
             for place, item in records.items():
                 if place not in asked:
                     found.setdefault(place, []).append((CONFIG_MAP, item))
@@ -70,7 +70,7 @@ class Planner:
 
     def _list_records(self):
         """{(namespace, task): ConfigMap} where some task may have one that matters."""
-        if not self._conduct.prune and not any(spec.keeps_record for spec in self._specs):
+        if not self._options.prune and not any(spec.keeps_record for spec in self._specs):
             return {}
         records = {}
         for namespace, selector in self.selectors.items():
@@ -91,7 +91,7 @@ class Planner:
         """
         wanted = {}
         for spec in self._specs:
-            if self._conduct.state != "absent" and spec.options["network"] not in (None, DEFAULT):
+            if self._options.state != "absent" and spec.options["network"] not in (None, DEFAULT):
                 wanted.setdefault(spec.namespace, []).append(policy_name(spec.name))
         policies = {}
         for namespace, names in wanted.items():
@@ -129,7 +129,7 @@ class Planner:
 
     def _plan_one(self, spec, objects, record):
         own = next((item for kind, item in objects if kind == spec.kind and not owner_job(item)), None)
-        run = Run(spec, live=own)
+        run = TaskRun(spec, live=own)
         run.record = read_record(record) if record and own is None and spec.keeps_record else None
         run.pods = {item["metadata"]["uid"]: item for kind, item in objects if kind == POD and owner_job(item)} if spec.is_job else {}
         others = [(kind, item) for kind, item in objects if item is not own and not (kind == POD and owner_job(item))]
@@ -155,8 +155,8 @@ class Planner:
         elif action == RESIZE:
             run.stage = "resize"
         else:
-            run.doomed = {item["metadata"]["uid"]: (kind, item) for kind, item in others}
-            run.stage = "remove" if run.doomed else "create"
+            run.to_delete = {item["metadata"]["uid"]: (kind, item) for kind, item in others}
+            run.stage = "remove" if run.to_delete else "create"
         run.change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own if kept else manifest, note=note)
         if action == CREATE:
             run.change.patch = creation_patch(manifest)
@@ -165,7 +165,7 @@ class Planner:
 
     def _find_parent(self, spec):
         """(its Parent or None, the error where it should have one): a task that is done needs its parent no more."""
-        if self._conduct.state == "absent":
+        if self._options.state == "absent":
             return None, None
         try:
             return self._parents.find(spec), None
@@ -176,9 +176,9 @@ class Planner:
 
     def _admit(self, run, orphaned):
         """Check what a task that is about to be made needs beside itself. Returns a note for the plan; raises PodwrightError."""
-        if self._conduct.state == "absent":
+        if self._options.state == "absent":
             return ""
-        if orphaned and not self._conduct.check_mode:
+        if orphaned and not self._options.check_mode:
             raise orphaned
         if run.parent:
             self._parents.admit(run.spec, run.parent, run.live)
@@ -202,7 +202,7 @@ class Planner:
     def plan_policy(self, run):
         """The creation of the policy that a task's network asks for, or None; it is there before the pod and owned by it afterwards."""
         manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"])
-        if manifest is None or self._conduct.state == "absent":
+        if manifest is None or self._options.state == "absent":
             return None
         return Change(CREATE, key_of(manifest, NETWORK_POLICY), NETWORK_POLICY, manifest, after=manifest, patch=creation_patch(manifest))
 
@@ -220,8 +220,8 @@ class Planner:
 
     def _plan_delete(self, kind, item):
         key = key_of(item, kind)
-        run = Run(None, Change("delete", key, kind, before=item), item)
-        run.doomed = {item["metadata"]["uid"]: (kind, item)}
+        run = TaskRun(None, Change("delete", key, kind, before=item), item)
+        run.to_delete = {item["metadata"]["uid"]: (kind, item)}
         run.stage = "remove"
         return run
 
@@ -233,17 +233,17 @@ class Planner:
             self._profiles[place] = choose_profile(self._client, spec.namespace, asked)
         return self._profiles[place]
 
-    def doom(self):
+    def plan_deletion(self):
         """Turn the plan into one of deletion: whatever is there of the tasks goes, and nothing is made."""
         for run in self.runs:
             if not run.spec:
                 continue
             if run.live is not None:
-                run.doomed[run.live["metadata"]["uid"]] = (run.spec.kind, run.live)
+                run.to_delete[run.live["metadata"]["uid"]] = (run.spec.kind, run.live)
             is_going = run.live is not None and run.live["metadata"].get("deletionTimestamp")
-            action = NONE if not run.doomed or is_going else "delete"
+            action = NONE if not run.to_delete or is_going else "delete"
             run.change = Change(action, run.change.key, run.spec.kind, before=run.live)
-            run.stage = "remove" if run.doomed else "done"
+            run.stage = "remove" if run.to_delete else "done"
             run.record = run.policy = run.status = None
             run.read()
 

@@ -19,7 +19,7 @@ from ..reconciler.manifest import drop_nulls, merge
 from ..text import scalar_text
 from . import options as opts
 from .network_policy import build_policy
-from .options import bad
+from .options import option_error
 from .owner import read_parent
 from .security_context import container_context, pod_context
 
@@ -125,32 +125,32 @@ def check(spec):
     options = spec.options
     opts.check_name("name", spec.name)
     if not options.get("image") and not _defines_image(options):
-        raise bad("image", f"the task '{spec.name}' has none.", "Every task needs an image.")
+        raise option_error("image", f"the task '{spec.name}' has none.", "Every task needs an image.")
     names = [TASK_CONTAINER]
     for option in ("containers", "init_containers"):
         for container in options.get(option) or []:
             opts.check_name(f"{option}.name", container["name"])
             if not container.get("image") and not options.get("image"):
-                raise bad(f"{option}.image", f"the container '{container['name']}' has none.")
+                raise option_error(f"{option}.image", f"the container '{container['name']}' has none.")
             names.append(container["name"])
-    twins = {name for name in names if names.count(name) > 1}
-    if twins:
-        raise bad("containers", f"two are named '{twins.pop()}' ('{TASK_CONTAINER}' is the task's own).")
+    duplicates = {name for name in names if names.count(name) > 1}
+    if duplicates:
+        raise option_error("containers", f"two are named '{duplicates.pop()}' ('{TASK_CONTAINER}' is the task's own).")
     user = options.get("run_as_user")
     if user not in (None, "image") and not str(user).isdigit():
-        raise bad("run_as_user", f"'{user}' is neither a user's number nor the word image.")
+        raise option_error("run_as_user", f"'{user}' is neither a user's number nor the word image.")
     for option, source in (("", options), *((f"{o}.", c) for o in ("containers", "init_containers") for c in options.get(o) or [])):
         for part in ("limits", "requests"):
             opts.check_quantities(f"{option}resources.{part}", (source.get("resources") or {}).get(part))
         for name in source.get("env") or {}:
             opts.check_variable(f"{option}env", name)
     if options.get("stdin") is not None and not options.get("command"):
-        raise bad("stdin", "it needs command.", "The image's own entry point is not known here; a shell in the image passes the text to the command.")
+        raise option_error("stdin", "it needs command.", "The image's own entry point is not known here; a shell in the image passes the text to the command.")
     if options.get("restart_policy") == "Always" and spec.completes:
-        raise bad("restart_policy", "a task that completes is not restarted for ever.", "Use OnFailure or Never, or state: running.")
+        raise option_error("restart_policy", "a task that completes is not restarted for ever.", "Use OnFailure or Never, or state: running.")
     for limit in ("max_depth", "max_children"):
         if options.get(limit) is not None and options[limit] < 0:
-            raise bad(limit, f"{options[limit]} is less than 0.")
+            raise option_error(limit, f"{options[limit]} is less than 0.")
     if options.get("parent"):
         read_parent(options["parent"], spec.namespace)
     build_policy(spec.name, spec.namespace, options.get("network"))
@@ -199,7 +199,7 @@ def _patch(manifest, operation):
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as error:
         # The library's own message may show the whole manifest, secrets included.
         shown = f"{operation.get('op')} {operation.get('path')}"
-        raise bad("patches", f"the operation '{shown}' does not fit the task's manifest ({type(error).__name__}).") from None
+        raise option_error("patches", f"the operation '{shown}' does not fit the task's manifest ({type(error).__name__}).") from None
 
 
 def _labels(spec, attempt):
@@ -281,7 +281,7 @@ def _build_dns(dns):
     known = {"policy", "nameservers", "searches", "options", "hostname", "subdomain"}
     unknown = sorted(set(dns) - known)
     if unknown:
-        raise bad("dns", f"unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}.")
+        raise option_error("dns", f"unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}.")
     config = {key: dns[key] for key in ("nameservers", "searches", "options") if dns.get(key)}
     return {"dnsPolicy": dns.get("policy"), "dnsConfig": config, "hostname": dns.get("hostname"), "subdomain": dns.get("subdomain")}
 
@@ -313,7 +313,7 @@ def _build_container(options, profile, mounts, pod_options):
 def _words(command):
     if command is None or isinstance(command, list):
         return [str(word) for word in command] if command else None
-    raise bad("command", "it is a list of words; no shell splits it.", 'Write for instance: command: [sh, -c, "echo hello"]')
+    raise option_error("command", "it is a list of words; no shell splits it.", 'Write for instance: command: [sh, -c, "echo hello"]')
 
 
 def _build_env(variables):
@@ -331,7 +331,7 @@ def _env_value(name, value):
         return {"valueFrom": {"fieldRef": {"fieldPath": value["field"]}}}
     if set(value) == {"resource"}:
         return {"valueFrom": {"resourceFieldRef": {"resource": value["resource"]}}}
-    raise bad(f"env.{name}", "a mapping is one of {secret: NAME, key: KEY}, {config_map: NAME, key: KEY}, {field: PATH} and {resource: NAME}.")
+    raise option_error(f"env.{name}", "a mapping is one of {secret: NAME, key: KEY}, {config_map: NAME, key: KEY}, {field: PATH} and {resource: NAME}.")
 
 
 def _build_env_from(entry):
@@ -339,16 +339,16 @@ def _build_env_from(entry):
         if source in entry and set(entry) <= {source, "prefix", "optional"}:
             reference = {"name": entry[source]} | ({"optional": entry["optional"]} if "optional" in entry else {})
             return {field: reference} | ({"prefix": entry["prefix"]} if "prefix" in entry else {})
-    raise bad("env_from", "each entry is {secret: NAME} or {config_map: NAME}, with prefix and optional where wanted.")
+    raise option_error("env_from", "each entry is {secret: NAME} or {config_map: NAME}, with prefix and optional where wanted.")
 
 
 def _build_port(port):
     if isinstance(port, (int, str)) and str(port).isdigit():
         return {"containerPort": int(port)}
     if not isinstance(port, dict):
-        raise bad("ports", f"'{port}' is neither a number nor a mapping with container_port.")
+        raise option_error("ports", f"'{port}' is neither a number nor a mapping with container_port.")
     if not ({"container_port", "containerPort"} & set(port)):
-        raise bad("ports", "a mapping needs container_port.")
+        raise option_error("ports", "a mapping needs container_port.")
     return _camelize(port)
 
 
@@ -359,7 +359,7 @@ def _build_resources(options):
     requests = {name: str(text) for name, text in (given.get("requests") or {}).items()}
     ratio = options.get("request_ratio", 0.5)
     if not 0 < ratio <= 1:
-        raise bad("request_ratio", f"{ratio} is not above 0 and at most 1.")
+        raise option_error("request_ratio", f"{ratio} is not above 0 and at most 1.")
     for name, text in limits.items():
         if name in requests:
             continue
@@ -390,7 +390,7 @@ def _build_probe(option, probe):
         elif key == "http":
             path, _colon, port = str(value).rpartition(":")
             if not path.startswith("/") or not port:
-                raise bad(f"{option}.http", f"'{value}' is not PATH:PORT, as in /healthz:8080.")
+                raise option_error(f"{option}.http", f"'{value}' is not PATH:PORT, as in /healthz:8080.")
             built["httpGet"] = {"path": path, "port": _port(port)}
         elif key == "tcp":
             built["tcpSocket"] = {"port": _port(value)}
@@ -401,7 +401,7 @@ def _build_probe(option, probe):
         elif _camelize({key: 0}).keys() & _KUBERNETES_PROBE:
             built |= _camelize({key: value})
         else:
-            raise bad(option, f"unknown key '{key}'; known are http, tcp, grpc, exec, {', '.join(_INTERVALS)} and Kubernetes' own.")
+            raise option_error(option, f"unknown key '{key}'; known are http, tcp, grpc, exec, {', '.join(_INTERVALS)} and Kubernetes' own.")
     return built
 
 
@@ -419,13 +419,13 @@ def _build_volumes(spec):
         name = entry["name"]
         sources = [source for source in VOLUME_SOURCES if entry.get(source) is not None]
         if len(sources) > 1:
-            raise bad("volumes", f"'{name}' has more than one source: {', '.join(sources)}.")
+            raise option_error("volumes", f"'{name}' has more than one source: {', '.join(sources)}.")
         if sources:
             if name in volumes:
-                raise bad("volumes", f"two are named '{name}'.", "Name the source once; further entries of that name only mount it elsewhere.")
+                raise option_error("volumes", f"two are named '{name}'.", "Name the source once; further entries of that name only mount it elsewhere.")
             volumes[name] = {"name": name, **_SOURCES[sources[0]](entry[sources[0]])}
         elif name not in volumes:
-            raise bad("volumes", f"'{name}' has no source; one of {', '.join(VOLUME_SOURCES)}.")
+            raise option_error("volumes", f"'{name}' has no source; one of {', '.join(VOLUME_SOURCES)}.")
         if entry.get("mount_path"):
             mount = {"name": name, "mountPath": entry["mount_path"], "subPath": entry.get("sub_path"), "readOnly": entry.get("read_only") or None}
             mounts.append(drop_nulls(mount))
@@ -446,12 +446,12 @@ def _read_spiffe(value):
     if isinstance(value, dict):
         unknown = sorted(set(value) - set(SPIFFE))
         if unknown:
-            raise bad("spiffe", f"unknown key '{unknown[0]}'; known are {', '.join(SPIFFE)}.")
+            raise option_error("spiffe", f"unknown key '{unknown[0]}'; known are {', '.join(SPIFFE)}.")
         return SPIFFE | value
     try:
         return SPIFFE if value is not None and boolean(value) else None
     except TypeError:
-        raise bad("spiffe", f"'{value}' is neither true, false nor a mapping.") from None
+        raise option_error("spiffe", f"'{value}' is neither true, false nor a mapping.") from None
 
 
 def _spiffe_env(options):

@@ -6,23 +6,23 @@ from __future__ import annotations
 import datetime
 
 from ..objects.pod_status import exit_codes, times
-from ..reconciler.manifest import Veil
+from ..reconciler.manifest import Redactor
 
 _WITH_PODS = ("Pod", "Job", "Deployment")
 
 
-class TaskVeil(Veil):
+class TaskRedactor(Redactor):
     """Hides the literal values of environment variables, too: they often are secrets."""
 
     @staticmethod
-    def hides(kind_name):
+    def has_secrets(kind_name):
         """Whether objects of that kind hold anything to hide."""
         return kind_name in ("Secret", *_WITH_PODS)
 
-    def cover(self, manifest):
+    def redact(self, manifest):
         """The manifest as it may be shown."""
         if not manifest or manifest.get("kind") not in _WITH_PODS:
-            return super().cover(manifest)
+            return super().redact(manifest)
         return self._cover_env(manifest)
 
     def _cover_env(self, value):
@@ -30,13 +30,13 @@ class TaskVeil(Veil):
             return [self._cover_env(item) for item in value]
         if not isinstance(value, dict):
             return value
-        covered = {key: self._cover_env(item) for key, item in value.items() if key != "managedFields"}
+        redacted = {key: self._cover_env(item) for key, item in value.items() if key != "managedFields"}
         if isinstance(value.get("env"), list):
-            covered["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
-        return covered
+            redacted["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
+        return redacted
 
 
-def outcome_of(run, veil, full):
+def outcome_of(run, redactor, full):
     """One task's fields in the result."""
     pod, status = run.pod, run.status
     record = run.record if run.is_known_by_record else None
@@ -64,7 +64,7 @@ def outcome_of(run, veil, full):
         fields["recorded"] = True
     if run.error:
         fields["msg"] = str(run.error)
-    return fields | ({"pod": veil.cover(pod)} if full and pod else {})
+    return fields | ({"pod": redactor.redact(pod)} if full and pod else {})
 
 
 def _seconds(started, finished):

@@ -29,7 +29,7 @@ QUOTA_PAUSE = 2
 MANY, FLOCK_SECONDS = 100, 0.05
 
 
-class Batch:
+class Runner:
     """Carries a plan of tasks out.
 
     Args:
@@ -39,14 +39,14 @@ class Batch:
         console: a Console.
     """
 
-    def __init__(self, client, planner, conduct, console):
+    def __init__(self, client, planner, options, console):
         self._client = client
         self._planner = planner
-        self._conduct = conduct
+        self._options = options
         self._console = console
         self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
         self._watcher = None
-        self._streams = LogStreams(client, console, FINISHING_SECONDS if conduct.state == "completed" else 0)
+        self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self._next_look, self._look_pause = 0, LOOK_SECONDS
         self.runs = planner.runs
 
@@ -90,11 +90,11 @@ class Batch:
                 change.stop(change.note)
 
     def _carry_out(self):
-        conduct, clock = self._conduct, self._client.clock
+        options, clock = self._options, self._client.clock
         self._restore()
         for run in self.runs:
             self._settle(run)
-        deadline = clock.monotonic() + conduct.wait_timeout
+        deadline = clock.monotonic() + options.wait_timeout
         with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
             self._watcher = watcher
             self._pool = pool
@@ -133,14 +133,14 @@ class Batch:
 
     def _launch(self):
         active = sum(run.is_active for run in self.runs)
-        stopped = self._conduct.on_error == "stop" and any(run.error for run in self.runs)
+        stopped = self._options.on_error == "stop" and any(run.error for run in self.runs)
         now = self._client.clock.monotonic()
         for run in self.runs:
             if run.stage not in ("remove", "create", "resize") or run.not_before > now:
                 continue
             if stopped and run.spec:
                 self._fail(run, "NotStarted", "it was not started, since another task failed and on_error is stop")
-            elif active < self._conduct.concurrency:
+            elif active < self._options.concurrency:
                 active += 1
                 self._submit(run)
 
@@ -174,7 +174,7 @@ class Batch:
         options = run.spec.options if run.spec else {}
         grace = 0 if options.get("force") else options.get("grace_period")
         gone = []
-        for uid, (kind, item) in list(run.doomed.items()):  # the watch may take some away meanwhile
+        for uid, (kind, item) in list(run.to_delete.items()):  # the watch may take some away meanwhile
             metadata = item["metadata"]
             policy = options.get("propagation_policy", "Background")
             # A Job's pods would outlive it otherwise, under the name of the next one.
@@ -252,7 +252,7 @@ class Batch:
             raise immutable(run.spec, f"its pod cannot be resized: {why}")
         run.change.action, run.change.after, run.change.patch = REPLACE, run.change.desired, []
         run.change.note = f"its resources changed, and cannot in place: {why}"
-        run.doomed = {run.live["metadata"]["uid"]: (POD, run.live)}
+        run.to_delete = {run.live["metadata"]["uid"]: (POD, run.live)}
         run.policy = self._planner.plan_policy(run)
         run.stage = "remove"
 
@@ -324,7 +324,7 @@ class Batch:
     def _see(self, sort, item):
         uid = item["metadata"]["uid"]
         for run in self._runs_of(item):
-            if sort == "DELETED" and uid in run.doomed:
+            if sort == "DELETED" and uid in run.to_delete:
                 self._forget(run, uid)
             elif run.spec and run.stage in ("watch", "creating", "resizing"):
                 self._update(run, sort, item, uid)
@@ -369,8 +369,8 @@ class Batch:
         self._settle(run)
 
     def _forget(self, run, uid):
-        run.doomed.pop(uid, None)
-        if run.stage != "removing" or run.doomed:
+        run.to_delete.pop(uid, None)
+        if run.stage != "removing" or run.to_delete:
             return
         run.live, run.pods, run.status = None, {}, None
         run.stage = "create" if run.spec and run.change.action != "delete" else "done"
@@ -384,9 +384,9 @@ class Batch:
         if run.stage != "watch" or not run.spec:
             return
         run.read()
-        status, state = run.status, self._conduct.state
+        status, state = run.status, self._options.state
         self._show_output(run)
-        if run.change.action == RESIZE and not status.is_over and self._conduct.wait:
+        if run.change.action == RESIZE and not status.is_finished and self._options.wait:
             resize = read_resize(run.live)
             if resize and resize.reason == "Infeasible":
                 self._replace_or_fail(run, resize.message)
@@ -398,14 +398,14 @@ class Batch:
             run.problem_since = None
         has_ended_well = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
         runs_as_wanted = status.is_ready and status.state == "running" and state in ("running", "present")
-        if not self._conduct.wait or has_ended_well or runs_as_wanted:
+        if not self._options.wait or has_ended_well or runs_as_wanted:
             run.stage = "done"
-        elif status.is_over:
+        elif status.is_finished:
             self._retry_or_fail(run)
 
     def _show_output(self, run):
         """Show the task's lines as they come, where asked for; not again those of a task that ended in an earlier run."""
-        is_old = run.change.action == NONE and run.status.is_over
+        is_old = run.change.action == NONE and run.status.is_finished
         if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not is_old:
             self._streams.begin(run.spec.name, run.pod)
 
@@ -420,7 +420,7 @@ class Batch:
         run.change.desired = build(spec, self._planner.profile(spec), run.attempt, run.parent)
         run.change.action = REPLACE if run.change.before else CREATE
         run.change.note = f"attempt {run.attempt}, since the one before failed ({run.status.reason})"
-        run.doomed = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}
+        run.to_delete = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}
         run.problem_since = None
         run.stage = "create" if gone else "remove"
         if gone:
@@ -482,7 +482,7 @@ class Batch:
     def _describe_obstacles(self, run):
         """Why what the run deletes is still there, or an empty text."""
         obstacles = []
-        for kind, item in list(run.doomed.values()):  # the watch may take some away meanwhile
+        for kind, item in list(run.to_delete.values()):  # the watch may take some away meanwhile
             try:
                 live = self._client.get(kind, item["metadata"].get("namespace"), item["metadata"]["name"])
             except PodwrightError:
@@ -498,8 +498,8 @@ class Batch:
             status = run.status
             state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
             state = self._describe_obstacles(run) or state
-            goal = "gone" if not run.spec or run.change.action == "delete" else {"completed": "completed"}.get(self._conduct.state, "running and ready")
-            self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._conduct.wait_timeout} s: {state}")
+            goal = "gone" if not run.spec or run.change.action == "delete" else {"completed": "completed"}.get(self._options.state, "running and ready")
+            self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}")
             if run.refusal:
                 run.error.hint = run.refusal.hint
 

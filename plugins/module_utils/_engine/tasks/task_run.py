@@ -11,7 +11,7 @@ from ..reconciler.plan import Change
 
 
 @dataclass
-class Conduct:
+class RunnerOptions:
     """How a batch is run; the names are those of task_pod."""
 
     state: str = "running"
@@ -24,7 +24,7 @@ class Conduct:
 
 
 @dataclass
-class Run:
+class TaskRun:
     """One task on its way.
 
     Attributes:
@@ -46,7 +46,7 @@ class Run:
     change: Change | None = None
     live: dict | None = None
     pods: dict = field(default_factory=dict)
-    doomed: dict = field(default_factory=dict)
+    to_delete: dict = field(default_factory=dict)
     early: dict = field(default_factory=dict)
     stage: str = "watch"
     status: Status | None = None

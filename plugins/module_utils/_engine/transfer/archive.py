@@ -9,9 +9,9 @@ import tarfile
 
 from ..cluster.exec_stream import STDOUT, decode
 from ..errors import PodwrightError
-from .tree import FILE, FOLDER, show
+from .tree import DIRECTORY, FILE, show
 
-_TYPES = {FILE: tarfile.REGTYPE, FOLDER: tarfile.DIRTYPE}
+_TYPES = {FILE: tarfile.REGTYPE, DIRECTORY: tarfile.DIRTYPE}
 READ = 1 << 16
 
 

@@ -50,8 +50,8 @@ class Download:
         parent = os.path.dirname(os.path.abspath(local.root))
         os.makedirs(parent, exist_ok=True)
         self._check_space(parent)
-        local.make_folders(plan.folders)
-        done.folders = plan.folders
+        local.make_folders(plan.directories)
+        done.directories = plan.directories
         for path in plan.links:
             local.make_link(path, tree[path].target)
             done.links.append(path)
@@ -60,14 +60,14 @@ class Download:
         for path in plan.send:
             if path not in arrived:
                 self._receive_alone(path)
-        for path in [*plan.attributes, *plan.folders, *plan.links]:
+        for path in [*plan.attributes, *plan.directories, *plan.links]:
             local.set_attributes(path, tree[path], self._wish)
         done.attributes = plan.attributes
         local.remove(plan.delete)
         done.delete = plan.delete
 
-    def _check_space(self, folder):
-        free = shutil.disk_usage(folder).free
+    def _check_space(self, directory):
+        free = shutil.disk_usage(directory).free
         if self._total > free:
             raise PodwrightError(f"{self._total >> 20} MiB are to be copied to {show(self._local.root)}, where {free >> 20} MiB are free.", reason="NoSpace")
 

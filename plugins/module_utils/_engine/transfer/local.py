@@ -13,13 +13,13 @@ import stat
 
 from ..errors import PodwrightError
 from ..files import usual_mode
-from .tree import FILE, FOLDER, LINK, ROOT, Entry, show
+from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, show
 
 PIECE = 1 << 18
 _NO_RENAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-class Local:
+class LocalTree:
     """A path of this machine and what is below it.
 
     Args:
@@ -55,7 +55,7 @@ class Local:
             return
         tree[path] = entry
         identity = (status.st_dev, status.st_ino)
-        if entry.sort != FOLDER or identity in above or len(above) == depth:
+        if entry.sort != DIRECTORY or identity in above or len(above) == depth:
             return
         try:
             names = sorted(os.listdir(place))
@@ -170,7 +170,7 @@ def _entry(place, status):
     if stat.S_ISREG(status.st_mode):
         return Entry(FILE, size=status.st_size, **common)
     if stat.S_ISDIR(status.st_mode):
-        return Entry(FOLDER, **common)
+        return Entry(DIRECTORY, **common)
     if stat.S_ISLNK(status.st_mode):
         return Entry(LINK, target=os.readlink(place), **common)
     return None

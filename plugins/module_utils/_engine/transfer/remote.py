@@ -11,7 +11,7 @@ from functools import partial
 from ..cluster.exec import Command, Process
 from ..cluster.exec_stream import STDOUT, decode
 from ..errors import PodwrightError
-from .tree import FILE, FOLDER, LINK, ROOT, Entry, check_tree, leaves_tree, show
+from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, check_tree, leaves_tree, show
 
 NEEDED = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 ASKED = 3  # times that a question is asked where the connection is lost
@@ -20,7 +20,7 @@ CLEARING_SECONDS = 10
 IDLE_SECONDS = 60  # in which bytes of a transfer must move
 BLOCK = 65536  # bytes that dd moves at once, below
 _LARGEST_ANSWER = 1 << 28
-_SORTS = {0o100000: FILE, 0o040000: FOLDER, 0o120000: LINK}
+_SORTS = {0o100000: FILE, 0o040000: DIRECTORY, 0o120000: LINK}
 _PLAIN = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 
 # Names of any bytes travel in ASCII, octal where needed; the dot keeps a line feed at the end.
@@ -198,7 +198,7 @@ def persist(attempt, times=ATTEMPTS):
     return attempt()
 
 
-class Remote:
+class ContainerTree:
     """A path in a container and what is below it.
 
     Args:
@@ -226,7 +226,7 @@ class Remote:
 
     def child(self, name):
         """The same container, one name further down (text)."""
-        other = Remote(self._client, self.container, f"{self.path.rstrip('/')}/{name}", self._prefix, self._deadline)
+        other = ContainerTree(self._client, self.container, f"{self.path.rstrip('/')}/{name}", self._prefix, self._deadline)
         other.root = self.root.rstrip(b"/") + b"/" + name.encode("utf-8", "surrogateescape")
         other.tools, other.umask = self.tools, self.umask
         return other
@@ -330,19 +330,19 @@ class Remote:
         return dict(zip(paths, lines, strict=True))
 
     def _split(self):
-        folder, _slash, name = self.root.rpartition(b"/")
-        return folder or b"/", b"./" + name
+        directory, _slash, name = self.root.rpartition(b"/")
+        return directory or b"/", b"./" + name
 
     # -- changing -------------------------------------------------------------------------------------------
 
     def each(self, command, paths):
         """Run a command of the image with the paths below the root as its last arguments."""
-        folder, names = self.root, [b"./" + path if path else b"." for path in paths]
+        directory, names = self.root, [b"./" + path if path else b"." for path in paths]
         if paths == [ROOT]:
-            folder, name = self._split()
+            directory, name = self._split()
             names = [name]
         if paths:
-            self._sh(f'cd "$root" && xargs -0 {command}', root=folder, names=names)
+            self._sh(f'cd "$root" && xargs -0 {command}', root=directory, names=names)
 
     def make_root(self):
         """Make the root a folder."""
@@ -418,16 +418,16 @@ class Remote:
 
     @property
     def _stage(self):
-        folder, _slash, name = self.root.rpartition(b"/")
-        return folder + b"/." + name[:200] + b".podwright-stage"
+        directory, _slash, name = self.root.rpartition(b"/")
+        return directory + b"/." + name[:200] + b".podwright-stage"
 
     def full(self, path):
         """The full path, bytes."""
         return self.root + b"/" + path if path else self.root
 
     def _part_of(self, path):
-        folder, _slash, name = self.full(path).rpartition(b"/")
-        return folder + b"/." + name[:200] + b".podwright-part"
+        directory, _slash, name = self.full(path).rpartition(b"/")
+        return directory + b"/." + name[:200] + b".podwright-part"
 
     # -- reading --------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, field, replace
 
-FILE, FOLDER, LINK = "file", "folder", "link"
+FILE, DIRECTORY, LINK = "file", "folder", "link"
 ROOT = b""
 MOST_LINKS = 40  # that Linux follows on the way of one path (path_resolution(7))
 
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Wish:
+class CopyOptions:
     """How the copy should be; the names are those of pod_copy.
 
     Attributes:
@@ -78,7 +78,7 @@ class Plan:
     """
 
     send: list = field(default_factory=list)
-    folders: list = field(default_factory=list)
+    directories: list = field(default_factory=list)
     links: list = field(default_factory=list)
     attributes: list = field(default_factory=list)
     obstacles: list = field(default_factory=list)
@@ -89,14 +89,14 @@ class Plan:
     @property
     def is_change(self):
         """Whether there is anything to do."""
-        return bool(self.send or self.folders or self.links or self.attributes or self.obstacles or self.delete)
+        return bool(self.send or self.directories or self.links or self.attributes or self.obstacles or self.delete)
 
     def lines(self):
         """What would be done, a line each, for a person."""
         words = (
             ("replace", self.obstacles),
             ("copy", self.send),
-            ("make folder", self.folders),
+            ("make folder", self.directories),
             ("make link", self.links),
             ("set attributes of", self.attributes),
             ("delete", self.delete),
@@ -109,7 +109,7 @@ def show(path):
     return path.decode("utf-8", "backslashreplace")
 
 
-def twins(source, target):
+def duplicates(source, target):
     """The paths of files that only their digests can tell apart."""
     return [
         path
@@ -135,7 +135,7 @@ def compare(source, target, wish, kept=()):
             plan.obstacles.append(path)
             there = None
         if there is None or not _is_same_content(entry, there, wish):
-            {FILE: plan.send, FOLDER: plan.folders, LINK: plan.links}[entry.sort].append(path)
+            {FILE: plan.send, DIRECTORY: plan.directories, LINK: plan.links}[entry.sort].append(path)
             if there is not None and entry.sort == FILE:
                 plan.modes[path] = there.mode
         elif _differs_in_attributes(entry, there, wish):
@@ -143,7 +143,7 @@ def compare(source, target, wish, kept=()):
         elif entry.sort == FILE:
             plan.unchanged += 1
     if wish.deletes:
-        stay = {*source, *folders_of(kept)}
+        stay = {*source, *directories_of(kept)}
         plan.delete = _topmost([path for path in sorted(target) if path not in stay], plan.obstacles)
     plan.obstacles = _topmost(plan.obstacles)
     return plan
@@ -152,7 +152,7 @@ def compare(source, target, wish, kept=()):
 def _is_same_content(entry, there, wish):
     if entry.sort == LINK:
         return entry.target == there.target
-    if entry.sort == FOLDER:
+    if entry.sort == DIRECTORY:
         return True
     if entry.size != there.size:
         return False
@@ -168,9 +168,9 @@ def _differs_in_attributes(entry, there, wish):
     )
 
 
-def folders_of(paths):
+def directories_of(paths):
     """The folders that they are in, at every level."""
-    return {folder for path in paths for folder in _above(path)}
+    return {directory for path in paths for directory in _above(path)}
 
 
 def _topmost(paths, others=()):
@@ -217,7 +217,7 @@ def check_tree(tree):
             return f"the name {show(path)!r} is not below the folder"
         for length in range(len(parts) if path != ROOT else 0):
             parent = tree.get(b"/".join(parts[:length]))
-            if parent is None or parent.sort != FOLDER:
+            if parent is None or parent.sort != DIRECTORY:
                 return f"{show(path)!r} lies in what is no folder"
     return None
 

@@ -14,7 +14,7 @@ from ..errors import PodwrightError
 from .archive import pack
 from .local import changed, digest_of
 from .remote import BLOCK, persist
-from .tree import FILE, FOLDER, ROOT, Plan
+from .tree import DIRECTORY, FILE, ROOT, Plan
 
 LARGE = 32 << 20  # from this size on a file is carried by itself, so that not all of it is carried again where a connection was lost
 CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
@@ -58,10 +58,10 @@ class Upload:
             remote.each("rm -rf --", plan.obstacles)
             done.obstacles = plan.obstacles
             if self._uses_tar:
-                self._send_together(sorted([*plan.folders, *together, *plan.links]))
+                self._send_together(sorted([*plan.directories, *together, *plan.links]))
             else:
-                self._make(plan.folders, plan.links)
-            done.folders, done.links = plan.folders, plan.links
+                self._make(plan.directories, plan.links)
+            done.directories, done.links = plan.directories, plan.links
             done.send += together
             for path in alone:
                 self._send_alone(path)
@@ -69,7 +69,7 @@ class Upload:
         except BaseException:
             remote.clear(alone)
             raise
-        self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.folders, *plan.links])])
+        self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.directories, *plan.links])])
         done.attributes = plan.attributes
         remote.each("rm -rf --", plan.delete)
         done.delete = plan.delete
@@ -86,10 +86,10 @@ class Upload:
                 self._sent[part] += len(piece)
                 self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
 
-    def _make(self, folders, links):
-        if ROOT in folders:
+    def _make(self, directories, links):
+        if ROOT in directories:
             self._remote.make_root()
-        self._remote.each("mkdir -p --", [path for path in folders if path != ROOT])
+        self._remote.each("mkdir -p --", [path for path in directories if path != ROOT])
         self._remote.make_links({path: self._tree[path].target for path in links})
 
     def _set_attributes(self, paths):
@@ -130,7 +130,7 @@ class Upload:
         entry = self._tree[path]
         mode = self._wish.mode_of(entry)
         if mode is None:
-            mode = self._plan.modes.get(path, (0o777 if entry.sort == FOLDER else 0o666) & ~self._remote.umask)
+            mode = self._plan.modes.get(path, (0o777 if entry.sort == DIRECTORY else 0o666) & ~self._remote.umask)
         return mode, entry.mtime if self._wish.preserves else int(time.time())
 
     def _send_alone(self, path):
