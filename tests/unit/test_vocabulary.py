@@ -123,24 +123,151 @@ def of_tasks(path: Path) -> Iterator[str]:
 
 
 def of_code(path: Path) -> Iterator[str]:
-    """The strings of several words in Python code, without docstrings."""
-    tree = ast.parse(path.read_text())
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip() and id(node) not in docstrings:
-            yield node.value
+    """The strings, docstrings and comments in Python code, and the words of which its names consist."""
+    text = path.read_text()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.split(r"\n\s*\n|\n(?=\s*\w+: )", node.value)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.arg):
+            yield from re.findall(r"[a-z]+|[A-Z][a-z]*", node.name if not isinstance(node, ast.arg) else node.arg)
+    yield from re.findall(r"^[^\"']*# (.*)", text, re.MULTILINE)
 
 
 SOURCES = {
     of_page: ("*.md", "docs/*.md", "docs/guides/*.md", "roles/*/*.md"),
     of_plugin: ("plugins/modules/*.py", "plugins/doc_fragments/*.py", "plugins/lookup/*.py", "plugins/connection/*.py"),
+    of_code: ("plugins/module_utils/**/*.py", "plugins/plugin_utils/*.py", "plugins/connection/*.py", "plugins/lookup/*.py", "tests/**/*.py"),
     of_fragment: ("changelogs/fragments/*.yml",),
     of_specs: ("roles/*/meta/*.yml",),
     of_tasks: ("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "playbooks/*.yml", "extensions/molecule/*/*.yml"),
 }
-TEXTS = [(path, read) for read, patterns in SOURCES.items() for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+TEXTS = [
+    (path, read)
+    for read, patterns in SOURCES.items()
+    for pattern in patterns
+    for path in sorted(ROOT.glob(pattern))
+    if path.is_file() and path != Path(__file__)
+]
 # Places that are still to be rewritten. This list only gets shorter.
-PENDING: tuple[str, ...] = ()
+PENDING: tuple[str, ...] = (
+    "plugins/connection/pod.py",
+    "plugins/module_utils/_engine/arguments.py",
+    "plugins/module_utils/_engine/autoscaling/policy.py",
+    "plugins/module_utils/_engine/clients/grpc.py",
+    "plugins/module_utils/_engine/clients/prometheus.py",
+    "plugins/module_utils/_engine/cluster/client.py",
+    "plugins/module_utils/_engine/cluster/configuration.py",
+    "plugins/module_utils/_engine/cluster/events.py",
+    "plugins/module_utils/_engine/cluster/exec.py",
+    "plugins/module_utils/_engine/cluster/exec_stream.py",
+    "plugins/module_utils/_engine/cluster/kinds.py",
+    "plugins/module_utils/_engine/cluster/kubeconfig.py",
+    "plugins/module_utils/_engine/cluster/logs.py",
+    "plugins/module_utils/_engine/cluster/metrics.py",
+    "plugins/module_utils/_engine/cluster/port_forward.py",
+    "plugins/module_utils/_engine/cluster/watch.py",
+    "plugins/module_utils/_engine/cluster/websocket.py",
+    "plugins/module_utils/_engine/console.py",
+    "plugins/module_utils/_engine/deployments/deployer.py",
+    "plugins/module_utils/_engine/deployments/generations.py",
+    "plugins/module_utils/_engine/deployments/manifests.py",
+    "plugins/module_utils/_engine/deployments/rolling.py",
+    "plugins/module_utils/_engine/errors.py",
+    "plugins/module_utils/_engine/files.py",
+    "plugins/module_utils/_engine/garbage/retention.py",
+    "plugins/module_utils/_engine/libraries.py",
+    "plugins/module_utils/_engine/objects/labels.py",
+    "plugins/module_utils/_engine/objects/pod_status.py",
+    "plugins/module_utils/_engine/objects/readiness.py",
+    "plugins/module_utils/_engine/operation.py",
+    "plugins/module_utils/_engine/operations/pod_autoscale.py",
+    "plugins/module_utils/_engine/operations/pod_copy.py",
+    "plugins/module_utils/_engine/operations/pod_deployment.py",
+    "plugins/module_utils/_engine/operations/pod_exec.py",
+    "plugins/module_utils/_engine/operations/pod_gc.py",
+    "plugins/module_utils/_engine/operations/pod_info.py",
+    "plugins/module_utils/_engine/operations/pod_logs.py",
+    "plugins/module_utils/_engine/operations/pod_request.py",
+    "plugins/module_utils/_engine/operations/task_pod.py",
+    "plugins/module_utils/_engine/reconciler/documents.py",
+    "plugins/module_utils/_engine/reconciler/fields.py",
+    "plugins/module_utils/_engine/reconciler/manifest.py",
+    "plugins/module_utils/_engine/reconciler/members.py",
+    "plugins/module_utils/_engine/reconciler/observe.py",
+    "plugins/module_utils/_engine/reconciler/ownership.py",
+    "plugins/module_utils/_engine/reconciler/plan.py",
+    "plugins/module_utils/_engine/reconciler/reconciler.py",
+    "plugins/module_utils/_engine/reconciler/schema.py",
+    "plugins/module_utils/_engine/reconciler/sets.py",
+    "plugins/module_utils/_engine/reconciler/wait.py",
+    "plugins/module_utils/_engine/tasks/completion.py",
+    "plugins/module_utils/_engine/tasks/decision.py",
+    "plugins/module_utils/_engine/tasks/hierarchy.py",
+    "plugins/module_utils/_engine/tasks/log_streams.py",
+    "plugins/module_utils/_engine/tasks/network_policy.py",
+    "plugins/module_utils/_engine/tasks/options.py",
+    "plugins/module_utils/_engine/tasks/owner.py",
+    "plugins/module_utils/_engine/tasks/planner.py",
+    "plugins/module_utils/_engine/tasks/pod_template.py",
+    "plugins/module_utils/_engine/tasks/record.py",
+    "plugins/module_utils/_engine/tasks/result.py",
+    "plugins/module_utils/_engine/tasks/runner.py",
+    "plugins/module_utils/_engine/tasks/task_run.py",
+    "plugins/module_utils/_engine/text.py",
+    "plugins/module_utils/_engine/transfer/archive.py",
+    "plugins/module_utils/_engine/transfer/download.py",
+    "plugins/module_utils/_engine/transfer/helper.py",
+    "plugins/module_utils/_engine/transfer/local.py",
+    "plugins/module_utils/_engine/transfer/remote.py",
+    "plugins/module_utils/_engine/transfer/tree.py",
+    "plugins/module_utils/_engine/transfer/upload.py",
+    "plugins/plugin_utils/_operation_action.py",
+    "tests/bench/__main__.py",
+    "tests/cluster/__main__.py",
+    "tests/cluster/build.py",
+    "tests/cluster/certificates.py",
+    "tests/cluster/cluster.py",
+    "tests/cluster/definitions.py",
+    "tests/cluster/host.py",
+    "tests/cluster/images.py",
+    "tests/cluster/supervisor.py",
+    "tests/integration/conftest.py",
+    "tests/integration/targets/pod_request/files/server.py",
+    "tests/integration/test_bad_input.py",
+    "tests/integration/test_batches.py",
+    "tests/integration/test_cluster.py",
+    "tests/integration/test_copies.py",
+    "tests/integration/test_deployments.py",
+    "tests/integration/test_failures.py",
+    "tests/integration/test_garbage.py",
+    "tests/integration/test_hierarchies.py",
+    "tests/integration/test_interruption.py",
+    "tests/integration/test_logs.py",
+    "tests/integration/test_playbooks.py",
+    "tests/integration/test_rbac.py",
+    "tests/integration/test_readiness.py",
+    "tests/integration/test_relay.py",
+    "tests/integration/test_scale.py",
+    "tests/integration/test_secrets.py",
+    "tests/integration/test_streams.py",
+    "tests/integration/test_targets.py",
+    "tests/prometheus.py",
+    "tests/relay.py",
+    "tests/scale.py",
+    "tests/support/environment.py",
+    "tests/support/playbooks.py",
+    "tests/unit/local_pod.py",
+    "tests/unit/test_client.py",
+    "tests/unit/test_credentials.py",
+    "tests/unit/test_garbage.py",
+    "tests/unit/test_ownership.py",
+    "tests/unit/test_readiness.py",
+    "tests/unit/test_reconciler_parts.py",
+    "tests/unit/test_tasks.py",
+    "tests/unit/test_text.py",
+    "tests/unit/test_transfer.py",
+    "tests/unit/test_websocket.py",
+)
 
 
 def findings(path: Path, read) -> list[str]:
@@ -152,7 +279,7 @@ def findings(path: Path, read) -> list[str]:
 @pytest.mark.parametrize(("path", "read"), TEXTS, ids=lambda value: str(value.relative_to(ROOT)) if isinstance(value, Path) else "")
 def test_prose_uses_the_words_of_kubernetes_and_ansible(path: Path, read):
     found = findings(path, read)
-    if str(path.relative_to(ROOT)) in PENDING:
+    if read is of_code and str(path.relative_to(ROOT)) in PENDING:
         assert found, "This file is rewritten: remove it from PENDING."
     else:
         assert not found, "\n".join(found)

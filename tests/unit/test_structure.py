@@ -1,0 +1,120 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The rooms of the engine: imports point down, and files, functions and nesting stay small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ENGINE = Path(__file__).parents[2] / "plugins/module_utils/_engine"
+FILES = sorted(path for path in ENGINE.rglob("*.py") if path.name != "__init__.py")
+# From the bottom to the top; the rooms of one line do not import each other.
+LAYERS = (
+    {"clock", "text", "values"},
+    {"console", "errors"},
+    {"files", "libraries"},
+    {"objects"},
+    {"cluster"},
+    {"arguments", "clients", "reconciler", "transfer"},
+    {"tasks"},
+    {"autoscaling", "deployments", "garbage"},
+    {"operation"},
+    {"operations"},
+    {"module_edge"},
+)
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_NESTING, MEDIAN_FUNCTION_LINES = 340, 40, 4, 7
+# Files that are still too long, and imports that still point up. These lists only get shorter.
+PENDING_FILES: frozenset[str] = frozenset(
+    {
+        "cluster/exec",
+        "garbage/retention",
+        "operations/pod_autoscale",
+        "operations/pod_copy",
+        "operations/pod_request",
+        "reconciler/reconciler",
+        "tasks/pod_template",
+        "tasks/runner",
+        "transfer/remote",
+    }
+)
+PENDING_IMPORTS: frozenset[tuple[str, str]] = frozenset(
+    {("cluster/events", "reconciler"), ("deployments/deployer", "operation"), ("objects/pod_status", "cluster")}
+)
+_BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match, ast.AsyncFor, ast.AsyncWith)
+
+
+def name_of(path: Path) -> str:
+    """A file's path below the engine, without its suffix, such as `cluster/client`."""
+    return str(path.relative_to(ENGINE).with_suffix(""))
+
+
+def room_of(path: Path) -> str:
+    """The room of a file: its directory, or itself at the top."""
+    return path.relative_to(ENGINE).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The absolute name of each imported module; a relative one starts with `.`, seen from the engine."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            parts = path.relative_to(ENGINE).parent.parts
+            base = (*parts[: len(parts) - node.level + 1], *(node.module or "").split("."))
+            yield from (f".{'.'.join(filter(None, (*base, '' if any(base) and base[-1] else alias.name)))}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    """Every function and method of a file."""
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def length(function: ast.FunctionDef) -> int:
+    """The lines of a function, without decorators."""
+    return function.end_lineno - function.lineno + 1
+
+
+def nesting(node: ast.AST, is_elif: bool = False) -> int:
+    """How deep blocks lie in each other; an elif is as deep as its if."""
+    deepest = 0
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not isinstance(child, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+                is_chained = isinstance(node, ast.If) and field == "orelse" and isinstance(child, ast.If) and len(value) == 1
+                deepest = max(deepest, nesting(child, is_chained))
+    return deepest + (isinstance(node, _BLOCKS) and not is_elif)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_down(path):
+    room, up = room_of(path), []
+    for name in imports(path):
+        assert not name.startswith(("ansible_collections", "ansible.plugins", "ansible.utils.display")), f"{name} belongs to the edges"
+        if name.startswith("."):
+            target = name[1:].split(".")[0]
+            assert target in LEVEL, f"{target} is in no layer"
+            if target != room and LEVEL[target] >= LEVEL[room]:
+                up.append(target)
+    pending = {target for name, target in PENDING_IMPORTS if name == name_of(path)}
+    assert set(up) == pending, f"{name_of(path)} imports {sorted(set(up) - pending)} from above"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short(path):
+    lines = len(path.read_text().splitlines())
+    assert (lines > MAX_FILE_LINES) == (name_of(path) in PENDING_FILES), f"{lines} lines"
+
+
+def test_functions_are_short():
+    every = [(name_of(path), function) for path in FILES for function in functions(path)]
+    found = [f"{name}: {function.name} has {length(function)} lines" for name, function in every if length(function) > MAX_FUNCTION_LINES]
+    deep = [f"{name}: {function.name} is nested {nesting(function)} deep" for name, function in every if nesting(function) > MAX_NESTING]
+    assert found + deep == []
+    assert median(length(function) for _name, function in every) <= MEDIAN_FUNCTION_LINES
