@@ -64,6 +64,11 @@ def raise_explained(explained, error):
     raise explained from None if explained is error else error
 
 
+def option_error(option: str, message: str, hint: str = "") -> PodwrightError:
+    """The error for an option at fault; its message starts with the option's full path."""
+    return PodwrightError(f"{option}: {message}", reason="BadOption", hint=hint)
+
+
 def foreseen(error: Exception) -> PodwrightError:
     """The error itself if it is one of ours, else one that says where Podwright failed, and no value: nobody checked what the exception holds."""
     if isinstance(error, PodwrightError):

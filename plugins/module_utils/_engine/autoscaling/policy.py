@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..errors import option_error
 from ..objects.labels import MANAGED
-from ..tasks.options import option_error
 
 # When the engine `direct` last scaled an object (seconds since the epoch), as an annotation of it.
 LAST_SCALED = "podwright.io/last-scaled"

@@ -6,8 +6,8 @@ from __future__ import annotations
 import operator
 import re
 
+from ..errors import option_error
 from ..objects.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
-from ..tasks.options import option_error
 from ..tasks.pod_template import build, digest
 
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"

@@ -13,7 +13,7 @@ from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.events import diagnose_workload
 from ..cluster.kinds import AUTOSCALER, POD
 from ..cluster.metrics import read_usage, requests_of
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..objects.labels import annotation_of, selector_of
 from ..objects.pod_status import is_serving
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
@@ -23,7 +23,6 @@ from ..reconciler.observe import AUTOSCALED, target_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
-from ..tasks.options import option_error
 
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
 _API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}

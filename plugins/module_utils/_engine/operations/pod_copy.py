@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from ..arguments import CONNECTION
 from ..cluster.exec import Container
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation
-from ..tasks.options import option_error
 from ..tasks.result import TaskRedactor
 from ..transfer.download import Download
 from ..transfer.helper import PREFIX, find_helper, start_helper

@@ -12,6 +12,7 @@ from ..deployments.deployer import POD_OPTIONS, SERVICE, Deployer
 from ..deployments.generations import Generations
 from ..deployments.manifests import BLUE_GREEN, CANARY, ROLLING
 from ..deployments.rolling import Rolling
+from ..errors import option_error
 from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
 from ..operation import Invocation, Operation, attempt
 from ..tasks import options as opts
@@ -130,7 +131,7 @@ def _measure(invocation, operation, options, name):
     """A number that another operation returns; None where it could not be had."""
     unknown = sorted(set(options) - set(operation.arguments))
     if unknown:
-        raise opts.option_error("canary.analysis", f"unknown key '{unknown[0]}'.")
+        raise option_error("canary.analysis", f"unknown key '{unknown[0]}'.")
     params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": invocation.namespace} | options
     fields, _error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
     return fields.get(name)

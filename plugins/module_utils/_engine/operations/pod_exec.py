@@ -12,10 +12,10 @@ from ..arguments import CONNECTION
 from ..cluster.exec import Command, Container, default_container, execute
 from ..cluster.exec_stream import decode, describe_output
 from ..cluster.kinds import POD
-from ..errors import PodwrightError, foreseen
+from ..errors import PodwrightError, foreseen, option_error
 from ..files import WholeFile
 from ..operation import Invocation, Operation
-from ..tasks.options import check_variable, option_error
+from ..tasks.options import check_variable
 from ..tasks.result import TaskRedactor
 from ..text import scalar_text
 

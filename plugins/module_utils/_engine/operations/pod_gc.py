@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from ..arguments import CONNECTION, WAIT, piece
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
 from ..cluster.namespaces import warn_of_missing
-from ..errors import UNKNOWN_KIND, PodwrightError
+from ..errors import UNKNOWN_KIND, PodwrightError, option_error
 from ..garbage.retention import LEFTOVER, PENDING, Owners, RetentionPolicies, RetentionPolicy, plan, read_subject
 from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
 from ..operation import Invocation, Operation
 from ..reconciler.manifest import Key
 from ..reconciler.wait import wait_until_gone
-from ..tasks.options import option_error
 
 EVERYWHERE = "*"
 RECLAIMED_KINDS = {

@@ -12,14 +12,13 @@ from ..cluster.kinds import POD, Kind
 from ..cluster.metrics import read_usage
 from ..cluster.namespaces import warn_of_missing
 from ..cluster.watch import Watcher
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..objects.labels import MANAGED, MANAGED_BY
 from ..objects.pod_status import exit_codes, read_pod
 from ..objects.readiness import FAILED, READY, assess, condition
 from ..operation import Invocation, Operation
 from ..reconciler.manifest import Redactor, drop_managed_fields
 from ..tasks.hierarchy import Tree, read_tree
-from ..tasks.options import option_error
 from ..tasks.result import TaskRedactor
 
 WAIT_STATES = ("scheduled", "running", "ready", "completed", "deleted")

@@ -14,12 +14,11 @@ from ..cluster.exec import default_container
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.logs import LogFollower, container_status, log_request
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..files import WholeFile
 from ..libraries import load
 from ..objects.labels import selector_of
 from ..operation import Invocation, Operation
-from ..tasks.options import option_error
 from ..text import split_lines
 
 THREADS = 64

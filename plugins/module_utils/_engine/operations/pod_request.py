@@ -19,11 +19,10 @@ from ..cluster.exec import default_container
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.port_forward import Connection, Listener
-from ..errors import PodwrightError, foreseen
+from ..errors import PodwrightError, foreseen, option_error
 from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..operation import Invocation, Operation
-from ..tasks.options import option_error
 from ..tasks.result import TaskRedactor
 
 SERVICE = BUILT_IN["v1", "Service"]

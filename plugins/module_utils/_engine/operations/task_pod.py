@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..arguments import CONNECTION, WAIT, given_options, items_of, piece
 from ..cluster.kinds import JOB, POD
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation, yaml_diff
 from ..tasks import options as opts
 from ..tasks.completion import Completion
@@ -89,7 +89,7 @@ def _read_specs(invocation):
     """The tasks as TaskSpecs, checked. Raises: PodwrightError that names the option at fault."""
     params = invocation.params
     if params["prune"] and not params["set"]:
-        raise opts.option_error("prune", "it needs set.", "Only a named set knows which of its tasks are no longer asked for.")
+        raise option_error("prune", "it needs set.", "Only a named set knows which of its tasks are no longer asked for.")
     given = {name: params[name] for name in opts.TASK}
     items = [given] if params["tasks"] is None else [_merge_item(given, item) for item in params["tasks"]]
     if params["state"] == "absent" and not _names_tasks(params):
@@ -99,7 +99,7 @@ def _read_specs(invocation):
         item["kind"] = _read_kind(item["kind"])
         name = item["name"] or _generate(item["generate_name"])
         if not name:
-            raise opts.option_error("name", "there is none.", "Give name, generate_name or tasks.")
+            raise option_error("name", "there is none.", "Give name, generate_name or tasks.")
         specs.append(TaskSpec(name, item["namespace"] or invocation.namespace, item, params["state"], params["set"]))
     _refuse_twins(specs)
     for spec in specs:
@@ -124,7 +124,7 @@ def _read_kind(text):
     for kind in (POD, JOB):
         if text.lower() == kind.name.lower():
             return kind.name
-    raise opts.option_error("kind", f"'{text}' is neither Pod nor Job.")
+    raise option_error("kind", f"'{text}' is neither Pod nor Job.")
 
 
 def _generate(prefix):
@@ -136,7 +136,7 @@ def _refuse_twins(specs):
     seen = set()
     for spec in specs:
         if (spec.namespace, spec.name) in seen:
-            raise opts.option_error("tasks", f"two are named '{spec.name}' in namespace '{spec.namespace}'.", "Each task needs its own name.")
+            raise option_error("tasks", f"two are named '{spec.name}' in namespace '{spec.namespace}'.", "Each task needs its own name.")
         seen.add((spec.namespace, spec.name))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from ..errors import option_error
 from ..objects.labels import MANAGED, TASK
-from .options import option_error
 
 ISOLATED, DEFAULT = "isolated", "default"
 DNS, SAME_NAMESPACE = "dns", "same_namespace"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import PodwrightError
+from ..errors import option_error
 from ..objects.quantity import parse_quantity
 
 CONTAINER = {
@@ -106,11 +106,6 @@ TASK = {"name": {"type": "str"}, "generate_name": {"type": "str"}, **CONDUCT, **
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")
-
-
-def option_error(option, message, hint=""):
-    """The error for an option at fault."""
-    return PodwrightError(f"{option}: {message}", reason="BadOption", hint=hint)
 
 
 def check_name(option, name):

@@ -6,10 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..cluster.kinds import JOB, POD
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..objects.labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
 from ..objects.pod_status import read_job, read_pod
-from .options import option_error
 
 _KEYS = {"api_version", "kind", "name", "namespace", "uid"}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..cluster.kinds import JOB, POD
+from ..errors import option_error
 from ..libraries import load
 from ..objects.labels import ATTEMPT, HASH, MANAGED, MAX_CHILDREN, MAX_DEPTH, RESOURCES, SET, TASK, TTL, owner_reference
 from ..objects.pod_status import TASK_CONTAINER
@@ -19,7 +20,6 @@ from ..reconciler.manifest import drop_nulls, merge
 from ..text import scalar_text
 from . import options as opts
 from .network_policy import build_policy
-from .options import option_error
 from .owner import read_parent
 from .security_context import container_context, pod_context
 
