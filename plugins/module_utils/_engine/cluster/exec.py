@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import PodwrightError, raise_explained
+from ..objects.containers import default_container
 from ..text import scalar_text
 from .exec_stream import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, exit_code
 from .kinds import POD
 
-TASK_CONTAINER = "task"
 START_ATTEMPTS = 5
 KEPT = 1 << 16  # bytes in which the marker must come
 GENTLY, SURELY = 2, 5  # seconds for a command to end after SIGTERM, and after SIGKILL
@@ -382,10 +382,3 @@ def choose_container(client, namespace, pod_name):
     if pod is None:
         raise _no_pod(namespace, pod_name)
     return default_container(pod)
-
-
-def default_container(pod):
-    """The name of a pod's default container."""
-    names = [container["name"] for container in pod["spec"]["containers"]]
-    annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    return next((name for name in (TASK_CONTAINER, annotated) if name in names), names[0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import PodwrightError
 from ..libraries import load
+from ..objects.containers import container_status, restart_policy
 from .client import Request, shut_down, socket_of
 from .kinds import POD
 
@@ -121,7 +122,7 @@ class LogFollower:
             return "running"
         if "terminated" in state:
             self._instance = instance
-            policy = _restart_policy(pod, self._container)
+            policy = restart_policy(pod, self._container)
             is_final = policy == "Never" or pod["status"].get("phase") in ("Succeeded", "Failed")
             return "ended" if is_final or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0) else "waiting"
         return "gone" if pod["status"].get("phase") in ("Succeeded", "Failed") else "waiting"
@@ -235,20 +236,3 @@ def lines_of(response, stopped):
             begun, size = [], 0
     if size:
         yield b"".join(begun)
-
-
-def _restart_policy(pod, container):
-    """When a container starts again: Always, OnFailure or Never (API reference, Pod v1, restartPolicy)."""
-    of_pod = pod["spec"].get("restartPolicy", "Always")
-    for group, policy in (("containers", of_pod), ("initContainers", "OnFailure" if of_pod == "Always" else of_pod), ("ephemeralContainers", "Never")):
-        for entry in pod["spec"].get(group) or []:
-            if entry["name"] == container:
-                return entry.get("restartPolicy") or policy
-    return of_pod
-
-
-def container_status(pod, container):
-    """The status of a container of any sort, empty where there is none yet."""
-    status = pod.get("status") or {}
-    groups = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-    return next((entry for group in groups for entry in status.get(group) or [] if entry["name"] == container), {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..cluster.exec import TASK_CONTAINER
+from .containers import TASK_CONTAINER
 from .quantity import same_quantity
 from .readiness import condition
 

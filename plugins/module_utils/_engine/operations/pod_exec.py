@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ..arguments import CONNECTION
-from ..cluster.exec import Command, Container, default_container, execute
+from ..cluster.exec import Command, Container, execute
 from ..cluster.exec_stream import decode, describe_output
 from ..cluster.kinds import POD
 from ..errors import PodwrightError, foreseen, option_error
 from ..files import WholeFile
+from ..objects.containers import default_container
 from ..operation import Invocation, Operation
 from ..tasks.options import check_variable
 from ..tasks.result import TaskRedactor

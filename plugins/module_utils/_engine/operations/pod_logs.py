@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION
-from ..cluster.exec import default_container
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
-from ..cluster.logs import LogFollower, container_status, log_request
+from ..cluster.logs import LogFollower, log_request
 from ..errors import PodwrightError, option_error
 from ..files import WholeFile
 from ..libraries import load
+from ..objects.containers import container_names, container_status, default_container
 from ..objects.labels import selector_of
 from ..operation import Invocation, Operation
 from ..text import split_lines
@@ -127,7 +127,7 @@ def _choose(invocation):
     pods = sorted(_find_pods(invocation), key=lambda pod: pod["metadata"]["name"])
     readings = []
     for pod in pods:
-        names = [entry["name"] for group in ("initContainers", "containers") for entry in pod["spec"].get(group) or []]
+        names = container_names(pod)
         if params["container"]:
             chosen = [params["container"]] if params["container"] in names else []
         else:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION, given_options, items_of
 from ..clients import grpc as grpc_call
-from ..cluster.exec import default_container
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, foreseen, option_error
+from ..objects.containers import default_container
 from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..operation import Invocation, Operation

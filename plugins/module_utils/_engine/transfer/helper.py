@@ -6,10 +6,11 @@ from __future__ import annotations
 import secrets as random_words
 
 from ..cluster.client import MANAGER
-from ..cluster.exec import Container, default_container
+from ..cluster.exec import Container
 from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
+from ..objects.containers import default_container
 
 NAME = "podwright-helper-"
 PREFIX = "/proc/1/root"

@@ -1,0 +1,39 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The containers of a pod: the default one, and their statuses."""
+
+from __future__ import annotations
+
+from ..values import Manifest
+
+TASK_CONTAINER = "task"
+_DEFAULT_ANNOTATION = "kubectl.kubernetes.io/default-container"
+
+
+def default_container(pod: Manifest) -> str:
+    """The name of a pod's default container: the task's own, the one annotated as default, else the first."""
+    names: list[str] = [container["name"] for container in pod["spec"]["containers"]]
+    annotated = (pod["metadata"].get("annotations") or {}).get(_DEFAULT_ANNOTATION)
+    return next((name for name in (TASK_CONTAINER, annotated) if name in names), names[0])
+
+
+def container_names(pod: Manifest) -> list[str]:
+    """The names of a pod's init containers and containers, in the order in which they start."""
+    return [container["name"] for group in ("initContainers", "containers") for container in pod["spec"].get(group) or []]
+
+
+def container_status(pod: Manifest, name: str) -> Manifest:
+    """The status of a container, init container or ephemeral container (API reference, ContainerStatus); empty if there is none yet."""
+    status = pod.get("status") or {}
+    groups = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    return next((entry for group in groups for entry in status.get(group) or [] if entry["name"] == name), {})
+
+
+def restart_policy(pod: Manifest, name: str) -> str:
+    """The restart policy of a container: Always, OnFailure or Never (API reference, PodSpec, restartPolicy)."""
+    of_pod: str = pod["spec"].get("restartPolicy", "Always")
+    policies = {"containers": of_pod, "initContainers": "OnFailure" if of_pod == "Always" else of_pod, "ephemeralContainers": "Never"}
+    for group, policy in policies.items():
+        for container in pod["spec"].get(group) or []:
+            if container["name"] == name:
+                return container.get("restartPolicy") or policy
+    return of_pod
