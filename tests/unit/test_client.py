@@ -37,6 +37,7 @@ def server():
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def answer(self):
             self.server.requests.append((self.command, self.path, dict(self.headers), self.headers.get_all("Impersonate-Group")))
@@ -60,7 +61,7 @@ def server():
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     running.answers, running.requests = [], []
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.005})
     thread.start()
     yield running
     running.shutdown()
