@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.clients.prometheus import ask_prometheus
+from ansible_collections.podwright.core.plugins.module_utils._engine.clients.prometheus import query_prometheus
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import AUTOSCALER, BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -128,7 +128,7 @@ def test_prometheus_is_asked_through_a_service(client, play, namespace, promethe
 
 def answers(client, namespace, server):
     try:
-        return ask_prometheus(client, namespace, server, "load") is not None
+        return query_prometheus(client, namespace, server, "load") is not None
     except PodwrightError:
         return False
 

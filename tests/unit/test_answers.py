@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from .answering import POD_OBJECT, Answer, AnsweringServer, html
 
 TOKEN = "c4n4ry-of-the-answers"
-EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", repeatable=False)
+EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", retryable=False)
 REDIRECT = {"Location": f"https://login.example.com/?token={TOKEN}"}
 
 USES = {

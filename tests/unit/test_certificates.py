@@ -29,7 +29,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 
-request = Request("GET", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", repeatable=False)
+request = Request("GET", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", retryable=False)
 for use in (lambda client: client.get(POD, "n", "a"), lambda client: open_websocket(client, request, ["v5.channel.k8s.io"])):
     try:
         with Client(Configuration(json.loads(sys.argv[1]))) as client:

@@ -25,7 +25,7 @@ from .answering import Answer, AnsweringServer
 from .test_kubeconfig import kubeconfig
 
 CANARY = "c4n4ry-of-the-credentials"
-EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", repeatable=False)
+EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", retryable=False)
 EXEC_VERSION = "client.authentication.k8s.io/v1"
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import connection_secrets, shown_connection
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import connection_secrets, redact_connection
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text, read_kubeconfig
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -156,7 +156,7 @@ def test_a_path_is_a_path(text):
 def test_the_secrets_of_a_given_kubeconfig_are_masked_and_its_content_is_not_shown(user, form):
     params = {"kubeconfig": form(kubeconfig(**user)), "host": None, "proxy": None}
     assert CANARY in connection_secrets(params)
-    assert CANARY not in str(shown_connection(params)) and shown_connection({"kubeconfig": "/a/path"}) == {"kubeconfig": "/a/path"}
+    assert CANARY not in str(redact_connection(params)) and redact_connection({"kubeconfig": "/a/path"}) == {"kubeconfig": "/a/path"}
 
 
 @pytest.mark.parametrize("odd", [{"users": None}, {"users": 5}, {"users": [5]}, {"users": [{"user": 5}]}, {"users": [{"user": {"auth-provider": 5}}]}, {}])

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.key import Key
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import format_quantity, parse_quantity, same_quantity
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, assess
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import Key, Redactor, clean, difference, merge, secret_values
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import Redactor, clean, difference, merge, secret_values
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ApplySet
 
 

@@ -42,7 +42,7 @@ PENDING_FILES: frozenset[str] = frozenset(
         "transfer/remote",
     }
 )
-PENDING_IMPORTS: frozenset[tuple[str, str]] = frozenset({("cluster/events", "reconciler"), ("deployments/deployer", "operation")})
+PENDING_IMPORTS: frozenset[tuple[str, str]] = frozenset({("deployments/deployer", "operation")})
 _BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match, ast.AsyncFor, ast.AsyncWith)
 
 

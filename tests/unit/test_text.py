@@ -56,8 +56,8 @@ def test_the_umask_is_never_changed(tmp_path, monkeypatch):
     expected = tmp_path / "usual"
     expected.touch()
     monkeypatch.setattr(os, "umask", None)
-    assert files.usual_mode(str(tmp_path / "new")) == expected.stat().st_mode & 0o777
-    with files.WholeFile(str(tmp_path / "made/deep/file"), makes_folders=True) as file:
+    assert files.file_mode(str(tmp_path / "new")) == expected.stat().st_mode & 0o777
+    with files.AtomicFile(str(tmp_path / "made/deep/file"), creates_parents=True) as file:
         file.finish()
     assert (tmp_path / "made/deep/file").stat().st_mode == expected.stat().st_mode
     assert sorted(os.listdir(tmp_path)) == ["made", "usual"]

@@ -157,7 +157,6 @@ PENDING: tuple[str, ...] = (
     "plugins/module_utils/_engine/clients/prometheus.py",
     "plugins/module_utils/_engine/cluster/client.py",
     "plugins/module_utils/_engine/cluster/configuration.py",
-    "plugins/module_utils/_engine/cluster/events.py",
     "plugins/module_utils/_engine/cluster/exec.py",
     "plugins/module_utils/_engine/cluster/exec_stream.py",
     "plugins/module_utils/_engine/cluster/kinds.py",

@@ -48,12 +48,12 @@ WAIT = {
 }
 
 
-def piece(arguments, **defaults):
+def with_defaults(arguments, **defaults):
     """A copy of a piece with other defaults."""
     return {name: spec | ({"default": defaults[name]} if name in defaults else {}) for name, spec in arguments.items()}
 
 
-def items_of(arguments):
+def item_arguments(arguments):
     """The options of an item of a list whose defaults stand beside the list: none of its own, so that what an item says is told from what it leaves out."""
     return {name: spec | {"default": None} for name, spec in arguments.items()}
 
@@ -71,10 +71,10 @@ def connection_secrets(params):
         found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
     if is_text(params.get("client_key")):
         found.add(params["client_key"])
-    return found | passwords_in((params.get("host"), params.get("proxy")))
+    return found | url_passwords((params.get("host"), params.get("proxy")))
 
 
-def shown_connection(params):
+def redact_connection(params):
     """The parameters with no more of a kubeconfig than its path, for what is shown as the invocation."""
     kubeconfig = params.get("kubeconfig")
     if not kubeconfig or (isinstance(kubeconfig, str) and not is_text(kubeconfig)):
@@ -82,13 +82,13 @@ def shown_connection(params):
     return params | {"kubeconfig": "(content, not shown)"}
 
 
-def passwords_in(addresses):
+def url_passwords(addresses):
     """The passwords in addresses, as they stand there and decoded."""
-    found = {password for password in map(password_in, addresses) if password}
+    found = {password for password in map(url_password, addresses) if password}
     return found | {urllib.parse.unquote(password) for password in found}
 
 
-def password_in(address):
+def url_password(address):
     """The password in an address, or None."""
     try:
         return urllib.parse.urlsplit(address or "").password

@@ -27,7 +27,7 @@ class PodwrightError(Exception):
         is_in_doubt: whether this answers a repetition of a request whose first answer was lost: it may have been carried out.
     """
 
-    is_in_doubt = False
+    response_was_lost = False
 
     def __init__(self, message, *, status=None, reason="", causes=(), hint=""):
         super().__init__(message)
@@ -49,7 +49,7 @@ class PodwrightError(Exception):
         return self.status == 404 and self.reason == "NotFound"
 
     @property
-    def is_misfit(self):
+    def is_schema_mismatch(self):
         """Whether a manifest does not fit its type, which server-side apply answers with a 500."""
         return self.status == 500 and any(words in self.message for words in ("typed patch object", "unstructured object to "))
 
@@ -69,7 +69,7 @@ def option_error(option: str, message: str, hint: str = "") -> PodwrightError:
     return PodwrightError(f"{option}: {message}", reason="BadOption", hint=hint)
 
 
-def foreseen(error: Exception) -> PodwrightError:
+def as_podwright_error(error: Exception) -> PodwrightError:
     """The error itself if it is one of ours, else one that says where Podwright failed, and no value: nobody checked what the exception holds."""
     if isinstance(error, PodwrightError):
         return error

@@ -11,7 +11,7 @@ import tempfile
 from .errors import PodwrightError
 
 
-class WholeFile:
+class AtomicFile:
     """A file that is written beside its place and renamed once it is complete. Use it as a context manager: leaving discards what was not finished.
 
     Args:
@@ -21,12 +21,12 @@ class WholeFile:
     Raises: PodwrightError where it cannot be written.
     """
 
-    def __init__(self, path, makes_folders=False):
+    def __init__(self, path, creates_parents=False):
         self._path = os.path.abspath(path)
-        self._makes_folders = makes_folders
+        self._makes_folders = creates_parents
         self._digest = hashlib.sha256()
         directory = os.path.dirname(self._path)
-        while makes_folders and not os.path.lexists(directory):
+        while creates_parents and not os.path.lexists(directory):
             directory = os.path.dirname(directory)
         try:
             descriptor, self._temporary = tempfile.mkstemp(prefix=".podwright-", dir=directory)
@@ -58,7 +58,7 @@ class WholeFile:
             self._sink.close()
             if self._makes_folders:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            os.chmod(self._temporary, usual_mode(self._path))
+            os.chmod(self._temporary, file_mode(self._path))
             os.replace(self._temporary, self._path)
         except OSError as error:
             raise self._failure(error) from error
@@ -77,7 +77,7 @@ class WholeFile:
         )
 
 
-def usual_mode(path):
+def file_mode(path):
     """The mode of a file that gets another content: the one that it has, or what the umask leaves of a new one's."""
     if os.path.isfile(path):
         return stat.S_IMODE(os.stat(path).st_mode)

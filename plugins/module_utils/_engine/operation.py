@@ -11,10 +11,10 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import remove_values
 
-from .arguments import connection_secrets, shown_connection
+from .arguments import connection_secrets, redact_connection
 from .cluster.client import Client
 from .cluster.configuration import Configuration
-from .errors import PodwrightError, foreseen
+from .errors import PodwrightError, as_podwright_error
 from .libraries import load
 from .text import printable
 
@@ -91,11 +91,11 @@ def attempt(operation: Operation, invocation: Invocation) -> tuple[dict, Podwrig
     try:
         operation.run(invocation, outcome)
     except Exception as error:
-        stopped = foreseen(error)
+        stopped = as_podwright_error(error)
     try:
         return operation.describe(invocation, outcome), stopped
     except Exception as error:
-        return {}, stopped or foreseen(error)
+        return {}, stopped or as_podwright_error(error)
 
 
 def perform(operation, params, check_mode, diff_mode, console, no_log=False, masked=frozenset()):
@@ -110,9 +110,9 @@ def perform(operation, params, check_mode, diff_mode, console, no_log=False, mas
     started = time.monotonic()
     try:
         # Before anything is done: what cannot be masked is not run.
-        secret, shown = masked | secrets_of(operation, params), shown_connection(operation.redact(params))
+        secret, shown = masked | secrets_of(operation, params), redact_connection(operation.redact(params))
     except Exception as error:
-        return _failure(foreseen(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
+        return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     invocation = Invocation(params, check_mode, diff_mode, console)
     # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
     result = {"changed": False, "failed": False}
@@ -120,7 +120,7 @@ def perform(operation, params, check_mode, diff_mode, console, no_log=False, mas
     try:
         invocation.close()
     except Exception as failure:
-        error = error or foreseen(failure)
+        error = error or as_podwright_error(failure)
     result |= fields
     if "diff" in result:
         result["diff"] = _printable_values(result["diff"])
@@ -133,7 +133,7 @@ def perform(operation, params, check_mode, diff_mode, console, no_log=False, mas
     try:
         return remove_values(result, {value for value in secret if value})
     except TypeError as error:  # a value that is no plain data
-        return _failure(foreseen(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
+        return _failure(as_podwright_error(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
 
 
 def _failure(error: PodwrightError, no_log: bool) -> dict:

@@ -11,10 +11,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and t
 
 def printable(text: str) -> str:
     """A text without escape sequences and control characters, which could play tricks on a terminal."""
-    return _CONTROL.sub("", without_escapes(text))
+    return _CONTROL.sub("", strip_escapes(text))
 
 
-def without_escapes(text: str) -> str:
+def strip_escapes(text: str) -> str:
     """A text without the escape sequences of a terminal."""
     return _ESCAPE.sub("", text)
 
@@ -32,7 +32,7 @@ def scalar_text(value: object) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def whole_number(text: str, highest: int) -> int | None:
+def parse_integer(text: str, highest: int) -> int | None:
     """The number from 0 to the highest that ASCII digits write, or None."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest))):
         return None

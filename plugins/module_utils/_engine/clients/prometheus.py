@@ -18,7 +18,7 @@ TIMEOUT = 10
 _SERVICE = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
 
 
-def ask_prometheus(client, namespace, server, query):
+def query_prometheus(client, namespace, server, query):
     """The value of a query: of its only sample, or the sum of all of them; None where it has none, or it is not a number.
 
     Args:

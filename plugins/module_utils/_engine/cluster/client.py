@@ -45,7 +45,7 @@ class Request:
     namespace: str | None = None
     name: str | None = None
     subresource: str | None = None
-    repeatable: bool = True
+    retryable: bool = True
     accept: str = "application/json"
     timeout: float = field(default=READ_TIMEOUT, compare=False)
 
@@ -124,11 +124,11 @@ class Client:
                 return None
             raise
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None, read=None, metadata_only=False):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, transform=None, metadata_only=False):
         """All objects of a kind, paged.
 
         Args:
-            read: what to keep of each object, a function of it; a page is forgotten before the next one is asked for.
+            transform: what to keep of each object; each page is dropped before the next one is requested.
             metadata_only: leave out everything but the metadata (the API's PartialObjectMetadata).
 
         Returns: (items, resource version to watch from). Items carry apiVersion and kind.
@@ -148,7 +148,7 @@ class Client:
             for item in page.get("items") or []:
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.name)
-                items.append(read(item) if read else item)
+                items.append(transform(item) if transform else item)
             token = page["metadata"].get("continue")
             if not token:
                 return items, page["metadata"].get("resourceVersion", "")
@@ -188,7 +188,7 @@ class Client:
             return True
         except PodwrightError as error:
             if error.is_not_found or (error.status == 409 and "precondition" in error.message.lower()):
-                return error.is_in_doubt
+                return error.response_was_lost
             raise
 
     def log(self, namespace, pod, container, tail_lines=None, previous=False, limit_bytes=None):
@@ -220,7 +220,7 @@ class Client:
         Raises: PodwrightError, also where what came back is not of the expected kind.
         """
         refused = None
-        is_in_doubt = False
+        response_was_lost = False
         for attempt in range(1, ATTEMPTS + 1):
             session, response, error = self._try(request)
             if response is not None:
@@ -231,13 +231,13 @@ class Client:
                 if response.status == 401 and refused is None:
                     refused = self.sessions.renew(session)
                     continue
-                is_final = response.status < 500 or not request.repeatable or error.is_misfit
-                error.is_in_doubt = is_in_doubt
+                is_final = response.status < 500 or not request.retryable or error.is_schema_mismatch
+                error.response_was_lost = response_was_lost
                 if response.status != 429 and is_final:
                     raise error
-            if attempt == ATTEMPTS or not request.repeatable or error.reason == "Refused":
+            if attempt == ATTEMPTS or not request.retryable or error.reason == "Refused":
                 raise error
-            is_in_doubt |= response is None or response.status != 429
+            response_was_lost |= response is None or response.status != 429
             self.clock.sleep(_pause(attempt, response))
         raise error
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import PodwrightError
 from ..libraries import load
-from ..text import without_escapes
+from ..text import strip_escapes
 from .kubeconfig import bad_configuration, shown_path
 
 PLUGIN_SECONDS = 120
@@ -183,7 +183,7 @@ def _read_time(text, about: str, plugin: dict) -> float:
 
 def _words(stderr: bytes | None) -> str:
     """What a plugin wrote for a person, as part of a message."""
-    text = without_escapes((stderr or b"").decode("utf-8", "replace"))
+    text = strip_escapes((stderr or b"").decode("utf-8", "replace"))
     text = " ".join(_CONTROL.sub(" ", text).split())[-1000:].rstrip(".")
     return f": {text}" if text else ""
 

@@ -7,7 +7,7 @@ import base64
 import json
 
 from ..errors import PodwrightError
-from ..text import split_lines, whole_number
+from ..text import parse_integer, split_lines
 from .client import Request
 from .kinds import POD
 from .websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, open_websocket
@@ -173,7 +173,7 @@ def _request(namespace, pod, container, command, has_stdin, tty):
     query += [("container", container)] if container else []
     query += [("stdin", str(has_stdin).lower()), ("stdout", "true"), ("stderr", str(not tty).lower()), ("tty", str(tty).lower())]
     path = POD.path(namespace, pod, verb)
-    return Request("POST", path, tuple(query), kind=POD, subresource=verb, namespace=namespace, name=pod, repeatable=False)
+    return Request("POST", path, tuple(query), kind=POD, subresource=verb, namespace=namespace, name=pod, retryable=False)
 
 
 def _read_status(content):
@@ -193,7 +193,7 @@ def exit_code(status):
     causes = (status.get("details") or {}).get("causes") or []
     if status.get("reason") == "NonZeroExitCode":
         for cause in causes:
-            code = whole_number(str(cause.get("message", "")), 255) if cause.get("reason") == "ExitCode" else None
+            code = parse_integer(str(cause.get("message", "")), 255) if cause.get("reason") == "ExitCode" else None
             if code is not None:
                 return code
     message = status.get("message") or "the server gave no message"

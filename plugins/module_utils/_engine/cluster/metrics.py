@@ -1,24 +1,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What pods ask for, and what they use."""
+"""Resource usage of pods."""
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.quantity import parse_quantity
 from .kinds import BUILT_IN
 
 POD_METRICS = BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"]
-
-
-def requests_of(pod):
-    """What a pod's containers request together, by resource, as Fractions."""
-    total = {}
-    for container in (pod.get("spec") or {}).get("containers") or []:
-        for name, text in ((container.get("resources") or {}).get("requests") or {}).items():
-            total[name] = total.get(name, Fraction()) + parse_quantity(text)
-    return total
 
 
 def read_usage(client, namespace, label_selector=None):

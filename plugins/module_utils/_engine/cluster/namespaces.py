@@ -7,7 +7,7 @@ from ..errors import PodwrightError
 from .kinds import NAMESPACE
 
 
-def warn_of_missing(client, names, console) -> None:
+def warn_of_missing_namespaces(client, names, console) -> None:
     """Warn of each namespace that does not exist. Without permission to read namespaces nothing is said.
 
     Args:

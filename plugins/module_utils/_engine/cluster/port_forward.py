@@ -42,7 +42,7 @@ class Connection:
             subresource="portforward",
             namespace=namespace,
             name=pod,
-            repeatable=False,
+            retryable=False,
         )
         self._websocket = open_websocket(client, request, [PROTOCOL])
         self.socket, self._inner = socket.socketpair()

@@ -6,9 +6,9 @@ from __future__ import annotations
 from functools import partial
 
 from ..cluster.client import MANAGER, MERGE_PATCH
-from ..cluster.events import diagnose_workload
+from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import BUILT_IN
-from ..errors import PodwrightError, foreseen
+from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..operation import yaml_diff
 from ..reconciler.manifest import difference, key_of
@@ -33,7 +33,7 @@ class Deployer:
     def __init__(self, task):
         self.task, self.params, self.client, self.namespace = task, task.params, task.client, task.namespace
         self.changes, self.analysis, self.seen = [], [], {}
-        self.explain = partial(diagnose_workload, self.client)
+        self.explain = partial(explain_workload, self.client)
         self.observe()
 
     def observe(self):
@@ -132,7 +132,7 @@ class Deployer:
                 self.observe()
             self.seen = self.situation()
         except Exception as error:
-            self.task.console.warn(f"The state of deployment '{self.params['name']}' could not be read afterwards: {foreseen(error)}")
+            self.task.console.warn(f"The state of deployment '{self.params['name']}' could not be read afterwards: {as_podwright_error(error)}")
 
     def describe(self):
         """The result's fields."""

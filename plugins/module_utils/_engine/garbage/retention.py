@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass, field, replace
 
 from ..cluster.kinds import JOB, POD
-from ..cluster.metrics import requests_of
 from ..objects.labels import PARENT, RECORD, TASK, TTL, number_of
 from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition
+from ..objects.resources import pod_requests
 
 ALIVE, FINISHED, GONE, UNKNOWN = "alive", "finished", "gone", "unknown"
 PENDING, RUNNING, SUCCEEDED, FAILED, DELETING, LEFTOVER, RECORDED = "pending", "running", "succeeded", "failed", "deleting", "leftover", "recorded"
@@ -158,7 +158,7 @@ def read_subject(kind, item):
     )
     if metadata.get("deletionTimestamp"):
         held_by = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
-        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), held_by=held_by, requests=requests_of(item))
+        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), held_by=held_by, requests=pod_requests(item))
     if kind == POD:
         return _read_pod(subject, item)
     if kind == JOB:
@@ -188,7 +188,7 @@ def _read_pod(subject, pod):
         ended=_ended(pod) if status.is_finished else None,
         waits_since=None if status.is_finished or ever_started(pod) else _waits_since(pod),
         held_by=gates,
-        requests=requests_of(pod),
+        requests=pod_requests(pod),
     )
 
 

@@ -6,17 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..arguments import CONNECTION, WAIT, passwords_in, piece
+from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
 from ..autoscaling import policy as scaling
-from ..clients.prometheus import ask_prometheus
+from ..clients.prometheus import query_prometheus
 from ..cluster.client import MANAGER, MERGE_PATCH
-from ..cluster.events import diagnose_workload
+from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER, POD
-from ..cluster.metrics import read_usage, requests_of
+from ..cluster.metrics import read_usage
 from ..errors import PodwrightError, option_error
 from ..objects.labels import annotation_of, selector_of
 from ..objects.pod_status import is_serving
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
+from ..objects.resources import pod_requests
 from ..operation import Invocation, Operation, yaml_diff
 from ..reconciler.manifest import Redactor, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED, target_of
@@ -31,7 +32,7 @@ _AUTOMATIC = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_
 
 ARGUMENTS = {
     **CONNECTION,
-    **piece(WAIT, wait_timeout=120),
+    **with_defaults(WAIT, wait_timeout=120),
     "kind": {"type": "str", "default": "Deployment"},
     "api_version": {"type": "str", "aliases": ["api", "version"]},
     "name": {"type": "str"},
@@ -198,7 +199,7 @@ def _scale_all(invocation, outcome, found):
 def _wait(invocation, changes, judge_item=assess):
     """Wait until the objects are ready. Raises: PodwrightError."""
     items = {change.key: (change.kind, change.after) for change in changes}
-    explain = partial(diagnose_workload, invocation.client)
+    explain = partial(explain_workload, invocation.client)
     latest = wait_until_ready(invocation.client, items, invocation.params["wait_timeout"], invocation.console, judge_item, explain)
     for change in changes:
         change.after = latest[change.key]
@@ -268,7 +269,7 @@ def _reconcile(invocation, outcome, kind, item):
 def _carry_out(invocation, outcome, verb, manifests, **options):
     """Have the reconciler apply or remove autoscalers. Raises: PodwrightError once its changes are noted."""
     options = Options(check_mode=invocation.check_mode, wait_timeout=invocation.params["wait_timeout"], **options)
-    reconciler = Reconciler(invocation.client, options, invocation.console, partial(diagnose_workload, invocation.client))
+    reconciler = Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client))
     done = getattr(reconciler, verb)(manifests, invocation.namespace)
     outcome.changes += done.changes
     done.check()
@@ -344,7 +345,7 @@ def _read_metrics(invocation, pods):
     usage = read_usage(client, invocation.namespace) if asked else {}
     for name in asked:
         known = [pod for pod in pods if pod["metadata"]["name"] in usage]
-        requested = sum(requests_of(pod).get(name, 0) for pod in known)
+        requested = sum(pod_requests(pod).get(name, 0) for pod in known)
         if not requested:
             raise PodwrightError(
                 f"There is no {name} to compare with: no ready pod has metrics and requests {name}.",
@@ -355,7 +356,7 @@ def _read_metrics(invocation, pods):
         metrics.append({"name": name, "value": round(float(used / requested * 100), 1), "target": params[f"target_{name}"], "per": "share"})
     if params["prometheus"]:
         asked = params["prometheus"]
-        value = ask_prometheus(client, invocation.namespace, asked["server"], asked["query"])
+        value = query_prometheus(client, invocation.namespace, asked["server"], asked["query"])
         if value is None:
             raise PodwrightError(f"The query '{asked['query']}' has no value.", reason="NoMetrics", hint="Nothing is scaled without a value; check the query.")
         metrics.append({"name": "prometheus", "value": value, "target": asked["target"], "per": "pod"})
@@ -389,7 +390,7 @@ def _numbers(change, desired):
 
 def secrets(params):
     """The password in the address of Prometheus."""
-    return passwords_in([(params["prometheus"] or {}).get("server")])
+    return url_passwords([(params["prometheus"] or {}).get("server")])
 
 
 OPERATION = Operation("pod_autoscale", ARGUMENTS, Scaling, run, describe, secrets=secrets)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..arguments import CONNECTION, WAIT, passwords_in, piece
-from ..clients.prometheus import ask_prometheus
+from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
+from ..clients.prometheus import query_prometheus
 from ..deployments import manifests
 from ..deployments.deployer import POD_OPTIONS, SERVICE, Deployer
 from ..deployments.generations import Generations
@@ -20,7 +20,7 @@ from . import pod_exec, pod_request, task_pod
 
 ARGUMENTS = {
     **CONNECTION,
-    **piece(WAIT, wait=True),
+    **with_defaults(WAIT, wait=True),
     **POD_OPTIONS,
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent", "promoted", "paused", "aborted", "rolled_back"], "default": "present"},
@@ -114,7 +114,7 @@ def _analyse(invocation, entry, choose_pod):
     success, failure = entry["success"], entry["failure"]
     if entry["prometheus"]:
         asked = entry["prometheus"]
-        what, value = asked["query"], ask_prometheus(invocation.client, invocation.namespace, asked["server"], asked["query"])
+        what, value = asked["query"], query_prometheus(invocation.client, invocation.namespace, asked["server"], asked["query"])
     elif entry["request"] is not None:
         asked = {"status_code": list(range(100, 600))} | entry["request"]
         asked |= {"pod": choose_pod(), "port": str(asked.get("port") or "")}
@@ -140,7 +140,7 @@ def _measure(invocation, operation, options, name):
 def secrets(params):
     """The passwords in addresses of Prometheus."""
     analysis = (params["canary"] or {}).get("analysis") or []
-    return passwords_in((entry["prometheus"] or {}).get("server") for entry in analysis)
+    return url_passwords((entry["prometheus"] or {}).get("server") for entry in analysis)
 
 
 def redact(params):

@@ -12,8 +12,8 @@ from ..arguments import CONNECTION
 from ..cluster.exec import Command, Container, execute
 from ..cluster.exec_stream import decode, describe_output
 from ..cluster.kinds import POD
-from ..errors import PodwrightError, foreseen, option_error
-from ..files import WholeFile
+from ..errors import PodwrightError, as_podwright_error, option_error
+from ..files import AtomicFile
 from ..objects.containers import default_container
 from ..operation import Invocation, Operation
 from ..tasks.options import check_variable
@@ -108,7 +108,7 @@ def _run_in(invocation, execution, command):
     try:
         _execute(invocation, execution, command, path)
     except Exception as error:
-        execution.error = foreseen(error)
+        execution.error = as_podwright_error(error)
 
 
 def _execute(invocation, execution, command, stdout_file):
@@ -120,7 +120,7 @@ def _execute(invocation, execution, command, stdout_file):
     execution.stdout, execution.stderr = Output(cap), Output(cap)
     if stdout_file:
         # It appears once the command's status is known, and not at all where that never comes.
-        with WholeFile(stdout_file, makes_folders=not params["pod"]) as sink:
+        with AtomicFile(stdout_file, creates_parents=not params["pod"]) as sink:
             execution.rc = execute(invocation.client, place, command, sink.write, execution.stderr.add)
             sink.finish()
     else:

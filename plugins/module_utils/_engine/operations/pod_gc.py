@@ -7,14 +7,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ..arguments import CONNECTION, WAIT, piece
+from ..arguments import CONNECTION, WAIT, with_defaults
 from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
-from ..cluster.namespaces import warn_of_missing
+from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import UNKNOWN_KIND, PodwrightError, option_error
 from ..garbage.retention import LEFTOVER, PENDING, Owners, RetentionPolicies, RetentionPolicy, plan, read_subject
+from ..objects.key import Key
 from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
 from ..operation import Invocation, Operation
-from ..reconciler.manifest import Key
 from ..reconciler.wait import wait_until_gone
 
 EVERYWHERE = "*"
@@ -33,7 +33,7 @@ _KEEP = {"max_age": {"type": "int", "default": 0}, "keep_last": {"type": "int", 
 
 ARGUMENTS = {
     **CONNECTION,
-    **piece(WAIT, wait=False, wait_timeout=120),
+    **with_defaults(WAIT, wait=False, wait_timeout=120),
     "namespaces": {"type": "list", "elements": "str"},
     "label_selectors": {"type": "list", "elements": "str"},
     "completed": {"type": "dict", "options": _KEEP},
@@ -73,7 +73,7 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     namespaces = [None] if params["namespaces"] == [EVERYWHERE] else params["namespaces"] or [invocation.namespace]
     invocation.console.progress("looking for what may go")
     subjects = [subject for namespace in namespaces for subject in _observe(client, params, namespace)]
-    warn_of_missing(client, {*namespaces} - {None} - {subject.namespace for subject in subjects}, invocation.console)
+    warn_of_missing_namespaces(client, {*namespaces} - {None} - {subject.namespace for subject in subjects}, invocation.console)
     owners = _look_up_owners(client, subjects, params, invocation.console)
     policies = _policies(params, _default_ttls(client, namespaces) if params["expired"] else {})
     decisions = plan(subjects, owners, policies, client.now())
@@ -135,7 +135,7 @@ def _observe(client, params, namespace):
 
 
 def _list(client, kind, namespace, selectors):
-    return client.list(kind, namespace, label_selector=",".join(selectors), read=lambda item: read_subject(kind, item))[0]
+    return client.list(kind, namespace, label_selector=",".join(selectors), transform=lambda item: read_subject(kind, item))[0]
 
 
 def _default_ttls(client, namespaces):
@@ -179,8 +179,8 @@ def _missing_owners(subjects, params, known):
 def _list_owners(client, kind, namespace):
     """(uid, whether it is over) of all objects of a kind; only pods and Jobs are read beyond their metadata."""
     if kind in (POD, JOB):
-        return client.list(kind, namespace, read=lambda item: (item["metadata"]["uid"], read_subject(kind, item).is_finished))[0]
-    return client.list(kind, namespace, metadata_only=True, read=lambda item: (item["metadata"]["uid"], False))[0]
+        return client.list(kind, namespace, transform=lambda item: (item["metadata"]["uid"], read_subject(kind, item).is_finished))[0]
+    return client.list(kind, namespace, metadata_only=True, transform=lambda item: (item["metadata"]["uid"], False))[0]
 
 
 # -- deleting -------------------------------------------------------------------------------------------------

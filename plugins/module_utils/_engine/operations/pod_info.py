@@ -6,11 +6,12 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field
 
-from ..arguments import CONNECTION, WAIT, piece
-from ..cluster.events import events_of, log_tail, render
+from ..arguments import CONNECTION, WAIT, with_defaults
+from ..cluster.diagnosis import format_diagnosis, log_tail
+from ..cluster.events import list_events
 from ..cluster.kinds import POD, Kind
 from ..cluster.metrics import read_usage
-from ..cluster.namespaces import warn_of_missing
+from ..cluster.namespaces import warn_of_missing_namespaces
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError, option_error
 from ..objects.labels import MANAGED, MANAGED_BY
@@ -25,7 +26,7 @@ WAIT_STATES = ("scheduled", "running", "ready", "completed", "deleted")
 
 ARGUMENTS = {
     **CONNECTION,
-    **piece(WAIT, wait=False, wait_timeout=120),
+    **with_defaults(WAIT, wait=False, wait_timeout=120),
     "name": {"type": "str"},
     "kind": {"type": "str", "default": "Pod"},
     "api_version": {"type": "str", "default": "v1", "aliases": ["api", "version"]},
@@ -75,7 +76,7 @@ def run(invocation: Invocation, outcome: Found) -> None:
     if params["metrics"]:
         outcome.usage = read_usage(invocation.client, invocation.namespace, ",".join(params["label_selectors"]) or None)
     if params["events"]:
-        outcome.events = {item["metadata"]["name"]: events_of(invocation.client, item) for item in outcome.items}
+        outcome.events = {item["metadata"]["name"]: list_events(invocation.client, item) for item in outcome.items}
 
 
 def _read_chosen(invocation, outcome):
@@ -88,7 +89,7 @@ def _read_chosen(invocation, outcome):
     outcome.items, version = _read(client, kind, namespace, params, selection)
     outcome.kind = kind
     if namespace and not outcome.items and params["wait_for"] != "deleted":
-        warn_of_missing(client, [namespace], invocation.console)
+        warn_of_missing_namespaces(client, [namespace], invocation.console)
     waits = params["wait"] or params["wait_for"] or params["wait_condition"]
     if waits and not invocation.check_mode:
         _wait(invocation, outcome, namespace, version, selection)
@@ -226,7 +227,7 @@ def _timeout(client, kind, found, params, wanted, holds):
 
 def _describe_failure(client, kind, item, what):
     name, namespace = item["metadata"]["name"], item["metadata"].get("namespace")
-    events = events_of(client, item)
+    events = list_events(client, item)
     if kind == POD:
         status, log = read_pod(item), log_tail(client, item, 10)
         why = f": {status.reason or status.state}{': ' + status.message if status.message else ''}"
@@ -234,7 +235,7 @@ def _describe_failure(client, kind, item, what):
         verdict, log = assess(item), ""
         why = f": {verdict.message}" if verdict.message else ""
     return PodwrightError(
-        f"{kind.name} '{name}'{f' in namespace {namespace!r}' if namespace else ''} {what}{why}.{render(events, log)}",
+        f"{kind.name} '{name}'{f' in namespace {namespace!r}' if namespace else ''} {what}{why}.{format_diagnosis(events, log)}",
         reason="WaitFailed",
     )
 

@@ -14,7 +14,7 @@ from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.logs import LogFollower, log_request
 from ..errors import PodwrightError, option_error
-from ..files import WholeFile
+from ..files import AtomicFile
 from ..libraries import load
 from ..objects.containers import container_names, container_status, default_container
 from ..objects.labels import selector_of
@@ -51,7 +51,7 @@ class ContainerLog:
         limit: bytes that are kept in memory; the last ones.
 
     Attributes:
-        file: a WholeFile that gets all of it, or None.
+        file: an AtomicFile that gets all of it, or None.
     """
 
     def __init__(self, pod, container, limit):
@@ -247,10 +247,10 @@ def _prefixed(reading, is_one_of_many):
 
 
 def _open_file(dest, reading, is_one_of_many):
-    """The WholeFile of one container's log."""
+    """The AtomicFile of one container's log."""
     if is_one_of_many or dest.endswith("/"):
-        return WholeFile(os.path.join(dest, reading.name, f"{reading.container}.log"), makes_folders=True)
-    return WholeFile(dest)
+        return AtomicFile(os.path.join(dest, reading.name, f"{reading.container}.log"), creates_parents=True)
+    return AtomicFile(dest)
 
 
 def _finish(file, check_mode):

@@ -13,12 +13,12 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ..arguments import CONNECTION, given_options, items_of
+from ..arguments import CONNECTION, given_options, item_arguments
 from ..clients import grpc as grpc_call
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.port_forward import Connection, Listener
-from ..errors import PodwrightError, foreseen, option_error
+from ..errors import PodwrightError, as_podwright_error, option_error
 from ..objects.containers import default_container
 from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
@@ -57,7 +57,7 @@ ARGUMENTS = {
     "server_name": {"type": "str"},
     "server_ca": {"type": "path"},
     **_REQUEST,
-    "requests": {"type": "list", "elements": "dict", "options": items_of(_REQUEST)},
+    "requests": {"type": "list", "elements": "dict", "options": item_arguments(_REQUEST)},
     "concurrency": {"type": "int", "default": 10},
 }
 
@@ -200,7 +200,7 @@ def _ask(invocation, target, answer):
     try:
         (_call if answer.request["protocol"] == "grpc" else _send)(invocation, target, answer)
     except Exception as error:
-        answer.error = foreseen(error)
+        answer.error = as_podwright_error(error)
     answer.elapsed = round(time.monotonic() - started, 3)
 
 

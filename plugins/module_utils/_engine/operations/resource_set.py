@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from ..arguments import CONNECTION, WAIT, piece
+from ..arguments import CONNECTION, WAIT, with_defaults
 from ..cluster.client import MANAGER
-from ..cluster.events import diagnose_workload
+from ..cluster.diagnosis import explain_workload
 from ..errors import PodwrightError
 from ..operation import Invocation, Operation, yaml_diff
 from ..reconciler.documents import as_json, flatten, read_documents
@@ -17,7 +17,7 @@ from ..reconciler.reconciler import Options, Outcome, Reconciler
 
 ARGUMENTS = {
     **CONNECTION,
-    **piece(WAIT, wait=True, wait_timeout=120),
+    **with_defaults(WAIT, wait=True, wait_timeout=120),
     "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "definition": {"type": "raw", "aliases": ["resource_definition", "inline"]},
@@ -55,7 +55,7 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         wait=params["wait"],
         wait_timeout=params["wait_timeout"],
     )
-    reconciler = Reconciler(invocation.client, options, invocation.console, partial(diagnose_workload, invocation.client))
+    reconciler = Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client))
     act = reconciler.apply if params["state"] == "present" else reconciler.remove
     done = act(manifests, invocation.namespace, params["name"])
     outcome.changes = done.changes

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets as random_words
 from dataclasses import dataclass
 
-from ..arguments import CONNECTION, WAIT, given_options, items_of, piece
+from ..arguments import CONNECTION, WAIT, given_options, item_arguments, with_defaults
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation, yaml_diff
@@ -23,9 +23,9 @@ STARTING_SECONDS = 300  # what scheduling and pulling may take beyond a task's o
 
 ARGUMENTS = {
     **CONNECTION,
-    **piece(WAIT),
+    **with_defaults(WAIT),
     **opts.TASK,
-    "tasks": {"type": "list", "elements": "dict", "options": items_of(opts.TASK)},
+    "tasks": {"type": "list", "elements": "dict", "options": item_arguments(opts.TASK)},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
     "set": {"type": "str"},
     "prune": {"type": "bool", "default": False},

@@ -8,31 +8,16 @@ import copy
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple
 
 from ..errors import PodwrightError
 from ..libraries import load
+from ..objects.key import Key
 from .fields import dropped_fields
 from .schema import MERGE_KEYS, keeps_null
 
 SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
 SERVER_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-
-class Key(NamedTuple):
-    """What identifies an object in a plan."""
-
-    group: str
-    kind: str
-    namespace: str
-    name: str
-
-    @property
-    def title(self) -> str:
-        """What a message calls the object."""
-        where = f" in namespace '{self.namespace}'" if self.namespace else ""
-        return f"{self.kind} '{self.name}'{where}"
 
 
 def key_of(manifest, kind):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ..cluster.client import Client
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, SECRET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
-from .manifest import Key, key_of
+from ..objects.key import Key
+from .manifest import key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
 
 DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]

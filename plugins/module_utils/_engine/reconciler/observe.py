@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..cluster.kinds import AUTOSCALER
 from ..errors import UNKNOWN_KIND, PodwrightError
-from .manifest import Key, key_of
+from ..objects.key import Key
+from .manifest import key_of
 from .members import Member
 
 FEW = 2  # up to this many objects of a kind and namespace are read one by one

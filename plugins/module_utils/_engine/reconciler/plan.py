@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..objects.key import Key
 from .fields import is_current, owned_fields
-from .manifest import Key, bare, difference, predict
+from .manifest import bare, difference, predict
 from .ownership import released_entries
 
 # Deleted, these are created anew without what others put there, or cannot be deleted.

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, Kind
-from ..errors import UNKNOWN_KIND, PodwrightError, foreseen
+from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
+from ..objects.key import Key
 from ..objects.readiness import PROGRESSING, Readiness, assess
 from .fields import owned_fields
-from .manifest import Key, clean, difference, key_of
+from .manifest import clean, difference, key_of
 from .members import Member, is_controlled, list_recorded, refuse_foreign, refused_places
 from .observe import autoscaled_keys, observe
 from .ownership import HANDOVER
@@ -131,7 +132,7 @@ class Reconciler:
         try:
             verb(outcome, *arguments)
         except Exception as error:
-            outcome.error = foreseen(error)
+            outcome.error = as_podwright_error(error)
         return outcome
 
     def _apply(self, outcome, manifests, namespace, set_name):
@@ -254,7 +255,7 @@ class Reconciler:
             self._settle_one(change)
             return change, None
         except Exception as failure:
-            error = foreseen(failure)
+            error = as_podwright_error(failure)
             change.stop(str(error))
             return change, error
 

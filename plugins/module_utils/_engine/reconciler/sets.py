@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..cluster.kinds import CONFIG_MAP, NAMESPACE
 from ..errors import PodwrightError
-from .manifest import Key
+from ..objects.key import Key
 
 PART_OF = "applyset.kubernetes.io/part-of"
 ID = "applyset.kubernetes.io/id"

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
+from ..objects.key import Key
 from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, deletion_obstacle
-from .manifest import Key, key_of
+from .manifest import key_of
 
 CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
 STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]

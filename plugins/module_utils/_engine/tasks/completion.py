@@ -6,7 +6,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from ..cluster.client import MANAGER
-from ..cluster.events import events_of, log_tail, render
+from ..cluster.diagnosis import format_diagnosis, log_tail
+from ..cluster.events import list_events
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
@@ -55,13 +56,13 @@ class Completion:
         if run.error is None:
             return
         subjects = [pod, run.live if run.spec.is_job else None]
-        run.events = [event for subject in subjects if subject for event in events_of(self._client, subject)]
+        run.events = [event for subject in subjects if subject for event in list_events(self._client, subject)]
         tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.log if run.record else ""
         if run.logs is None and tail:
             run.logs = tail
         if run.change.action == NONE and run.status and run.status.is_finished and options["rerun"] in ("on_change", "never") and not run.error.hint:
             run.error.hint = "It failed in an earlier run; set rerun to on_failure to run it again."
-        run.error.message += render(run.events, tail)
+        run.error.message += format_diagnosis(run.events, tail)
 
     def _record(self, run):
         """Keep what became of it where its pod may not stay."""

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from ..cluster.kinds import JOB, POD
-from ..cluster.metrics import requests_of
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.labels import PARENT, label_of
 from ..objects.pod_status import read_job, read_pod
+from ..objects.resources import pod_requests
 from .owner import read_parent
 
 
@@ -104,7 +104,7 @@ def _own_use(item, usage):
         use |= {"cpu_used": 0.0, "memory_used": 0}
     if item["kind"] != POD.name or read_pod(item).is_finished:
         return use
-    requests = requests_of(item)
+    requests = pod_requests(item)
     use |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}
     used = usage.get(item["metadata"]["name"])
     if used:

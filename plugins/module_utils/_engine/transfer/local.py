@@ -12,7 +12,7 @@ import shutil
 import stat
 
 from ..errors import PodwrightError
-from ..files import usual_mode
+from ..files import file_mode
 from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, show
 
 PIECE = 1 << 18
@@ -141,7 +141,7 @@ def finish(part, place, entry, wish):
     A mount point, and a file whose directory takes no other, get its content where they are; the file stays beside them then.
     """
     if wish.mode_of(entry) is None:
-        os.chmod(part, usual_mode(place))
+        os.chmod(part, file_mode(place))
     _give_attributes(part, entry, wish)
     if wish.preserves:
         os.utime(part, (entry.mtime, entry.mtime))
