@@ -37,7 +37,6 @@ PENDING_FILES: frozenset[str] = frozenset(
         "operations/pod_copy",
         "operations/pod_request",
         "reconciler/reconciler",
-        "tasks/pod_template",
         "tasks/runner",
         "transfer/remote",
     }

@@ -23,10 +23,12 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.network_policy import build_policy
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent, read_parent
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import TaskSpec, build, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.security_context import pod_context
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_spec import TaskSpec
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
 
 def spec(state="completed", name="t", **options):
@@ -38,26 +40,26 @@ def spec(state="completed", name="t", **options):
 
 
 def test_a_task_that_completes_has_a_deadline_and_sidecars_that_end_with_it():
-    pod = build(spec(containers=[{"name": "helper"}]), "baseline")["spec"]
+    pod = build_manifest(spec(containers=[{"name": "helper"}]), "baseline")["spec"]
     assert pod["activeDeadlineSeconds"] == 3600 and pod["restartPolicy"] == "Never"
     assert pod["initContainers"][0]["name"] == "helper" and pod["initContainers"][0]["restartPolicy"] == "Always"
     assert [container["name"] for container in pod["containers"]] == ["task"]
 
 
 def test_a_task_that_keeps_running_has_neither():
-    pod = build(spec(state="running", containers=[{"name": "helper"}]), "baseline")["spec"]
+    pod = build_manifest(spec(state="running", containers=[{"name": "helper"}]), "baseline")["spec"]
     assert "activeDeadlineSeconds" not in pod and [c["name"] for c in pod["containers"]] == ["task", "helper"]
 
 
 def test_a_job_ends_with_its_attempts():
-    job = build(spec(kind="Job", retries=2, timeout=10, ttl=60), "baseline")["spec"]
+    job = build_manifest(spec(kind="Job", retries=2, timeout=10, ttl=60), "baseline")["spec"]
     assert job["backoffLimit"] == 2 and job["ttlSecondsAfterFinished"] == 60
     assert job["template"]["spec"]["activeDeadlineSeconds"] == 10 < job["activeDeadlineSeconds"]
 
 
 @pytest.mark.parametrize("profile", ["restricted", "baseline", "privileged"])
 def test_profiles(profile):
-    pod = build(spec(), profile)["spec"]
+    pod = build_manifest(spec(), profile)["spec"]
     container = pod["containers"][0].get("securityContext", {})
     assert pod["automountServiceAccountToken"] is False
     assert (pod.get("securityContext", {}).get("seccompProfile") is None) == (profile == "privileged")
@@ -92,7 +94,7 @@ def test_the_order_of_variables_matters_if_one_refers_to_another():
     ],
 )
 def test_requests_are_half_the_limits(limits, requests):
-    resources = build(spec(resources={"limits": limits, "requests": None}), "baseline")["spec"]["containers"][0]["resources"]
+    resources = build_manifest(spec(resources={"limits": limits, "requests": None}), "baseline")["spec"]["containers"][0]["resources"]
     assert resources["requests"] == requests
 
 
@@ -109,7 +111,7 @@ def test_requests_are_half_the_limits(limits, requests):
     ],
 )
 def test_probes(probe, built):
-    assert build(spec(readiness_probe=probe), "baseline")["spec"]["containers"][0]["readinessProbe"] == built
+    assert build_manifest(spec(readiness_probe=probe), "baseline")["spec"]["containers"][0]["readinessProbe"] == built
 
 
 @pytest.mark.parametrize(
@@ -131,23 +133,25 @@ def test_probes(probe, built):
     ],
 )
 def test_volumes(source, built):
-    pod = build(spec(volumes=[{"name": "v", "mount_path": "/v", **source}, {"name": "v", "mount_path": "/w", "sub_path": "s", "read_only": True}]), "baseline")[
-        "spec"
-    ]
+    pod = build_manifest(
+        spec(volumes=[{"name": "v", "mount_path": "/v", **source}, {"name": "v", "mount_path": "/w", "sub_path": "s", "read_only": True}]), "baseline"
+    )["spec"]
     assert pod["volumes"] == [{"name": "v", **built}]
     assert pod["containers"][0]["volumeMounts"] == [{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/w", "subPath": "s", "readOnly": True}]
 
 
 def test_spiffe_is_a_volume_of_its_driver_and_a_variable_in_each_container():
     """SPIFFE_ENDPOINT_SOCKET is the name that the SPIFFE Workload Endpoint standard gives it."""
-    pod = build(spec(spiffe={"mount_path": "/run/spiffe"}, env={"A": "1"}, init_containers=[{"name": "i"}]), "baseline")["spec"]
+    pod = build_manifest(spec(spiffe={"mount_path": "/run/spiffe"}, env={"A": "1"}, init_containers=[{"name": "i"}]), "baseline")["spec"]
     assert pod["volumes"] == [{"name": "spiffe", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}]
     for container in (*pod["containers"], *pod["initContainers"]):
         assert container["volumeMounts"] == [{"name": "spiffe", "mountPath": "/run/spiffe", "readOnly": True}]
         assert container["env"][0] == {"name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///run/spiffe/spire-agent.sock"}
     own = {"SPIFFE_ENDPOINT_SOCKET": "unix:///own"}
-    assert build(spec(spiffe=True, env=own), "baseline")["spec"]["containers"][0]["env"] == [{"name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///own"}]
-    assert "volumes" not in build(spec(spiffe=False), "baseline")["spec"]
+    assert build_manifest(spec(spiffe=True, env=own), "baseline")["spec"]["containers"][0]["env"] == [
+        {"name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///own"}
+    ]
+    assert "volumes" not in build_manifest(spec(spiffe=False), "baseline")["spec"]
 
 
 def test_names_below_selectors_keep_their_spelling():
@@ -156,7 +160,7 @@ def test_names_below_selectors_keep_their_spelling():
             "required_during_scheduling_ignored_during_execution": [{"label_selector": {"match_labels": {"my_app": "x"}}, "topology_key": "k"}]
         }
     }
-    built = build(spec(affinity=affinity), "baseline")["spec"]["affinity"]
+    built = build_manifest(spec(affinity=affinity), "baseline")["spec"]["affinity"]
     assert built["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0] == {
         "labelSelector": {"matchLabels": {"my_app": "x"}},
         "topologyKey": "k",
@@ -177,14 +181,14 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
     }  # fmt: skip
     elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # those have tests of their own
-    assert set(samples) | elsewhere == (set(opts.TASK) - set(opts.CONDUCT) - {"name", "generate_name"}) | set(opts.CARRIED)
-    plain = build(spec(), "baseline")
+    assert set(samples) | elsewhere == (set(opts.TASK) - set(opts.EXECUTION) - {"name", "generate_name"}) | set(opts.IN_MANIFEST)
+    plain = build_manifest(spec(), "baseline")
     for option, value in samples.items():
         changed = spec(**{option: value})
-        assert build(changed, "baseline")["spec"] != plain["spec"] or build(changed, "baseline")["metadata"] != plain["metadata"], option
+        assert build_manifest(changed, "baseline")["spec"] != plain["spec"] or build_manifest(changed, "baseline")["metadata"] != plain["metadata"], option
         assert (changed.hash, changed.resources_hash) != (spec().hash, spec().resources_hash), option
     # Standard input: the command reads it from a Secret that is mounted.
-    fed = build(spec(command=["wc", "-l"], stdin="x"), "baseline")["spec"]
+    fed = build_manifest(spec(command=["wc", "-l"], stdin="x"), "baseline")["spec"]
     assert fed["containers"][0]["command"][-2:] == ["wc", "-l"] and fed["volumes"][0]["secret"]["secretName"] == "t-stdin"
 
 
@@ -210,7 +214,7 @@ def test_the_hash_is_of_what_the_user_asked_for():
 )
 def test_bad_options_are_refused_before_anything_is_sent(options):
     with pytest.raises(PodwrightError):
-        check(spec(**options))
+        validate(spec(**options))
 
 
 # -- status ---------------------------------------------------------------------------------------------------
@@ -297,7 +301,7 @@ DECISIONS = {
 @pytest.mark.parametrize(("rerun", "same", "state"), list(itertools.product(("never", "on_change", "on_failure", "always"), (True, False), STATES)))
 def test_decisions(rerun, same, state):
     asked = spec(rerun=rerun)
-    live = {"metadata": build(asked, "baseline")["metadata"]}
+    live = {"metadata": build_manifest(asked, "baseline")["metadata"]}
     live["metadata"]["labels"][HASH] = asked.hash if same else "other"
     assert decide(asked, live, STATES[state])[0] == DECISIONS[rerun, same][state]
 
@@ -309,7 +313,7 @@ def test_what_is_not_there_is_made_and_what_goes_is_made_anew():
 
 def test_an_interrupted_run_goes_on_with_its_retries():
     asked = spec(retries=1)
-    live = {"metadata": build(asked, "baseline", 1)["metadata"]}
+    live = {"metadata": build_manifest(asked, "baseline", 1)["metadata"]}
     assert decide(asked, live, STATES["failed"])[0] == REPLACE
     live["metadata"]["labels"]["podwright.io/attempt"] = "2"
     assert decide(asked, live, STATES["failed"])[0] == NONE
@@ -318,7 +322,7 @@ def test_an_interrupted_run_goes_on_with_its_retries():
 @pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
 def test_a_task_that_was_ended_from_outside_runs_again_and_that_is_no_attempt_of_its_own(rerun, action):
     asked = spec(rerun=rerun)
-    live = {"metadata": build(asked, "baseline", 2)["metadata"]}
+    live = {"metadata": build_manifest(asked, "baseline", 2)["metadata"]}
     evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
     assert decide(asked, live, evicted)[0] == action
     assert (next_attempt(asked, live, evicted), next_attempt(asked, live, STATES["failed"])) == (2, 3)
@@ -343,19 +347,19 @@ RESIZED = {"resources": {"limits": {"cpu": "2"}}}
     ],
 )
 def test_resources_change_in_place_where_they_can(options, state, action):
-    live = {"metadata": build(spec(**options), "baseline")["metadata"]}
+    live = {"metadata": build_manifest(spec(**options), "baseline")["metadata"]}
     assert decide(spec(**options, **RESIZED), live, STATES[state])[0] == action
     equal = {"resources": {"limits": {"cpu": "2000m"}, "requests": {"cpu": "1"}}}
-    live = {"metadata": build(spec(**options, **RESIZED), "baseline")["metadata"]}
+    live = {"metadata": build_manifest(spec(**options, **RESIZED), "baseline")["metadata"]}
     if state == "active":
         assert decide(spec(**options, **equal), live, STATES[state])[0] == NONE
 
 
 def test_resources_of_sidecars_that_keep_running_change_in_place_too():
     one, other = ({"containers": [{"name": "side", "request_ratio": 0.5, "resources": {"limits": {"cpu": cpu}}}]} for cpu in ("1", "2"))
-    live = {"metadata": build(spec(state="running", **one), "baseline")["metadata"]}
+    live = {"metadata": build_manifest(spec(state="running", **one), "baseline")["metadata"]}
     assert decide(spec(state="running", **other), live, STATES["active"])[0] == RESIZE
-    live = {"metadata": build(spec(**one), "baseline")["metadata"]}
+    live = {"metadata": build_manifest(spec(**one), "baseline")["metadata"]}
     assert decide(spec(**other), live, STATES["active"])[0] == REPLACE
 
 
@@ -423,7 +427,7 @@ def test_what_is_written_into_a_record_is_read_from_it():
 )  # fmt: skip
 def test_a_network_that_says_nothing_clear_is_refused(network):
     with pytest.raises(PodwrightError, match="network"):
-        check(spec(network=network))
+        validate(spec(network=network))
 
 
 def test_an_isolated_task_is_denied_both_ways():
@@ -442,9 +446,9 @@ def test_a_parent_that_cannot_be_one_is_refused(parent):
 def test_a_child_carries_its_owner_and_what_is_left_of_the_limits():
     annotations = {"podwright.io/max-depth": "2", "podwright.io/max-children": "3"}
     item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "uid": "u", "annotations": annotations}}
-    metadata = build(spec(), "baseline", 1, Parent(item, False))["metadata"]
+    metadata = build_manifest(spec(), "baseline", 1, Parent(item, False))["metadata"]
     reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "blockOwnerDeletion": True}
     assert metadata["ownerReferences"] == [reference] and metadata["labels"]["podwright.io/parent"] == "u"
     assert metadata["annotations"]["podwright.io/max-depth"] == "1" and metadata["annotations"]["podwright.io/max-children"] == "3"
-    deeper = build(spec(max_depth=5), "baseline", 1, Parent(item, False))["metadata"]["annotations"]
+    deeper = build_manifest(spec(max_depth=5), "baseline", 1, Parent(item, False))["metadata"]["annotations"]
     assert deeper["podwright.io/max-depth"] == "1", "a child cannot allow itself more than its parent does"

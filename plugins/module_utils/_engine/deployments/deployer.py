@@ -16,10 +16,10 @@ from ..reconciler.plan import Change
 from ..reconciler.reconciler import Options, Reconciler
 from ..reconciler.wait import wait_until_ready
 from ..tasks import options as opts
-from ..tasks.pod_template import TaskSpec
-from ..tasks.pod_template import check as check_pod
 from ..tasks.result import TaskRedactor
 from ..tasks.security_context import choose_profile
+from ..tasks.task_spec import TaskSpec
+from ..tasks.validation import validate
 
 DEPLOYMENT_KIND, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
@@ -49,7 +49,7 @@ class Deployer:
         """The TaskSpec of the pods, checked."""
         options = {name: spec.get("default") for name, spec in opts.TASK.items()} | {name: self.params[name] for name in POD_OPTIONS} | {"kind": "Pod"}
         spec = TaskSpec(self.params["name"], self.namespace, options, "running")
-        check_pod(spec)
+        validate(spec)
         return spec
 
     def profile(self):

@@ -8,7 +8,8 @@ import re
 
 from ..errors import option_error
 from ..objects.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
-from ..tasks.pod_template import build, digest
+from ..tasks.pod_template import build_manifest
+from ..tasks.task_spec import digest
 
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
 UNPROBED_SECONDS = 2  # that a pod without a readiness probe must run: else one that ends at once counts as ready for a moment
@@ -31,7 +32,7 @@ def build_deployment(spec, params, profile, generation, replicas, revision=None)
         params: the module's options.
         generation: its digest, or `rolling` for the only one that there is.
     """
-    pod = build(spec, profile)
+    pod = build_manifest(spec, profile)
     own = {DEPLOYMENT: params["name"], GENERATION: generation}
     labels = {key: value for key, value in pod["metadata"]["labels"].items() if key not in _TEMPLATE_LABELS} | own
     annotations = {key: value for key, value in pod["metadata"]["annotations"].items() if key != RESOURCES}

@@ -13,10 +13,11 @@ from ..operation import Invocation, Operation, yaml_diff
 from ..tasks import options as opts
 from ..tasks.completion import Completion
 from ..tasks.planner import Planner
-from ..tasks.pod_template import TaskSpec, check
 from ..tasks.result import TaskRedactor, outcome_of
 from ..tasks.runner import Runner
 from ..tasks.task_run import RunnerOptions
+from ..tasks.task_spec import TaskSpec
+from ..tasks.validation import validate
 
 SHOWN_WHOLE, SHOWN_SHORT = 3, 20  # failures told in full, and in one line, in a batch's message
 STARTING_SECONDS = 300  # what scheduling and pulling may take beyond a task's own timeout
@@ -106,7 +107,7 @@ def _read_specs(invocation):
         if params["state"] == "absent":
             opts.check_name("name", spec.name)
         else:
-            check(spec)
+            validate(spec)
     return specs
 
 

@@ -8,7 +8,7 @@ import threading
 from ..cluster.exec_stream import decode
 from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
-from ..objects.pod_status import TASK_CONTAINER
+from ..objects.containers import TASK_CONTAINER
 
 MOST = 100  # logs that are followed at a time, a thread and a connection each
 FINISHING_SECONDS = 5  # for the last lines of tasks that have ended

@@ -1,14 +1,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The options that make a task: argument specs, and the checks that need no server."""
+"""Argument specs of a task, and checks that several options share."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import option_error
-from ..objects.quantity import parse_quantity
 
-CONTAINER = {
+if TYPE_CHECKING:
+    from ..values import Options
+
+CONTAINER: dict[str, Options] = {
     "image": {"type": "str"},
     "command": {"type": "raw"},
     "args": {"type": "list", "elements": "str"},
@@ -25,12 +29,12 @@ CONTAINER = {
     "lifecycle": {"type": "dict"},
 }
 
-FURTHER_CONTAINER = {"name": {"type": "str", "required": True}, **CONTAINER}
+NAMED_CONTAINER: dict[str, Options] = {"name": {"type": "str", "required": True}, **CONTAINER}
 
-POD = {
+POD: dict[str, Options] = {
     "stdin": {"type": "str"},
-    "containers": {"type": "list", "elements": "dict", "options": FURTHER_CONTAINER},
-    "init_containers": {"type": "list", "elements": "dict", "options": FURTHER_CONTAINER},
+    "containers": {"type": "list", "elements": "dict", "options": NAMED_CONTAINER},
+    "init_containers": {"type": "list", "elements": "dict", "options": NAMED_CONTAINER},
     "shared_workspace": {"type": "str"},
     "volumes": {
         "type": "list",
@@ -80,8 +84,8 @@ POD = {
     "spiffe": {"type": "raw"},
 }
 
-# How the task is run rather than what it is: a change of these is no other task.
-CONDUCT = {
+# How Podwright runs the task: a change of these does not run it again.
+EXECUTION: dict[str, Options] = {
     "namespace": {"type": "str"},
     "kind": {"type": "str", "default": "Pod"},
     "timeout": {"type": "int"},
@@ -99,31 +103,30 @@ CONDUCT = {
     "failure_grace": {"type": "int", "default": 30},
 }
 
-# Of the conduct, what the pod carries itself.
-CARRIED = ("kind", "timeout", "ttl")
+# Those of them that are part of the manifest, too.
+IN_MANIFEST = ("kind", "timeout", "ttl")
 
-TASK = {"name": {"type": "str"}, "generate_name": {"type": "str"}, **CONDUCT, **CONTAINER, **POD}
+TASK: dict[str, Options] = {"name": {"type": "str"}, "generate_name": {"type": "str"}, **EXECUTION, **CONTAINER, **POD}
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")
 
 
-def check_name(option, name):
-    """A name that can stand in a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
+def check_name(option: str, name: str) -> None:
+    """Check a name that is the value of a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
     if len(name) > 63 or not _NAME.fullmatch(name):
-        raise option_error(option, f"'{name}' is not a name: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit.")
+        rule = "must consist of at most 63 lower-case letters, digits and '-', and start and end with a letter or digit"
+        raise option_error(option, f"{rule}, got {name!r}.")
 
 
-def check_quantities(option, quantities):
-    """A mapping of resource names to quantities. Raises: PodwrightError that names the entry."""
-    for name, text in (quantities or {}).items():
-        try:
-            parse_quantity(text)
-        except ValueError as error:
-            raise option_error(f"{option}.{name}", f"{error}.") from error
+def check_keys(option: str, mapping: Iterable[str], known: Iterable[str]) -> None:
+    """Check the keys of a mapping. Raises: PodwrightError for the first unknown one."""
+    unknown = sorted(set(mapping) - set(known))
+    if unknown:
+        raise option_error(option, f"unknown key '{unknown[0]}'; use {', '.join(known)}.")
 
 
-def check_variable(option, name):
-    """The name of an environment variable. Raises: PodwrightError."""
+def check_variable(option: str, name: str) -> None:
+    """Check the name of an environment variable. Raises: PodwrightError."""
     if not _VARIABLE.fullmatch(name):
-        raise option_error(option, f"'{name}' is not the name of an environment variable.")
+        raise option_error(option, f"must have names without '=' and control characters, got {name!r}.")

@@ -35,7 +35,7 @@ class Parent:
         """What it is, for a person."""
         return f"{self.item['kind']} '{self.item['metadata']['name']}'"
 
-    def mark(self, manifest):
+    def as_child(self, manifest):
         """The manifest as one of a child: owner reference, label, and what is left of the parent's limits."""
         metadata, item = manifest["metadata"], self.item
         limits = self._limits_left(metadata.get("annotations") or {})

@@ -13,7 +13,7 @@ from ..reconciler.plan import plan as plan_objects
 from .decision import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
 from .network_policy import DEFAULT, build_policy, policy_name
 from .owner import Parents
-from .pod_template import build
+from .pod_template import build_manifest
 from .record import read_record
 from .security_context import choose_profile
 from .task_run import TaskRun
@@ -147,7 +147,7 @@ class Planner:
             run.attempt = next_attempt(spec, own, run.status, run.record)
             run.record = None
             note = "; ".join(filter(None, (note, self._admit(run, orphaned))))
-        manifest = build(spec, self.profile(spec), run.attempt, run.parent)
+        manifest = build_manifest(spec, self.profile(spec), run.attempt, run.parent)
         if not kept and own:
             others.append((spec.kind, own))
         if action == NONE:

@@ -19,7 +19,8 @@ from .decision import CREATE, NONE, REPLACE, RESIZE
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .network_policy import build_policy
 from .planner import immutable, owner_job
-from .pod_template import build, stdin_secret
+from .pod_template import build_manifest
+from .standard_input import build_secret
 
 THREADS = 16
 SETTLING_SECONDS = 5
@@ -281,7 +282,7 @@ class Runner:
 
     def _give_stdin(self, spec, live):
         try:
-            self._client.create(SECRET, spec.namespace, stdin_secret(spec, live), MANAGER)
+            self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
         except PodwrightError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -417,7 +418,7 @@ class Runner:
             self._fail(run, run.status.reason, f"{what}: {run.status.reason}{': ' + run.status.message if run.status.message else ''}")
             return
         run.attempt += 1
-        run.change.desired = build(spec, self._planner.profile(spec), run.attempt, run.parent)
+        run.change.desired = build_manifest(spec, self._planner.profile(spec), run.attempt, run.parent)
         run.change.action = REPLACE if run.change.before else CREATE
         run.change.note = f"attempt {run.attempt}, since the one before failed ({run.status.reason})"
         run.to_delete = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}

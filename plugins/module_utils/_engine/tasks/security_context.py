@@ -4,34 +4,49 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import NAMESPACE
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest, Options
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 UNPRIVILEGED_USER = 65532
 
 
-def choose_profile(client, namespace, asked):
-    """The profile to build for: the one asked for, or for `auto` as strict as the namespace enforces and never looser than baseline."""
-    if asked != "auto":
-        return asked
+def choose_profile(client: Client, namespace: str, requested: str) -> str:
+    """The profile of a pod: the requested one, or for `auto` that of the namespace's Pod Security level, but never looser than baseline.
+
+    Raises: PodwrightError if the namespace cannot be read for another reason than a missing permission.
+    """
+    if requested != "auto":
+        return requested
     try:
         found = client.get(NAMESPACE, None, namespace)
     except PodwrightError as error:
         if error.is_forbidden:
-            return "baseline"  # whoever may not read the level is told by the server where it is stricter
+            return "baseline"  # if the level is stricter, the server refuses the pod and says so
         raise
     level = ((found or {}).get("metadata", {}).get("labels") or {}).get(ENFORCE)
     return "restricted" if level == "restricted" else "baseline"
 
 
-def pod_context(profile, options, name):
-    """The pod's securityContext."""
-    context = {}
+def pod_context(profile: str, options: Options, name: str) -> Manifest:
+    """The `securityContext` of a pod.
+
+    Args:
+        options: the options of the task.
+        name: the name of the task, which determines its SELinux level.
+
+    Raises: PodwrightError for an invalid user.
+    """
+    context: Manifest = {}
     if profile != "privileged":
         context["seccompProfile"] = {"type": "RuntimeDefault"}
-    user = options.get("run_as_user")
+    user = _user(options.get("run_as_user"))
     if profile == "restricted":
         context["runAsNonRoot"] = True
         if user is None:
@@ -44,18 +59,27 @@ def pod_context(profile, options, name):
     return context
 
 
-def container_context(profile):
-    """Each container's securityContext."""
+def container_context(profile: str) -> Manifest:
+    """The `securityContext` of each container."""
     if profile == "privileged":
         return {}
-    context = {"allowPrivilegeEscalation": False}
+    context: Manifest = {"allowPrivilegeEscalation": False}
     return context | ({"capabilities": {"drop": ["ALL"]}} if profile == "restricted" else {})
 
 
-def _selinux(options, name):
+def _user(value: Any) -> int | str | None:
+    """The user ID, `image` or None. Raises: PodwrightError."""
+    if value is None:
+        return None
+    if value != "image" and not str(value).isdigit():
+        raise option_error("run_as_user", f"must be a user ID or 'image', got {value!r}.")
+    return "image" if value == "image" else int(value)
+
+
+def _selinux(options: Any, name: str) -> Manifest:
     if options != "auto":
-        return options
-    # Two categories of 1024, from the name: tasks cannot read each other's files, and a task gets the same ones again.
+        return dict(options)
+    # Two of 1024 categories, derived from the name: tasks cannot read each other's files, and each task keeps its level.
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     first, second = digest % 1023, digest // 1023 % 1023
     low, high = sorted((first, second + 1 if second == first else second))

@@ -1,0 +1,66 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Containers of a pod: the task's own, additional ones and init containers have the same options."""
+
+from __future__ import annotations
+
+from ..errors import option_error
+from ..values import Manifest, Options
+from .environment import build_sources, build_variables
+from .field_names import camelize
+from .probes import build_probe
+from .resources import build_resources
+from .security_context import container_context
+from .spiffe import endpoint_variable, read_spiffe
+
+
+def build_container(name: str, container: Options, pod: Options, profile: str, mounts: list[Manifest], path: str = "") -> Manifest:
+    """The manifest of a container.
+
+    Args:
+        container: its options.
+        pod: the options of the task, whose image is the default.
+        profile: the Pod Security profile.
+        mounts: the volume mounts that all containers have.
+        path: prefix of the container's options in errors, such as `containers[0].`.
+
+    Raises: PodwrightError that names the invalid option.
+    """
+    built = {
+        "name": name,
+        "image": container.get("image") or pod.get("image"),
+        "command": _build_command(container.get("command"), f"{path}command"),
+        "args": container.get("args"),
+        "env": build_variables(endpoint_variable(read_spiffe(pod.get("spiffe"))) | (container.get("env") or {}), f"{path}env"),
+        "envFrom": build_sources(container.get("env_from") or [], f"{path}env_from"),
+        "workingDir": container.get("working_dir"),
+        "ports": [_build_port(port, f"{path}ports[{index}]") for index, port in enumerate(container.get("ports") or [])],
+        "resources": build_resources(container, path),
+        "volumeMounts": mounts,
+        "securityContext": container_context(profile),
+        "imagePullPolicy": container.get("image_pull_policy") or pod.get("image_pull_policy"),
+        "lifecycle": camelize(container.get("lifecycle")),
+        # The last lines of a failed task are in its status even if its log is lost.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    for probe in ("readiness", "liveness", "startup"):
+        if container.get(f"{probe}_probe"):
+            built[f"{probe}Probe"] = build_probe(container[f"{probe}_probe"], f"{path}{probe}_probe")
+    return {key: value for key, value in built.items() if value not in ([], {}, None)}
+
+
+def _build_command(command: object, option: str) -> list[str] | None:
+    if not command and (command is None or isinstance(command, list)):
+        return None
+    if not isinstance(command, list):
+        found = "a string" if isinstance(command, str) else repr(command)
+        raise option_error(option, f"must be a list of strings, got {found}.", 'No shell splits it; write for instance [sh, -c, "echo hello"].')
+    return [str(word) for word in command]
+
+
+def _build_port(port: object, option: str) -> Manifest:
+    if isinstance(port, (int, str)) and str(port).isdigit():
+        return {"containerPort": int(port)}
+    if not isinstance(port, dict) or not {"container_port", "containerPort"} & set(port):
+        raise option_error(option, f"must be a number or a mapping with container_port, got {port!r}.")
+    built: Manifest = camelize(port)
+    return built

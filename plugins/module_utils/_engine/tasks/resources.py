@@ -1,0 +1,46 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Resource requests and limits of a container."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from ..errors import option_error
+from ..objects.quantity import format_quantity, parse_quantity
+from ..values import Options
+
+Resources: TypeAlias = dict[str, dict[str, str]]
+"""`limits` and `requests`, each a quantity for each resource; an empty one is absent."""
+
+_OVERCOMMITTED = ("cpu", "memory")
+
+
+def build_resources(container: Options, path: str = "") -> Resources:
+    """The resources of a container.
+
+    If only a limit is given, the request is `request_ratio` of it for cpu and memory, and equal to it for other resources, which the API requires.
+
+    Args:
+        path: prefix of the container's options in errors, such as `containers[0].`.
+
+    Raises: PodwrightError for an invalid quantity or ratio.
+    """
+    given = container.get("resources") or {}
+    limits, requests = (_quantities(given.get(part), f"{path}resources.{part}") for part in ("limits", "requests"))
+    ratio = container.get("request_ratio", 0.5)
+    if not 0 < ratio <= 1:
+        raise option_error(f"{path}request_ratio", f"must be greater than 0 and at most 1, got {ratio}.")
+    for name, text in limits.items():
+        if name not in requests:
+            requests[name] = format_quantity(parse_quantity(text) * parse_quantity(str(ratio)), text) if name in _OVERCOMMITTED else text
+    return {part: quantities for part, quantities in (("limits", limits), ("requests", requests)) if quantities}
+
+
+def _quantities(given: Options | None, option: str) -> dict[str, str]:
+    quantities = {str(name): str(text) for name, text in (given or {}).items()}
+    for name, text in quantities.items():
+        try:
+            parse_quantity(text)
+        except ValueError:
+            raise option_error(f"{option}.{name}", f"must be a quantity such as 500m, 2 or 128Mi, got {text!r}.") from None
+    return quantities

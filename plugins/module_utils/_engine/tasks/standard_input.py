@@ -1,0 +1,46 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Standard input of a task: a Secret that its command reads from a volume.
+
+Unlike an attached stream it survives an interrupted run and is never cut short.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import option_error
+from ..objects.labels import MANAGED, TASK, owner_reference
+from ..values import Manifest
+
+if TYPE_CHECKING:
+    from .task_spec import TaskSpec
+
+VOLUME, DIRECTORY = "podwright-stdin", "/podwright"
+
+
+def build_volume(spec: TaskSpec) -> Manifest:
+    """The volume with the task's standard input."""
+    return {"name": VOLUME, "secret": {"secretName": spec.stdin_name}}
+
+
+def redirect_input(container: Manifest) -> Manifest:
+    """The task's container with its command reading standard input from the volume. Raises: PodwrightError if it has no command."""
+    if not container.get("command"):
+        hint = "Set command: the image's entrypoint is not known before the pod runs."
+        raise option_error("stdin", "requires command, which is not set.", hint)
+    words = [*container["command"], *container.get("args", [])]
+    redirected = {key: value for key, value in container.items() if key != "args"}
+    redirected["command"] = ["sh", "-c", f'exec "$@" < {DIRECTORY}/stdin', "sh", *words]
+    redirected["volumeMounts"] = [*container.get("volumeMounts", []), {"name": VOLUME, "mountPath": DIRECTORY, "readOnly": True}]
+    return redirected
+
+
+def build_secret(spec: TaskSpec, owner: Manifest) -> Manifest:
+    """The Secret with the task's standard input, which is garbage-collected with its owner, the live Pod or Job."""
+    metadata = {
+        "name": spec.stdin_name,
+        "namespace": spec.namespace,
+        "labels": MANAGED | {TASK: spec.name},
+        "ownerReferences": [owner_reference(owner)],
+    }
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"stdin": spec.options["stdin"]}}

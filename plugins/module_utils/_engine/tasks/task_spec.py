@@ -1,0 +1,118 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One task as requested: its options, the defaults that depend on other options, and the hashes that identify it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..cluster.kinds import JOB, POD, Kind
+from ..objects.containers import TASK_CONTAINER
+from ..objects.quantity import parse_quantity
+from ..values import Options
+from . import options as opts
+from .environment import order_of_references
+from .resources import Resources, build_resources
+
+DEFAULT_TIMEOUT = 3600  # seconds
+RESIZABLE = ("resources", "request_ratio")
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task as requested.
+
+    Attributes:
+        options: its options, defaults merged in.
+        state: the requested state.
+        set_name: name of the set to which it belongs, or None.
+    """
+
+    name: str
+    namespace: str
+    options: Options
+    state: str
+    set_name: str | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether the task runs as a Job."""
+        return bool(self.options["kind"] == JOB.name)
+
+    @property
+    def kind(self) -> Kind:
+        """The Kind of the task's object."""
+        return JOB if self.is_job else POD
+
+    @property
+    def completes(self) -> bool:
+        """Whether the task is expected to exit."""
+        return self.is_job or self.state == "completed"
+
+    @property
+    def timeout(self) -> int | None:
+        """Timeout of one attempt in seconds, or None."""
+        given: int | None = self.options.get("timeout")
+        return given if given is not None else DEFAULT_TIMEOUT if self.completes else None
+
+    @cached_property
+    def hash(self) -> str:
+        """A digest of the options, not of the manifest: what webhooks and new versions of Podwright add is not a change of the task.
+
+        It excludes the resources of the containers that can be resized in place.
+        """
+        defaults = {name: spec.get("default") for name, spec in opts.TASK.items() if name not in opts.EXECUTION or name in opts.IN_MANIFEST}
+        given = {name: self.options[name] for name, default in defaults.items() if self.options.get(name) not in (None, default)}
+        given = _without_resources(given)
+        if not self.completes and given.get("containers"):
+            given["containers"] = [_without_resources(container) for container in given["containers"]]
+        # Live objects carry this digest as a label: another key, or another order, would replace every task after an upgrade.
+        given["completes"] = self.completes
+        orders = [order_of_references(container) for _path, container in containers_of(self.options)]
+        return digest(given | ({"order of variables": orders} if any(orders) else {}))
+
+    @cached_property
+    def resources_hash(self) -> str:
+        """A digest of the resources that can be resized in place."""
+        values = {
+            name: {part: {resource: str(parse_quantity(text)) for resource, text in quantities.items()} for part, quantities in resources.items()}
+            for name, resources in self.resources.items()
+        }
+        return digest(values)
+
+    @cached_property
+    def resources(self) -> dict[str, Resources]:
+        """Limits and requests, by name, of the containers that can be resized in place."""
+        resources = {TASK_CONTAINER: build_resources(self.options)}
+        if not self.completes:
+            for index, container in enumerate(self.options.get("containers") or []):
+                resources[container["name"]] = build_resources(container, f"containers[{index}].")
+        return resources
+
+    @property
+    def keeps_record(self) -> bool:
+        """Whether a record keeps the task's result after its pod is deleted."""
+        given: bool | None = self.options.get("record")
+        return given if given is not None else self.options["cleanup"] != "never"
+
+    @property
+    def stdin_name(self) -> str:
+        """Name of the Secret that holds the task's standard input."""
+        return f"{self.name}-stdin"
+
+
+def containers_of(options: Options) -> list[tuple[str, Options]]:
+    """(prefix of its options' paths, options) of each container: that of the task itself, the additional ones, the init containers."""
+    lists = ("containers", "init_containers")
+    return [("", options), *((f"{name}[{index}].", container) for name in lists for index, container in enumerate(options.get(name) or []))]
+
+
+def _without_resources(container: Options) -> Options:
+    return {name: value for name, value in container.items() if name not in RESIZABLE}
+
+
+def digest(value: object) -> str:
+    """A short digest of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Validation of a task before any request is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import option_error
+from ..objects.containers import TASK_CONTAINER
+from ..values import Options
+from .network_policy import build_policy
+from .options import check_name, check_variable
+from .owner import read_parent
+from .pod_template import build_manifest
+from .task_spec import containers_of
+
+if TYPE_CHECKING:
+    from .task_spec import TaskSpec
+
+
+def validate(spec: TaskSpec) -> None:
+    """Validate all that does not depend on the server. Raises: PodwrightError that names the invalid option."""
+    options = spec.options
+    check_name("name", spec.name)
+    _validate_containers(spec)
+    if options.get("restart_policy") == "Always" and spec.completes:
+        raise option_error("restart_policy", "must be OnFailure or Never for a task that completes, got 'Always'.", "Or set state to running.")
+    for limit in ("max_depth", "max_children"):
+        if (options.get(limit) or 0) < 0:
+            raise option_error(limit, f"must be at least 0, got {options[limit]}.")
+    if options.get("parent"):
+        read_parent(options["parent"], spec.namespace)
+    build_policy(spec.name, spec.namespace, options.get("network"))
+    build_manifest(spec, "baseline")
+
+
+def _validate_containers(spec: TaskSpec) -> None:
+    image = spec.options.get("image")
+    if not image and not _defines_image(spec.options):
+        raise option_error("image", f"must be set for task '{spec.name}'.")
+    names = {TASK_CONTAINER}
+    for path, container in containers_of(spec.options):
+        for variable in container.get("env") or {}:
+            check_variable(f"{path}env", variable)
+        if not path:
+            continue
+        name = container["name"]
+        check_name(f"{path}name", name)
+        if name in names:
+            raise option_error(f"{path}name", f"must be unique in the pod, got {name!r} again ('{TASK_CONTAINER}' is the task's own container).")
+        if not container.get("image") and not image:
+            raise option_error(f"{path}image", f"must be set for container '{name}', since the task has no image.")
+        names.add(name)
+
+
+def _defines_image(options: Options) -> bool:
+    """Whether `definition` sets the image of the task's container, or `patches` may."""
+    pod = options.get("definition") or {}
+    containers = (pod.get("spec") or {}).get("containers") or []
+    return bool(options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in containers)

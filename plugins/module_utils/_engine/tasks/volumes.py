@@ -1,0 +1,105 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Volumes of a pod and their mounts in its containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import option_error
+from ..reconciler.manifest import drop_nulls
+from ..values import Manifest, Options
+from . import spiffe, standard_input
+from .field_names import camelize
+
+if TYPE_CHECKING:
+    from .task_spec import TaskSpec
+
+WORKSPACE = "workspace"
+
+
+def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
+    """(volumes of the pod, mounts in every container). Raises: PodwrightError for a volume without a source, or with two."""
+    volumes: dict[str, Manifest] = {}
+    mounts: list[Manifest] = []
+    for index, entry in enumerate(spec.options.get("volumes") or []):
+        name, option = entry["name"], f"volumes[{index}]"
+        source = _build_source(entry, option)
+        if source and name in volumes:
+            raise option_error(option, f"must not give volume '{name}' a second source.", "Omit the source to mount the volume at another path.")
+        if source:
+            volumes[name] = {"name": name, **source}
+        elif name not in volumes:
+            raise option_error(option, f"must give volume '{name}' a source, one of {', '.join(_SOURCES)}.")
+        if entry.get("mount_path"):
+            mount = {"name": name, "mountPath": entry["mount_path"], "subPath": entry.get("sub_path"), "readOnly": entry.get("read_only") or None}
+            mounts.append(drop_nulls(mount))
+    for volume, shared_mount in _added_volumes(spec):
+        volumes[volume["name"]] = volume
+        mounts += [shared_mount] if shared_mount else []
+    return list(volumes.values()), mounts
+
+
+def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
+    """(volume, its mount in every container or None) for options other than `volumes`."""
+    options = spec.options
+    added: list[tuple[Manifest, Manifest | None]] = []
+    if options.get("shared_workspace"):
+        added.append(({"name": WORKSPACE, "emptyDir": {}}, {"name": WORKSPACE, "mountPath": options["shared_workspace"]}))
+    settings = spiffe.read_spiffe(options.get("spiffe"))
+    if settings:
+        added.append(spiffe.build_volume(settings))
+    if options.get("stdin") is not None:
+        added.append((standard_input.build_volume(spec), None))
+    return added
+
+
+def _build_source(entry: Options, option: str) -> Manifest | None:
+    given = [source for source in _SOURCES if entry.get(source) is not None]
+    if len(given) > 1:
+        raise option_error(option, f"must give volume '{entry['name']}' one source, got {', '.join(given)}.")
+    return _SOURCES[given[0]](entry[given[0]]) if given else None
+
+
+def _empty_dir(value: Any) -> Manifest:
+    return {"emptyDir": camelize(value) if isinstance(value, dict) else {}}
+
+
+def _named(field: str, key: str) -> Callable[[Any], Manifest]:
+    """Builds a source from the name of its object, or from the API's form."""
+    return lambda value: {field: {key: value} if isinstance(value, str) else camelize(value)}
+
+
+def _api_form(field: str) -> Callable[[Any], Manifest]:
+    return lambda value: {field: camelize(value)}
+
+
+def _nfs(value: Any) -> Manifest:
+    if isinstance(value, str):
+        server, _colon, path = value.partition(":")
+        value = {"server": server, "path": path}
+    return {"nfs": camelize(value)}
+
+
+def _ephemeral(value: Any) -> Manifest:
+    if "storage" not in value:
+        return {"ephemeral": camelize(value)}
+    claim = {
+        "accessModes": value.get("access_modes") or ["ReadWriteOnce"],
+        "storageClassName": value.get("storage_class"),
+        "resources": {"requests": {"storage": value["storage"]}},
+    }
+    return {"ephemeral": {"volumeClaimTemplate": {"spec": drop_nulls(claim)}}}
+
+
+_SOURCES: dict[str, Callable[[Any], Manifest]] = {
+    "empty_dir": _empty_dir,
+    "host_path": _named("hostPath", "path"),
+    "nfs": _nfs,
+    "claim": _named("persistentVolumeClaim", "claimName"),
+    "ephemeral": _ephemeral,
+    "config_map": _named("configMap", "name"),
+    "secret": _named("secret", "secretName"),
+    "projected": _api_form("projected"),
+    "csi": _api_form("csi"),
+}
