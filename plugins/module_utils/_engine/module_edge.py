@@ -3,27 +3,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from .arguments import connection_secrets
 from .console import Console
-from .operation import perform
+from .operation import Operation, perform
 
 
-class OperationModule(AnsibleModule):
+class OperationModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
     """An AnsibleModule that leaves no record of its arguments in the system log: they may hold manifests with secrets."""
 
-    def _log_invocation(self):
+    def _log_invocation(self) -> None:
         pass
 
-    def fail_json(self, msg, **kwargs):
+    def fail_json(self, msg: str, **kwargs: Any) -> None:
         """Fail, also for invalid options, without the credentials of the connection."""
         self.no_log_values.update(connection_secrets(self.params))
         kwargs.setdefault("invocation", {"module_args": {}})  # what is invalid is not known well enough to be shown
         super().fail_json(msg, **kwargs)
 
 
-def run_module(operation):
+def run_module(operation: Operation[Any]) -> None:
     """Run an operation as the module of its name."""
     module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
     result = perform(operation, module.params, module.check_mode, module._diff, Console(), module.no_log)

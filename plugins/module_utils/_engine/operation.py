@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ansible.module_utils.common.parameters import remove_values
 
@@ -18,9 +18,17 @@ from .errors import PodwrightError, as_podwright_error
 from .libraries import load
 from .text import printable
 
+if TYPE_CHECKING:
+    from .console import Console
+    from .reconciler.manifest import Redactor
+    from .reconciler.plan import Change
+    from .values import Options, Result
+
+Record = TypeVar("Record")
+
 
 @dataclass(frozen=True)
-class Operation:
+class Operation(Generic[Record]):
     """One verb of the collection: parameters in, outcome out.
 
     Attributes:
@@ -35,13 +43,13 @@ class Operation:
     """
 
     name: str
-    arguments: dict
-    outcome: Callable[[], Any]
-    run: Callable[[Invocation, Any], None]
-    describe: Callable[[Invocation, Any], dict]
-    rules: dict = field(default_factory=dict)
-    secrets: Callable = lambda params: set()
-    redact: Callable = lambda params: params
+    arguments: dict[str, Any]
+    outcome: Callable[[], Record]
+    run: Callable[[Invocation, Record], None]
+    describe: Callable[[Invocation, Record], Result]
+    rules: dict[str, Any] = field(default_factory=dict)
+    secrets: Callable[[Options], set[str]] = lambda params: set()
+    redact: Callable[[Options], Options] = lambda params: params
 
 
 class Invocation:
@@ -54,7 +62,7 @@ class Invocation:
         client: a Client to share, or None for one of its own.
     """
 
-    def __init__(self, params, check_mode, diff_mode, console, client=None):
+    def __init__(self, params: Options, check_mode: bool, diff_mode: bool, console: Console, client: Client | None = None):
         self.params = params
         self.check_mode = check_mode
         self.diff_mode = diff_mode
@@ -62,7 +70,7 @@ class Invocation:
         self._client = client
 
     @property
-    def client(self):
+    def client(self) -> Client:
         """The Client, opened when first used."""
         if self._client is None:
             connections = min(self.params.get("concurrency") or 16, 16)
@@ -70,24 +78,26 @@ class Invocation:
         return self._client
 
     @property
-    def namespace(self):
+    def namespace(self) -> str:
         """The namespace: the option, the context's, or `default`."""
-        return self.params.get("namespace") or self.client.configuration.namespace
+        namespace: str = self.params.get("namespace") or self.client.configuration.namespace
+        return namespace
 
-    def close(self):
+    def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
             self._client.close()
 
 
-def secrets_of(operation, params):
+def secrets_of(operation: Operation[Record], params: Options) -> set[str]:
     """Every secret value in the parameters that the argument spec itself does not mark."""
-    return operation.secrets(params) | connection_secrets(params)
+    return operation.secrets(params) | set(connection_secrets(params))
 
 
-def attempt(operation: Operation, invocation: Invocation) -> tuple[dict, PodwrightError | None]:
+def attempt(operation: Operation[Record], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
     """Run an operation to its end. Returns: (the result's fields as far as it got, what stopped it or None)."""
-    outcome, stopped = operation.outcome(), None
+    outcome = operation.outcome()
+    stopped: PodwrightError | None = None
     try:
         operation.run(invocation, outcome)
     except Exception as error:
@@ -98,7 +108,15 @@ def attempt(operation: Operation, invocation: Invocation) -> tuple[dict, Podwrig
         return {}, stopped or as_podwright_error(error)
 
 
-def perform(operation, params, check_mode, diff_mode, console, no_log=False, masked=frozenset()):
+def perform(
+    operation: Operation[Record],
+    params: Options,
+    check_mode: bool,
+    diff_mode: bool,
+    console: Console,
+    no_log: bool = False,
+    masked: Set[str] = frozenset(),
+) -> Result:
     """Run an operation to a result that an edge can hand to Ansible.
 
     Args:
@@ -114,34 +132,39 @@ def perform(operation, params, check_mode, diff_mode, console, no_log=False, mas
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     invocation = Invocation(params, check_mode, diff_mode, console)
-    # Ansible takes an rc other than 0, or none, for a failure unless it is told otherwise.
-    result = {"changed": False, "failed": False}
-    fields, error = attempt(operation, invocation)
-    try:
-        invocation.close()
-    except Exception as failure:
-        error = error or as_podwright_error(failure)
-    result |= fields
+    fields, stopped = _attempt_and_close(operation, invocation)
+    # Ansible takes an rc other than 0, or none, for a failure unless the result says otherwise.
+    result: Result = {"changed": False, "failed": False} | fields
     if "diff" in result:
         result["diff"] = _printable_values(result["diff"])
-    if error:
-        result |= _failure(error, no_log)
+    if stopped:
+        result |= _failure(stopped, no_log)
     result["duration"] = round(time.monotonic() - started, 3)
     result["invocation"] = {"module_args": shown}
     if console.warnings:
         result["warnings"] = list(console.warnings)
     try:
-        return remove_values(result, {value for value in secret if value})
+        cleared: Result = remove_values(result, {value for value in secret if value})
+        return cleared
     except TypeError as error:  # a value that is no plain data
         return _failure(as_podwright_error(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
 
 
-def _failure(error: PodwrightError, no_log: bool) -> dict:
+def _attempt_and_close(operation: Operation[Record], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
+    fields, stopped = attempt(operation, invocation)
+    try:
+        invocation.close()
+    except Exception as error:
+        stopped = stopped or as_podwright_error(error)
+    return fields, stopped
+
+
+def _failure(error: PodwrightError, no_log: bool) -> Result:
     told = _without_output(error) if no_log else error
     return {"failed": True, "msg": str(told), "reason": printable(told.reason), "hint": printable(told.hint)}
 
 
-def _printable_values(value):
+def _printable_values(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _printable_values(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -155,7 +178,7 @@ def _without_output(error: PodwrightError) -> PodwrightError:
     return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden, since no_log is set.")
 
 
-def yaml_diff(changes, redactor):
+def yaml_diff(changes: Iterable[Change], redactor: Redactor) -> list[dict[str, str]]:
     """Ansible's `diff` for a list of Change: the states before and after as YAML, secret values veiled."""
     yaml = load("yaml")
     entries = []

@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
+from ..objects.containers import default_container
 from ..objects.labels import selector_of
-from ..objects.pod_status import TASK_CONTAINER, has_started, read_pod
+from ..objects.pod_status import has_started, read_pod
 from .events import list_events
 from .exec_stream import decode
 from .kinds import POD
@@ -41,9 +42,8 @@ def explain_workload(client: Client, key: Key) -> str:
 
 
 def log_tail(client: Client, pod: Manifest, lines: int, container: str | None = None) -> str:
-    """The last lines of a container's log, of the task container by default; empty if it has not started or its log cannot be read."""
-    names = [c["name"] for c in pod["spec"]["containers"]]
-    container = container or (TASK_CONTAINER if TASK_CONTAINER in names else names[0])
+    """The last lines of a container's log, of the default one unless named; empty if it has not started or its log cannot be read."""
+    container = container or default_container(pod)
     if not has_started(pod, container):
         return ""
     try:

@@ -21,11 +21,16 @@ def container_names(pod: Manifest) -> list[str]:
     return [container["name"] for group in ("initContainers", "containers") for container in pod["spec"].get(group) or []]
 
 
-def container_status(pod: Manifest, name: str) -> Manifest:
-    """The status of a container, init container or ephemeral container (API reference, ContainerStatus); empty if there is none yet."""
+def container_statuses(pod: Manifest) -> list[Manifest]:
+    """The statuses of a pod's containers, init containers and ephemeral containers (API reference, ContainerStatus)."""
     status = pod.get("status") or {}
     groups = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-    return next((entry for group in groups for entry in status.get(group) or [] if entry["name"] == name), {})
+    return [entry for group in groups for entry in status.get(group) or []]
+
+
+def container_status(pod: Manifest, name: str) -> Manifest:
+    """The status of a container, init container or ephemeral container; empty if there is none yet."""
+    return next((entry for entry in container_statuses(pod) if entry["name"] == name), {})
 
 
 def restart_policy(pod: Manifest, name: str) -> str:

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..values import Manifest
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED = {MANAGED_BY: "podwright"}
 
@@ -20,28 +24,30 @@ REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, STRATEGY = (
 )
 
 
-def label_of(item, name):
+def label_of(item: Manifest, name: str) -> str | None:
     """A label of an object, or None."""
-    return (item["metadata"].get("labels") or {}).get(name)
+    value: str | None = (item["metadata"].get("labels") or {}).get(name)
+    return value
 
 
-def annotation_of(item, name):
+def annotation_of(item: Manifest, name: str) -> str | None:
     """An annotation of an object, or None."""
-    return (item["metadata"].get("annotations") or {}).get(name)
+    value: str | None = (item["metadata"].get("annotations") or {}).get(name)
+    return value
 
 
-def selector_of(labels):
-    """A label selector of what has all of these labels."""
+def selector_of(labels: Mapping[str, str]) -> str:
+    """The label selector for objects that have all of these labels."""
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
-def number_of(item, name):
-    """The number (0 or more) that an annotation of an object holds, or None."""
+def number_of(item: Manifest, name: str) -> int | None:
+    """The whole number (0 or more) in an annotation of an object, or None."""
     text = annotation_of(item, name) or ""
     return int(text) if text.isdigit() else None
 
 
-def owner_reference(owner):
-    """A reference to a live object as the owner of others; deleting it in the foreground waits for them."""
+def owner_reference(owner: Manifest) -> Manifest:
+    """A reference to a live object as the owner of others; a foreground deletion of the owner waits for them."""
     metadata = owner["metadata"]
     return {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": metadata["name"], "uid": metadata["uid"], "blockOwnerDeletion": True}

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .containers import TASK_CONTAINER
+from ..values import Manifest
+from .containers import container_status, container_statuses, default_container
 from .quantity import same_quantity
 from .readiness import condition
 
@@ -66,16 +68,16 @@ class Status:
     is_ready: bool = False
 
     @property
-    def is_finished(self):
+    def is_finished(self) -> bool:
         """Whether the task ended."""
         return self.state in ("succeeded", "failed")
 
 
-def read_pod(pod):
+def read_pod(pod: Manifest) -> Status:
     """The Status of a task from its pod: completion is the task container's end, whatever else runs in the pod."""
     status = pod.get("status") or {}
     restarts = pod["spec"].get("restartPolicy", "Always") == "Always"
-    ended = _task_container(pod, status).get("state", {}).get("terminated")
+    ended = _task_state(pod).get("terminated")
     if ended and not restarts and ended["exitCode"] == 0 and status.get("phase") != "Failed":
         return Status("succeeded", ended.get("reason", "Completed"), "", 0)
     if status.get("phase") == "Succeeded":
@@ -88,7 +90,7 @@ def read_pod(pod):
     return _read_active(pod, status)
 
 
-def _read_failure(status, ended, interruption):
+def _read_failure(status: Manifest, ended: Manifest | None, interruption: str | None) -> Status:
     reason = status.get("reason") or ""
     rc = (ended or {}).get("exitCode")
     if interruption and not (ended and ended["exitCode"] == 0):
@@ -105,7 +107,7 @@ def _read_failure(status, ended, interruption):
     return Status("failed", word, text, rc)
 
 
-def _failed_init(status):
+def _failed_init(status: Manifest) -> Status | None:
     for container in status.get("initContainerStatuses") or []:
         ended = container.get("state", {}).get("terminated")
         if ended and ended["exitCode"]:
@@ -118,18 +120,17 @@ def _failed_init(status):
     return None
 
 
-def _interruption(pod, status):
-    if status.get("reason") in _INTERRUPTIONS:
-        return status["reason"]
+def _interruption(pod: Manifest, status: Manifest) -> str | None:
     disruption = condition(pod, "DisruptionTarget")
-    return disruption.get("reason") if disruption.get("status") == "True" else None
+    reason: str | None = disruption.get("reason") if disruption.get("status") == "True" else None
+    return status["reason"] if status.get("reason") in _INTERRUPTIONS else reason
 
 
-def _read_active(pod, status):
+def _read_active(pod: Manifest, status: Manifest) -> Status:
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
         waiting = container.get("state", {}).get("waiting") or {}
-        grace = _WAITING_GRACE.get(waiting.get("reason"))
+        grace = _WAITING_GRACE.get(waiting.get("reason", ""))
         if grace:
             last = container.get("lastState", {}).get("terminated") or {}
             message = waiting.get("message") or (f"its command ended with exit code {last['exitCode']}" if last else "")
@@ -137,19 +138,18 @@ def _read_active(pod, status):
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
-    if "running" in _task_container(pod, status).get("state", {}):
+    if "running" in _task_state(pod):
         return Status("running", "", "", is_ready=condition(pod, "Ready").get("status") == "True")
     return Status("pending", "Starting", "its containers are being made" if scheduled else "it waits for a node")
 
 
-def _task_container(pod, status):
-    """The status of the task's container: the one named so, else the first."""
-    statuses = status.get("containerStatuses") or []
-    first = pod["spec"]["containers"][0]["name"]
-    return next((c for name in (TASK_CONTAINER, first) for c in statuses if c["name"] == name), {})
+def _task_state(pod: Manifest) -> Manifest:
+    """The state of the task's container, empty if it has none yet."""
+    state: Manifest = container_status(pod, default_container(pod)).get("state") or {}
+    return state
 
 
-def read_job(job, pods):
+def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
     """The Status of a task from its Job and the Job's pods: the Job decides whether it is over, its last pod says why."""
     last = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
     latest = read_pod(last) if last else None
@@ -167,12 +167,12 @@ def read_job(job, pods):
     return latest
 
 
-def is_serving(pod):
+def is_serving(pod: Manifest) -> bool:
     """Whether a pod is ready and to stay: one that a Service would send traffic to."""
     return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
 
 
-def read_resize(pod):
+def read_resize(pod: Manifest) -> Status | None:
     """How far a change of a running pod's resources is (KEP-1287): a Status while it is under way, else None."""
     pending = condition(pod, "PodResizePending")
     if pending.get("status") == "True":
@@ -192,7 +192,7 @@ def read_resize(pod):
     return None
 
 
-def exit_codes(pod):
+def exit_codes(pod: Manifest) -> dict[str, int]:
     """Exit code by container, for those that ended."""
     status = pod.get("status") or {}
     codes = {}
@@ -203,30 +203,28 @@ def exit_codes(pod):
     return codes
 
 
-def has_started(pod, container):
+def has_started(pod: Manifest, container: str) -> bool:
     """Whether there can be a log of that container."""
-    status = pod.get("status") or {}
-    for known in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
-        if known["name"] == container:
-            return "running" in known.get("state", {}) or "terminated" in known.get("state", {}) or bool(known.get("lastState"))
-    return False
+    status = container_status(pod, container)
+    state = status.get("state") or {}
+    return "running" in state or "terminated" in state or bool(status.get("lastState"))
 
 
-def ever_started(pod):
+def ever_started(pod: Manifest) -> bool:
     """Whether any container of a pod has ever been started: init containers, sidecars and ephemeral containers count, and so does a failed start."""
     status = pod.get("status") or {}
     if status.get("phase") not in (None, "", "Pending"):
         return True
-    for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
-        for known in status.get(kind) or []:
-            states = {**(known.get("state") or {}), **(known.get("lastState") or {})}
-            if known.get("restartCount") or "running" in states or "terminated" in states:
-                return True
-    return False
+    return any(_has_run(entry) for entry in container_statuses(pod))
 
 
-def times(pod):
+def _has_run(status: Manifest) -> bool:
+    states = {**(status.get("state") or {}), **(status.get("lastState") or {})}
+    return bool(status.get("restartCount")) or "running" in states or "terminated" in states
+
+
+def times(pod: Manifest) -> tuple[str | None, str | None]:
     """(started, finished) of the task container as the API writes them; None where not yet."""
-    state = _task_container(pod, pod.get("status") or {}).get("state", {})
+    state = _task_state(pod)
     ended = state.get("terminated") or {}
     return ended.get("startedAt") or state.get("running", {}).get("startedAt"), ended.get("finishedAt")

@@ -12,7 +12,7 @@ _SUFFIXES |= {f"{letter}i": Fraction(1024**power) for power, letter in enumerate
 _PATTERN = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
 
 
-def parse_quantity(text):
+def parse_quantity(text: object) -> Fraction:
     """The exact value of a quantity such as `500m` or `1Gi`, as a Fraction. Raises: ValueError."""
     match = _PATTERN.fullmatch(str(text).strip())
     if not match:
@@ -21,7 +21,7 @@ def parse_quantity(text):
     return Fraction(number) * (Fraction(10) ** int(exponent) if exponent else _SUFFIXES[suffix or ""])
 
 
-def format_quantity(value, like):
+def format_quantity(value: Fraction, like: str) -> str:
     """A quantity of that value (Fraction), in bytes or in units and thousandths as the text `like` is."""
     if str(like).strip()[-1:].isdigit() or str(like).strip().endswith(("m", "u", "n")):
         thousandths = -(-value * 1000 // 1)
@@ -33,7 +33,7 @@ def format_quantity(value, like):
     return str(whole)
 
 
-def same_quantity(one, other):
+def same_quantity(one: object, other: object) -> bool:
     """Whether both are quantities that the API writes alike: of the same value, and both decimal, binary or with an exponent."""
     try:
         return _format_of(one) == _format_of(other) and parse_quantity(one) == parse_quantity(other)
@@ -41,6 +41,6 @@ def same_quantity(one, other):
         return False
 
 
-def _format_of(text):
-    match = _PATTERN.fullmatch(str(text).strip())
-    return match and ("binary" if str(match[3]).endswith("i") else "exponent" if match[2] else "decimal")
+def _format_of(quantity: object) -> str:
+    match = _PATTERN.fullmatch(str(quantity).strip())
+    return "" if not match else ("binary" if str(match[3]).endswith("i") else "exponent" if match[2] else "decimal")

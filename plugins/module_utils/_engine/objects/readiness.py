@@ -6,7 +6,10 @@ A status is what any controller wrote: every value in it is read by `_mapping`, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..values import Manifest
 
 PROGRESSING, READY, FAILED = "progressing", "ready", "failed"
 # The groups whose kinds have a meaning of their own here: other groups have a Job, a Service or a Deployment, too.
@@ -21,23 +24,23 @@ class Readiness(NamedTuple):
     message: str = ""
 
 
-def assess(item: dict) -> Readiness:
+def assess(item: Manifest) -> Readiness:
     """The Verdict on any object."""
     if item["metadata"].get("deletionTimestamp"):
         return Readiness(PROGRESSING, "it is being deleted")
-    observed = _number(_status(item).get("observedGeneration"), None)
-    if observed is not None and observed < _number(item["metadata"].get("generation")):
+    generation = _number(item["metadata"].get("generation"))
+    if _number(_status(item).get("observedGeneration"), generation) < generation:
         return Readiness(PROGRESSING, "its controller has not seen the change yet")
     is_built_in = str(item.get("apiVersion", "")).rpartition("/")[0] in _BUILT_IN_GROUPS
     return (_JUDGES.get(item["kind"], _judge_conditions) if is_built_in else _judge_conditions)(item)
 
 
-def condition(item: dict, name: str) -> dict:
+def condition(item: Manifest, name: str) -> Manifest:
     """The condition of that type, or an empty mapping."""
     return next((c for c in _conditions(item) if c.get("type") == name), {})
 
 
-def deletion_obstacle(item: dict) -> str:
+def deletion_obstacle(item: Manifest) -> str:
     """What an object whose deletion began waits for."""
     finalizers = item["metadata"].get("finalizers") or []
     if finalizers:
@@ -49,7 +52,7 @@ def deletion_obstacle(item: dict) -> str:
     return "; ".join(filter(None, messages)) or "it is still shutting down"
 
 
-def _judge_replicas(item):
+def _judge_replicas(item: Manifest) -> Readiness:
     spec, status = _mapping(item.get("spec")), _status(item)
     if spec.get("paused") is True:
         return Readiness(READY, "its rollout is paused")
@@ -69,7 +72,7 @@ def _judge_replicas(item):
     return Readiness(PROGRESSING, f"{surplus} old replicas still there") if surplus > 0 else Readiness(READY)
 
 
-def _pods_to_update(item, wanted):
+def _pods_to_update(item: Manifest, wanted: int) -> int:
     """How many of the wanted pods the controller replaces by itself after a change."""
     spec = _mapping(item.get("spec"))
     strategy = _mapping(spec.get("updateStrategy"))
@@ -78,7 +81,7 @@ def _pods_to_update(item, wanted):
     return max(wanted - _number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
 
 
-def _judge_daemon_set(item):
+def _judge_daemon_set(item: Manifest) -> Readiness:
     status = _status(item)
     if "observedGeneration" not in status or "desiredNumberScheduled" not in status:
         return Readiness(PROGRESSING, "its controller has not seen it yet")
@@ -90,7 +93,7 @@ def _judge_daemon_set(item):
     return Readiness(READY)
 
 
-def _judge_job(item):
+def _judge_job(item: Manifest) -> Readiness:
     failed = condition(item, "Failed")
     if failed.get("status") == "True":
         return Readiness(FAILED, f"{_text(failed.get('reason'))}: {_text(failed.get('message'))}")
@@ -101,7 +104,7 @@ def _judge_job(item):
     return Readiness(PROGRESSING, "not complete yet")
 
 
-def _is_suspension_desired(item):
+def _is_suspension_desired(item: Manifest) -> bool:
     """Whether a manifest suspends the Job, and not a queue that starts it later."""
     entries = item["metadata"].get("managedFields") or []
     applied = [_mapping(_mapping(entry.get("fieldsV1")).get("f:spec")) for entry in entries if entry.get("operation") == "Apply"]
@@ -110,7 +113,7 @@ def _is_suspension_desired(item):
     return _QUEUE not in (item["metadata"].get("labels") or {})
 
 
-def _judge_pod(item):
+def _judge_pod(item: Manifest) -> Readiness:
     status = _status(item)
     if status.get("phase") == "Succeeded":
         return Readiness(READY)
@@ -123,31 +126,31 @@ def _judge_pod(item):
     return Readiness(PROGRESSING, waiting or _text(condition(item, "PodScheduled").get("message")) or f"phase {status.get('phase', 'Pending')}")
 
 
-def _judge_claim(item):
+def _judge_claim(item: Manifest) -> Readiness:
     phase = _status(item).get("phase", "Pending")
     if phase == "Lost":
         return Readiness(FAILED, "its volume is lost")
     return Readiness(READY) if phase == "Bound" else Readiness(PROGRESSING, "not bound to a volume yet")
 
 
-def _judge_namespace(item):
+def _judge_namespace(item: Manifest) -> Readiness:
     phase = _status(item).get("phase")
     return Readiness(READY) if phase == "Active" else Readiness(PROGRESSING, f"phase {phase}")
 
 
-def _judge_service(item):
+def _judge_service(item: Manifest) -> Readiness:
     if _mapping(item.get("spec")).get("type") == "LoadBalancer" and not _mapping(_status(item).get("loadBalancer")).get("ingress"):
         return Readiness(PROGRESSING, "no load balancer address yet")
     return Readiness(READY)
 
 
-def _judge_established(item):
+def _judge_established(item: Manifest) -> Readiness:
     name = "Established" if item["kind"] == "CustomResourceDefinition" else "Available"
     found = condition(item, name)
     return Readiness(READY) if found.get("status") == "True" else Readiness(PROGRESSING, _text(found.get("message")) or f"not {name} yet")
 
 
-def _judge_conditions(item):
+def _judge_conditions(item: Manifest) -> Readiness:
     """Any other kind: ready unless it says otherwise by a Ready condition (as kstatus has it)."""
     ready = condition(item, "Ready")
     if ready.get("status") in ("False", "Unknown"):
@@ -155,34 +158,34 @@ def _judge_conditions(item):
     return Readiness(READY)
 
 
-def _status(item):
+def _status(item: Manifest) -> Manifest:
     return _mapping(item.get("status"))
 
 
-def _conditions(item):
+def _conditions(item: Manifest) -> list[Manifest]:
     return _mappings(_status(item).get("conditions"))
 
 
-def _mapping(value):
+def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _mappings(value):
+def _mappings(value: object) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
-def _number(value, default=0):
-    """A count or generation, also one that was written as text."""
+def _number(value: object, default: int = 0) -> int:
+    """A count or generation, also one in a string; the default if it is neither."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1 else default
 
 
-def _text(value):
+def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-_JUDGES = {
+_JUDGES: dict[str, Callable[[Manifest], Readiness]] = {
     "Deployment": _judge_replicas,
     "StatefulSet": _judge_replicas,
     "ReplicaSet": _judge_replicas,

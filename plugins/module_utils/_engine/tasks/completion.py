@@ -11,7 +11,8 @@ from ..cluster.events import list_events
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
-from ..objects.pod_status import TASK_CONTAINER, has_started
+from ..objects.containers import TASK_CONTAINER
+from ..objects.pod_status import has_started
 from ..reconciler.wait import wait_until_gone
 from .decision import NONE
 from .record import build_record

@@ -11,8 +11,9 @@ from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH
 from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
+from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
-from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TASK_CONTAINER, TRANSIENT, Status, has_started, read_resize
+from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
 from ..objects.readiness import deletion_obstacle
 from ..reconciler.manifest import difference
 from .decision import CREATE, NONE, REPLACE, RESIZE
