@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import importlib, json, sys, time
 name, options, check_mode = json.load(sys.stdin)
-PACKAGE = "ansible_collections.podwright.core.plugins.module_utils"
+PACKAGE = "ansible_collections.podwright.core.plugins.module_utils._engine"
 load = lambda part: importlib.import_module(f"{PACKAGE}.{part}")
 operation = load(f"operations.{name}").OPERATION
 params = dict.fromkeys(load("arguments").CONNECTION) | {n: s.get("default") for n, s in operation.arguments.items()} | options

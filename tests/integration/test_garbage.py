@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""pod_gc against a real cluster: owners of any kind, what changes while it works, thousands of pods, and permissions."""
+"""pod_gc on a real cluster: owners of any kind, concurrent changes, stuck and evicted pods, TTLs and permissions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def params(namespace, **options):
 
 @pytest.fixture
 def widgets(client):
-    """A kind of the test's own."""
+    """The Kind of a custom resource definition that exists during the test."""
     names = {"kind": "Widget", "plural": "widgets", "singular": "widget"}
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     version = {"name": "v1", "served": True, "storage": True, "schema": schema}
@@ -54,153 +54,158 @@ def served(client):
         return None
 
 
-def widget(client, kind, namespace, name):
+def create_widget(client, kind, namespace, name):
     item = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}}
     return client.create(kind, namespace, item, "test")
 
 
-def below(item):
-    """Labels and annotations of a pod whose parent this is, without the reference that Kubernetes itself would act on."""
+def parent_marks(item):
+    """Labels and annotations of a pod whose parent is this object, without the owner reference on which Kubernetes itself would act."""
     metadata = item["metadata"]
     return {"podwright.io/parent": metadata["uid"]}, {"podwright.io/parent": f"{item['apiVersion']} {item['kind']} {metadata['name']}"}
 
 
-def test_owners_of_any_kind_are_known_by_their_uid(client, play, namespace, widgets, audit):
-    alive, replaced = widget(client, widgets, namespace, "alive"), widget(client, widgets, namespace, "replaced")
+def test_owners_of_any_kind_are_identified_by_uid(client, play, namespace, widgets, audit):
+    alive, replaced = create_widget(client, widgets, namespace, "alive"), create_widget(client, widgets, namespace, "replaced")
     client.delete(widgets, namespace, "replaced")
-    widget(client, widgets, namespace, "replaced")  # of the same name, and another one
+    create_widget(client, widgets, namespace, "replaced")  # a new object with the same name
     unknown = {"podwright.io/parent": "lost"}, {"podwright.io/parent": "unknown.example.com/v1 Gadget g"}
-    for name, marks in {"kept": below(alive), "orphan": below(replaced), "unknown": unknown}.items():
+    for name, marks in {"kept": parent_marks(alive), "orphan": parent_marks(replaced), "unknown": unknown}.items():
         client.create(POD, namespace, pod(name, labels=marks[0], annotations=marks[1]), "test")
-    found = play([{"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}], namespace=namespace)
-    swept = found.of("Sweep")
-    assert [(e["name"], e["reason"]) for e in swept["deleted"]] == [("orphan", "its owner Widget replaced is gone")]
-    reasons = {entry["name"]: entry["reason"] for entry in swept["kept"]}
-    assert reasons == {"kept": "its owner Widget alive is alive", "unknown": "its owner Gadget g cannot be looked at"}
-    assert "What Gadget owns is kept" in found.output
+    played = play([{"name": "Delete", "podwright.core.pod_gc": {"orphaned": True}}], namespace=namespace)
+    result = played.of("Delete")
+    assert [(e["name"], e["reason"]) for e in result["deleted"]] == [("orphan", "its owner Widget replaced does not exist")]
+    reasons = {entry["name"]: entry["reason"] for entry in result["kept"]}
+    assert reasons == {"kept": "its owner Widget alive exists", "unknown": "its owner Gadget g cannot be read"}
+    assert "Owners of kind Gadget could not be listed, so that their dependents are kept" in played.output
     lists = [entry["objectRef"]["resource"] for entry in audit() if entry["verb"] == "list"]
-    assert sorted(lists) == ["pods", "widgets"], "one LIST a kind"
+    assert sorted(lists) == ["pods", "widgets"], "one LIST for each kind"
 
 
-class Meddler(Client):
-    """A Client in whose cluster something happens just before the first delete."""
+class InterferingClient(Client):
+    """A Client in whose cluster something changes immediately before the first deletion."""
 
-    meddle = None
+    interfere = None
 
     def delete(self, *arguments, **options):
-        """Let it happen, then delete."""
-        act, self.meddle = self.meddle, None
-        if act:
-            act()
+        """Change the cluster, then delete."""
+        interfere, self.interfere = self.interfere, None
+        if interfere:
+            interfere()
         return super().delete(*arguments, **options)
 
 
-def test_what_changed_since_it_was_looked_at_stays(client, namespace, idle):
-    """A pod of the same name that is another one by now, and one that has started since."""
+def test_pods_that_changed_since_they_were_listed_are_kept(client, namespace, idle):
+    """One was replaced by a pod of the same name, the other one started."""
     add_finished_pods(client, namespace, 1, idle)
     client.create(POD, namespace, pod("late", idle), "test")
 
-    def meddle():
+    def interfere():
         client.delete(POD, namespace, "done-0", grace_period=0)
         client.create(POD, namespace, pod("done-0"), "test")
         started = {"name": "task", "state": {"running": {}}, "image": "busybox", "imageID": "", "ready": True, "restartCount": 0}
         client.patch(POD, namespace, "late", {"status": {"phase": "Running", "containerStatuses": [started]}}, "test", MERGE_PATCH, "status")
 
-    meddler = Meddler(Configuration({"kubeconfig": KUBECONFIG}))
-    meddler.meddle = meddle
-    asked = params(namespace, completed={"max_age": 0, "keep_last": 0}, stuck={"max_age": 0, "force": False}, concurrency=1)
-    task = Invocation(asked, False, False, Console(), meddler)
-    result = result_of(pod_gc.OPERATION, task)
-    task.close()
+    interfering = InterferingClient(Configuration({"kubeconfig": KUBECONFIG}))
+    interfering.interfere = interfere
+    options = params(namespace, completed={"max_age": 0, "keep_last": 0}, stuck={"max_age": 0, "force": False}, concurrency=1)
+    invocation = Invocation(options, False, False, Console(), interfering)
+    result = result_of(pod_gc.OPERATION, invocation)
+    invocation.close()
     assert result["deleted"] == [] and not result["changed"]
-    assert [entry["reason"] for entry in result["kept"]] == ["it changed or was gone when it was to be deleted"] * 2
+    assert [entry["reason"] for entry in result["kept"]] == ["it changed or was deleted by another client before its deletion"] * 2
     assert {item["metadata"]["name"] for item in client.list(POD, namespace)[0]} == {"done-0", "late"}
 
 
-def test_what_is_stuck_and_what_was_evicted(client, play, namespace, idle):
+def test_stuck_and_evicted_pods_are_deleted(client, play, namespace, idle):
     for name in ("hangs", "evicted"):
         client.create(POD, namespace, pod(name, idle), "test")
     client.patch(
         POD, namespace, "evicted", {"status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory"}}, "test", MERGE_PATCH, "status"
     )
     client.delete(POD, namespace, "hangs", grace_period=1)
-    sweep = {"stuck": {"max_age": 0}, "evicted": True}
-    gently, forced = {"name": "Gently", "podwright.core.pod_gc": sweep}, sweep | {"stuck": {"max_age": 0, "force": True}, "wait": True}
-    played = play([gently, {"ansible.builtin.pause": {"seconds": 2}}, {"name": "By force", "podwright.core.pod_gc": forced}], namespace=namespace)
-    assert [(e["name"], e["policy"]) for e in played.of("Gently")["deleted"]] == [("evicted", "evicted")]
-    assert played.of("Gently")["kept"][0]["reason"] == "it is being deleted already (stuck.force would end that)"
+    graceful = {"stuck": {"max_age": 0}, "evicted": True}
+    forced = graceful | {"stuck": {"max_age": 0, "force": True}, "wait": True}
+    tasks = [
+        {"name": "Gracefully", "podwright.core.pod_gc": graceful},
+        {"ansible.builtin.pause": {"seconds": 2}},
+        {"name": "By force", "podwright.core.pod_gc": forced},
+    ]
+    played = play(tasks, namespace=namespace)
+    assert [(e["name"], e["policy"]) for e in played.of("Gracefully")["deleted"]] == [("evicted", "evicted")]
+    assert played.of("Gracefully")["kept"][0]["reason"] == "it is being deleted; stuck.force deletes it without a grace period"
     assert [(e["name"], e["policy"]) for e in played.of("By force")["deleted"]] == [("hangs", "stuck")]
     assert client.list(POD, namespace)[0] == []
 
 
 def test_pods_whose_containers_have_been_started_are_never_stuck(client, play, namespace):
-    """A crash loop, an init container that works, a pod whose sidecar cannot be pulled, and one that really is stuck."""
+    """A crash loop, a running init container, a sidecar whose image is missing, and a pod that is stuck."""
     box = {"image": "busybox", "imagePullPolicy": "IfNotPresent"}
-    absent, stay, crash = {"image": "no.such/image", "imagePullPolicy": "Never"}, {"command": ["sleep", "3600"]}, {"command": ["false"]}
+    missing, stay, crash = {"image": "no.such/image", "imagePullPolicy": "Never"}, {"command": ["sleep", "3600"]}, {"command": ["false"]}
     pods = {
         "crash-loop": {"containers": [{"name": "task"} | box | crash]},
         "initializing": {"initContainers": [{"name": "init"} | box | stay], "containers": [{"name": "task"} | box | stay]},
-        "lame": {"containers": [{"name": "task"} | box | stay, {"name": "sidecar"} | absent]},
-        "stuck": {"containers": [{"name": "task"} | absent]},
+        "sidecar-pending": {"containers": [{"name": "task"} | box | stay, {"name": "sidecar"} | missing]},
+        "stuck": {"containers": [{"name": "task"} | missing]},
     }
     for name, spec in pods.items():
         metadata = {"name": name, "labels": MANAGED}
         client.create(POD, namespace, {"metadata": metadata, "spec": spec | {"terminationGracePeriodSeconds": 0}}, "test")
-    for name, reason in {"crash-loop": "CrashLoopBackOff", "lame": "ErrImageNeverPull", "stuck": "ErrImageNeverPull"}.items():
+    for name, reason in {"crash-loop": "CrashLoopBackOff", "sidecar-pending": "ErrImageNeverPull", "stuck": "ErrImageNeverPull"}.items():
         wait_for(lambda name=name, reason=reason: reason in str(client.get(POD, namespace, name)["status"]))
     wait_for(lambda: "running" in str(client.get(POD, namespace, "initializing")["status"].get("initContainerStatuses")))
-    wait_for(lambda: "running" in str(client.get(POD, namespace, "lame")["status"].get("containerStatuses")))
-    sweep = play([{"name": "Sweep", "podwright.core.pod_gc": {"stuck": {"max_age": 0, "force": True}}}], namespace=namespace).of("Sweep")
-    assert [(entry["name"], entry["policy"]) for entry in sweep["deleted"]] == [("stuck", "stuck")]
-    assert {entry["name"] for entry in sweep["kept"]} == {"crash-loop", "initializing", "lame"}
+    wait_for(lambda: "running" in str(client.get(POD, namespace, "sidecar-pending")["status"].get("containerStatuses")))
+    delete = play([{"name": "Delete", "podwright.core.pod_gc": {"stuck": {"max_age": 0, "force": True}}}], namespace=namespace).of("Delete")
+    assert [(entry["name"], entry["policy"]) for entry in delete["deleted"]] == [("stuck", "stuck")]
+    assert {entry["name"] for entry in delete["kept"]} == {"crash-loop", "initializing", "sidecar-pending"}
 
 
 def test_namespaces_that_do_not_exist_are_reported(play, namespace):
-    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"namespaces": [namespace, "no-such-namespace"], "completed": {}}}
-    look = {"name": "Look", "podwright.core.pod_info": {"namespace": "no-such-namespace"}}
-    played = play([sweep, look], namespace=namespace)
-    for name in ("Sweep", "Look"):
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"namespaces": [namespace, "no-such-namespace"], "completed": {}}}
+    read = {"name": "Read", "podwright.core.pod_info": {"namespace": "no-such-namespace"}}
+    played = play([delete, read], namespace=namespace)
+    for name in ("Delete", "Read"):
         assert [line.split(".")[0] for line in played.of(name)["warnings"]] == ["Namespace 'no-such-namespace' not found"]
 
 
-def test_a_namespaces_own_time_to_live(client, play, namespace, idle):
+def test_a_namespace_sets_the_default_ttl_of_its_pods(client, play, namespace, idle):
     add_finished_pods(client, namespace, 2, idle)
     client.patch(POD, namespace, "done-1", {"metadata": {"annotations": {"podwright.io/ttl": "999999999"}}}, "test", MERGE_PATCH)
     role = {"ansible.builtin.include_role": {"name": "podwright.core.quota"}}
     variables = {"quota_namespace": namespace, "quota_pod_ttl_seconds": 3600}
-    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"expired": True}}
-    played = play([role | {"vars": variables}, role | {"vars": variables}, sweep], namespace=namespace)
-    assert [entry["name"] for entry in played.of("Sweep")["deleted"]] == ["done-0"]
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"expired": True}}
+    played = play([role | {"vars": variables}, role | {"vars": variables}, delete], namespace=namespace)
+    assert [entry["name"] for entry in played.of("Delete")["deleted"]] == ["done-0"]
     assert [e["result"]["changed"] for e in played.results if e["task"].endswith("Ensure that the default TTL of pods is present")] == [True, False]
     play([role | {"vars": variables | {"quota_state": "absent"}}], namespace=namespace)
     assert "podwright.io/ttl" not in client.get(NAMESPACE, None, namespace)["metadata"].get("annotations", {})
 
 
-def test_without_permission_it_says_so_and_does_not_try_each(client, play, namespace, idle, tmp_path, audit):
+def test_a_forbidden_deletion_is_reported_and_requested_only_once(client, play, namespace, idle, tmp_path, audit):
     add_finished_pods(client, namespace, 20, idle)
     api = "rbac.authorization.k8s.io/v1"
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "looker"}
-    subjects = [{"kind": "User", "name": "looker", "apiGroup": "rbac.authorization.k8s.io"}]
-    client.create(BUILT_IN[api, "Role"], namespace, {"apiVersion": api, "kind": "Role", "metadata": {"name": "looker"}, "rules": rules}, "test")
-    binding = {"apiVersion": api, "kind": "RoleBinding", "metadata": {"name": "looker"}, "roleRef": reference, "subjects": subjects}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    subjects = [{"kind": "User", "name": "reader", "apiGroup": "rbac.authorization.k8s.io"}]
+    client.create(BUILT_IN[api, "Role"], namespace, {"apiVersion": api, "kind": "Role", "metadata": {"name": "reader"}, "rules": rules}, "test")
+    binding = {"apiVersion": api, "kind": "RoleBinding", "metadata": {"name": "reader"}, "roleRef": reference, "subjects": subjects}
     client.create(BUILT_IN[api, "RoleBinding"], namespace, binding, "test")
-    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"completed": {}, "impersonate_user": "looker", "concurrency": 2}}
-    result = play([sweep], namespace=namespace, expect=2).of("Sweep")
-    assert result["msg"].startswith("20 of 20 deletes failed. Could not delete Pod 'done-") and "Grant the verb 'delete' on 'pods'" in result["msg"]
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"completed": {}, "impersonate_user": "reader", "concurrency": 2}}
+    result = play([delete], namespace=namespace, expect=2).of("Delete")
+    assert result["msg"].startswith("20 of 20 deletions failed. Could not delete Pod 'done-") and "Grant the verb 'delete' on 'pods'" in result["msg"]
     assert len(result["errors"]) == 20 and result["deleted"] == [] and not result["changed"]
     assert len([entry for entry in audit() if entry["verb"] == "delete"]) <= 2
 
 
-def test_all_namespaces_and_the_playbook_for_a_schedule(client, play, make_namespace, idle):
-    places = [make_namespace(), make_namespace()]
-    for place in places:
-        add_finished_pods(client, place, 2, idle)
-    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"namespaces": ["*"], "completed": {}}, "check_mode": True}
-    everywhere = {(entry["namespace"], entry["name"]) for entry in play([sweep]).of("Sweep")["deleted"]}
-    assert {(place, f"done-{number}") for place in places for number in range(2)} <= everywhere
-    book = yaml.safe_load((ROOT / "playbooks/gc.yml").read_text())[0]
-    variables = book["vars"] | {"podwright_namespaces": places, "podwright_completed": {"max_age": 3600, "keep_last": 1}}
-    played = play(book["tasks"], namespace=places[0], variables=variables)
-    assert "Pod " + places[0] + "/done-" in played.output and "2 objects deleted, 2 kept" in played.output
-    assert len(client.list(POD, places[0])[0]) == len(client.list(POD, places[1])[0]) == 1
+def test_all_namespaces_and_the_scheduled_playbook(client, play, make_namespace, idle):
+    namespaces = [make_namespace(), make_namespace()]
+    for namespace in namespaces:
+        add_finished_pods(client, namespace, 2, idle)
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"namespaces": ["*"], "completed": {}}, "check_mode": True}
+    everywhere = {(entry["namespace"], entry["name"]) for entry in play([delete]).of("Delete")["deleted"]}
+    assert {(namespace, f"done-{number}") for namespace in namespaces for number in range(2)} <= everywhere
+    playbook = yaml.safe_load((ROOT / "playbooks/gc.yml").read_text())[0]
+    variables = playbook["vars"] | {"podwright_namespaces": namespaces, "podwright_completed": {"max_age": 3600, "keep_last": 1}}
+    played = play(playbook["tasks"], namespace=namespaces[0], variables=variables)
+    assert "Pod " + namespaces[0] + "/done-" in played.output and "2 objects deleted, 2 kept" in played.output
+    assert len(client.list(POD, namespaces[0])[0]) == len(client.list(POD, namespaces[1])[0]) == 1

@@ -47,7 +47,7 @@ def test_deleting_a_parent_takes_its_children_or_leaves_them(propagation, client
         sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
         deleted = play([sweep], namespace=namespace).of("Sweep")["deleted"]
         assert {entry["name"] for entry in deleted} == {"one", "two"}
-        assert all(entry["reason"] == "its owner Pod lead is gone" for entry in deleted)
+        assert all(entry["reason"] == "its owner Pod lead does not exist" for entry in deleted)
     if propagation == "Foreground":
         assert not names(client, namespace) & {"lead", "one", "two"}, "the parent goes last"
     wait_for(lambda: not names(client, namespace))
@@ -90,7 +90,7 @@ def test_a_parent_that_ended_gets_no_children_and_its_children_are_orphans(play,
     assert "Pod 'short' has ended" in refused["msg"] and refused["reason"] == "ParentRefused"
     sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
     played = play([sweep | {"check_mode": True}, sweep, sweep | {"name": "Again"}], namespace=namespace)
-    assert [(e["name"], e["reason"]) for e in played.of("Sweep")["deleted"]] == [("child", "its owner Pod short is finished")]
+    assert [(e["name"], e["reason"]) for e in played.of("Sweep")["deleted"]] == [("child", "its owner Pod short has finished")]
     assert not played.of("Again")["changed"]
 
 

@@ -32,7 +32,6 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_NESTING, MEDIAN_FUNCTION_LINES = 340, 40
 PENDING_FILES: frozenset[str] = frozenset(
     {
         "cluster/exec",
-        "garbage/retention",
         "operations/pod_autoscale",
         "operations/pod_copy",
         "operations/pod_request",

@@ -1,79 +1,31 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What may be deleted: rules over pods and what tasks leave behind. Pure functions; times are seconds since the epoch."""
+"""Retention policies, and which pods and records they delete. Pure functions; times are seconds since the epoch."""
 
 from __future__ import annotations
 
-import calendar
-import time
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..cluster.kinds import JOB, POD
-from ..objects.labels import PARENT, RECORD, TASK, TTL, number_of
-from ..objects.pod_status import ever_started, read_pod, times
-from ..objects.quantity import parse_quantity
-from ..objects.readiness import condition
-from ..objects.resources import pod_requests
+from .candidate import DELETING, FAILED, SUCCEEDED
+from .owners import ACTIVE, FINISHED, STATE_TEXTS, UNREADABLE
 
-ALIVE, FINISHED, GONE, UNKNOWN = "alive", "finished", "gone", "unknown"
-PENDING, RUNNING, SUCCEEDED, FAILED, DELETING, LEFTOVER, RECORDED = "pending", "running", "succeeded", "failed", "deleting", "leftover", "recorded"
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
-
-@dataclass(frozen=True)
-class Owner:
-    """Who an object belongs to; `controls` where it is the one that makes and replaces it."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    controls: bool = False
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One object that may go, read from its manifest.
-
-    Attributes:
-        version: its resource version.
-        task: the name of the task it belongs to, or None.
-        state: `pending`, `running`, `succeeded`, `failed` or `deleting`; `recorded` for a task's record, `leftover` for any other kind than Pod.
-        ended: when its work ended; when its deletion was due, for one that is being deleted.
-        ttl: seconds it may stay after its end, or None.
-        waits_since: when a pod of which no container has ever been started began to wait for its start; None for any other.
-        held_by: scheduling gates of a pod that is not to be scheduled yet; finalizers of an object whose deletion waits for nothing else.
-        requests: what it asks for, by resource.
-    """
-
-    kind: object
-    namespace: str
-    name: str
-    uid: str
-    state: str
-    created: float
-    version: str = ""
-    task: str | None = None
-    owners: tuple = ()
-    reason: str = ""
-    ended: float | None = None
-    ttl: int | None = None
-    waits_since: float | None = None
-    held_by: tuple = ()
-    requests: dict = field(default_factory=dict, hash=False)
-
-    @property
-    def is_finished(self):
-        """Whether its work ended."""
-        return self.state in (SUCCEEDED, FAILED)
-
-    @property
-    def controller(self):
-        """The Owner that makes and replaces it, or None."""
-        return next((owner for owner in self.owners if owner.controls), None)
+    from ..cluster.kinds import Kind
+    from .candidate import Candidate, Owner
+    from .owners import Owners
 
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """How much of what is over stays: nothing younger than `max_age` seconds goes, nor one of the `keep_last` latest of its namespace."""
+    """How long finished objects are retained.
+
+    Attributes:
+        max_age: minimum retention in seconds since the object finished.
+        keep_last: number of most recent objects that each namespace retains.
+    """
 
     max_age: float = 0
     keep_last: int = 0
@@ -81,7 +33,14 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class RetentionPolicies:
-    """What is asked for; the names are those of pod_gc. A Keep that is None asks for nothing."""
+    """The policies to evaluate, named as the options of pod_gc; None and False select nothing.
+
+    Attributes:
+        stuck_after: the option `stuck.max_age` in seconds.
+        force: the option `stuck.force`.
+        reclaim: names of the kinds to reclaim.
+        namespace_ttls: TTL in seconds of pods without one of their own, by namespace.
+    """
 
     completed: RetentionPolicy | None = None
     failed: RetentionPolicy | None = None
@@ -91,322 +50,157 @@ class RetentionPolicies:
     expired: bool = False
     stuck_after: float | None = None
     force: bool = False
-    reclaim: frozenset = frozenset()
+    reclaim: frozenset[str] = frozenset()
     reclaim_age: float = 600
-    default_ttl: dict = field(default_factory=dict, hash=False)  # by namespace
+    namespace_ttls: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
-class Owners:
-    """What is known of owners, by uid.
+class Evaluation:
+    """What the policies are evaluated with.
 
     Attributes:
-        alive, finished: uids of those that are there.
-        unreadable: (api version, kind) of those that could not be listed.
+        now: time of the API server.
+        ranks: UID -> number of more recent objects of its kind, state and namespace.
     """
 
-    alive: frozenset = frozenset()
-    finished: frozenset = frozenset()
-    unreadable: frozenset = frozenset()
-
-    def state(self, owner):
-        """`alive`, `finished`, `gone` or `unknown`."""
-        if owner.uid in self.alive:
-            return ALIVE
-        if owner.uid in self.finished:
-            return FINISHED
-        return UNKNOWN if (owner.api_version, owner.kind) in self.unreadable else GONE
+    policies: RetentionPolicies
+    owners: Owners
+    now: float
+    ranks: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether an object goes, by which rule, and why (not)."""
+    """Whether an object is deleted, the policy that selected or kept it, and the reason; with `force` its grace period is 0."""
 
-    subject: Subject
-    goes: bool
-    rule: str
-    why: str
+    candidate: Candidate
+    is_deletion: bool
+    policy: str
+    reason: str
     force: bool = False
 
 
-# -- reading objects ------------------------------------------------------------------------------------------
+def rank(candidates: Iterable[Candidate]) -> dict[str, int]:
+    """UID -> number of objects of its kind, state and namespace that finished after it."""
+    groups: dict[tuple[str, Kind, str], list[tuple[float, str, str]]] = defaultdict(list)
+    for candidate in candidates:
+        if candidate.finished_at is not None:
+            groups[candidate.namespace, candidate.kind, candidate.state].append((-candidate.finished_at, candidate.name, candidate.uid))
+    return {uid: number for group in groups.values() for number, (_age, _name, uid) in enumerate(sorted(group))}
 
 
-def read_time(text):
-    """Seconds since the epoch of a time as the API writes it; None where there is none, or it cannot be read."""
-    try:
-        return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
-    except (TypeError, ValueError):
-        return None
-
-
-def read_subject(kind, item):
-    """The Subject of an object."""
-    metadata = item["metadata"]
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    subject = Subject(
-        kind,
-        metadata.get("namespace", ""),
-        metadata["name"],
-        metadata["uid"],
-        RECORDED if RECORD in labels else LEFTOVER,
-        read_time(metadata["creationTimestamp"]),
-        metadata["resourceVersion"],
-        labels.get(TASK),
-        _owners_of(metadata, labels, annotations),
-        ttl=number_of(item, TTL),
+def decide_pod(pod: Candidate, evaluation: Evaluation) -> Decision:
+    """The Decision of the first policy that deletes a pod, else of the last that concerns it."""
+    if pod.state == DELETING:
+        return _evaluate_deletion(pod, evaluation) or Decision(pod, False, "", "it is being deleted")
+    policies = evaluation.policies
+    kept = Decision(pod, False, "", f"it is {pod.state} and no policy applies")
+    decisions = (
+        _evaluate_orphaned(pod, evaluation),
+        _evaluate_evicted(pod, evaluation),
+        _evaluate_expired(pod, evaluation),
+        _evaluate_stuck(pod, evaluation),
+        _evaluate_finished(pod, "completed", SUCCEEDED, policies.completed, evaluation),
+        _evaluate_finished(pod, "failed", FAILED, policies.failed, evaluation),
     )
-    if metadata.get("deletionTimestamp"):
-        held_by = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
-        return replace(subject, state=DELETING, ended=read_time(metadata["deletionTimestamp"]), held_by=held_by, requests=pod_requests(item))
-    if kind == POD:
-        return _read_pod(subject, item)
-    if kind == JOB:
-        return _read_job(subject, item)
-    storage = ((item.get("spec") or {}).get("resources") or {}).get("requests", {}).get("storage")
-    finished = read_time((item.get("data") or {}).get("finished_at")) if subject.state == RECORDED else None
-    requests = {"storage": parse_quantity(storage)} if storage else {}
-    return replace(subject, ended=subject.created if finished is None else finished, requests=requests)
-
-
-def _owners_of(metadata, labels, annotations):
-    owners = [Owner(o["apiVersion"], o["kind"], o["name"], o["uid"], bool(o.get("controller"))) for o in metadata.get("ownerReferences") or []]
-    if PARENT in labels and labels[PARENT] not in {owner.uid for owner in owners}:
-        # Its reference was taken away: its parent was deleted, and its children left behind on purpose or by accident.
-        api_version, kind, name = (annotations.get(PARENT, "").split(" ") + ["", "", ""])[:3]
-        owners.append(Owner(api_version, kind, name, labels[PARENT]))
-    return tuple(owners)
-
-
-def _read_pod(subject, pod):
-    status = read_pod(pod)
-    gates = tuple(gate["name"] for gate in pod["spec"].get("schedulingGates") or [])
-    return replace(
-        subject,
-        state=status.state,
-        reason=status.reason,
-        ended=_ended(pod) if status.is_finished else None,
-        waits_since=None if status.is_finished or ever_started(pod) else _waits_since(pod),
-        held_by=gates,
-        requests=pod_requests(pod),
-    )
-
-
-def _waits_since(pod):
-    """When a pod began to wait: for its containers once it was scheduled, before that for a node, as its condition says; else its creation."""
-    changed = read_time(condition(pod, "PodScheduled").get("lastTransitionTime"))
-    return read_time(pod["metadata"]["creationTimestamp"]) if changed is None else changed
-
-
-def _ended(pod):
-    """When the task's container ended; for a pod that was ended without it, when its last condition changed."""
-    finished = read_time(times(pod)[1])
-    changes = [read_time(c.get("lastTransitionTime")) for c in pod["status"].get("conditions") or []]
-    known = [moment for moment in changes if moment is not None] or [read_time(pod["metadata"]["creationTimestamp"])]
-    return max(known) if finished is None else finished
-
-
-def _read_job(subject, job):
-    for name, state in (("Complete", SUCCEEDED), ("Failed", FAILED)):
-        found = condition(job, name)
-        if found.get("status") == "True":
-            return replace(subject, state=state, ended=read_time(found.get("lastTransitionTime")))
-    return replace(subject, state=RUNNING)
-
-
-# -- the rules ------------------------------------------------------------------------------------------------
-
-
-def plan(subjects, owners, policies, now):
-    """Decide about every object.
-
-    Args:
-        subjects: Subjects in scope; Jobs among them are evidence, too: what belongs to a task that has one stays.
-        owners: Owners, read after the subjects.
-        policies: Policies.
-        now: the server's time.
-
-    Returns: list of Decision, what goes first, each in the order of its end or creation, oldest first.
-    """
-    ranks = _rank(subjects)
-    decisions = [_decide_pod(s, owners, policies, now, ranks) for s in subjects if s.kind == POD]
-    remains = _Remains(decisions)
-    if JOB.name in policies.reclaim:
-        decisions += [_decide_leftover(s, owners, policies, now, remains) for s in subjects if s.kind == JOB]
-    going = {d.subject.uid for d in decisions if d.goes}
-    remains.add(s for s in subjects if s.kind == JOB and s.uid not in going)
-    for subject in subjects:
-        if subject.state == RECORDED:
-            decisions.append(_decide_record(subject, policies, now, ranks))
-        elif subject.kind not in (POD, JOB):
-            decisions.append(_decide_leftover(subject, owners, policies, now, remains))
-    return sorted(decisions, key=lambda d: (not d.goes, d.subject.ended or d.subject.created, d.subject.namespace, d.subject.name))
-
-
-class _Remains:
-    """The pods and Jobs that stay, by what belongs to them."""
-
-    def __init__(self, decisions):
-        self.of_task, self.of_job = {}, {}
-        self.add(d.subject for d in decisions if not d.goes)
-
-    def add(self, subjects):
-        for subject in subjects:
-            self.of_task[subject.namespace, subject.task] = subject
-            if subject.controller:
-                self.of_job[subject.controller.uid] = subject
-
-
-def _rank(subjects):
-    """uid -> how many of its namespace and state ended after it."""
-    groups, ranks = {}, {}
-    for subject in subjects:
-        if subject.ended is not None:
-            groups.setdefault((subject.namespace, subject.kind, subject.state), []).append(subject)
-    for group in groups.values():
-        group.sort(key=lambda s: (-s.ended, s.name))
-        ranks |= {subject.uid: rank for rank, subject in enumerate(group)}
-    return ranks
-
-
-def _decide_pod(subject, owners, policies, now, ranks):
-    """The first rule that lets it go decides; else the last that concerned it says why it stays."""
-    kept = Decision(subject, False, "", f"it is {subject.state}, and no policy concerns it")
-    if subject.state == DELETING:
-        return _judge_stuck(subject, policies, now) or replace(kept, why="it is being deleted already")
-    verdicts = (
-        _judge_orphan(subject, owners, policies),
-        _judge_evicted(subject, policies),
-        _judge_expired(subject, owners, policies, now),
-        _judge_stuck(subject, policies, now),
-        _judge_over(subject, owners, "completed", SUCCEEDED, policies.completed, now, ranks),
-        _judge_over(subject, owners, "failed", FAILED, policies.failed, now, ranks),
-    )
-    for verdict in filter(None, verdicts):
-        if verdict.goes:
-            return verdict
-        kept = verdict
+    for decision in filter(None, decisions):
+        if decision.is_deletion:
+            return decision
+        kept = decision
     return kept
 
 
-def _judge_orphan(subject, owners, policies):
-    if not policies.orphaned or not subject.owners:
+def _evaluate_orphaned(pod: Candidate, evaluation: Evaluation) -> Decision | None:
+    if not evaluation.policies.orphaned or not pod.owners:
         return None
-    states = [_owner_state(owner, owners) for owner in subject.owners]
-    for owner, state in zip(subject.owners, states):
-        if state in (ALIVE, UNKNOWN):
-            what = "is alive" if state == ALIVE else "cannot be looked at"
-            return Decision(subject, False, "orphaned", f"its owner {owner.kind} {owner.name} {what}")
-    owner = subject.owners[0]
-    return Decision(subject, True, "orphaned", f"its owner {owner.kind} {owner.name} is {states[0]}")
+    states = [_state_as_owner(owner, evaluation.owners) for owner in pod.owners]
+    for owner, state in zip(pod.owners, states):
+        if state in (ACTIVE, UNREADABLE):
+            return Decision(pod, False, "orphaned", f"its owner {owner} {STATE_TEXTS[state]}")
+    return Decision(pod, True, "orphaned", f"its owner {pod.owners[0]} {STATE_TEXTS[states[0]]}")
 
 
-def _owner_state(owner, owners):
-    """A controller that finished keeps what it made: only a parent's end makes orphans."""
+def _state_as_owner(owner: Owner, owners: Owners) -> str:
+    """The state of an owner; a finished controller still owns its pods, a finished parent task does not."""
     state = owners.state(owner)
-    return ALIVE if state == FINISHED and owner.controls else state
+    return ACTIVE if state == FINISHED and owner.is_controller else state
 
 
-def _judge_evicted(subject, policies):
-    if policies.evicted and subject.state == FAILED and subject.reason == "Evicted":
-        return Decision(subject, True, "evicted", "it was evicted")
+def _evaluate_evicted(pod: Candidate, evaluation: Evaluation) -> Decision | None:
+    if evaluation.policies.evicted and pod.state == FAILED and pod.reason == "Evicted":
+        return Decision(pod, True, "evicted", "it was evicted")
     return None
 
 
-def _judge_expired(subject, owners, policies, now):
-    ttl = subject.ttl if subject.ttl is not None else policies.default_ttl.get(subject.namespace)
-    if not policies.expired or ttl is None or not subject.is_finished:
+def _evaluate_expired(pod: Candidate, evaluation: Evaluation) -> Decision | None:
+    ttl = pod.ttl if pod.ttl is not None else evaluation.policies.namespace_ttls.get(pod.namespace)
+    if not evaluation.policies.expired or ttl is None or pod.finished_at is None:
         return None
-    busy = _busy_job(subject, owners)
-    if busy:
-        return Decision(subject, False, "expired", busy)
-    age = now - subject.ended
-    return Decision(subject, age >= ttl, "expired", f"it ended {age:.0f} s ago, and its ttl is {ttl} s")
+    unfinished = _unfinished_job(pod, evaluation.owners)
+    if unfinished:
+        return Decision(pod, False, "expired", unfinished)
+    age = evaluation.now - pod.finished_at
+    return Decision(pod, age >= ttl, "expired", f"it finished {age:.0f} s ago, and its ttl is {ttl} s")
 
 
-def _judge_stuck(subject, policies, now):
-    if policies.stuck_after is None:
+def _evaluate_stuck(pod: Candidate, evaluation: Evaluation) -> Decision | None:
+    policies = evaluation.policies
+    if policies.stuck_after is None or pod.is_finished:
         return None
-    if subject.state == DELETING:
-        return _judge_deletion(subject, policies, now)
-    if subject.is_finished:
+    if pod.pending_since is None:
+        return Decision(pod, False, "stuck", f"it is {pod.state}, and at least one of its containers has been started")
+    if pod.blocked_by:
+        return Decision(pod, False, "stuck", f"its scheduling is blocked by the scheduling gate {', '.join(pod.blocked_by)}")
+    age = evaluation.now - pod.pending_since
+    reason = f"none of its containers has been started for {age:.0f} s{f' ({pod.reason})' if pod.reason else ''}"
+    return Decision(pod, age >= policies.stuck_after, "stuck", reason, policies.force)
+
+
+def _evaluate_deletion(pod: Candidate, evaluation: Evaluation) -> Decision | None:
+    """The policy `stuck` for a pod that is being deleted."""
+    policies = evaluation.policies
+    if policies.stuck_after is None or pod.deletion_due is None:
         return None
-    if subject.waits_since is None:
-        return Decision(subject, False, "stuck", f"it is {subject.state}, and a container of it has been started")
-    if subject.held_by:
-        return Decision(subject, False, "stuck", f"it is held by the scheduling gate {', '.join(subject.held_by)}")
-    age = now - subject.waits_since
-    reason = f" ({subject.reason})" if subject.reason else ""
-    return Decision(subject, age >= policies.stuck_after, "stuck", f"no container of it has been started for {age:.0f} s{reason}", force=policies.force)
-
-
-def _judge_deletion(subject, policies, now):
-    if subject.held_by:
-        return Decision(subject, False, "stuck", f"its deletion is blocked by the finalizer {', '.join(subject.held_by)}")
+    if pod.blocked_by:
+        return Decision(pod, False, "stuck", f"its deletion is blocked by the finalizer {', '.join(pod.blocked_by)}")
     if not policies.force:
-        return Decision(subject, False, "stuck", "it is being deleted already (stuck.force would end that)")
-    late = now - subject.ended
-    return Decision(subject, late >= policies.stuck_after, "stuck", f"its deletion was due {late:.0f} s ago", force=True)
+        return Decision(pod, False, "stuck", "it is being deleted; stuck.force deletes it without a grace period")
+    overdue = evaluation.now - pod.deletion_due
+    return Decision(pod, overdue >= policies.stuck_after, "stuck", f"its deletion was due {overdue:.0f} s ago", force=True)
 
 
-def _judge_over(subject, owners, rule, state, keep, now, ranks):
-    if keep is None or subject.state != state:
+def _evaluate_finished(pod: Candidate, name: str, state: str, policy: RetentionPolicy | None, evaluation: Evaluation) -> Decision | None:
+    if policy is None or pod.state != state:
         return None
-    busy = _busy_job(subject, owners)
-    if busy:
-        return Decision(subject, False, rule, busy)
-    return _judge_age(subject, rule, keep, now, ranks)
+    unfinished = _unfinished_job(pod, evaluation.owners)
+    return Decision(pod, False, name, unfinished) if unfinished else _evaluate_retention(pod, name, policy, evaluation)
 
 
-def _judge_age(subject, rule, keep, now, ranks):
-    age = now - subject.ended
-    if age < keep.max_age:
-        return Decision(subject, False, rule, f"it ended {age:.0f} s ago, and max_age is {keep.max_age:.0f} s")
-    if ranks[subject.uid] < keep.keep_last:
-        return Decision(subject, False, rule, f"it is one of the {keep.keep_last} latest")
-    return Decision(subject, True, rule, f"it ended {age:.0f} s ago")
+def _evaluate_retention(candidate: Candidate, name: str, policy: RetentionPolicy, evaluation: Evaluation) -> Decision:
+    age = evaluation.now - candidate.since
+    if age < policy.max_age:
+        return Decision(candidate, False, name, f"it finished {age:.0f} s ago, and max_age is {policy.max_age:.0f} s")
+    if evaluation.ranks[candidate.uid] < policy.keep_last:
+        return Decision(candidate, False, name, f"it is one of the {policy.keep_last} most recent")
+    return Decision(candidate, True, name, f"it finished {age:.0f} s ago")
 
 
-def _busy_job(subject, owners):
-    """A Job that still runs counts its pods: why such a pod stays, or None."""
-    controller = subject.controller
-    if controller and controller.kind == "Job" and owners.state(controller) in (ALIVE, UNKNOWN):
-        return f"its Job {controller.name} has not ended"
+def _unfinished_job(pod: Candidate, owners: Owners) -> str | None:
+    """Why a pod is kept if its Job has not finished: the Job counts its pods. None for any other pod."""
+    controller = pod.controller
+    if controller and controller.kind == "Job" and owners.state(controller) in (ACTIVE, UNREADABLE):
+        return f"its Job {controller.name} has not finished"
     return None
 
 
-def _decide_record(subject, policies, now, ranks):
-    kept = Decision(subject, False, "", "it records a task's result")
-    if subject.state == DELETING:
-        return replace(kept, why="it is being deleted already")
-    if policies.expired and subject.ttl is not None:
-        age = now - subject.ended
-        kept = Decision(subject, age >= subject.ttl, "expired", f"its task ended {age:.0f} s ago, and its ttl is {subject.ttl} s")
-    if not kept.goes and policies.records:
-        kept = _judge_age(subject, "records", policies.records, now, ranks)
+def decide_record(record: Candidate, evaluation: Evaluation) -> Decision:
+    """The Decision about the record of a task."""
+    policies = evaluation.policies
+    kept = Decision(record, False, "", "it is the record of a task and no policy applies")
+    if policies.expired and record.ttl is not None:
+        age = evaluation.now - record.since
+        kept = Decision(record, age >= record.ttl, "expired", f"its task finished {age:.0f} s ago, and its ttl is {record.ttl} s")
+    if not kept.is_deletion and policies.records:
+        kept = _evaluate_retention(record, "records", policies.records, evaluation)
     return kept
-
-
-def _decide_leftover(subject, owners, policies, now, remains):
-    """Objects that belonged to a task, when neither their owner nor a pod of the task is left."""
-    why = _why_kept(subject, owners, policies, now, remains)
-    return Decision(subject, why is None, "reclaim", why or "nothing that it belonged to is left")
-
-
-def _why_kept(subject, owners, policies, now, remains):
-    if subject.state == DELETING:
-        return "it is being deleted already"
-    if now - subject.created < policies.reclaim_age:
-        return f"it is younger than {policies.reclaim_age:.0f} s"
-    if subject.kind == JOB:
-        pod = remains.of_job.get(subject.uid)
-        return f"its pod {pod.name} is there" if pod else None if subject.is_finished else "it has not ended"
-    for owner in subject.owners:
-        if owners.state(owner) != GONE:
-            return f"its owner {owner.kind} {owner.name} is there"
-    if subject.owners:
-        return None
-    if not subject.task:
-        return "it belongs to no task"
-    user = remains.of_task.get((subject.namespace, subject.task))
-    return f"the task's {user.kind.name} {user.name} is there" if user else None

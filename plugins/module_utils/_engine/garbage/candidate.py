@@ -1,0 +1,179 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The objects that pod_gc considers, read from their manifests. Pure functions; times are seconds since the epoch."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ..cluster.kinds import JOB, POD
+from ..objects.labels import PARENT, RECORD, TASK, TTL, number_of
+from ..objects.pod_status import ever_started, read_pod, times
+from ..objects.quantity import parse_quantity
+from ..objects.readiness import condition
+from ..objects.resources import pod_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
+
+    from ..cluster.kinds import Kind
+    from ..values import Manifest
+
+PENDING, RUNNING, SUCCEEDED, FAILED, DELETING, RECORDED, LEFTOVER = "pending", "running", "succeeded", "failed", "deleting", "record", "leftover"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """An owner of an object, by owner reference or as its parent task; `is_controller` as in an owner reference."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    is_controller: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" if self.name else f"with UID {self.uid}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An object in scope.
+
+    Attributes:
+        state: `deleting` once its deletion was requested; else `pending`, `running`, `succeeded` or `failed` for a pod or Job, `record` for the record
+            of a task, `leftover` for any other object.
+        version: its resource version.
+        task: the name of its task, or None.
+        reason: why a pod is in its state, in the API's words.
+        finished_at: when its task finished, or None.
+        deletion_due: when its grace period expires if it is being deleted, or None.
+        ttl: its time to live after it finished, in seconds, or None.
+        pending_since: when a pod of which no container has ever been started began to wait; None for any other object.
+        blocked_by: the scheduling gates of a pod; the finalizers of an object whose deletion waits for nothing else.
+        requests: requested amounts by resource name.
+    """
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+    state: str
+    created: float
+    version: str = ""
+    task: str | None = None
+    owners: tuple[Owner, ...] = ()
+    reason: str = ""
+    finished_at: float | None = None
+    deletion_due: float | None = None
+    ttl: int | None = None
+    pending_since: float | None = None
+    blocked_by: tuple[str, ...] = ()
+    requests: Mapping[str, Fraction] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it succeeded or failed."""
+        return self.state in (SUCCEEDED, FAILED)
+
+    @property
+    def controller(self) -> Owner | None:
+        """Its controller, or None."""
+        return next((owner for owner in self.owners if owner.is_controller), None)
+
+    @property
+    def since(self) -> float:
+        """When it finished, when its deletion is due, or when it was created: the first of them that is known."""
+        return self.finished_at or self.deletion_due or self.created
+
+
+def read_candidate(kind: Kind, item: Manifest) -> Candidate:
+    """The Candidate of a live object. Raises: ValueError if its creation time is malformed."""
+    metadata = item["metadata"]
+    labels = metadata.get("labels") or {}
+    candidate = Candidate(
+        kind,
+        metadata.get("namespace", ""),
+        metadata["name"],
+        metadata["uid"],
+        RECORDED if RECORD in labels else LEFTOVER,
+        _parse_time(metadata["creationTimestamp"]),
+        metadata["resourceVersion"],
+        labels.get(TASK),
+        _owners_of(metadata),
+        ttl=number_of(item, TTL),
+    )
+    if metadata.get("deletionTimestamp"):
+        finalizers = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
+        due = _read_time(metadata["deletionTimestamp"])
+        return replace(candidate, state=DELETING, deletion_due=due, blocked_by=finalizers, requests=pod_requests(item))
+    if kind == POD:
+        return _read_pod(candidate, item)
+    if kind == JOB:
+        return _read_job(candidate, item)
+    if candidate.state == RECORDED:
+        finished = _read_time((item.get("data") or {}).get("finished_at"))
+        return replace(candidate, finished_at=candidate.created if finished is None else finished)
+    storage = ((item.get("spec") or {}).get("resources") or {}).get("requests", {}).get("storage")
+    return replace(candidate, requests={"storage": parse_quantity(storage)} if storage else {})
+
+
+def _parse_time(text: str) -> float:
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def _read_time(text: str | None) -> float | None:
+    """A time of the API, or None if it is missing or malformed."""
+    try:
+        return _parse_time(text) if text else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _owners_of(metadata: Manifest) -> tuple[Owner, ...]:
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    owners = [Owner(o["apiVersion"], o["kind"], o["name"], o["uid"], bool(o.get("controller"))) for o in metadata.get("ownerReferences") or []]
+    if PARENT in labels and labels[PARENT] not in {owner.uid for owner in owners}:
+        # Kubernetes removes the owner reference if the parent is deleted with the propagation policy Orphan.
+        api_version, kind, name = (annotations.get(PARENT, "").split(" ") + ["", "", ""])[:3]
+        owners.append(Owner(api_version, kind, name, labels[PARENT]))
+    return tuple(owners)
+
+
+def _read_pod(candidate: Candidate, pod: Manifest) -> Candidate:
+    status = read_pod(pod)
+    return replace(
+        candidate,
+        state=status.state,
+        reason=status.reason,
+        finished_at=_finished_at(candidate, pod) if status.is_finished else None,
+        pending_since=None if status.is_finished or ever_started(pod) else _pending_since(candidate, pod),
+        blocked_by=tuple(gate["name"] for gate in pod["spec"].get("schedulingGates") or []),
+        requests=pod_requests(pod),
+    )
+
+
+def _pending_since(candidate: Candidate, pod: Manifest) -> float:
+    """When the pod was scheduled or declared unschedulable, or when it was created if the scheduler has not seen it."""
+    changed = _read_time(condition(pod, "PodScheduled").get("lastTransitionTime"))
+    return candidate.created if changed is None else changed
+
+
+def _finished_at(candidate: Candidate, pod: Manifest) -> float:
+    """When the task's container terminated; if it never ran, when a condition of the pod last changed."""
+    finished = _read_time(times(pod)[1])
+    if finished is not None:
+        return finished
+    changes = [_read_time(c.get("lastTransitionTime")) for c in pod["status"].get("conditions") or []]
+    return max([moment for moment in changes if moment is not None], default=candidate.created)
+
+
+def _read_job(candidate: Candidate, job: Manifest) -> Candidate:
+    for name, state in (("Complete", SUCCEEDED), ("Failed", FAILED)):
+        found = condition(job, name)
+        if found.get("status") == "True":
+            return replace(candidate, state=state, finished_at=_read_time(found.get("lastTransitionTime")))
+    return replace(candidate, state=RUNNING)
