@@ -40,7 +40,7 @@ PENDING_FILES: frozenset[str] = frozenset(
         "transfer/remote",
     }
 )
-PENDING_IMPORTS: frozenset[tuple[str, str]] = frozenset({("deployments/deployer", "operation")})
+PENDING_IMPORTS: frozenset[tuple[str, str]] = frozenset()
 _BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match, ast.AsyncFor, ast.AsyncWith)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,13 +15,10 @@ from .arguments import connection_secrets, redact_connection
 from .cluster.client import Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
-from .libraries import load
 from .text import printable
 
 if TYPE_CHECKING:
     from .console import Console
-    from .reconciler.manifest import Redactor
-    from .reconciler.plan import Change
     from .values import Options, Result
 
 Record = TypeVar("Record")
@@ -176,18 +173,3 @@ def _without_output(error: PodwrightError) -> PodwrightError:
     """The error without anything that a container, a log or a server may have said; its reason is one word."""
     reason = error.reason if re.fullmatch("[A-Za-z0-9]{1,64}", error.reason) else "Error"
     return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden, since no_log is set.")
-
-
-def yaml_diff(changes: Iterable[Change], redactor: Redactor) -> list[dict[str, str]]:
-    """Ansible's `diff` for a list of Change: the states before and after as YAML, secret values veiled."""
-    yaml = load("yaml")
-    entries = []
-    for change in changes:
-        if not change.is_change:
-            continue
-        title = f"{change.key.kind} {change.key.namespace + '/' if change.key.namespace else ''}{change.key.name}"
-        entry = {"before_header": title, "after_header": f"{title} ({change.action})"}
-        for side, state in (("before", change.before if change.action != "create" else None), ("after", change.shown_after)):
-            entry[side] = yaml.safe_dump(change.shown(state, redactor), sort_keys=True) if state else ""
-        entries.append(entry)
-    return entries

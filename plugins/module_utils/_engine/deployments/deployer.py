@@ -10,7 +10,7 @@ from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import BUILT_IN
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
-from ..operation import yaml_diff
+from ..reconciler.diff import yaml_diff
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Options, Reconciler

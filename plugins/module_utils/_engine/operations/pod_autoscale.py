@@ -18,7 +18,8 @@ from ..objects.labels import annotation_of, selector_of
 from ..objects.pod_status import is_serving
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
 from ..objects.resources import pod_requests
-from ..operation import Invocation, Operation, yaml_diff
+from ..operation import Invocation, Operation
+from ..reconciler.diff import yaml_diff
 from ..reconciler.manifest import Redactor, difference, drop_managed_fields, key_of
 from ..reconciler.observe import AUTOSCALED, target_of
 from ..reconciler.plan import Change

@@ -10,7 +10,8 @@ from ..arguments import CONNECTION, WAIT, with_defaults
 from ..cluster.client import MANAGER
 from ..cluster.diagnosis import explain_workload
 from ..errors import PodwrightError
-from ..operation import Invocation, Operation, yaml_diff
+from ..operation import Invocation, Operation
+from ..reconciler.diff import yaml_diff
 from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.reconciler import Options, Outcome, Reconciler

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ..arguments import CONNECTION, WAIT, given_options, item_arguments, with_defaults
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
-from ..operation import Invocation, Operation, yaml_diff
+from ..operation import Invocation, Operation
+from ..reconciler.diff import yaml_diff
 from ..tasks import options as opts
 from ..tasks.completion import Completion
 from ..tasks.planner import Planner
