@@ -227,9 +227,13 @@ tasks:
       type: str
       returned: on failure
     pod:
-      description: Manifest and status of the pod, without literal values of environment variables.
+      description: Manifest of the pod, as RV(pod).
       type: dict
-      returned: for a single task, or with O(full)
+      returned: for a batch with O(full)
+pod:
+  description: Manifest and status of the pod of a single task, without literal values of environment variables.
+  returned: for a single task
+  type: dict
 summary:
   description: Number of tasks in each state, and in total.
   returned: always

@@ -20,7 +20,7 @@ CASES = {
     "unknown option in an item": ("task_pod", {"tasks": [{"name": "a", "image": "b", "imge": "x"}]}, ["imge"]),
     "no image": ("task_pod", {"name": "x", "command": ["true"]}, ["image:", "'x'"]),
     "no name": ("task_pod", {"image": "x"}, ["name", "tasks"]),
-    "two names alike": ("task_pod", {"image": "x", "tasks": [{"name": "a"}, {"name": "a"}]}, ["tasks:", "'a'"]),
+    "two names alike": ("task_pod", {"image": "x", "tasks": [{"name": "a"}, {"name": "a"}]}, ["tasks[1].name:", "'a'"]),
     "bad name": ("task_pod", GOOD | {"name": "Not_A_Name"}, ["name:", "Not_A_Name"]),
     "bad quantity": ("task_pod", GOOD | {"resources": {"limits": {"memory": "12 Mo"}}}, ["resources.limits.memory", "12 Mo"]),
     "bad patch": ("task_pod", GOOD | {"patches": [{"op": "replace", "path": "/no/where", "value": 1}]}, ["patches[0]:"]),

@@ -72,10 +72,10 @@ def test_limits_and_bad_parents_are_refused_before_anything_is_made(play, client
     deep = next(name for name in before if name.startswith("deep"))
     cases = {
         "three": ("lead", "Pod 'lead' has 2 children already (max_children)"),
-        "deeper": (deep, f"Pod '{deep}' may have no tasks below it (max_depth)"),
+        "deeper": (deep, f"Pod '{deep}' must not have tasks below it (max_depth)"),
         "lost": ("nobody", "The parent of task 'lost', Pod 'nobody' in namespace"),
-        "stale": ({"name": "lead", "uid": "old"}, "is another one now"),
-        "abroad": ({"name": "lead", "namespace": make_namespace()}, "Kubernetes would delete the task at once"),
+        "stale": ({"name": "lead", "uid": "old"}, "has the uid"),
+        "abroad": ({"name": "lead", "namespace": make_namespace()}, "parent.namespace: must be the namespace of the task"),
     }
     for name, (parent, message) in cases.items():
         played = play([task(name, parent=parent)], namespace=namespace, expect=2)
@@ -87,7 +87,7 @@ def test_a_parent_that_ended_gets_no_children_and_its_children_are_orphans(play,
     play([task("short", command=["sleep", "1"], restart_policy="Never", state="present"), task("child", parent="short")], namespace=namespace)
     wait_for(lambda: client.get(POD, namespace, "short")["status"]["phase"] == "Succeeded")
     refused = play([task("late", parent="short")], namespace=namespace, expect=2).of("late")
-    assert "Pod 'short' has ended" in refused["msg"] and refused["reason"] == "ParentRefused"
+    assert "Pod 'short' has terminated" in refused["msg"] and refused["reason"] == "ParentRefused"
     sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
     played = play([sweep | {"check_mode": True}, sweep, sweep | {"name": "Again"}], namespace=namespace)
     assert [(e["name"], e["reason"]) for e in played.of("Sweep")["deleted"]] == [("child", "its owner Pod short has finished")]

@@ -52,4 +52,4 @@ def test_a_task_that_the_node_evicted_runs_again(play, namespace, tmp_path):
     assert evicted["reason"] == "Evicted" and "scratch" in evicted["msg"]
     again = play([task], namespace=namespace).of("Run")
     assert again["state"] == "succeeded" and again["attempt"] == 1
-    assert "ended from outside (Evicted)" in str(again["plan"])
+    assert "it was interrupted (Evicted)" in str(again["plan"])

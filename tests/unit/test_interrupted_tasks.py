@@ -117,6 +117,15 @@ def perform(cluster, check_mode=False, **options):
     return result_of(task_pod.OPERATION, Invocation(params, check_mode, False, console, cluster)), console.warnings
 
 
+def test_the_manifest_of_a_pod_is_returned_once(cluster):
+    cluster.outcome = None
+    single, _warnings = perform(cluster)
+    assert single["pod"]["metadata"]["name"] == "t" and "pod" not in single["tasks"][0]
+    for full in (False, True):
+        batch_result, _warnings = perform(cluster, name=None, tasks=[{"name": "t"}], full=full)
+        assert "pod" not in batch_result and ("pod" in batch_result["tasks"][0]) == full
+
+
 # -- records --------------------------------------------------------------------------------------------------
 
 COMPLETED = {"state": "completed", "cleanup": "always"}

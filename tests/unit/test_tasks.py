@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a task pod is: options to manifest, status of pods, and what to do about a task."""
+"""From options to manifests, the status of pods, and the action for a task."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import (
@@ -19,6 +20,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     read_pod,
     read_resize,
 )
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import options as opts
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.network_policy import build_policy
@@ -26,7 +29,6 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.security_context import pod_context
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_spec import TaskSpec
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
@@ -39,26 +41,26 @@ def spec(state="completed", name="t", **options):
 # -- manifests ------------------------------------------------------------------------------------------------
 
 
-def test_a_task_that_completes_has_a_deadline_and_sidecars_that_end_with_it():
+def test_a_task_that_completes_has_a_deadline_and_native_sidecars():
     pod = build_manifest(spec(containers=[{"name": "helper"}]), "baseline")["spec"]
     assert pod["activeDeadlineSeconds"] == 3600 and pod["restartPolicy"] == "Never"
     assert pod["initContainers"][0]["name"] == "helper" and pod["initContainers"][0]["restartPolicy"] == "Always"
     assert [container["name"] for container in pod["containers"]] == ["task"]
 
 
-def test_a_task_that_keeps_running_has_neither():
+def test_a_task_that_keeps_running_has_no_deadline_and_ordinary_containers():
     pod = build_manifest(spec(state="running", containers=[{"name": "helper"}]), "baseline")["spec"]
     assert "activeDeadlineSeconds" not in pod and [c["name"] for c in pod["containers"]] == ["task", "helper"]
 
 
-def test_a_job_ends_with_its_attempts():
+def test_the_deadline_of_a_job_includes_all_attempts():
     job = build_manifest(spec(kind="Job", retries=2, timeout=10, ttl=60), "baseline")["spec"]
     assert job["backoffLimit"] == 2 and job["ttlSecondsAfterFinished"] == 60
     assert job["template"]["spec"]["activeDeadlineSeconds"] == 10 < job["activeDeadlineSeconds"]
 
 
 @pytest.mark.parametrize("profile", ["restricted", "baseline", "privileged"])
-def test_profiles(profile):
+def test_security_contexts_follow_the_profile(profile):
     pod = build_manifest(spec(), profile)["spec"]
     container = pod["containers"][0].get("securityContext", {})
     assert pod["automountServiceAccountToken"] is False
@@ -68,14 +70,14 @@ def test_profiles(profile):
     assert pod.get("securityContext", {}).get("runAsUser") == (65532 if profile == "restricted" else None)
 
 
-def test_selinux_levels_are_each_tasks_own_and_stay():
+def test_automatic_selinux_levels_differ_between_tasks():
     levels = {pod_context("baseline", {"selinux_options": "auto"}, f"task-{n}")["seLinuxOptions"]["level"] for n in range(100)}
     assert len(levels) == 100
     assert all(len(set(level.removeprefix("s0:").split(","))) == 2 for level in levels)
 
 
-def test_the_order_of_variables_matters_if_one_refers_to_another():
-    """The kubelet replaces `$(NAME)` only if NAME stands before it."""
+def test_the_hash_includes_the_order_of_variables_if_one_refers_to_another():
+    """The kubelet expands `$(NAME)` only if NAME is defined before it."""
     wrong, right = {"URL": "$(HOST)/x", "HOST": "web"}, {"HOST": "web", "URL": "$(HOST)/x"}
     assert spec(env=wrong).hash != spec(env=right).hash
     assert spec(env={"A": "1", "B": "2"}).hash == spec(env={"B": "2", "A": "1"}).hash
@@ -93,7 +95,7 @@ def test_the_order_of_variables_matters_if_one_refers_to_another():
         ({"memory": 2147483648}, {"memory": "1073741824"}),
     ],
 )
-def test_requests_are_half_the_limits(limits, requests):
+def test_missing_requests_are_derived_from_the_limits(limits, requests):
     resources = build_manifest(spec(resources={"limits": limits, "requests": None}), "baseline")["spec"]["containers"][0]["resources"]
     assert resources["requests"] == requests
 
@@ -110,7 +112,7 @@ def test_requests_are_half_the_limits(limits, requests):
         ({"http_get": {"port": "http"}}, {"httpGet": {"port": "http"}}),
     ],
 )
-def test_probes(probe, built):
+def test_probes_accept_the_short_and_the_api_form(probe, built):
     assert build_manifest(spec(readiness_probe=probe), "baseline")["spec"]["containers"][0]["readinessProbe"] == built
 
 
@@ -121,6 +123,7 @@ def test_probes(probe, built):
         ({"empty_dir": {"size_limit": "1Gi"}}, {"emptyDir": {"sizeLimit": "1Gi"}}),
         ({"host_path": "/a"}, {"hostPath": {"path": "/a"}}),
         ({"nfs": "server:/share"}, {"nfs": {"server": "server", "path": "/share"}}),
+        ({"nfs": {"server": "s", "path": "/", "read_only": True}}, {"nfs": {"server": "s", "path": "/", "readOnly": True}}),
         ({"claim": "c"}, {"persistentVolumeClaim": {"claimName": "c"}}),
         ({"config_map": "c"}, {"configMap": {"name": "c"}}),
         ({"secret": {"secret_name": "s", "items": [{"key": "k", "path": "p"}]}}, {"secret": {"secretName": "s", "items": [{"key": "k", "path": "p"}]}}),
@@ -132,7 +135,7 @@ def test_probes(probe, built):
         ({"projected": {"sources": [{"service_account_token": {"path": "t"}}]}}, {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}),
     ],
 )
-def test_volumes(source, built):
+def test_each_volume_source_is_built_and_can_be_mounted_twice(source, built):
     pod = build_manifest(
         spec(volumes=[{"name": "v", "mount_path": "/v", **source}, {"name": "v", "mount_path": "/w", "sub_path": "s", "read_only": True}]), "baseline"
     )["spec"]
@@ -140,8 +143,8 @@ def test_volumes(source, built):
     assert pod["containers"][0]["volumeMounts"] == [{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/w", "subPath": "s", "readOnly": True}]
 
 
-def test_spiffe_is_a_volume_of_its_driver_and_a_variable_in_each_container():
-    """SPIFFE_ENDPOINT_SOCKET is the name that the SPIFFE Workload Endpoint standard gives it."""
+def test_spiffe_adds_a_csi_volume_and_an_environment_variable_to_each_container():
+    """The SPIFFE Workload Endpoint standard defines the name SPIFFE_ENDPOINT_SOCKET."""
     pod = build_manifest(spec(spiffe={"mount_path": "/run/spiffe"}, env={"A": "1"}, init_containers=[{"name": "i"}]), "baseline")["spec"]
     assert pod["volumes"] == [{"name": "spiffe", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}]
     for container in (*pod["containers"], *pod["initContainers"]):
@@ -154,7 +157,7 @@ def test_spiffe_is_a_volume_of_its_driver_and_a_variable_in_each_container():
     assert "volumes" not in build_manifest(spec(spiffe=False), "baseline")["spec"]
 
 
-def test_names_below_selectors_keep_their_spelling():
+def test_keys_of_label_selectors_keep_their_spelling():
     affinity = {
         "pod_anti_affinity": {
             "required_during_scheduling_ignored_during_execution": [{"label_selector": {"match_labels": {"my_app": "x"}}, "topology_key": "k"}]
@@ -168,7 +171,7 @@ def test_names_below_selectors_keep_their_spelling():
 
 
 def test_every_pod_option_reaches_the_manifest_or_the_container():
-    """No option is accepted and ignored: each, given, changes what is built."""
+    """No option is accepted and ignored: each changes the manifest and a hash."""
     samples = {
         "image": "other", "command": ["x"], "args": ["x"], "env": {"A": "b"}, "env_from": [{"secret": "s"}], "working_dir": "/w", "ports": [80],
         "resources": {"limits": {"cpu": "1"}}, "readiness_probe": {"tcp": 1}, "liveness_probe": {"tcp": 1}, "startup_probe": {"tcp": 1},
@@ -180,19 +183,21 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "annotations": {"a": "b"}, "definition": {"spec": {"hostname": "h"}}, "patches": [{"op": "add", "path": "/metadata/labels/z", "value": "y"}],
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
     }  # fmt: skip
-    elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # those have tests of their own
+    elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # these have tests of their own
     assert set(samples) | elsewhere == (set(opts.TASK) - set(opts.EXECUTION) - {"name", "generate_name"}) | set(opts.IN_MANIFEST)
     plain = build_manifest(spec(), "baseline")
     for option, value in samples.items():
         changed = spec(**{option: value})
         assert build_manifest(changed, "baseline")["spec"] != plain["spec"] or build_manifest(changed, "baseline")["metadata"] != plain["metadata"], option
         assert (changed.hash, changed.resources_hash) != (spec().hash, spec().resources_hash), option
-    # Standard input: the command reads it from a Secret that is mounted.
+
+
+def test_the_command_reads_standard_input_from_a_secret():
     fed = build_manifest(spec(command=["wc", "-l"], stdin="x"), "baseline")["spec"]
     assert fed["containers"][0]["command"][-2:] == ["wc", "-l"] and fed["volumes"][0]["secret"]["secretName"] == "t-stdin"
 
 
-def test_the_hash_is_of_what_the_user_asked_for():
+def test_the_hash_depends_on_the_options_that_define_the_task_only():
     assert spec().hash == spec(retries=3, rerun="always", logs="collect", cleanup="never").hash
     assert spec().hash != spec(state="running").hash
     assert spec(network="isolated").hash != spec().hash != spec(parent="p").hash
@@ -200,21 +205,55 @@ def test_the_hash_is_of_what_the_user_asked_for():
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "message"),
     [
-        {"image": None},
-        {"containers": [{"name": "task"}]},
-        {"restart_policy": "Always"},
-        {"request_ratio": 2},
-        {"env": {"A=B": "c"}},
-        {"run_as_user": "root"},
-        {"spiffe": {"sockt": "a"}},
-        {"spiffe": "maybe"},
+        ({"image": None}, "image: must be set for task 't'."),
+        ({"containers": [{"name": "task"}]}, "containers[0].name: must be unique in the pod, got 'task'"),
+        ({"init_containers": [{"name": "A"}]}, "init_containers[0].name: must consist of"),
+        ({"resources": {"limits": {"cpu": "one"}}}, "resources.limits.cpu: must be a quantity such as 500m, 2 or 128Mi, got 'one'."),
+        ({"containers": [{"name": "c", "ports": [1, "x"]}]}, "containers[0].ports[1]: must be a number or a mapping with container_port, got 'x'."),
+        (
+            {"containers": [{"name": "c", "liveness_probe": {"http": "80"}}]},
+            "containers[0].liveness_probe.http: must be PATH:PORT such as /healthz:8080",
+        ),
+        ({"restart_policy": "Always"}, "restart_policy: must be OnFailure or Never for a task that completes, got 'Always'."),
+        ({"request_ratio": 2}, "request_ratio: must be greater than 0 and at most 1, got 2."),
+        ({"env": {"A=B": "c"}}, "env: must have names without '=' and control characters, got 'A=B'."),
+        ({"env": {"A": {"secert": "s"}}}, "env.A: must be a literal"),
+        ({"env_from": [{"secrets": "s"}]}, "env_from[0]: must be {secret: NAME} or {config_map: NAME}"),
+        ({"volumes": [{"name": "v"}]}, "volumes[0]: must give volume 'v' a source, one of empty_dir, host_path,"),
+        ({"dns": {"polcy": "None"}}, "dns: unknown key 'polcy'; use policy,"),
+        ({"max_depth": -1}, "max_depth: must be at least 0, got -1."),
+        ({"patches": [{"op": "remove", "path": "/none"}]}, "patches[0]: must apply to the manifest of the task, got 'remove /none'"),
+        ({"run_as_user": "root"}, "run_as_user: must be a user ID or 'image', got 'root'."),
+        ({"spiffe": {"sockt": "a"}}, "spiffe: unknown key 'sockt'; use driver, mount_path, socket."),
+        ({"spiffe": "maybe"}, "spiffe: must be true, false or a mapping"),
+        ({"stdin": "x"}, "stdin: requires command, which is not set."),
     ],
 )
-def test_bad_options_are_refused_before_anything_is_sent(options):
-    with pytest.raises(PodwrightError):
+def test_invalid_options_are_refused_without_a_request(options, message):
+    with pytest.raises(PodwrightError) as caught:
         validate(spec(**options))
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": [{"name": "a"}, {"name": "b", "retries": 1, "max_depth": -1}]}, "tasks[1].max_depth: must be at least 0"),
+        ({"tasks": [{"name": "a"}], "max_depth": -1}, "max_depth: must be at least 0"),  # set beside the list
+        ({"tasks": [{"name": "a"}, {"name": "a"}]}, "tasks[1].name: must be unique in namespace 'n', got 'a' again."),
+        ({"tasks": [{"image": "i"}]}, "tasks[0].name: must be set unless generate_name is."),
+        ({"tasks": [{"name": "a", "kind": "Deployment"}]}, "tasks[0].kind: must be Pod or Job, got 'Deployment'."),
+        ({"name": "a", "prune": True}, "prune: requires set"),
+    ],
+)
+def test_an_error_contains_the_full_path_of_the_option(options, message):
+    defaults = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()}
+    call = Invocation(defaults | {"namespace": "n", "image": "i"} | options, False, False, Console())
+    with pytest.raises(PodwrightError) as caught:
+        task_pod.run(call, task_pod.Tasks())
+    assert caught.value.message.startswith(message) and caught.value.reason == "BadOption"
 
 
 # -- status ---------------------------------------------------------------------------------------------------
@@ -232,7 +271,7 @@ def pod(phase="Running", state=None, policy="Never", conditions=(), reason=None,
     }
 
 
-ENDED, FAILED, KILLED = ({"terminated": {"exitCode": code, "reason": word}} for code, word in ((0, "Completed"), (3, "Error"), (137, "OOMKilled")))
+SUCCEEDED, FAILED, KILLED = ({"terminated": {"exitCode": code, "reason": word}} for code, word in ((0, "Completed"), (3, "Error"), (137, "OOMKilled")))
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 READY = {"type": "Ready", "status": "True"}
 
@@ -242,9 +281,9 @@ READY = {"type": "Ready", "status": "True"}
     [
         (pod("Pending"), "pending", "Starting", None),
         (pod(state=RUNNING), "running", "", None),
-        (pod("Succeeded", ENDED), "succeeded", "Completed", None),
-        (pod("Running", ENDED), "succeeded", "Completed", None),  # a sidecar keeps the pod running
-        (pod("Running", ENDED, policy="Always"), "pending", "Starting", None),
+        (pod("Succeeded", SUCCEEDED), "succeeded", "Completed", None),
+        (pod("Running", SUCCEEDED), "succeeded", "Completed", None),  # a sidecar keeps the pod running
+        (pod("Running", SUCCEEDED, policy="Always"), "pending", "Starting", None),
         (pod("Failed", FAILED), "failed", "Error", None),
         (pod("Running", FAILED), "failed", "Error", None),
         (pod("Running", FAILED, policy="OnFailure"), "pending", "Starting", None),
@@ -258,12 +297,12 @@ READY = {"type": "Ready", "status": "True"}
         (pod("Running", RUNNING, deleted=True), "deleting", "Deleted", None),
     ],
 )
-def test_status_of_a_pod(given, state, reason, grace):
+def test_the_status_is_read_from_the_pod(given, state, reason, grace):
     status = read_pod(given)
     assert (status.state, status.reason, status.grace) == (state, reason, grace)
 
 
-def test_interruptions_are_told_from_failures():
+def test_interruptions_are_distinguished_from_failures():
     disrupted = pod(
         "Failed",
         {"terminated": {"exitCode": 137, "reason": "Error"}},
@@ -273,10 +312,10 @@ def test_interruptions_are_told_from_failures():
     assert not read_pod(pod("Failed", FAILED)).is_interrupted
 
 
-def test_a_job_decides_and_its_last_pod_explains():
+def test_the_state_of_a_job_comes_from_its_conditions_and_the_reason_from_its_last_pod():
     job = {"kind": "Job", "metadata": {"name": "j"}, "status": {}}
     assert read_job(job, []).state == "pending"
-    assert read_job(job, [pod("Failed", FAILED)]).state == "pending"  # the Job may try again
+    assert read_job(job, [pod("Failed", FAILED)]).state == "pending"  # the Job may retry
     job["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
     assert read_job(job, [pod("Failed", KILLED)]).reason == "OOMKilled"
     assert read_job(job, []).reason == "BackoffLimitExceeded"
@@ -285,7 +324,7 @@ def test_a_job_decides_and_its_last_pod_explains():
 # -- decisions ------------------------------------------------------------------------------------------------
 
 STATES = {"active": Status("running"), "succeeded": Status("succeeded", rc=0), "failed": Status("failed", "Error", rc=1)}
-# (rerun, same options, state of the live one) -> action; every combination stands here
+# (rerun, same options) -> {state of the live object: action}; every combination is listed
 DECISIONS = {
     ("never", True): {"active": NONE, "succeeded": NONE, "failed": NONE},
     ("never", False): {"active": NONE, "succeeded": NONE, "failed": NONE},
@@ -299,19 +338,19 @@ DECISIONS = {
 
 
 @pytest.mark.parametrize(("rerun", "same", "state"), list(itertools.product(("never", "on_change", "on_failure", "always"), (True, False), STATES)))
-def test_decisions(rerun, same, state):
+def test_rerun_determines_the_action_for_an_existing_task(rerun, same, state):
     asked = spec(rerun=rerun)
     live = {"metadata": build_manifest(asked, "baseline")["metadata"]}
     live["metadata"]["labels"][HASH] = asked.hash if same else "other"
     assert decide(asked, live, STATES[state])[0] == DECISIONS[rerun, same][state]
 
 
-def test_what_is_not_there_is_made_and_what_goes_is_made_anew():
+def test_a_missing_or_deleting_task_is_created():
     assert decide(spec(), None, None)[0] == CREATE
     assert decide(spec(), {"metadata": {"deletionTimestamp": "x"}}, Status("deleting"))[0] == CREATE
 
 
-def test_an_interrupted_run_goes_on_with_its_retries():
+def test_an_interrupted_run_resumes_the_count_of_retries():
     asked = spec(retries=1)
     live = {"metadata": build_manifest(asked, "baseline", 1)["metadata"]}
     assert decide(asked, live, STATES["failed"])[0] == REPLACE
@@ -320,7 +359,7 @@ def test_an_interrupted_run_goes_on_with_its_retries():
 
 
 @pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
-def test_a_task_that_was_ended_from_outside_runs_again_and_that_is_no_attempt_of_its_own(rerun, action):
+def test_an_interrupted_task_runs_again_without_using_up_an_attempt(rerun, action):
     asked = spec(rerun=rerun)
     live = {"metadata": build_manifest(asked, "baseline", 2)["metadata"]}
     evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
@@ -328,7 +367,7 @@ def test_a_task_that_was_ended_from_outside_runs_again_and_that_is_no_attempt_of
     assert (next_attempt(asked, live, evicted), next_attempt(asked, live, STATES["failed"])) == (2, 3)
 
 
-def test_a_task_that_should_run_and_ended_is_started_again():
+def test_a_terminated_task_whose_state_is_running_is_replaced():
     asked = spec(state="running")
     assert decide(asked, {"metadata": {"labels": {HASH: asked.hash}}}, STATES["succeeded"])[0] == REPLACE
 
@@ -346,7 +385,7 @@ RESIZED = {"resources": {"limits": {"cpu": "2"}}}
         ({"state": "completed", "kind": "Job"}, "active", REPLACE),
     ],
 )
-def test_resources_change_in_place_where_they_can(options, state, action):
+def test_resources_of_a_running_pod_are_resized_in_place(options, state, action):
     live = {"metadata": build_manifest(spec(**options), "baseline")["metadata"]}
     assert decide(spec(**options, **RESIZED), live, STATES[state])[0] == action
     equal = {"resources": {"limits": {"cpu": "2000m"}, "requests": {"cpu": "1"}}}
@@ -355,7 +394,7 @@ def test_resources_change_in_place_where_they_can(options, state, action):
         assert decide(spec(**options, **equal), live, STATES[state])[0] == NONE
 
 
-def test_resources_of_sidecars_that_keep_running_change_in_place_too():
+def test_resources_of_ordinary_containers_are_resized_in_place_too():
     one, other = ({"containers": [{"name": "side", "request_ratio": 0.5, "resources": {"limits": {"cpu": cpu}}}]} for cpu in ("1", "2"))
     live = {"metadata": build_manifest(spec(state="running", **one), "baseline")["metadata"]}
     assert decide(spec(state="running", **other), live, STATES["active"])[0] == RESIZE
@@ -380,7 +419,7 @@ def pod_with(spec_cpu, actual_cpu, conditions=(), observed=2):
         (pod_with("1", "1", [{"type": "PodResizeInProgress", "status": "True"}]), "Resizing"),
     ],
 )
-def test_how_far_a_resize_is(pod, reason):
+def test_the_progress_of_a_resize_is_read_from_the_pod(pod, reason):
     status = read_resize(pod)
     assert (status and status.reason) == reason
 
@@ -402,7 +441,7 @@ def record_of(asked, state, attempt=1):
         ({"state": "running"}, "succeeded", CREATE),
     ],
 )
-def test_a_record_stands_for_a_pod_that_is_gone(options, state, action):
+def test_a_record_replaces_a_deleted_pod(options, state, action):
     asked = spec(**options)
     assert decide(asked, None, STATES[state], record_of(asked, state))[0] == action
     other = spec(**options, env={"A": "b"})
@@ -410,10 +449,10 @@ def test_a_record_stands_for_a_pod_that_is_gone(options, state, action):
     assert decide(spec(**options, **RESIZED), None, STATES[state], record_of(asked, state))[0] == CREATE
 
 
-def test_what_is_written_into_a_record_is_read_from_it():
+def test_a_record_is_read_as_it_was_written():
     asked = spec(cleanup="always", ttl=5)
-    run = TaskRun(asked, status=Status("failed", "Error", "it broke", 3), attempt=2)
-    assert read_record(build_record(run, "line")) == Record(asked.hash, asked.resources_hash, run.status, 2, None, None, "line")
+    status = Status("failed", "Error", "exit code 3", 3)
+    assert read_record(build_record(asked, status, None, 2, "line")) == Record(asked.hash, asked.resources_hash, status, 2, None, None, "line")
     assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
 
 
@@ -421,16 +460,26 @@ def test_what_is_written_into_a_record_is_read_from_it():
 
 
 @pytest.mark.parametrize(
-    "network",
-    ["open", {"egres": []}, {"egress": [{}]}, {"egress": ["10.0.0.1/8"]}, {"egress": [{"cidr": "10.0.0.0/8", "pods": {}}]}, {"ingress": [{"port": 1}]},
-     {"ingress": [{"ports": ["80/HTTP"]}]}, {"ingress": [{"pods": "web"}]}],
-)  # fmt: skip
-def test_a_network_that_says_nothing_clear_is_refused(network):
-    with pytest.raises(PodwrightError, match="network"):
+    ("network", "message"),
+    [
+        ("open", "network: must be default, isolated or a mapping with ingress and egress, got 'open'."),
+        ({"egres": []}, "network: unknown key 'egres'; use ingress, egress."),
+        ({"egress": "dns"}, "network.egress: must be a list, got 'dns'."),
+        ({"egress": [{}]}, "network.egress[0]: must be dns, same_namespace, a CIDR or a mapping"),
+        ({"egress": ["dns", "10.0.0.1/8"]}, "network.egress[1]: must be dns, same_namespace or a CIDR such as 10.0.0.0/8"),
+        ({"egress": [{"cidr": "10.0.0.0/8", "pods": {}}]}, "network.egress[0]: must have either cidr, or namespace and pods"),
+        ({"ingress": [{"port": 1}]}, "network.ingress[0]: unknown key 'port'; use cidr, except, namespace, pods, ports."),
+        ({"ingress": [{"ports": ["80/HTTP"]}]}, "network.ingress[0].ports[0]: must be a port such as 443 or 53/UDP"),
+        ({"ingress": [{"pods": "web"}]}, "network.ingress[0].pods: must be a mapping of labels, got 'web'."),
+    ],
+)
+def test_an_invalid_network_is_refused(network, message):
+    with pytest.raises(PodwrightError) as caught:
         validate(spec(network=network))
+    assert caught.value.message.startswith(message)
 
 
-def test_an_isolated_task_is_denied_both_ways():
+def test_an_isolated_task_is_denied_ingress_and_egress():
     policy = build_policy("t", "n", "isolated")["spec"]
     expected = {"podSelector": {"matchLabels": {"podwright.io/task": "t"}}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
     assert policy == expected
@@ -438,12 +487,12 @@ def test_an_isolated_task_is_denied_both_ways():
 
 
 @pytest.mark.parametrize("parent", [5, {}, {"name": "p", "color": "red"}, {"name": "p", "namespace": "other"}])
-def test_a_parent_that_cannot_be_one_is_refused(parent):
+def test_an_invalid_parent_is_refused(parent):
     with pytest.raises(PodwrightError, match="parent"):
         read_parent(parent, "n")
 
 
-def test_a_child_carries_its_owner_and_what_is_left_of_the_limits():
+def test_a_child_has_an_owner_reference_and_the_remaining_limits():
     annotations = {"podwright.io/max-depth": "2", "podwright.io/max-children": "3"}
     item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "uid": "u", "annotations": annotations}}
     metadata = build_manifest(spec(), "baseline", 1, Parent(item, False))["metadata"]
@@ -451,4 +500,4 @@ def test_a_child_carries_its_owner_and_what_is_left_of_the_limits():
     assert metadata["ownerReferences"] == [reference] and metadata["labels"]["podwright.io/parent"] == "u"
     assert metadata["annotations"]["podwright.io/max-depth"] == "1" and metadata["annotations"]["podwright.io/max-children"] == "3"
     deeper = build_manifest(spec(max_depth=5), "baseline", 1, Parent(item, False))["metadata"]["annotations"]
-    assert deeper["podwright.io/max-depth"] == "1", "a child cannot allow itself more than its parent does"
+    assert deeper["podwright.io/max-depth"] == "1", "a child must not exceed the limits of its parent"

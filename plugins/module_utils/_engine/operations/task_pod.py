@@ -1,10 +1,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run tasks in pods or Jobs, one or a batch of them, and bring their results back."""
+"""Run a task or a batch of tasks in Pods or Jobs and return their results."""
 
 from __future__ import annotations
 
-import secrets as random_words
+import re
+import secrets
+from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, WAIT, given_options, item_arguments, with_defaults
 from ..cluster.kinds import JOB, POD
@@ -14,16 +17,20 @@ from ..reconciler.diff import yaml_diff
 from ..tasks import options as opts
 from ..tasks.completion import Completion
 from ..tasks.planner import Planner
-from ..tasks.result import TaskRedactor, outcome_of
+from ..tasks.result import TaskRedactor, describe_pod, describe_task
 from ..tasks.runner import Runner
 from ..tasks.task_run import RunnerOptions
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 
-SHOWN_WHOLE, SHOWN_SHORT = 3, 20  # failures told in full, and in one line, in a batch's message
-STARTING_SECONDS = 300  # what scheduling and pulling may take beyond a task's own timeout
+if TYPE_CHECKING:
+    from ..tasks.task_run import TaskRun
+    from ..values import Options, Result
 
-ARGUMENTS = {
+DETAILED_FAILURES, LISTED_FAILURES = 3, 20  # in the message of a batch: with details, and in one line each
+STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own timeouts
+
+ARGUMENTS: dict[str, Options] = {
     **CONNECTION,
     **with_defaults(WAIT),
     **opts.TASK,
@@ -62,7 +69,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         check_mode=invocation.check_mode,
     )
     planner = Planner(invocation.client, specs, options, invocation.console)
-    # Naming tasks to delete means those alone; naming only the set means all of it.
+    # Tasks to delete are those that are listed, or without any the whole set.
     whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
     sets = [(invocation.namespace, params["set"])] if whole_set else []
     planner.plan(sets)
@@ -80,117 +87,133 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         raise PodwrightError(_failure_message(failed, len(batch.runs)), reason=failed[0].error.reason, hint=hint)
 
 
-def _names_tasks(params):
+def _names_tasks(params: Options) -> bool:
     return bool(params["name"] or params["tasks"])
 
 
 # -- reading the options --------------------------------------------------------------------------------------
 
 
-def _read_specs(invocation):
-    """The tasks as TaskSpecs, checked. Raises: PodwrightError that names the option at fault."""
+def _read_specs(invocation: Invocation) -> list[TaskSpec]:
+    """The validated tasks. Raises: PodwrightError that names the invalid option."""
     params = invocation.params
     if params["prune"] and not params["set"]:
-        raise option_error("prune", "it needs set.", "Only a named set knows which of its tasks are no longer asked for.")
-    given = {name: params[name] for name in opts.TASK}
-    items = [given] if params["tasks"] is None else [_merge_item(given, item) for item in params["tasks"]]
+        raise option_error("prune", "requires set, which is not set.", "Only a named set has tasks that are not listed any more.")
     if params["state"] == "absent" and not _names_tasks(params):
         return []
-    specs = []
-    for item in items:
-        item["kind"] = _read_kind(item["kind"])
-        name = item["name"] or _generate(item["generate_name"])
-        if not name:
-            raise option_error("name", "there is none.", "Give name, generate_name or tasks.")
-        specs.append(TaskSpec(name, item["namespace"] or invocation.namespace, item, params["state"], params["set"]))
-    _refuse_twins(specs)
-    for spec in specs:
-        if params["state"] == "absent":
-            opts.check_name("name", spec.name)
-        else:
-            validate(spec)
+    defaults = {name: params[name] for name in opts.TASK}
+    if params["tasks"] is None:
+        return [_read_spec(invocation, defaults)]
+    specs: list[TaskSpec] = []
+    known = set()
+    for index, item in enumerate(params["tasks"]):
+        own = given_options(item)
+        try:
+            spec = _read_spec(invocation, _merge_item(defaults, own))
+        except PodwrightError as error:
+            raise _name_item(error, index, own, defaults) from None
+        if (spec.namespace, spec.name) in known:
+            raise option_error(f"tasks[{index}].name", f"must be unique in namespace '{spec.namespace}', got '{spec.name}' again.")
+        known.add((spec.namespace, spec.name))
+        specs.append(spec)
     return specs
 
 
-def _merge_item(given, item):
-    """An item's own options over what stands beside `tasks`."""
-    own = given_options(item)
-    merged = given | {"name": None, "generate_name": None} | own
+def _merge_item(defaults: Options, own: Options) -> Options:
+    """The options of an item: its own, then those beside `tasks`, both together for mappings of names to values."""
+    merged = defaults | {"name": None, "generate_name": None} | own
     for name in ("env", "labels", "annotations"):
-        if given[name] and own.get(name):
-            merged[name] = given[name] | own[name]
+        if defaults[name] and own.get(name):
+            merged[name] = defaults[name] | own[name]
     return merged
 
 
-def _read_kind(text):
+def _name_item(error: PodwrightError, index: int, own: Options, defaults: Options) -> PodwrightError:
+    """The error with the item in the path of the invalid option, unless that is set beside `tasks`."""
+    option = re.match(r"\w*", error.message)
+    is_default = option and option[0] not in own and defaults.get(option[0]) is not None
+    if error.reason != "BadOption" or is_default:
+        return error
+    return PodwrightError(f"tasks[{index}].{error.message}", reason=error.reason, hint=error.hint)
+
+
+def _read_spec(invocation: Invocation, options: Options) -> TaskSpec:
+    params = invocation.params
+    options = options | {"kind": _read_kind(options["kind"])}
+    name = options["name"] or _generate_name(options["generate_name"])
+    if not name:
+        raise option_error("name", "must be set unless generate_name is.")
+    spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"])
+    if params["state"] == "absent":
+        opts.check_name("name", spec.name)
+    else:
+        validate(spec)
+    return spec
+
+
+def _read_kind(text: str) -> str:
     for kind in (POD, JOB):
         if text.lower() == kind.name.lower():
             return kind.name
-    raise option_error("kind", f"'{text}' is neither Pod nor Job.")
+    raise option_error("kind", f"must be {POD.name} or {JOB.name}, got {text!r}.")
 
 
-def _generate(prefix):
-    """A name of our own making, so that a repeated create cannot make two."""
-    return f"{prefix.rstrip('-')}-{random_words.token_hex(3)}" if prefix else None
+def _generate_name(prefix: str | None) -> str | None:
+    """A name that is generated here rather than by the server, so that a retried request cannot create two objects."""
+    return f"{prefix.rstrip('-')}-{secrets.token_hex(3)}" if prefix else None
 
 
-def _refuse_twins(specs):
-    seen = set()
-    for spec in specs:
-        if (spec.namespace, spec.name) in seen:
-            raise option_error("tasks", f"two are named '{spec.name}' in namespace '{spec.namespace}'.", "Each task needs its own name.")
-        seen.add((spec.namespace, spec.name))
-
-
-def _wait_timeout(params, specs):
-    """The option, else what the tasks may take: all their attempts, in as many turns as the concurrency makes, and time to start."""
-    if params["wait_timeout"] is not None:
-        return params["wait_timeout"]
+def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
+    """The option, or the sum of what the tasks may take: all attempts, one after the other as far as the concurrency requires, and time to start."""
+    given: int | None = params["wait_timeout"]
+    if given is not None:
+        return given
     if params["state"] != "completed":
         return STARTING_SECONDS
     turns = -(-len(specs) // max(params["concurrency"], 1))
-    longest = max((spec.timeout * (spec.options["retries"] + 1) for spec in specs), default=0)
-    return longest * turns + STARTING_SECONDS
+    longest = max(((spec.timeout or 0) * (spec.options["retries"] + 1) for spec in specs), default=0)
+    return int(longest) * turns + STARTING_SECONDS
 
 
-# -- describing what happened ---------------------------------------------------------------------------------
+# -- the result -----------------------------------------------------------------------------------------------
 
 
-def describe(invocation: Invocation, outcome: Tasks) -> dict:
-    """The result's fields, as far as it got."""
+def describe(invocation: Invocation, outcome: Tasks) -> Result:
+    """The fields of the result, as far as the operation proceeded."""
     params, batch = invocation.params, outcome.batch
     if batch is None:
         return {}
     redactor = TaskRedactor()
     changes = [change for run in batch.runs for change in run.changes]
-    single = params["tasks"] is None
-    tasks = [outcome_of(run, redactor, single or params["full"]) for run in batch.runs if run.spec]
+    runs = [(run.spec, run) for run in batch.runs if run.spec]
+    is_single = params["tasks"] is None and len(runs) == 1
+    tasks = [describe_task(spec, run) for spec, run in runs]
     result = {"changed": any(change.is_change for change in changes), "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
-    counts = {}
-    for entry in tasks:
-        counts[entry["state"]] = counts.get(entry["state"], 0) + 1
-    result["summary"] = counts | {"total": len(tasks)}
-    if single and len(tasks) == 1:
-        result |= {name: value for name, value in tasks[0].items() if name not in ("duration", "msg")}
+    result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
+    if is_single:
+        result |= {name: value for name, value in tasks[0].items() if name not in ("duration", "msg")} | describe_pod(runs[0][1], redactor)
+    elif params["full"]:
+        result["tasks"] = [task | describe_pod(run, redactor) for task, (_spec, run) in zip(tasks, runs)]
     return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
-def _failure_message(failed, total):
+def _failure_message(failed: list[TaskRun], total: int) -> str:
+    errors = [run.error for run in failed if run.error]
     if total == 1:
-        return failed[0].error.message
+        return errors[0].message
     parts = [f"{len(failed)} of {total} tasks failed."]
-    parts += [str(run.error) for run in failed[:SHOWN_WHOLE]]
-    parts += [str(run.error).splitlines()[0] for run in failed[SHOWN_WHOLE:SHOWN_SHORT]]
-    if len(failed) > SHOWN_SHORT:
-        parts.append(f"… and {len(failed) - SHOWN_SHORT} more.")
+    parts += [str(error) for error in errors[:DETAILED_FAILURES]]
+    parts += [str(error).splitlines()[0] for error in errors[DETAILED_FAILURES:LISTED_FAILURES]]
+    if len(errors) > LISTED_FAILURES:
+        parts.append(f"… and {len(errors) - LISTED_FAILURES} more.")
     return "\n".join(parts)
 
 
-# -- secrets --------------------------------------------------------------------------------------------------
+# -- redaction ------------------------------------------------------------------------------------------------
 
 
-def redact(params):
-    """The parameters as they may be shown: no standard input, no literal value of an environment variable or a patch."""
+def redact(params: Options) -> Options:
+    """The parameters without standard input and without literal values of environment variables and patches."""
     redactor = TaskRedactor()
     shown = dict(params)
     for name in ("tasks", "containers", "init_containers"):

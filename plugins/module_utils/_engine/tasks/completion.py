@@ -69,7 +69,7 @@ class Completion:
         """Keep what became of it where its pod may not stay."""
         pod, lines = run.pod, run.spec.options["log_tail"]
         log = run.logs if run.logs is not None else log_tail(self._client, pod, lines) if pod else ""
-        manifest = build_record(run, "\n".join(log.splitlines()[-lines:]) if lines else "")
+        manifest = build_record(run.spec, run.status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
         try:
             self._client.apply(CONFIG_MAP, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:

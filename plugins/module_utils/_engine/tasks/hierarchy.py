@@ -1,7 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The tree below an object: the pods that belong to it, and to what belongs to it, with what they use."""
+"""The tree of an object's direct and indirect dependents, with the resources of its pods."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ..cluster.kinds import JOB, POD
 from ..errors import UNKNOWN_KIND, PodwrightError
@@ -10,79 +14,95 @@ from ..objects.pod_status import read_job, read_pod
 from ..objects.resources import pod_requests
 from .owner import read_parent
 
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest, Result
+
+    Usage = Mapping[str, Mapping[str, Fraction]]  # pod -> {cpu (cores), memory (bytes)}
+
 
 class Tree:
-    """An object and everything below it.
+    """An object and its direct and indirect dependents.
+
+    Args:
+        items: candidates; those that have no path to the root are ignored.
 
     Attributes:
         root: the object.
-        pods: the pods below it, in the order of the tree.
+        pods: the pods below it, depth first.
     """
 
-    def __init__(self, root, items):
+    def __init__(self, root: Manifest, items: Sequence[Manifest]) -> None:
         self.root = root
-        self._below = {}
+        self._children: dict[str, list[Manifest]] = {}
         for item in items:
-            for uid in _parents_of(item):
-                self._below.setdefault(uid, []).append(item)
+            for uid in _parent_uids(item):
+                self._children.setdefault(uid, []).append(item)
         self.pods = [item for item in self._walk(root) if item is not root and item["kind"] == POD.name]
 
-    def _walk(self, item):
+    def _children_of(self, item: Manifest) -> list[Manifest]:
+        return self._children.get(item["metadata"]["uid"], [])
+
+    def _walk(self, item: Manifest) -> Iterator[Manifest]:
         yield item
-        for child in self._below.get(item["metadata"]["uid"], []):
+        for child in self._children_of(item):
             yield from self._walk(child)
 
-    def describe(self, usage):
-        """The tree as nested mappings; `usage` is what pods use by name, where that is known."""
+    def describe(self, usage: Usage | None) -> Result:
+        """The tree as nested mappings with kind, name, uid, state, children and the totals of pods, cpu (cores) and memory (bytes).
+
+        Args:
+            usage: the resource usage of pods by name; without it the totals contain requests only.
+        """
         return self._describe(self.root, usage)
 
-    def _describe(self, item, usage):
-        children = [self._describe(child, usage) for child in self._below.get(item["metadata"]["uid"], [])]
-        totals = _own_use(item, usage)
-        for child in children:
-            for name in totals:
-                totals[name] += child[name]
-        totals = {name: round(value, 3) for name, value in totals.items()}
+    def _describe(self, item: Manifest, usage: Usage | None) -> Result:
+        children = [self._describe(child, usage) for child in self._children_of(item)]
+        totals = _own_resources(item, usage)
+        for name in totals:
+            totals[name] = round(totals[name] + sum(child[name] for child in children), 3)
         return {
             "kind": item["kind"],
             "name": item["metadata"]["name"],
             "uid": item["metadata"]["uid"],
             "state": self._state(item),
             "children": children,
-        } | totals
+            **totals,
+        }
 
-    def _state(self, item):
+    def _state(self, item: Manifest) -> str | None:
         if item["kind"] == JOB.name:
-            return read_job(item, [pod for pod in self._below.get(item["metadata"]["uid"], []) if pod["kind"] == POD.name]).state
+            return read_job(item, [child for child in self._children_of(item) if child["kind"] == POD.name]).state
         return read_pod(item).state if item["kind"] == POD.name else None
 
 
-def read_tree(client, option, namespace):
-    """The Tree below an object.
+def read_tree(client: Client, option: str | Manifest, namespace: str) -> Tree:
+    """Read the tree of an object.
 
     Args:
-        option: as task_pod's parent.
+        option: a reference to it, as the option `parent` of a task.
 
-    Raises: PodwrightError where there is no such object.
+    Raises: PodwrightError if the object does not exist.
     """
-    api_version, kind_name, name, _uid = read_parent(option, namespace)
-    root = client.get(client.kinds.resolve(api_version, kind_name), namespace, name)
+    reference = read_parent(option, namespace)
+    root = client.get(client.kinds.resolve(reference.api_version, reference.kind), namespace, reference.name)
     if root is None:
-        raise PodwrightError(
-            f"{kind_name} '{name}' in namespace '{namespace}' does not exist.", reason="NoParent", hint="Check parent: its name, kind and api_version."
-        )
-    items, seen, missing = [], set(), {(POD.api_version, POD.name)}
+        message = f"{reference.kind} '{reference.name}' in namespace '{namespace}' does not exist."
+        raise PodwrightError(message, reason="NoParent", hint="Check parent: its name, kind and api_version.")
+    items: list[Manifest] = []
+    seen: set[tuple[str, str]] = set()
+    missing = {(POD.api_version, POD.name)}
     while missing:
-        for place in missing:
-            items += _list(client, *place, namespace)
+        for api_version, kind_name in missing:
+            items += _list(client, api_version, kind_name, namespace)
         seen |= missing
-        # What stands between: the kinds of owners that own something here and were not listed yet.
-        missing = {(o["apiVersion"], o["kind"]) for item in items for o in item["metadata"].get("ownerReferences") or []} - seen
+        # Kinds of owners between the pods and the object, such as ReplicaSets, that have not been listed yet.
+        missing = {(owner["apiVersion"], owner["kind"]) for item in items for owner in item["metadata"].get("ownerReferences") or []} - seen
     return Tree(root, items)
 
 
-def _list(client, api_version, kind_name, namespace):
-    """The objects of a kind; beyond pods and Jobs their metadata is enough, and what cannot be listed connects nothing."""
+def _list(client: Client, api_version: str, kind_name: str, namespace: str) -> list[Manifest]:
+    """The objects of a kind, without spec and status unless they are pods or Jobs; empty if they cannot be listed."""
     try:
         kind = client.kinds.resolve(api_version, kind_name)
         items, _version = client.list(kind, namespace if kind.namespaced else None, metadata_only=kind not in (POD, JOB))
@@ -93,20 +113,23 @@ def _list(client, api_version, kind_name, namespace):
     return [item | {"apiVersion": api_version, "kind": kind_name} for item in items]
 
 
-def _parents_of(item):
-    owners = {owner["uid"] for owner in item["metadata"].get("ownerReferences") or []}
-    return owners | ({label_of(item, PARENT)} if label_of(item, PARENT) else set())
+def _parent_uids(item: Manifest) -> set[str]:
+    """The uids of an object's owners, and of its parent, which Kubernetes removes from the owners when it orphans the object."""
+    uids: set[str] = {owner["uid"] for owner in item["metadata"].get("ownerReferences") or []}
+    parent = label_of(item, PARENT)
+    return uids | ({parent} if parent else set())
 
 
-def _own_use(item, usage):
-    use = {"pods": 0, "cpu_requested": 0.0, "memory_requested": 0}
+def _own_resources(item: Manifest, usage: Usage | None) -> dict[str, float]:
+    """The resources of an object without its dependents; a finished pod has none."""
+    resources: dict[str, float] = {"pods": 0, "cpu_requested": 0.0, "memory_requested": 0}
     if usage:
-        use |= {"cpu_used": 0.0, "memory_used": 0}
+        resources |= {"cpu_used": 0.0, "memory_used": 0}
     if item["kind"] != POD.name or read_pod(item).is_finished:
-        return use
+        return resources
     requests = pod_requests(item)
-    use |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}
-    used = usage.get(item["metadata"]["name"])
+    resources |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}
+    used = (usage or {}).get(item["metadata"]["name"])
     if used:
-        use |= {"cpu_used": float(used["cpu"]), "memory_used": int(used["memory"])}
-    return use
+        resources |= {"cpu_used": float(used["cpu"]), "memory_used": int(used["memory"])}
+    return resources

@@ -1,62 +1,73 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The output of many tasks on the console while they run."""
+"""The logs of running tasks on the console."""
 
 from __future__ import annotations
 
 import threading
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..cluster.exec_stream import decode
 from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 
-MOST = 100  # logs that are followed at a time, a thread and a connection each
-FINISHING_SECONDS = 5  # for the last lines of tasks that have ended
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..values import Manifest
+
+MAX_STREAMS = 100  # a thread and a connection each
+FINISHING_SECONDS = 5  # for the last lines of finished tasks
 
 
 class LogStreams:
-    """Follows the logs of tasks, a thread each. Use it as a context manager: leaving it waits for the last lines.
+    """Follows the logs of tasks, a thread each. A context manager that waits for the last lines on exit.
 
     Args:
-        client: a Client.
-        console: a Console, whose `line` gets every line.
-        seconds: how long the last lines are waited for; 0 where the tasks go on.
+        console: the Console, whose `line` gets every line.
+        seconds: how long to wait for the last lines; 0 if the tasks keep running.
     """
 
-    def __init__(self, client, console, seconds):
+    def __init__(self, client: Client, console: Console, seconds: float) -> None:
         self._client, self._console, self._seconds = client, console, seconds
-        self._threads = {}  # the pod's uid -> (thread, Follower)
+        self._streams: dict[str, tuple[threading.Thread, LogFollower]] = {}  # by the uid of the pod
 
-    def begin(self, name, pod):
-        """Follow a pod's task container, if that is not done yet; the name stands before its lines."""
+    def begin(self, name: str, pod: Manifest) -> None:
+        """Follow the log of a pod's task container, unless it is followed already.
+
+        Args:
+            name: the prefix of its lines.
+        """
         metadata = pod["metadata"]
-        if metadata["uid"] in self._threads:
+        if metadata["uid"] in self._streams:
             return
-        if sum(thread.is_alive() for thread, _follower in self._threads.values()) >= MOST:
-            self._console.warn(f"More than {MOST} tasks run at a time: not all of their lines are shown as they come.")
+        if sum(thread.is_alive() for thread, _follower in self._streams.values()) >= MAX_STREAMS:
+            self._console.warn(f"More than {MAX_STREAMS} tasks run at the same time: the logs of the others are not streamed.")
             return
 
-        def show(line, _moment):
+        def show(line: bytes, _moment: str) -> None:
             self._console.line(name, decode(line))
 
         follower = LogFollower(self._client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)
         thread = threading.Thread(target=self._follow, args=(name, follower), daemon=True, name=f"podwright-log-{name}")
-        self._threads[metadata["uid"]] = thread, follower
+        self._streams[metadata["uid"]] = thread, follower
         thread.start()
 
-    def _follow(self, name, follower):
+    def _follow(self, name: str, follower: LogFollower) -> None:
         try:
             follower.follow()
         except PodwrightError as error:
-            self._console.warn(f"The log of task '{name}' could not be followed: {error}")
+            self._console.warn(f"The log of task '{name}' cannot be streamed: {error}")
 
-    def __enter__(self):
+    def __enter__(self) -> LogStreams:
         return self
 
-    def __exit__(self, *exception):
-        deadline = self._client.clock.monotonic() + (self._seconds if exception[0] is None else 0)
-        for thread, _follower in self._threads.values():
-            thread.join(max(deadline - self._client.clock.monotonic(), 0))
-        for thread, follower in self._threads.values():
+    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        clock = self._client.clock
+        deadline = clock.monotonic() + (self._seconds if error_type is None else 0)
+        for thread, _follower in self._streams.values():
+            thread.join(max(deadline - clock.monotonic(), 0))
+        for thread, follower in self._streams.values():
             follower.stop()
             thread.join()

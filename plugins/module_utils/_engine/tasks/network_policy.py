@@ -1,91 +1,106 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The NetworkPolicy that keeps a task to itself (https://kubernetes.io/docs/concepts/services-networking/network-policies/)."""
+"""The NetworkPolicy that restricts a task's traffic (https://kubernetes.io/docs/concepts/services-networking/network-policies/)."""
 
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
 from ..objects.labels import MANAGED, TASK
+from .options import check_keys
+
+if TYPE_CHECKING:
+    from ..values import Manifest
 
 ISOLATED, DEFAULT = "isolated", "default"
 DNS, SAME_NAMESPACE = "dns", "same_namespace"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-_KEYS = {"cidr", "except", "namespace", "pods", "ports"}
+_PEER_KEYS = ("cidr", "except", "namespace", "pods", "ports")
 _DIRECTIONS = {"ingress": "from", "egress": "to"}
 
 
-def build_policy(name, namespace, network, owner=None):
-    """The policy of a task, or None where its network is the namespace's own.
+def build_policy(name: str, namespace: str, network: Any, owner: Manifest | None = None) -> Manifest | None:
+    """The manifest of a task's NetworkPolicy, or None if it has none of its own.
 
     Args:
-        network: the option: `default`, `isolated`, or a mapping with lists `ingress` and `egress` of what is allowed.
-        owner: the owner reference, once there is one.
+        name: the name of the task.
+        network: the option: `default`, `isolated`, or a mapping with lists `ingress` and `egress` of allowed peers.
+        owner: the owner reference to the task's Pod or Job, or None before that exists.
 
-    Raises: PodwrightError that names the entry at fault.
+    Raises: PodwrightError that names the invalid option.
     """
     if network in (None, DEFAULT):
         return None
     if network != ISOLATED and not isinstance(network, dict):
-        raise option_error("network", f"'{network}' is neither {DEFAULT} nor {ISOLATED} nor a mapping with ingress and egress.")
+        raise option_error("network", f"must be {DEFAULT}, {ISOLATED} or a mapping with {' and '.join(_DIRECTIONS)}, got {network!r}.")
     allowed = {} if network == ISOLATED else network
-    unknown = sorted(set(allowed) - set(_DIRECTIONS))
-    if unknown:
-        raise option_error("network", f"unknown key '{unknown[0]}'; known are ingress and egress.")
-    spec = {"podSelector": {"matchLabels": {TASK: name}}, "policyTypes": ["Ingress", "Egress"]}
+    check_keys("network", allowed, _DIRECTIONS)
+    spec: Manifest = {"podSelector": {"matchLabels": {TASK: name}}, "policyTypes": ["Ingress", "Egress"]}
     for direction, side in _DIRECTIONS.items():
-        # An empty list is named as well: what is not named belongs to whoever adds a rule by hand.
-        spec[direction] = [_build_rule(direction, side, entry) for entry in allowed.get(direction) or []]
-    metadata = {"name": policy_name(name), "namespace": namespace, "labels": MANAGED | {TASK: name}}
+        # An empty list is applied, too: Podwright would not own a field that it leaves out.
+        peers = _list(allowed.get(direction), f"network.{direction}")
+        spec[direction] = [_build_rule(peer, side, f"network.{direction}[{index}]") for index, peer in enumerate(peers)]
+    metadata: Manifest = {"name": policy_name(name), "namespace": namespace, "labels": MANAGED | {TASK: name}}
     metadata |= {"ownerReferences": [owner]} if owner else {}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
 
-def policy_name(name):
-    """The name of a task's policy."""
+def policy_name(name: str) -> str:
+    """The name of a task's NetworkPolicy."""
     return f"{name}-network"
 
 
-def _build_rule(direction, side, entry):
-    if entry == DNS:
+def _list(value: Any, option: str) -> list[Any]:
+    if not isinstance(value or [], list):
+        raise option_error(option, f"must be a list, got {value!r}.")
+    return value or []
+
+
+def _build_rule(peer: Any, side: str, option: str) -> Manifest:
+    """The rule that allows a peer; `side` is the field for peers, `from` or `to`."""
+    if peer == DNS:
         servers = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: "kube-system"}}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
         return {side: [servers], "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-    if entry == SAME_NAMESPACE:
+    if peer == SAME_NAMESPACE:
         return {side: [{"podSelector": {}}]}
-    if isinstance(entry, str):
-        entry = {"cidr": entry}
-    if not isinstance(entry, dict) or not entry or set(entry) - _KEYS:
-        hint = f"Each is {DNS}, {SAME_NAMESPACE}, a range of addresses, or a mapping with some of {', '.join(sorted(_KEYS))}."
-        raise option_error(f"network.{direction}", f"'{entry}' is no entry.", hint)
-    rule = {side: [_build_peer(direction, entry)]} if set(entry) - {"ports"} else {}
-    return rule | ({"ports": [_build_port(direction, port) for port in entry["ports"]]} if entry.get("ports") else {})
+    if isinstance(peer, str):
+        return {side: [{"ipBlock": {"cidr": _cidr(peer, option)}}]}
+    if not isinstance(peer, dict) or not peer:
+        raise option_error(option, f"must be {DNS}, {SAME_NAMESPACE}, a CIDR or a mapping with some of {', '.join(_PEER_KEYS)}, got {peer!r}.")
+    check_keys(option, peer, _PEER_KEYS)
+    rule = {side: [_build_peer(peer, option)]} if set(peer) - {"ports"} else {}
+    ports = _list(peer.get("ports"), f"{option}.ports")
+    return rule | ({"ports": [_build_port(port, f"{option}.ports[{index}]") for index, port in enumerate(ports)]} if ports else {})
 
 
-def _build_peer(direction, entry):
-    if "cidr" in entry:
-        if "namespace" in entry or "pods" in entry:
-            raise option_error(f"network.{direction}", "an entry names either addresses (cidr) or pods, not both.")
-        block = {"cidr": _network(direction, entry["cidr"])}
-        return {"ipBlock": block | ({"except": [_network(direction, part) for part in entry["except"]]} if entry.get("except") else {})}
-    peer = {}
-    if "namespace" in entry:
-        peer["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: str(entry["namespace"])}}
-    if "pods" in entry:
-        if not isinstance(entry["pods"], dict):
-            raise option_error(f"network.{direction}.pods", f"'{entry['pods']}' is no mapping of labels.")
-        peer["podSelector"] = {"matchLabels": {str(key): str(value) for key, value in entry["pods"].items()}}
-    return peer
+def _build_peer(peer: Manifest, option: str) -> Manifest:
+    if "cidr" in peer:
+        if "namespace" in peer or "pods" in peer:
+            raise option_error(option, "must have either cidr, or namespace and pods, got both.")
+        exceptions = _list(peer.get("except"), f"{option}.except")
+        block: Manifest = {"cidr": _cidr(peer["cidr"], f"{option}.cidr")}
+        return {"ipBlock": block | ({"except": [_cidr(text, f"{option}.except") for text in exceptions]} if exceptions else {})}
+    built: Manifest = {}
+    if "namespace" in peer:
+        built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: str(peer["namespace"])}}
+    if "pods" in peer:
+        if not isinstance(peer["pods"], dict):
+            raise option_error(f"{option}.pods", f"must be a mapping of labels, got {peer['pods']!r}.")
+        built["podSelector"] = {"matchLabels": {str(key): str(value) for key, value in peer["pods"].items()}}
+    return built
 
 
-def _network(direction, text):
+def _cidr(text: str, option: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise option_error(f"network.{direction}", f"{error}.", "Write a range as 10.0.0.0/8, one address as 10.1.2.3/32.") from error
+        forms = f"{DNS}, {SAME_NAMESPACE} or a CIDR" if option.endswith("]") else "a CIDR"
+        raise option_error(option, f"must be {forms} such as 10.0.0.0/8 or 10.1.2.3/32, got {text!r} ({error}).") from error
 
 
-def _build_port(direction, port):
+def _build_port(port: Any, option: str) -> Manifest:
     number, _slash, protocol = str(port).partition("/")
     if protocol.upper() not in ("", "TCP", "UDP", "SCTP") or not number:
-        raise option_error(f"network.{direction}.ports", f"'{port}' is no port.", "Write a port as 443, 53/UDP or the name of a container's port.")
+        raise option_error(option, f"must be a port such as 443 or 53/UDP, or the name of a container's port, got {port!r}.")
     return {"port": int(number) if number.isdigit() else number, "protocol": protocol.upper() or "TCP"}

@@ -1,61 +1,94 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Hierarchies: the object that a task belongs to, which takes the task with it when it goes, and the limits it sets."""
+"""Owners of tasks: a task is garbage-collected with its parent, which limits the tasks below it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..objects.labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
 from ..objects.pod_status import read_job, read_pod
+from .options import check_keys
 
-_KEYS = {"api_version", "kind", "name", "namespace", "uid"}
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest
+    from .task_spec import TaskSpec
+
+
+class ParentReference(NamedTuple):
+    """The option `parent`, defaults filled in; without a uid it refers to whatever object has the name."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str | None
+
+
+def read_parent(option: Any, namespace: str) -> ParentReference:
+    """Read the option `parent` of a task in a namespace. Raises: PodwrightError, also if the parent is in another namespace."""
+    if isinstance(option, str):
+        option = {"name": option}
+    if not isinstance(option, dict) or not option.get("name"):
+        raise option_error("parent", f"must be the name of a pod, or a mapping with name, kind, api_version and uid, got {option!r}.")
+    check_keys("parent", option, ("name", "kind", "api_version", "uid", "namespace"))
+    if option.get("namespace") not in (None, namespace):
+        hint = "Kubernetes deletes an object whose owner is in another namespace. An owner can be cluster-scoped."
+        raise option_error("parent.namespace", f"must be the namespace of the task, '{namespace}', got '{option['namespace']}'.", hint)
+    kind = option.get("kind") or POD.name
+    return ParentReference(option.get("api_version") or ("batch/v1" if kind == JOB.name else "v1"), kind, option["name"], option.get("uid"))
 
 
 @dataclass(frozen=True)
 class Parent:
-    """A live parent.
+    """The live parent of a task.
 
     Attributes:
-        item: the object.
-        is_over: whether it is a task that ended, or is being deleted: nothing new can belong to it.
+        item: its object.
+        is_finished: whether it is a task that has terminated, or is being deleted: it can have no new dependents.
     """
 
-    item: dict
+    item: Manifest
     is_finished: bool
 
     @property
-    def uid(self):
+    def uid(self) -> str:
         """Its uid."""
-        return self.item["metadata"]["uid"]
+        uid: str = self.item["metadata"]["uid"]
+        return uid
 
     @property
-    def title(self):
-        """What it is, for a person."""
+    def title(self) -> str:
+        """Its kind and name for a message."""
         return f"{self.item['kind']} '{self.item['metadata']['name']}'"
 
-    def as_child(self, manifest):
-        """The manifest as one of a child: owner reference, label, and what is left of the parent's limits."""
+    def as_child(self, manifest: Manifest) -> Manifest:
+        """The manifest of a Pod or Job with the owner reference and label of a child, and with what remains of the parent's limits."""
         metadata, item = manifest["metadata"], self.item
-        limits = self._limits_left(metadata.get("annotations") or {})
-        annotations = (metadata.get("annotations") or {}) | limits | {PARENT: f"{item['apiVersion']} {item['kind']} {item['metadata']['name']}"}
-        references = [*(metadata.get("ownerReferences") or []), owner_reference(item)]
-        marked = metadata | {"labels": metadata["labels"] | {PARENT: self.uid}, "annotations": annotations, "ownerReferences": references}
-        return _limit_template(manifest, limits) | {"metadata": marked}
+        annotations = metadata.get("annotations") or {}
+        limits = self._remaining_limits(annotations)
+        reference = f"{item['apiVersion']} {item['kind']} {item['metadata']['name']}"
+        child = metadata | {
+            "labels": metadata["labels"] | {PARENT: self.uid},
+            "annotations": annotations | limits | {PARENT: reference},
+            "ownerReferences": [*(metadata.get("ownerReferences") or []), owner_reference(item)],
+        }
+        return _limit_template(manifest, limits) | {"metadata": child}
 
-    def _limits_left(self, own):
-        """What a child may have below it, in its own words and its parent's."""
-        depth, width, limits = number_of(self.item, MAX_DEPTH), number_of(self.item, MAX_CHILDREN), {}
+    def _remaining_limits(self, own: dict[str, str]) -> dict[str, str]:
+        """The limits of a child, from its own annotations and those of its parent."""
+        depth, children, limits = number_of(self.item, MAX_DEPTH), number_of(self.item, MAX_CHILDREN), {}
         if depth is not None:
             limits[MAX_DEPTH] = str(min(depth - 1, int(own.get(MAX_DEPTH, depth))))
-        if width is not None:
-            limits[MAX_CHILDREN] = own.get(MAX_CHILDREN, str(width))
+        if children is not None:
+            limits[MAX_CHILDREN] = own.get(MAX_CHILDREN, str(children))
         return limits
 
 
-def _limit_template(manifest, limits):
-    """A Job's pods carry its limits, too: it is they that start children."""
+def _limit_template(manifest: Manifest, limits: dict[str, str]) -> Manifest:
+    """The manifest with the limits on the pods of a Job, too, which are the parents of their children."""
     template = manifest["spec"].get("template")
     if not template:
         return manifest
@@ -63,78 +96,66 @@ def _limit_template(manifest, limits):
     return manifest | {"spec": manifest["spec"] | {"template": template | {"metadata": metadata}}}
 
 
-def read_parent(option, namespace):
-    """(api version, kind, name, uid or None) of the option. Raises: PodwrightError, for another namespace too."""
-    if isinstance(option, str):
-        option = {"name": option}
-    if not isinstance(option, dict) or not option.get("name") or set(option) - _KEYS:
-        raise option_error("parent", f"'{option}' is neither the name of a pod nor a mapping with name, kind and api_version.")
-    if option.get("namespace") not in (None, namespace):
-        raise option_error(
-            "parent.namespace",
-            f"the task is in '{namespace}' and its parent in '{option['namespace']}'; Kubernetes would delete the task at once.",
-            "Owners live in the same namespace, or in none.",
-        )
-    kind = option.get("kind") or POD.name
-    return option.get("api_version") or ("batch/v1" if kind == JOB.name else "v1"), kind, option["name"], option.get("uid")
-
-
 class Parents:
-    """Finds parents, each with one request, and counts their children.
+    """Reads parents, each with one request, and enforces their limits."""
 
-    Args:
-        client: a Client.
-    """
-
-    def __init__(self, client):
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._found = {}
-        self._room = {}
+        self._found: dict[tuple[str, str, str, str], Manifest | None] = {}
+        self._free: dict[str, int] = {}  # uid -> number of children that it may still get
 
-    def find(self, spec):
-        """The Parent of a task, or None where it names none. Raises: PodwrightError where there is no such object."""
+    def find(self, spec: TaskSpec) -> Parent | None:
+        """The parent of a task, or None if it has none. Raises: PodwrightError with reason `NoParent` if the object does not exist."""
         if not spec.options.get("parent"):
             return None
         api_version, kind_name, name, uid = read_parent(spec.options["parent"], spec.namespace)
-        place = (api_version, kind_name, spec.namespace, name)
-        if place not in self._found:
+        key = (api_version, kind_name, spec.namespace, name)
+        if key not in self._found:
             kind = self._client.kinds.resolve(api_version, kind_name)
-            self._found[place] = self._client.get(kind, spec.namespace, name)
-        item = self._found[place]
-        if item is None or uid not in (None, item["metadata"]["uid"]):
-            what = "does not exist" if item is None else f"is another one now (its uid is {item['metadata']['uid']})"
-            raise PodwrightError(
-                f"The parent of task '{spec.name}', {kind_name} '{name}' in namespace '{spec.namespace}', {what}.",
-                reason="NoParent",
-                hint="Start the parent first, or correct parent.",
-            )
-        return Parent(item, _is_over(item))
+            self._found[key] = self._client.get(kind, spec.namespace, name)
+        item = self._found[key]
+        if item is not None and uid in (None, item["metadata"]["uid"]):
+            return Parent(item, _is_finished(item))
+        fault = "does not exist" if item is None else f"has the uid '{item['metadata']['uid']}', not '{uid}'"
+        raise PodwrightError(
+            f"The parent of task '{spec.name}', {kind_name} '{name}' in namespace '{spec.namespace}', {fault}.",
+            reason="NoParent",
+            hint="Create the parent first, or correct parent.",
+        )
 
-    def admit(self, spec, parent, replaced=None):
-        """Count a task that is about to be created, or takes the place of a live one.
+    def admit(self, spec: TaskSpec, parent: Parent, replaced: Manifest | None = None) -> None:
+        """Count a task that is about to be created, unless it replaces a live child of the same parent.
 
-        Raises: PodwrightError where the parent ended, or its limits are reached.
+        Raises: PodwrightError if the parent is finished or its limits are reached.
         """
         if parent.is_finished:
-            raise _refused(spec, f"{parent.title} has ended, and would take it away", "Start the parent again first.")
-        depth, width = number_of(parent.item, MAX_DEPTH), number_of(parent.item, MAX_CHILDREN)
+            state = "is being deleted" if parent.item["metadata"].get("deletionTimestamp") else "has terminated"
+            raise _refusal(spec, f"{parent.title} {state}; its dependents would be garbage-collected", "Run the parent again first.")
+        depth, children = number_of(parent.item, MAX_DEPTH), number_of(parent.item, MAX_CHILDREN)
         if depth is not None and depth < 1:
-            raise _refused(spec, f"{parent.title} may have no tasks below it (max_depth)", "Raise max_depth of the task at the top.")
-        if width is None or (replaced and label_of(replaced, PARENT) == parent.uid and not _is_over(replaced)):
+            raise _refusal(spec, f"{parent.title} must not have tasks below it (max_depth)", "Increase max_depth of the topmost task.")
+        if children is None or (replaced and label_of(replaced, PARENT) == parent.uid and not _is_finished(replaced)):
             return
-        if parent.uid not in self._room:
-            children = [item for kind in (POD, JOB) for item in self._client.list(kind, spec.namespace, label_selector=f"{PARENT}={parent.uid}")[0]]
-            self._room[parent.uid] = width - sum(not _is_over(item) for item in children)
-        self._room[parent.uid] -= 1
-        if self._room[parent.uid] < 0:
-            raise _refused(spec, f"{parent.title} has {width} children already (max_children)", "Wait until some end, or raise max_children.")
+        if parent.uid not in self._free:
+            self._free[parent.uid] = children - self._count_children(parent.uid, spec.namespace)
+        self._free[parent.uid] -= 1
+        if self._free[parent.uid] < 0:
+            hint = "Wait until one of them finishes, or increase max_children."
+            raise _refusal(spec, f"{parent.title} has {children} children already (max_children)", hint)
+
+    def _count_children(self, uid: str, namespace: str) -> int:
+        lists = [self._client.list(kind, namespace, label_selector=f"{PARENT}={uid}")[0] for kind in (POD, JOB)]
+        return sum(not _is_finished(item) for items in lists for item in items)
 
 
-def _is_over(item):
+def _is_finished(item: Manifest) -> bool:
+    """Whether an object is being deleted, or is a Pod or Job that has terminated."""
     if item["metadata"].get("deletionTimestamp"):
         return True
-    return {POD.name: read_pod, JOB.name: lambda job: read_job(job, [])}[item["kind"]](item).is_finished if item["kind"] in (POD.name, JOB.name) else False
+    if item["kind"] == JOB.name:
+        return read_job(item, []).is_finished
+    return item["kind"] == POD.name and read_pod(item).is_finished
 
 
-def _refused(spec, why, hint):
+def _refusal(spec: TaskSpec, why: str, hint: str) -> PodwrightError:
     return PodwrightError(f"The task '{spec.name}' in namespace '{spec.namespace}' cannot start: {why}.", reason="ParentRefused", hint=hint)

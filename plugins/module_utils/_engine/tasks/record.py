@@ -1,12 +1,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Records: what became of a task, kept in a small ConfigMap, so that it need not run again once its pod is gone."""
+"""Records: the result of a task in a small ConfigMap, so that the task is not run again after its pod is deleted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import Status, times
+
+if TYPE_CHECKING:
+    from ..values import Manifest
+    from .task_spec import TaskSpec
 
 PREFIX = "podwright-record-"
 LOG_CHARACTERS = 16 << 10
@@ -14,13 +19,14 @@ LOG_CHARACTERS = 16 << 10
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a task.
+    """The recorded result of a task.
 
     Attributes:
-        hash, resources: digests of the options it ran with.
-        status: its Status at the end.
-        started_at, finished_at: as the API writes times.
-        log: the end of its log.
+        hash, resources: digests of the options with which it ran.
+        status: its final Status.
+        attempt: number of the last attempt.
+        started_at, finished_at: times in the API's format, or None.
+        log: the last lines of its log.
     """
 
     hash: str
@@ -32,44 +38,44 @@ class Record:
     log: str
 
 
-def build_record(run, log):
-    """The manifest of the record of a Run that is over.
+def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, log: str) -> Manifest:
+    """The manifest of the record of a finished task.
 
     Args:
-        log: the end of its log as text.
+        pod: its last pod, or None if that is deleted.
+        log: its log as text; only the end is recorded.
     """
-    spec, status = run.spec, run.status
-    started, finished = times(run.pod) if run.pod else (None, None)
+    started, finished = times(pod) if pod else (None, None)
     data = {
         "resources": spec.resources_hash,
         "state": status.state,
         "reason": status.reason,
         "message": status.message,
         "rc": "" if status.rc is None else str(status.rc),
-        "attempt": str(run.attempt),
+        "attempt": str(attempt),
         "started_at": started or "",
         "finished_at": finished or "",
         "log": log[-LOG_CHARACTERS:],
     }
     labels = MANAGED | {TASK: spec.name, HASH: spec.hash, RECORD: "true"} | ({SET: spec.set_name} if spec.set_name else {})
-    metadata = {"name": PREFIX + spec.name, "namespace": spec.namespace, "labels": labels}
+    metadata: Manifest = {"name": PREFIX + spec.name, "namespace": spec.namespace, "labels": labels}
     if spec.options.get("ttl") is not None:
         metadata["annotations"] = {TTL: str(spec.options["ttl"])}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-def read_record(item):
-    """The Record in a ConfigMap."""
+def read_record(item: Manifest) -> Record:
+    """Read a record from its ConfigMap; what is missing or was edited beyond recognition has a default."""
     data = item.get("data") or {}
     rc = data.get("rc", "")
     status = Status(data.get("state", "failed"), data.get("reason", ""), data.get("message", ""), int(rc) if rc.lstrip("-").isdigit() else None)
     attempt = data.get("attempt", "1")
     return Record(
-        label_of(item, HASH) or "",
-        data.get("resources", ""),
-        status,
-        int(attempt) if attempt.isdigit() else 1,
-        data.get("started_at") or None,
-        data.get("finished_at") or None,
-        data.get("log", ""),
+        hash=label_of(item, HASH) or "",
+        resources=data.get("resources", ""),
+        status=status,
+        attempt=int(attempt) if attempt.isdigit() else 1,
+        started_at=data.get("started_at") or None,
+        finished_at=data.get("finished_at") or None,
+        log=data.get("log", ""),
     )

@@ -1,51 +1,58 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is told of tasks: their fields in the result, and what of their manifests may be shown."""
+"""The fields of a task in the result, and the redaction of pods."""
 
 from __future__ import annotations
 
 import datetime
+from typing import TYPE_CHECKING, Any
 
 from ..objects.pod_status import exit_codes, times
 from ..reconciler.manifest import Redactor
+
+if TYPE_CHECKING:
+    from ..values import Manifest, Result
+    from .task_run import TaskRun
+    from .task_spec import TaskSpec
 
 _WITH_PODS = ("Pod", "Job", "Deployment")
 
 
 class TaskRedactor(Redactor):
-    """Hides the literal values of environment variables, too: they often are secrets."""
+    """Redacts the literal values of environment variables as well, which may be secrets."""
 
     @staticmethod
-    def has_secrets(kind_name):
-        """Whether objects of that kind hold anything to hide."""
+    def has_secrets(kind_name: str) -> bool:
+        """Whether objects of a kind contain values to redact."""
         return kind_name in ("Secret", *_WITH_PODS)
 
-    def redact(self, manifest):
-        """The manifest as it may be shown."""
+    def redact(self, manifest: Manifest) -> Manifest:
+        """The manifest with a digest in place of each secret value."""
         if not manifest or manifest.get("kind") not in _WITH_PODS:
             return super().redact(manifest)
-        return self._cover_env(manifest)
+        redacted: Manifest = self._redact_variables(manifest)
+        return redacted
 
-    def _cover_env(self, value):
+    def _redact_variables(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._cover_env(item) for item in value]
+            return [self._redact_variables(item) for item in value]
         if not isinstance(value, dict):
             return value
-        redacted = {key: self._cover_env(item) for key, item in value.items() if key != "managedFields"}
+        redacted = {key: self._redact_variables(item) for key, item in value.items() if key != "managedFields"}
         if isinstance(value.get("env"), list):
             redacted["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
         return redacted
 
 
-def outcome_of(run, redactor, full):
-    """One task's fields in the result."""
+def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
+    """The fields of a task in the result, without its pod's manifest."""
     pod, status = run.pod, run.status
     record = run.record if run.is_known_by_record else None
     started, finished = times(pod) if pod else (record.started_at, record.finished_at) if record else (None, None)
     fields = {
-        "name": run.spec.name,
-        "namespace": run.spec.namespace,
-        "uid": run.live["metadata"]["uid"] if run.live and "uid" in run.live["metadata"] else None,
-        "kind": run.spec.options["kind"],
+        "name": spec.name,
+        "namespace": spec.namespace,
+        "uid": run.live["metadata"].get("uid") if run.live else None,
+        "kind": spec.options["kind"],
         "phase": ((pod or {}).get("status") or {}).get("phase"),
         "state": "failed" if run.error else status.state if status else "absent",
         "reason": run.error.reason if run.error else status.reason if status else "",
@@ -56,19 +63,20 @@ def outcome_of(run, redactor, full):
         "attempt": run.attempt,
         "started_at": started,
         "finished_at": finished,
-        "duration": _seconds(started, finished),
-        "logs": record.log if record and run.spec.options["logs"] != "none" else run.logs,
+        "duration": _seconds_between(started, finished),
+        "logs": record.log if record and spec.options["logs"] != "none" else run.logs,
         "events": run.events,
     }
-    if record:
-        fields["recorded"] = True
-    if run.error:
-        fields["msg"] = str(run.error)
-    return fields | ({"pod": redactor.redact(pod)} if full and pod else {})
+    return fields | ({"recorded": True} if record else {}) | ({"msg": str(run.error)} if run.error else {})
 
 
-def _seconds(started, finished):
+def describe_pod(run: TaskRun, redactor: TaskRedactor) -> Result:
+    """The field `pod` of a task in the result: the redacted manifest of its pod; empty if there is no pod."""
+    return {"pod": redactor.redact(run.pod)} if run.pod else {}
+
+
+def _seconds_between(started: str | None, finished: str | None) -> float | None:
     if not (started and finished):
         return None
-    times_read = [datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (started, finished)]
-    return (times_read[1] - times_read[0]).total_seconds()
+    first, last = (datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (started, finished))
+    return (last - first).total_seconds()
