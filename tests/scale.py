@@ -9,8 +9,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 
 NODE = BUILT_IN["v1", "Node"]
 THREADS = 16

@@ -134,9 +134,10 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 

@@ -23,7 +23,8 @@ PYTHONS = {"this": Path(sys.executable), "newest": ROOT / ".venv/newest/bin/pyth
 # Over HTTP and over a websocket (which this server does not speak, but answers).
 SCRIPT = """
 import json, sys
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
@@ -71,7 +72,7 @@ def test_authorities_with_and_without_key_identifiers_are_verified(python, ident
     authority = authorities[identified]
     with serve(authority) as server:
         by_http, by_websocket = run(python, host=server.url, ca_cert=str(authority.path))
-        assert by_http == "Pod" and "answered 200" in by_websocket
+        assert by_http == "Pod" and "responded with 200" in by_websocket
         strict = run(python, host=server.url, ca_cert=str(authority.path), verify_x509_strict=True)
         assert strict[0] == "Pod" if identified else all("ertificate" in text or "CERTIFICATE" in text for text in strict), strict
 

@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import ATTEMPTS, Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import MAX_ATTEMPTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 
@@ -102,10 +103,10 @@ def test_a_lost_connection_is_opened_again(server, connect):
 
 
 def test_patience_ends(server, connect):
-    server.answers = [BROKEN] * ATTEMPTS
+    server.answers = [BROKEN] * MAX_ATTEMPTS
     with pytest.raises(PodwrightError) as caught:
         connect().get(POD, "n", "a")
-    assert caught.value.status == 503 and len(server.requests) == ATTEMPTS
+    assert caught.value.status == 503 and len(server.requests) == MAX_ATTEMPTS
 
 
 def test_refusals_are_final(server, connect):

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.proxies import bypasses
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
@@ -303,7 +304,7 @@ def test_streams_and_websockets_renew_a_token(way, tmp_path):
             if way == "stream":
                 client.stream(Request("GET", POD.path("n"), kind=POD, namespace="n")).close()
             else:
-                with pytest.raises(PodwrightError, match="answered 200"):  # past the 401: this server speaks no websockets
+                with pytest.raises(PodwrightError, match="responded with 200"):  # past the 401: this server speaks no websockets
                     open_websocket(client, EXEC, ["v5.channel.k8s.io"])
             client.get(POD, "n", "a")  # with the token that is already there
     assert turnstile.runs == 2 and len(running.heads) == 3

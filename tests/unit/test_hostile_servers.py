@@ -12,7 +12,7 @@ import urllib.parse
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client as client_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
@@ -172,7 +172,7 @@ SERVERS = {
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(client_module, "_pause", lambda *_: 0)
+    monkeypatch.setattr(transport, "_backoff", lambda *_: 0)
 
 
 def run_as_an_edge(module, url, check_mode, **options):

@@ -1,33 +1,37 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Time, injected wherever something waits, so that tests need not."""
+"""The clock, which whatever waits is given, so that tests need not wait."""
 
 from __future__ import annotations
 
 import select
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Clock:
-    """The machine's own clock."""
+    """The clock of this machine."""
 
     @staticmethod
-    def monotonic():
-        """Seconds from an arbitrary start, never set back."""
+    def monotonic() -> float:
+        """Seconds since an arbitrary point in time; never set back."""
         return time.monotonic()
 
     @staticmethod
-    def now():
+    def now() -> float:
         """Seconds since the epoch."""
         return time.time()
 
     @staticmethod
-    def sleep(seconds):
-        """Wait that many seconds."""
+    def sleep(seconds: float) -> None:
+        """Wait."""
         time.sleep(seconds)
 
     @staticmethod
-    def wait_for(sock, writing, seconds):
-        """Wait until a socket can be read or, where asked for, written. Returns: (readable, writable), both false after that time."""
+    def wait_for(sock: socket.socket, writing: bool, seconds: float) -> tuple[bool, bool]:
+        """Wait until a socket is readable or, if `writing`, writable. Returns: (is readable, is writable); both are false after a timeout."""
         poll = select.poll()
         poll.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
         events = dict(poll.poll(max(seconds, 0) * 1000)).get(sock.fileno(), 0)

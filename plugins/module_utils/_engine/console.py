@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How an operation speaks to the person while it works; the edges decide where it goes."""
+"""What an operation reports while it runs; the edges show it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from .text import printable
 
 
 class Console:
-    """Collects warnings and ignores the rest: what a module, which cannot speak before its end, uses."""
+    """Keeps warnings and drops the rest, as in a module, which cannot show anything before it exits."""
 
-    def __init__(self):
-        self.warnings = []
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
 
-    def progress(self, text):
-        """Say how far a long wait is; called whenever that changes."""
+    def progress(self, text: str) -> None:
+        """Report the progress of a long wait; called whenever it changes."""
 
-    def line(self, name, text):
-        """Show a line of output as it comes; the name says whose it is, where that is not clear."""
+    def line(self, name: str, text: str) -> None:
+        """Show a line of output as it is read; the name is its source, or empty if there is only one."""
 
-    def warn(self, text):
-        """Say something the person should know, once."""
+    def warn(self, text: str) -> None:
+        """Add a warning, once."""
         text = printable(text)
         if text not in self.warnings:
             self.warnings.append(text)

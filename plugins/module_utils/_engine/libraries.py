@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Third-party libraries, imported when first needed and named clearly where one is missing."""
+"""Third-party libraries, imported when they are first needed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import gc
 import importlib
 import ssl
 import sys
+from typing import TYPE_CHECKING
 
 from .errors import PodwrightError
 
-# import name -> name on PyPI
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# import name -> package
 LIBRARIES = {
     "urllib3": "urllib3",
     "yaml": "PyYAML",
     "jsonpatch": "jsonpatch",
     "websocket": "websocket-client",
 }
-# Needed by few tasks only, and not imported before.
+# Not preloaded, since few tasks need them.
 OPTIONAL = {
-    "kubernetes.config": "kubernetes",  # for an auth-provider of a kubeconfig only
+    "kubernetes.config": "kubernetes",  # for auth providers of a kubeconfig
     "grpc": "grpcio",
     "grpc_health.v1.health_pb2": "grpcio-health-checking",
     "grpc_reflection.v1alpha.proto_reflection_descriptor_database": "grpcio-reflection",
@@ -29,26 +33,25 @@ OPTIONAL = {
 }
 
 
-def load(name):
-    """The library of that import name. Raises: PodwrightError that names the package and the interpreter."""
+def load(name: str) -> ModuleType:
+    """The library of that import name. Raises: PodwrightError that names the package and the interpreter if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         package = (LIBRARIES | OPTIONAL)[name]
         raise PodwrightError(
-            f"The Python library {package} is missing for {sys.executable} ({error}).",
+            f"The Python library {package} is not installed for {sys.executable} ({error}).",
             reason="MissingLibrary",
             hint=f"Install it with: {sys.executable} -m pip install {package}",
         ) from error
 
 
-def preload():
-    """Import everything that is there, and make it cheap to fork: each task of a playbook is a process forked from this one."""
+def preload() -> None:
+    """Import the installed libraries and prepare the process for forking: Ansible forks each task of a playbook from it."""
     for name in LIBRARIES:
         try:
             importlib.import_module(name)
         except ImportError:
-            pass  # `load` names it when it is needed
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # with the first one OpenSSL reads its configuration
-    # A child that collects garbage writes to each object, which copies its page (the documentation of gc.freeze).
-    gc.freeze()
+            pass  # `load` reports it to the task that needs it
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the first context makes OpenSSL read its configuration
+    gc.freeze()  # a garbage collection in a child would otherwise write to each object and copy its page

@@ -8,9 +8,9 @@ import math
 import re
 import urllib.parse
 
-from ..cluster.answers import decode_body
-from ..cluster.client import Request
 from ..cluster.kinds import BUILT_IN
+from ..cluster.request import Request
+from ..cluster.responses import decode_body
 from ..errors import PodwrightError
 from ..libraries import load
 
@@ -45,7 +45,7 @@ def _read_value(data):
 def _ask_through(client, namespace, within, path):
     target = BUILT_IN["v1", "Service"].path(namespace, f"{within['service']}:{within['port']}", "proxy") + path
     try:
-        answer = decode_body(client.send(Request("GET", target, accept="*/*")))
+        answer = decode_body(client.fetch(Request("GET", target, accept="*/*")))
     except PodwrightError as error:
         if error.status == 400:  # Prometheus' own word for a query that it cannot read
             return {"error": error.message}

@@ -8,8 +8,8 @@ import json
 
 from ..errors import PodwrightError
 from ..text import parse_integer, split_lines
-from .client import Request
 from .kinds import POD
+from .request import Request
 from .websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, open_websocket
 
 STDIN, STDOUT, STDERR, STATUS, STREAM_CLOSE = 0, 1, 2, 3, 255

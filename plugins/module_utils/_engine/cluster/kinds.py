@@ -1,24 +1,31 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Kinds of the API and the paths of their objects: a static table for the built-in ones, discovery for the rest."""
+"""Kinds of the API and the paths of their objects: built-in kinds from a table, other kinds by discovery."""
 
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
 
+if TYPE_CHECKING:
+    from ..values import Manifest
 
-def path_segment(text):
-    """One component of an API path, percent-encoded. Raises: PodwrightError for what can be none: it would name another object or a collection."""
+_MAX_NAMES = 20  # names in an error
+
+
+def path_segment(text: str) -> str:
+    """A segment of an API path, percent-encoded. Raises: PodwrightError if it cannot be one: the path would be that of another object."""
     if text in ("", ".", ".."):
-        raise PodwrightError(f"A name or namespace must not be {text!r}: it is a component of the path of an object.", reason="BadName")
+        raise PodwrightError(f"A name or namespace must not be {text!r}: names are segments of API paths.", reason="BadName")
     return urllib.parse.quote(text, safe=":")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of one API version and where its objects live."""
+    """A kind in one API version; `plural` is the name of its resource."""
 
     api_version: str
     name: str
@@ -26,23 +33,23 @@ class Kind:
     namespaced: bool = True
 
     @property
-    def group(self):
-        """The API group, empty for the core."""
+    def group(self) -> str:
+        """The API group; empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
-    def path(self, namespace=None, name=None, subresource=None):
-        """The API path of an object, or of the collection if no name is given. Raises: PodwrightError for a name that cannot be in a path."""
-        parts = ["namespaces", namespace] if self.namespaced and namespace else []
-        parts += [part for part in (self.plural, name, subresource) if part is not None]
-        return _version_path(self.api_version) + "".join(f"/{path_segment(part)}" for part in parts)
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The API path of an object, or of the collection without a name. Raises: PodwrightError for an invalid name."""
+        segments = ["namespaces", namespace] if self.namespaced and namespace else []
+        segments += [segment for segment in (self.plural, name, subresource) if segment is not None]
+        return _version_path(self.api_version) + "".join(f"/{path_segment(segment)}" for segment in segments)
 
 
-def _version_path(api_version):
+def _version_path(api_version: str) -> str:
     return "/".join(["/apis" if "/" in api_version else "/api", *map(path_segment, api_version.split("/"))])
 
 
 _BUILT_IN = {
-    # api version -> "Kind plural" (a leading - marks cluster scope)
+    # API version -> "Kind plural", separated by |; a leading - marks a cluster-scoped kind
     "v1": "-Namespace namespaces|-Node nodes|-PersistentVolume persistentvolumes|Pod pods|ConfigMap configmaps|Secret secrets|Service services"
     "|ServiceAccount serviceaccounts|PersistentVolumeClaim persistentvolumeclaims|ResourceQuota resourcequotas|LimitRange limitranges"
     "|Event events|Endpoints endpoints|ReplicationController replicationcontrollers|PodTemplate podtemplates",
@@ -68,7 +75,7 @@ _BUILT_IN = {
 }
 
 
-def _parse_table():
+def _parse_table() -> dict[tuple[str, str], Kind]:
     table = {}
     for api_version, entries in _BUILT_IN.items():
         for entry in entries.split("|"):
@@ -89,50 +96,51 @@ AUTOSCALER = BUILT_IN["autoscaling/v2", "HorizontalPodAutoscaler"]
 
 
 class Kinds:
-    """Resolves (api version, kind) for one server.
+    """Finds the kinds that one API server serves.
 
-    What discovery tells is kept for the life of this object and no longer: a definition may be replaced between two tasks.
+    Discovery is cached for the life of this object and no longer: a definition may be replaced between two tasks.
 
     Args:
-        fetch: a function from an API path to the decoded answer; raises PodwrightError.
+        fetch: requests an API path and returns the decoded response; raises PodwrightError.
     """
 
-    def __init__(self, fetch):
+    def __init__(self, fetch: Callable[[str], Manifest]) -> None:
         self._fetch = fetch
-        self._discovered = {}  # api version -> {name: Kind}
-        self._defined = {}
+        self._discovered: dict[str, dict[str, Kind]] = {}  # by API version, by name
+        self._defined: dict[tuple[str, str], Kind] = {}
 
-    def is_defined(self, kind):
-        """Whether the Kind is of a definition that is about to be created."""
+    def is_defined(self, kind: Kind) -> bool:
+        """Whether the kind is one of a definition that is about to be created."""
         return (kind.api_version, kind.name) in self._defined
 
-    def define(self, definition):
-        """Learn the kinds of a CustomResourceDefinition that is about to be created."""
+    def define(self, definition: Manifest) -> None:
+        """Add the kinds of a CustomResourceDefinition that is about to be created; an invalid one adds none."""
         spec = definition.get("spec") or {}
         names, group = spec.get("names") or {}, spec.get("group")
         for version in spec.get("versions") or []:
-            if group and names.get("kind") and names.get("plural") and version.get("name"):  # what is missing, the server will say
+            if group and names.get("kind") and names.get("plural") and version.get("name"):
                 api_version = f"{group}/{version['name']}"
                 self._defined[api_version, names["kind"]] = Kind(api_version, names["kind"], names["plural"], spec.get("scope") == "Namespaced")
 
-    def resolve(self, api_version, name):
-        """The Kind. Raises: PodwrightError where the server does not know it."""
+    def resolve(self, api_version: str, name: str) -> Kind:
+        """The kind of that name. Raises: PodwrightError if the server does not serve it."""
         known = BUILT_IN.get((api_version, name)) or self._defined.get((api_version, name))
         if known:
             return known
         if api_version not in self._discovered:
             self._discovered[api_version] = self._discover(api_version)
-        found = self._discovered[api_version].get(name)
-        if not found:
+        kinds = self._discovered[api_version]
+        if name not in kinds:
+            served = f"kinds of {api_version}: {', '.join(sorted(kinds)[:_MAX_NAMES])}" if kinds else f"the API server does not serve {api_version}"
             raise PodwrightError(
-                f"The server does not know the kind {name} of {api_version}.",
+                f"Kind '{name}' not found in {api_version}; {served}.",
                 reason=UNKNOWN_KIND,
                 hint="Install its definition first, or correct api_version and kind (kubectl api-resources lists them).",
             )
-        return found
+        return kinds[name]
 
-    def find_served(self, group, name):
-        """The Kind in the best version of the group that serves it, the preferred one first. Raises: PodwrightError if there is none."""
+    def find_served(self, group: str, name: str) -> Kind:
+        """The kind in the preferred version of the group, or in another version that serves it. Raises: PodwrightError if none does."""
         for (_version, built_in), kind in BUILT_IN.items():
             if built_in == name and kind.group == group:
                 return kind
@@ -143,20 +151,11 @@ class Kinds:
             except PodwrightError as error:
                 if error.reason != UNKNOWN_KIND:
                     raise
-        why = f"the API group {group} does not serve it" if versions else f"the API group {group} is not installed"
-        raise PodwrightError(f"This cluster has no {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install what serves {group} first.")
+        why = f"no version of the API group {group} has it" if versions else f"the API group {group} is not installed"
+        raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install what serves {group} first.")
 
-    def versions(self, group):
-        """The API versions that are served of a group, the preferred one first; none if it is not installed."""
-        if not group:
-            return ["v1"]
-        answer = self._ask(f"/apis/{path_segment(group)}") or {}
-        preferred = (answer.get("preferredVersion") or {}).get("groupVersion")
-        versions = [version["groupVersion"] for version in answer.get("versions") or []]
-        return sorted(versions, key=lambda version: version != preferred)
-
-    def find_if_served(self, group, name):
-        """The Kind in the best version of the group, or None if no version serves it."""
+    def find_if_served(self, group: str, name: str) -> Kind | None:
+        """The kind in the best version of the group, or None if no version serves it. Raises: PodwrightError for other errors."""
         try:
             return self.find_served(group, name)
         except PodwrightError as error:
@@ -164,13 +163,22 @@ class Kinds:
                 return None
             raise
 
-    def _discover(self, api_version):
-        listed = self._ask(_version_path(api_version)) or {}
-        resources = [entry for entry in listed.get("resources") or [] if "/" not in entry["name"]]
+    def versions(self, group: str) -> list[str]:
+        """The served API versions of a group, the preferred one first; empty if the group is not installed. Raises: PodwrightError."""
+        if not group:
+            return ["v1"]
+        response = self._request(f"/apis/{path_segment(group)}") or {}
+        preferred = (response.get("preferredVersion") or {}).get("groupVersion")
+        versions = [version["groupVersion"] for version in response.get("versions") or []]
+        return sorted(versions, key=lambda version: bool(version != preferred))
+
+    def _discover(self, api_version: str) -> dict[str, Kind]:
+        response = self._request(_version_path(api_version)) or {}
+        resources = [entry for entry in response.get("resources") or [] if "/" not in entry["name"]]
         return {entry["kind"]: Kind(api_version, entry["kind"], entry["name"], entry["namespaced"]) for entry in resources}
 
-    def _ask(self, path):
-        """The answer, or None if the server does not serve the path: any server can say that, so it must show that it is an API server."""
+    def _request(self, path: str) -> Manifest | None:
+        """The response, or None if the server does not serve the path: any server can say so, so `/apis` must show that it is an API server."""
         try:
             return self._fetch(path)
         except PodwrightError as error:

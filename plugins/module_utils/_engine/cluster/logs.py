@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from ..errors import PodwrightError
 from ..libraries import load
 from ..objects.containers import container_status, restart_policy
-from .client import Request, shut_down, socket_of
 from .kinds import POD
+from .request import Request
+from .transport import shut_down, socket_of
 
 SILENCE_SECONDS = 30  # after which a stream that says nothing is opened again: some end without a word
 STARTING_SECONDS = 0.5

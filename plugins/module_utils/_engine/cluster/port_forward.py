@@ -11,9 +11,9 @@ import tempfile
 import threading
 
 from ..errors import PodwrightError
-from .client import Request
 from .exec_stream import PING_SECONDS
 from .kinds import POD
+from .request import Request
 from .websocket import BINARY, CLOSE, PING, PONG, Closed, open_websocket
 
 PROTOCOL = "v4.channel.k8s.io"

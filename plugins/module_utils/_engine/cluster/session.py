@@ -1,57 +1,69 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Credentials and the connections that were opened with them; renewed once for all threads that share them."""
+"""Credentials and the connections opened with them, renewed once for all threads that share them."""
 
 from __future__ import annotations
 
+import ssl
 import threading
+from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
+
+if TYPE_CHECKING:
+    from urllib3 import HTTPHeaderDict, PoolManager
+
+    from .configuration import Configuration
 
 USER_AGENT = "podwright"
 
 
 class Session:
-    """One generation of credentials: its `configuration`, a `pool` of connections and the `headers` of each request."""
+    """One generation of credentials.
 
-    def __init__(self, configuration, connections: int):
+    Attributes:
+        configuration: the configuration that they are from.
+        pool: the connections.
+        headers: of each request.
+    """
+
+    def __init__(self, configuration: Configuration, connections: int) -> None:
         self.configuration = configuration
         self.pool = _open_pool(configuration, connections)
-        self.headers = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
+        self.headers: HTTPHeaderDict = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
         for name, value in configuration.headers():
-            self.headers.add(name, value.encode().decode("latin-1"))  # http.client writes Latin-1: these are the bytes of UTF-8
+            self.headers.add(name, value.encode().decode("latin-1"))  # http.client encodes as Latin-1: the bytes sent are UTF-8
 
     def close(self) -> None:
-        """Close every idle connection at once: clearing alone leaves that to the garbage collector."""
+        """Close every idle connection at once; clearing alone leaves that to the garbage collector."""
         for key in self.pool.pools.keys():  # noqa: SIM118  the container itself cannot be iterated over
             self.pool.pools[key].close()
         self.pool.clear()
 
 
 class Sessions:
-    """The current Session, and those it replaced, whose connections other threads may still use.
+    """The current session, and earlier ones, whose connections other threads may still use.
 
     Args:
-        configuration: a Configuration.
-        connections: how many connections are kept at most.
+        connections: how many connections are kept open at most.
 
     Attributes:
-        current: the Session in use.
+        current: the session in use.
     """
 
-    def __init__(self, configuration, connections: int):
+    def __init__(self, configuration: Configuration, connections: int) -> None:
         self._connections = connections
         self._lock = threading.Lock()
         self._retired: list[Session] = []
         self.current = Session(configuration, connections)
 
     def at(self, now: float) -> Session:
-        """The Session to use at `now` (seconds since the epoch): a new one if the credentials have expired. Raises: PodwrightError."""
+        """The session to use at `now` (seconds since the epoch): a new one if the credentials have expired. Raises: PodwrightError."""
         session = self.current
         expires_at = session.configuration.expires_at
         return self.renew(session) if expires_at is not None and now >= expires_at else session
 
     def renew(self, used: Session) -> Session:
-        """The Session after `used` was refused; whoever comes second gets what the first one made. Raises: PodwrightError."""
+        """The session to use after a 401 in `used`; threads that shared it get the same one. Raises: PodwrightError."""
         with self._lock:
             if self.current is used:
                 self.current = Session(used.configuration.refresh(), self._connections)
@@ -64,16 +76,19 @@ class Sessions:
             session.close()
 
 
-def _open_pool(configuration, connections: int):
+def _open_pool(configuration: Configuration, connections: int) -> PoolManager:
     urllib3 = load("urllib3")
-    arguments = {"maxsize": connections, "num_pools": 2}
+    options: dict[str, Any] = {"maxsize": connections, "num_pools": 2}
     if configuration.tls:
-        arguments["ssl_context"] = configuration.tls
-        if configuration.tls.verify_mode == 0:
-            arguments["cert_reqs"] = "CERT_NONE"
+        options["ssl_context"] = configuration.tls
+        if configuration.tls.verify_mode == ssl.CERT_NONE:
+            options["cert_reqs"] = "CERT_NONE"
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if configuration.tls_server_name:
-            arguments["server_hostname"] = configuration.tls_server_name
-    if configuration.proxy:
-        return urllib3.ProxyManager(configuration.proxy, proxy_headers=configuration.proxy_headers(), **arguments)
-    return urllib3.PoolManager(**arguments)
+            options["server_hostname"] = configuration.tls_server_name
+    manager: PoolManager = (
+        urllib3.ProxyManager(configuration.proxy, proxy_headers=configuration.proxy_headers(), **options)
+        if configuration.proxy
+        else urllib3.PoolManager(**options)
+    )
+    return manager

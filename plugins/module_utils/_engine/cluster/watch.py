@@ -9,7 +9,8 @@ import threading
 
 from ..errors import PodwrightError
 from ..libraries import load
-from .client import Request, shut_down, socket_of
+from .request import Request
+from .transport import shut_down, socket_of
 
 SERVER_SECONDS = 300
 

@@ -12,9 +12,9 @@ from collections import deque
 
 from ..errors import PodwrightError
 from ..libraries import load
-from .answers import refuse_upgrade
-from .client import CONNECT_TIMEOUT
+from .responses import refuse_upgrade
 from .session import USER_AGENT
+from .transport import CONNECT_TIMEOUT
 
 SWITCHING_PROTOCOLS = 101
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10

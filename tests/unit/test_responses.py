@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import METADATA, Client, Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import METADATA, Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError, raise_explained
 
@@ -115,7 +116,7 @@ def test_what_an_api_server_answers_is_taken():
         assert client.get(POD, "n", "b") is None and client.delete(POD, "n", "b") is False
         assert client.kinds.find_served("example.com", "Widget").api_version == "example.com/v1"
         assert client.kinds.find_if_served("other.example.com", "Widget") is None
-        with pytest.raises(PodwrightError, match="does not know the kind Gadget"):
+        with pytest.raises(PodwrightError, match="Kind 'Gadget' not found"):
             client.kinds.resolve("other.example.com/v1", "Gadget")
         assert METADATA not in "".join(server.heads)
 

@@ -1,0 +1,123 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What counts as a response of an API server: status 2xx with an object of the expected kind, or a Status."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UNEXPECTED, PodwrightError
+from .api_errors import status_error
+from .request import ANYTHING
+
+if TYPE_CHECKING:
+    from ..values import Manifest
+    from .configuration import Configuration
+    from .request import Request
+
+_KIND_OF_SUBRESOURCE = {"scale": "Scale", "token": "TokenRequest", "eviction": "Status"}
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_NOT_PRINTABLE = re.compile(r"[^ -~\xa0-\U0010ffff]+")
+_MAX_SHOWN = 500  # characters of a response in an error
+_HINT = "Check the address of the API server; a login page, a proxy or another service may respond instead of it."
+
+
+def decode_body(content: bytes) -> Any:
+    """The decoded JSON of a body, or its text if it is not JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")
+
+
+def read_object(request: Request, status: int, headers: Mapping[str, str], content: bytes, configuration: Configuration) -> Manifest:
+    """The object in a response of status 2xx. Raises: PodwrightError if it is not an object of the kind that was requested."""
+    body = decode_body(content)
+    if not isinstance(body, dict) or not _is_expected(body, request):
+        raise _unexpected(request, status, _describe(body, headers, content), configuration)
+    return body
+
+
+def read_content(request: Request, status: int, headers: Mapping[str, str], content: bytes, configuration: Configuration) -> bytes:
+    """The content of a response of status 2xx to a request that accepts anything. Raises: PodwrightError if it is an HTML page."""
+    check_content_type(request, status, headers, configuration)
+    return content
+
+
+def check_status(request: Request, status: int, headers: Mapping[str, str], content: bytes, configuration: Configuration) -> None:
+    """Raises: PodwrightError for every status other than 2xx; redirects are never followed."""
+    if 200 <= status < 300:
+        return
+    if status < 400:
+        location = urllib.parse.urlsplit(str(headers.get("Location") or ""))
+        target = f" to {location.scheme}://{location.hostname}" if location.scheme and location.hostname else ""
+        raise _unexpected(request, status, _printable(f"a redirect{target}, which is not followed"), configuration)
+    body = decode_body(content)
+    if isinstance(body, dict) and (body.get("kind") == "Status" or "message" in body):
+        raise status_error(status, body, request, configuration.identity)
+    text = _title(content) if _is_html(headers, content) else configuration.mask(_printable(str(body).strip()[:_MAX_SHOWN]))
+    raise status_error(status, text, request, configuration.identity)
+
+
+def refuse_upgrade(request: Request, status: int, headers: Mapping[str, str], content: bytes, configuration: Configuration) -> None:
+    """Raises: PodwrightError for a response that is not the upgrade to a websocket."""
+    check_status(request, status, headers, content, configuration)
+    raise _unexpected(request, status, _describe(decode_body(content), headers, content), configuration)
+
+
+def check_content_type(request: Request, status: int, headers: Mapping[str, str], configuration: Configuration) -> None:
+    """Raises: PodwrightError if the content type of a response cannot be that of what was requested."""
+    content_type = str(headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    is_wrong = "html" in content_type if request.accept == ANYTHING else content_type not in ("", "application/json")
+    if is_wrong:
+        raise _unexpected(request, status, _printable(content_type), configuration)
+
+
+def _is_expected(body: Manifest, request: Request) -> bool:
+    kind = body.get("kind")
+    if not isinstance(kind, str):
+        return False
+    if request.kind is None:
+        return kind != "Status"
+    if request.subresource in _KIND_OF_SUBRESOURCE:
+        return kind == _KIND_OF_SUBRESOURCE[request.subresource]
+    if request.method == "DELETE" and kind == "Status":
+        return True
+    if not isinstance(body.get("metadata"), dict):
+        return False
+    if request.method == "GET" and not request.name:
+        # The kind of a list of custom resources is whatever their definition names.
+        return kind != "Status" and "items" in body and isinstance(body["items"] or [], list)
+    return kind == request.kind.name
+
+
+def _unexpected(request: Request, status: int, content: str, configuration: Configuration) -> PodwrightError:
+    server = f"{configuration.server} (from {configuration.source})"
+    message = f"{request.describe()}: {server} responded with {status} and {content}, not as an API server does"
+    return PodwrightError(message, status=status, reason=UNEXPECTED, hint=_HINT)
+
+
+def _describe(body: object, headers: Mapping[str, str], content: bytes) -> str:
+    if not content:
+        return "an empty body"
+    if _is_html(headers, content):
+        return f"an HTML page ({_title(content)})"
+    if not isinstance(body, dict):
+        return "text that is not JSON" if isinstance(body, str) else "JSON that is not an object"
+    return _printable(f"an object of kind {str(body.get('kind'))[:100]!r}") if body.get("kind") else "a JSON object without a kind"
+
+
+def _is_html(headers: Mapping[str, str], content: bytes) -> bool:
+    return "html" in str(headers.get("Content-Type") or "").lower() or content.lstrip()[:9].lower() in (b"<!doctype", b"<html")
+
+
+def _title(content: bytes) -> str:
+    found = _TITLE.search(content[:10_000])
+    return f"titled {_printable(found[1].decode('utf-8', 'replace')).strip()!r}" if found else "an HTML page without a title"
+
+
+def _printable(text: str) -> str:
+    return _NOT_PRINTABLE.sub(" ", text)
