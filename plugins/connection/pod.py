@@ -164,7 +164,8 @@ from ansible.plugins.connection import ConnectionBase
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError

@@ -17,7 +17,8 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
 from .. import scale

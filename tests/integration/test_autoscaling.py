@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients.prometheus import query_prometheus
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import AUTOSCALER, BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale

@@ -60,7 +60,7 @@ def test_a_pod_that_is_not_there_is_unreachable(play, namespace):
     host = {"name": "nobody", "ansible_connection": "podwright.core.pod", "ansible_podwright_namespace": namespace, "ansible_podwright_kubeconfig": KUBECONFIG}
     tasks = [{"ansible.builtin.add_host": host}, {"name": "Ping", "ansible.builtin.raw": "true", "delegate_to": "nobody"}]
     played = play(tasks, namespace=namespace, expect=4)
-    assert "There is no pod 'nobody'" in played.output
+    assert "Pod 'nobody' not found" in played.output
 
 
 def test_a_command_is_one_websocket(play, namespace, python_image, audit):

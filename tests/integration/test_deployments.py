@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
 from .conftest import start

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LogFollower
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs

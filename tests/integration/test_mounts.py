@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 

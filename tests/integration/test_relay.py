@@ -10,7 +10,8 @@ import re
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform

@@ -22,7 +22,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT, V4, V5, Channel
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -39,7 +40,8 @@ MEASURE = """
 import json, re, sys
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 kubeconfig, namespace, direction, size = sys.argv[1:]
 size, count = int(size), 0
 def take(data):
@@ -204,7 +206,7 @@ def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
     container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent"}
     spec = {"containers": [container], "nodeSelector": {"no": "such"}}
     client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "homeless"}, "spec": spec}, "test")
-    with pytest.raises(PodwrightError, match="on no node yet") as caught:
+    with pytest.raises(PodwrightError, match="has not been scheduled") as caught:
         execute(client, Container(namespace, "homeless"), Command(["true"]))
     assert "pod_info" in caught.value.hint
 
@@ -222,7 +224,7 @@ def test_a_runtime_that_does_not_answer_is_asked_again(returns, client, box, mon
         else:
             with pytest.raises(PodwrightError, match=r"could not be run: .*deadline exceeded") as caught:
                 execute(client, box, command, output.extend)
-            assert "does not answer on the node" in caught.value.hint and not output
+            assert "does not respond" in caught.value.hint and not output
     finally:
         os.kill(runtime, signal.SIGCONT)
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STATUS, STDERR, STDOUT, STREAM_CLOSE, V5
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, PING, PONG, WebSocket
 

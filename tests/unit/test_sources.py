@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download

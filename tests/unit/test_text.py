@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine import files
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, describe_output, exit_code
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LONGEST_LINE, lines_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError

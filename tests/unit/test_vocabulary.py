@@ -156,7 +156,6 @@ PENDING: tuple[str, ...] = (
     "plugins/module_utils/_engine/clients/grpc.py",
     "plugins/module_utils/_engine/clients/prometheus.py",
     "plugins/module_utils/_engine/cluster/configuration.py",
-    "plugins/module_utils/_engine/cluster/exec.py",
     "plugins/module_utils/_engine/cluster/exec_stream.py",
     "plugins/module_utils/_engine/cluster/kubeconfig.py",
     "plugins/module_utils/_engine/cluster/logs.py",

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec as execution
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Command, Container, Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import Channel, ConnectionEnded, TimedOut, exit_code
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -234,7 +235,7 @@ def test_a_failure_without_causes_is_an_error_of_its_own():
 @pytest.mark.parametrize("protocol", [channel.V4, channel.V5])
 def test_a_command_that_left_its_input_tells_its_exit_code_in_whatever_pieces(protocol, monkeypatch):
     """Where the end of the input can be said, the status follows; else what the shell tells is all there is."""
-    monkeypatch.setattr(execution.random_words, "token_hex", lambda size: "feed")
+    monkeypatch.setattr(execution.secrets, "token_hex", lambda size: "feed")
     told = b"no space\nfeed:end:7\nmore"
     for cut in range(len(told) + 1):
         ours, theirs = socket.socketpair()
@@ -255,7 +256,7 @@ def test_a_command_that_left_its_input_tells_its_exit_code_in_whatever_pieces(pr
 def test_input_does_not_end_before_the_command_runs(pair, monkeypatch):
     """An end that comes while containerd starts the command is lost now and then, and the command waits for it forever."""
     websocket, theirs = pair
-    monkeypatch.setattr(execution.random_words, "token_hex", lambda size: "feed")
+    monkeypatch.setattr(execution.secrets, "token_hex", lambda size: "feed")
     monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols: websocket)
     clock, events, looks = Hurried(), [], itertools.count()
 

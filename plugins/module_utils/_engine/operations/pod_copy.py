@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from ..arguments import CONNECTION
-from ..cluster.exec import Container
+from ..cluster.exec_command import Container
 from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ..arguments import CONNECTION
-from ..cluster.exec import Command, Container, execute
+from ..cluster.exec import execute
+from ..cluster.exec_command import Command, Container
 from ..cluster.exec_stream import decode, describe_output
 from ..cluster.kinds import POD
 from ..errors import PodwrightError, as_podwright_error, option_error

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets as random_words
 
 from ..cluster.client import MANAGER
-from ..cluster.exec import Container
+from ..cluster.exec_command import Container
 from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError

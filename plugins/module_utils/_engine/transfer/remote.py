@@ -8,7 +8,8 @@ import string
 from dataclasses import replace
 from functools import partial
 
-from ..cluster.exec import Command, Process
+from ..cluster.exec import Process
+from ..cluster.exec_command import Command
 from ..cluster.exec_stream import STDOUT, decode
 from ..errors import PodwrightError
 from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, check_tree, leaves_tree, show

@@ -1,0 +1,76 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A command to run in a container, and where to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ..text import scalar_text
+
+Source: TypeAlias = Callable[[], Iterable[bytes | None]]
+"""Called for the pieces of standard input; None (`exec_stream.NOT_YET`) while there is nothing to send yet."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a pod.
+
+    Attributes:
+        name: None if the server selects it, which it does in a pod with one container.
+    """
+
+    namespace: str
+    pod: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        container = f"container '{self.name}' of " if self.name else ""
+        return f"{container}pod '{self.pod}' in namespace '{self.namespace}'"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and its options.
+
+    Attributes:
+        words: the program and its arguments.
+        source: standard input, closed after the last piece; called again if the command is started again. None for no input.
+        size: bytes of the input if known; required by servers that cannot close it (v4.channel.k8s.io).
+        is_bounded: whether the program reads exactly `size` bytes and needs no end of file.
+        chdir: working directory; requires a shell in the image.
+        env: environment variables, scalars; require `env` in the image.
+        timeout: seconds for the whole command.
+        idle_timeout: seconds in which input or output must be transferred.
+        tty: whether to allocate a terminal, which adds standard error and the echo of the input to standard output.
+    """
+
+    words: list[str]
+    source: Source | None = None
+    size: int | None = None
+    is_bounded: bool = False
+    chdir: str | None = None
+    env: dict[str, object] = field(default_factory=dict)
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    tty: bool = False
+
+    @property
+    def needs_shell(self) -> bool:
+        """Whether a shell runs the command, if the image has one.
+
+        The shell reports a process id to signal after a timeout. It also keeps the outputs open: containerd drops the input of a command that closes
+        or redirects its own.
+        """
+        return self.source is not None or self.timeout is not None or self.idle_timeout is not None or self.chdir is not None
+
+    @property
+    def directory(self) -> str | None:
+        """The working directory as an argument of `cd` that is neither an option nor looked up in CDPATH."""
+        return f"./{self.chdir}" if self.chdir and not self.chdir.startswith("/") else self.chdir
+
+    def with_environment(self) -> list[str]:
+        """The words, run by `env` if there are variables."""
+        variables = [f"{name}={scalar_text(value)}" for name, value in self.env.items()]
+        return ["env", "--", *variables, *self.words] if variables else list(self.words)

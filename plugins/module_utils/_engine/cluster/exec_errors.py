@@ -1,0 +1,100 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Why a command could not be run in a container: what the API server and the container runtime report, and what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..errors import PodwrightError
+
+if TYPE_CHECKING:
+    from .exec_command import Command, Container
+
+# Messages of the kubelet and of containerd while the container does not run: the command has not started.
+_NOT_RUNNING = re.compile(r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED")
+# containerd could not determine within 2 s whether the container runs: the command has not started.
+_NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded")
+_NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
+_SHELL = re.compile(r"""["`']sh["`']""")
+
+
+def is_not_running(error: PodwrightError) -> bool:
+    """Whether the container does not run, or not yet."""
+    return bool(_NOT_RUNNING.search(error.message))
+
+
+def has_not_started(error: PodwrightError) -> bool:
+    """Whether the command has certainly not started, and can start on a retry."""
+    return is_not_running(error) or bool(_NO_ANSWER.search(error.message))
+
+
+def lacks_shell(error: PodwrightError) -> bool:
+    """Whether the image has no shell."""
+    return bool(_NO_PROGRAM.search(error.message) and _SHELL.search(error.message))
+
+
+def is_protocol_refused(error: PodwrightError) -> bool:
+    """Whether a server may have refused the websocket because of its subprotocol: it gives no reason of its own then."""
+    return error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not is_not_running(error)
+
+
+def pod_not_found(container: Container) -> PodwrightError:
+    """The error for a pod that does not exist."""
+    message = f"Pod '{container.pod}' not found in namespace '{container.namespace}'."
+    return PodwrightError(message, status=404, reason="NotFound", hint="Check pod and namespace.")
+
+
+def explain_refusal(error: PodwrightError, container: Container) -> PodwrightError:
+    """The error for a request to start a command that the API server refused."""
+    if error.is_not_found:
+        return pod_not_found(container)
+    if error.status == 400 and "host assigned" in error.message:
+        pod = f"Pod '{container.pod}' in namespace '{container.namespace}'"
+        return PodwrightError(f"{pod} has not been scheduled.", reason="NotRunning", hint="Wait for it with pod_info: wait_for: running.")
+    return error
+
+
+def explain_failure(error: PodwrightError, container: Container, command: Command) -> PodwrightError:
+    """The error for a command that the container runtime did not run."""
+    if error.hint or (error.status is not None and not is_not_running(error)):
+        return error  # it is explained already
+    hint, reason = "", error.reason
+    if lacks_shell(error):
+        hint, reason = "The option chdir needs a shell in the image." if command.chdir else "The image has no shell.", "NoShell"
+    elif _NO_PROGRAM.search(error.message):
+        hint = "The option env needs the program env in the image." if '"env"' in error.message else "Check that the program exists in the image."
+    elif is_not_running(error):
+        hint = "The container does not run. Wait for it, or check its state with pod_info."
+    elif _NO_ANSWER.search(error.message):
+        hint = "The container runtime does not respond. Check the node (pod_info returns its name), or create the pod again."
+    return PodwrightError(f"The command in {container} could not be run: {error.message}", reason=reason, causes=error.causes, hint=hint)
+
+
+def input_cannot_end(container: Container) -> PodwrightError:
+    """The error for a server that cannot end the input of a command which needs its end."""
+    return PodwrightError(
+        f"Standard input of a command in {container} cannot be closed: the API server does not support v5.channel.k8s.io.",
+        reason="NoEndOfInput",
+        hint="Use Kubernetes 1.30 or later, an image with a shell, or pass the input as a file with pod_copy.",
+    )
+
+
+def connection_lost(container: Container, received: int, cause: Exception) -> PodwrightError:
+    """The error for a connection that closed before the status arrived, after so many bytes of output."""
+    return PodwrightError(
+        f"The connection to {container} was lost after {received} bytes of output, before the exit status of the command arrived ({cause}).",
+        reason="ConnectionLost",
+        hint="Whether the command finished is unknown: check before you run it again.",
+    )
+
+
+def timed_out(container: Container, command: Command, limit: str, is_terminated: bool) -> PodwrightError:
+    """The error for a command that reached a limit, `timeout` or `idle_timeout`."""
+    seconds = command.timeout if limit == "timeout" else command.idle_timeout
+    problem = "did not exit" if limit == "timeout" else "neither read input nor wrote output"
+    if is_terminated:
+        state, hint = "it was terminated", "change the command so that it exits earlier."
+    else:
+        state, hint = "its state is unknown: it may still run", "look for it in the container."
+    return PodwrightError(f"The command in {container} {problem} within {seconds:g} s; {state}.", reason="Timeout", hint=f"Raise {limit}, or {hint}")
