@@ -105,6 +105,7 @@ class Relay:
         ways = {client: (server, UP), server: (client, DOWN)}
         for sock in ways:
             sock.setblocking(False)
+        sizes = {}  # of pieces that a socket did not accept: OpenSSL requires the retry of a write not to be shorter
         is_cut = False
         while not is_cut:
             reading = [sock for sock, (sink, _direction) in ways.items() if len(waiting[sink]) < HELD]
@@ -125,8 +126,11 @@ class Relay:
                 self.counts[number][direction] += len(data)
                 is_cut = is_cut or ends
             for sink, held in waiting.items():
-                while held and _send(sink, held, chance.randint(1, mischief.pieces) if mischief.pieces else HELD):
-                    pass
+                while held:
+                    size = sizes.pop(sink, 0) or (chance.randint(1, mischief.pieces) if mischief.pieces else HELD)
+                    if not _send(sink, held, size):
+                        sizes[sink] = size
+                        break
 
     def _limit(self, data, direction, mischief, number):
         if not mischief.cut or mischief.cut[0] != direction:
