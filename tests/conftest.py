@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 
-def pytest_sessionfinish(session):
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Add this run's counts to those of the other checks."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # one of the workers: the counts are with who started them
+        return
     counts = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error")}
     suite = "integration" if any("integration" in argument for argument in session.config.args) else "unit"
     output = Path(__file__).parent / "output"

@@ -39,7 +39,7 @@ print(json.dumps({"result": kept, "seconds": time.monotonic() - started, "peak":
 def add_nodes(client, names, simulated=True):
     """Nodes that only pods go to that tolerate `fake`; a simulated one (KWOK) pretends to run them, others do nothing."""
     for name in names:
-        metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"} if simulated else {}, "labels": {"type": "fake"}}
+        metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"} if simulated else {}, "labels": {"type": "fake" if simulated else "idle"}}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [{"key": "fake", "effect": "NoSchedule"}]}}
         client.create(NODE, None, node, "test")
         amounts = {"cpu": "1000", "memory": "1Ti", "pods": "2000"}

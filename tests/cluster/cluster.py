@@ -77,8 +77,13 @@ class Cluster:
             raise SystemExit(f"Importing {archive} failed: {done.stdout}")
 
     def load_python_image(self) -> None:
-        """Import the image with Python into the node."""
-        self.load_image(images.python_image().save(self.state / "image-python.tar"))
+        """Import the image with Python into the node, once for each start of the cluster and each version of the image."""
+        loaded, version = self.state / "image-python.version", images.python_image_version()
+        with (self.state / "image-python.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not loaded.exists() or loaded.read_text() != version:
+                self.load_image(images.python_image().save(self.state / "image-python.tar"))
+                loaded.write_text(version)
 
     def get(self, path: str) -> dict:
         """GET a path of the API server as cluster administrator. Raises: OSError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.metadata
 import io
 import json
 import re
@@ -96,6 +97,12 @@ def python_image() -> Image:
                 if path.suffix == ".so":
                     files |= {str(needed).lstrip("/"): needed.read_bytes() for needed in _needed_by(path)}
     return Image(PYTHON, ["sh"], files, links | {"usr/bin/python3": str(executable)})
+
+
+def python_image_version() -> str:
+    """What decides the content of the image with Python."""
+    parts = [Path(__file__).read_bytes(), sys.version.encode(), sys.base_prefix.encode(), importlib.metadata.version("grpcio").encode()]
+    return _digest(b"\n".join(parts))
 
 
 def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:

@@ -32,10 +32,32 @@ from ..cluster.cluster import Cluster
 from ..cluster.definitions import read_definition
 from ..relay import SEED, Relay
 from ..scale import add_nodes, remove_nodes
+from ..support.audit import AuditLog
+from ..support.cluster_lock import hold_cluster
 from ..support.environment import KUBECONFIG, ROOT
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables
 
+LONGEST = ("test_deployments", "test_rbac", "test_targets", "test_autoscaling")
 _USUAL = re.compile("Failed to pipe|NotFound|inactive stream")  # what containerd takes for errors where clients leave
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order tests for workers that run them side by side: first the files whose tests take longest, last those that run alone."""
+    items.sort(key=lambda item: (is_serial(item), item.path.stem not in LONGEST))
+    for item in items:
+        if is_serial(item):
+            item.add_marker(pytest.mark.xdist_group("serial"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hold the cluster while a test runs, with all its fixtures."""
+    with hold_cluster(KUBECONFIG, is_serial(item)) if KUBECONFIG else contextlib.nullcontext():
+        return (yield)
+
+
+def is_serial(item: pytest.Item) -> bool:
+    return item.get_closest_marker("serial") is not None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -143,28 +165,21 @@ def wait_for(condition, seconds=60):
 
 
 @pytest.fixture
-def audit():
-    """A function that returns the audit entries of our own requests since the fixture was made: the requests that really were made."""
+def audit(tmp_path: Path) -> AuditLog:
+    """The audit log of the local cluster."""
     log = ROOT / ".cluster/audit.log"
     if not log.exists():
         pytest.fail(f"The test cluster has no audit log at {log}: requests cannot be counted.")
-    start = log.stat().st_size
-
-    def entries(user_agent="podwright"):
-        with log.open("rb") as source:
-            source.seek(start)
-            found = [json.loads(line) for line in source.read().splitlines() if line.endswith(b"}")]
-        return [entry for entry in found if entry.get("userAgent") == user_agent and entry["stage"] in ("ResponseComplete", "ResponseStarted")]
-
-    return entries
+    return AuditLog(log, KUBECONFIG, tmp_path)
 
 
 @pytest.fixture
 def idle(client):
     """A node that does nothing: what runs there stays as it is."""
-    add_nodes(client, ["idle"], simulated=False)
-    yield "idle"
-    remove_nodes(client, ["idle"])
+    name = f"idle-{uuid.uuid4().hex[:8]}"
+    add_nodes(client, [name], simulated=False)
+    yield name
+    remove_nodes(client, [name])
 
 
 @pytest.fixture

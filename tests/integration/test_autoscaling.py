@@ -140,6 +140,7 @@ def broken(server):
     return task
 
 
+@pytest.mark.serial  # pod_autoscale elsewhere would use KEDA, too
 def test_keda_gets_a_scaled_object_that_its_definition_accepts(client, play, namespace, define):
     scaled_object = define("keda", "keda.sh_scaledobjects.yaml")
     query = {"server": "http://prometheus.example:9090", "query": "load", "target": 2.5}
@@ -153,6 +154,7 @@ def test_keda_gets_a_scaled_object_that_its_definition_accepts(client, play, nam
     assert left.of("Leave")["changed"] and client.get(scaled_object, namespace, "web") is None and not client.list(AUTOSCALER, namespace)[0]
 
 
+@pytest.mark.serial  # a target's task expects that Kueue is not installed
 def test_kueue_gets_jobs_and_pods_in_its_queue(client, play, namespace, define):
     queue = define("kueue", "kueue.x-k8s.io_localqueues.yaml")
     box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "present", "queue": "builds"}

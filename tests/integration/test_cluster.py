@@ -14,6 +14,8 @@ import pytest
 
 from .conftest import ROOT, wait_for
 
+pytestmark = pytest.mark.xdist_group("cluster")  # both use one number
+
 
 @pytest.fixture
 def state(tmp_path_factory):

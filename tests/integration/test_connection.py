@@ -65,8 +65,13 @@ def test_a_pod_that_is_not_there_is_unreachable(play, namespace):
 
 def test_a_command_is_one_websocket(play, namespace, python_image, audit):
     pod = {"name": "box", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
-    host = {"name": "box", "ansible_connection": "podwright.core.pod", "ansible_podwright_namespace": namespace, "ansible_podwright_kubeconfig": KUBECONFIG}
+    host = {
+        "name": "box",
+        "ansible_connection": "podwright.core.pod",
+        "ansible_podwright_namespace": namespace,
+        "ansible_podwright_kubeconfig": str(audit.kubeconfig),
+    }
     tasks = [{"podwright.core.task_pod": pod}, {"ansible.builtin.add_host": host}, {"ansible.builtin.raw": "true", "delegate_to": "box"}]
     play(tasks, namespace=namespace)
-    urls = [entry["requestURI"] for entry in audit() if entry["stage"] == "ResponseComplete" and "/exec" in entry["requestURI"]]
+    urls = [entry["requestURI"] for entry in audit.entries() if entry["stage"] == "ResponseComplete" and "/exec" in entry["requestURI"]]
     assert len(urls) == 1

@@ -23,6 +23,7 @@ def run(playbook, record, *arguments):
     return done.stdout
 
 
+@pytest.mark.xdist_group("demo")
 @pytest.mark.usefixtures("client")
 def test_the_second_demo_changes_nothing(tmp_path):
     record = tmp_path / "record"

@@ -23,6 +23,7 @@ from .conftest import wait_for
 
 SEED = int(os.environ.get("PODWRIGHT_SEED", "1"))
 PAIRS = int(os.environ.get("PODWRIGHT_PAIRS", "40"))  # for each live state
+pytestmark = pytest.mark.xdist_group("differential")  # one definition of Gadget
 CORPUS = yaml.safe_load((Path(__file__).parent / "corpus.yml").read_text())
 GADGETS = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 FREE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

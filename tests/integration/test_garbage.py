@@ -72,13 +72,13 @@ def test_owners_of_any_kind_are_identified_by_uid(client, play, namespace, widge
     unknown = {"podwright.io/parent": "lost"}, {"podwright.io/parent": "unknown.example.com/v1 Gadget g"}
     for name, marks in {"kept": parent_marks(alive), "orphan": parent_marks(replaced), "unknown": unknown}.items():
         client.create(POD, namespace, pod(name, labels=marks[0], annotations=marks[1]), "test")
-    played = play([{"name": "Delete", "podwright.core.pod_gc": {"orphaned": True}}], namespace=namespace)
+    played = play([{"name": "Delete", "podwright.core.pod_gc": {"orphaned": True}}], namespace=namespace, kubeconfig=audit.kubeconfig)
     result = played.of("Delete")
     assert [(e["name"], e["reason"]) for e in result["deleted"]] == [("orphan", "its owner Widget replaced does not exist")]
     reasons = {entry["name"]: entry["reason"] for entry in result["kept"]}
     assert reasons == {"kept": "its owner Widget alive exists", "unknown": "its owner Gadget g cannot be read"}
     assert "Owners of kind Gadget could not be listed, so that their dependents are kept" in played.output
-    lists = [entry["objectRef"]["resource"] for entry in audit() if entry["verb"] == "list"]
+    lists = [entry["objectRef"]["resource"] for entry in audit.entries() if entry["verb"] == "list"]
     assert sorted(lists) == ["pods", "widgets"], "one LIST for each kind"
 
 
@@ -194,7 +194,7 @@ def test_a_forbidden_deletion_is_reported_and_requested_only_once(client, play, 
     result = play([delete], namespace=namespace, expect=2).of("Delete")
     assert result["msg"].startswith("20 of 20 deletions failed. Could not delete Pod 'done-") and "Grant the verb 'delete' on 'pods'" in result["msg"]
     assert len(result["errors"]) == 20 and result["deleted"] == [] and not result["changed"]
-    assert len([entry for entry in audit() if entry["verb"] == "delete"]) <= 2
+    assert len([entry for entry in audit.entries("looker") if entry["verb"] == "delete"]) <= 2
 
 
 def test_all_namespaces_and_the_scheduled_playbook(client, play, make_namespace, idle):

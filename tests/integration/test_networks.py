@@ -14,6 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 
 from ..cluster import build
 
+pytestmark = pytest.mark.xdist_group("networks")  # which builds the analyser
 HOME = {"kubernetes.io/metadata.name": "tasks"}
 TASK = {"Internal": {"PodLabels": {"podwright.io/task": "alone"}, "NamespaceLabels": HOME, "Namespace": "tasks"}, "IP": "10.200.0.1"}
 

@@ -101,6 +101,7 @@ def test_the_quota_role_refuses_what_is_no_number_before_it_writes(name, play, c
     assert client.list(BUILT_IN["v1", "ResourceQuota"], namespace)[0] == []
 
 
+@pytest.mark.xdist_group("demo")
 def test_the_demo_needs_no_input_of_the_repository(shell):
     assert documented("demo") == ["ansible-playbook", "podwright.core.demo"]
     shown = shell(documented("demo"))

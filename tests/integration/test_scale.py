@@ -10,7 +10,6 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
 from ..scale import add_finished_pods, add_nodes, in_parallel, measure_operation, remove_nodes, simulated_tasks
-from .conftest import KUBECONFIG
 
 
 def verbs(entries, resource="pods"):
@@ -20,11 +19,10 @@ def verbs(entries, resource="pods"):
 def test_garbage(client, namespace, idle, audit):
     count = 2000
     add_finished_pods(client, namespace, count, idle)
-    made = verbs(audit())
-    outcome = measure_operation("pod_gc", {"kubeconfig": KUBECONFIG, "namespace": namespace, "completed": {"max_age": 0, "keep_last": 5}})
+    outcome = measure_operation("pod_gc", {"kubeconfig": str(audit.kubeconfig), "namespace": namespace, "completed": {"max_age": 0, "keep_last": 5}})
     assert outcome["result"]["summary"] == {"deleted": count - 5, "kept": 5, "failed": 0}
     assert outcome["peak"] < 120 << 20
-    assert verbs(audit()) - made == Counter(list=count // 500, delete=count - 5)
+    assert verbs(audit.entries()) == Counter(list=count // 500, delete=count - 5)
 
 
 @pytest.fixture
@@ -38,14 +36,14 @@ def simulated(client):
 @pytest.mark.usefixtures("simulated")
 def test_a_batch(client, namespace, audit):
     count = 1000
-    options = {"kubeconfig": KUBECONFIG, "namespace": namespace} | simulated_tasks(count)
+    options = {"kubeconfig": str(audit.kubeconfig), "namespace": namespace} | simulated_tasks(count)
     first = measure_operation("task_pod", options)
-    made = verbs(audit())
+    made = verbs(audit.entries())
     assert first["result"]["summary"] == {"running": count, "total": count} and first["result"]["changed"]
     assert first["peak"] < 200 << 20
     # A watch is told twice: when it begins and when it ends.
     assert made == Counter(list=1, create=count, watch=2)
     again = measure_operation("task_pod", options)
     assert not again["result"]["changed"] and again["result"]["summary"] == first["result"]["summary"]
-    assert verbs(audit()) - made == Counter(list=count // 500)
+    assert verbs(audit.entries()) - made == Counter(list=count // 500)
     in_parallel(lambda pod: client.delete(POD, namespace, pod["metadata"]["name"], grace_period=0), client.list(POD, namespace)[0])
