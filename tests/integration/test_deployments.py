@@ -25,6 +25,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ..outcomes import result_of
 from ..prometheus import Prometheus
 from ..relay import UP, Mischief, Relay
+from ..support.mortal_client import Killed, MortalClient
 from .conftest import KUBECONFIG, wait_for, write_kubeconfig
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
@@ -331,31 +332,20 @@ VERBS = {
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
-def test_a_playbook_that_is_killed_at_any_write_is_resumed(strategy, client, make_namespace, launch, box, tmp_path):
-    """At each write of each verb the whole of ansible-playbook is killed, before it and right after; the same again ends as if nothing had been."""
+def test_a_run_that_is_killed_at_any_write_is_resumed(strategy, client, make_namespace):
+    """At each write of each verb, before it and right after; the same again ends as if nothing had been."""
 
     def kill_at_each_write(after):
-        namespace, directory = make_namespace(), tmp_path / str(after)
-        directory.mkdir()
-        with Relay(KUBECONFIG, directory) as relay:
-            kubeconfig = write_kubeconfig(relay, box[1], directory / "kubeconfig")
-
-            def end_at(write, tasks):
-                return Reaper(relay, write, after).launch(launch, tasks, namespace=namespace, kubeconfig=kubeconfig)
-
-            for verb in VERBS:
-                kill_verb_at_each_write(client, namespace, strategy, verb, end_at)
+        namespace = make_namespace()
+        for verb in VERBS:
+            kill_verb_at_each_write(client, namespace, strategy, verb, after)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(kill_at_each_write, (False, True)))
 
 
-def kill_verb_at_each_write(client, namespace, strategy, verb, end_at):
-    """Run a verb as often as it has writes, end it at one after the other, and run it again.
-
-    Args:
-        end_at: called with the number of a write and tasks, which it runs; returns whether there was such a write to end them at.
-    """
+def kill_verb_at_each_write(client, namespace, strategy, verb, after):
+    """Run a verb as often as it has writes, kill it at one after the other, and run it again."""
     before, told, serving = VERBS[verb]
     writes, is_killed = 0, True
     while is_killed:
@@ -366,8 +356,11 @@ def kill_verb_at_each_write(client, namespace, strategy, verb, end_at):
         for state in before:
             deploy(client, namespace, **options_of(strategy, names["old" if state == "old" else "new"], halfway=state == "halfway"))
         asked = options_of(strategy, names[told["version"]]) if "version" in told else told
-        is_killed = end_at(writes, [{"podwright.core.pod_deployment": BOX | asked}])
-        deploy(client, namespace, **asked)
+        try:
+            deploy(MortalClient(client, writes, after), namespace, **asked)
+            is_killed = False
+        except Killed:
+            deploy(client, namespace, **asked)
         again = deploy(client, namespace, **asked)
         assert not again["changed"], (verb, writes, again["plan"])
         assert versions_in_service(client, namespace) == {names[serving]}, (verb, writes)
@@ -376,6 +369,20 @@ def kill_verb_at_each_write(client, namespace, strategy, verb, end_at):
         writes += 1
     print(f"{verb}: killed at each of {writes - 1} writes")
     assert writes > 1, f"{verb} of {strategy} was never killed"
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
+def test_a_playbook_that_is_killed_is_resumed(strategy, client, namespace, launch, box, tmp_path):
+    """The whole of ansible-playbook is killed when the API server has done its first write."""
+    deploy(client, namespace, **options_of(strategy, "old"))
+    asked = options_of(strategy, "new")
+    with Relay(KUBECONFIG, tmp_path) as relay:
+        kubeconfig = write_kubeconfig(relay, box[1], tmp_path / "kubeconfig")
+        tasks = [{"podwright.core.pod_deployment": BOX | asked}]
+        assert Reaper(relay, at=0, after=True).launch(launch, tasks, namespace=namespace, kubeconfig=kubeconfig)
+    assert deploy(client, namespace, **asked)["revision"] == 2
+    assert not deploy(client, namespace, **asked)["changed"]
+    assert versions_in_service(client, namespace) == {"new"}
 
 
 def options_of(strategy, version, halfway=False):

@@ -14,38 +14,12 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import PART_OF, ApplySet
 
 from ..outcomes import checked
+from ..support.mortal_client import Killed, MortalClient
 from .conftest import wait_for
 
 RBAC = "rbac.authorization.k8s.io"
 SLICE = BUILT_IN["discovery.k8s.io/v1", "EndpointSlice"]
 KEPT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}
-
-
-class Killed(BaseException):
-    """The process was killed."""
-
-
-class Mortal:
-    """A Client that dies before a write, or after it."""
-
-    def __init__(self, client, number, after):
-        self._client, self._left, self._after = client, number, after
-
-    def __getattr__(self, name):
-        value = getattr(self._client, name)
-        return self._deadly(value) if name in ("apply", "delete", "patch", "create") else value
-
-    def _deadly(self, write):
-        def act(*arguments, **options):
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise Killed
-            answer = write(*arguments, **options)
-            if self._left == 0:
-                raise Killed
-            return answer
-
-        return act
 
 
 def members_of(namespace):
@@ -77,20 +51,20 @@ def parent(client, namespace):
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_removal_killed_at_any_write_is_finished_by_the_next(after, namespace, client):
-    for number in range(1, 7):
+    for number in range(6):
         run(client, namespace, "apply", members_of(namespace))
         with pytest.raises(Killed):
-            run(Mortal(client, number, after), namespace, "remove")
+            run(MortalClient(client, number, after), namespace, "remove")
         run(client, namespace, "remove")
         assert members(client, namespace) == [] and parent(client, namespace) is None
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_prune_killed_at_any_write_is_finished_by_the_next(after, namespace, client):
-    for number in range(1, 6):
+    for number in range(5):
         run(client, namespace, "apply", members_of(namespace))
         with pytest.raises(Killed):
-            run(Mortal(client, number, after), namespace, "apply", [KEPT])
+            run(MortalClient(client, number, after), namespace, "apply", [KEPT])
         run(client, namespace, "apply", [KEPT])
         assert members(client, namespace) == ["kept"]
         assert parent(client, namespace)["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"] == "ConfigMap"
@@ -123,7 +97,7 @@ def test_a_set_is_removed_with_its_own_namespace(client, make_namespace):
     own = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     run(client, namespace, "apply", [own, *members_of(namespace)])
     with pytest.raises(Killed):
-        run(Mortal(client, 5, True), namespace, "remove")
+        run(MortalClient(client, 4, True), namespace, "remove")
     assert parent(client, namespace)
     predicted = run(client, namespace, "remove", check_mode=True)
     done = run(client, namespace, "remove")
@@ -141,9 +115,9 @@ def test_custom_objects_and_their_definition_are_removed_however_often_a_run_is_
     kind = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
     try:
         run(client, namespace, "apply", [definition, gadget])
-        for number in (1, 2):  # the gadget, the definition
+        for write in (0, 1):  # the gadget, the definition
             with pytest.raises(Killed):
-                run(Mortal(client, number, number == 2), namespace, "remove")
+                run(MortalClient(client, write, after=write == 1), namespace, "remove")
         wait_for(lambda: not client.kinds.versions(group))
         assert parent(client, namespace)
         run(client, namespace, "remove")
