@@ -84,12 +84,17 @@ def _cgroup_writable() -> bool:
 
 
 def make_cgroups(name: str) -> None:
-    """Make a control group of that name in every hierarchy, to be a kubelet's root: two kubelets of one root would end each other's pods."""
+    """Make a control group of that name in every hierarchy, to be a kubelet's root: two kubelets of one root would end each other's pods.
+
+    All pods together get as much CPU time as eight processes outside: with the usual weight they would get as much as one.
+    """
     root = Path("/sys/fs/cgroup")
     if has_cgroup_v2():
         controllers = (root / "cgroup.controllers").read_text().split()
         (root / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
         (root / name).mkdir(exist_ok=True)
+        if (root / name / "cpu.weight").exists():
+            (root / name / "cpu.weight").write_text("800")
         return
     for hierarchy in (path for path in root.iterdir() if path.is_dir() and not path.is_symlink()):
         group = hierarchy / name
@@ -97,6 +102,8 @@ def make_cgroups(name: str) -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then can hold no process
             if (group / setting).exists():
                 (group / setting).write_text((hierarchy / setting).read_text())
+        if (group / "cpu.shares").exists():
+            (group / "cpu.shares").write_text("8192")
 
 
 def remove_cgroups(name: str) -> None:
