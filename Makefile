@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-unit test-integration sanity lint molecule docs bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration sanity lint molecule docs bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -35,14 +35,22 @@ demo: env ## run the demo on the local cluster, or with CLUSTER=current on that 
 	fi
 	$(BIN)/ansible-playbook podwright.core.demo
 
-test: env lint test-unit sanity test-integration molecule ## run all checks and tests
-	@tests/tools/summary
+test: env ## run all checks and tests, as CI does
+	@tests/tools/run-beside test-integration "lint test-unit sanity molecule"
+	tests/tools/summary
 
+test-all: test test-long ## run all checks and tests, also those that take long
+
+# ARGS are arguments of pytest. Without them the tests run in several workers.
 test-unit: env ## run the unit tests (no cluster needed)
-	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(ARGS)
+	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 2)
 
 test-integration: env ## run the integration tests on the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
-	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) $(ARGS)
+	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) \
+	  $(or $(ARGS),--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
+
+test-long: env ## run the tests that take long (2 GiB streams, 5000 pods)
+	@tests/tools/with-test-cluster $(BIN)/pytest tests/integration -m long -v $(ARGS)
 
 molecule: env ## test the roles: converge, idempotence, verify, cleanup
 	@tests/tools/with-test-cluster tests/tools/run-molecule

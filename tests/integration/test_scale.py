@@ -34,8 +34,8 @@ def simulated(client):
 
 
 @pytest.mark.usefixtures("simulated")
-def test_a_batch(client, namespace, audit):
-    count = 1000
+@pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.long)])
+def test_a_batch(count, client, namespace, audit):
     options = {"kubeconfig": str(audit.kubeconfig), "namespace": namespace} | simulated_tasks(count)
     first = measure_operation("task_pod", options)
     made = verbs(audit.entries())
