@@ -11,7 +11,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner as batch
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
 from ..outcomes import result_of
 from .fake_cluster import FakeCluster, Killed
@@ -105,8 +105,8 @@ class NoWatcher:
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "Watcher", NoWatcher)
-    monkeypatch.setattr(batch, "TICK_SECONDS", 0)
+    monkeypatch.setattr(runner, "Watcher", NoWatcher)
+    monkeypatch.setattr(runner, "TICK_SECONDS", 0)
     return TaskCluster(tmp_path)
 
 

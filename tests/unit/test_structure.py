@@ -35,7 +35,6 @@ PENDING_FILES: frozenset[str] = frozenset(
         "operations/pod_copy",
         "operations/pod_request",
         "reconciler/reconciler",
-        "tasks/runner",
         "transfer/remote",
     }
 )

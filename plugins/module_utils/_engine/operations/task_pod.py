@@ -14,12 +14,15 @@ from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
+from ..reconciler.plan import Change
 from ..tasks import options as opts
 from ..tasks.completion import Completion
 from ..tasks.planner import Planner
+from ..tasks.prediction import predict
 from ..tasks.result import TaskRedactor, describe_pod, describe_task
 from ..tasks.runner import Runner
-from ..tasks.task_run import RunnerOptions
+from ..tasks.task_plan import BatchPlan
+from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 
@@ -49,10 +52,24 @@ class Tasks:
     """What was done so far.
 
     Attributes:
-        batch: the Batch, once all is planned.
+        plan: the BatchPlan, in check mode as the server's dry runs answered to it; None until all is planned.
+        runner: the Runner, or None in check mode.
     """
 
-    batch: Runner | None = None
+    plan: BatchPlan | None = None
+    runner: Runner | None = None
+
+    @property
+    def runs(self) -> list[TaskRun]:
+        """The TaskRuns; in check mode none of them has begun."""
+        return self.runner.runs if self.runner else [TaskRun(task) for task in self.plan.tasks]
+
+    @property
+    def changes(self) -> list[Change]:
+        """The steps of the plan; after a run those that were carried out."""
+        if self.runner:
+            return [change for run in self.runs for change in run.changes]
+        return [change for task in self.plan.tasks for change in task.changes]
 
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
@@ -72,19 +89,17 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
     # Tasks to delete are those that are listed, or without any the whole set.
     whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
     sets = [(invocation.namespace, params["set"])] if whole_set else []
-    planner.plan(sets)
-    if params["state"] == "absent":
-        planner.plan_deletion()
-    batch = outcome.batch = Runner(invocation.client, planner, options, invocation.console)
+    outcome.plan = planner.plan(sets)
     if invocation.check_mode:
-        batch.predict()
-    else:
-        batch.run()
-        Completion(invocation.client, batch.runs, invocation.console).conclude()
-    failed = [run for run in batch.runs if run.error]
+        outcome.plan = predict(invocation.client, outcome.plan)
+        return
+    outcome.runner = Runner(invocation.client, outcome.plan, options, invocation.console)
+    outcome.runner.run()
+    Completion(invocation.client, outcome.runs, invocation.console).complete()
+    failed = [run for run in outcome.runs if run.error]
     if failed:
         hint = failed[0].error.hint if len(failed) == 1 else ""
-        raise PodwrightError(_failure_message(failed, len(batch.runs)), reason=failed[0].error.reason, hint=hint)
+        raise PodwrightError(_failure_message(failed, len(outcome.runs)), reason=failed[0].error.reason, hint=hint)
 
 
 def _names_tasks(params: Options) -> bool:
@@ -180,12 +195,10 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
 
 def describe(invocation: Invocation, outcome: Tasks) -> Result:
     """The fields of the result, as far as the operation proceeded."""
-    params, batch = invocation.params, outcome.batch
-    if batch is None:
+    if outcome.plan is None:
         return {}
-    redactor = TaskRedactor()
-    changes = [change for run in batch.runs for change in run.changes]
-    runs = [(run.spec, run) for run in batch.runs if run.spec]
+    params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
+    runs = [(run.spec, run) for run in outcome.runs if run.spec]
     is_single = params["tasks"] is None and len(runs) == 1
     tasks = [describe_task(spec, run) for spec, run in runs]
     result = {"changed": any(change.is_change for change in changes), "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}

@@ -1,98 +1,109 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What follows once tasks have ended: their logs and events are collected, their results recorded, their pods cleaned up."""
+"""What follows once tasks have finished: their logs and events are collected, their results recorded, their pods cleaned up."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from ..cluster.client import MANAGER
+from ..cluster.client import MANAGER, Client
 from ..cluster.diagnosis import format_diagnosis, log_tail
 from ..cluster.events import list_events
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import CONFIG_MAP
+from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.pod_status import has_started
 from ..reconciler.wait import wait_until_gone
-from .decision import NONE
+from .prediction import THREADS
 from .record import build_record
+from .task_plan import Listed
+from .task_run import TaskRun
+from .task_spec import TaskSpec
 
-THREADS = 16
 LOG_BYTES = 1 << 20
+DELETION_SECONDS = 60
+
+Item = TypeVar("Item")
 
 
 class Completion:
-    """Sees to Runs that are done.
+    """Completes tasks that a Runner has run."""
 
-    Args:
-        client: a Client.
-        runs: Runs.
-        console: a Console.
-    """
-
-    def __init__(self, client, runs, console):
+    def __init__(self, client: Client, runs: Iterable[TaskRun], console: Console) -> None:
         self._client = client
-        self._runs = [run for run in runs if run.spec]
+        self._runs = [(run, run.spec) for run in runs if run.spec]
         self._console = console
 
-    def conclude(self):
-        """Collect, record, clean up: no pod is deleted before the record that stands for it is written."""
-        self._in_parallel(self._collect, self._runs)
-        self._in_parallel(self._record, [run for run in self._runs if run.spec.keeps_record and run.live and run.status and run.status.is_finished])
+    def complete(self) -> None:
+        """Collect, record, clean up: no pod is deleted before the record that replaces it is written."""
+        _in_parallel(lambda pair: self._collect(*pair), self._runs)
+        _in_parallel(lambda pair: self._record(*pair), [(run, spec) for run, spec in self._runs if spec.keeps_record and run.live and _is_finished(run)])
         self._clean_up()
 
-    @staticmethod
-    def _in_parallel(function, items):
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(function, items))
-
-    def _collect(self, run):
-        options, pod = run.spec.options, run.pod
+    def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
+        options, pod = spec.options, run.pod
         if options["logs"] != "none" and pod and has_started(pod, TASK_CONTAINER):
             try:
-                content = self._client.log(run.spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES)
-                run.logs = decode(content)
+                run.logs = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
             except PodwrightError as error:
-                self._console.warn(f"The log of task '{run.spec.name}' could not be read: {error}")
-        if run.error is None:
-            return
-        subjects = [pod, run.live if run.spec.is_job else None]
+                self._console.warn(f"The log of task '{spec.name}' could not be read: {error}")
+        if run.error:
+            self._explain(run, spec, run.error)
+
+    def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
+        """Add the last events and log lines to the error of a task."""
+        options, pod = spec.options, run.pod
+        subjects = [pod, run.live if spec.is_job else None]
         run.events = [event for subject in subjects if subject for event in list_events(self._client, subject)]
         tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.log if run.record else ""
         if run.logs is None and tail:
             run.logs = tail
-        if run.change.action == NONE and run.status and run.status.is_finished and options["rerun"] in ("on_change", "never") and not run.error.hint:
-            run.error.hint = "It failed in an earlier run; set rerun to on_failure to run it again."
-        run.error.message += format_diagnosis(run.events, tail)
+        hint = error.hint
+        if run.is_old and _is_finished(run) and options["rerun"] in ("on_change", "never"):
+            hint = hint or "It failed in an earlier run; set rerun to on_failure to run it again."
+        run.error = PodwrightError(error.message + format_diagnosis(run.events, tail), status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
-    def _record(self, run):
-        """Keep what became of it where its pod may not stay."""
-        pod, lines = run.pod, run.spec.options["log_tail"]
+    def _record(self, run: TaskRun, spec: TaskSpec) -> None:
+        """Keep the result of a task, whose pod may be deleted."""
+        pod, status, lines = run.pod, run.status, spec.options["log_tail"]
+        assert status
         log = run.logs if run.logs is not None else log_tail(self._client, pod, lines) if pod else ""
-        manifest = build_record(run.spec, run.status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
+        manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
         try:
-            self._client.apply(CONFIG_MAP, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+            self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
             run.is_unrecorded = True
             self._console.warn(
-                f"The result of task '{run.spec.name}' in namespace '{run.spec.namespace}' could not be recorded: {error} "
-                f"Its {run.spec.kind.name} is kept, since the task would run again without it; the next run records it. "
+                f"The result of task '{spec.name}' in namespace '{spec.namespace}' could not be recorded: {error} "
+                f"Its {spec.kind.name} is kept, since the task would run again without it; the next run records it. "
                 "If the task may run again, set record to false."
             )
 
-    def _clean_up(self):
-        """Delete what the cleanup policy says."""
-        to_delete = {}
-        for run in self._runs:
-            if not run.live or not run.status or not run.status.is_finished or run.is_unrecorded:
+    def _clean_up(self) -> None:
+        """Delete what `cleanup` says, and wait until it is deleted."""
+        finished = {}
+        for run, spec in self._runs:
+            if not run.live or not _is_finished(run) or run.is_unrecorded:
                 continue
-            policy = run.spec.options["cleanup"]
+            policy = spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
-                to_delete[run.change.key] = (run.spec.kind, run.live)
-        self._in_parallel(self._delete, to_delete.values())
-        wait_until_gone(self._client, to_delete, 60, self._console)
+                finished[run.plan.change.key] = (spec.kind, run.live)
+        _in_parallel(self._delete, finished.values())
+        wait_until_gone(self._client, finished, DELETION_SECONDS, self._console)
 
-    def _delete(self, entry):
+    def _delete(self, entry: Listed) -> None:
         kind, item = entry
         metadata = item["metadata"]
         self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
+
+
+def _is_finished(run: TaskRun) -> bool:
+    return run.status is not None and run.status.is_finished
+
+
+def _in_parallel(function: Callable[[Item], object], items: Iterable[Item]) -> None:
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(function, items))

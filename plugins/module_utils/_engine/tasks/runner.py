@@ -1,542 +1,329 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs tasks to the state they are wanted in: one LIST, one watch, as many requests at a time as allowed."""
+"""Carries out the plan of a batch of tasks: one watch for each list, as many requests at a time as allowed."""
 
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH
-from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET
+from ..cluster.client import Client
 from ..cluster.watch import Watcher
+from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
-from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
+from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
-from ..objects.readiness import deletion_obstacle
-from ..reconciler.manifest import difference
-from .decision import CREATE, NONE, REPLACE, RESIZE
+from ..values import Manifest
+from .decision import NONE
+from .executor import Answer, Executor, exceeds_quota, refuses_resize
 from .log_streams import FINISHING_SECONDS, LogStreams
-from .network_policy import build_policy
-from .planner import immutable, owner_job
+from .observation import owner_job
+from .planner import plan_policy
 from .pod_template import build_manifest
-from .standard_input import build_secret
+from .prediction import THREADS, plan_replacement
+from .progress import progress_line
+from .stages import Event, Stage
+from .start_events import StartEvents
+from .task_plan import BatchPlan
+from .task_run import RunnerOptions, TaskRun
 
-THREADS = 16
 SETTLING_SECONDS = 5
 TICK_SECONDS = 1
-LOOK_SECONDS = 2  # before the first look at events while tasks do not start; each later one takes twice as long
+BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
 QUOTA_PAUSE = 2
 MANY, FLOCK_SECONDS = 100, 0.05
 
 
 class Runner:
-    """Carries a plan of tasks out.
+    """Carries out the plan of a batch of tasks, and waits as the options say.
 
-    Args:
-        client: a Client.
-        planner: the Planner, which has planned.
-        conduct: Conduct.
-        console: a Console.
+    Attributes:
+        runs: a TaskRun for each TaskPlan.
     """
 
-    def __init__(self, client, planner, options, console):
-        self._client = client
-        self._planner = planner
-        self._options = options
-        self._console = console
-        self._finished = queue.Queue()  # (run, function to call in the main thread) from the pool
-        self._watcher = None
+    def __init__(self, client: Client, plan: BatchPlan, options: RunnerOptions, console: Console) -> None:
+        self._client, self._plan, self._options, self._console = client, plan, options, console
+        self._executor = Executor(client)
+        self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
+        self._requests = 0  # that have not been answered
+        self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
-        self._next_look, self._look_pause = 0, LOOK_SECONDS
-        self.runs = planner.runs
+        self._start_events = StartEvents(client)
+        self.runs = [TaskRun(task) for task in plan.tasks]
+        self._by_name: dict[tuple[str, str], list[TaskRun]] = {}
+        for run in self.runs:
+            name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
+            self._by_name.setdefault((run.plan.change.key.namespace, name), []).append(run)
 
-    # -- check mode -----------------------------------------------------------------------------------------
-
-    def predict(self):
-        """Ask the server, by dry run, about what would be created; a replacement's difference becomes its patch."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self._predict_one, [run for run in self.runs if run.change.action in (CREATE, REPLACE)]))
-            list(pool.map(self._predict_resize, [run for run in self.runs if run.change.action == RESIZE]))
-
-    def _predict_one(self, run):
-        change = run.change
-        body = change.desired
-        if change.action == REPLACE:
-            # Under a generated name, since its own is taken.
-            metadata = {key: value for key, value in body["metadata"].items() if key != "name"} | {"generateName": f"{run.spec.name}-"}
-            body = body | {"metadata": metadata}
-        try:
-            answer = self._client.create(run.spec.kind, run.spec.namespace, body, MANAGER, dry_run=True)
-        except PodwrightError as error:
-            if error.is_not_found:
-                change.note = "predicted locally: its namespace does not exist yet"
-            elif _is_quota(error):
-                change.note = f"it would have to wait: {error.message}"
-            else:
-                raise
-            return
-        if change.action == REPLACE and change.before and change.before["kind"] == answer["kind"]:
-            change.after = _in_place_of(change.before, answer)
-            change.patch = difference(change.before, change.after)
-
-    # -- running --------------------------------------------------------------------------------------------
-
-    def run(self):
-        """Carry the plan out and wait as the conduct says. Failures are noted in each Run, not raised."""
-        try:
-            self._carry_out()
-        finally:
-            for change in (change for run in self.runs for change in run.changes):
-                change.stop(change.note)
-
-    def _carry_out(self):
-        options, clock = self._options, self._client.clock
+    def run(self) -> None:
+        """Carry out the plan. What fails is noted in each TaskRun, not raised."""
+        clock = self._client.clock
         self._restore()
         for run in self.runs:
             self._settle(run)
-        deadline = clock.monotonic() + options.wait_timeout
+        deadline = clock.monotonic() + self._options.wait_timeout
         with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
-            self._watcher = watcher
-            self._pool = pool
-            if self._open():
-                for (kind, namespace), (items, version) in self._planner.lists.items():
-                    watcher.follow(kind, namespace, version, self._planner.selectors[namespace], known=items)
-            while self._open():
+            if self._is_open():
+                for (kind, namespace), (items, version) in self._plan.lists.items():
+                    watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
+            while self._is_open():
                 if clock.monotonic() > deadline:
                     self._give_up()
                     break
-                self._launch()
-                self._next_change()
-                self._tick()
-                self._console.progress(self.progress())
+                self._send_requests(pool)
+                self._receive(watcher)
+                self._check_problems()
+                self._console.progress(progress_line(self.runs))
+        self._handle_answers()
 
-    def _open(self):
-        return any(run.stage != "done" for run in self.runs)
+    def _is_open(self) -> bool:
+        return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
 
-    def progress(self):
-        """How far the batch is, in one line, and why the first that waits does."""
-        counts = {"done": 0, "running": 0, "pending": 0, "failed": 0}
-        waiting = None
-        for run in self.runs:
-            state = _progress_of(run)
-            counts[state] += 1
-            if state == "pending":
-                waiting = waiting or run
-        if len(self.runs) == 1:
-            line = f"{self.runs[0].change.key.name} is {_progress_of(self.runs[0])}"
-        else:
-            line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
-            name = f"{waiting.change.key.name}: " if len(self.runs) > 1 else ""
-            line += f"; {name}{waiting.status.reason}: {waiting.status.message}"
-        return line
-
-    def _launch(self):
-        active = sum(run.is_active for run in self.runs)
-        stopped = self._options.on_error == "stop" and any(run.error for run in self.runs)
-        now = self._client.clock.monotonic()
-        for run in self.runs:
-            if run.stage not in ("remove", "create", "resize") or run.not_before > now:
-                continue
-            if stopped and run.spec:
-                self._fail(run, "NotStarted", "it was not started, since another task failed and on_error is stop")
-            elif active < self._options.concurrency:
-                active += 1
-                self._submit(run)
-
-    def _submit(self, run):
-        if run.stage == "remove":
-            run.stage = "removing"
-            self._pool.submit(self._in_pool, run, self._remove)
-        elif run.stage == "resize":
-            run.stage = "resizing"
-            self._pool.submit(self._in_pool, run, self._resize)
-        else:
-            run.stage = "creating"
-            self._pool.submit(self._in_pool, run, self._create)
-
-    def _in_pool(self, run, act):
-        try:
-            finish = act(run)
-        except PodwrightError as error:
-            finish = partial(self._refused, run, error)
-        except Exception as error:  # a fault of ours must end the batch, not hang it
-            finish = partial(self._raise, error)
-        self._finished.put(finish)
-
-    @staticmethod
-    def _raise(error):
-        raise error
-
-    def _remove(self, run):
-        if run.spec and not run.spec.is_job and run.change.action == REPLACE and run.change.before:
-            self._check_replacement(run)
-        options = run.spec.options if run.spec else {}
-        grace = 0 if options.get("force") else options.get("grace_period")
-        gone = []
-        for uid, (kind, item) in list(run.to_delete.items()):  # the watch may take some away meanwhile
-            metadata = item["metadata"]
-            policy = options.get("propagation_policy", "Background")
-            # A Job's pods would outlive it otherwise, under the name of the next one.
-            policy = "Foreground" if kind == JOB and policy == "Background" else policy
-            existed = self._client.delete(kind, metadata["namespace"], metadata["name"], uid, policy, grace)
-            # The watch may have told of it before the answer came, and the new one be there by now.
-            if existed and run.change.action != NONE and run.change.done == NONE:
-                run.change.done = "delete"
-            if not existed or kind == CONFIG_MAP:  # which nobody watches, and which is gone at once
-                gone.append(uid)
-        return lambda: [self._forget(run, uid) for uid in gone]
-
-    def _check_replacement(self, run):
-        """What would refuse the new one must be known before the old one goes."""
-        if not run.change.patch:
-            self._predict_one(run)
-            if run.change.note.startswith("it would have to wait"):
-                run.change.note = ""  # the old one's share of the quota is about to be free
-
-    def _create(self, run):
-        change, spec = run.change, run.spec
-        if run.policy:
-            self._apply_policy(run)
-        try:
-            live = self._client.create(spec.kind, spec.namespace, change.desired, MANAGER)
-        except PodwrightError as error:
-            if error.status != 409 or error.reason != "AlreadyExists":
-                raise
-            live = self._adopt(spec)
-        change.done = change.action
-        if spec.options.get("stdin") is not None:
-            self._give_stdin(spec, live)
-        if run.policy:
-            self._apply_policy(run, live)
-        return lambda: self._created(run, live)
-
-    def _apply_policy(self, run, owner=None):
-        """Make the task's NetworkPolicy, owned by what it is for once that is there."""
-        manifest = build_policy(run.spec.name, run.spec.namespace, run.spec.options["network"], owner and owner_reference(owner))
-        run.policy.after = self._client.apply(NETWORK_POLICY, run.spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
-        run.policy.done = run.policy.action
-        if run.policy.before:
-            run.policy.patch = difference(run.policy.before, run.policy.after)
-
-    def _resize(self, run):
-        """Change the resources of a running pod in place (KEP-1287)."""
-        live = self._send_resize(run)
-        run.change.done = RESIZE
-        annotations = {"metadata": {"annotations": {RESOURCES: run.spec.resources_hash}}}
-        self._client.patch(POD, run.spec.namespace, run.spec.name, annotations, MANAGER, MERGE_PATCH)
-        return lambda: self._resized(run, live)
-
-    def _send_resize(self, run, dry_run=False):
-        # Replaced whole, so that what is no longer asked for goes, too (or is refused).
-        containers = [{"name": name, "resources": {"$patch": "replace"} | resources} for name, resources in run.spec.resources.items()]
-        return self._client.patch(
-            POD, run.spec.namespace, run.spec.name, {"spec": {"containers": containers}}, MANAGER, STRATEGIC_PATCH, subresource="resize", dry_run=dry_run
-        )
-
-    def _predict_resize(self, run):
-        change = run.change
-        try:
-            change.after = self._send_resize(run, dry_run=True)
-        except PodwrightError as error:
-            if not _cannot_resize(error):
-                raise
-            self._replace_instead(run, error.message)
-            self._predict_one(run)
-            return
-        change.patch = difference(change.before, change.after)
-
-    def _replace_instead(self, run, why):
-        """Where a pod cannot be resized, a new one takes its place. Raises: PodwrightError where that is not wanted."""
-        if run.spec.options["on_immutable"] == "fail":
-            raise immutable(run.spec, f"its pod cannot be resized: {why}")
-        run.change.action, run.change.after, run.change.patch = REPLACE, run.change.desired, []
-        run.change.note = f"its resources changed, and cannot in place: {why}"
-        run.to_delete = {run.live["metadata"]["uid"]: (POD, run.live)}
-        run.policy = self._planner.plan_policy(run)
-        run.stage = "remove"
-
-    def _replace_or_fail(self, run, why):
-        try:
-            self._replace_instead(run, why)
-        except PodwrightError as error:
-            run.change.action, run.error, run.stage = NONE, error, "done"
-
-    def _resized(self, run, live):
-        run.live = max(run.live, live, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
-        run.change.after, run.change.patch = live, difference(run.change.before, live)
-        run.stage = "watch"
-        self._settle(run)
-
-    def _adopt(self, spec):
-        """Somebody made it meanwhile, or an answer was lost: it is ours if it is the same task."""
-        live = self._client.get(spec.kind, spec.namespace, spec.name)
-        if live and label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
-            return live
-        raise PodwrightError(
-            f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and is not this task's.",
-            reason="AlreadyExists",
-            hint="Give the task another name, or delete what is there.",
-        )
-
-    def _give_stdin(self, spec, live):
-        try:
-            self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
-        except PodwrightError as error:
-            if error.reason != "AlreadyExists":
-                raise
-
-    def _restore(self):
-        """Restore what was deleted or edited of tasks that stay: their policies, and the standard input of those that have not started."""
-        kept = [run for run in self.runs if run.spec and run.live and run.change.action in (NONE, RESIZE)]
+    def _restore(self) -> None:
+        """Restore what somebody deleted or edited of tasks that stay: their NetworkPolicies, and the standard input of those that have not started."""
+        kept = [run for run in self.runs if run.live and not run.plan.to_delete and not run.plan.is_deletion]
         if kept:
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._restore_one, kept))
 
-    def _restore_one(self, run):
+    def _restore_one(self, run: TaskRun) -> None:
+        assert run.spec and run.live and run.status
         try:
             if run.policy:
-                self._apply_policy(run, run.live)
-            if run.change.action == NONE and run.status.state == "pending" and run.spec.options.get("stdin") is not None:
-                self._give_stdin(run.spec, run.live)
+                run.effects.policy = self._executor.apply_policy(run.spec, run.live)
+            if run.plan.change.action == NONE and run.status.state == "pending":
+                self._executor.create_stdin(run.spec, run.live)
         except PodwrightError as error:
             self._fail(run, error.reason, f"lacks an object that belongs to it: {error}")
 
-    # -- what happened --------------------------------------------------------------------------------------
+    # -- requests and their answers -------------------------------------------------------------------------
 
-    def _next_change(self):
-        """Handle one finished request, else wait a little for what the watch has to say, and handle all that came."""
-        handled = False
-        while True:
+    def _send_requests(self, pool: ThreadPoolExecutor) -> None:
+        active = sum(run.is_active for run in self.runs)
+        is_stopped = self._options.on_error == "stop" and any(run.error for run in self.runs)
+        now = self._client.clock.monotonic()
+        for run in self.runs:
+            if not run.stage.is_queued or run.timing.not_before > now:
+                continue
+            if is_stopped and run.spec:
+                self._fail(run, "NotStarted", "was not started, because another task failed and on_error is stop")
+            elif active < self._options.concurrency:
+                active += 1
+                self._send(pool, run)
+
+    def _send(self, pool: ThreadPoolExecutor, run: TaskRun) -> None:
+        spec, manifest = run.spec, run.manifest
+        send: Callable[[], Answer]
+        if run.stage is Stage.DELETE:
+            send, handle = partial(self._executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
+        else:
+            assert spec and manifest
+            if run.stage is Stage.RESIZE:
+                send, handle = partial(self._executor.resize, spec), self._resized
+            else:
+                send, handle = partial(self._executor.create, spec, manifest), self._created
+        run.advance(Event.SENT)
+        self._requests += 1
+        pool.submit(self._request, run, send, handle)
+
+    def _request(self, run: TaskRun, send: Callable[[], Answer], handle: Callable[[TaskRun, Answer], None]) -> None:
+        """In a thread of the pool. A fault of ours must stop the batch, not hang it."""
+        try:
+            self._answers.put(partial(handle, run, send()))
+        except Exception as error:
+            self._answers.put(partial(_raise, error))
+
+    def _handle_answers(self) -> bool:
+        """Handle the answers that have come. Returns whether there were any."""
+        before = self._requests
+        while self._requests:
             try:
-                self._finished.get_nowait()()
-                handled = True
+                handle = self._answers.get_nowait()
             except queue.Empty:
                 break
-        busy = any(run.stage in ("creating", "removing", "resizing") for run in self.runs)
-        change = self._watcher.next(0 if handled else 0.02 if busy else TICK_SECONDS)
-        # News of a large batch comes in flocks: each is gathered before all runs are looked at again.
+            self._requests -= 1
+            handle()
+        return self._requests < before
+
+    def _deleted(self, run: TaskRun, answer: Answer) -> None:
+        run.effects.deleted |= answer.deleted and run.plan.change.action != NONE
+        run.predicted = answer.predicted or run.predicted
+        for uid in answer.missing:
+            run.forget(uid)
+        # The watch may have reported the deletion before this answer came.
+        if answer.error and run.stage is Stage.DELETING:
+            self._fail(run, answer.error.reason, str(answer.error))
+
+    def _created(self, run: TaskRun, answer: Answer) -> None:
+        run.effects.policy = answer.policy or run.effects.policy
+        if answer.live:
+            run.effects.created = True
+            event, run.live = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
+        if run.stage is not Stage.CREATING:
+            return  # its time was up
+        if answer.error:
+            self._refused(run, answer.error)
+            return
+        run.advance(Event.ANSWERED)
+        run.timing.created_at = self._client.clock.monotonic()
+        if event == "DELETED":
+            self._lost(run)
+        else:
+            self._settle(run)
+
+    def _resized(self, run: TaskRun, answer: Answer) -> None:
+        run.effects.resized = answer.live
+        if run.stage is not Stage.RESIZING:
+            return
+        if answer.error and refuses_resize(answer.error):
+            self._replace_instead(run, answer.error.message)
+        elif answer.error:
+            self._refused(run, answer.error)
+        else:
+            assert run.live and answer.live
+            run.live = max(run.live, answer.live, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
+            run.advance(Event.ANSWERED)
+            self._settle(run)
+
+    def _refused(self, run: TaskRun, error: PodwrightError) -> None:
+        """A quota may become free; other refusals are final."""
+        if not exceeds_quota(error):
+            self._fail(run, error.reason, str(error))
+            return
+        run.advance(Event.POSTPONED)
+        run.timing.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
+        run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
+        run.refusal = error
+
+    def _replace_instead(self, run: TaskRun, why: str) -> None:
+        """Replace a pod that cannot be resized."""
+        try:
+            run.replan(plan_replacement(run.plan, why))
+        except PodwrightError as error:
+            run.fail(error)
+
+    # -- what the watch reports -----------------------------------------------------------------------------
+
+    def _receive(self, watcher: Watcher) -> None:
+        """Handle answers, else wait a little for what the watch reports, and handle all that came."""
+        was_busy = self._handle_answers()
+        pause = 0 if was_busy else BUSY_SECONDS if self._requests else TICK_SECONDS
+        change = watcher.next(pause)
+        # Changes of a large batch come in bursts: each is gathered before all runs are looked at again.
         until = self._client.clock.monotonic() + (FLOCK_SECONDS if len(self.runs) > MANY else 0)
         while change:
             self._see(*change)
-            change = self._watcher.next(until - self._client.clock.monotonic())
+            change = watcher.next(until - self._client.clock.monotonic())
 
-    def _see(self, sort, item):
+    def _see(self, event: str, item: Manifest) -> None:
         uid = item["metadata"]["uid"]
-        for run in self._runs_of(item):
-            if sort == "DELETED" and uid in run.to_delete:
-                self._forget(run, uid)
-            elif run.spec and run.stage in ("watch", "creating", "resizing"):
-                self._update(run, sort, item, uid)
+        for run in self._by_name.get((item["metadata"]["namespace"], label_of(item, TASK) or ""), []):
+            if event == "DELETED" and uid in run.to_delete:
+                run.forget(uid)
+            elif run.spec and run.stage in (Stage.WATCH, Stage.CREATING, Stage.RESIZING):
+                self._update(run, event, item, uid)
 
-    def _runs_of(self, item):
-        if not hasattr(self, "_index"):
-            self._index = {}
-            for run in self.runs:
-                name = run.spec.name if run.spec else label_of(run.change.before, TASK)
-                self._index.setdefault((run.change.key.namespace, name), []).append(run)
-        return self._index.get((item["metadata"]["namespace"], label_of(item, TASK)), [])
-
-    def _update(self, run, sort, item, uid):
+    def _update(self, run: TaskRun, event: str, item: Manifest, uid: str) -> None:
         job = owner_job(item) if item["kind"] == "Pod" else None
-        if run.spec.is_job and job:
-            if sort == "DELETED":
+        if run.spec and run.spec.is_job and job:
+            if event == "DELETED":
                 run.pods.pop(uid, None)
             elif run.live is None or job == run.live["metadata"]["uid"]:
                 run.pods[uid] = item
         elif run.live is not None and uid == run.live["metadata"]["uid"]:
-            if sort == "DELETED":
+            if event == "DELETED":
                 self._lost(run)
                 return
             run.live = item
         else:
-            # The watch may be faster than the answer to the creation; there may never be another word about it.
-            run.early[uid] = (sort, item)
+            # The watch may be faster than the answer to the creation, and may never report the object again.
+            self._early[uid] = (event, item)
             return
-        if run.stage == "watch":
-            self._settle(run)
-
-    def _created(self, run, live):
-        sort, run.live = run.early.get(live["metadata"]["uid"], ("ADDED", live))
-        run.early = {}
-        run.stage = "watch"
-        run.created_at = self._client.clock.monotonic()
-        if sort == "DELETED":
-            self._lost(run)
-            return
-        if run.change.action == CREATE:
-            run.change.after = live
         self._settle(run)
 
-    def _forget(self, run, uid):
-        run.to_delete.pop(uid, None)
-        if run.stage != "removing" or run.to_delete:
-            return
-        run.live, run.pods, run.status = None, {}, None
-        run.stage = "create" if run.spec and run.change.action != "delete" else "done"
-
-    def _lost(self, run):
+    def _lost(self, run: TaskRun) -> None:
         run.status = Status("failed", "Deleted", "it was deleted from outside while it was waited for", is_interrupted=True)
-        self._retry_or_fail(run, gone=True)
+        run.live = None
+        self._retry_or_fail(run, run.status)
 
-    def _settle(self, run):
-        """Decide whether a task is where it should be."""
-        if run.stage != "watch" or not run.spec:
+    def _settle(self, run: TaskRun) -> None:
+        """Decide whether a task is in the state that is asked for."""
+        if run.stage is not Stage.WATCH or not run.spec:
             return
-        run.read()
+        run.read_status()
         status, state = run.status, self._options.state
-        self._show_output(run)
-        if run.change.action == RESIZE and not status.is_finished and self._options.wait:
+        assert status
+        self._show_output(run, status)
+        if run.effects.resized and run.live and not status.is_finished and self._options.wait:
             resize = read_resize(run.live)
             if resize and resize.reason == "Infeasible":
-                self._replace_or_fail(run, resize.message)
+                self._replace_instead(run, resize.message)
                 return
             if resize:
                 run.status = resize
                 return
         if status.is_ready or status.state == "succeeded":
-            run.problem_since = None
-        has_ended_well = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
-        runs_as_wanted = status.is_ready and status.state == "running" and state in ("running", "present")
-        if not self._options.wait or has_ended_well or runs_as_wanted:
-            run.stage = "done"
+            run.timing.problem_since = None
+        has_completed = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
+        is_running = status.is_ready and status.state == "running" and state in ("running", "present")
+        if not self._options.wait or has_completed or is_running:
+            run.advance(Event.FINISHED)
         elif status.is_finished:
-            self._retry_or_fail(run)
+            self._retry_or_fail(run, status)
 
-    def _show_output(self, run):
-        """Show the task's lines as they come, where asked for; not again those of a task that ended in an earlier run."""
-        is_old = run.change.action == NONE and run.status.is_finished
-        if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not is_old:
+    def _show_output(self, run: TaskRun, status: Status) -> None:
+        """Show the task's lines as they come, if asked for; not again those of a task that finished in an earlier run."""
+        assert run.spec
+        if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_old and status.is_finished):
             self._streams.begin(run.spec.name, run.pod)
 
-    def _retry_or_fail(self, run, gone=False):
+    def _retry_or_fail(self, run: TaskRun, status: Status) -> None:
         spec = run.spec
-        can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and run.status.state == "failed"
-        if not can_retry or (run.change.action == NONE and spec.options["rerun"] == "never"):
-            what = "ended, and should be running" if run.status.state == "succeeded" else "failed"
-            self._fail(run, run.status.reason, f"{what}: {run.status.reason}{': ' + run.status.message if run.status.message else ''}")
+        assert spec
+        can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and status.state == "failed"
+        if not can_retry or (run.is_old and spec.options["rerun"] == "never"):
+            what = "finished, but must keep running" if status.state == "succeeded" else "failed"
+            self._fail(run, status.reason, f"{what}: {status.reason}{': ' + status.message if status.message else ''}")
             return
-        run.attempt += 1
-        run.change.desired = build_manifest(spec, self._planner.profile(spec), run.attempt, run.parent)
-        run.change.action = REPLACE if run.change.before else CREATE
-        run.change.note = f"attempt {run.attempt}, since the one before failed ({run.status.reason})"
-        run.to_delete = {} if gone else {run.live["metadata"]["uid"]: (spec.kind, run.live)}
-        run.problem_since = None
-        run.stage = "create" if gone else "remove"
-        if gone:
-            run.live = None
+        attempt = run.attempt + 1
+        manifest = build_manifest(spec, run.plan.profile, attempt, run.plan.parent)
+        note = f"attempt {attempt}, since the one before failed ({status.reason})"
+        run.replace_pod(manifest, attempt, run.policy or plan_policy(spec), note)
 
-    def _refused(self, run, error):
-        """A create or delete was refused: a quota may free up, the rest is final."""
-        if run.stage == "resizing" and _cannot_resize(error):
-            self._replace_or_fail(run, error.message)
-            return
-        if run.stage in ("creating", "resizing") and _is_quota(error):
-            run.stage = "create" if run.stage == "creating" else "resize"
-            run.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
-            run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
-            run.refusal = error
-            return
-        self._fail(run, error.reason, str(error))
+    # -- what takes too long --------------------------------------------------------------------------------
 
-    def _fail(self, run, reason, why):
-        name = run.spec.name if run.spec else run.change.key.name
-        kind = "Job" if run.spec and run.spec.is_job else "task"
-        run.error = PodwrightError(f"The {kind} '{name}' in namespace '{run.change.key.namespace}' {why}", reason=reason)
-        run.stage = "done"
-
-    def _tick(self):
-        """Problems that lasted too long, and those that only events tell."""
+    def _check_problems(self) -> None:
+        """Fail tasks whose problem has lasted longer than the grace period of its class."""
         now = self._client.clock.monotonic()
-        self._look_at_events(now)
+        self._start_events.read([run for run in self.runs if run.stage is Stage.WATCH and run.spec], now)
         for run in self.runs:
-            status = run.status
-            if run.stage != "watch" or not status or status.grace in (None, FIXABLE):
+            status, timing = run.status, run.timing
+            if run.stage is not Stage.WATCH or not run.spec or not status or status.grace in (None, FIXABLE):
                 continue
-            run.problem_since = now if run.problem_since is None else run.problem_since
+            timing.problem_since = now if timing.problem_since is None else timing.problem_since
             grace = {FINAL: 0, SETTLING: SETTLING_SECONDS, TRANSIENT: run.spec.options["failure_grace"]}[status.grace]
-            if now - run.problem_since >= grace:
+            if now - timing.problem_since >= grace:
                 self._fail(run, status.reason, f"cannot start: {status.reason}: {status.message}")
 
-    def _look_at_events(self, now):
-        """Mount failures and a Job's refused pods are in no status: one LIST of events per namespace and reason tells."""
-        if now < self._next_look:
-            return
-        self._next_look = now + self._look_pause
-        slow = [
-            run for run in self.runs if run.stage == "watch" and run.status and run.status.reason in _TOLD_BY_EVENTS and now - run.created_at > LOOK_SECONDS
-        ]
-        self._look_pause = min(self._look_pause * 2, 30) if slow else LOOK_SECONDS
-        for namespace, reason in {(run.spec.namespace, "FailedMount" if run.pod else "FailedCreate") for run in slow}:
-            try:
-                events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
-            except PodwrightError:
-                continue  # without leave to read events the task only fails later
-            latest = {event["involvedObject"].get("uid"): event.get("message", "") for event in events}
-            for run in slow:
-                subject = run.pod or run.live
-                message = latest.get(subject["metadata"]["uid"])
-                if message and run.spec.namespace == namespace:
-                    run.status = Status("pending", reason, message, grace=_event_grace(message))
-
-    def _describe_obstacles(self, run):
-        """Why what the run deletes is still there, or an empty text."""
-        obstacles = []
-        for kind, item in list(run.to_delete.values()):  # the watch may take some away meanwhile
-            try:
-                live = self._client.get(kind, item["metadata"].get("namespace"), item["metadata"]["name"])
-            except PodwrightError:
-                continue  # what is known of it is in the message anyway
-            if live and live["metadata"].get("deletionTimestamp"):
-                obstacles.append(f"{kind.name} '{live['metadata']['name']}': {deletion_obstacle(live)}")
-        return "; ".join(obstacles)
-
-    def _give_up(self):
+    def _give_up(self) -> None:
         for run in self.runs:
-            if run.stage == "done":
+            if run.stage is Stage.DONE:
                 continue
             status = run.status
             state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
-            state = self._describe_obstacles(run) or state
-            goal = "gone" if not run.spec or run.change.action == "delete" else {"completed": "completed"}.get(self._options.state, "running and ready")
-            self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}")
-            if run.refusal:
-                run.error.hint = run.refusal.hint
+            state = self._executor.describe_obstacles(run.to_delete.values()) or state
+            goal = "deleted" if run.plan.is_deletion else "completed" if self._options.state == "completed" else "running and ready"
+            hint = run.refusal.hint if run.refusal else ""
+            self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
+
+    @staticmethod
+    def _fail(run: TaskRun, reason: str, why: str, hint: str = "") -> None:
+        name = run.spec.name if run.spec else run.plan.change.key.name
+        kind = "Job" if run.spec and run.spec.is_job else "task"
+        run.fail(PodwrightError(f"The {kind} '{name}' in namespace '{run.plan.change.key.namespace}' {why}", reason=reason, hint=hint))
 
 
-# Reasons under which a task may wait for something that only events tell.
-_TOLD_BY_EVENTS = ("Starting", "FailedMount", "FailedCreate")
-
-
-def _progress_of(run):
-    if run.stage == "done":
-        return "failed" if run.error else "done"
-    return "running" if run.status and run.status.state == "running" else "pending"
-
-
-def _event_grace(message):
-    if "exceeded quota" in message:
-        return FIXABLE
-    if "PodSecurity" in message:
-        return FINAL
-    return SETTLING if "not found" in message else TRANSIENT
-
-
-def _cannot_resize(error):
-    """Whether the server refuses to resize a pod at all, or in this way; it is too old where it has no such subresource."""
-    return error.status in (404, 422) or (error.status == 403 and "exceeded quota" not in error.message and not error.is_forbidden)
-
-
-def _is_quota(error):
-    return error.status == 403 and "exceeded quota" in error.message
-
-
-def _in_place_of(before, answer):
-    """What a dry run under a generated name would be under the old one's name and place, to compare the two."""
-    metadata = {key: value for key, value in answer["metadata"].items() if key not in ("generateName", "finalizers")}
-    metadata["name"] = before["metadata"]["name"]
-    metadata |= {"finalizers": before["metadata"]["finalizers"]} if "finalizers" in before["metadata"] else {}
-    kept = {key: before["spec"][key] for key in ("nodeName", "selector") if key in before["spec"]}
-    return answer | {"metadata": metadata, "spec": answer["spec"] | kept}
+def _raise(error: Exception) -> None:
+    raise error

@@ -1,18 +1,227 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One task on its way, and how a batch of them is run."""
+"""The progress of one task while its plan is carried out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
+from ..cluster import events
 from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
-from ..reconciler.plan import Change
+from ..reconciler.manifest import difference
+from ..reconciler.plan import Change, creation_patch
+from ..values import Manifest
+from .decision import CREATE, NONE, REPLACE, RESIZE
+from .record import Record
+from .stages import Event, Stage, next_stage
+from .task_plan import DELETE, Listed, TaskPlan
+from .task_spec import TaskSpec
+
+
+def status_of(spec: TaskSpec, live: Manifest | None, pods: list[Manifest], record: Record | None) -> Status | None:
+    """The Status of a task, from its pod or Job and the Job's pods, or from its record; None if there is neither."""
+    if live is None:
+        return record.status if record else None
+    return read_job(live, pods) if spec.is_job else read_pod(live)
+
+
+@dataclass
+class Effects:
+    """What carrying out a plan has changed in the cluster so far.
+
+    Attributes:
+        policy: the NetworkPolicy as the server answered, or None.
+        resized: the pod as the server answered to its resize, or None.
+    """
+
+    deleted: bool = False
+    created: bool = False
+    resized: Manifest | None = None
+    policy: Manifest | None = None
+
+
+@dataclass
+class Timing:
+    """Moments of one attempt, in seconds of the monotonic clock.
+
+    Attributes:
+        created_at: when the server answered to its creation.
+        not_before: when its next request may be sent.
+        problem_since: when a problem that may pass was first seen, or None.
+    """
+
+    created_at: float = 0.0
+    not_before: float = 0.0
+    problem_since: float | None = None
+
+
+class TaskRun:
+    """One task while its plan is carried out.
+
+    Attributes:
+        plan: its TaskPlan.
+        stage: its Stage.
+        live: its pod or Job as last seen, or None.
+        pods: the pods of its Job by uid.
+        to_delete: uid -> (Kind, object) that must not exist any more before it is created.
+        status: its Status, or None if nothing is known.
+        manifest: what is created next, or was created last.
+        policy: the step of the plan for its NetworkPolicy, or None.
+        attempt: the number of the attempt.
+        effects: its Effects.
+        predicted: the replacement as the server's dry run answered, or None.
+        note: why it was replaced after the plan was made, or an empty string.
+        timing: its Timing.
+        refusal: the last error of a request that is sent again, or None.
+        error: why it failed, or None.
+        logs: its log, or None if it is not collected.
+        events: the events of a task that failed.
+        is_unrecorded: whether its record could not be written.
+    """
+
+    def __init__(self, plan: TaskPlan) -> None:
+        self.plan = plan
+        self.stage = plan.first_stage
+        self.live = plan.live
+        self.pods = {pod["metadata"]["uid"]: pod for pod in plan.pods}
+        self.to_delete: dict[str, Listed] = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}
+        self.status: Status | None = None
+        self.manifest = plan.change.desired
+        self.policy = plan.policy
+        self.attempt = plan.attempt
+        self.effects = Effects()
+        self.predicted: Change | None = None
+        self.note = ""
+        self.timing = Timing()
+        self.refusal: PodwrightError | None = None
+        self.error: PodwrightError | None = None
+        self.logs: str | None = None
+        self.events: list[events.Event] = []
+        self.is_unrecorded = False
+        self.read_status()
+
+    @property
+    def spec(self) -> TaskSpec | None:
+        """Its TaskSpec, or None if an object is only deleted."""
+        return self.plan.spec
+
+    @property
+    def record(self) -> Record | None:
+        """The Record of an earlier run that replaces its pod, or None."""
+        return self.plan.record
+
+    @property
+    def pod(self) -> Manifest | None:
+        """Its pod, or its Job's latest."""
+        if self.spec and self.spec.is_job:
+            return max(self.pods.values(), key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+        return self.live
+
+    @property
+    def is_known_by_record(self) -> bool:
+        """Whether a record replaces its pod."""
+        return self.live is None and self.record is not None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it counts towards the concurrency."""
+        return self.stage.is_sending or self.stage is Stage.WATCH
+
+    @property
+    def is_old(self) -> bool:
+        """Whether nothing of it was changed in this run."""
+        return self.action == NONE and self.plan.change.action == NONE
+
+    def advance(self, event: Event) -> None:
+        """Go to the stage that an event leads to."""
+        self.stage = next_stage(self.stage, event)
+
+    def fail(self, error: PodwrightError) -> None:
+        """Finish it with an error."""
+        self.error = error
+        self.advance(Event.FINISHED)
+
+    def read_status(self) -> None:
+        """Read the status from what was seen last."""
+        if self.spec:
+            self.status = status_of(self.spec, self.live, list(self.pods.values()), self.record)
+
+    def replace_pod(self, manifest: Manifest, attempt: int, policy: Change | None, note: str) -> None:
+        """Let another pod take the place of the live one, which is deleted if it still exists."""
+        self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing()
+        assert self.spec
+        self.to_delete = {self.live["metadata"]["uid"]: (self.spec.kind, self.live)} if self.live else {}
+        self.advance(Event.OUTDATED if self.to_delete else Event.LOST)
+
+    def replan(self, plan: TaskPlan) -> None:
+        """Continue with another plan that deletes the live pod."""
+        self.plan, self.policy, self.note = plan, plan.policy, plan.change.note
+        self.to_delete = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}
+        self.advance(Event.OUTDATED)
+
+    def forget(self, uid: str) -> None:
+        """Note that an object does not exist any more."""
+        self.to_delete.pop(uid, None)
+        if self.stage is not Stage.DELETING or self.to_delete:
+            return
+        self.live, self.pods, self.status = None, {}, None
+        self.advance(Event.FINISHED if self.plan.is_deletion else Event.CLEARED)
+
+    # -- the plan, as far as it was carried out -------------------------------------------------------------
+
+    @property
+    def replaces_live(self) -> bool:
+        """Whether a creation replaces what was live when the plan was made."""
+        planned = self.plan.change
+        return planned.action == REPLACE or (planned.action in (NONE, RESIZE) and planned.before is not None and not self.plan.is_deletion)
+
+    @property
+    def untried_replacement(self) -> Change | None:
+        """The replacement of a pod that no dry run has tried yet, or None."""
+        if not self.spec or self.spec.is_job or self.predicted or not (self.replaces_live and self.plan.change.before):
+            return None
+        return replace(self.plan.change, action=REPLACE, desired=self.manifest)
+
+    @property
+    def action(self) -> str:
+        """What was done, in the words of the plan."""
+        if self.effects.created:
+            return REPLACE if self.replaces_live else CREATE
+        if self.effects.resized:
+            return RESIZE
+        return DELETE if self.effects.deleted else NONE
+
+    @property
+    def changes(self) -> list[Change]:
+        """The steps of the plan as they were carried out."""
+        return [self._policy_change, self._change] if self.policy else [self._change]
+
+    @property
+    def _change(self) -> Change:
+        planned, action = self.plan.change, self.action
+        made = replace(planned, action=action, desired=self.manifest, patch=[], note=self.note or planned.note)
+        if action == NONE:
+            return replace(made, after=planned.before)
+        if action == DELETE:
+            return replace(made, after=None)
+        if action == RESIZE:
+            return replace(made, after=self.effects.resized, patch=difference(planned.before, self.effects.resized))
+        if action == CREATE:
+            return replace(made, after=self.live, patch=creation_patch(self.manifest))
+        return replace(made, after=self.predicted.after, patch=self.predicted.patch) if self.predicted else replace(made, after=self.manifest)
+
+    @property
+    def _policy_change(self) -> Change:
+        planned, after = self.policy, self.effects.policy
+        assert planned
+        if after is None:
+            return replace(planned, action=NONE, after=planned.before, patch=[])
+        return replace(planned, after=after, patch=difference(planned.before, after) if planned.before else planned.patch)
 
 
 @dataclass
 class RunnerOptions:
-    """How a batch is run; the names are those of task_pod."""
+    """How a batch of tasks is run; the names are those of task_pod's options."""
 
     state: str = "running"
     wait: bool = True
@@ -21,73 +230,3 @@ class RunnerOptions:
     on_error: str = "continue"
     prune: bool = False
     check_mode: bool = False
-
-
-@dataclass
-class TaskRun:
-    """One task on its way.
-
-    Attributes:
-        spec: the TaskSpec, or None for what is only deleted.
-        change: the Change of the plan.
-        live: its pod or Job as last seen.
-        pods: a Job's pods by uid.
-        doomed: uid -> (Kind, object) that must be gone before it can be created.
-        early: uid -> (type, object) of changes that came before the answer to its creation.
-        stage: `remove`, `removing`, `create`, `creating`, `resize`, `resizing`, `watch` or `done`.
-        error: why it failed, or None.
-        parent: its Parent, or None.
-        policy: the Change of its NetworkPolicy, or None.
-        record: the Record of an earlier run of the same task, where its pod is gone; else None.
-        is_unrecorded: its record could not be written.
-    """
-
-    spec: object
-    change: Change | None = None
-    live: dict | None = None
-    pods: dict = field(default_factory=dict)
-    to_delete: dict = field(default_factory=dict)
-    early: dict = field(default_factory=dict)
-    stage: str = "watch"
-    status: Status | None = None
-    attempt: int = 1
-    problem_since: float | None = None
-    refusal: PodwrightError | None = None
-    not_before: float = 0
-    created_at: float = 0
-    error: PodwrightError | None = None
-    logs: str | None = None
-    events: list = field(default_factory=list)
-    parent: object = None
-    policy: Change | None = None
-    record: object = None
-    is_unrecorded: bool = False
-
-    @property
-    def pod(self):
-        """Its pod, or its Job's latest."""
-        if self.spec.is_job:
-            return max(self.pods.values(), key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
-        return self.live
-
-    @property
-    def is_known_by_record(self):
-        """Whether a record stands for its pod: there is none, and none is made."""
-        return self.live is None and self.record is not None
-
-    @property
-    def changes(self):
-        """Its steps of the plan."""
-        return [self.policy, self.change] if self.policy else [self.change]
-
-    @property
-    def is_active(self):
-        """Whether it counts towards the concurrency."""
-        return self.stage in ("removing", "creating", "resizing", "watch")
-
-    def read(self):
-        """Read the status from what was last seen."""
-        if self.live is None:
-            self.status = self.record.status if self.record else None
-        else:
-            self.status = read_job(self.live, list(self.pods.values())) if self.spec.is_job else read_pod(self.live)

@@ -1,0 +1,194 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The requests that carry out the plan of a task. They run in threads: each returns what the server answered, and changes no TaskRun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
+from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET
+from ..errors import PodwrightError
+from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
+from ..objects.readiness import deletion_obstacle
+from ..reconciler.manifest import difference
+from ..reconciler.plan import Change
+from ..values import Manifest
+from .decision import REPLACE
+from .network_policy import build_policy
+from .standard_input import build_secret
+from .task_plan import Listed
+from .task_spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answered to the requests of one step, as far as they got.
+
+    Attributes:
+        deleted: whether something was deleted.
+        missing: uids of objects that do not exist any more.
+        predicted: a replacement as the server's dry run answered, or None.
+        live: what was created or resized, or None.
+        policy: the NetworkPolicy that was applied, or None.
+        error: why the step was not completed, or None.
+    """
+
+    deleted: bool = False
+    missing: tuple[str, ...] = ()
+    predicted: Change | None = None
+    live: Manifest | None = None
+    policy: Manifest | None = None
+    error: PodwrightError | None = None
+
+
+class Executor:
+    """Sends the requests of tasks."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def delete(self, spec: TaskSpec | None, objects: Iterable[Listed], replacement: Change | None) -> Answer:
+        """Delete objects by their uids.
+
+        Args:
+            replacement: what takes the place of a pod, to be accepted by the server's dry run before anything is deleted; or None.
+        """
+        options = spec.options if spec else {}
+        grace = 0 if options.get("force") else options.get("grace_period")
+        policy = options.get("propagation_policy", "Background")
+        answer = Answer()
+        try:
+            if spec and replacement:
+                answer = Answer(predicted=self.predict_creation(spec, replacement))
+            for kind, item in objects:
+                metadata = item["metadata"]
+                # The pods of a Job would outlive it otherwise, under the name of the next one.
+                propagation = "Foreground" if kind == JOB and policy == "Background" else policy
+                existed = self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"], propagation, grace)
+                # Nobody watches ConfigMaps, and they are deleted at once.
+                missing = (*answer.missing, metadata["uid"]) if not existed or kind == CONFIG_MAP else answer.missing
+                answer = replace(answer, deleted=answer.deleted or existed, missing=missing)
+        except PodwrightError as error:
+            return replace(answer, error=error)
+        return answer
+
+    def describe_obstacles(self, objects: Iterable[Listed]) -> str:
+        """Why objects whose deletion was requested still exist, or an empty text."""
+        obstacles = []
+        for kind, item in objects:
+            try:
+                live = self._client.get(kind, item["metadata"].get("namespace"), item["metadata"]["name"])
+            except PodwrightError:
+                continue  # what is known of it is in the message anyway
+            if live and live["metadata"].get("deletionTimestamp"):
+                obstacles.append(f"{kind.name} '{live['metadata']['name']}': {deletion_obstacle(live)}")
+        return "; ".join(obstacles)
+
+    def create(self, spec: TaskSpec, manifest: Manifest) -> Answer:
+        """Create the pod or Job of a task with what belongs to it; its NetworkPolicy first."""
+        answer = Answer()
+        try:
+            answer = replace(answer, policy=self.apply_policy(spec))
+            live = self._create_or_adopt(spec, manifest)
+            answer = replace(answer, live=live)
+            self.create_stdin(spec, live)
+            return replace(answer, policy=self.apply_policy(spec, live))
+        except PodwrightError as error:
+            return replace(answer, error=error)
+
+    def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
+        """Somebody may have created the same task meanwhile, or an answer was lost."""
+        try:
+            return self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
+        except PodwrightError as error:
+            if error.status != 409 or error.reason != "AlreadyExists":
+                raise
+        live = self._client.get(spec.kind, spec.namespace, spec.name)
+        if live and label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
+            return live
+        raise PodwrightError(
+            f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and does not belong to this task.",
+            reason="AlreadyExists",
+            hint="Give the task another name, or delete the existing object.",
+        )
+
+    def apply_policy(self, spec: TaskSpec, owner: Manifest | None = None) -> Manifest | None:
+        """Apply the NetworkPolicy that a task's `network` asks for, owned by its pod or Job once that exists. Raises: PodwrightError."""
+        manifest = build_policy(spec.name, spec.namespace, spec.options["network"], owner and owner_reference(owner))
+        if manifest is None:
+            return None
+        return self._client.apply(NETWORK_POLICY, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+
+    def create_stdin(self, spec: TaskSpec, live: Manifest) -> None:
+        """Create the Secret with the standard input of a task, if it has one and the Secret does not exist. Raises: PodwrightError."""
+        if spec.options.get("stdin") is None:
+            return
+        try:
+            self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
+        except PodwrightError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+    def resize(self, spec: TaskSpec) -> Answer:
+        """Change the resources of a running pod in place (KEP-1287)."""
+        answer = Answer()
+        try:
+            answer = Answer(live=self._send_resize(spec))
+            annotations = {"metadata": {"annotations": {RESOURCES: spec.resources_hash}}}
+            self._client.patch(POD, spec.namespace, spec.name, annotations, MANAGER, MERGE_PATCH)
+        except PodwrightError as error:
+            return replace(answer, error=error)
+        return answer
+
+    def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
+        # Replaced as a whole, so that what is not asked for any more is removed, or refused.
+        containers = [{"name": name, "resources": {"$patch": "replace"} | resources} for name, resources in spec.resources.items()]
+        body = {"spec": {"containers": containers}}
+        return self._client.patch(POD, spec.namespace, spec.name, body, MANAGER, STRATEGIC_PATCH, subresource="resize", dry_run=dry_run)
+
+    # -- dry runs -------------------------------------------------------------------------------------------
+
+    def predict_creation(self, spec: TaskSpec, change: Change) -> Change:
+        """A creation or replacement as the server answers to a dry run. Raises: PodwrightError."""
+        body = change.desired or {}
+        if change.action == REPLACE:
+            # Under a generated name, since its own is taken.
+            metadata = {key: value for key, value in body["metadata"].items() if key != "name"} | {"generateName": f"{spec.name}-"}
+            body = body | {"metadata": metadata}
+        try:
+            answer = self._client.create(spec.kind, spec.namespace, body, MANAGER, dry_run=True)
+        except PodwrightError as error:
+            if error.is_not_found:
+                return replace(change, note="predicted locally: its namespace does not exist yet")
+            if exceeds_quota(error):
+                return replace(change, note=f"would have to wait: {error.message}")
+            raise
+        if change.action != REPLACE or not change.before or change.before["kind"] != answer["kind"]:
+            return change
+        after = _in_place_of(change.before, answer)
+        return replace(change, after=after, patch=difference(change.before, after))
+
+    def predict_resize(self, spec: TaskSpec, change: Change) -> Change:
+        """A resize as the server answers to a dry run. Raises: PodwrightError."""
+        after = self._send_resize(spec, dry_run=True)
+        return replace(change, after=after, patch=difference(change.before, after))
+
+
+def exceeds_quota(error: PodwrightError) -> bool:
+    """Whether a ResourceQuota refuses a request: it may be accepted later."""
+    return error.status == 403 and "exceeded quota" in error.message
+
+
+def refuses_resize(error: PodwrightError) -> bool:
+    """Whether the server refuses to resize a pod at all, or in this way; an old one lacks the subresource."""
+    return error.status in (404, 422) or (error.status == 403 and not exceeds_quota(error) and not error.is_forbidden)
+
+
+def _in_place_of(before: Manifest, answer: Manifest) -> Manifest:
+    """What a dry run under a generated name would be under the name and on the node of what it replaces, to compare the two."""
+    metadata = {key: value for key, value in answer["metadata"].items() if key not in ("generateName", "finalizers")}
+    metadata["name"] = before["metadata"]["name"]
+    metadata |= {"finalizers": before["metadata"]["finalizers"]} if "finalizers" in before["metadata"] else {}
+    kept = {key: before["spec"][key] for key in ("nodeName", "selector") if key in before["spec"]}
+    return answer | {"metadata": metadata, "spec": answer["spec"] | kept}

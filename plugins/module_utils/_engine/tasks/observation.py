@@ -1,0 +1,128 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What exists of tasks before they are planned: one LIST request for each kind and namespace, and no change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ..cluster.client import Client
+from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
+from ..console import Console
+from ..errors import PodwrightError
+from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TASK, label_of
+from ..values import Manifest
+from .network_policy import DEFAULT, policy_name
+from .task_plan import Listed
+from .task_spec import TaskSpec
+
+TaskName = tuple[str, str]
+"""(namespace, name of a task)."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What exists of tasks.
+
+    Attributes:
+        lists: (Kind, namespace) -> (objects, resource version to watch from).
+        selectors: namespace -> the label selector of its lists.
+        records: TaskName -> ConfigMap.
+        policies: namespace -> {name: NetworkPolicy}; a namespace is missing if its policies cannot be listed or do not matter.
+    """
+
+    lists: dict[tuple[Kind, str], tuple[list[Manifest], str]]
+    selectors: dict[str, str]
+    records: dict[TaskName, Manifest] = field(default_factory=dict)
+    policies: dict[str, dict[str, Manifest]] = field(default_factory=dict)
+
+    def by_task(self) -> dict[TaskName, list[Listed]]:
+        """TaskName -> [(Kind, object)] of its pods and Jobs."""
+        found: dict[TaskName, list[Listed]] = {}
+        for (kind, namespace), (items, _version) in self.lists.items():
+            for item in items:
+                found.setdefault((namespace, label_of(item, TASK) or ""), []).append((kind, item))
+        return found
+
+
+class Observer:
+    """Lists what exists of tasks.
+
+    Args:
+        specs: the TaskSpecs.
+        sets: (namespace, set name) of sets all of whose tasks are listed.
+        is_deletion: whether the tasks are to be deleted.
+    """
+
+    def __init__(self, client: Client, console: Console, specs: Sequence[TaskSpec], sets: Iterable[tuple[str, str]], is_deletion: bool) -> None:
+        self._client, self._console = client, console
+        self._specs, self._sets, self._is_deletion = specs, tuple(sets), is_deletion
+
+    def observe(self, prunes: bool) -> Observation:
+        """List pods, Jobs, records and policies.
+
+        Args:
+            prunes: whether records of tasks that are not asked for matter, too.
+
+        Raises: PodwrightError.
+        """
+        lists, selectors = self._list_tasks()
+        matter = prunes or any(spec.keeps_record for spec in self._specs)
+        return Observation(lists, selectors, self._list_records(selectors) if matter else {}, self._list_policies())
+
+    def _list_tasks(self) -> tuple[dict[tuple[Kind, str], tuple[list[Manifest], str]], dict[str, str]]:
+        """Jobs are listed only if some are asked for or some pod belongs to one."""
+        wanted: dict[str, list[TaskSpec]] = {namespace: [] for namespace, _name in self._sets}
+        for spec in self._specs:
+            wanted.setdefault(spec.namespace, []).append(spec)
+        lists, selectors = {}, {}
+        for namespace, specs in wanted.items():
+            selectors[namespace] = selector = self._selector(namespace, specs)
+            lists[POD, namespace] = pods, _version = self._client.list(POD, namespace, label_selector=selector)
+            if not specs or any(spec.is_job for spec in specs) or any(map(owner_job, pods)):
+                lists[JOB, namespace] = self._client.list(JOB, namespace, label_selector=selector)
+        return lists, selectors
+
+    def _selector(self, namespace: str, specs: Sequence[TaskSpec]) -> str:
+        parts = [f"{MANAGED_BY}={MANAGED[MANAGED_BY]}"]
+        if len(specs) == 1 and namespace not in {place for place, _name in self._sets}:
+            parts.append(f"{TASK}={specs[0].name}")
+        return ",".join(parts)
+
+    def _list_records(self, selectors: dict[str, str]) -> dict[TaskName, Manifest]:
+        records: dict[TaskName, Manifest] = {}
+        for namespace, selector in selectors.items():
+            items = self._list_if_allowed(CONFIG_MAP, namespace, "Records of earlier results cannot be read", label_selector=f"{selector},{RECORD}")
+            records |= {(namespace, label_of(item, TASK) or ""): item for item in items or []}
+        return records
+
+    def _list_policies(self) -> dict[str, dict[str, Manifest]]:
+        """By name or all of them: labels of a policy that somebody edited may be missing."""
+        wanted: dict[str, list[str]] = {}
+        for spec in self._specs:
+            if not self._is_deletion and spec.options["network"] not in (None, DEFAULT):
+                wanted.setdefault(spec.namespace, []).append(policy_name(spec.name))
+        policies = {}
+        for namespace, names in wanted.items():
+            selector = f"metadata.name={names[0]}" if len(names) == 1 else None
+            lost = "Deleted or edited NetworkPolicies of running tasks are not restored"
+            items = self._list_if_allowed(NETWORK_POLICY, namespace, lost, field_selector=selector)
+            if items is not None:
+                policies[namespace] = {item["metadata"]["name"]: item for item in items}
+        return policies
+
+    def _list_if_allowed(self, kind: Kind, namespace: str, consequence: str, **selectors: str | None) -> list[Manifest] | None:
+        """The objects, or None and a warning if the permission is missing."""
+        try:
+            items, _version = self._client.list(kind, namespace, **selectors)
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            self._console.warn(f"{consequence}: {error}")
+            return None
+        return items
+
+
+def owner_job(item: Manifest) -> str | None:
+    """The uid of the Job that owns a pod, or None."""
+    return next((owner["uid"] for owner in item["metadata"].get("ownerReferences") or [] if owner["kind"] == "Job"), None)

@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Check mode: the plan of a batch as the server's dry runs answer to it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ..cluster.client import Client
+from ..cluster.kinds import POD
+from ..errors import PodwrightError
+from .decision import CREATE, REPLACE, RESIZE
+from .executor import Executor, refuses_resize
+from .planner import immutable, plan_policy
+from .task_plan import BatchPlan, TaskPlan
+
+THREADS = 16
+
+
+def predict(client: Client, batch: BatchPlan) -> BatchPlan:
+    """The plan after a dry run of each creation, replacement and resize. Raises: PodwrightError."""
+    executor = Executor(client)
+    with ThreadPoolExecutor(THREADS) as pool:
+        return replace(batch, tasks=tuple(pool.map(lambda plan: _predict_task(executor, plan), batch.tasks)))
+
+
+def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
+    spec = plan.spec
+    if spec and plan.change.action == RESIZE:
+        try:
+            return replace(plan, change=executor.predict_resize(spec, plan.change))
+        except PodwrightError as error:
+            if not refuses_resize(error):
+                raise
+            plan = plan_replacement(plan, error.message)
+    if spec and plan.change.action in (CREATE, REPLACE):
+        return replace(plan, change=executor.predict_creation(spec, plan.change))
+    return plan
+
+
+def plan_replacement(plan: TaskPlan, why: str) -> TaskPlan:
+    """The plan for a pod that cannot be resized in place. Raises: PodwrightError if it must not be replaced."""
+    spec, live = plan.spec, plan.live
+    assert spec and live
+    if spec.options["on_immutable"] == "fail":
+        raise immutable(spec, f"its pod cannot be resized: {why}")
+    note = f"its resources changed, and cannot in place: {why}"
+    change = replace(plan.change, action=REPLACE, after=plan.change.desired, patch=[], note=note)
+    return replace(plan, change=change, to_delete=((POD, live),), policy=plan_policy(spec))

@@ -1,0 +1,34 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How far a batch of tasks is, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .stages import Stage
+from .task_run import TaskRun
+
+
+def progress_line(runs: Sequence[TaskRun]) -> str:
+    """How many tasks are done, running, pending and failed, and why the first that waits does."""
+    counts = {"done": 0, "running": 0, "pending": 0, "failed": 0}
+    waiting = None
+    for run in runs:
+        state = _state_of(run)
+        counts[state] += 1
+        if state == "pending":
+            waiting = waiting or run
+    if len(runs) == 1:
+        line = f"{runs[0].plan.change.key.name} is {_state_of(runs[0])}"
+    else:
+        line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
+        name = f"{waiting.plan.change.key.name}: " if len(runs) > 1 else ""
+        line += f"; {name}{waiting.status.reason}: {waiting.status.message}"
+    return line
+
+
+def _state_of(run: TaskRun) -> str:
+    if run.stage is Stage.DONE:
+        return "failed" if run.error else "done"
+    return "running" if run.status and run.status.state == "running" else "pending"

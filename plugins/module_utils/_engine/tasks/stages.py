@@ -1,0 +1,67 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The stages of a task while its plan is carried out, and what leads from one to the next."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+
+class Stage(Enum):
+    """What a task waits for: a turn to send a request, the answer to it, its own progress, or nothing any more."""
+
+    DELETE = auto()
+    DELETING = auto()
+    CREATE = auto()
+    CREATING = auto()
+    RESIZE = auto()
+    RESIZING = auto()
+    WATCH = auto()
+    DONE = auto()
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether its next request has not been sent."""
+        return self in (Stage.DELETE, Stage.CREATE, Stage.RESIZE)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether its request has not been answered."""
+        return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING)
+
+
+class Event(Enum):
+    """What happens to a task."""
+
+    SENT = "its request is sent"
+    CLEARED = "what had to be deleted before its creation does not exist any more"
+    ANSWERED = "the server created or resized its pod"
+    POSTPONED = "the server refused the request for now"
+    OUTDATED = "its pod must be replaced, and exists"
+    LOST = "its pod must be replaced, and does not exist any more"
+    FINISHED = "it reached its state, or failed"
+
+
+_NEXT = {
+    (Stage.DELETE, Event.SENT): Stage.DELETING,
+    (Stage.CREATE, Event.SENT): Stage.CREATING,
+    (Stage.RESIZE, Event.SENT): Stage.RESIZING,
+    (Stage.DELETING, Event.CLEARED): Stage.CREATE,
+    (Stage.CREATING, Event.ANSWERED): Stage.WATCH,
+    (Stage.RESIZING, Event.ANSWERED): Stage.WATCH,
+    (Stage.CREATING, Event.POSTPONED): Stage.CREATE,
+    (Stage.RESIZING, Event.POSTPONED): Stage.RESIZE,
+    (Stage.RESIZING, Event.OUTDATED): Stage.DELETE,
+    (Stage.WATCH, Event.OUTDATED): Stage.DELETE,
+    (Stage.WATCH, Event.LOST): Stage.CREATE,
+    (Stage.RESIZING, Event.LOST): Stage.CREATE,
+}
+
+
+def next_stage(stage: Stage, event: Event) -> Stage:
+    """The stage that an event leads to. Raises: ValueError if the event cannot happen in that stage."""
+    if event is Event.FINISHED:
+        return Stage.DONE
+    try:
+        return _NEXT[stage, event]
+    except KeyError:
+        raise ValueError(f"{event.name} cannot follow {stage.name}") from None

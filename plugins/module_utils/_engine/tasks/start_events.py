@@ -1,0 +1,55 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Problems at the start of tasks that only events report: volumes that cannot be mounted, and pods that a Job may not create."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..cluster.client import Client
+from ..cluster.kinds import EVENT
+from ..errors import PodwrightError
+from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
+from .task_run import TaskRun
+
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
+_REASONS = ("Starting", "FailedMount", "FailedCreate")  # of a Status that events may explain
+
+
+class StartEvents:
+    """Reads events while tasks do not start: one LIST request for each namespace and reason."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._next, self._pause = 0.0, FIRST_PAUSE
+
+    def read(self, runs: Iterable[TaskRun], now: float) -> None:
+        """Update the status of tasks that have not started for a while, if it is time.
+
+        Args:
+            runs: TaskRuns that wait for their pod.
+            now: seconds of the monotonic clock.
+        """
+        if now < self._next:
+            return
+        self._next = now + self._pause
+        slow = [run for run in runs if run.status and run.status.reason in _REASONS and now - run.timing.created_at > FIRST_PAUSE]
+        self._pause = min(self._pause * 2, LONGEST_PAUSE) if slow else FIRST_PAUSE
+        for namespace, reason in {(run.plan.change.key.namespace, "FailedMount" if run.pod else "FailedCreate") for run in slow}:
+            try:
+                events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
+            except PodwrightError:
+                continue  # without the permission to read events, tasks fail later
+            latest = {event["involvedObject"].get("uid"): event.get("message", "") for event in events}
+            for run in slow:
+                subject = run.pod or run.live
+                message = latest.get(subject["metadata"]["uid"]) if subject else None
+                if message and run.plan.change.key.namespace == namespace:
+                    run.status = Status("pending", reason, message, grace=_grace_of(message))
+
+
+def _grace_of(message: str) -> str:
+    if "exceeded quota" in message:
+        return FIXABLE
+    if "PodSecurity" in message:
+        return FINAL
+    return SETTLING if "not found" in message else TRANSIENT

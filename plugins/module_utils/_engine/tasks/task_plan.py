@@ -1,0 +1,81 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan of a batch of tasks: complete before the first write, and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..cluster.kinds import Kind
+from ..reconciler.plan import Change
+from ..values import Manifest
+from .decision import CREATE, NONE, REPLACE, RESIZE
+from .owner import Parent
+from .record import Record
+from .stages import Stage
+from .task_spec import TaskSpec
+
+DELETE = "delete"
+Listed = tuple[Kind, Manifest]
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What to do about one task, or about one object that is only deleted.
+
+    Attributes:
+        change: the step of the plan; its manifest is that of the first attempt.
+        spec: the TaskSpec, or None for an object that belongs to no task that is asked for.
+        live: its pod or Job, or None.
+        pods: the pods of its Job.
+        to_delete: what must not exist any more before anything is created, as (Kind, object).
+        attempt: the number of the attempt that is live, or is created first.
+        profile: the Pod Security profile that its pod complies with.
+        parent: its Parent, or None.
+        policy: the creation or correction of its NetworkPolicy, or None.
+        record: the Record of an earlier run that replaces its pod, or None.
+    """
+
+    change: Change
+    spec: TaskSpec | None = None
+    live: Manifest | None = None
+    pods: tuple[Manifest, ...] = ()
+    to_delete: tuple[Listed, ...] = ()
+    attempt: int = 1
+    profile: str = ""
+    parent: Parent | None = None
+    policy: Change | None = None
+    record: Record | None = None
+
+    @property
+    def changes(self) -> list[Change]:
+        """Its steps."""
+        return [self.policy, self.change] if self.policy else [self.change]
+
+    @property
+    def is_deletion(self) -> bool:
+        """Whether nothing is created or kept."""
+        return self.change.desired is None
+
+    @property
+    def first_stage(self) -> Stage:
+        """Where carrying it out begins."""
+        if self.to_delete:
+            return Stage.DELETE
+        if self.is_deletion:
+            return Stage.DONE
+        return {NONE: Stage.WATCH, RESIZE: Stage.RESIZE, CREATE: Stage.CREATE, REPLACE: Stage.CREATE}[self.change.action]
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The plans of all tasks, and what was listed for them.
+
+    Attributes:
+        lists: (Kind, namespace) -> (objects, resource version to watch from).
+        selectors: namespace -> the label selector of its lists.
+    """
+
+    tasks: tuple[TaskPlan, ...]
+    lists: Mapping[tuple[Kind, str], tuple[list[Manifest], str]] = field(default_factory=dict)
+    selectors: Mapping[str, str] = field(default_factory=dict)
