@@ -69,7 +69,7 @@ CASES = {
     "bad request in a list": ("pod_request", {"pod": "a", "port": "1", "requests": [{"path": "x"}]}, ["requests[0].path:"]),
     "a parent abroad": ("task_pod", GOOD | {"parent": {"name": "p", "namespace": "elsewhere"}}, ["parent.namespace:", "elsewhere"]),
     "no network": ("task_pod", GOOD | {"network": "closed"}, ["network:", "closed"]),
-    "no range": ("task_pod", GOOD | {"network": {"egress": ["10.0.0.1/8"]}}, ["network.egress:", "10.0.0.1/8"]),
+    "no range": ("task_pod", GOOD | {"network": {"egress": ["10.0.0.1/8"]}}, ["network.egress[0]:", "10.0.0.1/8"]),
     "no limit": ("task_pod", GOOD | {"max_children": -1}, ["max_children:"]),
     "a tree and a name": ("pod_info", {"name": "a", "parent": "b"}, ["name", "parent"]),
     "a tree and selectors": ("pod_info", {"label_selectors": ["a=b"], "parent": "b"}, ["label_selectors:", "parent"]),

@@ -1,9 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The documentation of an option is written once: suboptions with the same text are anchors, items of a batch are derived."""
+"""The documentation of an option is written once, and agrees with the argument spec."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -26,6 +28,11 @@ def paragraphs(node: yaml.Node, seen: set[int]) -> list[str]:
     return [text for child in children for text in paragraphs(child, seen)]
 
 
+PLUGINS = "ansible_collections.podwright.core.plugins"
+MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
+COMPARED = {"type": "str", "elements": None, "required": False, "default": None, "choices": None, "aliases": None}
+
+
 @pytest.mark.parametrize(
     "path", [path for place in ("modules", "doc_fragments") for path in sorted((ROOT / "plugins" / place).glob("*.py"))], ids=lambda path: path.stem
 )
@@ -45,3 +52,42 @@ def test_items_of_a_batch_have_the_options_of_a_task_without_defaults():
 def test_items_of_a_batch_are_documented_with_every_option_of_a_task():
     items = yaml.safe_load(ModuleDocFragment.TASKS)["options"]["tasks"]["suboptions"]
     assert {"name", "retries", "image", "containers", "patches"} <= items.keys()
+
+
+def documented_options(path: Path) -> dict[str, Any]:
+    """The options of a module with those of its fragments, merged as Ansible does."""
+    own = yaml.safe_load(documents(path)["DOCUMENTATION"])
+    options: dict[str, Any] = own.get("options") or {}
+    for reference in own["extends_documentation_fragment"]:
+        name, _dot, part = reference.removeprefix("podwright.core.").partition(".")
+        fragment = import_module(f"{PLUGINS}.doc_fragments.{name}").ModuleDocFragment
+        added = yaml.safe_load(getattr(fragment, part.upper() or "DOCUMENTATION")).get("options") or {}
+        options |= {option: documentation | options.get(option, {}) for option, documentation in added.items()}
+    return options
+
+
+def differences(documented: dict[str, Any], specified: dict[str, Any], path: str = "") -> list[str]:
+    """What differs between the documentation of options and their argument specs, with the path of the option."""
+    found = [f"{path}{name}: is documented or specified only" for name in sorted(documented.keys() ^ specified.keys())]
+    for name in sorted(documented.keys() & specified.keys()):
+        option, spec = documented[name], specified[name]
+        found += [
+            f"{path}{name}: {key} is {option.get(key, missing)!r}, specified {spec.get(key, missing)!r}"
+            for key, missing in COMPARED.items()
+            if option.get(key, missing) != spec.get(key, missing)
+        ]
+        found += differences(option.get("suboptions") or {}, spec.get("options") or {}, f"{path}{name}.")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_the_documentation_agrees_with_the_argument_spec(path: Path):
+    arguments = import_module(f"{PLUGINS}.module_utils._engine.operations.{path.stem}").ARGUMENTS
+    assert differences(documented_options(path), arguments) == []
+
+
+def test_differences_between_documentation_and_argument_spec_are_found():
+    documented = {"a": {"type": "int", "default": 1}, "b": {}, "c": {"type": "dict", "suboptions": {"d": {"required": True}}}}
+    specified = {"a": {"type": "int", "default": 2}, "c": {"type": "dict", "options": {"d": {"required": True}, "e": {}}}}
+    found = ["b: is documented or specified only", "a: default is 1, specified 2", "c.e: is documented or specified only"]
+    assert differences(documented, specified) == found
