@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The main job: the demo, as a new user runs it, twice."""
+"""The demo, run twice as a new user runs it."""
 
 from __future__ import annotations
 

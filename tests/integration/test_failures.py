@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tasks that cannot succeed: each failure has its own message, with reason, events and log, as a Pod and as a Job."""
+"""Tasks that cannot succeed: the message of each failure contains its reason, events and log, for Pods and Jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .test_hygiene import call
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}
 
-# name -> (options, the reasons it may have, what its message must hold)
+# name -> (options, possible reasons, what the message must contain)
 FAILURES = {
     "no-image": ({"image": "podwright/missing:1"}, {"ErrImagePull", "ImagePullBackOff"}, ["podwright/missing", "Failed"]),
     "exits": ({"command": ["sh", "-c", "echo last words; exit 3"]}, {"Error"}, ["exit code 3", "Log:\n  last words"]),
@@ -32,26 +32,26 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_each_failure_has_its_own_message(kind, play, namespace):
+def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, play, namespace):
     tasks = [{"name": name, **IMAGE, **options} for name, (options, _reasons, _texts) in FAILURES.items()]
     batch = {"tasks": tasks, "kind": kind, "state": "completed", "wait_timeout": 15, "failure_grace": 4}
     played = play([{"name": "Fail", "podwright.core.task_pod": batch}], namespace=namespace, expect=2)
     result = played.of("Fail")
-    told = {task["name"]: task for task in result["tasks"]}
+    tasks_by_name = {task["name"]: task for task in result["tasks"]}
     for name, (_options, reasons, texts) in FAILURES.items():
-        task = told[name]
+        task = tasks_by_name[name]
         assert task["state"] == "failed" and task["reason"] in reasons, task
         assert "Events:" in task["msg"] and task["events"], task["msg"]
         for text in texts:
             assert text in task["msg"], task["msg"]
-    first_lines = {task["msg"].splitlines()[0] for task in told.values()}
+    first_lines = {task["msg"].splitlines()[0] for task in tasks_by_name.values()}
     assert len(first_lines) == len(FAILURES)
     assert result["summary"] == {"failed": len(FAILURES), "total": len(FAILURES)}
-    # All but the one that could still be scheduled were given up before the time was over.
+    # All but the unschedulable one failed before the timeout.
     assert f"{len(FAILURES)} of {len(FAILURES)} tasks failed" in result["msg"]
 
 
-def test_the_events_told_are_of_this_pod_and_of_no_other_before_it(play, namespace):
+def test_events_of_an_earlier_pod_of_the_same_name_are_not_reported(play, namespace):
     run = {"name": "again", "command": ["true"], "spiffe": True, "state": "completed", "wait_timeout": 8, "failure_grace": 2, **IMAGE}
     task = {"name": "Fail", "podwright.core.task_pod": run | {"rerun": "always"}, "ignore_errors": True}
     played = play([task, task | {"name": "Again"}], namespace=namespace)
@@ -60,7 +60,7 @@ def test_the_events_told_are_of_this_pod_and_of_no_other_before_it(play, namespa
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_a_quota_is_waited_for_and_then_named(kind, play, namespace):
+def test_a_task_over_quota_waits_until_the_timeout_and_names_the_quota(kind, play, namespace):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "0"}}}
     options = {"name": "refused", "kind": kind, "command": ["true"], "state": "completed", "wait_timeout": 6, **IMAGE}
     played = play(
@@ -77,7 +77,7 @@ def test_a_quota_is_waited_for_and_then_named(kind, play, namespace):
     assert result["state"] == "failed"
 
 
-def test_a_quota_that_frees_up_lets_the_task_run(play, namespace, client):
+def test_a_task_over_quota_starts_when_others_finish(play, namespace, client):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "2"}}}
     tasks = [{"name": f"task-{number}", "command": ["sleep", "1"], **IMAGE} for number in range(6)]
     played = play(
@@ -92,7 +92,7 @@ def test_a_quota_that_frees_up_lets_the_task_run(play, namespace, client):
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_pod_security_refuses_at_once(kind, play, namespace):
+def test_a_task_that_violates_pod_security_fails_immediately(kind, play, namespace):
     level = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     options = {"name": "privileged", "kind": kind, "command": ["true"], "state": "completed", "security_profile": "privileged", **IMAGE}
     played = play(
@@ -102,12 +102,12 @@ def test_pod_security_refuses_at_once(kind, play, namespace):
     )
     result = played.of("Fail")
     assert "violates PodSecurity" in result["msg"] and result["duration"] < 30
-    # The same task as strict as the namespace asks.
+    # The same task with the profile of the namespace.
     options = options | {"name": "strict", "security_profile": "auto"}
     assert play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")["rc"] == 0
 
 
-def test_a_replacement_that_would_be_refused_leaves_the_old_one(play, namespace):
+def test_a_replacement_that_the_server_refuses_keeps_the_existing_pod(play, namespace):
     options = {"name": "kept", "command": ["sleep", "3600"], **IMAGE}
     first = play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")
     refused = options | {"patches": [{"op": "add", "path": "/spec/containers/0/imagePullPolicy", "value": "Sometimes"}]}
@@ -117,22 +117,22 @@ def test_a_replacement_that_would_be_refused_leaves_the_old_one(play, namespace)
     assert again["uid"] == first["uid"] and not again["changed"]
 
 
-def test_retries_run_a_failing_task_again(play, namespace):
+def test_a_failed_task_is_retried_and_then_left_alone(play, namespace):
     options = {"name": "stubborn", "command": ["sh", "-c", "exit 5"], "state": "completed", "retries": 2, **IMAGE}
     result = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
     assert result["attempt"] == 3 and result["rc"] == 5
     again = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
     assert again["uid"] == result["uid"] and "earlier run" in again["msg"]
-    anew = play([{"name": "Fail", "podwright.core.task_pod": options | {"rerun": "on_failure", "retries": 0}}], namespace=namespace, expect=2).of("Fail")
-    assert anew["uid"] != result["uid"]
+    rerun = play([{"name": "Fail", "podwright.core.task_pod": options | {"rerun": "on_failure", "retries": 0}}], namespace=namespace, expect=2).of("Fail")
+    assert rerun["uid"] != result["uid"]
 
 
 def until(path):
-    """Keywords that repeat a pod_info until a field of its one resource is there."""
+    """Keywords that repeat a pod_info until a field of its only resource is set."""
     return {"register": "seen", "until": f"(seen.resources | first).{path} is defined", "retries": 20, "delay": 1}
 
 
-def test_other_kinds_get_ready_or_are_told(client, namespace):
+def test_waiting_for_other_kinds_stops_when_they_are_ready_or_failed(client, namespace):
     pod = {"restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["true"]}]}
     for name, command in (("good", ["true"]), ("bad", ["false"])):
         template = {"spec": pod | {"containers": [pod["containers"][0] | {"command": command}]}}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tasks that belong to others: owners, limits, what goes with whom, and a pod that starts children itself."""
+"""Parents and children: owner references, limits, garbage collection, and a pod that creates children itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def names(client, namespace):
 
 @pytest.fixture
 def family(play, namespace):
-    """A lead with two children, one of which has a child that is a Job."""
+    """A parent with two children, one of which has a child that is a Job."""
     resources = {"limits": {"cpu": "20m", "memory": "16Mi"}}
     tasks = [
         task("lead", resources=resources, max_depth=2, max_children=2),
@@ -39,21 +39,21 @@ def family(play, namespace):
 
 @pytest.mark.usefixtures("family")
 @pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
-def test_deleting_a_parent_takes_its_children_or_leaves_them(propagation, client, play, namespace):
+def test_children_of_a_deleted_parent_follow_the_propagation_policy(propagation, client, play, namespace):
     play([task("lead", state="absent", propagation_policy=propagation)], namespace=namespace)
     if propagation == "Orphan":
         assert {"one", "two"} <= names(client, namespace)
-        # Nobody else collects them now: pod_gc knows their parent by its uid.
+        # Kubernetes does not collect them any more; pod_gc finds their parent by its uid.
         sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
         deleted = play([sweep], namespace=namespace).of("Sweep")["deleted"]
         assert {entry["name"] for entry in deleted} == {"one", "two"}
         assert all(entry["reason"] == "its owner Pod lead does not exist" for entry in deleted)
     if propagation == "Foreground":
-        assert not names(client, namespace) & {"lead", "one", "two"}, "the parent goes last"
+        assert not names(client, namespace) & {"lead", "one", "two"}, "the parent is deleted last"
     wait_for(lambda: not names(client, namespace))
 
 
-def test_again_nothing_changes_and_the_tree_shows_all(family, play, namespace):
+def test_a_hierarchy_is_idempotent_and_shown_as_a_tree(family, play, namespace):
     tree = {"name": "Tree", "podwright.core.pod_info": {"parent": "lead"}}
     played = play([*family, tree], namespace=namespace)
     assert not played.is_changed
@@ -67,7 +67,7 @@ def test_again_nothing_changes_and_the_tree_shows_all(family, play, namespace):
 
 
 @pytest.mark.usefixtures("family")
-def test_limits_and_bad_parents_are_refused_before_anything_is_made(play, client, namespace, make_namespace):
+def test_exceeded_limits_and_invalid_parents_are_refused_without_a_write(play, client, namespace, make_namespace):
     before = names(client, namespace)
     deep = next(name for name in before if name.startswith("deep"))
     cases = {
@@ -83,7 +83,7 @@ def test_limits_and_bad_parents_are_refused_before_anything_is_made(play, client
     assert names(client, namespace) == before
 
 
-def test_a_parent_that_ended_gets_no_children_and_its_children_are_orphans(play, client, namespace):
+def test_a_finished_parent_has_no_new_children_and_its_old_ones_are_orphaned(play, client, namespace):
     play([task("short", command=["sleep", "1"], restart_policy="Never", state="present"), task("child", parent="short")], namespace=namespace)
     wait_for(lambda: client.get(POD, namespace, "short")["status"]["phase"] == "Succeeded")
     refused = play([task("late", parent="short")], namespace=namespace, expect=2).of("late")
@@ -95,22 +95,22 @@ def test_a_parent_that_ended_gets_no_children_and_its_children_are_orphans(play,
 
 
 @pytest.mark.usefixtures("family")
-def test_a_child_that_changes_takes_its_own_place(play, namespace):
+def test_replacing_a_child_does_not_count_towards_max_children(play, namespace):
     played = play([task("one", parent="lead", env={"CHANGED": "1"})], namespace=namespace)
     assert played.of("one")["plan"][0]["action"] == "replace"
 
 
-def test_what_is_done_needs_its_parent_no_more(play, client, namespace):
-    """Parent and child are done and cleaned up, and their records tell: the next run changes nothing."""
-    done = {"state": "completed", "cleanup": "always"}
-    child = task("child", parent="lead", command=["true"], **done)
+def test_a_recorded_task_does_not_need_its_parent(play, client, namespace):
+    """The child is recorded and deleted with its parent: the next run changes nothing."""
+    recorded = {"state": "completed", "cleanup": "always"}
+    child = task("child", parent="lead", command=["true"], **recorded)
     play([task("lead", command=["sleep", "600"], restart_policy="Never"), child, task("lead", state="absent")], namespace=namespace)
     wait_for(lambda: not names(client, namespace))
     again = play([child], namespace=namespace)
     assert not again.is_changed and again.of("child")["recorded"] and again.of("child")["rc"] == 0
 
 
-def test_any_object_can_be_a_parent(play, client, namespace):
+def test_an_object_of_any_kind_can_be_a_parent(play, client, namespace):
     client.create(CONFIG_MAP, namespace, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "order"}}, "test")
     played = play([task("worker", parent={"kind": "ConfigMap", "name": "order"})], namespace=namespace)
     assert played.of("worker")["pod"]["metadata"]["ownerReferences"][0]["kind"] == "ConfigMap"
@@ -118,7 +118,7 @@ def test_any_object_can_be_a_parent(play, client, namespace):
     wait_for(lambda: not names(client, namespace))
 
 
-def test_in_check_mode_a_parent_of_the_same_play_need_not_exist(play, client, namespace):
+def test_check_mode_predicts_a_child_whose_parent_does_not_exist_yet(play, client, namespace):
     played = play([task("lead"), task("child", parent="lead")], "--check", namespace=namespace)
     assert played.of("child")["plan"][0]["note"] == "predicted locally: its parent does not exist yet"
     assert not names(client, namespace)
@@ -126,11 +126,11 @@ def test_in_check_mode_a_parent_of_the_same_play_need_not_exist(play, client, na
 
 AGENT = """
 import json, os, ssl, urllib.request, urllib.error
-folder = "/var/run/secrets/kubernetes.io/serviceaccount"
-token, namespace = open(folder + "/token").read(), open(folder + "/namespace").read()
+directory = "/var/run/secrets/kubernetes.io/serviceaccount"
+token, namespace = open(directory + "/token").read(), open(directory + "/namespace").read()
 api = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + "/api/v1/namespaces/" + namespace + "/pods"
 owner = {"apiVersion": "v1", "kind": "Pod", "name": os.environ["NAME"], "uid": os.environ["ID"]}
-context = ssl.create_default_context(cafile=folder + "/ca.crt")
+context = ssl.create_default_context(cafile=directory + "/ca.crt")
 for number in range(3):
     labels = {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": f"child-{number}"}
     container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
@@ -145,8 +145,8 @@ for number in range(3):
 """
 
 
-def test_a_pod_starts_children_itself_within_its_quota(play, client, namespace, python_image):
-    """The roles give a service account and a quota of three pods: an agent starts two children and is refused the third."""
+def test_a_pod_creates_children_within_its_quota(play, client, namespace, python_image):
+    """With a service account and a quota of three pods, an agent creates two children and is refused a third."""
     roles = [
         ("rbac", {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "agent", "purposes": ["task_running"]}]}),
         ("quota", {"quota_namespace": namespace, "quota_max_pods": 3}),

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What runs in the controller's process leaves nothing behind in it."""
+"""An operation in the controller's process leaves no socket, thread, file or variable in it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CALLS = [
 
 
 def call(module, options, namespace, check_mode=False):
-    """Run an operation as its action would, in this process."""
+    """Run an operation in this process, as its action does."""
     operation = module.OPERATION
     defaults = {name: spec.get("default") for name, spec in operation.arguments.items()}
     params = dict.fromkeys(CONNECTION) | defaults | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
@@ -67,7 +67,7 @@ def left_open():
 
 
 @pytest.mark.usefixtures("client")
-def test_no_socket_thread_file_or_variable_is_left(namespace):
+def test_an_operation_leaves_no_socket_thread_file_or_variable(namespace):
     for module, options in CALLS:
         before = left_open()
         result = call(module, options, namespace)
@@ -76,7 +76,7 @@ def test_no_socket_thread_file_or_variable_is_left(namespace):
 
 
 @pytest.mark.parametrize("no_log", [False, True])
-def test_a_long_wait_shows_progress_unless_it_must_not(no_log, play, namespace):
+def test_a_long_wait_shows_progress_unless_no_log_is_set(no_log, play, namespace):
     options = {"name": "slow", "command": ["sleep", "5"], "state": "completed", **IMAGE}
     played = play([{"name": "Wait", "podwright.core.task_pod": options, "no_log": no_log}], namespace=namespace)
     assert ("slow is running" in played.output) == (not no_log)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A playbook that is killed and started again ends as if nothing had happened."""
+"""A playbook that is killed and run again gets the same result as one that is not interrupted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .conftest import wait_for
 COUNT = 30
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker lives on"])
+@pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker survives"])
 def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch, namespace, client, tmp_path):
-    # Each task leaves a trace outside its pod: an event in a folder of the node, counted afterwards.
+    # Each task writes a line to a file in a directory of the node, so that its runs can be counted.
     directory = tmp_path / "traces"
     directory.mkdir(mode=0o777)
     directory.chmod(0o777)
@@ -40,8 +40,8 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch,
     assert not third["changed"]
 
 
-def test_a_task_that_the_node_evicted_runs_again(play, namespace, tmp_path):
-    """The kubelet evicts a pod whose emptyDir grows beyond its limit; the same task, run again, is not bound by that."""
+def test_an_evicted_task_runs_again(play, namespace, tmp_path):
+    """The kubelet evicts a pod whose emptyDir exceeds its size limit. An eviction does not use up an attempt."""
     tmp_path.chmod(0o777)
     greedy = "[ -e /traces/once ] && exit 0; touch /traces/once; head -c 9000000 /dev/zero > /scratch/large; sleep 300"
     volumes = [{"name": "scratch", "mount_path": "/scratch", "empty_dir": {"size_limit": "1Mi"}}]

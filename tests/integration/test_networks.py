@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the policies of tasks allow, by an analyser of NetworkPolicies (cyclonus): the local cluster has no network that enforces them."""
+"""The traffic that NetworkPolicies of tasks allow, according to the analyser cyclonus: the local cluster does not enforce them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TRAFFIC = [
     ("isolated", NEIGHBOUR, TASK, 80, "TCP", False),
     ("isolated", TASK, outside("192.0.2.1"), 443, "TCP", False),
     ("isolated", TASK, NAMES, 53, "UDP", False),
-    ("isolated", NEIGHBOUR, DATABASE, 80, "TCP", True),  # others are not touched
+    ("isolated", NEIGHBOUR, DATABASE, 80, "TCP", True),  # other pods are not selected
     (LISTS, TASK, NAMES, 53, "UDP", True),
     (LISTS, TASK, NAMES, 53, "TCP", True),
     (LISTS, TASK, NAMES, 80, "TCP", False),
@@ -59,27 +59,27 @@ TRAFFIC = [
 
 @pytest.fixture(scope="module")
 def analyser():
-    """The program; built once, from its pinned module."""
+    """The analyser, built once from its pinned module."""
     build.ensure((build.ANALYSER,))
     return build.directory(build.ANALYSER) / "cyclonus"
 
 
 @pytest.mark.parametrize("network", ["isolated", LISTS], ids=["isolated", "lists"])
-def test_the_policies_mean_what_the_option_says(network, analyser, client, play, namespace, tmp_path):
-    """Of what the task really made in the cluster, each kind of traffic is asked about."""
+def test_policies_allow_exactly_the_listed_traffic(network, analyser, client, play, namespace, tmp_path):
+    """The analyser evaluates each connection against the policies that the task created."""
     box = {"name": "alone", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
     play([{"podwright.core.task_pod": box | {"network": network}}], namespace=namespace)
     policies = client.list(NETWORK_POLICY, namespace)[0]
     for policy in policies:
         policy["metadata"] = {"name": policy["metadata"]["name"], "namespace": "tasks"}
     (tmp_path / "policies.yml").write_text(yaml.safe_dump_all(policies))
-    asked = [entry for entry in TRAFFIC if entry[0] == network]
+    connections = [entry for entry in TRAFFIC if entry[0] == network]
     keys = ("Source", "Destination", "ResolvedPort", "Protocol")
-    questions = [dict(zip(keys, entry[1:5])) | {"ResolvedPortName": ""} for entry in asked]
+    questions = [dict(zip(keys, entry[1:5])) | {"ResolvedPortName": ""} for entry in connections]
     (tmp_path / "traffic.json").write_text(json.dumps(questions))
     command = [analyser, "analyze", "--mode", "query-traffic", "--policy-path", tmp_path / "policies.yml", "--traffic-path", tmp_path / "traffic.json"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     answers = [word == "TRUE" for word in re.findall(r"IS ALLOWED\? \|\s+(TRUE|FALSE)", output)]
-    assert answers == [entry[5] for entry in asked], output
+    assert answers == [entry[5] for entry in connections], output
     play([{"podwright.core.task_pod": {"name": "alone", "state": "absent"}}], namespace=namespace)
     assert not [item for item in client.list(POD, namespace)[0] if not item["metadata"].get("deletionTimestamp")]

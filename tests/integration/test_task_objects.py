@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects that belong to tasks against a real API server: policies that are restored, records that cannot be written."""
+"""Objects that belong to a task, on a real API server: restored policies, records over quota."""
 
 from __future__ import annotations
 
