@@ -172,8 +172,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, Plan
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT, CopyOptions, Plan
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
 preload()
@@ -221,8 +222,8 @@ class Connection(ConnectionBase):
         self._connect()
         if not os.path.exists(in_path):
             raise AnsibleFileNotFound(f"There is no file {in_path} to put into {self._container}.")
-        local, remote, wish = LocalTree(in_path), ContainerTree(self._client, self._container, out_path), CopyOptions(preserves=False)
-        _guard(lambda: Upload(local, remote, local.observe(Console()), wish, Plan(send=[ROOT]), False, Console()).run())
+        local, remote, options = LocalTree(in_path), ContainerTree(self._client, self._container, out_path), CopyOptions(preserves=False)
+        _guard(lambda: Upload(local, remote, local.observe(Console()), options, Plan(files=[ROOT]), False, Console()).run())
 
     def fetch_file(self, in_path, out_path):
         """Copy a file out of the container."""
@@ -230,9 +231,9 @@ class Connection(ConnectionBase):
         self._connect()
         remote = ContainerTree(self._client, self._container, in_path)
         tree = _guard(lambda: remote.observe(shallow=True))
-        if ROOT not in tree or tree[ROOT].sort != FILE:
+        if ROOT not in tree or tree[ROOT].type != FILE:
             raise AnsibleFileNotFound(f"There is no file {in_path} in {self._container}.")
-        _guard(lambda: Download(LocalTree(out_path), remote, tree, CopyOptions(preserves=False), Plan(send=[ROOT]), False, Console()).run())
+        _guard(lambda: Download(LocalTree(out_path), remote, tree, CopyOptions(preserves=False), Plan(files=[ROOT]), False, Console()).run())
 
     def reset(self):
         """Begin anew with fresh credentials."""

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What pod_copy leaves, against a model of what its options say, read by neither end of the copy."""
+"""The result of pod_copy compared with a model of its options. The trees are read without the code of the copy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from .conftest import choose, init_of
 from .test_hygiene import call
 
-THEN, LATER = 1_600_000_000, 1_700_000_000
-# Each is given or not.
+EARLIER, LATER = 1_600_000_000, 1_700_000_000
+# Each is set or not set.
 CHOICES = [
     {"state": "from_pod"},
     {"method": "stream"},
@@ -34,12 +34,12 @@ CHOICES = [
 
 @dataclass(frozen=True)
 class Node:
-    """A file (content), a link (target) or a folder (neither); mode and mtime are None where a copy need not have one."""
+    """A file (content), a symbolic link (target) or a directory (neither). mode and mtime are None if any will do."""
 
     content: bytes | None = None
     target: bytes | None = None
     mode: int | None = 0o644
-    mtime: int | None = THEN
+    mtime: int | None = EARLIER
     owner: tuple = (0, 0)
 
 
@@ -51,13 +51,13 @@ def link(target, owner=(0, 0)):
     return Node(target=target, mode=None, mtime=None, owner=owner)
 
 
-OF_FOLDERS = [{"exclude": ["*.log"]}, {"delete": True}]
-THERE = {
-    "nothing": None,
-    "the same": Node(b"text", mode=0o600, mtime=LATER, owner=(77, 78)),
-    "of the size": Node(b"evil", mode=0o601),
+OF_DIRECTORIES = [{"exclude": ["*.log"]}, {"delete": True}]
+EXISTING = {
+    "absent": None,
+    "same content": Node(b"text", mode=0o600, mtime=LATER, owner=(77, 78)),
+    "same size": Node(b"evil", mode=0o601),
     "longer": Node(b"longer", mode=0o777),
-    "folder": DIRECTORY,
+    "directory": DIRECTORY,
 }
 SOURCE = {
     b"": DIRECTORY,
@@ -90,8 +90,8 @@ TARGET = {
     b"private": replace(DIRECTORY, mode=0o750),
     b"moved": link(b"same"),
     b"was-link": link(b"same"),
-    b"gone": Node(b"gone"),
-    b"gone-link": link(b"gone"),
+    b"extra": Node(b"extra"),
+    b"extra-link": link(b"extra"),
     b"keep.log": Node(b"keep"),
     b"old": DIRECTORY,
     b"old/file": Node(b"old"),
@@ -102,56 +102,56 @@ TARGET = {
 
 
 def write(root, tree):
-    """Make a tree below a folder."""
+    """Write a tree to a directory."""
     for path, node in sorted(tree.items()):
-        place = os.path.join(os.fsencode(root), path)
+        full_path = os.path.join(os.fsencode(root), path)
         if node.target is not None:
-            os.symlink(node.target, place)
+            os.symlink(node.target, full_path)
         elif node.content is None:
-            os.mkdir(place)
+            os.mkdir(full_path)
         else:
-            Path(os.fsdecode(place)).write_bytes(node.content)
-            os.utime(place, (node.mtime, node.mtime))
-        os.chown(place, *node.owner, follow_symlinks=False)
+            Path(os.fsdecode(full_path)).write_bytes(node.content)
+            os.utime(full_path, (node.mtime, node.mtime))
+        os.chown(full_path, *node.owner, follow_symlinks=False)
         if node.mode is not None:
-            os.chmod(place, node.mode)
+            os.chmod(full_path, node.mode)
 
 
 def read(root):
-    """The tree below a folder."""
+    """The tree in a directory."""
     tree = {}
-    waiting = [b""]
-    while waiting:
-        path = waiting.pop()
-        place = os.path.join(os.fsencode(root), path)
-        status = os.lstat(place)
+    pending = [b""]
+    while pending:
+        path = pending.pop()
+        full_path = os.path.join(os.fsencode(root), path)
+        status = os.lstat(full_path)
         owner = (status.st_uid, status.st_gid)
         if stat.S_ISLNK(status.st_mode):
-            tree[path] = link(os.readlink(place), owner)
+            tree[path] = link(os.readlink(full_path), owner)
         elif stat.S_ISDIR(status.st_mode):
             tree[path] = replace(DIRECTORY, mode=stat.S_IMODE(status.st_mode), owner=owner)
-            waiting += [os.path.join(path, name) for name in os.listdir(place)]
+            pending += [os.path.join(path, name) for name in os.listdir(full_path)]
         else:
-            content = Path(os.fsdecode(place)).read_bytes()
+            content = Path(os.fsdecode(full_path)).read_bytes()
             tree[path] = Node(content, mode=stat.S_IMODE(status.st_mode), mtime=int(status.st_mtime), owner=owner)
     return tree
 
 
-def expect_file(node, there, options):
-    """The file at the target after a copy; `there` is what is at its place, or None."""
+def expect_file(node, current, options):
+    """The file at the target after a copy; `current` is the file there before, or None."""
     preserves = "no_preserve" not in options and "content" not in options
     owner = (1234, 4321) if "owner" in options else None
-    same = there and there.content == node.content
+    same = current and current.content == node.content
     if "checksum" in options and node.content:
-        same = there and len(there.content) == len(node.content) and there.mtime == node.mtime
-    mode = int(options["mode"], 8) if "mode" in options else node.mode if preserves else there.mode if there else 0o644
+        same = current and len(current.content) == len(node.content) and current.mtime == node.mtime
+    mode = int(options["mode"], 8) if "mode" in options else node.mode if preserves else current.mode if current else 0o644
     if same:
-        return replace(there, mode=mode, owner=owner or there.owner)
+        return replace(current, mode=mode, owner=owner or current.owner)
     return Node(node.content, mode=mode, mtime=node.mtime if preserves else None, owner=owner or (0, 0))
 
 
 def expect(options):
-    """The target's tree after a copy of SOURCE to TARGET with these options."""
+    """The target after a copy of SOURCE to TARGET with these options."""
 
     def excluded(path):
         return "exclude" in options and any(fnmatch.fnmatch(part, b"*.log") for part in path.split(b"/"))
@@ -170,32 +170,32 @@ def expect(options):
     preserves = "no_preserve" not in options
     owner = (1234, 4321) if "owner" in options else None
     for path, node in source.items():
-        there = result.get(path)
-        if there and (there.content is None, there.target is None) != (node.content is None, node.target is None):
-            there = None
+        current = result.get(path)
+        if current and (current.content is None, current.target is None) != (node.content is None, node.target is None):
+            current = None
         if node.target is not None:
-            made = link(node.target, owner or (there.owner if there and there.target == node.target else (0, 0)))
+            expected = link(node.target, owner or (current.owner if current and current.target == node.target else (0, 0)))
         elif node.content is None:
-            mode = node.mode if preserves else (there.mode if there else 0o755)
-            made = replace(DIRECTORY, mode=mode, owner=owner or (there.owner if there else (0, 0)))
+            mode = node.mode if preserves else (current.mode if current else 0o755)
+            expected = replace(DIRECTORY, mode=mode, owner=owner or (current.owner if current else (0, 0)))
         else:
-            made = expect_file(node, there, options)
-        result[path] = made
+            expected = expect_file(node, current, options)
+        result[path] = expected
     return result
 
 
 @pytest.mark.parametrize("options", choose(*([{}, choice] for choice in CHOICES)), ids=lambda options: "-".join(options) or "none")
-def test_options_of_a_copy_go_together(options, client, tooled, tmp_path):
+def test_options_of_a_directory_copy_combine(options, client, tooled, tmp_path):
     root = Path(f"/proc/{init_of(client, tooled)}/root")
-    here, there = tmp_path / "copy", root / "copy"
-    source, target = (there, here) if "state" in options else (here, there)
-    shutil.rmtree(there, ignore_errors=True)
+    local, remote = tmp_path / "copy", root / "copy"
+    source, target = (remote, local) if "state" in options else (local, remote)
+    shutil.rmtree(remote, ignore_errors=True)
     write(source, SOURCE)
     write(target, TARGET)
-    options = options | {"pod": tooled.pod, "local_path": str(here), "remote_path": "/copy"}
+    options = options | {"pod": tooled.pod, "local_path": str(local), "remote_path": "/copy"}
     if "no_preserve" in options and "checksum" in options:
         refused = call(pod_copy, options, tooled.namespace)
-        assert refused["failed"] and "compared by their times" in refused["msg"]
+        assert refused["failed"] and "compared by modification time" in refused["msg"]
         del options["checksum"]
     planned = call(pod_copy, options, tooled.namespace, check_mode=True)
     assert read(target) == TARGET
@@ -212,55 +212,55 @@ def test_options_of_a_copy_go_together(options, client, tooled, tmp_path):
     assert read(target) == found
 
 
-@pytest.mark.parametrize("there", THERE, ids=THERE)
-def test_options_of_one_file_go_together(there, client, tooled, tmp_path):
+@pytest.mark.parametrize("existing", EXISTING, ids=EXISTING)
+def test_options_of_a_file_copy_combine(existing, client, tooled, tmp_path):
     root = Path(f"/proc/{init_of(client, tooled)}/root")
-    given = [{"given": b"file"}, {"given": b"link"}, {"given": None}]  # the last is content
-    for number, row in enumerate(choose(given, *([{}, choice] for choice in CHOICES if choice not in OF_FOLDERS))):
-        options = {name: value for name, value in row.items() if name != "given"}
-        here, far = tmp_path / str(number), root / tmp_path.name / str(number)
-        inside = f"/{far.relative_to(root)}"
-        source, target = (far, here) if "state" in options else (here, far)
+    sources = [{"source": b"file"}, {"source": b"link"}, {"source": None}]  # the last is content
+    for number, row in enumerate(choose(sources, *([{}, choice] for choice in CHOICES if choice not in OF_DIRECTORIES))):
+        options = {name: value for name, value in row.items() if name != "source"}
+        local, remote = tmp_path / str(number), root / tmp_path.name / str(number)
+        remote_path = f"/{remote.relative_to(root)}"
+        source, target = (remote, local) if "state" in options else (local, remote)
         source.mkdir(parents=True)
         write(source, {b"file": Node(b"text", mode=0o640), b"link": link(b"file")})
-        if THERE[there]:
+        if EXISTING[existing]:
             target.mkdir(parents=True)
-            write(target, {b"to": THERE[there]})
-        name = os.fsdecode(row["given"] or b"")
+            write(target, {b"to": EXISTING[existing]})
+        name = os.fsdecode(row["source"] or b"")
         if "state" in options:
-            options |= {"remote_path": f"{inside}/{name}", "local_path": f"{here}/to"}
+            options |= {"remote_path": f"{remote_path}/{name}", "local_path": f"{local}/to"}
         else:
-            options |= {"remote_path": f"{inside}/to", "local_path": f"{here}/{name}"}
+            options |= {"remote_path": f"{remote_path}/to", "local_path": f"{local}/{name}"}
         options["pod"] = tooled.pod
-        if not row["given"]:
+        if not row["source"]:
             options = {option: value for option, value in options.items() if option != "local_path"} | {"content": "text"}
-            if options.keys() & {"state", "checksum"} or there == "folder":
+            if options.keys() & {"state", "checksum"} or existing == "directory":
                 assert call(pod_copy, options, tooled.namespace)["reason"] == "BadOption", row
                 continue
         elif "no_preserve" in options:
             options.pop("checksum", None)
         result = call(pod_copy, options, tooled.namespace)
         assert not result["failed"], (row, result)
-        place = f"to/{name}".encode() if there == "folder" else b"to"
-        expected = expect_file(Node(b"text", mode=0o640), None if there == "folder" else THERE[there], options)
+        path = f"to/{name}".encode() if existing == "directory" else b"to"
+        expected = expect_file(Node(b"text", mode=0o640), None if existing == "directory" else EXISTING[existing], options)
         found = read(target)
-        assert found.keys() == {b"", b"to", place}
-        assert expected.mtime or found[place].mtime > LATER
-        assert replace(found[place], mtime=expected.mtime and found[place].mtime) == expected, row
+        assert found.keys() == {b"", b"to", path}
+        assert expected.mtime or found[path].mtime > LATER
+        assert replace(found[path], mtime=expected.mtime and found[path].mtime) == expected, row
         again = call(pod_copy, options, tooled.namespace)
         assert not again["failed"] and not again["changed"] and read(target) == found, (row, again)
 
 
-def test_a_folder_in_the_way_goes_only_where_that_is_asked_for(client, tooled, tmp_path):
+def test_directory_is_replaced_only_with_delete(client, tooled, tmp_path):
     root = Path(f"/proc/{init_of(client, tooled)}/root")
-    options = {"pod": tooled.pod, "local_path": str(tmp_path / "copy"), "remote_path": "/way"}
-    there = {b"": DIRECTORY, b"thing": DIRECTORY, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
+    options = {"pod": tooled.pod, "local_path": str(tmp_path / "copy"), "remote_path": "/replaced"}
+    existing = {b"": DIRECTORY, b"thing": DIRECTORY, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
     write(tmp_path / "copy", {b"": DIRECTORY, b"thing": Node(b"thing")})
-    write(root / "way", there)
-    for more, told in (({}, "Set delete"), ({"delete": True, "exclude": ["*.log"]}, "holds what is excluded")):
+    write(root / "replaced", existing)
+    for more, message in (({}, "Set delete"), ({"delete": True, "exclude": ["*.log"]}, "with excluded paths")):
         for check_mode in (True, False):
             refused = call(pod_copy, options | more, tooled.namespace, check_mode)
-            assert refused["failed"] and told in refused["msg"] and read(root / "way").keys() == there.keys()
+            assert refused["failed"] and message in refused["msg"] and read(root / "replaced").keys() == existing.keys()
     replaced = call(pod_copy, options | {"delete": True}, tooled.namespace)
     assert replaced["changes"] == ["replace thing", "copy thing"]
-    assert read(root / "way")[b"thing"] == Node(b"thing")
+    assert read(root / "replaced")[b"thing"] == Node(b"thing")

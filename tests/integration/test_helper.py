@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A helper container sees the files of another: what is an absolute link there is not one for the helper."""
+"""A helper container resolves the symbolic links of its target container in the root directory of that one."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ LINKS = (
 
 @pytest.fixture
 def linked(client, namespace):
-    """A Container with links of every kind."""
+    """A Container with absolute, relative, circular and dangling links."""
     start(client, namespace, "linked")
     assert run(client, Container(namespace, "linked"), LINKS)[0] == 0
     return Container(namespace, "linked")
 
 
-def test_absolute_links_lead_into_the_container(client, linked, tmp_path):
+def test_helper_resolves_absolute_links_in_the_target_container(client, linked, tmp_path):
     tree, back = tmp_path / "tree", tmp_path / "back"
     (tree / "sub").mkdir(parents=True)
     (tree / "sub/file").write_text("text")
-    for remote_path, place in (("/var-run", "/tmp"), ("/a/b/first/new", "/tmp/deep/new"), ("/dangling", "/later"), ("/a/../var-run/./x", "/tmp/x")):
+    for remote_path, directory in (("/var-run", "/tmp"), ("/a/b/first/new", "/tmp/deep/new"), ("/dangling", "/later"), ("/a/../var-run/./x", "/tmp/x")):
         copy = {"pod": linked.pod, "method": "helper", "remote_path": remote_path, "local_path": str(tree)}
-        first, second = (call(pod_copy, copy, linked.namespace) for _turn in range(2))
+        first, second = (call(pod_copy, copy, linked.namespace) for _run in range(2))
         assert first.get("msg") is None and first["changed"] and not second["changed"], (remote_path, first, second)
-        assert run(client, linked, f"cat {place}/sub/file") == (0, b"text"), remote_path
+        assert run(client, linked, f"cat {directory}/sub/file") == (0, b"text"), remote_path
         copy |= {"state": "from_pod", "remote_path": f"{remote_path}/sub/file", "local_path": str(back)}
         assert call(pod_copy, copy, linked.namespace)["changed"] and back.read_text() == "text"
         back.unlink()
     assert "too many symbolic links" in call(pod_copy, copy | {"remote_path": "/loop/x"}, linked.namespace)["msg"]
 
 
-def test_links_out_of_a_tree_are_not_followed_by_a_helper(client, linked, tmp_path):
+def test_helper_does_not_follow_links_out_of_a_directory(client, linked, tmp_path):
     run(client, linked, "mkdir -p /t/sub; echo in > /t/file; ln -s ../file /t/sub/inside")
     copy = {"pod": linked.pod, "method": "helper", "state": "from_pod", "remote_path": "/t", "local_path": str(tmp_path / "t"), "follow": True}
     assert call(pod_copy, copy, linked.namespace).get("msg") is None
@@ -50,7 +50,7 @@ def test_links_out_of_a_tree_are_not_followed_by_a_helper(client, linked, tmp_pa
     assert refused["reason"] == "HelperRefused" and "outside" in refused["msg"]
 
 
-def test_a_chain_of_links_that_leaves_the_tree_is_left_out(client, linked, tmp_path):
+def test_chain_of_links_out_of_a_directory_is_skipped(client, linked, tmp_path):
     run(client, linked, "mkdir -p /chain/a/b; ln -s .. /chain/a/b/up; ln -s a/b/up/../../.. /chain/out")
     copy = {"pod": linked.pod, "state": "from_pod", "remote_path": "/chain", "local_path": str(tmp_path / "chain")}
     assert call(pod_copy, copy, linked.namespace)["changed"]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Copies into volumes: the directory that they are mounted in takes nothing, and a mount point cannot be replaced."""
+"""Copies to volumes: nothing can be created beside a mount point, and a mount point cannot be replaced."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PREPARING = {
     "name": "prepare",
     "image": "busybox",
     "imagePullPolicy": "IfNotPresent",
-    "command": ["sh", "-c", "echo a longer text than the new one > /file/app.conf; chown 65532 /file/app.conf"],
+    "command": ["sh", "-c", "dd if=/dev/zero of=/file/app.conf bs=1M count=41 2>/dev/null; chown 65532 /file/app.conf"],
     "volumeMounts": [{"name": "file", "mountPath": "/file"}],
 }
 
 
 @pytest.fixture
 def mounted(client, namespace):
-    """A Container of a user without rights, with a root file system that is read-only, a volume and a file of a volume."""
+    """A Container that runs as non-root with a read-only root filesystem, a volume and a file mounted with subPath."""
     volumes = [{"name": "work", "emptyDir": {}}, {"name": "file", "emptyDir": {}}]
     start(client, namespace, "mounted", containers=[CONTAINER], volumes=volumes, securityContext={"fsGroup": 65532}, initContainers=[PREPARING])
     wait_for(lambda: client.get(POD, namespace, "mounted")["status"]["phase"] == "Running")
@@ -42,13 +42,13 @@ def mounted(client, namespace):
 
 
 @pytest.mark.parametrize("method", ["tar", "stream"])
-def test_a_volume_is_copied_into_and_back(method, client, mounted, tmp_path):
+def test_volumes_are_copied_to_and_from(method, client, mounted, tmp_path):
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
     (tree / "a.txt").write_text("a")
     (tree / "sub/b.txt").write_text("b")
     up = {"pod": mounted.pod, "local_path": str(tree), "remote_path": "/work", "method": method, "delete": True}
-    first, second = (call(pod_copy, up, mounted.namespace) for _turn in range(2))
+    first, second = (call(pod_copy, up, mounted.namespace) for _run in range(2))
     assert first.get("msg") is None and first["changed"] and not second["changed"]
     assert sorted(run(client, mounted, "find /work -mindepth 1")[1].split()) == [b"/work/a.txt", b"/work/sub", b"/work/sub/b.txt"]
     down = {"pod": mounted.pod, "local_path": str(tmp_path / "back"), "remote_path": "/work", "state": "from_pod", "method": method}
@@ -56,18 +56,18 @@ def test_a_volume_is_copied_into_and_back(method, client, mounted, tmp_path):
     assert (tmp_path / "back/sub/b.txt").read_text() == "b"
 
 
-@pytest.mark.parametrize("size", [5, 40 << 20])
+@pytest.mark.parametrize("size", [5, 40 << 20, (40 << 20) + 5])
 @pytest.mark.parametrize("no_preserve", [True, False])
-def test_a_mounted_file_is_written_where_it_is(size, no_preserve, client, mounted, tmp_path):
+def test_mounted_file_is_written_in_place(size, no_preserve, client, mounted, tmp_path):
     (tmp_path / "app.conf").write_bytes(os.urandom(size))
     options = {"pod": mounted.pod, "local_path": str(tmp_path / "app.conf"), "remote_path": "/etc/app.conf", "no_preserve": no_preserve}
-    first, second = (call(pod_copy, options, mounted.namespace) for _turn in range(2))
+    first, second = (call(pod_copy, options, mounted.namespace) for _run in range(2))
     assert first.get("msg") is None and first["changed"] and not second["changed"]
     assert run(client, mounted, "wc -c < /etc/app.conf; ls /etc/.app* 2>/dev/null")[1].split() == [str(size).encode()]
 
 
 @pytest.mark.parametrize("method", ["tar", "stream"])
-def test_a_failed_copy_leaves_nothing(method, client, namespace, tmp_path):
+def test_failed_copy_leaves_no_temporary_files(method, client, namespace, tmp_path):
     start(client, namespace, "root", mounts=[{"name": "work", "mountPath": "/work"}], volumes=[{"name": "work", "emptyDir": {}}])
     for number in range(300):
         (tmp_path / f"{'long name ' * 20}{number}").touch()
@@ -79,12 +79,12 @@ def test_a_failed_copy_leaves_nothing(method, client, namespace, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["tar", "stream"])
-def test_a_mount_point_in_a_tree_is_written_where_it_is(method, client, tooled, tmp_path):
-    """Every container has /etc/hosts as one."""
+def test_mount_point_in_a_directory_is_written_in_place(method, client, tooled, tmp_path):
+    """In every container, /etc/hosts is a mount point."""
     before = run(client, tooled, "cat /etc/hosts")[1]
     (tmp_path / "hosts").write_bytes(before + f"# {method}\n".encode())
     (tmp_path / "other").write_text(method)
     options = {"pod": tooled.pod, "local_path": str(tmp_path), "remote_path": "/etc", "method": method, "no_preserve": True}
-    first, second = (call(pod_copy, options, tooled.namespace) for _turn in range(2))
+    first, second = (call(pod_copy, options, tooled.namespace) for _run in range(2))
     assert first.get("msg") is None and first["changed"] and not second["changed"], (first, second)
     assert run(client, tooled, "cat /etc/hosts; ls -A /etc | grep podwright; cat /etc/other")[1] == before + f"# {method}\n{method}".encode()

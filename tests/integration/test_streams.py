@@ -273,7 +273,7 @@ def test_a_helper_where_it_is_not_allowed_is_told(play, namespace, client):
         {"name": "No image", "podwright.core.pod_copy": copy | {"pod": "plain", "helper_image": "NO SUCH"}, "ignore_errors": True},
     ]
     played = play(tasks, namespace=namespace)
-    assert "share their processes" in played.of("Shared")["msg"]
+    assert "shareProcessNamespace" in played.of("Shared")["msg"]
     assert "helper_image" in played.of("No image")["msg"] and played.of("No image")["reason"] == "HelperFailed"
 
 

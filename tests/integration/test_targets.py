@@ -47,7 +47,7 @@ VOLATILE_TEXT = [
     (re.compile(r"\d+ s ago"), "SOME TIME AGO"),
     (re.compile(r"started for \d+ s"), "started for SOME TIME"),
     (re.compile(r"\bjob-[a-z0-9]{5}\b"), "JOB-POD"),
-    (re.compile(r"podwright-copy-\w+"), "FOLDER"),
+    (re.compile(r"podwright-copy-\w+"), "DIRECTORY"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
 ]

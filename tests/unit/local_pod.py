@@ -51,9 +51,9 @@ class LocalPod:
         container: a Container.
     """
 
-    def __init__(self, tools, directory, monkeypatch):
+    def __init__(self, tools, directory, monkeypatch, path=None):
         self.client, self.container = SimpleNamespace(clock=CountingClock()), Container("n", "p", "c")
-        self._environment = dict(os.environ)
+        self._environment = dict(os.environ) | ({"PATH": path} if path else {})
         if tools == "busybox":
             self._environment["PATH"] = str(directory)
             for applet in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split():

@@ -16,8 +16,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, compare
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, CopyOptions, compare, with_digests
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, with_digests
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
 from .local_pod import TOOLS, LocalPod
@@ -73,8 +74,8 @@ def make_tree(root, count):
 def observe(root):
     """{path: Entry} with digests, and without the times of directories, which are not copied."""
     local = LocalTree(str(root))
-    tree = {path: replace(entry, mtime=entry.sort == FILE and entry.mtime) for path, entry in local.observe(Console()).items()}
-    return with_digests(tree, local.digests([path for path, entry in tree.items() if entry.sort == FILE]))
+    tree = {path: replace(entry, mtime=entry.type == FILE and entry.mtime) for path, entry in local.observe(Console()).items()}
+    return with_digests(tree, local.digests([path for path, entry in tree.items() if entry.type == FILE]))
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
@@ -84,10 +85,10 @@ def test_a_tree_of_every_size_is_copied_without_a_stall(direction, uses_tar, cou
     source, target = (here, there) if direction == "up" else (there, here)
     source.mkdir()
     make_tree(source, count)
-    remote, local, wish = ContainerTree(pod.client, pod.container, str(there)), LocalTree(str(here)), CopyOptions()
+    remote, local, options = ContainerTree(pod.client, pod.container, str(there)), LocalTree(str(here)), CopyOptions()
     ends = {"up": (local.observe(Console()), remote.observe()), "down": (remote.observe(), {})}[direction]
-    plan = compare(*ends, wish)
+    plan = compare(*ends, options)
     carrier = Upload if direction == "up" else Download
-    carrier(local, remote, ends[0], wish, plan, uses_tar, Console()).run()
+    carrier(local, remote, ends[0], options, plan, uses_tar, Console()).run()
     assert observe(target) == observe(source)
     assert pod.client.clock.stalls == 0

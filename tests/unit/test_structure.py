@@ -32,10 +32,8 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_NESTING, MEDIAN_FUNCTION_LINES = 340, 40
 PENDING_FILES: frozenset[str] = frozenset(
     {
         "operations/pod_autoscale",
-        "operations/pod_copy",
         "operations/pod_request",
         "reconciler/reconciler",
-        "transfer/remote",
     }
 )
 PENDING_IMPORTS: frozenset[tuple[str, str]] = frozenset()

@@ -1,11 +1,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is copied is decided by pure functions, and what a container sends is not trusted."""
+"""What a copy transfers, and what it refuses from a container that cannot be trusted."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import re
+import shutil
+import subprocess
 import tarfile
 import tempfile
 from dataclasses import replace
@@ -17,37 +20,35 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive, scripts
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree, digest_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import BLOCK, ContainerTree, quote
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, compare, directories_of, same_size_files
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import BLOCK, Exit, Script, escape
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import (
     DIRECTORY,
     FILE,
     LINK,
     ROOT,
-    CopyOptions,
     Entry,
     check_tree,
-    compare,
-    directories_of,
-    duplicates,
     leaves_tree,
     without_excluded,
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
 
-from .local_pod import LocalPod
+from .local_pod import TOOLS, LocalPod
 
 NAMES = st.sampled_from([b"a", b"b", b"c d", b"\xff", b"-x"])
 
 
 @st.composite
 def trees(draw):
-    """A tree of a few files, folders and links, with its folders' parents."""
+    """Trees of a few files, directories and symbolic links."""
     tree = {ROOT: Entry(DIRECTORY, mode=0o755)}
-    for _turn in range(draw(st.integers(0, 8))):
-        directory = draw(st.sampled_from([path for path, entry in tree.items() if entry.sort == DIRECTORY]))
+    for _number in range(draw(st.integers(0, 8))):
+        directory = draw(st.sampled_from([path for path, entry in tree.items() if entry.type == DIRECTORY]))
         name = draw(NAMES)
         path = directory + b"/" + name if directory else name
         if path in tree:
@@ -61,54 +62,54 @@ def trees(draw):
 
 
 def carry_out(plan, source, target):
-    """The target after a plan, as the two carriers would leave it."""
+    """The target after a plan."""
 
-    def below(path, top):
+    def is_below(path, top):
         return path == top or path.startswith(top + b"/")
 
-    target = {path: entry for path, entry in target.items() if not any(below(path, gone) for gone in [*plan.obstacles, *plan.delete])}
-    for path in [*plan.directories, *plan.send, *plan.links, *plan.attributes]:
+    target = {path: entry for path, entry in target.items() if not any(is_below(path, deleted) for deleted in [*plan.obstacles, *plan.delete])}
+    for path in [*plan.directories, *plan.files, *plan.links, *plan.attributes]:
         target[path] = source[path]
     return target
 
 
 @given(trees(), trees())
-def test_a_plan_makes_the_target_like_the_source(source, target):
-    wish = CopyOptions(deletes=True)
-    plan = compare(source, target, wish)
+def test_plan_makes_target_like_source(source, target):
+    options = CopyOptions(deletes=True)
+    plan = compare(source, target, options)
     after = carry_out(plan, source, target)
     assert {path: replace(entry, mtime=0) for path, entry in after.items()} == source
-    assert not compare(source, after, wish).is_change
+    assert not compare(source, after, options).is_change
     kept = compare(source, target, CopyOptions(deletes=False))
-    assert not kept.delete and kept.send == plan.send
+    assert not kept.delete and kept.files == plan.files
 
 
 @given(trees(), trees(), st.sampled_from(["a", "?", "*/b"]))
-def test_what_is_excluded_stays(source, target, pattern):
+def test_excluded_paths_are_kept(source, target, pattern):
     source, shown = (without_excluded(tree, [pattern]) for tree in (source, target))
     excluded = target.keys() - shown.keys()
-    wish = CopyOptions(deletes=True)
-    plan = compare(source, shown, wish, excluded)
+    options = CopyOptions(deletes=True)
+    plan = compare(source, shown, options, excluded)
     if directories_of(excluded).isdisjoint(plan.obstacles):  # which pod_copy refuses
         assert excluded <= carry_out(plan, source, target).keys()
         after = carry_out(plan, source, shown)
         assert {path for path in after if path not in source} == (directories_of(excluded) & shown.keys()) - source.keys()
-        assert not compare(source, after, wish, excluded).is_change
+        assert not compare(source, after, options, excluded).is_change
 
 
 @given(trees(), trees())
-def test_only_what_differs_is_sent(source, target):
+def test_only_differences_are_sent(source, target):
     plan = compare(source, target, CopyOptions())
-    for path in plan.send:
-        assert target.get(path, Entry(DIRECTORY)).sort != FILE or target[path].digest != source[path].digest
-    assert plan.unchanged == sum(1 for path in source if source[path].sort == FILE and target.get(path) == source[path])
+    for path in plan.files:
+        assert target.get(path, Entry(DIRECTORY)).type != FILE or target[path].digest != source[path].digest
+    assert plan.unchanged == sum(1 for path in source if source[path].type == FILE and target.get(path) == source[path])
 
 
-def test_files_of_one_size_are_told_apart_by_digest_or_time():
+def test_files_of_same_size_are_compared_by_digest_or_time():
     source, target = {b"a": Entry(FILE, 3, mtime=1, digest="x")}, {b"a": Entry(FILE, 3, mtime=2, digest="x")}
-    assert duplicates(source, target) == [b"a"]
+    assert same_size_files(source, target) == [b"a"]
     assert not compare(source, target, CopyOptions()).is_change
-    assert compare(source, target, CopyOptions(by_content=False)).send == [b"a"]
+    assert compare(source, target, CopyOptions(by_content=False)).files == [b"a"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_files_of_one_size_are_told_apart_by_digest_or_time():
         ("no", {b"x.log", b"sub", b"sub/keep", b"sub/y.log"}),
     ],
 )
-def test_patterns_exclude(pattern, left):
+def test_patterns_exclude_paths(pattern, left):
     tree = {ROOT: Entry(DIRECTORY), b"x.log": Entry(FILE), b"sub": Entry(DIRECTORY), b"sub/keep": Entry(FILE), b"sub/y.log": Entry(FILE)}
     assert without_excluded(tree, [pattern]).keys() - {ROOT} == left
 
@@ -138,7 +139,7 @@ def test_patterns_exclude(pattern, left):
         {ROOT: Entry(DIRECTORY), b"a//b": Entry(FILE), b"a": Entry(DIRECTORY)},
     ],
 )
-def test_impossible_descriptions_are_refused(tree):
+def test_inconsistent_trees_are_refused(tree):
     assert check_tree(tree)
 
 
@@ -155,7 +156,7 @@ def test_impossible_descriptions_are_refused(tree):
         (b"a/b/c", b"../../x/../../y", True),
     ],
 )
-def test_links_that_leave_the_tree(path, target, leaves):
+def test_links_out_of_a_tree_are_found(path, target, leaves):
     assert leaves_tree({ROOT: Entry(DIRECTORY), path: Entry(LINK, target=target)}, path) == leaves
 
 
@@ -165,8 +166,8 @@ PARTS = st.sampled_from([b"a", b"b", b"c", b"..", b".", b"up", b"out"])
 @given(st.dictionaries(st.sampled_from([b"up", b"out", b"a/up", b"a/out", b"a/b/up", b"a/b/out"]), st.lists(PARTS, min_size=1, max_size=6), min_size=1))
 @example({b"a/b/up": [b".."], b"out": [b"a", b"b", b"up", b"..", b".."]})
 @example({b"up": [b"up"]})
-def test_links_lead_where_the_file_system_says(links):
-    """Whatever chains they make: a link of which this says that it stays does not resolve to anything outside."""
+def test_links_that_stay_in_a_tree_resolve_in_it(links):
+    """Also through chains of links."""
     with tempfile.TemporaryDirectory() as top:
         root = os.path.join(os.fsencode(os.path.realpath(top)), b"x/y/z/root")
         os.makedirs(os.path.join(root, b"a/b/c"))
@@ -177,15 +178,15 @@ def test_links_lead_where_the_file_system_says(links):
         for path in links:
             if not leaves_tree(tree, path):
                 try:
-                    place = os.path.realpath(os.path.join(root, path), strict=True)
+                    resolved = os.path.realpath(os.path.join(root, path), strict=True)
                 except OSError:
-                    continue  # it leads nowhere
-                assert place == root or place.startswith(root + b"/")
+                    continue  # it is dangling
+                assert resolved == root or resolved.startswith(root + b"/")
 
 
 @given(st.binary(max_size=40).filter(lambda name: b"\0" not in name))
-def test_names_of_any_bytes_travel(name):
-    text = quote(name)
+def test_paths_of_any_bytes_are_escaped(name):
+    text = escape(name)
     assert text.isascii() and " " not in text and "'" not in text
     restored = b"".join(bytes([int(text[i + 2 : i + 5], 8)]) if text[i] == "\\" else text[i].encode() for i in _starts(text))
     assert restored == name
@@ -199,7 +200,7 @@ def _starts(text):
 
 
 class Sent:
-    """A Process that writes what was prepared by hand."""
+    """A Process that prints prepared output."""
 
     def __init__(self, content, rc=0, piece=1000):
         self._content, self._piece, self.rc = content, piece, rc
@@ -212,23 +213,23 @@ class Sent:
 def tar(*members):
     """A tar archive of (TarInfo, content)."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as made:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive_file:
         for info, content in members:
             info.size = len(content) if info.isreg() else 0
-            made.addfile(info, io.BytesIO(content))
+            archive_file.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
 
 
-def member(name, sort=tarfile.REGTYPE, target=""):
+def member(name, kind=tarfile.REGTYPE, target=""):
     """A TarInfo."""
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = sort, target
+    info.type, info.linkname = kind, target
     return info
 
 
-def unpack(content, expected, tmp_path, **how):
-    """Unpack into a folder. Returns {path: sha256}."""
-    return archive.unpack(Sent(content, **how), expected, lambda path: (tmp_path / os.fsdecode(path).replace("/", "_")).open("wb"))
+def unpack(content, expected, tmp_path, **options):
+    """Unpack to a directory. Returns the sha256 of each file, by path."""
+    return archive.unpack(Sent(content, **options), expected, lambda path: (tmp_path / os.fsdecode(path).replace("/", "_")).open("wb"))
 
 
 WANTED = {b"a": Entry(FILE, 3)}
@@ -259,26 +260,26 @@ def test_hostile_archives_are_refused(members, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {"a"}
 
 
-def test_a_bomb_is_stopped(tmp_path):
-    with pytest.raises(PodwrightError, match="on and on"):
+def test_endless_archives_are_refused(tmp_path):
+    with pytest.raises(PodwrightError, match="more bytes than the requested files"):
         unpack(tar((member("a"), b"abc")) + bytes(1 << 22), WANTED, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", tar(), b"garbage" * 300, tar((member("a"), b"abc"))[:700]])
-def test_archives_that_lack_something_are_told(content, tmp_path):
+def test_incomplete_archives_are_reported(content, tmp_path):
     with pytest.raises(PodwrightError) as caught:
         unpack(content, WANTED, tmp_path, rc=1)
     assert caught.value.reason == "CopyFailed"
 
 
-def test_two_archives_and_hard_links_within(tmp_path):
+def test_consecutive_archives_with_hard_links_are_unpacked(tmp_path):
     first = tar((member("./a"), b"abc"), (member("./b", tarfile.LNKTYPE, "./a"), b""))
     wanted = WANTED | {b"b": Entry(FILE, 3), b"c": Entry(FILE, 2)}
     digests = unpack(first + tar((member("./c"), b"de")), wanted, tmp_path, piece=333)
     assert digests == {b"a": digest_of([b"abc"]), b"c": digest_of([b"de"])}
 
 
-def test_what_is_packed_can_be_read(tmp_path):
+def test_packed_archives_can_be_read(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/ünï").write_bytes(b"x" * 1000)
     (tmp_path / "link").symlink_to("sub")
@@ -291,7 +292,7 @@ def test_what_is_packed_can_be_read(tmp_path):
         assert digest_of([read.extractfile("./sub/ünï").read()]) == digests["sub/ünï".encode()]
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path):
+def test_file_that_shrinks_while_it_is_read_is_reported(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 1000)
     local = LocalTree(str(tmp_path))
     tree = local.observe(Console())
@@ -309,20 +310,20 @@ def test_parts_cover_a_file(size):
 
 
 @pytest.mark.parametrize("fault", ["owner", "busy"])
-def test_no_part_of_a_download_is_left(fault, tmp_path, monkeypatch):
-    """An owner that does not exist, and a mount point, which cannot be replaced."""
+def test_download_leaves_no_temporary_file(fault, tmp_path, monkeypatch):
+    """The owner does not exist; the target is a mount point, which cannot be replaced."""
     pod = LocalPod("gnu", tmp_path, monkeypatch)
     here, there = tmp_path / "here", tmp_path / "there"
     for directory in (here, there):
         directory.mkdir()
         (directory / "a").write_bytes(bytes(directory == there) * 5)
     remote = ContainerTree(pod.client, pod.container, str(there))
-    source, wish = remote.observe(), CopyOptions(owner="no-such-user" if fault == "owner" else None)
-    plan = compare(source, LocalTree(str(here)).observe(Console()), wish)
-    download = Download(LocalTree(str(here)), remote, source, wish, plan, True, Console())
+    source, options = remote.observe(), CopyOptions(owner="no-such-user" if fault == "owner" else None)
+    plan = compare(source, LocalTree(str(here)).observe(Console()), options)
+    download = Download(LocalTree(str(here)), remote, source, options, plan, True, Console())
 
-    def refuse(part, place):
-        raise OSError(errno.EBUSY, "Device or resource busy", place)
+    def refuse(_temporary, target):
+        raise OSError(errno.EBUSY, "Device or resource busy", target)
 
     if fault == "busy":
         monkeypatch.setattr(os, "replace", refuse)
@@ -331,3 +332,56 @@ def test_no_part_of_a_download_is_left(fault, tmp_path, monkeypatch):
         with pytest.raises(PodwrightError, match="no-such-user"):
             download.run()
     assert os.listdir(here) == ["a"] and (here / "a").read_bytes() == (bytes(5) if fault == "busy" else b"")
+
+
+SCRIPTS = {name: script for name, script in vars(scripts).items() if isinstance(script, Script)}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_use_each_variable_that_they_declare_or_assign(name):
+    script = SCRIPTS[name]
+    declared = {*script.paths, *script.words}
+    python = re.sub(r"python3 -c '[^']*'", "", script.text)
+    used = set(re.findall(r"\$\{?([a-z]\w*)", python))
+    assigned = set(re.findall(r"(?:^|[\s;({'])([a-z]\w*)=", python)) | set(re.findall(r"for (\w+)", python))
+    assert declared <= used <= declared | assigned
+    command = script.command(**dict.fromkeys(declared, b""))
+    assert subprocess.run(["sh", "-n", "-c", command[2]], check=False).returncode == 0 and not re.search(r"\$[A-Z]", command[2])
+
+
+def test_scripts_get_variables_of_any_bytes(tmp_path):
+    script = Script('printf "%s|%s" "$path" "$word"', ("path",), ("word",))
+    assert subprocess.run(script.command(path=b"a\n'$(x)\\\xff \n", word="$b"), check=True, capture_output=True).stdout == b"a\n'$(x)\\\xff \n|$b"
+    with pytest.raises(TypeError, match="nope"):
+        script.command(path=b"", word="", nope="")
+    with pytest.raises(KeyError, match="word"):
+        script.command(path=b"")
+
+
+@pytest.mark.parametrize("code", Exit)
+def test_exit_codes_are_those_of_no_tool(code):
+    assert 10 < code < 64 and any(f"exit ${code.name}" in script.text for script in SCRIPTS.values())
+
+
+@pytest.fixture(params=TOOLS)
+def pod(request, tmp_path_factory, monkeypatch):
+    """A LocalPod with each set of tools."""
+    return LocalPod(request.param, tmp_path_factory.mktemp("bin"), monkeypatch)
+
+
+def test_listing_of_what_is_neither_file_nor_directory_is_refused(pod, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(PodwrightError, match="must be a file or a directory"):
+        ContainerTree(pod.client, pod.container, str(tmp_path / "fifo")).observe()
+
+
+@pytest.mark.parametrize("missing", ["find", "stat", "sed"])
+def test_missing_tools_are_reported(missing, tmp_path, monkeypatch):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in {"sh", "readlink", "tar", "cat", *scripts.TOOLS} - {missing}:
+        (tools / tool).symlink_to(shutil.which(tool))
+    pod = LocalPod("gnu", tmp_path, monkeypatch, path=str(tools))
+    with pytest.raises(PodwrightError, match=missing) as caught:
+        ContainerTree(pod.client, pod.container, str(tmp_path)).observe()
+    assert caught.value.reason == "NoTools"

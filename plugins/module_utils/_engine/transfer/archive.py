@@ -1,32 +1,41 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tar streams: made piece by piece, and read without trusting them."""
+"""Tar archives as streams: written piece by piece, and read without trusting the container."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, TYPE_CHECKING
 
 from ..cluster.exec_stream import STDOUT, decode
 from ..errors import PodwrightError
-from .tree import DIRECTORY, FILE, show
+from .tree import DIRECTORY, FILE, Entry, Tree, show
+
+if TYPE_CHECKING:
+    from ..cluster.exec import Process
+    from .local import Source
 
 _TYPES = {FILE: tarfile.REGTYPE, DIRECTORY: tarfile.DIRTYPE}
-READ = 1 << 16
+READ_SIZE = 1 << 16  # bytes
+_KEPT_STDERR = 4096  # bytes
 
 
-def pack(local, tree, paths, attributes, digests):
-    """The bytes of a tar archive with entries of a tree; `digests` gets the sha256 of each file as it was sent, {path: text}.
+def pack(local: Source, tree: Tree, paths: list[bytes], attributes: Callable[[bytes], tuple[int, int]], digests: dict[bytes, str]) -> Iterator[bytes]:
+    """The bytes of a tar archive of entries of a tree.
 
     Args:
-        attributes: called with a path for its (mode, mtime).
+        attributes: called with a path for the mode and the modification time of its entry.
+        digests: gets the sha256 of each file as it was sent, by path.
 
-    Raises: PodwrightError where a file has another size than when it was listed.
+    Raises: PodwrightError if a file has another size than its entry.
     """
     for path in paths:
         entry = tree[path]
         yield _header(path, entry, *attributes(path))
-        if entry.sort != FILE:
+        if entry.type != FILE:
             continue
         digest = hashlib.sha256()
         for piece in local.pieces(path, 0, entry.size):
@@ -37,28 +46,28 @@ def pack(local, tree, paths, attributes, digests):
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _header(path, entry, mode, mtime):
+def _header(path: bytes, entry: Entry, mode: int, mtime: int) -> bytes:
     info = tarfile.TarInfo(os.fsdecode(b"./" + path if path else b"."))
-    info.type = _TYPES.get(entry.sort, tarfile.SYMTYPE)
+    info.type = _TYPES.get(entry.type, tarfile.SYMTYPE)
     info.size, info.mode, info.mtime = entry.size, mode, mtime
     if entry.target:
         info.linkname = os.fsdecode(entry.target)
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
-def unpack(process, expected, open_file):
-    """Read the tar archives that a Process writes and keep only what was asked for.
+def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callable[[bytes], IO[bytes]]) -> dict[bytes, str]:
+    """Read the tar archives that a process prints, one after the other, and write the expected files.
 
     Args:
-        process: a Process whose standard output is archives, one after the other.
-        expected: {path: Entry} of the files asked for; whatever else comes is refused.
-        open_file: from a path to a file object to write it to, closed here.
+        expected: the requested files, by path; anything else is refused.
+        open_file: called with a path for the file to write, which is closed here.
 
-    Returns: {path: sha256} of what was written. Files that the archive has only as hard links to others are missing in it.
-    Raises: PodwrightError where the container sends something else than asked for.
+    Returns: the sha256 of each file that was written, by path. Files that the archive contains only as hard links are missing.
+    Raises: PodwrightError if the container sends something else than was requested.
     """
-    digests, linked = {}, set()
-    reader = _Reader(process, sum(entry.size + 4 * READ for entry in expected.values()) + 4 * READ)
+    digests: dict[bytes, str] = {}
+    linked: set[bytes] = set()
+    reader = _Reader(process, sum(entry.size + 4 * READ_SIZE for entry in expected.values()) + 4 * READ_SIZE)
     try:
         with tarfile.open(fileobj=reader, mode="r|", ignore_zeros=True, encoding="utf-8", errors="surrogateescape") as archive:
             for member in archive:
@@ -67,72 +76,77 @@ def unpack(process, expected, open_file):
                 if entry and member.islnk() and os.fsencode(member.linkname).removeprefix(b"./") in digests:
                     linked.add(path)
                     continue
-                if entry is None or path in digests or not member.isreg() or member.size != entry.size:
-                    raise _hostile(f"{member.name!r} ({_describe(member)})", entry)
-                digests[path] = _write(archive.extractfile(member), open_file(path))
+                content = archive.extractfile(member) if member.isreg() else None
+                if entry is None or path in digests or content is None or member.size != entry.size:
+                    raise _unexpected(f"{member.name!r} ({_describe(member)})", entry)
+                digests[path] = _write(content, open_file(path))
         reader.drain()
     except (tarfile.TarError, EOFError) as error:
-        raise PodwrightError(f"The container sent no proper archive: {error}", reason="CopyFailed") from error
+        raise PodwrightError(f"The container sent an invalid tar archive: {error}", reason="CopyFailed") from error
     missing = expected.keys() - digests.keys() - linked
     if process.rc or missing:
-        said = decode(bytes(reader.errors)).strip()[:500] or f"exit code {process.rc}"
+        cause = decode(bytes(reader.stderr)).strip()[:500] or f"exit code {process.rc}"
         some = ": " + ", ".join(sorted(map(show, missing))[:3]) if missing else ""
-        raise PodwrightError(f"The container did not send all that was asked for{some} ({said}).", reason="CopyFailed", hint="Run it again.")
+        raise PodwrightError(f"The container did not send all requested files{some} ({cause}).", reason="CopyFailed", hint="Run the task again.")
     return digests
 
 
-def _write(source, sink):
+def _write(source: IO[bytes], sink: IO[bytes]) -> str:
     digest = hashlib.sha256()
     with sink:
-        while piece := source.read(READ):
+        while piece := source.read(READ_SIZE):
             digest.update(piece)
             sink.write(piece)
     return digest.hexdigest()
 
 
-def _describe(member):
+def _describe(member: tarfile.TarInfo) -> str:
     return "a hard link" if member.islnk() else "a link" if member.issym() else "a device" if member.isdev() else f"{member.size} bytes"
 
 
-def _hostile(what, entry):
-    wanted = f"where a file of {entry.size} bytes was asked for" if entry else "which nobody asked for"
+def _unexpected(what: str, entry: Entry | None = None) -> PodwrightError:
+    requested = f"instead of a file of {entry.size} bytes" if entry else "which was not requested"
     return PodwrightError(
-        f"The container sent {what}, {wanted}. It was not written.",
+        f"The container sent {what}, {requested}. It was not written.",
         reason="Hostile",
-        hint="Either the file changed while it was read, or the tar in the image is not to be trusted.",
+        hint="Either the file changed while it was read, or the tar of the image cannot be trusted.",
     )
 
 
-class _Reader:
-    """A Process's standard output as the file that tarfile reads, up to a number of bytes."""
+class _Reader(io.RawIOBase):
+    """Standard output of a process as the file that tarfile reads.
 
-    def __init__(self, process, limit):
-        self._outputs = iter(process)
+    Args:
+        limit: the most bytes that the process may print.
+    """
+
+    def __init__(self, process: Process, limit: int) -> None:
+        self._output = iter(process)
         self._left = limit
         self._buffer = bytearray()
-        self.errors = bytearray()
+        self.stderr = bytearray()
 
-    def read(self, size):
-        """As many bytes, fewer only at the end."""
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes, fewer only at the end."""
         while len(self._buffer) < size and self._fill():
             pass
         piece = bytes(self._buffer[:size])
         del self._buffer[:size]
         return piece
 
-    def drain(self):
-        """Read to the end of the process, whose exit code is known then."""
+    def drain(self) -> None:
+        """Read until the process has exited."""
         while self._fill():
             self._buffer.clear()
 
-    def _fill(self):
-        for stream, data in self._outputs:
+    def _fill(self) -> bool:
+        for stream, data in self._output:
             if stream != STDOUT:
-                self.errors = (self.errors + data)[-4096:]
+                self.stderr = (self.stderr + data)[-_KEPT_STDERR:]
                 continue
             self._buffer += data
             self._left -= len(data)
             if self._left < 0:
-                raise _hostile("an archive that goes on and on", None)
+                raise _unexpected("more bytes than the requested files have")
             return True
         return False

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From a container to here: only what was asked for is written, and nothing outside of the folder asked for."""
+"""The copy from a container: nothing but the requested files is written, and nothing outside the target."""
 
 from __future__ import annotations
 
@@ -7,131 +7,145 @@ import hashlib
 import os
 import shutil
 import tempfile
+from typing import IO, TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .archive import unpack
-from .local import finish
-from .remote import persist
-from .tree import FILE, ROOT, Plan, show
-from .upload import LARGE
+from .plan import LARGE, CopyOptions, Plan
+from .runner import retry_on_connection_loss
+from .tree import FILE, ROOT, Tree, show
+
+if TYPE_CHECKING:
+    from ..console import Console
+    from .local import LocalTree
+    from .remote import ContainerTree
 
 
 class Download:
-    """Carries a Plan out that makes a path of this machine like one of a container; the arguments are those of Upload."""
+    """Executes the plan of a copy from a container. The arguments and attributes are those of Upload."""
 
-    def __init__(self, local, remote, tree, wish, plan, uses_tar, console):
+    def __init__(self, local: LocalTree, remote: ContainerTree, tree: Tree, options: CopyOptions, plan: Plan, uses_tar: bool, console: Console) -> None:
         self.done = Plan(unchanged=plan.unchanged)
-        self.digests = {}
-        self._local, self._remote, self._tree, self._wish, self._plan, self._console = local, remote, tree, wish, plan, console
-        self._uses_tar = uses_tar and tree[ROOT].sort != FILE
-        self._parts = {}
-        self._total = sum(tree[path].size for path in plan.send)
+        self.digests: dict[bytes, str] = {}
+        self._local, self._remote, self._tree, self._options, self._plan, self._console = local, remote, tree, options, plan, console
+        self._uses_tar = uses_tar and tree[ROOT].type != FILE
+        self._temporary: dict[bytes, bytes] = {}  # the temporary file of each path
+        self._total = sum(tree[path].size for path in plan.files)
         self._received = 0
 
     def run(self) -> None:
-        """Copy. Raises: PodwrightError; what was put in place before that is whole."""
+        """Copy. Raises: PodwrightError; the files in `done` are complete."""
         try:
             self._copy()
         except OSError as error:
+            place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
             raise PodwrightError(
-                f"{show(self._local.root)} cannot be written: {error.strerror} ({error.filename or 'no file'}).",
+                f"Cannot copy to {show(self._local.root)}: {place}{error.strerror}.",
                 reason="WriteFailed",
-                hint="Check the path, its permissions and the space on its disk.",
+                hint="Check the path, its permissions and the free disk space.",
             ) from error
         finally:
-            for part in self._parts.values():
-                if os.path.exists(part):
-                    os.unlink(part)
+            self._discard(list(self._temporary))
 
-    def _copy(self):
+    def _copy(self) -> None:
         plan, done, local, tree = self._plan, self.done, self._local, self._tree
-        local.remove(plan.obstacles)
+        local.delete(plan.obstacles)
         done.obstacles = plan.obstacles
         parent = os.path.dirname(os.path.abspath(local.root))
         os.makedirs(parent, exist_ok=True)
         self._check_space(parent)
-        local.make_folders(plan.directories)
+        local.create_directories(plan.directories)
         done.directories = plan.directories
         for path in plan.links:
-            local.make_link(path, tree[path].target)
+            local.create_link(path, tree[path].target)
             done.links.append(path)
-        together = [path for path in plan.send if self._uses_tar and tree[path].size < LARGE]
-        arrived = self._receive_together(together) if together else set()
-        for path in plan.send:
-            if path not in arrived:
-                self._receive_alone(path)
+        archived = [path for path in plan.files if self._uses_tar and tree[path].size < LARGE]
+        received = self._receive_archive(archived) if archived else set()
+        for path in plan.files:
+            if path not in received:
+                self._receive_file(path)
         for path in [*plan.attributes, *plan.directories, *plan.links]:
-            local.set_attributes(path, tree[path], self._wish)
+            local.set_attributes(path, tree[path], self._options)
         done.attributes = plan.attributes
-        local.remove(plan.delete)
+        local.delete(plan.delete)
         done.delete = plan.delete
 
-    def _check_space(self, directory):
+    def _check_space(self, directory: bytes) -> None:
         free = shutil.disk_usage(directory).free
         if self._total > free:
-            raise PodwrightError(f"{self._total >> 20} MiB are to be copied to {show(self._local.root)}, where {free >> 20} MiB are free.", reason="NoSpace")
+            raise PodwrightError(f"Cannot copy {self._total >> 20} MiB to {show(self._local.root)}: {free >> 20} MiB are free.", reason="NoSpace")
 
-    def _open_part(self, path):
-        place = self._local.place(path)
-        directory = os.path.dirname(os.path.abspath(place))
-        if os.path.isfile(place) and not os.access(directory, os.W_OK):
-            directory = None  # the file itself may be written
-        descriptor, self._parts[path] = tempfile.mkstemp(prefix=b".podwright-", dir=directory)
+    # -- temporary files ------------------------------------------------------------------------------------
+
+    def _open_temporary(self, path: bytes) -> IO[bytes]:
+        target = self._local.full_path(path)
+        directory = os.path.dirname(os.path.abspath(target))
+        is_in_place = os.path.isfile(target) and not os.access(directory, os.W_OK)
+        descriptor, self._temporary[path] = tempfile.mkstemp(prefix=b".podwright-", dir=None if is_in_place else directory)
         return open(descriptor, "wb")
 
-    def _finish(self, path):
-        finish(self._parts[path], self._local.place(path), self._tree[path], self._wish)
-        if os.path.exists(self._parts[path]):
-            os.unlink(self._parts[path])
-        del self._parts[path]
-        self.done.send.append(path)
+    def _discard(self, paths: list[bytes]) -> None:
+        for path in paths:
+            temporary = self._temporary.pop(path)
+            if os.path.exists(temporary):
+                os.unlink(temporary)
 
-    def _receive_together(self, paths):
-        """Everything small in one archive. Returns the paths that are in place; the others have to come by themselves."""
+    def _finish(self, path: bytes) -> None:
+        self._local.finish(self._temporary[path], path, self._tree[path], self._options)
+        self._discard([path])
+        self.done.files.append(path)
+
+    # -- receiving ------------------------------------------------------------------------------------------
+
+    def _receive_archive(self, paths: list[bytes]) -> set[bytes]:
+        """Receive files as an archive. Returns the paths that are finished; the others must be received separately."""
         expected = {path: self._tree[path] for path in paths}
 
-        def receive():
+        def receive() -> dict[bytes, str]:
             try:
                 with self._remote.open_archive(paths) as process:
-                    return unpack(process, expected, self._open_part)
+                    return unpack(process, expected, self._open_temporary)
             except PodwrightError:
-                for part in list(self._parts):
-                    os.unlink(self._parts.pop(part))
+                self._discard(list(self._temporary))
                 raise
 
-        digests = persist(receive)
-        there = self._remote.digests(list(digests))
-        same = {path for path, digest in digests.items() if there[path] == digest}
+        digests = retry_on_connection_loss(receive)
+        sent = self._remote.digests(list(digests))
+        verified = {path for path, digest in digests.items() if sent[path] == digest}
         for path in digests:
-            if path in same:
-                self.digests[path] = there[path]
+            if path in verified:
+                self.digests[path] = sent[path]
                 self._finish(path)
-            else:  # it changed meanwhile: once more, by itself
-                os.unlink(self._parts.pop(path))
-        return same
+            else:  # it changed meanwhile
+                self._discard([path])
+        return verified
 
-    def _receive_alone(self, path):
-        """One file, which goes on from where a lost connection left it."""
+    def _receive_file(self, path: bytes) -> None:
+        """Receive a file; after a connection loss, the rest of it."""
         size, digest, written = self._tree[path].size, hashlib.sha256(), 0
-        with self._open_part(path) as part:
+        with self._open_temporary(path) as temporary:
 
-            def take(data):
+            def take(data: bytes) -> None:
                 nonlocal written
                 if written + len(data) > size:
-                    raise PodwrightError(f"{self._remote.container} sent more of {show(path) or self._remote.path} than it had.", reason="Changed")
-                part.write(data)
+                    raise PodwrightError(
+                        f"{self._remote.container} sent more than the {size} bytes of {show(path) or self._remote.path}.",
+                        reason="Changed",
+                        hint="Run the task again.",
+                    )
+                temporary.write(data)
                 digest.update(data)
                 written += len(data)
                 self._received += len(data)
                 self._console.progress(f"{self._received >> 20} of {self._total >> 20} MiB received from {self._remote.container}")
 
-            there = persist(lambda: self._remote.read(path, written, size, take))
-        if written != size or digest.hexdigest() != there:
+            sent = retry_on_connection_loss(lambda: self._remote.read(path, written, size, take))
+        if written != size or digest.hexdigest() != sent:
             raise PodwrightError(
                 f"{self._remote.path} ({show(path) or 'the file'}) changed in {self._remote.container} while it was read: "
-                f"{written} of {size} bytes, sha256 {digest.hexdigest()}, there {there or 'unknown'}. Nothing was put in its place.",
+                f"received {written} of {size} bytes with sha256 {digest.hexdigest()}, sent with {sent or 'an unknown one'}. The target is unchanged.",
                 reason="Changed",
-                hint="Run it again.",
+                hint="Run the task again.",
             )
-        self.digests[path] = there
+        self.digests[path] = sent
         self._finish(path)

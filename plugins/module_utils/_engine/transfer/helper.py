@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""An ephemeral container beside one that has no tools (KEP-277): it sees that one's files below /proc/1/root."""
+"""An ephemeral container (KEP-277) beside a container whose image lacks tools. It accesses the files of that one below /proc/1/root."""
 
 from __future__ import annotations
 
-import secrets as random_words
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
 
 from ..cluster.client import MANAGER
 from ..cluster.exec_command import Container
@@ -12,87 +13,91 @@ from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.containers import default_container
 
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest, Patch
+
 NAME = "podwright-helper-"
-PREFIX = "/proc/1/root"
-LIFETIME = 3600  # seconds after which it ends by itself: an ephemeral container cannot be removed
+LIFETIME = 3600  # seconds until it terminates: an ephemeral container cannot be removed from its pod
 START_SECONDS = 60
+_NO_PROBLEMS = (None, "ContainerCreating", "PodInitializing")
+_FINAL_PROBLEMS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "ImagePullBackOff")
 
 
-def find_helper(client, container, image):
-    """The helper that runs beside a container already. Returns: (its Container or None, the pod)."""
+def find_helper(client: Client, container: Container, image: str) -> tuple[Container | None, Manifest]:
+    """The helper with that image that runs beside a container, or None, and the pod. Raises: PodwrightError if the pod does not exist."""
     pod = client.get(POD, container.namespace, container.pod)
     if pod is None:
-        raise PodwrightError(f"There is no pod '{container.pod}' in namespace '{container.namespace}'.", status=404, reason="NotFound")
+        raise PodwrightError(f"Pod '{container.pod}' not found in namespace '{container.namespace}'.", status=404, reason="NotFound")
     target = container.name or default_container(pod)
-    running = _names_in_state(pod, "running")
+    states = _states(pod)
     for entry in pod["spec"].get("ephemeralContainers") or []:
-        if entry["name"].startswith(NAME) and entry.get("targetContainerName") == target and entry["image"] == image and entry["name"] in running:
-            return Container(container.namespace, container.pod, entry["name"]), pod
+        name = entry["name"]
+        if name.startswith(NAME) and entry.get("targetContainerName") == target and entry["image"] == image and "running" in states.get(name, {}):
+            return Container(container.namespace, container.pod, name), pod
     return None, pod
 
 
-def start_helper(client, container, pod, image):
-    """Add a helper to the pod and wait until it runs. Returns its Container.
+def start_helper(client: Client, container: Container, pod: Manifest, image: str) -> Container:
+    """Add a helper to the pod and wait until it runs.
 
-    Raises: PodwrightError where the pod, its security level or the image does not allow it.
+    Raises: PodwrightError if the pod, its Pod Security level or the image does not allow it.
     """
+    target = container.name or default_container(pod)
     if pod["spec"].get("shareProcessNamespace"):
         raise PodwrightError(
-            f"The containers of pod '{container.pod}' share their processes, so that a helper cannot tell which files are whose.",
+            f"A helper container cannot identify the files of container '{target}': pod '{container.pod}' sets shareProcessNamespace.",
             reason="HelperRefused",
             hint="Use an image with a shell.",
         )
-    target = container.name or default_container(pod)
-    own = next(entry for entry in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])] if entry["name"] == target)
-    entry = {
-        "name": NAME + random_words.token_hex(3),
+    spec = next(spec for spec in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])] if spec["name"] == target)
+    entry: dict[str, Any] = {
+        "name": NAME + token_hex(3),
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", str(LIFETIME)],
         "targetContainerName": target,
     }
-    if own.get("securityContext"):
-        entry["securityContext"] = own["securityContext"]  # the same user sees the same files, and the pod's level allows it
+    if spec.get("securityContext"):
+        entry["securityContext"] = spec["securityContext"]  # the same user may access the files, and the Pod Security level allows it
+    patch: Patch = [{"op": "add", "path": "/spec/ephemeralContainers", "value": [entry]}]
     if pod["spec"].get("ephemeralContainers"):
         patch = [{"op": "add", "path": "/spec/ephemeralContainers/-", "value": entry}]
-    else:
-        patch = [{"op": "add", "path": "/spec/ephemeralContainers", "value": [entry]}]
     live = client.patch(POD, container.namespace, container.pod, patch, MANAGER, subresource="ephemeralcontainers")
-    _wait_until_it_runs(client, live, entry["name"], image)
+    problem = _wait_until_running(client, live, entry["name"])
+    if problem:
+        raise PodwrightError(
+            f"The helper container of pod '{container.pod}' with image {image} does not run: {problem}",
+            reason="HelperFailed",
+            hint="Set helper_image to an image with sh, find, stat and sha256sum that the node can pull and the pod's security allows.",
+        )
     return Container(container.namespace, container.pod, entry["name"])
 
 
-def _wait_until_it_runs(client, pod, name, image):
-    namespace, deadline = pod["metadata"]["namespace"], client.clock.monotonic() + START_SECONDS
-    problem = "it did not start"
+def _wait_until_running(client: Client, pod: Manifest, name: str) -> str | None:
+    """Wait for a container of a pod. Returns why it does not run, or None once it does."""
+    metadata, deadline = pod["metadata"], client.clock.monotonic() + START_SECONDS
+    problem = f"it did not start within {START_SECONDS} s"
     with Watcher(client) as watcher:
-        watcher.follow(POD, namespace, pod["metadata"]["resourceVersion"], field_selector=f"metadata.name={pod['metadata']['name']}")
+        watcher.follow(POD, metadata["namespace"], metadata["resourceVersion"], field_selector=f"metadata.name={metadata['name']}")
         while client.clock.monotonic() < deadline:
-            change = watcher.next(deadline - client.clock.monotonic())
-            if change is None:
+            event = watcher.next(deadline - client.clock.monotonic())
+            if event is None:
                 continue
-            pod = change[1]
-            if change[0] == "DELETED":
-                problem = "the pod was deleted"
-                break
-            if name in _names_in_state(pod, "running"):
-                return
+            event_type, pod = event
+            if event_type == "DELETED":
+                return "the pod was deleted"
             state = _states(pod).get(name, {})
-            waiting = state.get("waiting") or state.get("terminated") or {}
-            if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-                problem = f"{waiting['reason']}: {waiting.get('message', '')}"
-                if "terminated" in state or waiting["reason"] in ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "ImagePullBackOff"):
-                    break
-    raise PodwrightError(
-        f"The helper container of pod '{pod['metadata']['name']}' with image {image} does not run: {problem}",
-        reason="HelperFailed",
-        hint="Set helper_image to an image with sh, find, stat and sha256sum that the node can pull and the pod's security allows.",
-    )
+            if "running" in state:
+                return None
+            details = state.get("waiting") or state.get("terminated") or {}
+            if details.get("reason") not in _NO_PROBLEMS:
+                problem = f"{details['reason']}: {details.get('message', '')}"
+                if "terminated" in state or details["reason"] in _FINAL_PROBLEMS:
+                    return problem
+    return problem
 
 
-def _states(pod):
+def _states(pod: Manifest) -> dict[str, dict[str, Any]]:
+    """The state of each ephemeral container, by name."""
     return {status["name"]: status.get("state") or {} for status in (pod.get("status") or {}).get("ephemeralContainerStatuses") or []}
-
-
-def _names_in_state(pod, wanted):
-    return {name for name, state in _states(pod).items() if wanted in state}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The end of a copy where this process runs."""
+"""A path on the host that runs this process as one side of a copy."""
 
 from __future__ import annotations
 
@@ -10,180 +10,221 @@ import os
 import pwd
 import shutil
 import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import PodwrightError
 from ..files import file_mode
-from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, show
+from .plan import CopyOptions
+from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, show
 
-PIECE = 1 << 18
+if TYPE_CHECKING:
+    from ..console import Console
+
+READ_SIZE = 1 << 18  # bytes
 _NO_RENAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+class Source(Protocol):
+    """What an upload reads."""
+
+    def observe(self, console: Console) -> Tree:
+        """The tree."""
+
+    def digests(self, paths: Iterable[bytes]) -> dict[bytes, str]:
+        """The sha256 of each file, by path."""
+
+    def full_path(self, path: bytes) -> bytes:
+        """The path for a message."""
+
+    def pieces(self, path: bytes, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """The content of a file from `start` on, all of it or `size` bytes. Raises: PodwrightError, also if there are fewer."""
+
+
+class Text:
+    """A text as a single file."""
+
+    def __init__(self, text: str) -> None:
+        self._content = text.encode()
+
+    def observe(self, console: Console) -> Tree:
+        """The tree: one file."""
+        return {ROOT: Entry(FILE, len(self._content))}
+
+    def digests(self, paths: Iterable[bytes]) -> dict[bytes, str]:
+        """The sha256 of the text, by path."""
+        return {path: digest_of([self._content]) for path in paths}
+
+    def full_path(self, path: bytes) -> bytes:
+        """The option that contains the text, for a message."""
+        return b"content"
+
+    def pieces(self, path: bytes, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """The text from `start` on, all of it or `size` bytes."""
+        yield self._content[start : None if size is None else start + size]
+
+
 class LocalTree:
-    """A path of this machine and what is below it.
+    """A path and what it contains. Methods take paths relative to it.
 
     Args:
-        path: text; the root of every relative path given to the methods.
         follow: whether symbolic links below it are followed.
+
+    Raises: PodwrightError if something cannot be read; OSError if it cannot be written.
     """
 
-    def __init__(self, path, follow=False):
+    def __init__(self, path: str, follow: bool = False) -> None:
         self.root = os.fsencode(path)
         self._follow = follow
 
-    def observe(self, console, depth=None):
-        """{path: Entry} of what is there, so many folders deep; empty where nothing is.
+    def full_path(self, path: bytes) -> bytes:
+        """The path from the root directory or the working directory of the process."""
+        return os.path.join(self.root, path) if path else self.root
 
-        What is no file, folder or link is left out with a warning.
-        """
-        tree = {}
+    # -- reading --------------------------------------------------------------------------------------------
+
+    def observe(self, console: Console, depth: int | None = None) -> Tree:
+        """The tree, at most so many directories deep. What is neither a file, a directory nor a symbolic link is skipped with a warning."""
+        tree: Tree = {}
         self._observe_into(tree, ROOT, os.path.realpath(self.root), console, (), depth)
         return tree
 
-    def _observe_into(self, tree, path, place, console, above, depth):
+    def _observe_into(self, tree: Tree, path: bytes, full_path: bytes, console: Console, above: tuple[tuple[int, int], ...], depth: int | None) -> None:
         try:
-            status = os.stat(place) if self._follow or path == ROOT else os.lstat(place)
+            status = os.stat(full_path) if self._follow or path == ROOT else os.lstat(full_path)
         except FileNotFoundError:
             if path != ROOT:
-                console.warn(f"{show(place)} leads nowhere and is left out.")
+                console.warn(f"{show(full_path)} is skipped: it is a dangling symbolic link, or was deleted meanwhile.")
             return
         except OSError as error:
-            raise _unreadable(place, error) from error
-        entry = _entry(place, status)
+            raise _unreadable(full_path, error) from error
+        entry = _entry(full_path, status)
         if entry is None:
-            console.warn(f"{show(place)} is no file, folder or link and is left out.")
+            console.warn(f"{show(full_path)} is skipped: it is neither a file, a directory nor a symbolic link.")
             return
         tree[path] = entry
         identity = (status.st_dev, status.st_ino)
-        if entry.sort != DIRECTORY or identity in above or len(above) == depth:
+        if entry.type != DIRECTORY or identity in above or len(above) == depth:
             return
         try:
-            names = sorted(os.listdir(place))
+            names = sorted(os.listdir(full_path))
         except OSError as error:
-            raise _unreadable(place, error) from error
+            raise _unreadable(full_path, error) from error
         for name in names:
-            self._observe_into(tree, path + b"/" + name if path else name, os.path.join(place, name), console, (*above, identity), depth)
+            self._observe_into(tree, path + b"/" + name if path else name, os.path.join(full_path, name), console, (*above, identity), depth)
 
-    def place(self, path):
-        """The full path, bytes."""
-        return os.path.join(self.root, path) if path else self.root
-
-    def pieces(self, path, start=0, size=None):
-        """A file's content in pieces, from an offset on, all of it or so many bytes. Raises: PodwrightError, also where there are fewer."""
+    def pieces(self, path: bytes, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """The content of a file from `start` on, all of it or `size` bytes. Raises: PodwrightError, also if there are fewer."""
         left = size
         try:
-            with open(self.place(path), "rb") as source:
+            with open(self.full_path(path), "rb") as source:
                 source.seek(start)
-                while piece := source.read(PIECE if left is None else min(PIECE, left)):
+                while piece := source.read(READ_SIZE if left is None else min(READ_SIZE, left)):
                     yield piece
                     left = None if left is None else left - len(piece)
         except OSError as error:
-            raise _unreadable(self.place(path), error) from error
+            raise _unreadable(self.full_path(path), error) from error
         if left:
-            raise changed(self.place(path))
+            raise source_changed(self.full_path(path))
 
-    def digests(self, paths):
-        """{path: sha256} of files."""
+    def digests(self, paths: Iterable[bytes]) -> dict[bytes, str]:
+        """The sha256 of each file, by path."""
         return {path: digest_of(self.pieces(path)) for path in paths}
 
     # -- writing --------------------------------------------------------------------------------------------
 
-    def remove(self, paths):
-        """Remove files, links and whole folders."""
+    def delete(self, paths: Iterable[bytes]) -> None:
+        """Delete entries with what they contain."""
         for path in paths:
-            place = self.place(path)
-            if os.path.isdir(place) and not os.path.islink(place):
-                shutil.rmtree(place)
-            elif os.path.lexists(place):
-                os.unlink(place)
+            full_path = self.full_path(path)
+            if os.path.isdir(full_path) and not os.path.islink(full_path):
+                shutil.rmtree(full_path)
+            elif os.path.lexists(full_path):
+                os.unlink(full_path)
 
-    def make_folders(self, paths):
-        """Make folders, parents first."""
+    def create_directories(self, paths: Sequence[bytes]) -> None:
+        """Create directories, parents first, and the parents of the root."""
         for path in paths:
-            place = self.place(path)
+            full_path = self.full_path(path)
             if path == ROOT:
-                os.makedirs(place, exist_ok=True)
-            elif not os.path.isdir(place):
-                os.mkdir(place)
+                os.makedirs(full_path, exist_ok=True)
+            elif not os.path.isdir(full_path):
+                os.mkdir(full_path)
 
-    def make_link(self, path, target):
-        """Make a symbolic link, in the place of one that is there."""
-        place = self.place(path)
-        if os.path.lexists(place):
-            os.unlink(place)
-        os.symlink(target, place)
+    def create_link(self, path: bytes, target: bytes) -> None:
+        """Create a symbolic link or replace the one that exists."""
+        full_path = self.full_path(path)
+        if os.path.lexists(full_path):
+            os.unlink(full_path)
+        os.symlink(target, full_path)
 
-    def set_attributes(self, path, entry, wish):
-        """Give a file or folder the mode and owner that the wish has for the source's entry."""
-        _give_attributes(self.place(path), entry, wish)
+    def set_attributes(self, path: bytes, entry: Entry, options: CopyOptions) -> None:
+        """Set the mode and owner that the copy of an entry should have."""
+        _set_attributes(self.full_path(path), entry, options)
 
+    def finish(self, temporary: bytes, path: bytes, entry: Entry, options: CopyOptions) -> None:
+        """Rename a complete and verified file into place, with its attributes.
 
-def _give_attributes(place, entry, wish):
-    mode = wish.mode_of(entry)
-    if wish.owner is not None or wish.group is not None:
+        A mount point, and a file whose directory accepts no other, are written in place; the temporary file remains then.
+        """
+        target = self.full_path(path)
+        if options.mode_of(entry) is None:
+            os.chmod(temporary, file_mode(target))
+        _set_attributes(temporary, entry, options)
+        if options.preserves:
+            os.utime(temporary, (entry.mtime, entry.mtime))
         try:
-            os.chown(place, _number(pwd.getpwnam, wish.owner), _number(grp.getgrnam, wish.group), follow_symlinks=False)
+            os.replace(temporary, target)
+        except OSError as error:
+            if error.errno not in _NO_RENAME or not os.path.isfile(target) or os.path.islink(target):
+                raise
+            shutil.copyfile(temporary, target)
+            shutil.copystat(temporary, target)
+
+
+def _set_attributes(full_path: bytes, entry: Entry, options: CopyOptions) -> None:
+    if options.owner is not None or options.group is not None:
+        try:
+            os.chown(full_path, _id(pwd.getpwnam, options.owner), _id(grp.getgrnam, options.group), follow_symlinks=False)
         except (OSError, KeyError) as error:
             raise PodwrightError(
-                f"{show(place)} could not be given to {wish.owner or ''}:{wish.group or ''}: {error}",
+                f"Cannot change the owner of {show(full_path)} to {options.owner or ''}:{options.group or ''}: {error}",
                 reason="OwnerFailed",
-                hint="Only root may give files away, and both must exist.",
+                hint="The user and the group must exist, and only root can change owners.",
             ) from error
-    if entry.sort == LINK:
-        return
+    mode = options.mode_of(entry)
     if mode is not None:
-        os.chmod(place, mode)
+        os.chmod(full_path, mode)
 
 
-def finish(part, place, entry, wish):
-    """Rename a file that is complete and verified into place, with its attributes.
-
-    A mount point, and a file whose directory takes no other, get its content where they are; the file stays beside them then.
-    """
-    if wish.mode_of(entry) is None:
-        os.chmod(part, file_mode(place))
-    _give_attributes(part, entry, wish)
-    if wish.preserves:
-        os.utime(part, (entry.mtime, entry.mtime))
-    try:
-        os.replace(part, place)
-    except OSError as error:
-        if error.errno not in _NO_RENAME or not os.path.isfile(place) or os.path.islink(place):
-            raise
-        shutil.copyfile(part, place)
-        shutil.copystat(part, place)
-
-
-def _number(look_up, name):
+def _id(look_up: Callable[[str], Any], name: str | None) -> int:
+    """The ID of a user or group; -1 leaves it unchanged."""
     if name is None:
         return -1
-    return int(name) if name.isdigit() else look_up(name)[2]
+    return int(name) if name.isdigit() else int(look_up(name)[2])
 
 
-def _entry(place, status):
-    common = {
-        "mode": stat.S_IMODE(status.st_mode) & 0o777,
-        "mtime": int(status.st_mtime),
-        "owners": _names(pwd.getpwuid, status.st_uid),
-        "groups": _names(grp.getgrgid, status.st_gid),
-    }
+def _entry(full_path: bytes, status: os.stat_result) -> Entry | None:
+    """The entry of a file, directory or symbolic link, or None for anything else."""
+    mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, int(status.st_mtime)
+    owners, groups = _id_and_name(pwd.getpwuid, status.st_uid), _id_and_name(grp.getgrgid, status.st_gid)
     if stat.S_ISREG(status.st_mode):
-        return Entry(FILE, size=status.st_size, **common)
+        return Entry(FILE, status.st_size, mode, mtime, owners=owners, groups=groups)
     if stat.S_ISDIR(status.st_mode):
-        return Entry(DIRECTORY, **common)
+        return Entry(DIRECTORY, 0, mode, mtime, owners=owners, groups=groups)
     if stat.S_ISLNK(status.st_mode):
-        return Entry(LINK, target=os.readlink(place), **common)
+        return Entry(LINK, 0, mode, mtime, os.readlink(full_path), owners, groups)
     return None
 
 
-def _names(look_up, number):
+def _id_and_name(look_up: Callable[[int], Any], number: int) -> frozenset[str]:
     try:
         return frozenset((str(number), look_up(number)[0]))
     except KeyError:
         return frozenset((str(number),))
 
 
-def digest_of(pieces):
+def digest_of(pieces: Iterable[bytes]) -> str:
     """The sha256 of pieces of bytes, in hexadecimal."""
     digest = hashlib.sha256()
     for piece in pieces:
@@ -191,10 +232,10 @@ def digest_of(pieces):
     return digest.hexdigest()
 
 
-def changed(place):
-    """The error where a file is not the same any more while it is copied."""
-    return PodwrightError(f"{show(place)} changed while it was read. Nothing was put in place.", reason="Changed", hint="Run it again.")
+def source_changed(full_path: bytes) -> PodwrightError:
+    """The error if a file changes while it is copied."""
+    return PodwrightError(f"{show(full_path)} changed while it was read. The target is unchanged.", reason="Changed", hint="Run the task again.")
 
 
-def _unreadable(place, error):
-    return PodwrightError(f"{show(place)} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check that it exists and its permissions.")
+def _unreadable(full_path: bytes, error: OSError) -> PodwrightError:
+    return PodwrightError(f"Cannot read {show(full_path)}: {error.strerror}.", reason="ReadFailed", hint="Check that it exists and its permissions.")

@@ -1,176 +1,183 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From here into a container: everything is verified there before anything gets its name."""
+"""The copy to a container: content is verified there before it becomes visible."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets as random_words
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
+from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .archive import pack
-from .local import changed, digest_of
-from .remote import BLOCK, persist
-from .tree import DIRECTORY, FILE, ROOT, Plan
+from .local import digest_of, source_changed
+from .plan import LARGE, CopyOptions, Plan
+from .remote import Attributes
+from .runner import retry_on_connection_loss
+from .scripts import BLOCK
+from .tree import DIRECTORY, FILE, ROOT, Entry, Tree
 
-LARGE = 32 << 20  # from this size on a file is carried by itself, so that not all of it is carried again where a connection was lost
-CONNECTIONS = 4  # parts that are on their way at once: one stream is unpacked by one processor at each of its stations
-SMALLEST_PART, LARGEST_PART = 16 << 20, 64 << 20
+if TYPE_CHECKING:
+    from ..console import Console
+    from .local import Source
+    from .remote import ContainerTree
+
+CONNECTIONS = 4  # parts that are sent at once: at each hop, one stream is processed by one CPU
+SMALLEST_PART, LARGEST_PART = 16 << 20, 64 << 20  # bytes
 
 
 class Upload:
-    """Carries a Plan out that makes a path of a container like one of this machine.
+    """Executes the plan of a copy to a container.
 
     Args:
-        local: a Local, or what reads like one.
-        remote: a Remote.
-        tree: the source, {path: Entry}.
-        wish: a Wish.
-        plan: a Plan.
-        uses_tar: whether the image has tar and it may be used.
-        console: a Console.
+        tree: the source.
+        uses_tar: whether small files are sent as an archive.
 
     Attributes:
-        done: a Plan of what was carried out so far.
-        digests: {path: sha256} of what was sent.
+        done: the changes that were made so far.
+        digests: the sha256 of what was sent, by path.
     """
 
-    def __init__(self, local, remote, tree, wish, plan, uses_tar, console):
+    def __init__(self, local: Source, remote: ContainerTree, tree: Tree, options: CopyOptions, plan: Plan, uses_tar: bool, console: Console) -> None:
         self.done = Plan(unchanged=plan.unchanged)
-        self.digests = {}
-        self._local, self._remote, self._tree, self._wish, self._plan, self._console = local, remote, tree, wish, plan, console
-        self._uses_tar = uses_tar and tree[ROOT].sort != FILE
-        self._owner = f"{wish.owner or ''}{':' + wish.group if wish.group else ''}"
-        self._total = sum(tree[path].size for path in plan.send)
-        self._sent = {}  # by part
+        self.digests: dict[bytes, str] = {}
+        self._local, self._remote, self._tree, self._options, self._plan, self._console = local, remote, tree, options, plan, console
+        self._uses_tar = uses_tar and tree[ROOT].type != FILE
+        self._owner = f"{options.owner or ''}{':' + options.group if options.group else ''}"
+        self._total = sum(tree[path].size for path in plan.files)
+        self._sent: dict[tuple[bytes, int], int] = {}  # bytes, by path and start
         self._counting = threading.Lock()
-        self._is_over = False
+        self._is_cancelled = False
 
     def run(self) -> None:
-        """Copy. Raises: PodwrightError; what was put in place before that is whole."""
+        """Copy. Raises: PodwrightError; the files in `done` are complete."""
         plan, done, remote, tree = self._plan, self.done, self._remote, self._tree
-        alone = [path for path in plan.send if not self._uses_tar or tree[path].size >= LARGE]
-        together = [path for path in plan.send if path not in set(alone)]
+        separate = [path for path in plan.files if not self._uses_tar or tree[path].size >= LARGE]
+        archived = [path for path in plan.files if path not in set(separate)]
         try:
-            remote.each("rm -rf --", plan.obstacles)
+            remote.delete(plan.obstacles)
             done.obstacles = plan.obstacles
             if self._uses_tar:
-                self._send_together(sorted([*plan.directories, *together, *plan.links]))
+                self._send_archive(sorted([*plan.directories, *archived, *plan.links]))
             else:
-                self._make(plan.directories, plan.links)
+                self._create(plan.directories, plan.links)
             done.directories, done.links = plan.directories, plan.links
-            done.send += together
-            for path in alone:
-                self._send_alone(path)
-                done.send.append(path)
+            done.files += archived
+            for path in separate:
+                self._send_file(path)
+                done.files.append(path)
         except BaseException:
-            remote.clear(alone)
+            remote.clean_up(separate)
             raise
         self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.directories, *plan.links])])
         done.attributes = plan.attributes
-        remote.each("rm -rf --", plan.delete)
+        remote.delete(plan.delete)
         done.delete = plan.delete
 
-    def _count(self, part, source):
-        """The pieces of a part, with the progress shown as they are read."""
-        with self._counting:
-            self._sent[part] = 0
-        for piece in source:
-            if self._is_over:
-                raise PodwrightError("Another part of the file could not be sent.", reason="CopyFailed")
-            yield piece
-            with self._counting:
-                self._sent[part] += len(piece)
-                self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
-
-    def _make(self, directories, links):
+    def _create(self, directories: list[bytes], links: list[bytes]) -> None:
         if ROOT in directories:
-            self._remote.make_root()
-        self._remote.each("mkdir -p --", [path for path in directories if path != ROOT])
-        self._remote.make_links({path: self._tree[path].target for path in links})
+            self._remote.create_root()
+        self._remote.create_directories([path for path in directories if path != ROOT])
+        self._remote.create_links({path: self._tree[path].target for path in links})
 
-    def _set_attributes(self, paths):
-        by_mode = {}
+    def _set_attributes(self, paths: list[bytes]) -> None:
+        by_mode: dict[int, list[bytes]] = {}
         for path in paths:
-            mode = self._wish.mode_of(self._tree[path])
+            mode = self._options.mode_of(self._tree[path])
             if mode is not None:
                 by_mode.setdefault(mode, []).append(path)
         if self._owner:
-            self._remote.each(f"chown -h {self._owner} --", paths)
+            self._remote.set_owner(paths, self._owner)
         for mode, group in by_mode.items():
-            self._remote.each(f"chmod {mode:o} --", group)
+            self._remote.set_mode(group, mode)
 
-    def _send_together(self, paths):
-        """Everything small in one archive, unpacked and verified in a folder beside the place."""
+    def _report(self, key: tuple[bytes, int], pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces; progress is reported as they are read."""
+        with self._counting:
+            self._sent[key] = 0
+        for piece in pieces:
+            if self._is_cancelled:
+                raise PodwrightError("Another part of the file could not be sent.", reason="CopyFailed")
+            yield piece
+            with self._counting:
+                self._sent[key] += len(piece)
+                self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
+
+    # -- one archive ----------------------------------------------------------------------------------------
+
+    def _send_archive(self, paths: list[bytes]) -> None:
+        """Send entries as an archive, which is unpacked in a staging directory and verified there."""
         if not paths:
             return
-        digests = {}
+        digests: dict[bytes, str] = {}
 
-        def send():
-            token = random_words.token_hex(4)
+        def send() -> tuple[str, dict[bytes, str]]:
+            token = token_hex(4)
             digests.clear()
-            source = partial(self._pack, paths, digests)
-            return token, self._remote.unpack(token, source)
+            return token, self._remote.unpack(token, partial(self._pack, paths, digests))
 
-        token, arrived = persist(send)
+        token, arrived = retry_on_connection_loss(send)
         for path, digest in digests.items():
             if arrived.get(path) != digest:
-                raise self._remote.arrived_changed(path)
+                raise self._remote.content_changed(path)
         self.digests |= digests
-        self._remote.place(token, self._owner)
+        self._remote.install(token, self._owner)
 
-    def _pack(self, paths, digests):
-        return self._count(None, pack(self._local, self._tree, paths, self._attributes_in_archive, digests))
+    def _pack(self, paths: list[bytes], digests: dict[bytes, str]) -> Iterator[bytes]:
+        return self._report((ROOT, -1), pack(self._local, self._tree, paths, self._archived_attributes, digests))
 
-    def _attributes_in_archive(self, path):
-        """(mode, mtime): an archive has both also where the source's do not matter."""
+    def _archived_attributes(self, path: bytes) -> tuple[int, int]:
+        """The mode and modification time for an archive, which must have both."""
         entry = self._tree[path]
-        mode = self._wish.mode_of(entry)
+        mode = self._options.mode_of(entry)
         if mode is None:
-            mode = self._plan.modes.get(path, (0o777 if entry.sort == DIRECTORY else 0o666) & ~self._remote.umask)
-        return mode, entry.mtime if self._wish.preserves else int(time.time())
+            mode = self._plan.modes.get(path, (0o777 if entry.type == DIRECTORY else 0o666) & ~self._remote.umask)
+        return mode, entry.mtime if self._options.preserves else int(time.time())
 
-    def _send_alone(self, path):
-        """One file, a large one in parts."""
+    # -- separate files -------------------------------------------------------------------------------------
+
+    def _send_file(self, path: bytes) -> None:
+        """Send a file, in parts if it is large."""
         entry = self._tree[path]
-        attributes = self._wish.mode_of(entry), entry.mtime if self._wish.preserves else None, self._owner
+        attributes = Attributes(self._options.mode_of(entry), entry.mtime if self._options.preserves else None, self._owner)
         if entry.size >= LARGE:
             self._send_parts(path, entry, attributes)
             return
         self.digests[path] = digest = entry.digest or digest_of(self._local.pieces(path))
         source = partial(self._read, path, 0, entry.size)
-        persist(lambda: self._remote.write(path, source, entry.size, digest, attributes, random_words.token_hex(4)))
+        retry_on_connection_loss(lambda: self._remote.write(path, source, entry.size, digest, attributes, token_hex(4)))
 
-    def _read(self, path, start, size):
-        return self._count((path, start), self._local.pieces(path, start, size))
+    def _read(self, path: bytes, start: int, size: int) -> Iterator[bytes]:
+        return self._report((path, start), self._local.pieces(path, start, size))
 
-    def _send_parts(self, path, entry, attributes):
-        """Parts of a file over several connections at once; the file gets its name where all of them have arrived as they were read."""
-        token, parts = random_words.token_hex(4), divide(entry.size)
+    def _send_parts(self, path: bytes, entry: Entry, attributes: Attributes) -> None:
+        """Send parts of a file over several connections at once, and finish it if all of them arrive as they were read."""
+        token, parts = token_hex(4), divide(entry.size)
 
-        def send(start, size):
-            return persist(lambda: self._remote.write_part(path, partial(self._read, path, start, size), start, size, token))
+        def send(start: int, size: int) -> str:
+            return retry_on_connection_loss(lambda: self._remote.write_part(path, partial(self._read, path, start, size), start, size, token))
 
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
-                arriving = [pool.submit(send, *part) for part in parts]
+                sending = [pool.submit(send, *part) for part in parts]
                 self.digests[path], digests = self._digest_parts(path, parts)
-                for part in wait(arriving, return_when=FIRST_EXCEPTION).done:
-                    part.result()  # raises what stopped it
-                arrived = [part.result() for part in arriving]
+                for part in wait(sending, return_when=FIRST_EXCEPTION).done:
+                    part.result()  # raises the error of a part
+                arrived = [part.result() for part in sending]
             except BaseException:
-                self._is_over = True
+                self._is_cancelled = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if arrived != digests or entry.digest not in (None, self.digests[path]):
-            raise self._remote.arrived_changed(path)
-        self._remote.name(path, entry.size, attributes, token)
+            raise self._remote.content_changed(path)
+        self._remote.finish(path, entry.size, attributes, token)
 
-    def _digest_parts(self, path, parts):
-        """The sha256 of a file and those of its parts, from one reading of it."""
+    def _digest_parts(self, path: bytes, parts: list[tuple[int, int]]) -> tuple[str, list[str]]:
+        """The sha256 of a file and of each of its parts, of which the file is read once."""
         whole, digests = hashlib.sha256(), []
         for start, size in parts:
             digest = hashlib.sha256()
@@ -179,12 +186,12 @@ class Upload:
                 digest.update(piece)
             digests.append(digest.hexdigest())
         if any(self._local.pieces(path, start + size)):
-            raise changed(self._local.place(path))
+            raise source_changed(self._local.full_path(path))
         return whole.hexdigest(), digests
 
 
-def divide(size):
-    """The (start, size) of the parts that a file of so many bytes is sent in."""
+def divide(size: int) -> list[tuple[int, int]]:
+    """The start and size of each part in which a file of so many bytes is sent."""
     length = min(max(-(-size // CONNECTIONS), SMALLEST_PART), LARGEST_PART)
     length = -(-length // BLOCK) * BLOCK
     starts = range(0, max(size - BLOCK, 1), length)

@@ -1,0 +1,92 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Both sides of a copy, and how they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .plan import Plan, same_size_files
+from .tree import FILE, Tree, show, with_digests, without_excluded
+
+if TYPE_CHECKING:
+    from .local import LocalTree, Text
+    from .remote import ContainerTree
+
+SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # files whose texts a diff shows, and the largest size of such a file
+
+
+@dataclass(frozen=True)
+class TreePair:
+    """The trees on both sides of a copy.
+
+    Attributes:
+        is_upload: whether the copy goes to the container.
+        local, remote: the sides.
+        local_tree, remote_tree: what they contain.
+    """
+
+    is_upload: bool
+    local: LocalTree | Text
+    remote: ContainerTree
+    local_tree: Tree
+    remote_tree: Tree
+
+    @property
+    def source(self) -> Tree:
+        """The tree that is copied."""
+        return self.local_tree if self.is_upload else self.remote_tree
+
+    @property
+    def target(self) -> Tree:
+        """The tree that the copy changes."""
+        return self.remote_tree if self.is_upload else self.local_tree
+
+    def without_excluded(self, patterns: Sequence[str]) -> TreePair:
+        """The pair without what the patterns match, see `tree.without_excluded`."""
+        return replace(self, local_tree=without_excluded(self.local_tree, patterns), remote_tree=without_excluded(self.remote_tree, patterns))
+
+    def with_digests(self) -> TreePair:
+        """The pair with the digests of the files that have the same size on both sides. Raises: PodwrightError if one cannot be read."""
+        paths = same_size_files(self.local_tree, self.remote_tree)
+        return replace(
+            self,
+            local_tree=with_digests(self.local_tree, self.local.digests(paths)),
+            remote_tree=with_digests(self.remote_tree, self.remote.digests(paths)),
+        )
+
+    def diff(self, plan: Plan) -> list[dict[str, str]]:
+        """Ansible's `diff` of a plan: the texts of files before and after, and the other changes as lines.
+
+        Raises: PodwrightError if a file cannot be read.
+        """
+        entries = [self._file_diff(path) for path in plan.files[:SHOWN_FILES]]
+        lines = [line for line in plan.lines() if not line.startswith("copy ")] + [f"copy {show(path)}" for path in plan.files[SHOWN_FILES:]]
+        return entries + ([{"prepared": "\n".join(lines) + "\n"}] if lines else [])
+
+    def _file_diff(self, path: bytes) -> dict[str, str]:
+        name = show(self.remote.full_path(path) if self.is_upload else self.local.full_path(path))
+        if max(tree[path].size for tree in (self.source, self.target) if path in tree) > SHOWN_BYTES:
+            before, after = "", f"({self.source[path].size} bytes)\n"
+        else:
+            local, remote = _text(self._read_local(path)), _text(self._read_remote(path))
+            before, after = (remote, local) if self.is_upload else (local, remote)
+        return {"before_header": name, "after_header": name, "before": before, "after": after}
+
+    def _read_local(self, path: bytes) -> bytes:
+        entry = self.local_tree.get(path)
+        return b"".join(self.local.pieces(path)) if entry and entry.type == FILE else b""
+
+    def _read_remote(self, path: bytes) -> bytes:
+        entry, content = self.remote_tree.get(path), bytearray()
+        if entry and entry.type == FILE:
+            self.remote.read(path, 0, entry.size, content.extend)
+        return bytes(content)
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"({len(content)} bytes, not UTF-8)\n"

@@ -1,0 +1,118 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the scripts of a copy in a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from ..cluster.exec import Process
+from ..cluster.exec_command import Command
+from ..cluster.exec_stream import STDOUT, decode
+from ..errors import PodwrightError
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..cluster.exec_command import Container
+
+QUERY_ATTEMPTS, TRANSFER_ATTEMPTS = 3, 6
+IDLE_SECONDS = 60  # without a byte in either direction after which a connection counts as lost
+_MAX_OUTPUT = 1 << 28  # bytes
+_Result = TypeVar("_Result")
+
+
+class Input(NamedTuple):
+    """Standard input of a script.
+
+    Attributes:
+        source: called for its bytes, again for each attempt; None for no input.
+        size: how many there are, or None if that is unknown.
+        is_bounded: whether the script reads just `size` bytes and needs no end of input.
+    """
+
+    source: Callable[[], Iterable[bytes]] | None = None
+    size: int | None = None
+    is_bounded: bool = False
+
+
+NO_INPUT = Input()
+
+
+def names_input(paths: Iterable[bytes]) -> Input:
+    """Paths as standard input, each with NUL."""
+    content = b"".join(path + b"\0" for path in paths)
+    return Input(partial(iter, [content]), len(content))
+
+
+class Output(NamedTuple):
+    """What a script printed."""
+
+    stdout: bytes
+    stderr: bytes
+
+
+class ScriptFailed(PodwrightError):
+    """A script exited with another code than 0, which is `rc`."""
+
+    def __init__(self, path: str, container: Container, rc: int, stderr: bytes) -> None:
+        cause = decode(stderr).strip()[:500] or f"exit code {rc}"
+        is_denied = "ermission denied" in cause or "Read-only" in cause
+        super().__init__(
+            f"The copy failed at {path} in {container}: {cause}",
+            reason="CopyFailed",
+            hint="Check the path and the permissions of the container's user." if is_denied else "",
+        )
+        self.rc = rc
+
+
+def retry_on_connection_loss(attempt: Callable[[], _Result], attempts: int = TRANSFER_ATTEMPTS) -> _Result:
+    """The result of the first attempt that does not lose its connection. Raises: PodwrightError of another failure, or of the last attempt."""
+    for _number in range(attempts - 1):
+        try:
+            return attempt()
+        except PodwrightError as error:
+            if error.reason != "ConnectionLost":
+                raise
+    return attempt()
+
+
+@dataclass(frozen=True)
+class ScriptRunner:
+    """Runs commands in a container. All methods raise PodwrightError.
+
+    Attributes:
+        path: the path that is copied, for messages.
+        deadline: the time of the client's clock at which a command is terminated, or None.
+    """
+
+    client: Client
+    container: Container
+    path: str
+    deadline: float | None = None
+
+    def process(self, command: list[str], given: Input = NO_INPUT) -> Process:
+        """A command that has not been started."""
+        left = None if self.deadline is None else max(self.deadline - self.client.clock.monotonic(), 0.01)
+        return Process(self.client, self.container, Command(command, *given, timeout=left, idle_timeout=IDLE_SECONDS))
+
+    def run(self, command: list[str], given: Input = NO_INPUT, sink: Callable[[bytes], object] | None = None) -> Output:
+        """Run a command. If there is a sink, it is called with standard output, piece by piece."""
+        stdout, stderr = bytearray(), bytearray()
+        with self.process(command, given) as process:
+            for stream, data in process:
+                if stream == STDOUT and sink:
+                    sink(data)
+                    continue
+                kept = stdout if stream == STDOUT else stderr
+                kept += data
+                if len(kept) > _MAX_OUTPUT:
+                    raise PodwrightError(f"A command in {self.container} printed more than {_MAX_OUTPUT >> 20} MiB.", reason="Hostile")
+        if process.rc:
+            raise ScriptFailed(self.path, self.container, process.rc, bytes(stderr))
+        return Output(bytes(stdout), bytes(stderr))
+
+    def query(self, command: list[str], given: Input = NO_INPUT) -> Output:
+        """Run a command that changes nothing, again after a connection loss."""
+        return retry_on_connection_loss(lambda: self.run(command, given), QUERY_ATTEMPTS)
