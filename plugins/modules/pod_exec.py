@@ -50,6 +50,12 @@ options:
     description: Maximum size of RV(stdout) and of RV(stderr) in bytes. RV(truncated) reports excess output.
     type: int
     default: 10485760
+  strip_empty_ends:
+    description:
+      - Remove trailing line breaks from RV(stdout) and RV(stderr), as M(ansible.builtin.command) does.
+      - Set it to V(false) to keep every byte. O(stdout_file), RV(stdout_b64) and RV(stderr_b64) always contain every byte.
+    type: bool
+    default: true
   env:
     description: Environment variables. Requires the program C(env) in the image.
     type: dict
@@ -151,11 +157,11 @@ stderr_lines:
   type: list
   elements: str
 stdout_b64:
-  description: Standard output in base64.
+  description: Standard output in base64, with every byte.
   returned: if it is not valid UTF-8
   type: str
 stderr_b64:
-  description: Standard error in base64.
+  description: Standard error in base64, with every byte.
   returned: if it is not valid UTF-8
   type: str
 truncated:

@@ -150,7 +150,7 @@ def test_options_of_a_command_go_together(tooled, tmp_path):
     choices = [{"tty": True}, {"env": {"WORD": "a b"}}, {"chdir": "/tmp"}, {"timeout": 30, "idle_timeout": 20}, {"stdout_file": str(taken)}]
     for chosen in itertools.product(inputs, *([{}, choice] for choice in choices)):
         options = {name: value for part in chosen for name, value in part.items()}
-        result = call(pod_exec, {"pod": tooled.pod, "command": ["sh", "-c", script], "check_rc": False} | options, tooled.namespace)
+        result = call(pod_exec, {"pod": tooled.pod, "command": ["sh", "-c", script], "check_rc": False, "strip_empty_ends": False} | options, tooled.namespace)
         assert result.get("rc") == 3, (options, result)
         output = taken.read_bytes().decode() if "stdout_file" in options else result["stdout"]
         told = f"in {options.get('chdir', '/')} with {'a b' if 'env' in options else 'nothing'}\n"

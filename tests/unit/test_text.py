@@ -3,25 +3,59 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine import files
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, describe_output, exit_code
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, exit_code
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LONGEST_LINE, lines_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_exec import describe_output
 
 from .local_pod import TOOLS, LocalPod
 
 
 def test_only_a_line_feed_ends_a_line():
     text = "a\u2028b\x0bc\x85d\r\n10 %\r20 %\n\nlast"
-    assert describe_output(text.encode(), b"")["stdout_lines"] == ["a\u2028b\x0bc\x85d", "10 %\r20 %", "", "last"]
+    assert describe_output(text.encode(), b"", True)["stdout_lines"] == ["a\u2028b\x0bc\x85d", "10 %\r20 %", "", "last"]
+
+
+@pytest.mark.parametrize(
+    ("content", "stripped", "stripped_lines", "kept_lines"),
+    [
+        (b"", "", [], []),
+        (b"\n", "", [], [""]),
+        (b"\r\n\n", "", [], ["", ""]),
+        (b"a", "a", ["a"], ["a"]),
+        (b"a\n", "a", ["a"], ["a"]),
+        (b"a\r\n", "a", ["a"], ["a"]),
+        (b"a\n\n", "a", ["a"], ["a", ""]),
+        (b"\n\na\n", "\n\na", ["", "", "a"], ["", "", "a"]),
+        (b"a \t\n \n", "a \t\n ", ["a \t", " "], ["a \t", " "]),
+    ],
+)
+def test_trailing_line_breaks_are_stripped_unless_kept(content, stripped, stripped_lines, kept_lines):
+    fields = describe_output(content, content, strip=True)
+    assert fields == {"stdout": stripped, "stdout_lines": stripped_lines, "stderr": stripped, "stderr_lines": stripped_lines}
+    fields = describe_output(content, content, strip=False)
+    kept = content.decode()
+    assert fields == {"stdout": kept, "stdout_lines": kept_lines, "stderr": kept, "stderr_lines": kept_lines}
+
+
+@given(st.binary(max_size=50), st.booleans())
+def test_output_that_is_not_text_is_complete_in_base64(content, strip):
+    fields = describe_output(content, b"", strip)
+    whole = base64.b64decode(fields["stdout_b64"]) if "stdout_b64" in fields else content
+    assert whole == content and ("stdout_b64" in fields) == (content.decode(errors="replace").encode() != content)
+    assert strip or fields["stdout"] == content.decode(errors="replace")
 
 
 @pytest.mark.parametrize("code", ["\u00b2", "9" * 5000, "256", "-1", ""])

@@ -174,7 +174,6 @@ PENDING: tuple[str, ...] = (
     "plugins/module_utils/_engine/operation.py",
     "plugins/module_utils/_engine/operations/pod_autoscale.py",
     "plugins/module_utils/_engine/operations/pod_deployment.py",
-    "plugins/module_utils/_engine/operations/pod_exec.py",
     "plugins/module_utils/_engine/operations/pod_info.py",
     "plugins/module_utils/_engine/operations/pod_logs.py",
     "plugins/module_utils/_engine/operations/pod_request.py",

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 
 from ..errors import PodwrightError
-from ..text import parse_integer, split_lines
+from ..text import parse_integer
 from .kinds import POD
 from .request import Request
 from .websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, open_websocket
@@ -200,17 +199,6 @@ def exit_code(status):
     raise PodwrightError(message, reason=status.get("reason") or "ExecFailed", causes=causes)
 
 
-def describe_output(stdout, stderr):
-    """A command's output as result fields: text, lines, and base64 of what is no UTF-8."""
-    fields = {}
-    for name, content in (("stdout", stdout), ("stderr", stderr)):
-        text = decode(content)
-        fields |= {name: text, f"{name}_lines": split_lines(text)}
-        if text.encode() != content:
-            fields[f"{name}_b64"] = base64.b64encode(content).decode()
-    return fields
-
-
 def decode(content):
-    """Text of bytes that should be UTF-8; others are replaced (the bytes themselves are returned as base64 beside it)."""
+    """Text of bytes that should be UTF-8; others are replaced (results hold the bytes themselves in base64)."""
     return content.decode("utf-8", "replace")

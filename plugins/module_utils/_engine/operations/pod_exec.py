@@ -1,17 +1,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run a command in a pod's container, or in those of many pods at once, and return how it ended."""
+"""Run a command in a container of one pod or of many pods, and return its exit code and output."""
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION
 from ..cluster.exec import execute
 from ..cluster.exec_command import Command, Container
-from ..cluster.exec_stream import decode, describe_output
+from ..cluster.exec_stream import decode
 from ..cluster.kinds import POD
 from ..errors import PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
@@ -19,9 +22,12 @@ from ..objects.containers import default_container
 from ..operation import Invocation, Operation
 from ..tasks.options import check_variable
 from ..tasks.result import TaskRedactor
-from ..text import scalar_text
+from ..text import scalar_text, split_lines
 
-PIECE = 1 << 18
+if TYPE_CHECKING:
+    from ..values import Options, Result
+
+PIECE = 1 << 18  # bytes
 THREADS = 16
 
 ARGUMENTS = {
@@ -34,6 +40,7 @@ ARGUMENTS = {
     "stdin_file": {"type": "path"},
     "stdout_file": {"type": "path"},
     "max_output_bytes": {"type": "int", "default": 10 << 20},
+    "strip_empty_ends": {"type": "bool", "default": True},
     "env": {"type": "dict"},
     "chdir": {"type": "str"},
     "creates": {"type": "str"},
@@ -47,16 +54,16 @@ ARGUMENTS = {
 
 @dataclass
 class Execution:
-    """What became of the command in one container.
+    """The command in one container.
 
     Attributes:
-        skipped: why it was not run, or an empty string.
-        rc: its exit code, None as long as that is not known.
-        stdout, stderr: Outputs, None before it is started.
+        skipped: why it is skipped; empty if it is not.
+        rc: its exit code, None until it is known.
+        stdout, stderr: None until the command is started.
         error: why it failed, or None.
     """
 
-    place: Container
+    container: Container
     skipped: str = ""
     rc: int | None = None
     stdout: Output | None = None
@@ -65,16 +72,18 @@ class Execution:
 
     @property
     def has_run(self) -> bool:
-        """Whether it ran; one whose end nobody saw did."""
+        """Whether the command was started, including a command whose exit was not observed."""
         return self.rc is not None or (self.error is not None and self.error.reason in ("ConnectionLost", "Timeout"))
 
 
 def run(invocation: Invocation, outcome: list[Execution]) -> None:
-    """Run the command. Raises: PodwrightError, also for an exit code other than 0 under check_rc."""
+    """Run the command. Raises: PodwrightError, with check_rc also for an exit code other than 0."""
     params = invocation.params
     command = _read_command(params)
-    places = [Container(invocation.namespace, params["pod"], params["container"])] if params["pod"] else _find_containers(invocation)
-    outcome += map(Execution, places)
+    if params["pod"]:
+        outcome.append(Execution(Container(invocation.namespace, params["pod"], params["container"])))
+    else:
+        outcome += map(Execution, _find_containers(invocation))
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda execution: _run_in(invocation, execution, command), outcome))
     errors = [execution.error for execution in outcome if execution.error]
@@ -85,95 +94,96 @@ def run(invocation: Invocation, outcome: list[Execution]) -> None:
         raise PodwrightError("\n".join(lines), reason=errors[0].reason)
 
 
-def _find_containers(invocation):
-    """The running pods that the selectors match, by name."""
+def _find_containers(invocation: Invocation) -> list[Container]:
+    """The container of each running pod that the selectors match, sorted by pod."""
     selector = ",".join(invocation.params["label_selectors"])
     pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
     running = [pod for pod in pods if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
     if not running:
         raise PodwrightError(
-            f"No running pod in namespace '{invocation.namespace}' matches {selector} ({len(pods)} match that do not run).",
+            f"No running pod in namespace '{invocation.namespace}' matches {selector} ({len(pods)} matching pods do not run).",
             reason="NotFound",
             hint="Check label_selectors, or wait for the pods with pod_info.",
         )
-    wanted = invocation.params["container"]
-    places = [Container(invocation.namespace, pod["metadata"]["name"], wanted or default_container(pod)) for pod in running]
-    return sorted(places, key=lambda place: place.pod)
+    name = invocation.params["container"]
+    containers = [Container(invocation.namespace, pod["metadata"]["name"], name or default_container(pod)) for pod in running]
+    return sorted(containers, key=lambda container: container.pod)
 
 
-def _run_in(invocation, execution, command):
-    """Run it in one container; what fails is noted in the Execution."""
+def _run_in(invocation: Invocation, execution: Execution, command: Command) -> None:
+    """Run the command in one container; a failure becomes the error of the Execution."""
     path = invocation.params["stdout_file"]
     if path and not invocation.params["pod"]:
-        path = os.path.join(path, execution.place.pod)
+        path = os.path.join(path, execution.container.pod)
     try:
         _execute(invocation, execution, command, path)
     except Exception as error:
         execution.error = as_podwright_error(error)
 
 
-def _execute(invocation, execution, command, stdout_file):
-    params, place = invocation.params, execution.place
-    execution.skipped = _find_reason_to_skip(invocation, place)
+def _execute(invocation: Invocation, execution: Execution, command: Command, stdout_file: str | None) -> None:
+    params, client, container = invocation.params, invocation.client, execution.container
+    execution.skipped = _find_reason_to_skip(invocation, container)
     if execution.skipped or invocation.check_mode:
         return
-    cap = params["max_output_bytes"]
-    execution.stdout, execution.stderr = Output(cap), Output(cap)
+    limit = params["max_output_bytes"]
+    stdout, stderr = execution.stdout, execution.stderr = Output(limit), Output(limit)
     if stdout_file:
-        # It appears once the command's status is known, and not at all where that never comes.
-        with AtomicFile(stdout_file, creates_parents=not params["pod"]) as sink:
-            execution.rc = execute(invocation.client, place, command, sink.write, execution.stderr.add)
-            sink.finish()
+        # The file appears once the exit code is known, and not after a connection loss.
+        with AtomicFile(stdout_file, creates_parents=not params["pod"]) as file:
+            execution.rc = execute(client, container, command, file.write, stderr.add)
+            file.finish()
     else:
-        execution.rc = execute(invocation.client, place, command, execution.stdout.add, execution.stderr.add)
+        execution.rc = execute(client, container, command, stdout.add, stderr.add)
     if execution.rc and params["check_rc"]:
-        last = (decode(execution.stderr.content).strip() or decode(execution.stdout.content).strip()).splitlines()[-5:]
-        said = ":\n  " + "\n  ".join(last) if last else "."
-        message = f"The command in {place} ended with exit code {execution.rc}{said}"
+        last = (decode(stderr.content).strip() or decode(stdout.content).strip()).splitlines()[-5:]
+        output = ":\n  " + "\n  ".join(last) if last else "."
+        message = f"The command in {container} failed with exit code {execution.rc}{output}"
         raise PodwrightError(message, reason="NonZeroExitCode", hint=_explain(execution.rc, params))
 
 
-def _find_reason_to_skip(invocation, place):
-    """Why `creates` or `removes` make the command needless, or an empty string."""
-    for option, skips_where_found in (("creates", True), ("removes", False)):
+def _find_reason_to_skip(invocation: Invocation, container: Container) -> str:
+    """Why `creates` or `removes` skips the command; empty if neither does."""
+    for option, skips_if_found in (("creates", True), ("removes", False)):
         path = invocation.params[option]
-        if path is not None and _exists(invocation, place, path) == skips_where_found:
-            return f"{option}: {path} {'exists' if skips_where_found else 'does not exist'} in {place}."
+        if path is not None and _exists(invocation, container, path) == skips_if_found:
+            return f"{option}: {path} {'exists' if skips_if_found else 'does not exist'} in {container}."
     return ""
 
 
-def _exists(invocation, place, path):
-    rc = execute(invocation.client, place, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
+def _exists(invocation: Invocation, container: Container, path: str) -> bool:
+    rc = execute(invocation.client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
     if rc not in (0, 1):
-        raise PodwrightError(f"Whether {path} exists in {place} could not be found out: exit code {rc}.", reason="ExecFailed")
+        raise PodwrightError(f"Could not check whether {path} exists in {container}: exit code {rc}.", reason="ExecFailed")
     return rc == 0
 
 
-def _explain(rc, params):
+def _explain(rc: int, params: Options) -> str:
     if rc == 127 and params["env"]:
-        return "The program env must be in the image for the option env, and the command itself."
+        return "Check that the image has the command, and the program env, which the option env requires."
     if rc == 126:
-        return "The program is there and cannot be executed."
+        return "Check that the program is executable."
     return ""
 
 
 # -- reading the options --------------------------------------------------------------------------------------
 
 
-def _read_command(params):
+def _read_command(params: Options) -> Command:
+    """The command of the options. Raises: PodwrightError for an invalid option."""
     words = params["command"]
     if isinstance(words, str):
         try:
             words = shlex.split(words)
         except ValueError as error:
-            raise option_error("command", f"it cannot be split into words: {error}.") from error
+            raise option_error("command", f"must be a list of strings, or a string that can be split by the rules of a shell: {error}.") from error
     if not isinstance(words, list) or not words:
-        raise option_error("command", "it is a string or a list of words, and not empty.")
+        raise option_error("command", "must be a list of strings, or a string, and must not be empty.")
     for name in params["env"] or {}:
         check_variable("env", name)
     for name in ("timeout", "idle_timeout", "max_output_bytes"):
         if params[name] is not None and params[name] <= 0:
-            raise option_error(name, "it is more than 0.")
+            raise option_error(name, f"must be greater than 0, got {params[name]}.")
     command = Command(
         [scalar_text(word) for word in words],
         chdir=params["chdir"],
@@ -182,26 +192,27 @@ def _read_command(params):
         idle_timeout=params["idle_timeout"],
         tty=params["tty"],
     )
-    return _give_input(command, params)
+    return _with_input(command, params)
 
 
-def _give_input(command, params):
+def _with_input(command: Command, params: Options) -> Command:
+    """The command with the standard input of the options."""
     if params["stdin"] is not None:
-        content = params["stdin"].encode()
+        content: bytes = params["stdin"].encode()
         return replace(command, source=lambda: iter([content] if content else []), size=len(content))
-    path = params["stdin_file"]
+    path: str | None = params["stdin_file"]
     if path is None:
         return command
     if not os.path.isfile(path):
-        raise option_error("stdin_file", f"there is no file {path} where this task runs.")
-    return replace(command, source=lambda: read_pieces(path), size=os.path.getsize(path))
+        raise option_error("stdin_file", f"must be a file on the host that runs this task, got {path}.")
+    return replace(command, source=lambda: _read_pieces(path), size=os.path.getsize(path))
 
 
-def read_pieces(path):
-    """A file's content in pieces. Raises: PodwrightError where it cannot be read."""
+def _read_pieces(path: str) -> Iterator[bytes]:
+    """The content of a file. Raises: PodwrightError if it cannot be read."""
     try:
-        with open(path, "rb") as source:
-            while piece := source.read(PIECE):
+        with open(path, "rb") as file:
+            while piece := file.read(PIECE):
                 yield piece
     except OSError as error:
         raise PodwrightError(f"stdin_file: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error
@@ -210,65 +221,81 @@ def read_pieces(path):
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(invocation: Invocation, outcome: list[Execution]) -> dict:
-    """The result's fields, as far as it got."""
+def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
+    """The fields of the result, complete or not."""
     if invocation.params["pod"]:
-        return _describe_one(invocation, outcome[0]) if outcome else {}
+        return _describe_execution(invocation, outcome[0]) if outcome else {}
     results = []
     for execution in outcome:
-        error, place = execution.error, execution.place
-        entry = {"pod": place.pod, "container": place.name, "failed": bool(error), "rc": None} | _describe_one(invocation, execution)
+        error, container = execution.error, execution.container
+        entry = {"pod": container.pod, "container": container.name, "failed": bool(error), "rc": None} | _describe_execution(invocation, execution)
         results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
     is_failed = any(entry["failed"] for entry in results)
     rc = next((entry["rc"] for entry in results if entry["rc"]), None if is_failed else 0)
     return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
 
 
-def _describe_one(invocation, execution):
+def _describe_execution(invocation: Invocation, execution: Execution) -> Result:
     if execution.skipped:
-        return {"changed": False, "skipped": True, "msg": execution.skipped, "rc": 0, "return_code": 0, **describe_output(b"", b"")}
+        return {"changed": False, "skipped": True, "msg": execution.skipped, "rc": 0, "return_code": 0, **describe_output(b"", b"", True)}
     if invocation.check_mode and not execution.error:
         return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
-    if execution.stdout is None:
-        return {"changed": False}
     stdout, stderr = execution.stdout, execution.stderr
-    fields = {"changed": execution.has_run, "truncated": stdout.is_cut or stderr.is_cut, **describe_output(stdout.content, stderr.content)}
+    if stdout is None or stderr is None:
+        return {"changed": False}
+    fields = {"changed": execution.has_run, "truncated": stdout.is_truncated or stderr.is_truncated}
+    fields |= describe_output(stdout.content, stderr.content, invocation.params["strip_empty_ends"])
     return fields | ({} if execution.rc is None else {"rc": execution.rc, "return_code": execution.rc})
 
 
-# -- output ---------------------------------------------------------------------------------------------------
+def describe_output(stdout: bytes, stderr: bytes, strip: bool) -> Result:
+    """The fields for the output of a command: text, lines, and every byte in base64 if it is not valid UTF-8.
+
+    Args:
+        strip: whether to remove trailing line breaks from the text, as ansible.builtin.command does.
+    """
+    fields: Result = {}
+    for name, content in (("stdout", stdout), ("stderr", stderr)):
+        text = decode(content)
+        if text.encode() != content:
+            fields[f"{name}_b64"] = base64.b64encode(content).decode()
+        if strip:
+            text = text.rstrip("\r\n")
+        fields |= {name: text, f"{name}_lines": split_lines(text)}
+    return fields
 
 
 class Output:
-    """What is kept of an output: its first bytes, up to a limit."""
+    """The beginning of an output, up to a limit in bytes."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept = bytearray()
-        self.is_cut = False
+        self._content = bytearray()
+        self.is_truncated = False
 
-    def add(self, data):
-        """Take a piece."""
-        room = self._limit - len(self._kept)
-        self._kept += data[:room]
-        self.is_cut = self.is_cut or len(data) > room
+    def add(self, data: bytes) -> None:
+        """Add a piece of the output."""
+        room = self._limit - len(self._content)
+        self._content += data[:room]
+        self.is_truncated = self.is_truncated or len(data) > room
 
     @property
-    def content(self):
-        """The bytes kept; a character that the limit cut in two is left out."""
-        kept = bytes(self._kept)
-        if self.is_cut:
+    def content(self) -> bytes:
+        """The bytes up to the limit, without a UTF-8 character that the limit splits."""
+        content = bytes(self._content)
+        if self.is_truncated:
             for missing in range(4):
+                whole = content[: len(content) - missing]
                 try:
-                    kept[: len(kept) - missing].decode()
-                    return kept[: len(kept) - missing]
+                    whole.decode()
                 except UnicodeDecodeError:
                     continue
-        return kept
+                return whole
+        return content
 
 
-def redact(params):
-    """The parameters as they may be shown: no standard input, no value of an environment variable."""
+def redact(params: Options) -> Options:
+    """The parameters without standard input and values of environment variables."""
     redactor = TaskRedactor()
     shown = dict(params)
     if shown.get("env"):
@@ -278,7 +305,7 @@ def redact(params):
     return shown
 
 
-OPERATION = Operation(
+OPERATION: Operation[list[Execution]] = Operation(
     "pod_exec",
     ARGUMENTS,
     list,
