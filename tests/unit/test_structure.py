@@ -32,7 +32,6 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_NESTING, MEDIAN_FUNCTION_LINES = 340, 40
 PENDING_FILES: frozenset[str] = frozenset(
     {
         "operations/pod_autoscale",
-        "operations/pod_request",
         "reconciler/reconciler",
     }
 )

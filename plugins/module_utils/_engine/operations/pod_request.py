@@ -1,40 +1,47 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ask a pod or Service over HTTP or gRPC, through the API server, without an ingress."""
+"""Send HTTP or gRPC requests to a pod or Service through the API server, without an ingress."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
-import re
-import ssl
 import time
-import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, given_options, item_arguments
 from ..clients import grpc as grpc_call
+from ..clients.http import (
+    SAFE_METHODS,
+    HttpRequest,
+    HttpResponse,
+    encode_body,
+    exchange,
+    explain_failure,
+    is_header_value,
+    is_token,
+    open_connection,
+    quote_target,
+)
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, as_podwright_error, option_error
-from ..objects.containers import default_container
 from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
 
+if TYPE_CHECKING:
+    from ..values import Manifest, Options, Result
+
 SERVICE = BUILT_IN["v1", "Service"]
-READING = ("GET", "HEAD", "OPTIONS")
-HEALTH = "grpc.health.v1.Health/Check"
-LARGEST = 10 << 20  # bytes of an answer that are read
-# The headers with a field of their own, as with ansible.builtin.uri: no name that a server chose may be a key of the result.
+HEALTH_CHECK = "grpc.health.v1.Health/Check"
+# The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
-# RFC 9110, 5.1 and 5.5
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t -~\x80-\xff]*")
-_AS_IS = "/?:@!$&'()*+,;=-._~%[]"  # what a path and query hold as it is (RFC 3986, 3.3); the rest is percent-encoded
 
 _REQUEST = {
     "protocol": {"type": "str", "choices": ["http", "https", "grpc"], "default": "http"},
@@ -46,7 +53,7 @@ _REQUEST = {
     "status_code": {"type": "list", "elements": "int", "default": [200]},
     "return_content": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 30},
-    "grpc_method": {"type": "str", "default": HEALTH},
+    "grpc_method": {"type": "str", "default": HEALTH_CHECK},
 }
 
 ARGUMENTS = {
@@ -64,300 +71,251 @@ ARGUMENTS = {
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: a port of a pod, and the host that the request names."""
+    """A port of a pod, and the host that the requests name."""
 
     namespace: str
     pod: str
     port: int
     host: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"port {self.port} of pod '{self.pod}' in namespace '{self.namespace}'"
 
 
 @dataclass
-class Answer:
-    """What became of one request.
+class Exchange:
+    """One request and its response.
 
     Attributes:
-        fields: what came back.
-        is_sent: whether the peer may have got the request.
-        error: why it failed, or None.
-        elapsed: seconds.
+        options: the options of the request.
+        http: the request as it is sent, unless its protocol is gRPC.
+        fields: fields of the result that the response determines.
+        is_sent: whether the server may have received the request.
+        error: why the request failed, or None.
+        elapsed: duration in seconds.
     """
 
-    request: dict
-    fields: dict = field(default_factory=dict)
+    options: Options
+    http: HttpRequest
+    fields: Result = field(default_factory=dict)
     is_sent: bool = False
     error: PodwrightError | None = None
     elapsed: float = 0
 
     @property
-    def is_reading(self) -> bool:
-        """Whether the request changes nothing, by its method."""
-        return self.request["protocol"] == "grpc" or self.request["method"].upper() in READING
+    def is_safe(self) -> bool:
+        """Whether the request is expected to change nothing."""
+        return self.options["protocol"] == "grpc" or self.http.method in SAFE_METHODS
+
+    def __str__(self) -> str:
+        return self.options["grpc_method"] if self.options["protocol"] == "grpc" else f"{self.http.method} {self.http.target}"
 
 
-def run(invocation: Invocation, outcome: list[Answer]) -> None:
-    """Send the requests. Raises: PodwrightError, also for a status that was not asked for."""
+def run(invocation: Invocation, outcome: list[Exchange]) -> None:
+    """Send the requests. Raises: PodwrightError, also for another status than `status_code` lists."""
     params = invocation.params
-    given = {name: params[name] for name in _REQUEST}
-    items = [{}] if params["requests"] is None else params["requests"]
+    defaults = {name: params[name] for name in _REQUEST}
     if params["server_ca"] and not os.path.isfile(params["server_ca"]):
-        raise option_error("server_ca", f"there is no file {params['server_ca']} where this task runs.")
-    wanted = [_prepare(given | given_options(item), f"requests[{number}]." if params["requests"] is not None else "") for number, item in enumerate(items)]
+        raise option_error("server_ca", f"file {params['server_ca']} not found on the host that runs this task.")
+    if params["requests"] is None:
+        exchanges = [_prepare(defaults, "")]
+    else:
+        exchanges = [_prepare(defaults | given_options(item), f"requests[{number}].") for number, item in enumerate(params["requests"])]
     target = _find_target(invocation)
-    outcome += map(Answer, wanted)
+    outcome += exchanges
     with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
-        list(pool.map(lambda answer: _ask(invocation, target, answer), outcome))
-    errors = [answer.error for answer in outcome if answer.error]
+        list(pool.map(lambda each: _perform(invocation, target, each), outcome))
+    errors = [each.error for each in outcome if each.error]
     if errors:
         more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
         raise PodwrightError(errors[0].message + more, reason=errors[0].reason, hint=errors[0].hint)
 
 
-def _prepare(request, where):
-    """The request as it is sent: its path percent-encoded, and its `encoded` body and headers. Raises: PodwrightError that names the option at fault."""
-    if not request["path"].startswith("/"):
-        raise option_error(f"{where}path", f"'{request['path']}' does not begin with a slash.")
-    if request["protocol"] == "grpc" and request["grpc_method"].strip("/").count("/") != 1:
-        raise option_error(f"{where}grpc_method", f"'{request['grpc_method']}' is not like package.Service/Method.")
-    if request["timeout"] <= 0:
-        raise option_error(f"{where}timeout", "it is more than 0.")
-    if not _TOKEN.fullmatch(request["method"]):
-        raise option_error(f"{where}method", f"'{request['method']}' is not the name of a method.")
-    for name, value in request["headers"].items():
-        if not _TOKEN.fullmatch(str(name)):
-            raise option_error(f"{where}headers", f"'{name}' is not the name of a header.")
-        if not _VALUE.fullmatch(str(value)):
-            raise option_error(f"{where}headers.{name}", "its value has control characters, or some beyond Latin-1, which no header can have.")
+def _prepare(options: Options, prefix: str) -> Exchange:
+    """The Exchange of a request that is still to be sent. Raises: PodwrightError that names an invalid option."""
+    if not options["path"].startswith("/"):
+        raise option_error(f"{prefix}path", f"must start with a slash, got '{options['path']}'.")
+    if options["protocol"] == "grpc" and options["grpc_method"].strip("/").count("/") != 1:
+        raise option_error(f"{prefix}grpc_method", f"must be like package.Service/Method, got '{options['grpc_method']}'.")
+    if options["timeout"] <= 0:
+        raise option_error(f"{prefix}timeout", f"must be greater than 0, got {options['timeout']:g}.")
+    if not is_token(options["method"]):
+        raise option_error(f"{prefix}method", f"must be an HTTP method such as GET, got '{options['method']}'.")
+    headers = {str(name): str(value) for name, value in options["headers"].items()}
+    for name, value in headers.items():
+        if not is_token(name):
+            raise option_error(f"{prefix}headers", f"must have valid header names, got '{name}'.")
+        if not is_header_value(value):
+            raise option_error(f"{prefix}headers.{name}", "must not contain control characters or characters beyond Latin-1.")
     try:
-        encoded = _encode(request)
+        body, headers = encode_body(options["body"], options["body_format"], headers)
     except (TypeError, ValueError) as error:
-        raise option_error(f"{where}body", f"it cannot be written as {request['body_format']}: {error}.") from error
-    return request | {"path": urllib.parse.quote(request["path"], safe=_AS_IS), "encoded": encoded}
+        raise option_error(f"{prefix}body", f"could not be encoded as {options['body_format']}: {error}.") from error
+    request = HttpRequest(options["protocol"], options["method"].upper(), quote_target(options["path"]), headers, body, options["timeout"])
+    return Exchange(options, request)
 
 
-# -- where to -------------------------------------------------------------------------------------------------
+# -- the target -----------------------------------------------------------------------------------------------
 
 
-def _find_target(invocation):
-    """The pod and its port; of a Service one of its ready pods and the port it maps to."""
-    params = invocation.params
+def _find_target(invocation: Invocation) -> Target:
+    """The port of the pod; for a Service, of one of its ready pods."""
+    params, namespace = invocation.params, invocation.namespace
     if params["pod"]:
-        pod = invocation.client.get(POD, invocation.namespace, params["pod"])
+        pod = invocation.client.get(POD, namespace, params["pod"])
         if pod is None:
-            raise PodwrightError(f"There is no pod '{params['pod']}' in namespace '{invocation.namespace}'.", status=404, reason="NotFound")
-        host = params["server_name"] or params["pod"]
-        return Target(invocation.namespace, params["pod"], _number(pod, params["port"], "port"), host)
-    service = invocation.client.get(SERVICE, invocation.namespace, params["service"])
+            raise _not_found("Pod", params["pod"], namespace)
+        return Target(namespace, params["pod"], _port_of(pod, params["port"]), params["server_name"] or params["pod"])
+    service = invocation.client.get(SERVICE, namespace, params["service"])
     if service is None:
-        raise PodwrightError(f"There is no Service '{params['service']}' in namespace '{invocation.namespace}'.", status=404, reason="NotFound")
+        raise _not_found("Service", params["service"], namespace)
     ports = service["spec"].get("ports") or []
     port = next((port for port in ports if params["port"] in (str(port["port"]), port.get("name"))), None)
     if port is None:
-        known = ", ".join(f"{port['port']}{' (' + port['name'] + ')' if port.get('name') else ''}" for port in ports)
-        raise option_error("port", f"Service '{params['service']}' has no port {params['port']}.", f"It has: {known}.")
+        raise _port_not_found(params["port"], f"Service '{params['service']}'", [(port["port"], port.get("name")) for port in ports])
     pod = _choose_pod(invocation, service)
-    host = params["server_name"] or f"{params['service']}.{invocation.namespace}.svc"
-    return Target(invocation.namespace, pod["metadata"]["name"], _number(pod, str(port.get("targetPort") or port["port"]), "port"), host)
+    host = params["server_name"] or f"{params['service']}.{namespace}.svc"
+    return Target(namespace, pod["metadata"]["name"], _port_of(pod, str(port.get("targetPort") or port["port"])), host)
 
 
-def _choose_pod(invocation, service):
+def _not_found(kind: str, name: str, namespace: str) -> PodwrightError:
+    return PodwrightError(f"{kind} '{name}' not found in namespace '{namespace}'.", status=404, reason="NotFound")
+
+
+def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
     name, labels = service["metadata"]["name"], service["spec"].get("selector")
     if not labels:
-        raise PodwrightError(f"Service '{name}' selects no pods.", reason="NoPods", hint="Name a pod instead.")
+        raise PodwrightError(f"Service '{name}' in namespace '{invocation.namespace}' has no selector.", reason="NoPods", hint="Set pod instead of service.")
     pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector_of(labels))
     ready = [pod for pod in pods if is_serving(pod)]
     if not ready:
         raise PodwrightError(
-            f"None of the {len(pods)} pods of Service '{name}' in namespace '{invocation.namespace}' is ready.",
+            f"Service '{name}' in namespace '{invocation.namespace}' has no ready pods; it selects {len(pods)} pods.",
             reason="NoPods",
-            hint="Wait for them with pod_info: wait_for: ready.",
+            hint="Wait for them with pod_info and wait_for: ready.",
         )
     return min(ready, key=lambda pod: pod["metadata"]["name"])
 
 
-def _number(pod, port, option):
-    """The number of a port that is given as one or as the name of a container's port."""
+def _port_of(pod: Manifest, port: str) -> int:
+    """The number of a port, from its number or name."""
     if port.isdigit():
         return int(port)
-    for container in pod["spec"]["containers"]:
-        for entry in container.get("ports") or []:
-            if entry.get("name") == port:
-                return entry["containerPort"]
-    raise option_error(option, f"pod '{pod['metadata']['name']}' has no port named '{port}' ({default_container(pod)} and its others).")
+    ports = [(int(entry["containerPort"]), entry.get("name")) for container in pod["spec"]["containers"] for entry in container.get("ports") or []]
+    number = next((number for number, name in ports if name == port), None)
+    if number is None:
+        raise _port_not_found(port, f"pod '{pod['metadata']['name']}'", ports)
+    return number
 
 
-# -- asking ---------------------------------------------------------------------------------------------------
+def _port_not_found(port: str, place: str, ports: list[tuple[int, str | None]]) -> PodwrightError:
+    known = ", ".join(f"{number} ({name})" if name else str(number) for number, name in ports)
+    return option_error("port", f"'{port}' not found in {place}; ports: {known or 'none'}.")
 
 
-def _ask(invocation, target, answer):
-    """Send one request; what fails is noted in the Answer."""
-    if invocation.check_mode and not answer.is_reading:
+# -- sending --------------------------------------------------------------------------------------------------
+
+
+def _perform(invocation: Invocation, target: Target, each: Exchange) -> None:
+    """Send one request; its error becomes part of the Exchange."""
+    if invocation.check_mode and not each.is_safe:
         return
     started = time.monotonic()
     try:
-        (_call if answer.request["protocol"] == "grpc" else _send)(invocation, target, answer)
+        if each.options["protocol"] == "grpc":
+            _call_grpc(invocation, target, each)
+        else:
+            _send_http(invocation, target, each)
     except Exception as error:
-        answer.error = as_podwright_error(error)
-    answer.elapsed = round(time.monotonic() - started, 3)
+        each.error = as_podwright_error(error)
+    each.elapsed = round(time.monotonic() - started, 3)
 
 
-def _send(invocation, target, answer):
-    request = answer.request
-    answer.fields["url"] = f"{request['protocol']}://{target.host}:{target.port}{request['path']}"
-    with Connection(invocation.client, target.namespace, target.pod, target.port) as connection:
+def _send_http(invocation: Invocation, target: Target, each: Exchange) -> None:
+    request = each.http
+    each.fields["url"] = f"{request.scheme}://{target.host}:{target.port}{request.target}"
+    with Connection(invocation.client, target.namespace, target.pod, target.port) as forward:
         try:
-            response, content = _exchange(invocation.params, connection, target, answer)
+            with closing(open_connection(forward.socket, target.host, target.port, request, invocation.params["server_ca"])) as connection:
+                each.is_sent = True
+                response = exchange(connection, request)
         except (http.client.HTTPException, OSError) as error:
-            is_cut = isinstance(error, http.client.IncompleteRead)
-            raise _unanswered(target, request, _words(error, request) if is_cut else connection.error or _words(error, request)) from error
-    _read_response(response, content, answer)
+            explanation = explain_failure(error, request.timeout)
+            is_partial = isinstance(error, http.client.IncompleteRead)
+            raise _no_response(target, each, explanation if is_partial else forward.error or explanation) from error
+    _read_response(response, each)
 
 
-def _exchange(params, connection, target, answer):
-    """(response, its content)."""
-    request = answer.request
-    body, headers = request["encoded"]
-    sock = connection.socket
-    sock.settimeout(request["timeout"])
-    if request["protocol"] == "https":
-        sock = _context(params["server_ca"]).wrap_socket(sock, server_hostname=target.host)
-    link = http.client.HTTPConnection(target.host, target.port)
-    link.sock = sock
-    try:
-        answer.is_sent = True
-        link.request(request["method"].upper(), request["path"], body, headers)
-        response = link.getresponse()
-        content = response.read(LARGEST)
-        if response.length and len(content) < LARGEST:  # read() alone does not tell
-            raise http.client.IncompleteRead(content, response.length)
-        answer.fields["truncated"] = bool(response.read(1))
-    finally:
-        link.close()
-    return response, content
+def _no_response(target: Target, each: Exchange, explanation: str) -> PodwrightError:
+    return PodwrightError(
+        f"No response to {each} from {target}: {explanation}",
+        reason="NoAnswer",
+        hint="Check that a process listens on this port in the pod; localhost is sufficient.",
+    )
 
 
-def _context(ca):
-    """TLS to the pod itself: verified only where the authority of its certificate was given."""
-    context = ssl.create_default_context(cafile=ca)
-    if ca is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _encode(request):
-    """The body as bytes or None, and the headers."""
-    body, form = request["body"], request["body_format"]
-    headers = {str(name): str(value) for name, value in request["headers"].items()}
-    names = {name.lower() for name in headers}
-    if body is None:
-        return None, headers
-    if form == "json":
-        content, kind = body if isinstance(body, str) else json.dumps(body), "application/json"
-    elif form == "form-urlencoded":
-        content, kind = body if isinstance(body, str) else urllib.parse.urlencode(body, doseq=True), "application/x-www-form-urlencoded"
-    else:
-        content, kind = body if isinstance(body, str) else json.dumps(body), None
-    if kind and "content-type" not in names:
-        headers["Content-Type"] = kind
-    return content.encode(), headers
-
-
-def _read_response(response, content, answer):
-    """The answer in the fields of ansible.builtin.uri. Raises: PodwrightError for a status that was not asked for."""
-    request, fields = answer.request, answer.fields
-    headers = _join_headers(response.getheaders())
-    fields |= {"headers": headers} | {name: headers[name.replace("_", "-")] for name in NAMED_HEADERS if name.replace("_", "-") in headers}
+def _read_response(response: HttpResponse, each: Exchange) -> None:
+    """The response as the fields of ansible.builtin.uri. Raises: PodwrightError for another status than `status_code` lists."""
+    options, fields, headers = each.options, each.fields, response.headers
+    fields |= {"headers": headers, "truncated": response.is_truncated}
+    fields |= {name: headers[name.replace("_", "-")] for name in NAMED_HEADERS if name.replace("_", "-") in headers}
     fields |= {"status": response.status, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
-    if request["return_content"]:
-        fields["content"] = decode(content)
+    if options["return_content"]:
+        fields["content"] = decode(response.content)
     if "json" in fields.get("content_type", ""):
         try:
-            fields["json"] = json.loads(content)
+            fields["json"] = json.loads(response.content)
         except ValueError:
             pass
-    if response.status in request["status_code"]:
+    if response.status in options["status_code"]:
         return
-    wanted = ", ".join(map(str, request["status_code"]))
-    said = decode(content[:300]).strip()
+    expected = ", ".join(map(str, options["status_code"]))
+    start = decode(response.content[:300]).strip()
     raise PodwrightError(
-        f"{request['method'].upper()} {fields['url']} answered {response.status} {response.reason} instead of {wanted}{': ' + said if said else '.'}",
+        f"{each.http.method} {fields['url']} returned {response.status} {response.reason} instead of {expected}{': ' + start if start else '.'}",
         reason="Status",
     )
 
 
-def _join_headers(pairs):
-    """{lower-case name: value}; values of one name are joined by a comma, as RFC 9110 (5.3) has it."""
-    headers = {}
-    for name, value in pairs:
-        headers.setdefault(name.lower(), []).append(value)
-    return {name: ", ".join(values) for name, values in headers.items()}
-
-
-def _unanswered(target, request, why):
-    what = f"{request['method'].upper()} {request['path']}" if request["protocol"] != "grpc" else request["grpc_method"]
-    return PodwrightError(
-        f"There was no answer to {what} from {target}: {why}",
-        reason="NoAnswer",
-        hint="Check that something listens on that port in the pod, also on its localhost.",
-    )
-
-
-def _words(error, request):
-    if isinstance(error, TimeoutError):
-        return f"nothing came within {request['timeout']:g} s"
-    if isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
-        return "the connection was closed"
-    if isinstance(error, http.client.IncompleteRead):
-        return f"the connection was closed after {len(error.partial)} bytes of the answer, {error.expected} before its end"
-    return str(error) or type(error).__name__
-
-
-# -- gRPC -----------------------------------------------------------------------------------------------------
-
-
-def _call(invocation, target, answer):
-    request = answer.request
-    service, method = request["grpc_method"].strip("/").split("/")
-    answer.fields["url"] = f"grpc://{target.host}:{target.port}/{service}/{method}"
+def _call_grpc(invocation: Invocation, target: Target, each: Exchange) -> None:
+    options = each.options
+    service, method = options["grpc_method"].strip("/").split("/")
+    each.fields["url"] = f"grpc://{target.host}:{target.port}/{service}/{method}"
     with Listener(invocation.client, target.namespace, target.pod, target.port) as listener:
         try:
-            message = grpc_call.call(listener.path, target.host, service, method, request["body"], request["timeout"], request["headers"])
+            message = grpc_call.call(listener.path, target.host, service, method, options["body"], options["timeout"], options["headers"])
         except grpc_call.CallFailed as error:
             if error.code == "UNAVAILABLE":
-                raise _unanswered(target, request, listener.error or error.details) from error
-            answer.fields["grpc_status"] = error.code
-            raise PodwrightError(f"{service}/{method} at {target} answered {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint) from error
-    answer.fields |= {"grpc_status": "OK", "json": message, "msg": "OK"}
-    if request["grpc_method"] == HEALTH and message.get("status") != "SERVING":
-        raise PodwrightError(f"{target} says that it is {message.get('status', 'UNKNOWN')}.", reason="NotServing")
+                raise _no_response(target, each, listener.error or error.details) from error
+            each.fields["grpc_status"] = error.code
+            raise PodwrightError(f"{service}/{method} on {target} returned {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint) from error
+    each.fields |= {"grpc_status": "OK", "json": message, "msg": "OK"}
+    if options["grpc_method"] == HEALTH_CHECK and message.get("status") != "SERVING":
+        raise PodwrightError(f"The health check of {target} returned {message.get('status', 'UNKNOWN')}.", reason="NotServing")
 
 
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(invocation: Invocation, outcome: list[Answer]) -> dict:
-    """The result's fields, as far as it got."""
-    answers = [_describe_one(invocation, answer) for answer in outcome]
-    changed = any(answer["changed"] for answer in answers)
+def describe(invocation: Invocation, outcome: list[Exchange]) -> Result:
+    """The fields of the result, as far as the operation got."""
+    results = [_describe(invocation, each) for each in outcome]
+    changed = any(result["changed"] for result in results)
     if invocation.params["requests"] is None:
-        return {**answers[0], "changed": changed} if answers else {}
-    return {"changed": changed, "results": answers}
+        return {**results[0], "changed": changed} if results else {}
+    return {"changed": changed, "results": results}
 
 
-def _describe_one(invocation, answer):
-    error = answer.error
-    if invocation.check_mode and not answer.is_reading:
-        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {answer.request['method'].upper()} was not sent."}
-    fields = {"failed": bool(error), "changed": answer.is_sent and not answer.is_reading, "elapsed": answer.elapsed} | answer.fields
+def _describe(invocation: Invocation, each: Exchange) -> Result:
+    error = each.error
+    if invocation.check_mode and not each.is_safe:
+        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {each.http.method} request was not sent."}
+    fields = {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
     return fields | ({"msg": error.message, "reason": error.reason, "hint": error.hint} if error else {})
 
 
-def redact(params):
-    """The parameters as they may be shown: no body and no value of a header."""
+def redact(params: Options) -> Options:
+    """The parameters as they may be shown: without the body and the values of headers."""
     redactor = TaskRedactor()
     shown = dict(params)
     if shown.get("requests"):

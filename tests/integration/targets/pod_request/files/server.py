@@ -1,4 +1,4 @@
-"""A server to send requests to: HTTP on 8080, HTTPS on 8443 where a certificate is there, gRPC with reflection on 50051, all on localhost only."""
+"""A test server on localhost: HTTP on port 8080, HTTPS on 8443 once a certificate exists, gRPC with reflection on 50051."""
 
 import http.server
 import json
@@ -15,17 +15,17 @@ from grpc_reflection.v1alpha import reflection
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Says what it was asked; paths choose the answer."""
+    """Returns the request that it received; some paths select another response."""
 
     def do_GET(self):
-        """Answer."""
+        """Respond."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         if self.path == "/slow":
             time.sleep(30)
         if self.path == "/close":
             return
-        answer = {"method": self.command, "path": self.path, "body": body, "type": self.headers.get("Content-Type"), "host": self.headers["Host"]}
-        content = b"x" * 3_000_000 if self.path == "/large" else json.dumps(answer).encode()
+        request = {"method": self.command, "path": self.path, "body": body, "type": self.headers.get("Content-Type"), "host": self.headers["Host"]}
+        content = b"x" * 3_000_000 if self.path == "/large" else json.dumps(request).encode()
         self.send_response(int(self.path[1:]) if self.path[1:].isdigit() else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content) + (1000 if self.path == "/short" else 0)))
@@ -37,7 +37,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 
 def main():
-    """Serve for ever."""
+    """Serve until the process is killed."""
     threading.Thread(target=http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Echo).serve_forever).start()
     file = descriptor_pb2.FileDescriptorProto(name="echo.proto", package="test", syntax="proto3")
     note = file.message_type.add(name="Note")

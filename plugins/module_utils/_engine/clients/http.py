@@ -1,0 +1,146 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One HTTP request over a connected socket, and its response (RFC 9110)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import ssl
+import urllib.parse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Mapping
+
+MAX_BODY_BYTES = 10 << 20  # of a response
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110, 9.2.1
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: methods and names of headers
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")  # RFC 9110, 5.5
+_TARGET_CHARACTERS = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986, 3.3 and 3.4
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request.
+
+    Attributes:
+        scheme: `http` or `https`.
+        target: path and query, percent-encoded.
+        timeout: seconds in which data must arrive.
+    """
+
+    scheme: str
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """A response.
+
+    Attributes:
+        headers: values by lower-case name.
+        content: at most MAX_BODY_BYTES of its body; `is_truncated` if there is more.
+    """
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    content: bytes
+    is_truncated: bool
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be a method or the name of a header."""
+    return bool(_TOKEN.fullmatch(text))
+
+
+def is_header_value(text: str) -> bool:
+    """Whether a text can be the value of a header."""
+    return bool(_HEADER_VALUE.fullmatch(text))
+
+
+def quote_target(text: str) -> str:
+    """A path and query whose other characters than those of RFC 3986 are percent-encoded."""
+    return urllib.parse.quote(text, safe=_TARGET_CHARACTERS)
+
+
+def encode_body(body: Any, body_format: str, headers: dict[str, str]) -> tuple[bytes | None, dict[str, str]]:
+    """(encoded body, headers with its content type unless they have one).
+
+    Args:
+        body: text is sent as it is; None sends an empty request.
+        body_format: `raw`, `json` or `form-urlencoded`.
+
+    Raises: TypeError or ValueError if the body cannot be encoded in that format.
+    """
+    if body is None:
+        return None, headers
+    content_type = {"json": "application/json", "form-urlencoded": "application/x-www-form-urlencoded"}.get(body_format)
+    if content_type and "content-type" not in {name.lower() for name in headers}:
+        headers = {**headers, "Content-Type": content_type}
+    if isinstance(body, str):
+        text = body
+    elif body_format == "form-urlencoded":
+        text = urllib.parse.urlencode(body, doseq=True)
+    else:
+        text = json.dumps(body)
+    return text.encode(), headers
+
+
+def open_connection(sock: socket.socket, host: str, port: int, request: HttpRequest, ca_file: str | None) -> http.client.HTTPConnection:
+    """An HTTP connection over a connected socket.
+
+    Args:
+        host, port: the authority of the request, and the name that the certificate must have.
+        ca_file: CA by which an `https` server is verified; None does not verify it.
+
+    Raises: OSError if the TLS handshake fails.
+    """
+    sock.settimeout(request.timeout)
+    connection = http.client.HTTPConnection(host, port)
+    connection.sock = _tls_context(ca_file).wrap_socket(sock, server_hostname=host) if request.scheme == "https" else sock
+    return connection
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    if ca_file is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def exchange(connection: http.client.HTTPConnection, request: HttpRequest) -> HttpResponse:
+    """Send the request and read the response. Raises: OSError or http.client.HTTPException."""
+    connection.request(request.method, request.target, request.body, dict(request.headers))
+    response = connection.getresponse()
+    content = response.read(MAX_BODY_BYTES)
+    if response.length and len(content) < MAX_BODY_BYTES:  # read() with a size does not raise it
+        raise http.client.IncompleteRead(content, response.length)
+    return HttpResponse(response.status, response.reason, join_headers(response.getheaders()), content, bool(response.read(1)))
+
+
+def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """{lower-case name: value}; several values of a name are joined by commas (RFC 9110, 5.3)."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(items) for name, items in values.items()}
+
+
+def explain_failure(error: Exception, timeout: float) -> str:
+    """Why there was no complete response."""
+    if isinstance(error, TimeoutError):
+        return f"no data was received within {timeout:g} s"
+    if isinstance(error, http.client.IncompleteRead):
+        return f"the connection was closed after {len(error.partial)} bytes of the body; {error.expected} bytes are missing"
+    if isinstance(error, ConnectionError):  # also http.client.RemoteDisconnected
+        return "the connection was closed"
+    return str(error) or type(error).__name__
