@@ -142,6 +142,6 @@ def test_waiting_for_other_kinds_stops_when_they_are_ready_or_failed(client, nam
     good = call(pod_info, of_jobs | {"name": "good"}, namespace)
     assert not good["failed"] and good["resources"][0]["status"]["succeeded"] == 1
     bad = call(pod_info, of_jobs | {"name": "bad"}, namespace)
-    assert bad["failed"] and "cannot get ready: BackoffLimitExceeded" in bad["msg"] and bad["duration"] < 60
+    assert bad["failed"] and "cannot become ready: BackoffLimitExceeded" in bad["msg"] and bad["duration"] < 60
     tree = call(pod_info, {"parent": {"kind": "Job", "api_version": "batch/v1", "name": "good"}, "events": True}, namespace)
     assert [list(tree["events"])] == [[pod["name"] for pod in tree["pods"]]] and "Started" in str(tree["events"])

@@ -164,7 +164,7 @@ def _namespace_ttls(client: Client, namespaces: Sequence[str | None]) -> dict[st
     if namespaces == [None]:
         items = client.list(NAMESPACE, metadata_only=True)[0]
     else:
-        items = [item for name in namespaces if (item := client.get(NAMESPACE, None, name))]
+        items = [item for name in namespaces if name and (item := client.get(NAMESPACE, None, name))]
     ttls = {item["metadata"]["name"]: number_of(item, TTL) for item in items}
     return {name: seconds for name, seconds in ttls.items() if seconds is not None}
 
