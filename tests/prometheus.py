@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A real Prometheus for tests, with one metric that the test sets."""
+"""A Prometheus server for tests, with one metric that the test sets."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .cluster import host
 
 
 class Prometheus:
-    """Prometheus (Debian's) on a free port, scraping a gauge `load` of this process. Use it as a context manager.
+    """Prometheus from the Debian package, on a free port; it scrapes the gauge `load` of this process. Use it as a context manager.
 
     Attributes:
-        url: where it answers.
-        port: its port.
+        url: base URL.
+        port: port.
     """
 
     def __init__(self, directory, address="127.0.0.1"):
-        self._folder = directory
+        self._directory = directory
         self._address = address
         self._load = 0.0
 
@@ -36,13 +36,13 @@ class Prometheus:
         self._metrics = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._metrics.serve_forever, daemon=True).start()
         scrape = {"job_name": "test", "static_configs": [{"targets": [f"127.0.0.1:{self._metrics.server_port}"]}]}
-        config = self._folder / "prometheus.yml"
+        config = self._directory / "prometheus.yml"
         config.write_text(yaml.safe_dump({"global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"}, "scrape_configs": [scrape]}))
         with http.server.HTTPServer((self._address, 0), http.server.BaseHTTPRequestHandler) as probe:
             self.port = probe.server_port
         self.url = f"http://{self._address}:{self.port}"
-        command = ["prometheus", f"--config.file={config}", f"--web.listen-address={self._address}:{self.port}", f"--storage.tsdb.path={self._folder}/data"]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(self._folder / "prometheus.log").open("wb"))
+        command = ["prometheus", f"--config.file={config}", f"--web.listen-address={self._address}:{self.port}", f"--storage.tsdb.path={self._directory}/data"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(self._directory / "prometheus.log").open("wb"))
         self.set_load(0)
         return self
 
@@ -53,19 +53,19 @@ class Prometheus:
         self._metrics.server_close()
 
     def set_load(self, value):
-        """Set the gauge, and return once Prometheus knows it."""
+        """Set the gauge and wait until Prometheus has scraped it."""
         self._load = float(value)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if self._ask() == self._load:
+            if self._query() == self._load:
                 return
             time.sleep(0.05)
-        raise AssertionError(f"Prometheus did not learn the value: {(self._folder / 'prometheus.log').read_text()[-2000:]}")
+        raise AssertionError(f"Prometheus did not scrape the value: {(self._directory / 'prometheus.log').read_text()[-2000:]}")
 
-    def _ask(self):
+    def _query(self):
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': 'load'})}") as answer:
-                found = loads(answer.read())["data"]["result"]
+            with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': 'load'})}") as response:
+                found = loads(response.read())["data"]["result"]
         except OSError:
             return None
         return float(found[0]["value"][1]) if found else None
@@ -82,6 +82,6 @@ class Prometheus:
                 self.wfile.write(body)
 
             def log_message(self, *arguments):
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Thousands of pods for tests and timings: on simulated nodes (KWOK), or finished by their status alone."""
+"""Thousands of pods for tests and benchmarks: on simulated nodes (KWOK), or with a status that says they have finished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NODE = BUILT_IN["v1", "Node"]
 THREADS = 16
 LABELS = {"app.kubernetes.io/managed-by": "podwright"}
 ROOT = Path(__file__).parents[1]
-# Runs one operation as its action would; its peak memory is the kernel's own account.
+# Runs one operation as its action does. The kernel reports the peak memory.
 PROGRAM = """
 import importlib, json, sys, time
 name, options, check_mode = json.load(sys.stdin)
@@ -37,7 +37,7 @@ print(json.dumps({"result": kept, "seconds": time.monotonic() - started, "peak":
 
 
 def add_nodes(client, names, simulated=True):
-    """Nodes that only pods go to that tolerate `fake`; a simulated one (KWOK) pretends to run them, others do nothing."""
+    """Create nodes for pods that tolerate the taint `fake`. KWOK simulates the pods on simulated nodes; on others nothing happens."""
     for name in names:
         metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"} if simulated else {}, "labels": {"type": "fake" if simulated else "idle"}}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [{"key": "fake", "effect": "NoSchedule"}]}}
@@ -47,17 +47,17 @@ def add_nodes(client, names, simulated=True):
 
 
 def remove_nodes(client, names):
-    """Take simulated nodes away."""
+    """Delete nodes."""
     for name in names:
         client.delete(NODE, None, name)
 
 
 def add_finished_pods(client, namespace, count, node):
-    """Pods that succeeded, on a node that does nothing, so that nobody else has a say in them."""
+    """Create succeeded pods on a node without a kubelet, so that nothing else changes them."""
     spec = {"nodeName": node, "restartPolicy": "Never", "containers": [{"name": "task", "image": "busybox", "command": ["true"]}]}
     status = {"phase": "Succeeded", "containerStatuses": []}
-    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z"}}
-    container = {"name": "task", "state": ended, "image": "busybox", "imageID": "", "ready": False, "restartCount": 0}
+    terminated = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z"}}
+    container = {"name": "task", "state": terminated, "image": "busybox", "imageID": "", "ready": False, "restartCount": 0}
     status["containerStatuses"].append(container)
 
     def add(number):
@@ -69,19 +69,19 @@ def add_finished_pods(client, namespace, count, node):
 
 
 def in_parallel(function, items):
-    """Call the function for each item from as many threads as an operation uses; the results in order."""
+    """Call the function for each item in THREADS threads. Returns: the results in order."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, items))
 
 
-def delete_bare(client, namespace, names):
-    """The bare loop: parallel DELETE requests and nothing else."""
+def delete_pods(client, namespace, names):
+    """Only send parallel DELETE requests."""
     body = {"propagationPolicy": "Background"}
     in_parallel(lambda name: client.send(Request("DELETE", POD.path(namespace, name), body=body)), names)
 
 
-def create_bare(client, namespace, like, count):
-    """As many parallel POST requests of pods like that one, and nothing else."""
+def create_pods(client, namespace, like, count):
+    """Only send that many parallel POST requests of pods like the given one."""
     metadata = {name: like["metadata"][name] for name in ("labels", "annotations")}
     spec = {name: value for name, value in like["spec"].items() if name != "nodeName"}
 
@@ -93,14 +93,14 @@ def create_bare(client, namespace, like, count):
 
 
 def simulated_tasks(count):
-    """Options of task_pod for so many tasks that only simulated nodes take."""
+    """Options of task_pod for that many tasks on simulated nodes."""
     tasks = [{"name": f"task-{number}"} for number in range(count)]
-    place = {"node_selector": {"type": "fake"}, "tolerations": [{"key": "fake", "operator": "Exists"}], "concurrency": count}
-    return place | {"image": "busybox", "command": ["sleep", "3600"], "tasks": tasks}
+    scheduling = {"node_selector": {"type": "fake"}, "tolerations": [{"key": "fake", "operator": "Exists"}], "concurrency": count}
+    return scheduling | {"image": "busybox", "command": ["sleep", "3600"], "tasks": tasks}
 
 
 def measure_operation(name, options, check_mode=False):
-    """Run an operation in a process of its own: {result, seconds, peak (bytes of memory)}."""
+    """Run an operation in a new process. Returns: {result, seconds, peak (bytes of memory)}."""
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, input=json.dumps([name, options, check_mode]), capture_output=True, text=True, cwd=ROOT, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -130,6 +130,8 @@ _raw:
   elements: str
 """
 
+from typing import Any
+
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
@@ -144,17 +146,17 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 class LookupModule(LookupBase):
     """Requests tokens."""
 
-    def run(self, terms, variables=None, **kwargs):
-        """One token for each named service account."""
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
+        """One token for each named service account. Raises: AnsibleError."""
         self.set_options(var_options=variables, direct=kwargs)
         try:
             configuration = Configuration({name: self.get_option(name) for name in CONNECTION if self.has_option(name)})
             with Client(configuration) as client:
                 return [self._request(client, str(name)) for name in terms]
         except PodwrightError as error:
-            raise AnsibleError(str(error)) from None  # it says all: Ansible would show the cause beside it
+            raise AnsibleError(str(error)) from None  # the message is complete; Ansible would append the cause
 
-    def _request(self, client, name):
+    def _request(self, client: Client, name: str) -> str:
         kind = BUILT_IN["v1", "ServiceAccount"]
         namespace = self.get_option("namespace") or client.configuration.namespace
         spec = {"expirationSeconds": self.get_option("seconds"), "audiences": self.get_option("audiences")}

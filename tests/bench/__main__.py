@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Timings side by side, in one run: bare Ansible tasks, Podwright, kubectl and, where it is installed, kubernetes.core."""
+"""Benchmarks of Podwright beside Ansible alone, kubectl and, if installed, kubernetes.core."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ SINK = ("sh", "-c", "cat > /tmp/copied; exit $?")
 
 
 def play(*tasks, loop=TASKS):
-    """Run a play with so many copies of the tasks."""
+    """Run a play with that many copies of the tasks."""
     plays = [{"hosts": "localhost", "gather_facts": False, "tasks": list(tasks) * loop}]
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as book:
-        yaml.safe_dump(plays, book)
-        book.flush()
-        command = [str(ROOT / ".venv/bin/ansible-playbook"), book.name]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
+        yaml.safe_dump(plays, playbook)
+        playbook.flush()
+        command = [str(ROOT / ".venv/bin/ansible-playbook"), playbook.name]
         environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg")}
         subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
 def measure(actions, before=lambda: None):
-    """Median seconds of each of some actions, {name: seconds}. They are run in turn: what else the machine does meets all of them.
+    """{name: median duration in seconds} of actions. They run in turn, so that other load affects all of them alike.
 
     Args:
-        before: called before each of them, outside of its time.
+        before: called before each run, outside of the measurement.
     """
     seconds = {name: [] for name in actions}
     for _round in range(REPEATS):
@@ -58,11 +58,12 @@ def measure(actions, before=lambda: None):
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def time_copies(pod, what):
-    """200 MiB of noise each way: pod_copy, which verifies it, pod_exec, which does not, and kubectl cp beside them.
+def time_copies(pod, hasher):
+    """Copy 200 MiB of random bytes in both directions with pod_copy, which verifies them, and with pod_exec and kubectl cp, which do not.
 
     Args:
-        pod: its name; what: what its image hashes with, for a person.
+        pod: name of the pod.
+        hasher: the program that computes checksums in its image, for the output.
     """
     with tempfile.TemporaryDirectory() as directory, _bench_client() as client:
         source, back = Path(directory) / "source", Path(directory) / "back"
@@ -70,7 +71,7 @@ def time_copies(pod, what):
         copy = {"pod": pod, "namespace": "default", "remote_path": "/tmp/copied"}
         up, down = ({"podwright.core.pod_copy": copy | options} for options in ({"local_path": str(source)}, {"state": "from_pod", "local_path": str(back)}))
         upload = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": [*SINK], "stdin_file": str(source)}}
-        first = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": "true"}}  # what a playbook's first task loads is not counted
+        first = {"podwright.core.pod_exec": {"pod": pod, "namespace": "default", "command": "true"}}  # without the start of the playbook
 
         rows = {"": partial(play, first, loop=1), "pod_copy up": partial(play, first, up, loop=1), "pod_exec stdin_file": partial(play, first, upload, loop=1)}
         rows |= {"kubectl cp up": lambda: _kubectl("cp", str(source), f"default/{pod}:/tmp/copied")} if shutil.which("kubectl") else {}
@@ -80,53 +81,53 @@ def time_copies(pod, what):
         rows |= {"kubectl cp down": lambda: _kubectl("cp", f"default/{pod}:/tmp/copied", str(back))} if shutil.which("kubectl") else {}
         seconds |= measure(rows, before=lambda: back.unlink(missing_ok=True))
         start = seconds.pop("")
-    print(f"{COPIED >> 20} MiB, hashed by {what} in the container, median of {REPEATS} runs in turn (what the task adds to a playbook):")
+    print(f"{COPIED >> 20} MiB, hashed by {hasher} in the container, median of {REPEATS} runs in turn (without the start of the playbook):")
     for name, taken in seconds.items():
         taken -= 0 if "kubectl" in name else start
         print(f"  {name:28} {taken:6.2f} s   {COPIED / taken / 1e6:7.0f} MB/s")
 
 
 def time_garbage():
-    """5,000 finished pods: pod_gc's plan and deletes, a bare loop of as many parallel requests, and kubectl delete."""
+    """Delete 5,000 finished pods with pod_gc, with DELETE requests alone and with kubectl."""
     with _bench_client() as client:
         scale.add_nodes(client, ["bench-idle"], simulated=False)
-        places = [f"bench-gc-{os.getpid()}-{number}" for number in range(3 if shutil.which("kubectl") else 2)]
-        for place in places:
-            _make_namespace(client, place)
-            scale.add_finished_pods(client, place, GARBAGE, "bench-idle")
-        options = {"kubeconfig": os.environ["KUBECONFIG"], "namespace": places[0], "completed": {"max_age": 0, "keep_last": 0}}
-        plan, swept = (scale.measure_operation("pod_gc", options, check_mode) for check_mode in (True, False))
-        rows = {"pod_gc, plan": plan["seconds"], "pod_gc, deletes": swept["seconds"] - plan["seconds"]}
+        namespaces = [f"bench-gc-{os.getpid()}-{number}" for number in range(3 if shutil.which("kubectl") else 2)]
+        for namespace in namespaces:
+            _create_namespace(client, namespace)
+            scale.add_finished_pods(client, namespace, GARBAGE, "bench-idle")
+        options = {"kubeconfig": os.environ["KUBECONFIG"], "namespace": namespaces[0], "completed": {"max_age": 0, "keep_last": 0}}
+        plan, deletion = (scale.measure_operation("pod_gc", options, check_mode) for check_mode in (True, False))
+        rows = {"pod_gc, plan": plan["seconds"], "pod_gc, deletions": deletion["seconds"] - plan["seconds"]}
         names = [f"done-{number}" for number in range(GARBAGE)]
-        rows["bare DELETE requests"] = _time(lambda: scale.delete_bare(client, places[1], names))
-        if len(places) > 2:
-            rows["kubectl delete --wait=false"] = _time(lambda: _kubectl("delete", "pods", "--all", "--wait=false", "--namespace", places[2]))
-        for place in places:
-            client.delete(NAMESPACE, None, place)
+        rows["DELETE requests alone"] = _time(lambda: scale.delete_pods(client, namespaces[1], names))
+        if len(namespaces) > 2:
+            rows["kubectl delete --wait=false"] = _time(lambda: _kubectl("delete", "pods", "--all", "--wait=false", "--namespace", namespaces[2]))
+        for namespace in namespaces:
+            client.delete(NAMESPACE, None, namespace)
         scale.remove_nodes(client, ["bench-idle"])
-    print(f"{GARBAGE} finished pods (peak memory of pod_gc {swept['peak'] >> 20} MiB):")
+    print(f"{GARBAGE} finished pods (peak memory of pod_gc {deletion['peak'] >> 20} MiB):")
     for name, taken in rows.items():
         print(f"  {name:28} {taken:6.2f} s   {GARBAGE / taken:7.0f} a second")
 
 
 def time_batch():
-    """1,000 tasks in one batch: made, left as they are, and as many bare POST requests."""
+    """Create 1,000 tasks in one batch, run the unchanged batch again, and send as many POST requests alone."""
     with _bench_client() as client:
         scale.add_nodes(client, ["bench-simulated"])
-        place, bare = (f"bench-batch-{os.getpid()}-{number}" for number in range(2))
-        _make_namespace(client, place)
-        _make_namespace(client, bare)
-        options = {"kubeconfig": os.environ["KUBECONFIG"], "namespace": place, "state": "present"} | scale.simulated_tasks(BATCH)
-        made, again = scale.measure_operation("task_pod", options), scale.measure_operation("task_pod", options)
-        pod = client.list(POD, place)[0][0]
-        rows = {"task_pod, created": made["seconds"], "task_pod, unchanged": again["seconds"]}
-        rows["bare POST requests"] = _time(lambda: scale.create_bare(client, bare, pod, BATCH))
-        for namespace in (place, bare):
-            names = [item["metadata"]["name"] for item in client.list(POD, namespace)[0]]
-            scale.in_parallel(lambda name, namespace=namespace: client.delete(POD, namespace, name, grace_period=0), names)
-            client.delete(NAMESPACE, None, namespace)
+        namespace, bare = (f"bench-batch-{os.getpid()}-{number}" for number in range(2))
+        _create_namespace(client, namespace)
+        _create_namespace(client, bare)
+        options = {"kubeconfig": os.environ["KUBECONFIG"], "namespace": namespace, "state": "present"} | scale.simulated_tasks(BATCH)
+        created, unchanged = scale.measure_operation("task_pod", options), scale.measure_operation("task_pod", options)
+        pod = client.list(POD, namespace)[0][0]
+        rows = {"task_pod, created": created["seconds"], "task_pod, unchanged": unchanged["seconds"]}
+        rows["POST requests alone"] = _time(lambda: scale.create_pods(client, bare, pod, BATCH))
+        for used in (namespace, bare):
+            names = [item["metadata"]["name"] for item in client.list(POD, used)[0]]
+            scale.in_parallel(lambda name, used=used: client.delete(POD, used, name, grace_period=0), names)
+            client.delete(NAMESPACE, None, used)
         scale.remove_nodes(client, ["bench-simulated"])
-    print(f"{BATCH} tasks in one batch (peak memory {made['peak'] >> 20} MiB):")
+    print(f"{BATCH} tasks in one batch (peak memory {created['peak'] >> 20} MiB):")
     for name, taken in rows.items():
         print(f"  {name:28} {taken:6.2f} s   {BATCH / taken:7.0f} a second")
 
@@ -135,7 +136,7 @@ def _bench_client():
     return Client(Configuration({"kubeconfig": os.environ["KUBECONFIG"]}))
 
 
-def _make_namespace(client, name):
+def _create_namespace(client, name):
     client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "bench")
     while not client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"):
         time.sleep(0.05)
@@ -157,7 +158,7 @@ def _pod(name, image):
 
 
 def main():
-    """Print one line per subject: seconds, and milliseconds that a task costs more than `debug`."""
+    """Print a line for each benchmark: its duration, and for tasks the difference to `debug` in milliseconds."""
     pod = _pod("bench", "busybox")
     play(pod, loop=1)
     subjects = {

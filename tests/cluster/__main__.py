@@ -11,15 +11,15 @@ from .cluster import Cluster
 
 
 def main() -> None:
-    """Run one command; exit code 1 where `status` finds no cluster."""
+    """Run a command. The exit code of `status` is 1 if no cluster is running."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
-    parser.add_argument("--state", type=Path, default=Path(os.environ.get("PODWRIGHT_CLUSTER_STATE", ".cluster")), help="state folder (default .cluster)")
+    parser.add_argument("--state", type=Path, default=Path(os.environ.get("PODWRIGHT_CLUSTER_STATE", ".cluster")), help="state directory (default: .cluster)")
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="build what is missing and start the cluster, or complete a running one")
-    up.add_argument("--core", action="store_true", help="only what the demo needs: no DNS, registry, metrics API or simulated nodes")
-    commands.add_parser("down", help="stop the cluster and remove its state")
-    commands.add_parser("status", help="say whether it runs")
-    commands.add_parser("kubeconfig", help="print the kubeconfig's path")
+    up = commands.add_parser("up", help="start the cluster, or what is missing in a running one; builds missing programs first")
+    up.add_argument("--core", action="store_true", help="without DNS, registry, metrics API and simulated nodes; sufficient for the demo")
+    commands.add_parser("down", help="stop the cluster and delete its state")
+    commands.add_parser("status", help="show whether the cluster is running")
+    commands.add_parser("kubeconfig", help="print the path of the kubeconfig")
     commands.add_parser("load-image", help="import an image archive into the node").add_argument("archive", type=Path)
     arguments = parser.parse_args()
     cluster = Cluster(arguments.state, int(os.environ.get("PODWRIGHT_CLUSTER_NUMBER", "0")))

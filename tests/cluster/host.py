@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the machine must offer to run containers, and how to get it."""
+"""Requirements of the machine that runs the cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# program -> the Debian package that brings it
+# program -> its Debian package
 PROGRAMS = {
     "runc": "runc",
     "iptables": "iptables",
@@ -22,9 +22,9 @@ PROGRAMS = {
 
 
 def prepare() -> None:
-    """Install the Debian packages that are missing (as root) and check what no package can bring.
+    """Install missing Debian packages as root, and check the kernel.
 
-    Raises: SystemExit that says what is missing and what to do.
+    Raises: SystemExit with the missing requirement and its remedy.
     """
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)} | _static_busybox())
@@ -33,10 +33,10 @@ def prepare() -> None:
     if os.geteuid() != 0:
         raise SystemExit(
             "The local cluster runs containers and needs root for namespaces, mounts and cgroups.\n"
-            "Run this as root (sudo make …), or use a cluster you have: KUBECONFIG=… make demo CLUSTER=current"
+            "Run this as root (sudo make …), or use an existing cluster: KUBECONFIG=… make demo CLUSTER=current"
         )
     for problem, remedy in _problems():
-        raise SystemExit(f"This machine cannot run containers: {problem}.\n{remedy}\nOr use a cluster you have: KUBECONFIG=… make demo CLUSTER=current")
+        raise SystemExit(f"This machine cannot run containers: {problem}.\n{remedy}\nOr use an existing cluster: KUBECONFIG=… make demo CLUSTER=current")
 
 
 def _static_busybox() -> set[str]:
@@ -47,16 +47,16 @@ def _static_busybox() -> set[str]:
 
 
 def install(packages: list[str]) -> None:
-    """Install Debian packages. Raises: SystemExit that says how to do it by hand."""
-    by_hand = f"apt-get install {' '.join(packages)}"
+    """Install Debian packages. Raises: SystemExit with the command to install them."""
+    command_line = f"apt-get install {' '.join(packages)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise SystemExit(f"These Debian packages are missing: {' '.join(packages)}. Install them with: {by_hand}")
+        raise SystemExit(f"These Debian packages are missing: {' '.join(packages)}. Install them with: {command_line}")
     print(f"Installing Debian packages: {' '.join(packages)}", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]):
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"'{' '.join(command)}' failed; install them by hand with: {by_hand}\n{done.stdout[-2000:]}")
+            raise SystemExit(f"'{' '.join(command)}' failed; install them with: {command_line}\n{done.stdout[-2000:]}")
 
 
 def _problems() -> list[tuple[str, str]]:
@@ -65,7 +65,7 @@ def _problems() -> list[tuple[str, str]]:
         ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "true"], capture_output=True, text=True, check=False
     )
     if probe.returncode:
-        found.append((f"namespaces cannot be made ({probe.stderr.strip()})", "Run it on a machine or in a container that has CAP_SYS_ADMIN."))
+        found.append((f"namespaces cannot be created ({probe.stderr.strip()})", "Run it on a machine or in a container that has CAP_SYS_ADMIN."))
     if "overlay" not in Path("/proc/filesystems").read_text():
         found.append(("the kernel has no overlay file system", "Load it with: modprobe overlay"))
     if not _cgroup_writable():
@@ -74,7 +74,7 @@ def _problems() -> list[tuple[str, str]]:
 
 
 def has_cgroup_v2() -> bool:
-    """Whether the unified hierarchy is the one at /sys/fs/cgroup."""
+    """Whether /sys/fs/cgroup is the unified hierarchy."""
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
@@ -83,10 +83,10 @@ def _cgroup_writable() -> bool:
     return os.access(root if has_cgroup_v2() else root / "memory", os.W_OK)
 
 
-def make_cgroups(name: str) -> None:
-    """Make a control group of that name in every hierarchy, to be a kubelet's root: two kubelets of one root would end each other's pods.
+def create_cgroups(name: str) -> None:
+    """Create the root cgroup of a kubelet in each hierarchy. Kubelets with the same root kill each other's pods.
 
-    All pods together get as much CPU time as eight processes outside: with the usual weight they would get as much as one.
+    All pods together get as much CPU time as eight processes outside; with the default weight they get as much as one.
     """
     root = Path("/sys/fs/cgroup")
     if has_cgroup_v2():
@@ -99,7 +99,7 @@ def make_cgroups(name: str) -> None:
     for hierarchy in (path for path in root.iterdir() if path.is_dir() and not path.is_symlink()):
         group = hierarchy / name
         group.mkdir(exist_ok=True)
-        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then can hold no process
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # a new cgroup cannot have processes while they are empty
             if (group / setting).exists():
                 (group / setting).write_text((hierarchy / setting).read_text())
         if (group / "cpu.shares").exists():
@@ -107,10 +107,10 @@ def make_cgroups(name: str) -> None:
 
 
 def remove_cgroups(name: str) -> None:
-    """Remove the empty folders that a kubelet leaves below its root, and the root (deepest first)."""
+    """Remove the root cgroup of a kubelet with the empty cgroups below it."""
     for root in Path("/sys/fs/cgroup").glob(f"**/{name}"):
         for path in sorted([root, *root.glob("**/")], key=lambda p: -len(p.parts)):
             try:
                 path.rmdir()
             except OSError:
-                pass  # not a folder of ours, or still in use
+                pass  # not a cgroup, or still in use

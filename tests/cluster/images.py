@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Container images made on the spot from Debian's static busybox: there is no network to pull from."""
+"""Container images built from static busybox of Debian, since the cluster has no network to pull images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _IDLE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
 
 
 class Image:
-    """One image of one layer, as bytes: `save` makes an OCI archive for `ctr images import`, `push` sends it to a registry."""
+    """An image with one layer. `save` writes an OCI archive for `ctr images import`; `push` uploads it to a registry."""
 
     def __init__(self, name: str, command: list[str], files: dict[str, bytes], links: dict[str, str] | None = None, user: str = ""):
         self.name = name
         layer = _layer(files, links or {})
-        # mtime 0: the same content gives the same digest on every machine.
+        # Without a modification time the digest is the same on every machine.
         self.layer = gzip.compress(layer, compresslevel=1, mtime=0)
         config = {
             "architecture": _architecture(),
@@ -47,7 +47,7 @@ class Image:
         self.manifest = json.dumps(manifest).encode()
 
     def save(self, path: Path) -> Path:
-        """Write the image as an OCI archive. Returns the path."""
+        """Write the image as an OCI archive. Returns: the path."""
         index_entry = _descriptor("application/vnd.oci.image.manifest.v1+json", self.manifest)
         index_entry["annotations"] = {"io.containerd.image.name": self.name, "org.opencontainers.image.ref.name": self.name}
         with tarfile.open(path, "w") as archive:
@@ -58,7 +58,7 @@ class Image:
         return path
 
     def push(self, registry: str) -> None:
-        """Push to a registry by its HTTP API (OCI distribution specification, blob and manifest upload)."""
+        """Push to a registry (OCI distribution specification)."""
         repository, tag = self.name.split("/", 1)[1].rsplit(":", 1)
         for blob in (self.config, self.layer):
             request = urllib.request.Request(f"{registry}/v2/{repository}/blobs/uploads/", method="POST", data=b"")
@@ -70,7 +70,7 @@ class Image:
 
 
 def all_images() -> list[Image]:
-    """The images of the local cluster: `busybox`, one with a single static program and no shell, and the pods' sandbox."""
+    """The images of the local cluster: `busybox`, `static` without a shell, and the pod sandbox."""
     files, links = _busybox()
     return [
         Image("docker.io/library/busybox:latest", ["sh"], files, links),
@@ -80,13 +80,13 @@ def all_images() -> list[Image]:
 
 
 def python_image() -> Image:
-    """The Python that runs this, with busybox for a shell, and below /opt/grpc the gRPC libraries: for the tests that need them."""
+    """An image with the running Python, busybox, and the gRPC libraries in /opt/grpc."""
     files, links = _busybox()
     executable = Path(sys._base_executable).resolve()
     library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix, "installed_base": sys.base_prefix}))
-    left_out = {"test", "tests", "idlelib", "site-packages", "dist-packages", "__pycache__", "ensurepip", "lib2to3", "tkinter", "turtledemo"}
+    excluded = {"test", "tests", "idlelib", "site-packages", "dist-packages", "__pycache__", "ensurepip", "lib2to3", "tkinter", "turtledemo"}
     sources = [executable]
-    sources += [path for path in library.rglob("*") if path.is_file() and not left_out & set(path.parts) and path.suffix != ".a"]
+    sources += [path for path in library.rglob("*") if path.is_file() and not excluded & set(path.parts) and path.suffix != ".a"]
     sources += [path for top in sources if top == executable or top.suffix == ".so" for path in _needed_by(top)]
     files |= {str(path).lstrip("/"): path.read_bytes() for path in dict.fromkeys(sources)}
     packages = Path(sysconfig.get_path("platlib"))
@@ -106,14 +106,14 @@ def python_image_version() -> str:
 
 
 def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:
-    """The files and links of a small system."""
+    """(files, links) of busybox."""
     applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split()
     files = {"bin/busybox": BUSYBOX.read_bytes(), "etc/passwd": _PASSWD, "etc/group": b"root:x:0:\nnobody:x:65534:\n"}
     return files, {f"bin/{applet}": "/bin/busybox" for applet in applets if applet != "busybox"}
 
 
 def _needed_by(program: Path) -> list[Path]:
-    """The shared libraries of a program, at the places where it looks for them."""
+    """The paths of the shared libraries of a program."""
     listed = subprocess.run(["ldd", program], check=False, capture_output=True, text=True).stdout
     return [Path(path) for path in re.findall(r"(?:=> )?(/\S+) \(0x", listed)]
 

@@ -1,16 +1,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects that the local cluster needs before its first user: each is an API path and a body for server-side apply."""
+"""Objects of the local cluster, each with its API path and a body for server-side apply."""
 
 from __future__ import annotations
 
 
 def bootstrap(node_address: str) -> list[dict]:
-    """Priority over everything else: what the control plane itself reads (nothing yet but the kube-dns Service)."""
+    """Objects that must exist before the first pod: the Service kube-dns."""
     return _service("kube-dns", node_address, "10.96.0.10", [("dns", 53, "UDP"), ("dns-tcp", 53, "TCP")])
 
 
 def addons(node_address: str) -> list[dict]:
-    """The metrics API: a Service without selector in front of the metrics-server process."""
+    """The metrics API, with a Service without selector for the process of metrics-server."""
     api_service = {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Process 1 of the cluster's namespaces: starts what `processes/NAME.json` asks for and reaps everything.
+"""Process 1 in the namespaces of the cluster: starts the processes in `processes/NAME.json` and reaps exited ones.
 
-When it dies the kernel ends every process, mount, container and firewall rule of the cluster.
+When it exits, the kernel kills all processes and containers of the cluster, and removes its mounts and network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def supervise(state: Path) -> None:
-    """Start each process asked for once, note its exit in `processes/NAME.exit`, reap orphans; never returns."""
+    """Start each process once and write its exit code to `processes/NAME.exit`; never returns."""
     _prepare(state)
     running: dict[int, str] = {}
     started: set[str] = set()
@@ -41,7 +41,7 @@ def _prepare(state: Path) -> None:
     def run(*command: str) -> None:
         subprocess.run(command, check=True)
 
-    # Containers need shared propagation; /run and /var/log become the cluster's own.
+    # Containers need shared propagation. /run and /var/log are private.
     run("mount", "--make-rshared", "/")
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     run("mount", "--bind", str(state / "log"), "/var/log")
@@ -55,7 +55,7 @@ def _start(state: Path, request: Path) -> int:
     process = subprocess.Popen(
         spec["command"], env=os.environ | spec["environment"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
     )
-    process.returncode = 0  # reaped by the loop above, not by Popen
+    process.returncode = 0  # the loop in supervise reaps it, not Popen
     return process.pid
 
 

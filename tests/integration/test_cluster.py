@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The local cluster itself survives what happens to it. It runs beside the one of the other tests, under another number."""
+"""The local cluster starts again after a crash. The tests use a second cluster with a number of its own."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ pytestmark = pytest.mark.xdist_group("cluster")  # both use one number
 
 @pytest.fixture
 def state(tmp_path_factory):
-    """The state folder of a cluster that is gone afterwards."""
+    """The state directory of a cluster that is removed after the test."""
     directory = tmp_path_factory.mktemp("cluster") / "state"
     yield directory
     run(directory, "down")
 
 
 def run(state, *arguments, **options):
-    """Run one of the cluster's commands."""
+    """Run a command of `python -m tests.cluster`."""
     environment = os.environ | {"PODWRIGHT_CLUSTER_NUMBER": "1"}
     command = [sys.executable, "-m", "tests.cluster", "--state", str(state), *arguments]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, **options)
 
 
-def test_it_is_started_twice_killed_and_started_over(state):
+def test_a_running_cluster_is_kept_and_a_killed_one_is_started_again(state):
     started = time.monotonic()
     first = run(state, "up", "--core")
     assert first.returncode == 0, first.stderr
-    assert time.monotonic() - started < 60  # a bound against hanging; the usual time is in CONTRIBUTING
+    assert time.monotonic() - started < 60  # only against hanging; CONTRIBUTING has the usual time
     assert run(state, "status").returncode == 0
     pid = (state / "pid").read_text()
     assert run(state, "up", "--core").returncode == 0
-    assert (state / "pid").read_text() == pid  # the second start found it running
+    assert (state / "pid").read_text() == pid  # the running cluster was kept
 
-    # Killed from outside: everything in it goes with its first process, and the next start begins anew over the stale folder.
+    # With the first process the kernel kills all others; the next start replaces the stale state directory.
     os.kill(int(pid.split()[0]), signal.SIGKILL)
     wait_for(lambda: run(state, "status").returncode == 1)
     assert run(state, "up", "--core").returncode == 0
@@ -52,7 +52,7 @@ def test_it_is_started_twice_killed_and_started_over(state):
     assert not state.exists() and not Path("/sys/class/net/podwright1").exists()
 
 
-def test_it_survives_being_killed_while_it_starts(state):
+def test_a_start_that_was_killed_can_be_repeated(state):
     command = [sys.executable, "-m", "tests.cluster", "--state", str(state), "up", "--core"]
     starting = subprocess.Popen(command, env=os.environ | {"PODWRIGHT_CLUSTER_NUMBER": "1"}, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for((state / "processes/apiserver.json").exists)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Each playbook's documented command, on the oldest and the newest ansible-core."""
+"""The documented command of each playbook, with the oldest and the newest ansible-core."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
 TASK = {"name": "greet", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["echo", "hello"], "resources": LIMITS}
 
-WRONG = [
+INVALID = [
     {"podwright_quota": "[5]"},
     {"podwright_quota": '{"max_pods": "five"}'},
     {"podwright_quota": '{"max_memory": "1 gigabyte"}'},
@@ -30,14 +30,14 @@ WRONG = [
 
 
 def documented(playbook):
-    """The command in a playbook's header, without its optional parts."""
+    """The command in the header of a playbook, without optional arguments."""
     command = re.search(r"^#   (ansible-playbook .*)$", PLAYBOOKS[playbook].read_text(), re.MULTILINE)
     return shlex.split(re.sub(r" \[.*?\]$", "", command[1]))
 
 
 @pytest.fixture(params=["oldest", "newest"])
 def shell(request, client, make_namespace, tmp_path):
-    """A function that runs a command of a header, in a namespace of the test's own where the header says builds."""
+    """A function that runs a documented command, with a namespace of the test instead of `builds`."""
     if not (ROOT / ".venv" / request.param / "bin/ansible-playbook").exists():
         pytest.fail(f"The environment of the {request.param} ansible-core is missing: run make env.", pytrace=False)
     namespace = make_namespace()
@@ -65,28 +65,28 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, shell)
     assert documented("provision")[-1] == "podwright_namespace=builds"
     shell(documented("provision"))
     assert client.get(BUILT_IN["v1", "LimitRange"], namespace, "podwright")["spec"]["limits"][0]["default"] == {"cpu": "500m", "memory": "256Mi"}
-    assert client.get(BUILT_IN["v1", "ResourceQuota"], namespace, "podwright") is None, "without limits there is no quota"
+    assert client.get(BUILT_IN["v1", "ResourceQuota"], namespace, "podwright") is None, "no quota without limits"
     assert "changed=0 " in shell(documented("provision"))
-    greeted = shell(documented("run"))
-    assert "greet                          succeeded  exit code 0" in greeted
+    output = shell(documented("run"))
+    assert "greet                          succeeded  exit code 0" in output
     failing = json.dumps([TASK | {"name": "fail", "command": ["false"]}, TASK | {"name": "work"}])
     failed = shell(["ansible-playbook", "podwright.core.run", "-e", "podwright_namespace=builds", "-e", json.dumps({"podwright_tasks": failing})], expect=2)
     assert "fail                           failed     exit code 1" in failed and "work                           succeeded  exit code 0" in failed
-    collected = shell(documented("gc"))
-    assert "0 objects deleted, 3 kept" in collected and "not found" not in collected
-    everything = shell([*documented("gc"), "-e", json.dumps({"podwright_completed": '{"max_age": 0}'})])
-    assert f"Pod {namespace}/greet: " in everything
+    output = shell(documented("gc"))
+    assert "0 objects deleted, 3 kept" in output and "not found" not in output
+    output = shell([*documented("gc"), "-e", json.dumps({"podwright_completed": '{"max_age": 0}'})])
+    assert f"Pod {namespace}/greet: " in output
     assert [pod["metadata"]["name"] for pod in client.list(POD, namespace)[0]] == ["fail"]
     shell(documented("teardown"))
     assert client.get(NAMESPACE, None, namespace) is None
 
 
-def test_values_from_surveys_are_text_and_wrong_ones_leave_nothing_behind(client, shell):
+def test_surveys_pass_values_as_text_and_invalid_ones_create_nothing(client, shell):
     survey = {"podwright_quota": '{"max_pods": 5, "max_cpu": ""}', "podwright_default_limits": '{"memory": "64Mi"}'}
     survey |= {"podwright_service_accounts": '[{"name": "reader", "purposes": ["reading"]}]'}
-    for wrong in WRONG:
-        shell([*documented("provision"), "-e", json.dumps(survey | wrong)], expect=2)
-        assert client.get(NAMESPACE, None, shell.namespace) is None, wrong
+    for invalid in INVALID:
+        shell([*documented("provision"), "-e", json.dumps(survey | invalid)], expect=2)
+        assert client.get(NAMESPACE, None, shell.namespace) is None, invalid
     shell([*documented("provision"), "-e", json.dumps(survey)])
     assert client.get(BUILT_IN["v1", "ResourceQuota"], shell.namespace, "podwright")["spec"]["hard"] == {"pods": "5"}
     assert client.get(BUILT_IN["v1", "ServiceAccount"], shell.namespace, "reader")
@@ -94,7 +94,7 @@ def test_values_from_surveys_are_text_and_wrong_ones_leave_nothing_behind(client
 
 
 @pytest.mark.parametrize("name", ["quota_max_pods", "quota_max_gpus", "quota_max_storage_gb"])
-def test_the_quota_role_refuses_what_is_no_number_before_it_writes(name, play, client, namespace):
+def test_the_quota_role_rejects_invalid_numbers_before_any_change(name, play, client, namespace):
     role = {"ansible.builtin.include_role": {"name": "podwright.core.quota"}, "vars": {"quota_namespace": namespace, name: "five"}}
     played = play([{"name": "Set the quota", **role}], namespace=namespace, expect=2)
     assert f"{name}: must be a whole number, got 'five'." in played.output
@@ -102,10 +102,10 @@ def test_the_quota_role_refuses_what_is_no_number_before_it_writes(name, play, c
 
 
 @pytest.mark.xdist_group("demo")
-def test_the_demo_needs_no_input_of_the_repository(shell):
+def test_the_demo_runs_outside_of_the_repository(shell):
     assert documented("demo") == ["ansible-playbook", "podwright.core.demo"]
-    shown = shell(documented("demo"))
-    assert "total" in shown and "Longest word" in shown
+    output = shell(documented("demo"))
+    assert "total" in output and "Longest word" in output
     shell(["ansible-playbook", "podwright.core.teardown", "-e", "podwright_namespace=podwright-demo"])
 
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Thousands of pods: few requests, little memory. Their rates are timed by `make bench`."""
+"""Thousands of pods: numbers of requests and memory. `make bench` measures the rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def verbs(entries, resource="pods"):
     return Counter(entry["verb"] for entry in entries if (entry.get("objectRef") or {}).get("resource") == resource)
 
 
-def test_garbage(client, namespace, idle, audit):
+def test_pod_gc_deletes_thousands_of_pods_with_one_list(client, namespace, idle, audit):
     count = 2000
     add_finished_pods(client, namespace, count, idle)
     outcome = measure_operation("pod_gc", {"kubeconfig": str(audit.kubeconfig), "namespace": namespace, "completed": {"max_age": 0, "keep_last": 5}})
@@ -27,7 +27,7 @@ def test_garbage(client, namespace, idle, audit):
 
 @pytest.fixture
 def simulated(client):
-    """A node that only pretends to run its pods."""
+    """A simulated node (KWOK)."""
     add_nodes(client, ["simulated"])
     yield
     remove_nodes(client, ["simulated"])
@@ -35,15 +35,15 @@ def simulated(client):
 
 @pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.long)])
-def test_a_batch(count, client, namespace, audit):
+def test_task_pod_creates_thousands_of_tasks_with_one_list_and_one_watch(count, client, namespace, audit):
     options = {"kubeconfig": str(audit.kubeconfig), "namespace": namespace} | simulated_tasks(count)
     first = measure_operation("task_pod", options)
-    made = verbs(audit.entries())
+    requests = verbs(audit.entries())
     assert first["result"]["summary"] == {"running": count, "total": count} and first["result"]["changed"]
     assert first["peak"] < 200 << 20
-    # A watch is told twice: when it begins and when it ends.
-    assert made == Counter(list=1, create=count, watch=2)
+    # The audit log has two entries for a watch: when it starts and when it is closed.
+    assert requests == Counter(list=1, create=count, watch=2)
     again = measure_operation("task_pod", options)
     assert not again["result"]["changed"] and again["result"]["summary"] == first["result"]["summary"]
-    assert verbs(audit.entries()) - made == Counter(list=count // 500)
+    assert verbs(audit.entries()) - requests == Counter(list=count // 500)
     in_parallel(lambda pod: client.delete(POD, namespace, pod["metadata"]["name"], grace_period=0), client.list(POD, namespace)[0])

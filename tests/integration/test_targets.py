@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Every integration target runs both ways, in the controller's process and as a module, and both must tell the same."""
+"""Each integration target runs as actions and as modules, and both must return the same results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..support.playbooks import MODES
 
 TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "targets").glob("*/tasks/main.yml"))
 
-# What differs from run to run by its nature.
+# Values that differ between runs.
 VOLATILE_KEYS = {"elapsed", "date", "uid", "resourceVersion", "creationTimestamp", "duration", "pod_ip", "started_at", "finished_at", "last_seen", "age"}
 VOLATILE_KEYS |= {
     "podIP",
@@ -43,53 +43,53 @@ VOLATILE_TEXT = [
     (re.compile(r"test-[0-9a-f]{8}"), "NAMESPACE"),
     (re.compile(r"(?s)Events:\n.*?(?=\nLog:|\Z)"), "EVENTS"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
-    (re.compile(r"within [0-9.]+ s"), "IN TIME"),
-    (re.compile(r"\d+ s ago"), "SOME TIME AGO"),
-    (re.compile(r"started for \d+ s"), "started for SOME TIME"),
+    (re.compile(r"within [0-9.]+ s"), "within TIME"),
+    (re.compile(r"\d+ s ago"), "TIME ago"),
+    (re.compile(r"started for \d+ s"), "started for TIME"),
     (re.compile(r"\bjob-[a-z0-9]{5}\b"), "JOB-POD"),
     (re.compile(r"podwright-copy-\w+"), "DIRECTORY"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
 ]
-# What Ansible itself adds.
+# Keys that Ansible adds.
 IGNORED_KEYS = {"exception", "failed_when_suppressed_exception", "module_stdout", "module_stderr", "ansible_facts"}
 MODULES = {f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").glob("*.py")}
 
 
-def steady(value):
-    """A result without what differs from run to run."""
+def normalize(value):
+    """A result without the values that differ between runs."""
     if isinstance(value, dict):
-        return {steady(key): steady(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
+        return {normalize(key): normalize(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
     if isinstance(value, list):
-        return [steady(item) for item in value]
+        return [normalize(item) for item in value]
     if isinstance(value, str):
         for pattern, word in VOLATILE_TEXT:
             value = pattern.sub(word, value)
     return value
 
 
-def told(played):
-    """What the modules' tasks told, and whether the others held."""
+def summarize(played):
+    """(name, outcome, results or None) of each task; only the results of our modules are compared."""
     entries = []
     for entry in played.results:
         results = entry["result"].get("results", [entry["result"]])
-        kept = [{key: value for key, value in steady(result).items() if key not in IGNORED_KEYS} for result in results]
+        kept = [{key: value for key, value in normalize(result).items() if key not in IGNORED_KEYS} for result in results]
         entries.append([entry["task"], entry["outcome"], kept if entry["action"] in MODULES else None])
     return entries
 
 
 @pytest.mark.usefixtures("python_image")
 @pytest.mark.parametrize("target", TARGETS)
-def test_target_tells_the_same_both_ways(target, play, make_namespace):
+def test_actions_and_modules_return_the_same_results(target, play, make_namespace):
     directory = Path(__file__).parent / "targets" / target
     tasks = yaml.safe_load((directory / "tasks/main.yml").read_text())
 
     def run(mode):
-        # A namespace for each way, so that both begin with nothing.
-        return told(play(tasks, mode=mode, namespace=make_namespace(), variables={"target_folder": str(directory)}))
+        # Each mode starts with an empty namespace.
+        return summarize(play(tasks, mode=mode, namespace=make_namespace(), variables={"target_folder": str(directory)}))
 
     with ThreadPoolExecutor() as pool:
-        in_process, as_module = pool.map(run, MODES)
-    assert len(in_process) >= len(tasks)
-    for action, module in zip(in_process, as_module, strict=True):
+        actions, modules = pool.map(run, MODES)
+    assert len(actions) >= len(tasks)
+    for action, module in zip(actions, modules, strict=True):
         assert not jsonpatch.make_patch(action, module).patch, action[0]

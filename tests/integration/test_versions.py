@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The oldest versions that are supported, beside the newest that everything else runs with."""
+"""Integration targets with the oldest supported versions; all other tests run with newer ones."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_targets_pass_with_the_oldest_versions(target, mode, namespace, tmp_path
     assert shown.split()[0].startswith("2.16.") and shown.split()[1].startswith("29."), shown
     defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}}
     tasks = yaml.safe_load((TARGETS / target / "tasks/main.yml").read_text())
-    book = tmp_path / "play.yml"
-    book.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}], sort_keys=False))
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}], sort_keys=False))
     variables = {"test_namespace": namespace} | mode_variables(mode)
-    command = [str(OLDEST / "ansible-playbook"), str(book), "--extra-vars", json.dumps(variables)]
+    command = [str(OLDEST / "ansible-playbook"), str(playbook), "--extra-vars", json.dumps(variables)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=tmp_path)
     if done.returncode:
         pytest.fail(done.stdout[-4000:], pytrace=False)

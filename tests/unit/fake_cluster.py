@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A cluster in this process with a Client's methods: it keeps objects, and can refuse, or die before or after a write."""
+"""A cluster in memory with the methods of a Client: it stores objects, can refuse requests, and can be killed at a write."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Killed(BaseException):
 
 
 class FakeCluster:
-    """Keeps the objects of a cluster.
+    """Stores the objects of a cluster.
 
     Attributes:
         objects: mapping (kind name, namespace, name) -> object.
         refusals: mapping (verb, kind name) -> HTTP status.
-        die_at: the number of the write that kills, or 0.
-        dies_after: whether that write is carried out.
+        die_at: number of the write at which the process is killed, or 0.
+        dies_after: whether that write is carried out before.
     """
 
     poll_seconds = 0
@@ -35,7 +35,7 @@ class FakeCluster:
         self.kinds = Kinds(self._discover)
         self._version = 0
 
-    # -- what a Client does ---------------------------------------------------------------------------------
+    # -- the methods of a Client ----------------------------------------------------------------------------
 
     def get(self, kind, namespace, name):
         self._refuse("get", kind)
@@ -45,7 +45,7 @@ class FakeCluster:
         self._refuse("list", kind)
         if kind.api_version not in self._versions(kind.group):
             raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
-        found = [item for (name, place, _name), item in self.objects.items() if name == kind.name and (not namespace or place == namespace)]
+        found = [item for (name, item_namespace, _name), item in self.objects.items() if name == kind.name and (not namespace or item_namespace == namespace)]
         for selector, field in ((label_selector, "labels"), (field_selector, None)):
             if selector:
                 name, _equals, value = selector.partition("=")
@@ -98,7 +98,7 @@ class FakeCluster:
             self.objects = {other: item for other, item in self.objects.items() if other[0] != defined}
 
     def _definitions(self):
-        return [item for (kind_name, _place, _name), item in self.objects.items() if kind_name == "CustomResourceDefinition"]
+        return [item for (kind_name, _namespace, _name), item in self.objects.items() if kind_name == "CustomResourceDefinition"]
 
     def _versions(self, group):
         own = [f"{group}/{v['name']}" for d in self._definitions() if d["spec"]["group"] == group for v in d["spec"]["versions"] if v.get("served", True)]
@@ -122,7 +122,7 @@ class FakeCluster:
 
 
 def fields(value):
-    """The ownership tree of a manifest, each list one value."""
+    """The managed fields (fieldsV1) of a manifest, with each list as one field."""
     if not isinstance(value, dict):
         return {}
     return {f"f:{name}": fields(item) for name, item in value.items() if name not in ("apiVersion", "kind", "name", "namespace")}

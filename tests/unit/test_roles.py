@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Roles: defaults and argument specs say the same, and names begin with the role's."""
+"""Roles: the defaults are those of the argument spec, and variables are prefixed with the name of the role."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""No source of input stalls a stream: what is sent bounds the time, whatever the sizes of the pieces."""
+"""No source of input stalls a stream, whatever the sizes of its chunks."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ def pod(request, tmp_path_factory, monkeypatch):
 
 @given(st.lists(st.sampled_from([b"", b"x", bytes(511), bytes(512), bytes(1 << 16), bytes((1 << 16) + 1)]), max_size=8), st.booleans())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pieces_of_any_size_reach_a_command(pod, pieces, is_known):
-    size = sum(map(len, pieces))
-    with Process(pod.client, pod.container, Command(["wc", "-c"], lambda: iter(pieces), size if is_known else None)) as process:
-        said = b"".join(data for stream, data in process if stream == STDOUT)
-    assert int(said) == size and process.rc == 0 and pod.client.clock.stalls == 0
+def test_chunks_of_any_size_reach_a_command(pod, chunks, is_known):
+    size = sum(map(len, chunks))
+    with Process(pod.client, pod.container, Command(["wc", "-c"], lambda: iter(chunks), size if is_known else None)) as process:
+        output = b"".join(data for stream, data in process if stream == STDOUT)
+    assert int(output) == size and process.rc == 0 and pod.client.clock.stalls == 0
 
 
 def test_input_may_wait_for_output(pod):
-    """As the password of `become` waits for its prompt."""
-    said = bytearray()
+    """The password of `become` is sent after its prompt."""
+    output = bytearray()
 
     def source():
         yield b""
-        while b"name?" not in said:
+        while b"name?" not in output:
             yield NOT_YET
         yield b""
         yield b"me\n"
 
     with Process(pod.client, pod.container, Command(["sh", "-c", "echo name?; read name; echo hello $name"], source)) as process:
         for _stream, data in process:
-            said += data
-    assert said == b"name?\nhello me\n" and pod.client.clock.stalls == 0
+            output += data
+    assert output == b"name?\nhello me\n" and pod.client.clock.stalls == 0
 
 
 def make_tree(root, count):
-    """A tree with files of every odd size, empty directories and so many empty files."""
+    """Create a tree with files around the sizes of blocks, empty directories and that many empty files."""
     for number, size in enumerate((*SIZES, *SIZES[::-1])):
         (root / f"{number}-{size}").write_bytes(os.urandom(size))
     (root / "sparse").touch()
@@ -72,7 +72,7 @@ def make_tree(root, count):
 
 
 def observe(root):
-    """{path: Entry} with digests, and without the times of directories, which are not copied."""
+    """{path: Entry} with digests, and without the modification times of directories, which are not copied."""
     local = LocalTree(str(root))
     tree = {path: replace(entry, mtime=entry.type == FILE and entry.mtime) for path, entry in local.observe(Console()).items()}
     return with_digests(tree, local.digests([path for path, entry in tree.items() if entry.type == FILE]))
