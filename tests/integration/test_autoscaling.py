@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Autoscaling by real load: the metrics API and its autoscaler, a real Prometheus, and what other projects' definitions accept."""
+"""Autoscaling by load: the metrics API with a HorizontalPodAutoscaler, a real Prometheus, and the definitions of KEDA and Kueue."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def applied(name, manifest):
     return {"name": name, "podwright.core.resource_set": {"definition": manifest}}
 
 
-def test_load_scales_it_up_to_its_maximum_and_back(client, play, namespace):
-    """A pod burns cpu while a file is there; the cluster's own autoscaler follows, and no manifest resets it meanwhile."""
+def test_load_scales_up_to_the_maximum_and_back(client, play, namespace):
+    """A pod uses cpu while a file exists; the HorizontalPodAutoscaler follows, and applying the manifest does not reset the replicas."""
     manifest = deployment(command=["sh", "-c", "touch /tmp/load; while true; do [ -e /tmp/load ] || sleep 1; done"])
     scale = {"name": "web", "max_replicas": 3, "target_cpu": 60, "scale_up_cooldown": 0, "scale_down_cooldown": 15, "wait": True}
     play([applied("Apply", manifest), {"podwright.core.pod_autoscale": scale}], namespace=namespace)
@@ -51,7 +51,7 @@ def pods(client, namespace):
 
 @pytest.fixture
 def prometheus(tmp_path):
-    """A Prometheus that the API server reaches, too: it listens at this machine's end of the cluster's link."""
+    """A Prometheus that the API server can connect to: it listens on this machine's address in the network of the cluster."""
     with Prometheus(tmp_path, "10.231.0.1") as prometheus:
         yield prometheus
 
@@ -61,7 +61,7 @@ def step(name, server, **options):
     return {"name": name, "podwright.core.pod_autoscale": {"name": "web", "prometheus": query, "max_replicas": 4} | options}
 
 
-def test_one_step_by_prometheus_keeps_its_cooldowns_on_the_object(client, play, namespace, prometheus):
+def test_a_step_by_prometheus_stores_its_cooldowns_on_the_object(client, play, namespace, prometheus):
     def replicas():
         return client.get(DEPLOYMENT, namespace, "web")["spec"]["replicas"]
 
@@ -74,20 +74,20 @@ def test_one_step_by_prometheus_keeps_its_cooldowns_on_the_object(client, play, 
 
     prometheus.set_load(1000)
     held = play([up, applied("Apply again", deployment())], namespace=namespace)
-    assert not held.is_changed and "its cool-down is 600 s" in held.of("Up")["plan"][0]["note"] and replicas() == 3
-    assert play([step("More", prometheus.url)], namespace=namespace).of("More")["replicas"]["after"] == 4, "its maximum"
+    assert not held.is_changed and "within the cooldown of 600 s" in held.of("Up")["plan"][0]["note"] and replicas() == 3
+    assert play([step("More", prometheus.url)], namespace=namespace).of("More")["replicas"]["after"] == 4, "the maximum"
 
     prometheus.set_load(5)
     down = [step("Kept", prometheus.url, scale_down_cooldown=600), step("Down", prometheus.url)]
     played = play(down, namespace=namespace)
     assert not played.of("Kept")["changed"] and played.of("Down")["replicas"]["after"] == 1
 
-    leave = {"name": "Leave", "podwright.core.pod_autoscale": {"name": "web", "state": "absent"}}
-    played = play([leave, leave | {"name": "Left"}, applied("Manifest", deployment(replicas=2))], namespace=namespace)
-    assert played.of("Leave")["changed"] and not played.of("Left")["changed"] and replicas() == 2
+    absent = {"name": "Absent", "podwright.core.pod_autoscale": {"name": "web", "state": "absent"}}
+    played = play([absent, absent | {"name": "Absent again"}, applied("Manifest", deployment(replicas=2))], namespace=namespace)
+    assert played.of("Absent")["changed"] and not played.of("Absent again")["changed"] and replicas() == 2
 
 
-def test_nothing_is_scaled_without_a_value(client, play, namespace, prometheus):
+def test_nothing_is_scaled_without_a_metric(client, play, namespace, prometheus):
     play([applied("Apply", deployment())], namespace=namespace)
     cases = {
         "nothing": (step("nothing", prometheus.url) | {}, {"query": "absent_metric"}, "has no value"),
@@ -114,15 +114,15 @@ while True:
 """
 
 
-def test_prometheus_is_asked_through_a_service(client, play, namespace, prometheus, python_image):
-    """The API server passes questions on to Services of pods only: a pod stands before the real one."""
+def test_prometheus_is_queried_through_a_service(client, play, namespace, prometheus, python_image):
+    """The proxy of the API server connects to Services of pods only, so a pod forwards to the real Prometheus."""
     pod = {"name": "prometheus", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["python3", "-c", FORWARD % prometheus.port]}
     pod |= {"labels": {"app": "prometheus"}, "readiness_probe": {"tcp": 9090, "interval": 1}, "termination_grace_period": 0}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "prometheus"}}
     service["spec"] = {"selector": {"app": "prometheus"}, "ports": [{"port": 80, "targetPort": 9090}]}
     prometheus.set_load(15)
     play([applied("Apply", [deployment(), service]), {"podwright.core.task_pod": pod}], namespace=namespace)
-    wait_for(lambda: answers(client, namespace, "prometheus:80"))  # the API server's own view of Services lags a little
+    wait_for(lambda: answers(client, namespace, "prometheus:80"))  # the API server learns of a Service with a delay
     assert play([step("Up", "prometheus:80", engine="direct")], namespace=namespace).of("Up")["replicas"]["after"] == 2
     assert "refused the query" in play([broken(f"{namespace}/prometheus:80")], namespace=namespace, expect=2).of("Broken")["msg"]
 
@@ -141,7 +141,7 @@ def broken(server):
 
 
 @pytest.mark.serial  # pod_autoscale elsewhere would use KEDA, too
-def test_keda_gets_a_scaled_object_that_its_definition_accepts(client, play, namespace, define):
+def test_a_scaled_object_is_valid_by_the_definition_of_keda(client, play, namespace, define):
     scaled_object = define("keda", "keda.sh_scaledobjects.yaml")
     query = {"server": "http://prometheus.example:9090", "query": "load", "target": 2.5}
     scale = {"name": "web", "min_replicas": 0, "prometheus": query, "target_cpu": 50, "scale_down_cooldown": 60}
@@ -150,12 +150,12 @@ def test_keda_gets_a_scaled_object_that_its_definition_accepts(client, play, nam
     assert played.of("Scale")["engine"] == "keda" and played.of("Scale")["changed"] and not played.of("Again")["changed"]
     triggers = client.get(scaled_object, namespace, "web")["spec"]["triggers"]
     assert [trigger["type"] for trigger in triggers] == ["cpu", "prometheus"] and triggers[1]["metadata"]["threshold"] == "2.5"
-    left = play([{"name": "Leave", "podwright.core.pod_autoscale": {"name": "web", "state": "absent"}}], namespace=namespace)
-    assert left.of("Leave")["changed"] and client.get(scaled_object, namespace, "web") is None and not client.list(AUTOSCALER, namespace)[0]
+    deleted = play([{"name": "Absent", "podwright.core.pod_autoscale": {"name": "web", "state": "absent"}}], namespace=namespace)
+    assert deleted.of("Absent")["changed"] and client.get(scaled_object, namespace, "web") is None and not client.list(AUTOSCALER, namespace)[0]
 
 
 @pytest.mark.serial  # a target's task expects that Kueue is not installed
-def test_kueue_gets_jobs_and_pods_in_its_queue(client, play, namespace, define):
+def test_kueue_queues_jobs(client, play, namespace, define):
     queue = define("kueue", "kueue.x-k8s.io_localqueues.yaml")
     box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "present", "queue": "builds"}
     missing = play([{"name": "Missing", "podwright.core.task_pod": box | {"name": "early"}}], namespace=namespace, expect=2).of("Missing")
@@ -167,7 +167,7 @@ def test_kueue_gets_jobs_and_pods_in_its_queue(client, play, namespace, define):
     assert job["changed"] and live["spec"]["suspend"] and live["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "builds"
 
 
-def test_pods_lead_to_what_holds_them_and_an_autoscaler_can_outlive_it(client, namespace):
+def test_a_pod_selects_its_controller_and_an_autoscaler_can_outlive_it(client, namespace):
     for name in ("one", "two"):
         manifest = deployment(name)
         manifest["spec"]["template"]["metadata"]["labels"]["tier"] = "front"
@@ -184,5 +184,5 @@ def test_pods_lead_to_what_holds_them_and_an_autoscaler_can_outlive_it(client, n
     assert [item["metadata"]["name"] for item in client.list(AUTOSCALER, namespace)[0]] == ["one"]
     client.delete(DEPLOYMENT, namespace, "one")
     wait_for(lambda: client.get(DEPLOYMENT, namespace, "one") is None)
-    gone = [call(pod_autoscale, {"name": "one", "state": "absent"}, namespace) for _turn in range(2)]
-    assert [result["changed"] for result in gone] == [True, False] and not client.list(AUTOSCALER, namespace)[0]
+    deleted = [call(pod_autoscale, {"name": "one", "state": "absent"}, namespace) for _turn in range(2)]
+    assert [result["changed"] for result in deleted] == [True, False] and not client.list(AUTOSCALER, namespace)[0]

@@ -1,142 +1,185 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What all ways of deploying share: observing, applying with a plan, waiting, describing."""
+"""The base of all strategies: read the live objects, apply manifests, wait, and record the changes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import BUILT_IN
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
-from ..reconciler.diff import yaml_diff
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
-from ..reconciler.reconciler import Options, Reconciler
+from ..reconciler.reconciler import Options as ReconcilerOptions
+from ..reconciler.reconciler import Reconciler
 from ..reconciler.wait import wait_until_ready
-from ..tasks import options as opts
-from ..tasks.result import TaskRedactor
+from ..tasks.options import TASK
 from ..tasks.security_context import choose_profile
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
+from .options import POD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..values import Manifest, Options, Patch, Result
 
 DEPLOYMENT_KIND, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
-_NOT_OF_PODS_THAT_STAY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
-POD_OPTIONS = {name: spec for name, spec in {**opts.CONTAINER, **opts.POD}.items() if name not in _NOT_OF_PODS_THAT_STAY}
 
 
-class Deployer:
-    """What the strategies share: observing, applying with a plan, waiting, describing."""
+class Deployer(ABC):
+    """A deployment of one strategy.
 
-    def __init__(self, task):
-        self.task, self.params, self.client, self.namespace = task, task.params, task.client, task.namespace
-        self.changes, self.analysis, self.seen = [], [], {}
-        self.explain = partial(explain_workload, self.client)
+    Attributes:
+        changes: what was changed so far.
+        analysis: measurements so far, each with `step` and `weight`.
+        status: revision, active, preview and weights after the task.
+        deployments: the live Deployments by generation, without those that are being deleted.
+        service: the live Service, or None.
+        canary_service: the live Service of a canary, or None.
+    """
+
+    def __init__(self, client: Client, namespace: str, params: Options, console: Console, check_mode: bool) -> None:
+        self.client, self.namespace, self.params, self.console, self.check_mode = client, namespace, params, console, check_mode
+        self.name: str = params["name"]
+        self.changes: list[Change] = []
+        self.analysis: list[Result] = []
+        self.status: Result = {}
+        self.deployments: dict[str, Manifest] = {}
+        self.service: Manifest | None = None
+        self.canary_service: Manifest | None = None
         self.observe()
 
-    def observe(self):
-        """Read the Deployments of this name and the Service."""
-        name = self.params["name"]
-        items = self.client.list(DEPLOYMENT_KIND, self.namespace, label_selector=f"{DEPLOYMENT}={name}")[0]
-        self.deployments = {label_of(item, GENERATION): item for item in items if not item["metadata"].get("deletionTimestamp")}
-        services = self.client.list(SERVICE, self.namespace, label_selector=f"{DEPLOYMENT}={name}")[0]
+    # -- states -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def roll_out(self) -> None:
+        """Roll out the options. Raises: PodwrightError."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Roll out the options, and pause. Raises: PodwrightError."""
+
+    @abstractmethod
+    def promote(self) -> None:
+        """Complete a paused rollout or a canary. Raises: PodwrightError."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Return to the previous revision if the rollout is incomplete. Raises: PodwrightError."""
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """Return to the previous revision, or to that of the options. Raises: PodwrightError."""
+
+    def delete_all(self) -> None:
+        """Delete all objects of the deployment. Raises: PodwrightError."""
+        for item in filter(None, [*self.routes(), self.canary_service, self.service, *self.deployments.values()]):
+            self.delete(item)
+
+    @abstractmethod
+    def read_status(self) -> Result:
+        """Revision, active, preview and weights, from the objects that were observed last."""
+
+    # -- observing --------------------------------------------------------------------------------------------
+
+    def observe(self) -> None:
+        """Read the Deployments and Services."""
+        selector = f"{DEPLOYMENT}={self.name}"
+        items = self.client.list(DEPLOYMENT_KIND, self.namespace, label_selector=selector)[0]
+        self.deployments = {label_of(item, GENERATION) or "": item for item in items if not item["metadata"].get("deletionTimestamp")}
+        services = self.client.list(SERVICE, self.namespace, label_selector=selector)[0]
         self.service = next((item for item in services if not label_of(item, GENERATION)), None)
         self.canary_service = next((item for item in services if label_of(item, GENERATION)), None)
 
-    def spec(self):
-        """The TaskSpec of the pods, checked."""
-        options = {name: spec.get("default") for name, spec in opts.TASK.items()} | {name: self.params[name] for name in POD_OPTIONS} | {"kind": "Pod"}
-        spec = TaskSpec(self.params["name"], self.namespace, options, "running")
+    def refresh_status(self) -> None:
+        """Read the status after the task. A failure is a warning only, since it must not hide an earlier one."""
+        try:
+            if not self.check_mode:
+                self.observe()
+            self.status = self.read_status()
+        except Exception as error:
+            self.console.warn(f"The status of deployment '{self.name}' could not be read after the task: {as_podwright_error(error)}")
+
+    def routes(self) -> list[Manifest]:
+        """The live HTTPRoutes; none if the Gateway API is not installed."""
+        kind = self.client.kinds.find_if_served(*ROUTE)
+        items: list[Manifest] = self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0] if kind else []
+        return items
+
+    def task_spec(self) -> TaskSpec:
+        """The pods of the options. Raises: PodwrightError if an option is invalid."""
+        options = {name: spec.get("default") for name, spec in TASK.items()} | {name: self.params[name] for name in POD} | {"kind": "Pod"}
+        spec = TaskSpec(self.name, self.namespace, options, "running")
         validate(spec)
         return spec
 
-    def profile(self):
+    def profile(self) -> str:
         """The Pod Security profile of the pods."""
-        return choose_profile(self.client, self.namespace, self.params["security_profile"])
+        profile: str = choose_profile(self.client, self.namespace, self.params["security_profile"])
+        return profile
 
-    def apply(self, *manifests, wait=True):
-        """Make objects as the manifests say, and wait until they are ready. Raises: PodwrightError with the reason of a pod that is not."""
-        options = Options(check_mode=self.task.check_mode, wait=False, wait_timeout=self.wait_timeout)
-        reconciler = Reconciler(self.client, options, self.task.console, self.explain)
-        outcome = reconciler.apply([m for m in manifests if m], self.namespace)
+    # -- changing ---------------------------------------------------------------------------------------------
+
+    def apply(self, *manifests: Manifest | None, wait: bool = True) -> None:
+        """Apply manifests and wait until the objects are ready. Raises: PodwrightError with the reason why a pod is not ready."""
+        options = ReconcilerOptions(check_mode=self.check_mode, wait=False, wait_timeout=self.wait_timeout)
+        reconciler = Reconciler(self.client, options, self.console, partial(explain_workload, self.client))
+        outcome = reconciler.apply([manifest for manifest in manifests if manifest], self.namespace)
         self.changes += outcome.changes
         outcome.check()
         if wait:
-            self.wait([change.after for change in outcome.changes if change.after])
+            self.wait(change.after for change in outcome.changes if change.after)
 
     @property
-    def wait_timeout(self):
-        """Seconds to wait; the deadline of the rollout decides where nothing else is said."""
-        given = self.params["wait_timeout"]
-        return given if given is not None else self.params["progress_deadline"] + 60
+    def wait_timeout(self) -> int:
+        """Timeout of a wait in seconds; by default longer than the deadline by which the controller fails the rollout."""
+        given: int | None = self.params["wait_timeout"]
+        return self.params["progress_deadline"] + 60 if given is None else given
 
-    def wait(self, items):
-        """Wait until Deployments are as they should be."""
-        if self.task.check_mode or not self.params["wait"]:
+    def wait(self, items: Iterable[Manifest]) -> None:
+        """Wait until Deployments and Services are ready. Raises: PodwrightError."""
+        if self.check_mode or not self.params["wait"]:
             return
         kinds = {kind.name: kind for kind in (DEPLOYMENT_KIND, SERVICE)}
         waited = {key_of(item, kinds[item["kind"]]): (kinds[item["kind"]], item) for item in items}
-        wait_until_ready(self.client, waited, self.wait_timeout, self.task.console, explain=self.explain)
+        wait_until_ready(self.client, waited, self.wait_timeout, self.console, explain=partial(explain_workload, self.client))
 
-    def patch(self, item, body, note, content_type=MERGE_PATCH):
-        """Change a live object, as a step of the plan. Returns it as it then is."""
+    def patch(self, item: Manifest, body: Manifest | Patch, note: str, content_type: str = MERGE_PATCH) -> Manifest:
+        """Patch a live object. Returns: the object after that. Raises: PodwrightError."""
         kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
-        after = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.task.check_mode)
+        after: Manifest = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.check_mode)
         patch = difference(item, after)
         if patch:
             self.changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=patch, note=note))
         return after
 
-    def scale(self, item, replicas, note):
-        """Give a Deployment that many pods."""
+    def scale(self, item: Manifest, replicas: int, note: str) -> Manifest:
+        """Set the replicas of a live Deployment. Returns: the Deployment after that. Raises: PodwrightError."""
         return item if item["spec"].get("replicas") == replicas else self.patch(item, {"spec": {"replicas": replicas}}, note)
 
-    def remove(self, item, note):
-        """Delete a live object."""
+    def delete(self, item: Manifest, note: str = "") -> None:
+        """Delete a live object. Raises: PodwrightError."""
         kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
-        if self.client.delete(kind, self.namespace, item["metadata"]["name"], item["metadata"]["uid"], dry_run=self.task.check_mode):
+        if self.client.delete(kind, self.namespace, item["metadata"]["name"], item["metadata"]["uid"], dry_run=self.check_mode):
             self.changes.append(Change("delete", key_of(item, kind), kind, before=item, note=note))
 
-    def absent(self):
-        """Delete all of it."""
-        for item in filter(None, [*self.routes(), self.canary_service, self.service, *self.deployments.values()]):
-            self.remove(item, "")
+    # -- errors -----------------------------------------------------------------------------------------------
 
-    def routes(self):
-        """The HTTPRoutes of this name; none where the Gateway API is not installed."""
-        kind = self.client.kinds.find_if_served(*ROUTE)
-        return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.params['name']}")[0] if kind else []
+    def missing(self, fault: str) -> PodwrightError:
+        """The error for a deployment that lacks what the state requires."""
+        hint = "Check name and namespace, or create the deployment with state present."
+        return PodwrightError(f"Deployment '{self.name}' in namespace '{self.namespace}' {fault}.", reason="NothingToDo", hint=hint)
 
-    def require(self, item, what):
-        """Raise: PodwrightError where there is nothing to act on."""
-        if not item:
-            raise PodwrightError(
-                f"The deployment '{self.params['name']}' in namespace '{self.namespace}' has no {what}.", reason="NothingToDo", hint="Check name and namespace."
-            )
-        return item
-
-    def no_revision(self, wanted, known):
-        """The error where a revision is asked for that is not kept; none named means the one before."""
-        return PodwrightError(
-            f"The deployment '{self.params['name']}' in namespace '{self.namespace}' has no revision {wanted or 'before this one'}.",
-            reason="NoRevision",
-            hint=f"There is {', '.join(str(number) for number in sorted(known)) or 'none'}.",
-        )
-
-    def look_again(self):
-        """Observe what came of it. A failure here must not hide the one before."""
-        try:
-            if not self.task.check_mode:
-                self.observe()
-            self.seen = self.situation()
-        except Exception as error:
-            self.task.console.warn(f"The state of deployment '{self.params['name']}' could not be read afterwards: {as_podwright_error(error)}")
-
-    def describe(self):
-        """The result's fields."""
-        redactor = TaskRedactor()
-        steps = [change for change in self.changes if change.is_change]
-        fields = {"changed": bool(steps), "plan": [change.describe(redactor) for change in steps or self.changes], "analysis": self.analysis}
-        return fields | self.seen | ({"diff": yaml_diff(steps, redactor)} if self.task.diff_mode else {})
+    def unknown_revision(self, revision: int | None, known: Iterable[int]) -> PodwrightError:
+        """The error for a revision that does not exist; None is the previous one."""
+        what = "previous revision" if revision is None else f"revision {revision}"
+        revisions = ", ".join(map(str, sorted(known))) or "none"
+        return PodwrightError(f"Deployment '{self.name}' in namespace '{self.namespace}' has no {what}; revisions: {revisions}.", reason="NoRevision")

@@ -1,114 +1,129 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One Deployment, whose controller replaces its pods a few at a time."""
+"""The strategy rolling: one Deployment, whose controller replaces a few pods at a time."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from ..cluster.kinds import BUILT_IN
 from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import READY, assess
 from .deployer import DEPLOYMENT_KIND, Deployer
-from .manifests import ROLLING, build_deployment, build_service
+from .manifests import build_deployment, build_service
+from .options import ROLLING
+
+if TYPE_CHECKING:
+    from ..values import Manifest, Result
 
 REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 KUBERNETES_REVISION = "deployment.kubernetes.io/revision"
+# Fields of the Deployment that a rollback keeps: the others are of the pods.
+_KEPT_FIELDS = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
 
 
 class Rolling(Deployer):
-    """One Deployment, whose controller replaces its pods a few at a time."""
+    """One Deployment, whose controller replaces a few pods at a time."""
 
-    def present(self):
-        """Roll to what is asked for, and back where that fails and is wanted."""
-        before = self._revision()
+    def roll_out(self) -> None:
+        """Roll out the options, and roll back if that fails and `rollback_on_failure` is set. Raises: PodwrightError."""
+        before = self._revision_of(self.deployments.get(ROLLING))
         try:
             self._apply(paused=False)
         except PodwrightError as error:
-            if self.params["rollback_on_failure"] and before and self._revision(fresh=True) != before:
-                self._roll_back(before)
-                error.message += f"\nIt was rolled back to revision {before}."
+            if self.params["rollback_on_failure"] and before and self._revision_of(self._read()) != before:
+                self._return_to(before)
+                error.message += f"\nThe Deployment was rolled back to revision {before}."
             raise
         for generation, item in self.deployments.items():
             if generation != ROLLING:
-                self.remove(item, "another strategy made it")
+                self.delete(item, "another strategy created it")
 
-    def paused(self):
-        """Take the new pods' description, and change no pod yet."""
+    def pause(self) -> None:
+        """Apply the Deployment with its rollout paused, so that no pod is replaced. Raises: PodwrightError."""
         self._apply(paused=True)
 
-    def _apply(self, paused):
-        deployment = build_deployment(self.spec(), self.params, self.profile(), ROLLING, self.params["replicas"])
+    def _apply(self, paused: bool) -> None:
+        deployment = build_deployment(self.task_spec(), self.params, self.profile(), ROLLING, self.params["replicas"])
         live = self.deployments.get(ROLLING)
         if not live:
             self._refuse_foreign()
         if paused or (live and live["spec"].get("paused")):
-            deployment["spec"]["paused"] = paused  # else left out, as the API does
+            deployment["spec"]["paused"] = paused
         self.apply(deployment, build_service(self.params, deployment["spec"]["selector"]["matchLabels"]), wait=not paused)
 
-    def _refuse_foreign(self):
-        name = self.params["name"]
-        if self.client.get(DEPLOYMENT_KIND, self.namespace, name):
-            message = f"There is a Deployment '{name}' in namespace '{self.namespace}' that pod_deployment did not make."
-            hint = "Its selector cannot be changed: take another name, or delete it first."
-            raise PodwrightError(message, reason="NotOurs", hint=hint)
+    def _refuse_foreign(self) -> None:
+        if self._read():
+            message = f"Deployment '{self.name}' in namespace '{self.namespace}' was not created by pod_deployment, and its selector is immutable."
+            raise PodwrightError(message, reason="NotOurs", hint="Use another name, or delete it first.")
 
-    def promoted(self):
-        """Go on with what was paused."""
-        live = self.require(self.deployments.get(ROLLING), "Deployment")
-        self.wait([self.patch(live, {"spec": {"paused": False}}, "it goes on") if live["spec"].get("paused") else live])
+    def promote(self) -> None:
+        """Resume a paused rollout. Raises: PodwrightError."""
+        live = self._require()
+        self.wait([self.patch(live, {"spec": {"paused": False}}, "the rollout is resumed") if live["spec"].get("paused") else live])
 
-    def aborted(self):
-        """Return to the revision before, where the latest is not complete."""
-        live = self.require(self.deployments.get(ROLLING), "Deployment")
+    def abort(self) -> None:
+        """Return to the previous revision if the rollout is incomplete. Raises: PodwrightError."""
+        live = self._require()
         if live["spec"].get("paused") or (assess(live).state != READY and not annotation_of(live, ROLLED_BACK)):
-            self._roll_back(self._previous())
+            self._return_to(self._previous())
         else:
-            self.wait([live])  # what was begun is not undone: the revision before it is the one that was left
+            self.wait([live])  # an incomplete rollback: its previous revision is the one that was aborted
 
-    def rolled_back(self):
-        """Return to a revision, the one before where none is named; not once more where that was done."""
-        live = self.require(self.deployments.get(ROLLING), "Deployment")
-        asked = self.params["revision"]
-        done = annotation_of(live, ROLLED_BACK)
-        if done is None or asked not in (None, int(done)):
-            self._roll_back(asked or self._previous())
+    def roll_back(self) -> None:
+        """Return to the previous revision, or to that of the options; a rollback is not repeated. Raises: PodwrightError."""
+        live = self._require()
+        wanted = self.params["revision"]
+        rolled_back_to = annotation_of(live, ROLLED_BACK)
+        if rolled_back_to is None or wanted not in (None, int(rolled_back_to)):
+            self._return_to(wanted or self._previous())
         else:
             self.wait([live])
 
-    def _revision(self, fresh=False):
-        live = self.client.get(DEPLOYMENT_KIND, self.namespace, self.params["name"]) if fresh else self.deployments.get(ROLLING)
-        return live and number_of(live, KUBERNETES_REVISION)
+    def _require(self) -> Manifest:
+        if ROLLING not in self.deployments:
+            raise self.missing("does not exist")
+        return self.deployments[ROLLING]
 
-    def _replica_sets(self):
+    def _read(self) -> Manifest | None:
+        live: Manifest | None = self.client.get(DEPLOYMENT_KIND, self.namespace, self.name)
+        return live
+
+    @staticmethod
+    def _revision_of(item: Manifest | None) -> int | None:
+        return number_of(item, KUBERNETES_REVISION) if item else None
+
+    def _replica_sets(self) -> dict[int, Manifest]:
+        """The ReplicaSets of the Deployment by revision."""
         uid = self.deployments[ROLLING]["metadata"]["uid"]
-        items = self.client.list(REPLICA_SET, self.namespace, label_selector=f"{DEPLOYMENT}={self.params['name']}")[0]
-        owned = [item for item in items if any(o["uid"] == uid for o in item["metadata"].get("ownerReferences") or [])]
-        return {number_of(item, KUBERNETES_REVISION) or 0: item for item in owned}
+        items = self.client.list(REPLICA_SET, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0]
+        owned = [item for item in items if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or [])]
+        return {self._revision_of(item) or 0: item for item in owned}
 
-    def _previous(self):
-        """The latest revision but the one that the Deployment asks for now."""
-        live = self.deployments[ROLLING]["spec"]["template"]
-        return max((number for number, item in self._replica_sets().items() if _bare_template(item) != live), default=None)
+    def _previous(self) -> int | None:
+        """The latest revision whose pod template is not that of the Deployment."""
+        template = self.deployments[ROLLING]["spec"]["template"]
+        return max((revision for revision, item in self._replica_sets().items() if _template_of(item) != template), default=None)
 
-    def _roll_back(self, revision):
+    def _return_to(self, revision: int | None) -> None:
         known = self._replica_sets()
-        found = known.get(revision)
-        if not found:
-            raise self.no_revision(revision, known)
-        live = self.client.get(DEPLOYMENT_KIND, self.namespace, self.params["name"])
-        # Applied, not patched: what the old description has beyond the new one is ours to take away again.
-        kept = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
-        spec = {name: live["spec"][name] for name in kept if name in live["spec"]}
-        metadata = {"name": self.params["name"], "labels": live["metadata"]["labels"], "annotations": {ROLLED_BACK: str(revision)}}
-        spec |= {"template": _bare_template(found), "paused": False}
+        if revision not in known:
+            raise self.unknown_revision(revision, known)
+        live = self._read() or self.deployments[ROLLING]
+        # Applied and not patched: a field that only the other template has is ours to remove.
+        spec = {name: live["spec"][name] for name in _KEPT_FIELDS if name in live["spec"]}
+        spec |= {"template": _template_of(known[revision]), "paused": False}
+        metadata = {"name": self.name, "labels": live["metadata"]["labels"], "annotations": {ROLLED_BACK: str(revision)}}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
 
-    def situation(self):
-        """Revision, active and preview."""
+    def read_status(self) -> Result:
+        """Revision and name of the Deployment."""
         live = self.deployments.get(ROLLING)
-        return {"revision": self._revision(), "active": live and live["metadata"]["name"], "preview": None, "weights": {}}
+        return {"revision": self._revision_of(live), "active": live and live["metadata"]["name"], "preview": None, "weights": {}}
 
 
-def _bare_template(replica_set):
-    template = replica_set["spec"]["template"]
+def _template_of(replica_set: Manifest) -> Manifest:
+    """The pod template without the label that identifies its ReplicaSet."""
+    template: Manifest = replica_set["spec"]["template"]
     labels = {key: value for key, value in template["metadata"]["labels"].items() if key != "pod-template-hash"}
     return template | {"metadata": template["metadata"] | {"labels": labels}}

@@ -1,155 +1,148 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Deploy pods that keep running, in one of three ways, each of which a later run can resume: all that it needs to know is on the objects."""
+"""Deploy pods that keep running, by one of three strategies, and resume a rollout that was interrupted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
 from ..clients.prometheus import query_prometheus
-from ..deployments import manifests
-from ..deployments.deployer import POD_OPTIONS, SERVICE, Deployer
+from ..deployments.analysis import Measurement, judge
+from ..deployments.canary import Canary
+from ..deployments.deployer import SERVICE, Deployer
 from ..deployments.generations import Generations
-from ..deployments.manifests import BLUE_GREEN, CANARY, ROLLING
+from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT, ROLLING, check
 from ..deployments.rolling import Rolling
 from ..errors import option_error
-from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
+from ..objects.labels import ACTIVE, annotation_of
+from ..objects.labels import DEPLOYMENT as DEPLOYMENT_LABEL
 from ..operation import Invocation, Operation, attempt
-from ..tasks import options as opts
+from ..reconciler.diff import yaml_diff
+from ..tasks.options import check_name
+from ..tasks.result import TaskRedactor
 from . import pod_exec, pod_request, task_pod
 
-ARGUMENTS = {
-    **CONNECTION,
-    **with_defaults(WAIT, wait=True),
-    **POD_OPTIONS,
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent", "promoted", "paused", "aborted", "rolled_back"], "default": "present"},
-    "replicas": {"type": "int", "default": 1},
-    "service": {"type": "raw"},
-    "strategy": {"type": "str", "choices": [ROLLING, BLUE_GREEN, CANARY], "default": ROLLING},
-    "max_surge": {"type": "raw", "default": 1},
-    "max_unavailable": {"type": "raw", "default": 0},
-    "progress_deadline": {"type": "int", "default": 600},
-    "drain_seconds": {"type": "int", "default": 5},
-    "rollback_on_failure": {"type": "bool", "default": False},
-    "revision": {"type": "int"},
-    "canary": {
-        "type": "dict",
-        "options": {
-            "steps": {
-                "type": "list",
-                "elements": "dict",
-                "options": {"weight": {"type": "int", "required": True}, "pause": {"type": "raw", "default": 0}},
-            },
-            "route": {
-                "type": "dict",
-                "options": {
-                    "parents": {"type": "list", "elements": "raw", "required": True},
-                    "hostnames": {"type": "list", "elements": "str", "default": []},
-                },
-            },
-            "analysis": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "prometheus": {"type": "dict", "options": {"server": {"type": "str", "required": True}, "query": {"type": "str", "required": True}}},
-                    "request": {"type": "dict"},
-                    "command": {"type": "raw"},
-                    "success": {"type": "str"},
-                    "failure": {"type": "str"},
-                },
-            },
-        },
-    },
-}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..values import Options, Result
+
+ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **DEPLOYMENT}
 
 
 @dataclass
 class Deployed:
-    """What was done so far: by the Deployer, once the options are known to be right."""
+    """What was done so far: the Deployer holds it, None until the options are validated."""
 
     deployer: Deployer | None = None
 
 
 def run(invocation: Invocation, outcome: Deployed) -> None:
-    """Deploy, or move a deployment on or back. Raises: PodwrightError."""
+    """Bring the deployment into its state. Raises: PodwrightError."""
     params = invocation.params
-    opts.check_name("name", params["name"])
+    check_name("name", params["name"])
     if params["state"] in ("present", "paused"):
-        manifests.check(params)
-    deployer = outcome.deployer = Rolling(invocation) if _strategy(invocation) == ROLLING else Generations(invocation, _analyse)
+        check(params)
+        _check_requests(params)
+    deployer = outcome.deployer = _choose_deployer(invocation)
+    states = {"present": deployer.roll_out, "paused": deployer.pause, "promoted": deployer.promote}
+    states |= {"aborted": deployer.abort, "rolled_back": deployer.roll_back, "absent": deployer.delete_all}
     try:
-        getattr(deployer, params["state"])()
+        states[params["state"]]()
     finally:
-        deployer.look_again()
+        deployer.refresh_status()
 
 
-def describe(_task: Invocation, outcome: Deployed) -> dict:
-    """The result's fields, as far as it got."""
-    return outcome.deployer.describe() if outcome.deployer else {}
+def _choose_deployer(invocation: Invocation) -> Deployer:
+    arguments = (invocation.client, invocation.namespace, invocation.params, invocation.console, invocation.check_mode)
+    strategy = _strategy(invocation)
+    if strategy == CANARY:
+        return Canary(*arguments, partial(_measure, invocation))
+    return Rolling(*arguments) if strategy == ROLLING else Generations(*arguments)
 
 
-def _strategy(invocation):
-    """The strategy: as asked for where something is made; else that of what is there."""
+def _strategy(invocation: Invocation) -> str:
+    """The strategy of the options for a rollout; in other states that of the live objects."""
     params = invocation.params
     if params["state"] in ("present", "paused"):
-        return params["strategy"]
-    services = invocation.client.list(SERVICE, invocation.namespace, label_selector=f"{DEPLOYMENT}={params['name']}")[0]
+        return str(params["strategy"])
+    services = invocation.client.list(SERVICE, invocation.namespace, label_selector=f"{DEPLOYMENT_LABEL}={params['name']}")[0]
     return BLUE_GREEN if any(annotation_of(service, ACTIVE) for service in services) else ROLLING
 
 
-# -- judging a canary ------------------------------------------------------------------------------------------
+def describe(invocation: Invocation, outcome: Deployed) -> Result:
+    """The fields of the result."""
+    deployer = outcome.deployer
+    if not deployer:
+        return {}
+    redactor = TaskRedactor()
+    changes = [change for change in deployer.changes if change.is_change]
+    plan = [change.describe(redactor) for change in changes or deployer.changes]
+    result = {"changed": bool(changes), "plan": plan, "analysis": deployer.analysis} | deployer.status
+    return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
-def _analyse(invocation, entry, choose_pod):
-    """Take one measurement.
+# -- measurements of a canary ---------------------------------------------------------------------------------
+
+
+def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], str]) -> Measurement:
+    """Take a measurement.
 
     Args:
-        task: the Task it is for.
         entry: an entry of `canary.analysis`.
-        choose_pod: called for the name of a pod of the canary, where one is to be asked.
+        choose_pod: returns the name of a ready canary pod.
 
-    Returns: {what, value, outcome}; value is None where there is none.
+    Raises: PodwrightError if Prometheus does not answer, or no pod is ready.
     """
-    success, failure = entry["success"], entry["failure"]
+    success = entry["success"]
     if entry["prometheus"]:
-        asked = entry["prometheus"]
-        what, value = asked["query"], query_prometheus(invocation.client, invocation.namespace, asked["server"], asked["query"])
+        server, what = entry["prometheus"]["server"], entry["prometheus"]["query"]
+        value = query_prometheus(invocation.client, invocation.namespace, server, what)
     elif entry["request"] is not None:
-        asked = {"status_code": list(range(100, 600))} | entry["request"]
-        asked |= {"pod": choose_pod(), "port": str(asked.get("port") or "")}
-        what, value = "the request", _measure(invocation, pod_request.OPERATION, asked, "status")
+        options = {"status_code": list(range(100, 600))} | entry["request"]
+        options |= {"pod": choose_pod(), "port": str(options.get("port") or "")}
+        what, value = "the request", _measure_by(invocation, pod_request.OPERATION, options, "status")
         success = success or "< 400"
     else:
-        asked = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
-        what, value = "the command", _measure(invocation, pod_exec.OPERATION, asked, "rc")
+        options = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
+        what, value = "the command", _measure_by(invocation, pod_exec.OPERATION, options, "rc")
         success = success or "== 0"
-    return {"what": what, "value": value, "outcome": manifests.judge_value(value, success, failure)}
+    return {"what": what, "value": value, "outcome": judge(value, success, entry["failure"])}
 
 
-def _measure(invocation, operation, options, name):
-    """A number that another operation returns; None where it could not be had."""
-    unknown = sorted(set(options) - set(operation.arguments))
-    if unknown:
-        raise option_error("canary.analysis", f"unknown key '{unknown[0]}'.")
+def _measure_by(invocation: Invocation, operation: Operation[Any], options: Options, field: str) -> float | None:
+    """A number in the result of another operation; None if it fails before there is one."""
     params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": invocation.namespace} | options
-    fields, _error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
-    return fields.get(name)
+    result, _error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
+    return result.get(field)
 
 
-def secrets(params):
-    """The passwords in addresses of Prometheus."""
+def _check_requests(params: Options) -> None:
+    """Validate the names of the options of each request. Raises: PodwrightError."""
+    for number, entry in enumerate((params["canary"] or {}).get("analysis") or []):
+        unknown = sorted(set(entry["request"] or ()) - set(pod_request.ARGUMENTS))
+        if unknown:
+            known = ", ".join(sorted(set(pod_request.ARGUMENTS) - set(CONNECTION)))
+            raise option_error(f"canary.analysis[{number}].request.{unknown[0]}", f"unknown option; options: {known}.")
+
+
+# -- secrets --------------------------------------------------------------------------------------------------
+
+
+def secrets(params: Options) -> set[str]:
+    """The passwords in URLs of Prometheus."""
     analysis = (params["canary"] or {}).get("analysis") or []
     return url_passwords((entry["prometheus"] or {}).get("server") for entry in analysis)
 
 
-def redact(params):
-    """The parameters as they may be shown: also without the requests and commands of an analysis."""
-    shown = task_pod.redact(params)
+def redact(params: Options) -> Options:
+    """The options as they may be shown, without the requests and commands of an analysis."""
+    shown: Options = task_pod.redact(params)
     analysis = (shown["canary"] or {}).get("analysis")
     if analysis:
-        kept = ("prometheus", "success", "failure")
-        shown["canary"] = shown["canary"] | {"analysis": [{name: entry[name] for name in kept} for entry in analysis]}
+        shown["canary"] = shown["canary"] | {"analysis": [{name: entry[name] for name in ("prometheus", "success", "failure")} for entry in analysis]}
     return shown
 
 

@@ -1,0 +1,142 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The objects that are scaled: how they are found, and whether an autoscaler scales them already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..cluster.kinds import AUTOSCALER, POD, Kind
+from ..errors import PodwrightError
+from ..objects.labels import annotation_of
+from ..reconciler.manifest import difference, key_of
+from ..reconciler.observe import AUTOSCALED, target_of
+from ..reconciler.plan import Change
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..objects.key import Key
+    from ..values import Manifest, Options, Patch
+
+# k8s_scale defaults api_version to v1 for every kind.
+_API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
+LAST_SCALED = "podwright.io/last-scaled"  # annotation: the time of the last change by engine direct, in seconds since the epoch
+
+
+@dataclass
+class Target:
+    """An object whose replicas are scaled.
+
+    Attributes:
+        before: the object before the task.
+        after: the object after the latest change, or in check mode as predicted.
+        patch: what was changed.
+        note: why it was or was not changed.
+    """
+
+    kind: Kind
+    before: Manifest
+    after: Manifest
+    patch: Patch = field(default_factory=list)
+    note: str = ""
+
+    @classmethod
+    def of(cls, kind: Kind, item: Manifest) -> Target:
+        """A live object that has not been changed yet."""
+        return cls(kind, item, item)
+
+    @property
+    def key(self) -> Key:
+        """What identifies the object in a plan."""
+        return key_of(self.before, self.kind)
+
+    @property
+    def name(self) -> str:
+        """The name of the object."""
+        return str(self.before["metadata"]["name"])
+
+    @property
+    def title(self) -> str:
+        """Kind and name, for messages."""
+        return f"{self.kind.name} '{self.name}'"
+
+    @property
+    def replicas_field(self) -> str:
+        """The field of the spec that holds the replicas."""
+        return "parallelism" if self.kind.name == "Job" else "replicas"
+
+    @property
+    def replicas(self) -> int:
+        """Desired replicas before the task."""
+        return self.replicas_of(self.before)
+
+    def replicas_of(self, item: Manifest) -> int:
+        """Desired replicas in a state of the object."""
+        replicas: int = item["spec"].get(self.replicas_field, 1)
+        return replicas
+
+    def record(self, after: Manifest) -> None:
+        """Record the object as it was changed."""
+        self.after, self.patch = after, difference(self.before, after)
+
+    def to_change(self) -> Change:
+        """The entry of the plan."""
+        return Change("patch" if self.patch else "none", self.key, self.kind, before=self.before, after=self.after, patch=self.patch, note=self.note)
+
+
+def find_targets(client: Client, namespace: str, params: Options) -> list[Target]:
+    """The object of that name, or the objects that the selectors match; a pod is replaced by its controller.
+
+    Returns: an empty list if there is none and state is absent, since an autoscaler can outlive its object.
+    Raises: PodwrightError if there is none, or a pod has no controller.
+    """
+    api_version = params["api_version"]
+    if api_version in (None, "v1") and params["kind"] in _API_VERSIONS:
+        api_version = _API_VERSIONS[params["kind"]]
+    kind = client.kinds.resolve(api_version or "apps/v1", params["kind"])
+    if params["name"]:
+        item = client.get(kind, namespace, params["name"])
+        items = [item] if item else []
+    else:
+        items = client.list(kind, namespace, label_selector=",".join(params["label_selectors"]))[0]
+    if not items and (params["state"] == "present" or kind == POD):
+        selectors = ",".join(params["label_selectors"])
+        fault = f"{kind.name} '{params['name']}' does not exist" if params["name"] else f"No {kind.name} matches the label selectors '{selectors}'"
+        raise PodwrightError(f"{fault} in namespace '{namespace}'.", reason="NotFound", hint="Check kind, name, label_selectors and namespace.")
+    targets = [Target.of(kind, item) for item in items]
+    if kind != POD:
+        return targets
+    controllers = [_controller_of(client, target) for target in targets]
+    return list({target.before["metadata"]["uid"]: target for target in controllers}.values())
+
+
+def _controller_of(client: Client, pod: Target) -> Target:
+    """The topmost controller of a pod, such as the Deployment of its ReplicaSet."""
+    found = pod
+    while True:
+        metadata = found.before["metadata"]
+        owner = next((reference for reference in metadata.get("ownerReferences") or [] if reference.get("controller")), None)
+        if owner is None:
+            break
+        kind = client.kinds.resolve(owner["apiVersion"], owner["kind"])
+        item = client.get(kind, metadata["namespace"], owner["name"])
+        if item is None:
+            raise PodwrightError(f"{found.title} has a controller that does not exist: {kind.name} '{owner['name']}'.", reason="NotFound")
+        found = Target.of(kind, item)
+    if found is pod:
+        raise PodwrightError(f"{pod.title} cannot be scaled: it has no controller.", reason="NotScalable", hint="Scale a Deployment, StatefulSet or Job.")
+    return found
+
+
+def autoscaler_of(client: Client, target: Target) -> str:
+    """What scales an object automatically, for messages; empty if nothing does, or the autoscalers must not be listed."""
+    if annotation_of(target.before, AUTOSCALED):
+        return "pod_autoscale with engine direct"
+    try:
+        autoscalers = client.list(AUTOSCALER, target.before["metadata"].get("namespace"))[0]
+    except PodwrightError as error:
+        if error.is_forbidden:
+            return ""
+        raise
+    found = next((autoscaler for autoscaler in autoscalers if target_of(autoscaler) == target.key), None)
+    return f"HorizontalPodAutoscaler '{found['metadata']['name']}'" if found else ""

@@ -1,0 +1,109 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The strategy canary: a new generation receives a growing share of the traffic, and each step is judged by measurements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..cluster.kinds import POD
+from ..errors import PodwrightError
+from ..objects.labels import DEPLOYMENT, GENERATION, STEP, STEP_SINCE, annotation_of, number_of
+from ..objects.pod_status import is_serving
+from .analysis import FAILURE, INCONCLUSIVE
+from .deployer import ROUTE
+from .generations import Generations
+from .manifests import build_route, build_service, canary_replicas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..tasks.task_spec import TaskSpec
+    from ..values import Options
+    from .analysis import Measurement
+
+    Measure = Callable[[Options, Callable[[], str]], Measurement]
+
+
+class Canary(Generations):
+    """A new generation beside the active one, with a growing share of the traffic.
+
+    Args:
+        measure: takes a measurement: called with an entry of `canary.analysis` and a function that returns the name of a ready canary pod.
+    """
+
+    def __init__(self, client: Client, namespace: str, params: Options, console: Console, check_mode: bool, measure: Measure) -> None:
+        super().__init__(client, namespace, params, console, check_mode)
+        self._options: Options = params["canary"] or {}
+        self._steps: list[Options] = self._options.get("steps") or []
+        self._measure = measure
+
+    def introduce(self, spec: TaskSpec, generation: str, pauses: bool) -> None:
+        """Take the steps that are left, then replace the active generation. Raises: PodwrightError."""
+        done = (number_of(self.deployments[generation], STEP) if generation in self.deployments else None) or 0
+        if self.preview not in (None, generation):
+            self.discard([self.preview])
+        # In check mode the plan shows the end of the rollout, and no steps.
+        steps = self._steps if pauses or not self.check_mode else []
+        for number, step in enumerate(steps, 1):
+            if number <= done:
+                continue
+            self.make(spec, generation, canary_replicas(self.params["replicas"], step["weight"]))
+            self._split_traffic(generation, step["weight"])
+            if pauses or step["pause"] is True:
+                return
+            self._take_step(generation, number, step)
+        self.make(spec, generation, self.params["replicas"])
+        self.switch(generation)
+
+    def _split_traffic(self, generation: str, weight: int) -> None:
+        """Give a generation a share of the traffic in percent: by a route, or by the number of its pods. Raises: PodwrightError."""
+        if self._options.get("route"):
+            service = self.service
+            canary = build_service(self.params, {DEPLOYMENT: self.name, GENERATION: generation}, canary=generation)
+            kind = self.client.kinds.find_served(*ROUTE)
+            self.apply(canary, build_route(kind, self.params, service, canary, weight) if service and canary else None, wait=False)
+        else:
+            self.empty([other for other in self.deployments if other not in (generation, self.active)])
+            self.apply(build_service(self.params, {DEPLOYMENT: self.name}, self.active), wait=False)
+        if not self.check_mode:
+            self.observe()
+
+    def _take_step(self, generation: str, number: int, step: Options) -> None:
+        """Wait for the duration of a step and judge it. Raises: PodwrightError if the analysis fails or is inconclusive."""
+        self._wait_for_step(generation, number, step)
+        for entry in self._options.get("analysis") or []:
+            measurement = self._measure(entry, lambda: self._choose_pod(generation))
+            self.analysis.append({"step": number, "weight": step["weight"], **measurement})
+            if measurement["outcome"] == FAILURE:
+                self.abort()
+                fate, hint = f"The canary was deleted; generation {self.active} stays in service.", "Correct the new version, and run the task again."
+                raise self._analysis_error(measurement, number, "failed", fate, hint)
+            if measurement["outcome"] == INCONCLUSIVE:
+                fate, hint = "The canary keeps its share of the traffic.", "Run the task again to repeat the measurement, or set state to promoted or aborted."
+                raise self._analysis_error(measurement, number, "is inconclusive", fate, hint)
+        self.annotate(generation, {STEP: str(number), STEP_SINCE: None})
+
+    def _wait_for_step(self, generation: str, number: int, step: Options) -> None:
+        """Wait until the duration of a step has passed since its start, which may be in an earlier run."""
+        started_step, _at, started_at = (annotation_of(self.deployments[generation], STEP_SINCE) or "").partition("@")
+        if started_step != str(number):
+            started_at = f"{self.client.now():.3f}"
+            self.annotate(generation, {STEP_SINCE: f"{number}@{started_at}"})
+        end = float(started_at) + float(step["pause"] or 0)
+        while (left := end - self.client.now()) > 0:
+            self.console.progress(f"{self.name}: step {number} of {len(self._steps)}, {step['weight']} % of the traffic, {left:.0f} s left")
+            self.client.clock.sleep(min(left, 1))
+
+    def _choose_pod(self, generation: str) -> str:
+        selector = f"{DEPLOYMENT}={self.name},{GENERATION}={generation}"
+        pods = [pod for pod in self.client.list(POD, self.namespace, label_selector=selector)[0] if is_serving(pod)]
+        if not pods:
+            raise self.missing(f"has no ready pod of generation {generation}")
+        return str(pods[0]["metadata"]["name"])
+
+    def _analysis_error(self, measurement: Measurement, number: int, verdict: str, fate: str, hint: str) -> PodwrightError:
+        found = "has no value" if measurement["value"] is None else f"returned {measurement['value']}"
+        message = f"The analysis of step {number} of deployment '{self.name}' {verdict}: {measurement['what']} {found}. {fate}"
+        return PodwrightError(message, reason="Analysis", hint=hint)

@@ -1,0 +1,102 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The options of deployments: argument spec, and the validation that needs no server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import option_error
+from ..tasks import options as tasks
+from .analysis import FAILURE, SUCCESS, is_condition
+
+if TYPE_CHECKING:
+    from ..values import Options
+
+ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
+_TASKS_ONLY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
+POD: dict[str, dict[str, Any]] = {name: spec for name, spec in {**tasks.CONTAINER, **tasks.POD}.items() if name not in _TASKS_ONLY}
+
+_STEP = {"weight": {"type": "int", "required": True}, "pause": {"type": "raw", "default": 0}}
+_ROUTE = {
+    "parents": {"type": "list", "elements": "raw", "required": True},
+    "hostnames": {"type": "list", "elements": "str", "default": []},
+}
+_ANALYSIS = {
+    "prometheus": {"type": "dict", "options": {"server": {"type": "str", "required": True}, "query": {"type": "str", "required": True}}},
+    "request": {"type": "dict"},
+    "command": {"type": "raw"},
+    "success": {"type": "str"},
+    "failure": {"type": "str"},
+}
+DEPLOYMENT: dict[str, dict[str, Any]] = {
+    **POD,
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent", "promoted", "paused", "aborted", "rolled_back"], "default": "present"},
+    "replicas": {"type": "int", "default": 1},
+    "service": {"type": "raw"},
+    "strategy": {"type": "str", "choices": [ROLLING, BLUE_GREEN, CANARY], "default": ROLLING},
+    "max_surge": {"type": "raw", "default": 1},
+    "max_unavailable": {"type": "raw", "default": 0},
+    "progress_deadline": {"type": "int", "default": 600},
+    "drain_seconds": {"type": "int", "default": 5},
+    "rollback_on_failure": {"type": "bool", "default": False},
+    "revision": {"type": "int"},
+    "canary": {
+        "type": "dict",
+        "options": {
+            "steps": {"type": "list", "elements": "dict", "options": _STEP},
+            "route": {"type": "dict", "options": _ROUTE},
+            "analysis": {"type": "list", "elements": "dict", "options": _ANALYSIS},
+        },
+    },
+}
+
+
+def check(params: Options) -> None:
+    """Validate the options of a rollout. Raises: PodwrightError that names the option."""
+    if params["replicas"] < 0:
+        raise option_error("replicas", f"must be 0 or greater, got {params['replicas']}.")
+    if params["strategy"] != ROLLING and not params["service"]:
+        raise option_error("service", f"must be set for the strategy {params['strategy']}.", "It switches the traffic from one generation to the next.")
+    if params["strategy"] != ROLLING and not params["wait"]:
+        hint = "Traffic is switched only to pods that are ready. Remove wait, or set strategy to rolling."
+        raise option_error("wait", f"must be true for the strategy {params['strategy']}.", hint)
+    if str(params["max_surge"]) in ("0", "0%") and str(params["max_unavailable"]) in ("0", "0%"):
+        raise option_error("max_surge", "must be greater than 0 if max_unavailable is 0.")
+    if isinstance(params["service"], dict) and not params["service"].get("name"):
+        raise option_error("service.name", "missing.")
+    grace, drain = params.get("termination_grace_period"), params["drain_seconds"]
+    if params["service"] and drain and grace is not None and grace <= drain:
+        raise option_error("termination_grace_period", f"must be greater than drain_seconds ({drain}), got {grace}.")
+    canary = params["canary"] or {}
+    _check_steps(canary.get("steps") or [])
+    for number, entry in enumerate(canary.get("analysis") or []):
+        _check_analysis(f"canary.analysis[{number}]", entry)
+
+
+def _check_steps(steps: list[Options]) -> None:
+    least = 1
+    for number, step in enumerate(steps):
+        if not least <= step["weight"] < 100:
+            raise option_error(f"canary.steps[{number}].weight", f"must be between {least} and 99, got {step['weight']}.", "Weights must not decrease.")
+        least = step["weight"]
+        if not _is_duration(step["pause"]):
+            raise option_error(f"canary.steps[{number}].pause", f"must be a number of seconds or true, got '{step['pause']}'.")
+
+
+def _is_duration(value: Any) -> bool:
+    try:
+        return float(value or 0) >= 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_analysis(path: str, entry: Options) -> None:
+    given = [name for name in ("prometheus", "request", "command") if entry[name] is not None]
+    if len(given) != 1:
+        raise option_error(path, f"must have exactly one of prometheus, request and command, got {' and '.join(given) or 'none'}.")
+    for name in (SUCCESS, FAILURE):
+        if entry[name] is not None and not is_condition(entry[name]):
+            raise option_error(f"{path}.{name}", f"must be a condition such as < 0.05, >= 1 or == 200, got '{entry[name]}'.")
+    if entry["prometheus"] and not entry[SUCCESS]:
+        raise option_error(f"{path}.{SUCCESS}", "must be set for a Prometheus query, such as < 0.05.")

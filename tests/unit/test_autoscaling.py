@@ -1,0 +1,89 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Autoscaling: recommended replicas, one step within its bounds, manifests of autoscalers, and invalid options."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+COUNTS = st.integers(0, 50)
+
+
+@pytest.mark.parametrize(
+    ("current", "ready", "metrics", "recommended"),
+    [
+        (2, 2, [("share", 100, 50)], 4),
+        (2, 2, [("share", 54, 50)], 2),  # within the tolerance
+        (4, 4, [("share", 10, 50)], 1),
+        (3, 1, [("share", 100, 50)], 2),  # only ready pods are measured
+        (1, 1, [("pod", 25, 10)], 3),
+        (3, 3, [("pod", 31, 10)], 3),
+        (0, 0, [("pod", 5, 10)], 1),
+        (5, 5, [("pod", 0, 10)], 0),
+        (2, 2, [("share", 10, 50), ("pod", 45, 10)], 5),  # the largest recommendation
+    ],
+)
+def test_replicas_that_metrics_recommend(current, ready, metrics, recommended):
+    assert recommend(current, ready, [{"name": "m", "value": value, "target": target, "per": per} for per, value, target in metrics]) == recommended
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS, st.integers(0, 100), st.integers(0, 100), st.integers(0, 100))
+def test_a_step_respects_its_bounds_and_cooldowns(current, recommended, least, span, up, down, ago):
+    bounds = Bounds(least, least + span, up, down)
+    replicas, reason = decide(current, recommended, bounds, 1000 - ago, 1000)
+    assert reason
+    is_within = bounds.min_replicas <= current <= bounds.max_replicas
+    if replicas == current:
+        assert is_within
+        target = min(max(recommended, bounds.min_replicas), bounds.max_replicas)
+        assert target == current or ago < (up if target > current else down)
+    else:
+        assert bounds.min_replicas <= replicas <= bounds.max_replicas
+        assert not is_within or ago >= (up if replicas > current else down)
+
+
+def options(**given):
+    return {name: spec.get("default") for name, spec in SCALING.items()} | {"name": "web"} | given
+
+
+def test_cooldowns_become_stabilization_windows_unless_behavior_has_some():
+    given = options(target_cpu=50, scale_up_cooldown=10, scale_down_cooldown=20, behavior={"scaleDown": {"stabilizationWindowSeconds": 5}})
+    behavior = build_hpa(given, {"name": "web"})["spec"]["behavior"]
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 5}, "scaleUp": {"stabilizationWindowSeconds": 10}}
+
+
+@pytest.mark.parametrize("given", [{"target_cpu": 1, "scale_down_cooldown": 3601}, {"target_cpu": 1, "min_replicas": 0}, {"prometheus": {"target": 1}}])
+def test_options_that_a_horizontal_pod_autoscaler_does_not_support_are_refused(given):
+    with pytest.raises(PodwrightError):
+        build_hpa(options(**given), {})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": None, "replicas": 1}, "name: missing, and so is label_selectors."),
+        ({"label_selectors": ["a=b"], "target_cpu": 50}, "label_selectors: must not be set for an autoscaler"),
+        ({"label_selectors": ["a=b"], "state": "absent"}, "label_selectors: must not be set for an autoscaler"),
+        ({"replicas": -1}, "replicas: must be 0 or greater, got -1."),
+        ({"replicas": 1, "target_cpu": 50}, "replicas: must not be set together with target_cpu."),
+        ({"target_cpu": 0}, "target_cpu: must be 1 or greater, got 0."),
+        ({"target_cpu": 50, "max_replicas": 0}, "max_replicas: must be 1 or greater, got 0."),
+        ({"target_cpu": 50, "min_replicas": 5, "max_replicas": 2}, "min_replicas: must not exceed max_replicas (2), got 5."),
+        ({"target_cpu": 50, "scale_up_cooldown": -1}, "scale_up_cooldown: must be 0 or greater, got -1."),
+        ({"prometheus": {"target": 0}}, "prometheus.target: must be greater than 0, got 0."),
+        ({}, "target_cpu: missing, and so are target_memory, metrics and prometheus."),
+        ({"target_cpu": 50, "current_replicas": 2}, "current_replicas: must not be set without replicas."),
+    ],
+)
+def test_invalid_options_are_named(given, message):
+    for valid in ({"target_cpu": 50}, {"replicas": 0}, {"name": None, "label_selectors": ["a=b"], "replicas": 1}, {"state": "absent"}):
+        check(options(**valid))
+    with pytest.raises(PodwrightError) as invalid:
+        check(options(**given))
+    assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"

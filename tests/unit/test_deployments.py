@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Deployments: the size of a canary, the outcome of a measurement, and invalid options."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.analysis import judge
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.manifests import build_service, canary_replicas
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.options import DEPLOYMENT, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+
+@given(st.integers(1, 200), st.integers(1, 99))
+def test_a_canary_has_its_share_as_precisely_as_whole_pods_allow(replicas, weight):
+    count = canary_replicas(replicas, weight)
+    exact = replicas * weight / (100 - weight)
+    assert count >= 1 and (count == 1 or abs(count - exact) <= 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "success", "failure", "outcome"),
+    [
+        (0.01, "< 0.05", None, "success"),
+        (0.05, "< 0.05", None, "failure"),
+        (0.05, "<= 0.05", "> 0.1", "success"),
+        (0.07, "< 0.05", "> 0.1", "inconclusive"),
+        (0.2, "< 0.05", "> 0.1", "failure"),
+        (1, ">= 1", ">= 1", "failure"),  # failure takes precedence
+        (None, "< 0.05", None, "inconclusive"),
+    ],
+)
+def test_outcome_of_a_measurement(value, success, failure, outcome):
+    assert judge(value, success, failure) == outcome
+
+
+def options(**given):
+    return {name: spec.get("default") for name, spec in DEPLOYMENT.items()} | {"wait": True, "service": "shop", "strategy": "canary"} | given
+
+
+def canary(*steps, **entry):
+    empty = dict.fromkeys(("prometheus", "request", "command", "success", "failure"))
+    return {"canary": {"steps": [{"pause": 0} | step for step in steps], "analysis": [empty | entry] if entry else []}}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"replicas": -1}, "replicas: must be 0 or greater, got -1."),
+        ({"service": None}, "service: must be set for the strategy canary."),
+        ({"service": {"ports": [80]}}, "service.name: missing."),
+        ({"wait": False}, "wait: must be true for the strategy canary."),
+        ({"max_surge": "0%"}, "max_surge: must be greater than 0 if max_unavailable is 0."),
+        ({"termination_grace_period": 5}, "termination_grace_period: must be greater than drain_seconds (5), got 5."),
+        (canary({"weight": 100}), "canary.steps[0].weight: must be between 1 and 99, got 100."),
+        (canary({"weight": 50}, {"weight": 20}), "canary.steps[1].weight: must be between 50 and 99, got 20."),
+        (canary({"weight": 50, "pause": "later"}), "canary.steps[0].pause: must be a number of seconds or true, got 'later'."),
+        (canary(success="< 1"), "canary.analysis[0]: must have exactly one of prometheus, request and command, got none."),
+        (canary(command="true", request={}), "canary.analysis[0]: must have exactly one of prometheus, request and command, got request and command."),
+        (canary(command="true", success="good"), "canary.analysis[0].success: must be a condition such as < 0.05, >= 1 or == 200, got 'good'."),
+        (canary(prometheus={"server": "a"}), "canary.analysis[0].success: must be set for a Prometheus query"),
+    ],
+)
+def test_invalid_options_are_named(given, message):
+    check(options(**canary({"weight": 20}, {"weight": 20, "pause": True}, command="true", success=" == 0 ")))
+    with pytest.raises(PodwrightError) as invalid:
+        check(options(**given))
+    assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({}, "service.ports: missing"), ({"ports": ["web"]}, "ports[0]: must be"), ({"service": {"name": "a", "ports": [1, "b"]}}, "service.ports[1]: must be")],
+)
+def test_invalid_ports_of_a_service_are_named(given, message):
+    with pytest.raises(PodwrightError) as invalid:
+        build_service(options(name="shop") | given, {})
+    assert str(invalid.value).startswith(message)
