@@ -11,7 +11,7 @@ from ansible_collections.podwright.core.plugins.doc_fragments.pod import ModuleD
 
 
 def items_documentation(*documents: str) -> str:
-    """The documentation of `tasks`, whose items have the options of the documents without their defaults: the options beside the list are those."""
+    """The documentation of `tasks`: items have the options of the documents, without defaults since the options beside `tasks` are their defaults."""
     options: dict = {}
     for document in documents:
         options |= yaml.safe_load(document)["options"]
@@ -137,5 +137,5 @@ options:
     type: str
 """
 
-    # The annotation keeps the sanity test yamllint, which reads literals only, away from it.
+    # The annotation hides the value from the sanity test yamllint, which reads literals only.
     TASKS: str = items_documentation(DOCUMENTATION, Pod.DOCUMENTATION)

@@ -222,6 +222,7 @@ def test_the_hash_depends_on_the_options_that_define_the_task_only():
         ({"env": {"A": {"secert": "s"}}}, "env.A: must be a literal"),
         ({"env_from": [{"secrets": "s"}]}, "env_from[0]: must be {secret: NAME} or {config_map: NAME}"),
         ({"volumes": [{"name": "v"}]}, "volumes[0]: must give volume 'v' a source, one of empty_dir, host_path,"),
+        ({"volumes": [{"name": "workspace", "claim": "c"}], "shared_workspace": "/w"}, "volumes: must not contain a volume 'workspace'"),
         ({"dns": {"polcy": "None"}}, "dns: unknown key 'polcy'; use policy,"),
         ({"max_depth": -1}, "max_depth: must be at least 0, got -1."),
         ({"patches": [{"op": "remove", "path": "/none"}]}, "patches[0]: must apply to the manifest of the task, got 'remove /none'"),

@@ -185,7 +185,7 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
         return given
     if params["state"] != "completed":
         return STARTING_SECONDS
-    turns = -(-len(specs) // max(params["concurrency"], 1))
+    turns: int = -(-len(specs) // max(params["concurrency"], 1))
     longest = max(((spec.timeout or 0) * (spec.options["retries"] + 1) for spec in specs), default=0)
     return int(longest) * turns + STARTING_SECONDS
 

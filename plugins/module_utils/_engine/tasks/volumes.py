@@ -19,7 +19,7 @@ WORKSPACE = "workspace"
 
 
 def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
-    """(volumes of the pod, mounts in every container). Raises: PodwrightError for a volume without a source, or with two."""
+    """(volumes of the pod, mounts in every container). Raises: PodwrightError unless each volume has one source."""
     volumes: dict[str, Manifest] = {}
     mounts: list[Manifest] = []
     for index, entry in enumerate(spec.options.get("volumes") or []):
@@ -35,6 +35,8 @@ def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
             mount = {"name": name, "mountPath": entry["mount_path"], "subPath": entry.get("sub_path"), "readOnly": entry.get("read_only") or None}
             mounts.append(drop_nulls(mount))
     for volume, shared_mount in _added_volumes(spec):
+        if volume["name"] in volumes:
+            raise option_error("volumes", f"must not contain a volume '{volume['name']}', which other options of the task add.")
         volumes[volume["name"]] = volume
         mounts += [shared_mount] if shared_mount else []
     return list(volumes.values()), mounts
