@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -79,6 +80,11 @@ def nesting(node: ast.AST, is_elif: bool = False) -> int:
                 is_chained = isinstance(node, ast.If) and field == "orelse" and isinstance(child, ast.If) and len(value) == 1
                 deepest = max(deepest, nesting(child, is_chained))
     return deepest + (isinstance(node, _BLOCKS) and not is_elif)
+
+
+def test_the_architecture_names_files_that_exist():
+    named = re.findall(r"`(\w+/\w+\.py)`", (ENGINE.parents[2] / "docs/architecture.md").read_text())
+    assert len(named) > 20 and [name for name in named if not (ENGINE / name).is_file()] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
