@@ -21,9 +21,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
-from .. import scale
 from ..cluster import images
 from ..cluster.cluster import Cluster
+from ..support import scale
 
 ROOT = Path(__file__).parents[2]
 REPEATS = 5

@@ -7,9 +7,7 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import re
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,11 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import READY, assess
@@ -30,12 +26,14 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.rea
 from ..cluster import images
 from ..cluster.cluster import Cluster
 from ..cluster.definitions import read_definition
-from ..relay import SEED, Relay
-from ..scale import add_nodes, remove_nodes
 from ..support.audit import AuditLog
 from ..support.cluster_lock import hold_cluster
 from ..support.environment import KUBECONFIG, ROOT
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables
+from ..support.pods import start_pod
+from ..support.relay import SEED, Relay
+from ..support.scale import add_nodes, remove_nodes
+from ..support.waiting import wait_for
 
 LONGEST = ("test_deployments", "test_rbac", "test_targets", "test_autoscaling")
 _USUAL = re.compile("Failed to pipe|NotFound|inactive stream")  # what containerd takes for errors where clients leave
@@ -153,17 +151,6 @@ def namespace(make_namespace):
     return make_namespace()
 
 
-def wait_for(condition, seconds=60):
-    """Poll until the condition holds and return its value."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"it did not hold within {seconds} s")
-
-
 @pytest.fixture
 def audit(tmp_path: Path) -> AuditLog:
     """The audit log of the local cluster."""
@@ -221,7 +208,7 @@ def box(client):
     binding |= {"apiVersion": api, "kind": "ClusterRoleBinding", "metadata": {"name": name}}
     binding |= {"subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}]}
     role_binding = BUILT_IN[api, "ClusterRoleBinding"]
-    start(client, "default", name)
+    start_pod(client, "default", name)
     client.create(role_binding, None, binding, "test")
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     token = client.send(Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=review))["status"]["token"]
@@ -230,57 +217,15 @@ def box(client):
     client.delete(role_binding, None, name)
 
 
-def start(client, namespace, name, mounts=(), **spec):
-    """A pod of busybox that sleeps, once it runs."""
-    container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"], "volumeMounts": list(mounts)}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0} | spec}
-    client.create(POD, namespace, manifest, "test")
-    wanted = "Pending" if "initContainers" in spec else "Running"
-    wait_for(lambda: client.get(POD, namespace, name)["status"].get("phase") == wanted)
-
-
 @pytest.fixture(scope="module", params=["busybox", "gnu"])
 def tooled(request, client):
     """A Container with a shell and the tools of busybox, and one with those of this machine (Debian: dash, GNU coreutils, findutils and tar)."""
     name = f"test-{request.param}-{os.getpid()}"
     directories = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"} if request.param == "gnu" else {}
     volumes = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in directories.items()]
-    start(client, "default", name, [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in directories], volumes=volumes)
+    start_pod(client, "default", name, [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in directories], volumes=volumes)
     yield Container("default", name)
     client.delete(POD, "default", name, grace_period=0)
-
-
-def init_of(client, container):
-    """The process ID, on this machine, of the first process of a container of the local cluster."""
-    output = bytearray()
-    execute(client, container, Command(["readlink", "/proc/self/ns/pid"]), output.extend)
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            is_inside = os.readlink(process / "ns/pid") == output.decode().strip()
-            if is_inside and re.search(r"^NSpid:.*\t1$", (process / "status").read_text(), re.MULTILINE):
-                return int(process.name)
-    return pytest.fail(f"nothing runs {container}")
-
-
-def choose(*choices):
-    """Options such that every three choices come together in each way: a covering array of strength 3, made greedily.
-
-    Args:
-        choices: for each choice the options, dicts, to choose from.
-    """
-    chance, chosen = random.Random(0), []
-    places = list(itertools.combinations(range(len(choices)), 3))
-    rows = list(itertools.product(*(range(len(options)) for options in choices)))
-
-    def threes(row):
-        return {(three, tuple(row[place] for place in three)) for three in places}
-
-    missing = set().union(*map(threes, rows))
-    while missing:
-        row = max(chance.sample(rows, min(len(rows), 100)), key=lambda row: len(threes(row) & missing))
-        missing -= threes(row)
-        chosen.append({name: value for options, index in zip(choices, row, strict=True) for name, value in options[index].items()})
-    return chosen
 
 
 @pytest.fixture
@@ -289,17 +234,3 @@ def relay(tmp_path):
     print(f"PODWRIGHT_SEED={SEED}")
     with Relay(KUBECONFIG, tmp_path, SEED) as relay:
         yield relay
-
-
-def connect(relay, token):
-    """A Client through the relay."""
-    return Client(Configuration(dict.fromkeys(CONNECTION) | {"host": relay.url, "api_key": token, "validate_certs": False}))
-
-
-def write_kubeconfig(relay, token, path):
-    """A kubeconfig that leads through the relay."""
-    config = {"apiVersion": "v1", "kind": "Config", "current-context": "relay", "users": [{"name": "relay", "user": {"token": token}}]}
-    config |= {"clusters": [{"name": "relay", "cluster": {"server": relay.url, "insecure-skip-tls-verify": True}}]}
-    config |= {"contexts": [{"name": "relay", "context": {"cluster": "relay", "user": "relay"}}]}
-    path.write_text(yaml.safe_dump(config))
-    return path

@@ -12,9 +12,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale
 
-from ..prometheus import Prometheus
-from .conftest import wait_for
-from .test_hygiene import call
+from ..support.operations import call
+from ..support.prometheus import Prometheus
+from ..support.waiting import wait_for
 
 DEPLOYMENT = BUILT_IN["apps/v1", "Deployment"]
 

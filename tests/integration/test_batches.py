@@ -6,13 +6,13 @@ from __future__ import annotations
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, JOB, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 
-from .conftest import choose
-from .test_hygiene import IMAGE, call
+from ..support.covering import covering_array
+from ..support.operations import IMAGE, call
 
 LABEL = "podwright.io/task"
 FAILS = ["sh", "-c", "echo said; exit 3"]
 # The batch sets retries: 1; an item overrides it, with the default of 0 as well.
-ROWS = choose(
+ROWS = covering_array(
     [{"command": ["echo", "said"]}, {"command": FAILS}],
     [{"kind": "Pod"}, {"kind": "Job"}],
     [{}, {"cleanup": "always"}, {"cleanup": "on_success"}, {"cleanup": "on_failure"}],

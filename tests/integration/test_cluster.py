@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, wait_for
+from ..support.environment import ROOT
+from ..support.waiting import wait_for
 
 pytestmark = pytest.mark.xdist_group("cluster")  # both use one number
 

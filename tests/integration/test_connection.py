@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from .conftest import KUBECONFIG
+from ..support.environment import KUBECONFIG
 
 ODD = "ünïcode 'quoted' $HOME; -x"
 NAME = "ünïcode 'quoted' ; -x"  # Ansible itself expands variables in paths

@@ -14,8 +14,9 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
-from .conftest import choose, init_of
-from .test_hygiene import call
+from ..support.covering import covering_array
+from ..support.operations import call
+from ..support.pods import first_process
 
 EARLIER, LATER = 1_600_000_000, 1_700_000_000
 # Each is set or not set.
@@ -184,9 +185,9 @@ def expect(options):
     return result
 
 
-@pytest.mark.parametrize("options", choose(*([{}, choice] for choice in CHOICES)), ids=lambda options: "-".join(options) or "none")
+@pytest.mark.parametrize("options", covering_array(*([{}, choice] for choice in CHOICES)), ids=lambda options: "-".join(options) or "none")
 def test_options_of_a_directory_copy_combine(options, client, tooled, tmp_path):
-    root = Path(f"/proc/{init_of(client, tooled)}/root")
+    root = Path(f"/proc/{first_process(client, tooled)}/root")
     local, remote = tmp_path / "copy", root / "copy"
     source, target = (remote, local) if "state" in options else (local, remote)
     shutil.rmtree(remote, ignore_errors=True)
@@ -214,9 +215,9 @@ def test_options_of_a_directory_copy_combine(options, client, tooled, tmp_path):
 
 @pytest.mark.parametrize("existing", EXISTING, ids=EXISTING)
 def test_options_of_a_file_copy_combine(existing, client, tooled, tmp_path):
-    root = Path(f"/proc/{init_of(client, tooled)}/root")
+    root = Path(f"/proc/{first_process(client, tooled)}/root")
     sources = [{"source": b"file"}, {"source": b"link"}, {"source": None}]  # the last is content
-    for number, row in enumerate(choose(sources, *([{}, choice] for choice in CHOICES if choice not in OF_DIRECTORIES))):
+    for number, row in enumerate(covering_array(sources, *([{}, choice] for choice in CHOICES if choice not in OF_DIRECTORIES))):
         options = {name: value for name, value in row.items() if name != "source"}
         local, remote = tmp_path / str(number), root / tmp_path.name / str(number)
         remote_path = f"/{remote.relative_to(root)}"
@@ -252,7 +253,7 @@ def test_options_of_a_file_copy_combine(existing, client, tooled, tmp_path):
 
 
 def test_directory_is_replaced_only_with_delete(client, tooled, tmp_path):
-    root = Path(f"/proc/{init_of(client, tooled)}/root")
+    root = Path(f"/proc/{first_process(client, tooled)}/root")
     options = {"pod": tooled.pod, "local_path": str(tmp_path / "copy"), "remote_path": "/replaced"}
     existing = {b"": DIRECTORY, b"thing": DIRECTORY, b"thing/keep.log": Node(b"keep"), b"thing/file": Node(b"file")}
     write(tmp_path / "copy", {b"": DIRECTORY, b"thing": Node(b"thing")})

@@ -22,11 +22,12 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
-from ..outcomes import result_of
-from ..prometheus import Prometheus
-from ..relay import UP, Mischief, Relay
+from ..support.environment import KUBECONFIG
 from ..support.mortal_client import Killed, MortalClient
-from .conftest import KUBECONFIG, wait_for, write_kubeconfig
+from ..support.outcomes import result_of
+from ..support.prometheus import Prometheus
+from ..support.relay import UP, Mischief, Relay, write_kubeconfig
+from ..support.waiting import wait_for
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
 

@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, difference
 
-from .conftest import wait_for
+from ..support.waiting import wait_for
 
 SEED = int(os.environ.get("PODWRIGHT_SEED", "1"))
 PAIRS = int(os.environ.get("PODWRIGHT_PAIRS", "40"))  # for each live state

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_info
 
-from .test_hygiene import call
+from ..support.operations import call
 
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}

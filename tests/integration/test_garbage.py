@@ -14,9 +14,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
-from ..outcomes import result_of
-from ..scale import add_finished_pods
-from .conftest import KUBECONFIG, ROOT, wait_for
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.outcomes import result_of
+from ..support.scale import add_finished_pods
+from ..support.waiting import wait_for
 
 DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 MANAGED = {"app.kubernetes.io/managed-by": "podwright"}

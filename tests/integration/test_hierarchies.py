@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 
-from .conftest import wait_for
+from ..support.waiting import wait_for
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0, "command": ["sleep", "3600"]}
 CONFIG_MAP = BUILT_IN["v1", "ConfigMap"]

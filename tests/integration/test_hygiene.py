@@ -8,9 +8,6 @@ import threading
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
-from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import (
     pod_autoscale,
     pod_copy,
@@ -24,9 +21,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
     task_pod,
 )
 
-from .conftest import KUBECONFIG
+from ..support.operations import IMAGE, call
 
-IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 CALLS = [
     (task_pod, {"name": "box", "command": ["sleep", "3600"], **IMAGE}),
     (pod_info, {"name": "box", "wait_for": "ready"}),
@@ -50,14 +46,6 @@ CALLS = [
     (pod_gc, {"completed": {"max_age": 0, "keep_last": 0}, "orphaned": True}),
     (task_pod, {"name": "box", "state": "absent"}),
 ]
-
-
-def call(module, options, namespace, check_mode=False):
-    """Run an operation in this process, as its action does."""
-    operation = module.OPERATION
-    defaults = {name: spec.get("default") for name, spec in operation.arguments.items()}
-    params = dict.fromkeys(CONNECTION) | defaults | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
-    return perform(operation, params, check_mode, False, Console())
 
 
 def left_open():

@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
-from .conftest import wait_for
+from ..support.waiting import wait_for
 
 COUNT = 30
 

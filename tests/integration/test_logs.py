@@ -16,9 +16,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LogFollower
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs
 
-from ..relay import DOWN, Mischief
-from .conftest import choose, connect, wait_for
-from .test_hygiene import call
+from ..support.covering import covering_array
+from ..support.operations import call
+from ..support.relay import DOWN, Mischief, connect
+from ..support.waiting import wait_for
 
 LINES = 2000
 
@@ -127,7 +128,7 @@ def test_options_of_reading_go_together(client, namespace, tmp_path):
     spec = {"initContainers": containers[:1], "containers": containers[1:], "restartPolicy": "Never"}
     client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "many", "labels": {"a": "b"}}, "spec": spec}, "test")
     wait_for(lambda: client.get(POD, namespace, "many")["status"].get("phase") == "Succeeded")
-    rows = choose(
+    rows = covering_array(
         [{"name": "many"}, {"label_selectors": ["a=b"]}],
         [{}, {"container": "before"}, {"container": "beside"}, {"all_containers": True}],
         [{}, {"since_seconds": 3600}, {"since_time": "2020-01-01T00:00:00Z"}],

@@ -11,9 +11,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
-from .conftest import start, wait_for
-from .test_hygiene import call
-from .test_streams import run
+from ..support.operations import call
+from ..support.pods import run_script, start_pod
+from ..support.waiting import wait_for
 
 CONTAINER = {
     "name": "task",
@@ -36,7 +36,7 @@ PREPARING = {
 def mounted(client, namespace):
     """A Container that runs as non-root with a read-only root filesystem, a volume and a file mounted with subPath."""
     volumes = [{"name": "work", "emptyDir": {}}, {"name": "file", "emptyDir": {}}]
-    start(client, namespace, "mounted", containers=[CONTAINER], volumes=volumes, securityContext={"fsGroup": 65532}, initContainers=[PREPARING])
+    start_pod(client, namespace, "mounted", containers=[CONTAINER], volumes=volumes, securityContext={"fsGroup": 65532}, initContainers=[PREPARING])
     wait_for(lambda: client.get(POD, namespace, "mounted")["status"]["phase"] == "Running")
     return Container(namespace, "mounted", "task")
 
@@ -50,7 +50,7 @@ def test_volumes_are_copied_to_and_from(method, client, mounted, tmp_path):
     up = {"pod": mounted.pod, "local_path": str(tree), "remote_path": "/work", "method": method, "delete": True}
     first, second = (call(pod_copy, up, mounted.namespace) for _run in range(2))
     assert first.get("msg") is None and first["changed"] and not second["changed"]
-    assert sorted(run(client, mounted, "find /work -mindepth 1")[1].split()) == [b"/work/a.txt", b"/work/sub", b"/work/sub/b.txt"]
+    assert sorted(run_script(client, mounted, "find /work -mindepth 1")[1].split()) == [b"/work/a.txt", b"/work/sub", b"/work/sub/b.txt"]
     down = {"pod": mounted.pod, "local_path": str(tmp_path / "back"), "remote_path": "/work", "state": "from_pod", "method": method}
     assert call(pod_copy, down, mounted.namespace).get("msg") is None
     assert (tmp_path / "back/sub/b.txt").read_text() == "b"
@@ -63,28 +63,28 @@ def test_mounted_file_is_written_in_place(size, no_preserve, client, mounted, tm
     options = {"pod": mounted.pod, "local_path": str(tmp_path / "app.conf"), "remote_path": "/etc/app.conf", "no_preserve": no_preserve}
     first, second = (call(pod_copy, options, mounted.namespace) for _run in range(2))
     assert first.get("msg") is None and first["changed"] and not second["changed"]
-    assert run(client, mounted, "wc -c < /etc/app.conf; ls /etc/.app* 2>/dev/null")[1].split() == [str(size).encode()]
+    assert run_script(client, mounted, "wc -c < /etc/app.conf; ls /etc/.app* 2>/dev/null")[1].split() == [str(size).encode()]
 
 
 @pytest.mark.parametrize("method", ["tar", "stream"])
 def test_failed_copy_leaves_no_temporary_files(method, client, namespace, tmp_path):
-    start(client, namespace, "root", mounts=[{"name": "work", "mountPath": "/work"}], volumes=[{"name": "work", "emptyDir": {}}])
+    start_pod(client, namespace, "root", mounts=[{"name": "work", "mountPath": "/work"}], volumes=[{"name": "work", "emptyDir": {}}])
     for number in range(300):
         (tmp_path / f"{'long name ' * 20}{number}").touch()
     for target in ("/work", "/tmp/new", "/tmp"):
         options = {"pod": "root", "local_path": str(tmp_path), "remote_path": target, "method": method, "owner": "no-such-user"}
         result = call(pod_copy, options, namespace)
         assert result["failed"] and "no-such-user" in result["msg"]
-        assert run(client, Container(namespace, "root"), "find /work /tmp -name '*podwright*'") == (0, b"")
+        assert run_script(client, Container(namespace, "root"), "find /work /tmp -name '*podwright*'") == (0, b"")
 
 
 @pytest.mark.parametrize("method", ["tar", "stream"])
 def test_mount_point_in_a_directory_is_written_in_place(method, client, tooled, tmp_path):
     """In every container, /etc/hosts is a mount point."""
-    before = run(client, tooled, "cat /etc/hosts")[1]
+    before = run_script(client, tooled, "cat /etc/hosts")[1]
     (tmp_path / "hosts").write_bytes(before + f"# {method}\n".encode())
     (tmp_path / "other").write_text(method)
     options = {"pod": tooled.pod, "local_path": str(tmp_path), "remote_path": "/etc", "method": method, "no_preserve": True}
     first, second = (call(pod_copy, options, tooled.namespace) for _run in range(2))
     assert first.get("msg") is None and first["changed"] and not second["changed"], (first, second)
-    assert run(client, tooled, "cat /etc/hosts; ls -A /etc | grep podwright; cat /etc/other")[1] == before + f"# {method}\n{method}".encode()
+    assert run_script(client, tooled, "cat /etc/hosts; ls -A /etc | grep podwright; cat /etc/other")[1] == before + f"# {method}\n{method}".encode()

@@ -9,8 +9,9 @@ import subprocess
 import pytest
 import yaml
 
+from ..support.environment import KUBECONFIG, ROOT
 from ..support.playbooks import mode_variables, play_environment
-from .conftest import KUBECONFIG, ROOT, start
+from ..support.pods import start_pod
 
 CANARY = "canary-5Zt9"
 POD = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
@@ -26,7 +27,7 @@ FAILING = {
 @pytest.mark.parametrize("mode", ["action", "module"])
 @pytest.mark.parametrize("core", ["oldest", "", "newest"])
 def test_a_failure_under_no_log_shows_no_output(core, mode, namespace, client, tmp_path):
-    start(client, namespace, "box", containers=[{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", SERVER]}])
+    start_pod(client, namespace, "box", containers=[{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", SERVER]}])
     defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}}
     tasks = [{"name": name, f"podwright.core.{name}": options, "no_log": True, "ignore_errors": True, "register": name} for name, options in FAILING.items()]
     failed = [f"{name} is failed and '{CANARY}' not in {name}.msg and {name}.reason != ''" for name in FAILING]

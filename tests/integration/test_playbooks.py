@@ -13,8 +13,9 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
+from ..support.environment import KUBECONFIG, ROOT
 from ..support.playbooks import play_environment
-from .conftest import KUBECONFIG, ROOT, wait_for
+from ..support.waiting import wait_for
 
 PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}

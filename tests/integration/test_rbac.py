@@ -10,7 +10,7 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 
-from .conftest import KUBECONFIG, ROOT
+from ..support.environment import KUBECONFIG, ROOT
 
 RULES = yaml.safe_load((ROOT / "roles/rbac/vars/main.yml").read_text())
 TARGETS = Path(__file__).parent / "targets"

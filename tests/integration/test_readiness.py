@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
 
-from ..outcomes import checked
+from ..support.outcomes import checked
 
 POD = {"containers": [{"name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}], "terminationGracePeriodSeconds": 0}
 

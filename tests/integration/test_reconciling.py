@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 
-from .conftest import ROOT
+from ..support.environment import ROOT
 
 DEPLOYMENT = {
     "apiVersion": "apps/v1",

@@ -18,8 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import SMALLEST_PART
 
-from ..relay import DOWN, SEED, UP, Mischief
-from .conftest import connect
+from ..support.relay import DOWN, SEED, UP, Mischief, connect
 
 V4, V5 = b"v4.channel.k8s.io", b"v5.channel.k8s.io"
 EXEC_CUTS, COPY_CUTS, SHAPES = 240, 30, 12

@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
 
-from ..outcomes import checked
+from ..support.outcomes import checked
 
 RBAC = "rbac.authorization.k8s.io"
 POD = {"containers": [{"name": "web", "image": "busybox", "command": ["sleep", "1"]}], "terminationGracePeriodSeconds": 0}

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
-from ..scale import add_finished_pods, add_nodes, in_parallel, measure_operation, remove_nodes, simulated_tasks
+from ..support.scale import add_finished_pods, add_nodes, in_parallel, measure_operation, remove_nodes, simulated_tasks
 
 
 def verbs(entries, resource="pods"):

@@ -13,9 +13,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import PART_OF, ApplySet
 
-from ..outcomes import checked
 from ..support.mortal_client import Killed, MortalClient
-from .conftest import wait_for
+from ..support.outcomes import checked
+from ..support.waiting import wait_for
 
 RBAC = "rbac.authorization.k8s.io"
 SLICE = BUILT_IN["discovery.k8s.io/v1", "EndpointSlice"]

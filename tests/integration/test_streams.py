@@ -31,8 +31,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
-from .conftest import KUBECONFIG, ROOT, init_of, start, wait_for
-from .test_hygiene import IMAGE, call
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.operations import IMAGE, call
+from ..support.pods import first_process, run_script, start_pod
+from ..support.waiting import wait_for
 
 GIB = 1 << 30
 # Runs in a process of its own, to measure that.
@@ -67,14 +69,14 @@ print(json.dumps({"rc": rc, "count": count if direction == "out" else int(output
 def box(client):
     """A Container of busybox in a namespace of its own."""
     name = f"box-{uuid.uuid4().hex[:6]}"
-    start(client, "default", name)
+    start_pod(client, "default", name)
     yield Container("default", name)
     client.delete(POD, "default", name, grace_period=0)
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
 def test_two_gibibytes_in_a_hundred_megabytes(direction, client, namespace):
-    start(client, namespace, "box")
+    start_pod(client, namespace, "box")
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, KUBECONFIG, namespace, direction, str(2 * GIB)], capture_output=True, text=True, check=False, timeout=180
     )
@@ -107,29 +109,22 @@ def test_a_large_file_is_hashed_by_the_python_of_the_image(play, client, namespa
     assert played.of("Up")["changed"] and not played.of("Up again")["changed"] and not played.of("Down again")["changed"]
 
 
-def run(client, box, script, pieces=(), **how):
-    """Run a shell script with input. Returns (exit code, output)."""
-    output = bytearray()
-    command = Command(["sh", "-c", script], source=(lambda: iter(pieces)) if pieces else None, size=sum(map(len, pieces)), **how)
-    return execute(client, box, command, output.extend), bytes(output)
-
-
 def test_a_command_that_closes_its_output_still_gets_its_input(client, box):
     pieces = [bytes([number]) * (1 << 20) for number in range(10)]
-    assert run(client, box, "exec >&- 2>&-; cat > /tmp/closed", pieces)[0] == 0
-    assert run(client, box, "wc -c < /tmp/closed")[1].strip() == str(10 << 20).encode()
+    assert run_script(client, box, "exec >&- 2>&-; cat > /tmp/closed", pieces)[0] == 0
+    assert run_script(client, box, "wc -c < /tmp/closed")[1].strip() == str(10 << 20).encode()
 
 
 @pytest.mark.parametrize("script", ["true", "head -c 100 > /dev/null; echo done", "exec <&-; sleep 0.2"])
 def test_a_command_may_leave_its_input(script, client, box):
     pieces = [bytes(1 << 20)] * 64
-    rc, output = run(client, box, script, pieces, timeout=60)
+    rc, output = run_script(client, box, script, pieces, timeout=60)
     assert (rc, output) == (0, b"done\n" if "done" in script else b"")
 
 
 def test_characters_that_straddle_frames_are_whole(client, box):
     text = "é" * 200_000
-    assert run(client, box, "printf x; cat", [text.encode()])[1].decode() == "x" + text
+    assert run_script(client, box, "printf x; cat", [text.encode()])[1].decode() == "x" + text
 
 
 @pytest.mark.parametrize("protocol", [V4, V5])
@@ -180,7 +175,7 @@ def test_many_pods_have_a_file_each(namespace, tmp_path):
 
 
 def test_input_without_anything_in_it_ends(client, box):
-    assert run(client, box, "wc -c", [b""])[1].strip() == b"0"
+    assert run_script(client, box, "wc -c", [b""])[1].strip() == b"0"
 
 
 def test_attach_gives_what_the_container_says(client, namespace):
@@ -214,7 +209,7 @@ def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
 @pytest.mark.parametrize("returns", [True, False])
 def test_a_runtime_that_does_not_answer_is_asked_again(returns, client, box, monkeypatch):
     output = bytearray()
-    runtime = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{init_of(client, box)}/status").read_text(), re.MULTILINE)[1])
+    runtime = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{first_process(client, box)}/status").read_text(), re.MULTILINE)[1])
     monkeypatch.setattr(client.clock, "sleep", lambda seconds: os.kill(runtime, signal.SIGCONT if returns else signal.SIGSTOP))
     os.kill(runtime, signal.SIGSTOP)
     try:
@@ -240,7 +235,7 @@ def test_a_container_that_has_ended_is_told(client, namespace):
 
 
 def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tmp_path):
-    start(client, namespace, "box")
+    start_pod(client, namespace, "box")
     for number in range(5000):
         directory = tmp_path / "tree" / str(number % 50)
         directory.mkdir(parents=True, exist_ok=True)
@@ -256,7 +251,7 @@ def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tm
 
 def test_an_init_container_that_runs_is_a_target(play, namespace, client):
     waits = {"name": "waits", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", "until [ -e /tmp/go ]; do sleep 0.1; done"]}
-    start(client, namespace, "box", initContainers=[waits])
+    start_pod(client, namespace, "box", initContainers=[waits])
     wait_for(lambda: "running" in (client.get(POD, namespace, "box")["status"].get("initContainerStatuses") or [{}])[0].get("state", {}))
     copy = {"pod": "box", "container": "waits", "content": "go", "remote_path": "/tmp/go"}
     assert play([{"name": "Copy", "podwright.core.pod_copy": copy}], namespace=namespace).of("Copy")["changed"]
@@ -265,8 +260,8 @@ def test_an_init_container_that_runs_is_a_target(play, namespace, client):
 
 def test_a_helper_where_it_is_not_allowed_is_told(play, namespace, client):
     spec = {"containers": [{"name": "task", "image": "podwright/static", "imagePullPolicy": "IfNotPresent"}], "shareProcessNamespace": True}
-    start(client, namespace, "shared", **spec)
-    start(client, namespace, "plain", containers=spec["containers"])
+    start_pod(client, namespace, "shared", **spec)
+    start_pod(client, namespace, "plain", containers=spec["containers"])
     copy = {"content": "x", "remote_path": "/x"}
     tasks = [
         {"name": "Shared", "podwright.core.pod_copy": copy | {"pod": "shared"}, "ignore_errors": True},
@@ -281,8 +276,8 @@ def test_a_helper_that_is_another_user_is_told(play, namespace, client, tmp_path
     image = images.Image("docker.io/podwright/user:latest", ["/sleep", "3600"], {"sleep": images.BUSYBOX.read_bytes()}, user="1000")
     Cluster(ROOT / ".cluster", 0).load_image(image.save(tmp_path / "image.tar"))
     container = {"name": "task", "image": "podwright/user", "imagePullPolicy": "IfNotPresent"}
-    start(client, namespace, "unnamed", containers=[container])
-    start(client, namespace, "named", containers=[container | {"securityContext": {"runAsUser": 1000}}])
+    start_pod(client, namespace, "unnamed", containers=[container])
+    start_pod(client, namespace, "named", containers=[container | {"securityContext": {"runAsUser": 1000}}])
     copy = {"state": "from_pod", "remote_path": "/sleep", "local_path": str(tmp_path / "sleep")}
     tasks = [
         {"name": "Unnamed", "podwright.core.pod_copy": copy | {"pod": "unnamed"}, "ignore_errors": True},
@@ -294,7 +289,7 @@ def test_a_helper_that_is_another_user_is_told(play, namespace, client, tmp_path
 
 
 def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, tmp_path):
-    run(client, box, "while :; do head -c 3000000 /dev/urandom > /tmp/busy; done >/dev/null 2>&1 & echo started")
+    run_script(client, box, "while :; do head -c 3000000 /dev/urandom > /tmp/busy; done >/dev/null 2>&1 & echo started")
     for _turn in range(5):
         target = tmp_path / "busy"
         options = {"pod": box.pod, "state": "from_pod", "remote_path": "/tmp/busy", "local_path": str(target)}
@@ -311,11 +306,11 @@ def test_a_full_disk_is_told(size, client, namespace, tmp_path):
         "command": ["sleep", "3600"],
         "volumeMounts": [{"name": "tiny", "mountPath": "/tiny"}],
     }
-    start(client, namespace, "tiny", containers=[mount], volumes=[{"name": "tiny", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
+    start_pod(client, namespace, "tiny", containers=[mount], volumes=[{"name": "tiny", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
     (tmp_path / "source").write_bytes(os.urandom(size))
     result = call(pod_copy, {"pod": "tiny", "local_path": str(tmp_path / "source"), "remote_path": "/tiny/copied"}, namespace)
     assert result["failed"] and "No space left on device" in result["msg"], result["msg"]
-    assert run(client, Container(namespace, "tiny"), "ls -A /tiny") == (0, b"")
+    assert run_script(client, Container(namespace, "tiny"), "ls -A /tiny") == (0, b"")
 
 
 class Proxy(socketserver.BaseRequestHandler):

@@ -12,7 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
 
-from ..outcomes import checked
+from ..support.outcomes import checked
 
 CONTAINER = {"name": "web", "image": "busybox", "env": [{"name": "COLOUR", "value": "blue"}, {"name": "SIZE", "value": "1"}]}
 SIDECAR = {"name": "proxy", "image": "busybox", "ports": [{"containerPort": 80}, {"containerPort": 81}]}

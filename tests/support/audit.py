@@ -45,4 +45,5 @@ class AuditLog:
 
 
 def _user_of(entry: Entry) -> str:
-    return (entry.get("impersonatedUser") or entry["user"])["username"]
+    name: str = (entry.get("impersonatedUser") or entry["user"])["username"]
+    return name

@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
-from ..outcomes import result_of
+from ..support.outcomes import result_of
 from .fake_cluster import FakeCluster
 
 POD = ("Pod", "n", "t")

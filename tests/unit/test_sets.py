@@ -11,7 +11,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import GROUP_KINDS, ID, NAMESPACES, PART_OF, TOOLING, ApplySet
 
-from ..outcomes import checked
+from ..support.outcomes import checked
 from .fake_cluster import FakeCluster, Killed
 
 RBAC = "rbac.authorization.k8s.io/v1"

@@ -188,7 +188,7 @@ PENDING: tuple[str, ...] = (
     "tests/integration/test_relay.py",
     "tests/integration/test_secrets.py",
     "tests/integration/test_streams.py",
-    "tests/relay.py",
+    "tests/support/relay.py",
     "tests/support/environment.py",
     "tests/support/playbooks.py",
     "tests/unit/local_pod.py",

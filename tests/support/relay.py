@@ -21,6 +21,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+
 UP, DOWN = "up", "down"
 SEED = int(os.environ.get("PODWRIGHT_SEED", random.randrange(1 << 32)))
 HELD = 1 << 18  # bytes that wait for one end before the other is no longer read from
@@ -167,4 +171,18 @@ def _make_certificate(directory):
     path = Path(directory) / "relay.pem"
     secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.write_bytes(secret + signed.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def connect(relay: Relay, token: str) -> Client:
+    """A Client through the relay."""
+    return Client(Configuration(dict.fromkeys(CONNECTION) | {"host": relay.url, "api_key": token, "validate_certs": False}))
+
+
+def write_kubeconfig(relay: Relay, token: str, path: Path) -> Path:
+    """A kubeconfig that leads through the relay."""
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "relay", "users": [{"name": "relay", "user": {"token": token}}]}
+    config |= {"clusters": [{"name": "relay", "cluster": {"server": relay.url, "insecure-skip-tls-verify": True}}]}
+    config |= {"contexts": [{"name": "relay", "context": {"cluster": "relay", "user": "relay"}}]}
+    path.write_text(yaml.safe_dump(config))
     return path

@@ -7,16 +7,16 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 
+from .environment import ROOT
+
 NODE = BUILT_IN["v1", "Node"]
 THREADS = 16
 LABELS = {"app.kubernetes.io/managed-by": "podwright"}
-ROOT = Path(__file__).parents[1]
 # Runs one operation as its action does. The kernel reports the peak memory.
 PROGRAM = """
 import importlib, json, sys, time

@@ -14,7 +14,7 @@ from json import loads
 
 import yaml
 
-from .cluster import host
+from ..cluster import host
 
 
 class Prometheus:

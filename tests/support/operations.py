@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Operations run in the test's process, as their actions run them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+
+from .environment import KUBECONFIG
+
+IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
+
+
+def call(module: ModuleType, options: dict[str, Any], namespace: str, check_mode: bool = False) -> dict[str, Any]:
+    """Run an operation in this process, as its action does."""
+    operation = module.OPERATION
+    defaults = {name: spec.get("default") for name, spec in operation.arguments.items()}
+    params = dict.fromkeys(CONNECTION) | defaults | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
+    result: dict[str, Any] = perform(operation, params, check_mode, False, Console())
+    return result
