@@ -23,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive, scripts
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree, digest_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, compare, directories_of, same_size_files
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, compare, containing_directories, same_size_files
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import BLOCK, Exit, Script, escape
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import (
@@ -90,10 +90,10 @@ def test_excluded_paths_are_kept(source, target, pattern):
     excluded = target.keys() - shown.keys()
     options = CopyOptions(deletes=True)
     plan = compare(source, shown, options, excluded)
-    if directories_of(excluded).isdisjoint(plan.obstacles):  # which pod_copy refuses
+    if containing_directories(excluded).isdisjoint(plan.obstacles):  # which pod_copy refuses
         assert excluded <= carry_out(plan, source, target).keys()
         after = carry_out(plan, source, shown)
-        assert {path for path in after if path not in source} == (directories_of(excluded) & shown.keys()) - source.keys()
+        assert {path for path in after if path not in source} == (containing_directories(excluded) & shown.keys()) - source.keys()
         assert not compare(source, after, options, excluded).is_change
 
 
@@ -232,7 +232,7 @@ def unpack(content, expected, tmp_path, **options):
     return archive.unpack(Sent(content, **options), expected, lambda path: (tmp_path / os.fsdecode(path).replace("/", "_")).open("wb"))
 
 
-WANTED = {b"a": Entry(FILE, 3)}
+EXPECTED = {b"a": Entry(FILE, 3)}
 
 
 @pytest.mark.parametrize(
@@ -255,27 +255,27 @@ WANTED = {b"a": Entry(FILE, 3)}
 )
 def test_hostile_archives_are_refused(members, tmp_path):
     with pytest.raises(PodwrightError) as caught:
-        unpack(tar(*members), WANTED, tmp_path)
+        unpack(tar(*members), EXPECTED, tmp_path)
     assert caught.value.reason == "Hostile"
     assert {path.name for path in tmp_path.iterdir()} <= {"a"}
 
 
 def test_endless_archives_are_refused(tmp_path):
     with pytest.raises(PodwrightError, match="more bytes than the requested files"):
-        unpack(tar((member("a"), b"abc")) + bytes(1 << 22), WANTED, tmp_path)
+        unpack(tar((member("a"), b"abc")) + bytes(1 << 22), EXPECTED, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", tar(), b"garbage" * 300, tar((member("a"), b"abc"))[:700]])
 def test_incomplete_archives_are_reported(content, tmp_path):
     with pytest.raises(PodwrightError) as caught:
-        unpack(content, WANTED, tmp_path, rc=1)
+        unpack(content, EXPECTED, tmp_path, rc=1)
     assert caught.value.reason == "CopyFailed"
 
 
 def test_consecutive_archives_with_hard_links_are_unpacked(tmp_path):
     first = tar((member("./a"), b"abc"), (member("./b", tarfile.LNKTYPE, "./a"), b""))
-    wanted = WANTED | {b"b": Entry(FILE, 3), b"c": Entry(FILE, 2)}
-    digests = unpack(first + tar((member("./c"), b"de")), wanted, tmp_path, piece=333)
+    expected = EXPECTED | {b"b": Entry(FILE, 3), b"c": Entry(FILE, 2)}
+    digests = unpack(first + tar((member("./c"), b"de")), expected, tmp_path, piece=333)
     assert digests == {b"a": digest_of([b"abc"]), b"c": digest_of([b"de"])}
 
 
@@ -313,14 +313,14 @@ def test_parts_cover_a_file(size):
 def test_download_leaves_no_temporary_file(fault, tmp_path, monkeypatch):
     """The owner does not exist; the target is a mount point, which cannot be replaced."""
     pod = LocalPod("gnu", tmp_path, monkeypatch)
-    here, there = tmp_path / "here", tmp_path / "there"
-    for directory in (here, there):
+    local, container = tmp_path / "local", tmp_path / "container"
+    for directory in (local, container):
         directory.mkdir()
-        (directory / "a").write_bytes(bytes(directory == there) * 5)
-    remote = ContainerTree(pod.client, pod.container, str(there))
+        (directory / "a").write_bytes(bytes(directory == container) * 5)
+    remote = ContainerTree(pod.client, pod.container, str(container))
     source, options = remote.observe(), CopyOptions(owner="no-such-user" if fault == "owner" else None)
-    plan = compare(source, LocalTree(str(here)).observe(Console()), options)
-    download = Download(LocalTree(str(here)), remote, source, options, plan, True, Console())
+    plan = compare(source, LocalTree(str(local)).observe(Console()), options)
+    download = Download(LocalTree(str(local)), remote, source, options, plan, True, Console())
 
     def refuse(_temporary, target):
         raise OSError(errno.EBUSY, "Device or resource busy", target)
@@ -331,7 +331,7 @@ def test_download_leaves_no_temporary_file(fault, tmp_path, monkeypatch):
     else:
         with pytest.raises(PodwrightError, match="no-such-user"):
             download.run()
-    assert os.listdir(here) == ["a"] and (here / "a").read_bytes() == (bytes(5) if fault == "busy" else b"")
+    assert os.listdir(local) == ["a"] and (local / "a").read_bytes() == (bytes(5) if fault == "busy" else b"")
 
 
 SCRIPTS = {name: script for name, script in vars(scripts).items() if isinstance(script, Script)}

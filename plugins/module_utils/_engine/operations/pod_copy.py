@@ -17,7 +17,7 @@ from ..transfer.download import Download
 from ..transfer.helper import find_helper, start_helper
 from ..transfer.local import LocalTree, Text
 from ..transfer.pair import TreePair
-from ..transfer.plan import CopyOptions, Plan, compare, directories_of
+from ..transfer.plan import CopyOptions, Plan, compare, containing_directories
 from ..transfer.remote import ContainerTree
 from ..transfer.tree import DIRECTORY, FILE, LINK, ROOT, Tree, leaves_tree, show, subtree
 from ..transfer.upload import Upload
@@ -79,7 +79,7 @@ def run(invocation: Invocation, outcome: Copy) -> None:
         pair = pair.with_digests()
     excluded = everything.target.keys() - pair.target.keys()
     plan = compare(pair.source, pair.target, options, excluded)
-    _check_obstacles(params, pair, plan, directories_of(excluded))
+    _check_obstacles(params, pair, plan, containing_directories(excluded))
     outcome.remote_name, outcome.method = f"{params['remote_path']} in {pair.remote.container}", _method(params, pair)
     outcome.sizes = {path: pair.source[path].size for path in plan.files}
     if invocation.diff_mode:

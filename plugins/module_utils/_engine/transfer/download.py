@@ -129,7 +129,7 @@ class Download:
                 nonlocal written
                 if written + len(data) > size:
                     raise PodwrightError(
-                        f"{self._remote.container} sent more than the {size} bytes of {show(path) or self._remote.path}.",
+                        f"Received more than the {size} bytes of {show(path) or self._remote.path} from {self._remote.container}.",
                         reason="Changed",
                         hint="Run the task again.",
                     )

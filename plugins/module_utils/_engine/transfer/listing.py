@@ -62,7 +62,7 @@ def _read_tree(root: bytes, rest: bytes) -> Tree:
         if path in tree and tree[path].type == LINK:
             tree[path] = replace(tree[path], target=target)
     if not tree:
-        raise PodwrightError(f"{show(root)} in the container must be a file or a directory.", reason="BadOption", hint="Check remote_path.")
+        raise PodwrightError(f"{show(root)} must be a file or a directory in the container.", reason="BadOption", hint="Check remote_path.")
     problem = check_tree(tree)
     if problem:
         raise PodwrightError(f"The container sent an inconsistent list of files: {problem}.", reason="Hostile")

@@ -111,13 +111,13 @@ def compare(source: Tree, target: Tree, options: CopyOptions, kept: Iterable[byt
         elif entry.type == FILE:
             plan.unchanged += 1
     if options.deletes:
-        retained = {*source, *directories_of(kept)}
+        retained = {*source, *containing_directories(kept)}
         plan.delete = _topmost([path for path in sorted(target) if path not in retained], plan.obstacles)
     plan.obstacles = _topmost(plan.obstacles)
     return plan
 
 
-def directories_of(paths: Iterable[bytes]) -> set[bytes]:
+def containing_directories(paths: Iterable[bytes]) -> set[bytes]:
     """The directories that contain the paths, at every level."""
     return {directory for path in paths for directory in ancestors(path)}
 

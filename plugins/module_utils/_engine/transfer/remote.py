@@ -125,7 +125,7 @@ class ContainerTree:
             )
         if error.rc == Exit.ACCESS_DENIED:
             return PodwrightError(
-                f"{self.container} cannot access the files of its target container, which runs as another user.",
+                f"Cannot access the files of the target container from {self.container}: they run as different users.",
                 reason="HelperRefused",
                 hint="Set run_as_user for the pod, so that both run as the same user, or use an image with a shell.",
             )
@@ -136,7 +136,7 @@ class ContainerTree:
         for path, entry in tree.items():
             if entry.type == LINK and leaves_tree(tree, path):
                 raise PodwrightError(
-                    f"{self.container} cannot follow the link {show(path)} to {show(entry.target)}, which is outside {self.path}.",
+                    f"Cannot follow the link {show(path)} to {show(entry.target)} from {self.container}: its target is outside {self.path}.",
                     reason="HelperRefused",
                     hint="Unset follow, and copy the target of the link separately.",
                 )
@@ -247,12 +247,20 @@ class ContainerTree:
                 raise
             raise self.content_changed(path, is_in_place=error.rc == Exit.REJECTED_IN_PLACE) from error
 
-    def content_changed(self, path: bytes, is_in_place: bool = False) -> PodwrightError:
-        """The error if other content arrived than was sent."""
+    def content_changed(self, path: bytes, is_in_place: bool | None = False) -> PodwrightError:
+        """The error if other content arrived than was sent.
+
+        Args:
+            is_in_place: whether the target itself was written, or None if that is unknown.
+        """
+        consequences = {
+            False: "The target is unchanged.",
+            True: "The target was overwritten, since its directory accepts no other file.",
+            None: "The target is unchanged, unless its directory accepts no other file.",
+        }
         return PodwrightError(
             f"{self.path} ({show(path) or 'the file'}) arrived in {self.container} with another sha256 than it was sent with: "
-            "it changed while it was read, or bytes were lost. "
-            + ("It was written in place, since its directory accepts no other file." if is_in_place else "The target is unchanged."),
+            f"it changed while it was read, or bytes were lost. {consequences[is_in_place]}",
             reason="Changed",
             hint="Run the task again.",
         )
@@ -268,7 +276,7 @@ class ContainerTree:
         try:
             return read_digests(output.stdout)
         except ValueError as error:
-            raise PodwrightError(f"{self.container} cannot compute the sha256 of the files that arrived.", reason="CopyFailed") from error
+            raise PodwrightError(f"Cannot compute the sha256 of the files that arrived in {self.container}.", reason="CopyFailed") from error
 
     def install(self, token: str, owner: str) -> None:
         """Move the content of a staging directory to the root, with that owner unless it is empty. Directories that exist are merged."""

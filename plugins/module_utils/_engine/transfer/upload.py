@@ -173,7 +173,7 @@ class Upload:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if arrived != digests or entry.digest not in (None, self.digests[path]):
-            raise self._remote.content_changed(path)
+            raise self._remote.content_changed(path, is_in_place=None)
         self._remote.finish(path, entry.size, attributes, token)
 
     def _digest_parts(self, path: bytes, parts: list[tuple[int, int]]) -> tuple[str, list[str]]:
