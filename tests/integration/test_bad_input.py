@@ -33,7 +33,11 @@ CASES = {
     "stdin without command": ("task_pod", {"name": "x", "image": "y", "stdin": "z"}, ["stdin:", "command"]),
     "prune without set": ("task_pod", GOOD | {"prune": True}, ["prune:", "set"]),
     "refused by the server": ("task_pod", GOOD | {"ports": [99999]}, ["containerPort", "65535"]),
-    "two definitions alike": ("resource_set", {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}] * 2}, ["alike", "'a'"]),
+    "two definitions alike": (
+        "resource_set",
+        {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}] * 2},
+        ["Two definitions", "'a'"],
+    ),
     "no kind": ("resource_set", {"definition": {"apiVersion": "v1", "metadata": {"name": "a"}}}, ["kind"]),
     "bad YAML": ("resource_set", {"definition": "a: [1"}, ["definition", "line"]),
     "no text": ("resource_set", {"src": "/bin/true"}, ["src", "/bin/true", "read"]),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, attempt
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Outcome
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.outcome import Outcome
 
 
 def checked(outcome: Outcome) -> Outcome:

@@ -10,6 +10,7 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, key_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import Member
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import plan
 
 CASES = [
@@ -33,7 +34,7 @@ def test_plan(case):
     desired = keyed([clean(manifest) for manifest in case.get("desired", [])])
     live = {key: manifest for key, (_kind, manifest) in keyed(case.get("live", [])).items()}
     autoscaled = {key for key in desired if key.name in case.get("autoscaled", [])}
-    prune = [(kind, key, item) for key, (kind, item) in keyed(case.get("prune", [])).items()]
+    prune = [Member(kind, key, item) for key, (kind, item) in keyed(case.get("prune", [])).items()]
     changes = plan(desired, live, "podwright", autoscaled, prune)
     told = [{"action": c.action, "object": f"{c.key.kind}/{c.key.name}"} | ({"patch": c.patch} if c.action == "patch" else {}) for c in changes]
     assert told == case["changes"]

@@ -84,7 +84,7 @@ def cluster(tmp_path):
 @pytest.fixture
 def web(cluster, monkeypatch):
     """A set; its definitions count as established, since nobody else is there to say so."""
-    module = "ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler.wait_until_ready"
+    module = "ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.executor.wait_until_ready"
     monkeypatch.setattr(module, lambda client, items, *rest: {key: item for key, (_kind, item) in items.items()})
     return Set(cluster)
 

@@ -14,7 +14,8 @@ from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
-from ..reconciler.reconciler import Options, Outcome, Reconciler
+from ..reconciler.outcome import Outcome
+from ..reconciler.reconciler import Options, Reconciler
 
 ARGUMENTS = {
     **CONNECTION,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..libraries import load
+from .manifest import bare
 
 if TYPE_CHECKING:
     from .manifest import Redactor
@@ -23,6 +24,6 @@ def yaml_diff(changes: Iterable[Change], redactor: Redactor) -> list[dict[str, s
         title = f"{change.key.kind} {change.key.namespace + '/' if change.key.namespace else ''}{change.key.name}"
         entry = {"before_header": title, "after_header": f"{title} ({change.action})"}
         for side, state in (("before", change.before if change.action != "create" else None), ("after", change.shown_after)):
-            entry[side] = yaml.safe_dump(change.shown(state, redactor), sort_keys=True) if state else ""
+            entry[side] = yaml.safe_dump(bare(redactor.redact(state)), sort_keys=True) if state else ""
         entries.append(entry)
     return entries

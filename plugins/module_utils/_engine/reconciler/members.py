@@ -1,43 +1,57 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who belongs to a set, as far as the API server shows it, and who belongs to another."""
+"""The members of a set, as far as they can be listed, and the members of other sets."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..cluster.client import Client
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, SECRET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
 from .manifest import key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
 
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest
+
 DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
+SHOWN = 3  # objects that an error names
 
 
 class Member(NamedTuple):
-    """An object that carries a set's label."""
+    """A live object, in most cases one with the label of a set."""
 
     kind: Kind
     key: Key
-    item: dict
+    item: Manifest
 
 
-def is_controlled(item: dict) -> bool:
-    """Whether a controller made the object: it may have inherited the label from its owner, and goes with it."""
+class Refusal(NamedTuple):
+    """A kind and namespace whose objects could not be listed, and why."""
+
+    kind: Kind
+    namespace: str
+    error: PodwrightError
+
+
+def is_controlled(item: Manifest) -> bool:
+    """Whether a controller created the object: such an object may have the label of a set from its owner, and is deleted with its owner."""
     return any(owner.get("controller") for owner in item["metadata"].get("ownerReferences") or [])
 
 
-def list_recorded(client: Client, applyset: ApplySet, parent: dict | None, listed: set) -> tuple[list[Member], list[Unlisted]]:
-    """Members of the kinds and namespaces that the parent names and that were not listed yet.
+def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, listed: Collection[tuple[Kind, str]]) -> tuple[list[Member], list[Unlisted]]:
+    """The members of the kinds and namespaces in the parent's record that were not listed yet, and what cannot be listed.
 
     Args:
         parent: the live parent object, or None.
-        listed: (Kind, namespace) pairs that were listed already.
+        listed: the kinds and namespaces that were listed.
 
-    Raises: PodwrightError if there is no connection.
+    Raises: PodwrightError if the API server cannot be reached.
     """
-    members, unlisted = [], []
+    members: list[Member] = []
+    unlisted: list[Unlisted] = []
     kinds, namespaces = applyset.recorded(parent)
     for group_kind in kinds:
         try:
@@ -46,7 +60,7 @@ def list_recorded(client: Client, applyset: ApplySet, parent: dict | None, liste
             unlisted.append(_unlisted(group_kind, namespaces, error))
             continue
         for namespace in (namespaces if kind.namespaced else [""]) if kind else []:
-            if (kind, namespace) in listed:
+            if kind is None or (kind, namespace) in listed:
                 continue
             try:
                 items = client.list(kind, namespace or None, label_selector=applyset.selector)[0]
@@ -57,30 +71,26 @@ def list_recorded(client: Client, applyset: ApplySet, parent: dict | None, liste
     return members, unlisted
 
 
-def refused_places(client: Client, applyset: ApplySet, parent: dict | None, refused: list) -> list[Unlisted]:
-    """Where members may be of those kinds that the manifests name.
-
-    Args:
-        refused: (Kind, namespace, PodwrightError) of each place that could not be listed.
-    """
+def unlisted_places(client: Client, applyset: ApplySet, parent: Manifest | None, refusals: Iterable[Refusal]) -> list[Unlisted]:
+    """The refusals that may hide members of the set."""
     recorded = applyset.recorded(parent)[0]
     places = []
-    for kind, namespace, error in refused:
+    for kind, namespace, error in refusals:
         group_kind = f"{kind.name}.{kind.group}".rstrip(".")
-        # A kind that is not served had members only if it was there before.
+        # A kind that the server does not serve has members only if it was served and recorded before.
         if error.is_forbidden or (group_kind in recorded and not _is_undefined(client, kind.group, kind.name)):
             places.append(_unlisted(group_kind, [namespace], error))
     return places
 
 
-def _unlisted(group_kind, namespaces, error):
+def _unlisted(group_kind: str, namespaces: Iterable[str], error: PodwrightError) -> Unlisted:
     if error.status is None and error.reason != UNKNOWN_KIND:
         raise error
     return Unlisted(group_kind, tuple(filter(None, namespaces)), error.message)
 
 
-def _find_kind(client, group_kind):
-    """The Kind as it is served, or None if nothing of that kind can exist. Raises: PodwrightError."""
+def _find_kind(client: Client, group_kind: str) -> Kind | None:
+    """The served Kind, or None if its definition was deleted. Raises: PodwrightError."""
     name, _dot, group = group_kind.partition(".")
     try:
         return client.kinds.find_served(group, name)
@@ -90,8 +100,8 @@ def _find_kind(client, group_kind):
         raise
 
 
-def _is_undefined(client, group, name):
-    """Whether the definition of a custom kind was deleted, and all objects of the kind with it."""
+def _is_undefined(client: Client, group: str, name: str) -> bool:
+    """Whether the definition of a custom kind was deleted, and with it all objects of that kind; False in doubt."""
     try:
         definitions = [item["metadata"]["name"] for item in client.list(DEFINITION, metadata_only=True)[0]]
         same_group = [definition for definition in definitions if definition.partition(".")[2] == group]
@@ -99,33 +109,27 @@ def _is_undefined(client, group, name):
     except PodwrightError:
         return False
     if any(item and item["spec"]["names"]["kind"] == name for item in defined):
-        return False  # it exists, and serves no version
+        return False  # the definition exists and serves no version
     return bool(same_group) or not client.kinds.versions(group)
 
 
-def refuse_foreign(client: Client, applyset: ApplySet, live: dict[Key, dict]) -> None:
-    """Refuse objects that are members of another set.
-
-    Args:
-        live: the live objects that the manifests name.
-
-    Raises: PodwrightError that names them and their sets.
-    """
+def refuse_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manifest]) -> None:
+    """Refuse live objects that are members of another set. Raises: PodwrightError that names them and their sets."""
     foreign = {key: other for key, item in live.items() if (other := applyset.foreign_set(item))}
     if not foreign:
         return
     sets = {other: _describe_set(client, other, key.namespace or applyset.namespace) for key, other in foreign.items()}
-    shown = [f"{key.title} belongs to {sets[other]}" for key, other in foreign.items()]
-    more = f" ({len(shown) - 3} more)" if len(shown) > 3 else ""
+    described = [f"{key.title} belongs to {sets[other]}" for key, other in foreign.items()]
+    more = f" ({len(described) - SHOWN} more)" if len(described) > SHOWN else ""
     raise PodwrightError(
-        f"The set '{applyset.name}' must not take members of another set: {', '.join(shown[:3])}{more}.",
+        f"The set '{applyset.name}' must not contain members of another set: {', '.join(described[:SHOWN])}{more}.",
         reason="ForeignMember",
-        hint=f"Name the object in one set only. To move it, remove its label {PART_OF} first.",
+        hint=f"List the object in one set only. To move it, remove its label {PART_OF} first.",
     )
 
 
-def _describe_set(client, identity, namespace):
-    """What a message calls a set of this ID."""
+def _describe_set(client: Client, identity: str, namespace: str) -> str:
+    """A set of this ID as messages name it: by its parent, if that is a ConfigMap or Secret that can be listed."""
     for kind in (CONFIG_MAP, SECRET):
         try:
             parents = client.list(kind, namespace, label_selector=f"{ID}={identity}", metadata_only=True)[0]
@@ -136,4 +140,4 @@ def _describe_set(client, identity, namespace):
             tool = (metadata.get("annotations") or {}).get(TOOLING, "an unknown tool")
             name = metadata["name"].removeprefix(PARENT_PREFIX) if kind == CONFIG_MAP else metadata["name"]
             return f"the set '{name}' ({key_of(parent, kind).title}, {tool})"
-    return f"the set of the ID {identity}"
+    return f"the set with the ID {identity}"

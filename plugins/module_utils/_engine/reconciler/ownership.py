@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whose fields are whose: trees of `metadata.managedFields` (fieldsV1, KEP-555) as sets of paths. Nothing here talks to a server.
+"""Field ownership: trees of `metadata.managedFields` (fieldsV1, KEP-555) as sets of paths. Nothing here sends a request.
 
 A tree maps a step (`f:NAME`, `k:{"name": …}`, `v:VALUE`) to the tree below it. A path is in the set if its tree is empty or
 has the step `.`.
@@ -7,18 +7,23 @@ has the step `.`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .fields import owned_fields
 
+if TYPE_CHECKING:
+    from ..values import Manifest
+
 ITSELF = "."
-# Holds the replicas of what an autoscaler scales from when we stop applying them until the autoscaler writes them.
+# The field manager of the replicas of an autoscaled object, from when they are no longer applied until the autoscaler sets them.
 HANDOVER = "podwright-handover"
 
 
-def subtract(tree: dict, taken: dict) -> dict | None:
+def subtract(tree: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any] | None:
     """The paths of `tree` that are not in `taken`, or None if none is left.
 
-    A path in `taken` without any below it takes all that `tree` has below it (the API treats it as one value). A map that
-    `tree` created goes with the last of its own fields in it.
+    A path in `taken` without paths below it takes all paths of `tree` below it (the API treats it as one value). A map itself
+    is only left as long as one of its fields is.
     """
     if not _children(taken):
         return None
@@ -34,21 +39,21 @@ def subtract(tree: dict, taken: dict) -> dict | None:
     return rest or None
 
 
-def released_entries(item: dict, manager: str, is_first_apply: bool = False) -> list | None:
-    """The managedFields once what `manager` applied is its own, or None if that is so already.
+def released_entries(item: Manifest, manager: str, is_first_apply: bool = False) -> list[dict[str, Any]] | None:
+    """The managedFields in which `manager` is the only owner of what it applied, or None if it is so already.
 
-    Entries of the operation Update give up what was applied: nobody else ever takes a field out of them, and one that is
-    dropped from a manifest would stay. With the first apply an object moves from one applier to another; afterwards two
-    appliers of the same value share it, and each may drop its part.
+    Entries of the operation Update lose the applied fields: the API server never removes fields from them, so that a field
+    dropped from a manifest would stay. So do those of other appliers after the first apply, which moves the object from one
+    applier to another. After later applies two appliers of the same value share it, and each can drop its own fields.
     """
     taken = owned_fields(item, manager)
-    before = item["metadata"].get("managedFields") or []
+    before: list[dict[str, Any]] = item["metadata"].get("managedFields") or []
     if not taken:
         return None
     after = []
     for entry in before:
         tree = entry.get("fieldsV1") or {}
-        left = subtract(tree, taken) if _gives_up(entry, manager, is_first_apply) else tree
+        left = subtract(tree, taken) if _loses_fields(entry, manager, is_first_apply) else tree
         if left == tree:
             after.append(entry)
         elif left is not None:
@@ -56,7 +61,7 @@ def released_entries(item: dict, manager: str, is_first_apply: bool = False) -> 
     return None if after == before else after
 
 
-def _gives_up(entry, manager, is_first_apply):
+def _loses_fields(entry: dict[str, Any], manager: str, is_first_apply: bool) -> bool:
     if entry.get("subresource"):
         return False
     if entry.get("operation") == "Update" or entry.get("manager") == HANDOVER:
@@ -64,5 +69,5 @@ def _gives_up(entry, manager, is_first_apply):
     return is_first_apply and entry.get("manager") != manager
 
 
-def _children(tree: dict) -> dict:
+def _children(tree: dict[str, Any]) -> dict[str, Any]:
     return {step: below for step, below in tree.items() if step != ITSELF}

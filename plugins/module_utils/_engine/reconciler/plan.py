@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From desired and live state to a list of changes. Nothing here talks to a server."""
+"""From desired and live state to a list of changes. Nothing here sends a request."""
 
 from __future__ import annotations
 
@@ -7,51 +7,39 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ..objects.key import Key
 from .fields import is_current, owned_fields
 from .manifest import Redactor, bare, difference, predict
 from .ownership import released_entries
+from .waves import wave_of
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
+    from ..objects.key import Key
     from ..values import Manifest, Patch, Result
+    from .members import Member
 
 Action: TypeAlias = Literal["create", "patch", "replace", "resize", "delete", "none"]
 Desired: TypeAlias = "Mapping[Key, tuple[Kind, Manifest]]"
 """Desired objects by Key, each with its Kind and clean manifest."""
 
-# Deleted, these are created anew without what others put there, or cannot be deleted.
+# Kubernetes creates these in every cluster or namespace: it would create a deleted one again, without what others put there, or refuses the deletion.
 INHERENT = frozenset(
     [("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")]
     + [("Namespace", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")]
 )
-DELETING = "it is being deleted already"
-
-# Objects are applied wave by wave and deleted the other way round.
-WAVES = (
-    "Namespace CustomResourceDefinition PriorityClass RuntimeClass StorageClass",
-    "ServiceAccount ResourceQuota LimitRange Role ClusterRole",
-    "RoleBinding ClusterRoleBinding",  # whether somebody may grant a role is checked against the role itself
-    "ConfigMap Secret PersistentVolume PersistentVolumeClaim",
-    "NetworkPolicy Service EndpointSlice Ingress IngressClass",
-    "",  # whatever is not named: workloads and custom resources
-    "HorizontalPodAutoscaler PodDisruptionBudget APIService ValidatingWebhookConfiguration MutatingWebhookConfiguration ValidatingAdmissionPolicy",
-)
-_WAVE_OF = {kind: number for number, kinds in enumerate(WAVES) for kind in kinds.split()}
-_OTHERS = WAVES.index("")
-
-
-def wave_of(kind_name: str) -> int:
-    """The number of the wave a kind belongs to."""
-    return _WAVE_OF.get(kind_name, _OTHERS)
 
 
 @dataclass
 class Change:
-    """One step of a plan. After it was carried out, it says what really happened.
+    """One entry of a plan: what is to be done to an object.
 
     Attributes:
-        done: the action that was carried out so far, for where the rest of it fails.
+        action: `none` if the object stays as it is.
+        desired: the manifest to apply, or None.
+        before: the live object, or None if there is none.
+        after: the object after the change, as predicted; None if it is deleted.
+        patch: the difference from before to after (RFC 6902); the desired manifest if the object is created.
+        note: why the action is not the obvious one, or an empty string.
     """
 
     action: Action
@@ -62,22 +50,44 @@ class Change:
     after: Manifest | None = None
     patch: Patch = field(default_factory=list)
     note: str = ""
-    done: Action = "none"
 
     @property
     def is_change(self) -> bool:
-        """Whether anything would be, or was, done."""
+        """Whether the action is any other than `none`."""
         return self.action != "none"
 
-    def stop(self, note: str) -> None:
-        """What was not carried out of it is no change."""
-        self.note = note
-        if self.action != self.done:
-            self.action, self.patch = self.done, []
-            self.after = None if self.done == "delete" else self.before
+    def predicted(self, after: Manifest, note: str = "") -> Change:
+        """The change as the API server answered to its dry run."""
+        action, patch = self._resolve(self.action, after)
+        return Change(action, self.key, self.kind, self.desired, self.before, after, patch, note or self.note)
+
+    def applied(self, after: Manifest | None, *, action: Action | None = None, note: str = "") -> Applied:
+        """The change carried out.
+
+        Args:
+            after: the object as the API server answered, or None if it was deleted.
+            action: what was done if it is not what was planned.
+        """
+        done, patch = self._resolve(action or self.action, after)
+        return Applied(done, self.key, self.kind, self.desired, self.before, after, patch, note or self.note)
+
+    def not_applied(self, note: str = "") -> Applied:
+        """The change, none of which was carried out."""
+        return Applied("none", self.key, self.kind, self.desired, self.before, self.before, note=note or self.note)
+
+    def deleted_only(self, note: str = "") -> Applied:
+        """The replacement of an object that was deleted and not created again."""
+        return Applied("delete", self.key, self.kind, self.desired, self.before, note=note or self.note)
+
+    def _resolve(self, action: Action, after: Manifest | None) -> tuple[Action, Patch]:
+        """The action and its patch: a patch that changes nothing is none."""
+        if action not in ("patch", "resize") or self.before is None or after is None:
+            return action, self.patch
+        patch = difference(self.before, after)
+        return (action if patch or action == "resize" else "none"), patch
 
     def describe(self, redactor: Redactor) -> Result:
-        """The entry of the result's `plan`; secret values are veiled."""
+        """The entry in the result's `plan`, with secret values redacted."""
         entry = {
             "action": self.action,
             "api_version": self.kind.api_version,
@@ -90,16 +100,11 @@ class Change:
 
     @property
     def shown_after(self) -> Manifest | None:
-        """The state after the change as a difference should show it: a creation as it was asked for."""
+        """The state after the change as a diff shows it: the desired manifest of an object that is created."""
         return None if self.action == "delete" else self.desired if self.action == "create" else self.after
 
-    @staticmethod
-    def shown(state: Manifest, redactor: Redactor) -> Manifest:
-        """A state as it may be shown."""
-        return bare(redactor.redact(state))
-
     def shown_patch(self, redactor: Redactor) -> Patch:
-        """The patch with secret values veiled: the difference between the veiled states."""
+        """The patch with secret values redacted: the difference between the redacted states."""
         if self.action in ("none", "delete") or not redactor.has_secrets(self.key.kind):
             return self.patch
         if self.before is None or self.after is None or self.action == "create":
@@ -107,25 +112,29 @@ class Change:
         return difference(redactor.redact(self.before), redactor.redact(self.after))
 
 
+@dataclass
+class Applied(Change):
+    """What carrying out a change did: the fields of the Change say what happened instead of what is planned."""
+
+
 def plan(
     desired: Desired,
     live: Mapping[Key, Manifest],
     manager: str,
     autoscaled: Collection[Key] = frozenset(),
-    prune: Iterable[tuple[Kind, Key, Manifest]] = (),
+    prune: Iterable[Member] = (),
     takes_over: bool = True,
 ) -> list[Change]:
-    """What must be done to make live state as desired.
+    """The changes that turn the live state into the desired state.
 
     Args:
-        desired: mapping Key -> (Kind, clean manifest).
-        live: mapping Key -> object, for those that exist.
-        manager: the field manager we apply as.
-        autoscaled: Keys whose `spec.replicas` an autoscaler holds; the field is left out for them.
-        prune: (Kind, Key, object) of each member that left the set.
-        takes_over: whether what the manifests name is to be ours alone, as far as nobody else applies it.
+        live: the live objects among the desired ones.
+        manager: the field manager that applies.
+        autoscaled: Keys of objects that an autoscaler scales; their `spec.replicas` is not applied.
+        prune: members that left the set.
+        takes_over: whether fields of the manifests are taken from managers that do not apply them.
 
-    Returns: list of Change in the order of their waves, deletes last and reversed. A `patch` is a prediction until the server answered.
+    Returns: the changes in the order of their waves, deletions last. Each patch is a prediction until the API server answers.
     """
     changes = []
     for key, (kind, manifest) in desired.items():
@@ -135,27 +144,27 @@ def plan(
     return changes + plan_removal(prune, manager)
 
 
-def plan_removal(members: Iterable[tuple[Kind, Key, Manifest]], manager: str) -> list[Change]:
-    """Changes that remove (Kind, Key, object) triples from a set: what Kubernetes itself keeps in every cluster or namespace loses our fields only."""
+def plan_removal(members: Iterable[Member], manager: str) -> list[Change]:
+    """The changes that remove members of a set: objects that Kubernetes itself keeps only lose the manager's fields, others are deleted."""
     members = list(members)
-    inherent = [member for member in members if (member[1].kind, member[1].name) in INHERENT]
+    inherent = [member for member in members if (member.kind.name, member.key.name) in INHERENT]
     released = []
     for kind, key, item in inherent:
         metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})
         desired = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
         released.append(_plan_one(key, kind, desired, item, manager, True))
-    return released + plan_deletes([member for member in members if member not in inherent])
+    return released + plan_deletions([member for member in members if member not in inherent])
 
 
-def plan_deletes(members: Iterable[tuple[Kind, Key, Manifest]]) -> list[Change]:
-    """Deletes for (Kind, Key, object) triples, in the reverse order of waves; an object whose deletion began is not deleted again."""
-    deletes = [_plan_delete(key, kind, item) for kind, key, item in members]
-    return sorted(deletes, key=lambda change: -wave_of(change.key.kind))
+def plan_deletions(members: Iterable[Member]) -> list[Change]:
+    """The deletions of objects, in the reverse order of their waves; an object that is being deleted is not deleted again."""
+    deletions = [_plan_deletion(key, kind, item) for kind, key, item in members]
+    return sorted(deletions, key=lambda change: -wave_of(change.key.kind))
 
 
-def _plan_delete(key: Key, kind: Kind, item: Manifest) -> Change:
+def _plan_deletion(key: Key, kind: Kind, item: Manifest) -> Change:
     if item["metadata"].get("deletionTimestamp"):
-        return Change("none", key, kind, before=item, note=DELETING)
+        return Change("none", key, kind, before=item, note="it is being deleted already")
     return Change("delete", key, kind, before=item)
 
 
@@ -170,7 +179,7 @@ def _plan_one(key: Key, kind: Kind, desired: Manifest, before: Manifest | None, 
 
 
 def creation_patch(desired: Manifest) -> Patch:
-    """A creation as a patch: the desired state from nothing (what the server defaults is not part of the plan)."""
+    """A creation as a patch: the desired manifest, without the defaults that the API server sets."""
     return [{"op": "add", "path": "", "value": bare(desired)}]
 
 

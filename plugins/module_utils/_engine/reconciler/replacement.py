@@ -1,16 +1,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Replacing an object whose change the API refuses: whether it may be deleted and created again."""
+"""Whether an object that cannot be changed in place may be replaced, that is deleted and created again."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
-from ..cluster.client import Client
 from ..errors import PodwrightError
-from .plan import Change
 
-# How the API server (1.29 to 1.36) and rules of custom resources say that a field is fixed once it is set. The reason stands
-# after the value, which may hold any text.
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest
+    from .plan import Change
+
+# How the API server (1.29 to 1.36) and the rules of custom resources report an immutable field: after the value, which may be any text.
 _FIXED = re.compile(
     r"(^|: )("
     r"([^:]*\b)?(is|are) immutable\b"
@@ -23,60 +26,62 @@ _FIXED = re.compile(
     r"|failed rule: [^\n]*\boldSelf\b"
     r")"
 )
-# What a Service is assigned: a new one asks for it while the old one still holds it.
+# What a Service is assigned: a new Service cannot have it while the old one exists.
 _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
 
 
 def is_immutable(error: PodwrightError) -> bool:
-    """Whether an update was refused for nothing but fields that cannot be changed in place."""
+    """Whether an update was refused because of immutable fields and nothing else."""
     texts = [cause["message"] for cause in error.causes] or [error.message]
     return error.status == 422 and all(_FIXED.search(text) for text in texts)
 
 
 def immutable_fields(error: PodwrightError) -> str:
-    """The fields that a refusal names."""
+    """The fields that a refusal names, or its message if it names none."""
     return ", ".join(sorted({cause["field"] for cause in error.causes if cause["field"]})) or error.message
 
 
-def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str) -> None:
-    """Check that an object may be replaced, before anything is deleted.
+def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str) -> Manifest:
+    """Check that an object may be replaced, before it is deleted.
 
     Args:
-        refusal: why the object cannot be changed in place.
+        refusal: the error of the change in place.
         on_immutable: `fail` or `replace`.
 
-    Raises: PodwrightError if something besides immutable fields is wrong, a replacement was not asked for, or the new object
-        would be refused.
+    Returns: the live object to delete.
+    Raises: PodwrightError: the refusal if it is about more than immutable fields; or a replacement is not enabled, or the API
+        server would refuse the new object.
     """
     if not change.before or not is_immutable(refusal):
         raise refusal
-    shown = change.key.title
+    title = change.key.title
     if on_immutable != "replace":
         raise PodwrightError(
-            f"{shown} cannot be changed in place; immutable: {immutable_fields(refusal)}.",
+            f"{title} cannot be changed in place; immutable: {immutable_fields(refusal)}.",
             status=refusal.status,
             reason="Immutable",
             causes=refusal.causes,
             hint="Set on_immutable to replace to delete and create it again, or give it another name.",
         ) from refusal
     try:
-        # Creating is checked in full (defaults, validation, quota, admission) before its name is found to be taken.
+        # The API server checks a creation in full (defaults, validation, quota, admission) before it reports that the name exists.
         client.create(change.kind, change.key.namespace or None, _candidate(change), manager, dry_run=True)
     except PodwrightError as error:
-        if error.reason == "AlreadyExists" or _fits_quota_afterwards(error):
-            return
+        if error.reason == "AlreadyExists" or _fits_quota_after_deletion(error):
+            return change.before
         raise PodwrightError(
-            f"{shown} was not replaced, and nothing was deleted: the new object would be refused. {error.message}",
+            f"{title} was not replaced, and nothing was deleted: the API server would refuse the new object. {error.message}",
             status=error.status,
             reason=error.reason,
             causes=error.causes,
             hint=error.hint or _hint(error),
         ) from error
+    return change.before
 
 
-def _candidate(change: Change) -> dict:
-    """The desired object, without the addresses and ports that the live one holds and will free."""
-    desired, live = change.desired, change.before
+def _candidate(change: Change) -> Manifest:
+    """The desired object, without the addresses and ports of the live one, which its deletion releases."""
+    desired, live = change.desired or {}, change.before or {}
     if change.key.kind != "Service" or not isinstance(desired.get("spec"), dict):
         return desired
     held, spec = live.get("spec") or {}, dict(desired["spec"])
@@ -84,16 +89,18 @@ def _candidate(change: Change) -> dict:
         if name in spec and spec[name] == held.get(name):
             del spec[name]
     taken = {port.get("nodePort") for port in held.get("ports") or []}
-    ports = spec.get("ports")
-    if isinstance(ports, list):
-        spec["ports"] = [
-            {name: value for name, value in port.items() if name != "nodePort" or value not in taken} if isinstance(port, dict) else port for port in ports
-        ]
+    if isinstance(spec.get("ports"), list):
+        spec["ports"] = [_without_taken(port, taken) for port in spec["ports"]]
     return desired | {"spec": spec}
 
 
-def _fits_quota_afterwards(error: PodwrightError) -> bool:
-    """Whether only quotas that count objects refuse the new one, which the old one makes room for; quota is checked last."""
+def _without_taken(port: Any, taken: set[Any]) -> Any:
+    """A port of a Service, without its node port if that is taken."""
+    return {name: value for name, value in port.items() if name != "nodePort" or value not in taken} if isinstance(port, dict) else port
+
+
+def _fits_quota_after_deletion(error: PodwrightError) -> bool:
+    """Whether only quotas that count objects refuse the new object, which the deletion makes room for. The API server checks quota last."""
     requested = re.findall(r"requested: (\S+), used:", error.message) if error.status == 403 and "exceeded quota" in error.message else []
     resources = [resource for listed in requested for resource in listed.split(",")]
     return bool(resources) and all(resource.startswith("count/") and resource.endswith("=1") for resource in resources)
@@ -101,5 +108,5 @@ def _fits_quota_afterwards(error: PodwrightError) -> bool:
 
 def _hint(error: PodwrightError) -> str:
     if "dry run" in error.message or "dryRun" in error.message:
-        return "A webhook does not support dry run, so a replacement cannot be checked: delete the object yourself and run the task again."
+        return "A webhook does not support dry run, so the replacement cannot be checked: delete the object yourself and run the task again."
     return "Correct the manifest, or delete the object yourself and run the task again."

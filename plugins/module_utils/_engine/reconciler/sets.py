@@ -1,16 +1,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Named sets of objects, marked as the ApplySet specification says (KEP-3659), so that other tools can read them."""
+"""Named sets of objects in the labels and annotations of the ApplySet specification (KEP-3659), which other tools read, too."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import CONFIG_MAP, NAMESPACE
 from ..errors import PodwrightError
 from ..objects.key import Key
+from ..objects.labels import annotation_of, label_of
+
+if TYPE_CHECKING:
+    from ..values import Manifest
 
 PART_OF = "applyset.kubernetes.io/part-of"
 ID = "applyset.kubernetes.io/id"
@@ -22,12 +26,12 @@ TOOL = "podwright"
 
 
 class Unlisted(NamedTuple):
-    """A kind of which a set may have members that could not be listed.
+    """A kind of which a set may have members that cannot be listed.
 
     Attributes:
         group_kind: such as `Deployment.apps`.
-        namespaces: where they may be; empty for cluster-scoped kinds.
-        reason: why they could not be listed.
+        namespaces: the namespaces that cannot be listed; empty for a cluster-scoped kind.
+        reason: the message of the API server.
     """
 
     group_kind: str
@@ -36,7 +40,7 @@ class Unlisted(NamedTuple):
 
 
 class ApplySet:
-    """One named set. Its parent object is the ConfigMap `podwright-set-NAME` in the set's namespace."""
+    """A named set; its parent object is the ConfigMap `podwright-set-NAME` in the set's namespace."""
 
     def __init__(self, name: str, namespace: str):
         self.name = name
@@ -58,26 +62,26 @@ class ApplySet:
 
     @property
     def namespace_key(self) -> Key:
-        """The Key of the namespace that holds the parent object."""
+        """The Key of the parent object's namespace."""
         return Key("", NAMESPACE.name, "", self.namespace)
 
-    def mark(self, manifest: dict) -> dict:
-        """The manifest as a member of the set. Raises: PodwrightError if it names another set."""
+    def mark(self, manifest: Manifest) -> Manifest:
+        """The manifest as a member of the set. Raises: PodwrightError if its label names another set."""
         labels = manifest["metadata"].get("labels") or {}
         if labels.get(PART_OF, self.id) != self.id:
             raise PodwrightError(
-                f"The manifest of {manifest['kind']} '{manifest['metadata']['name']}' sets the label {PART_OF}, which names the set of an object.",
+                f"The manifest of {manifest['kind']} '{manifest['metadata']['name']}' has the label {PART_OF} of another set than '{self.name}'.",
                 reason="BadManifest",
-                hint="Remove the label from the manifest.",
+                hint="Remove the label from the manifest: the set adds its own.",
             )
         return manifest | {"metadata": manifest["metadata"] | {"labels": labels | {PART_OF: self.id}}}
 
-    def parent(self, keys: Iterable[Key], unlisted: Iterable[Unlisted] = ()) -> dict:
-        """The parent's manifest.
+    def parent(self, keys: Iterable[Key], unlisted: Iterable[Unlisted] = ()) -> Manifest:
+        """The manifest of the parent, which records the kinds and namespaces of the members.
 
         Args:
             keys: the members.
-            unlisted: where further members may be.
+            unlisted: kinds of which there may be further members.
         """
         keys, unlisted = list(keys), list(unlisted)
         kinds = {f"{key.kind}.{key.group}".rstrip(".") for key in keys} | {place.group_kind for place in unlisted}
@@ -88,36 +92,35 @@ class ApplySet:
         metadata = {"name": self.parent_name, "namespace": self.namespace, "labels": {ID: self.id}, "annotations": annotations}
         return {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.name, "metadata": metadata}
 
-    def check_parent(self, parent: dict | None) -> None:
-        """Raises: PodwrightError if the ConfigMap of the parent's name belongs to another tool or is no parent at all."""
+    def check_parent(self, parent: Manifest | None) -> None:
+        """Check the ConfigMap of the parent's name, if there is one. Raises: PodwrightError if it is another tool's, or not a parent."""
         if parent is None:
             return
-        found = f"ConfigMap '{self.parent_name}' in namespace '{self.namespace}'"
-        tooling = _annotations(parent).get(TOOLING)
+        title = self.parent_key.title
+        tooling = annotation_of(parent, TOOLING)
         if tooling is not None and tooling.partition("/")[0] != TOOL:
             raise PodwrightError(
-                f"The set '{self.name}' belongs to another tool: {found} has the annotation {TOOLING}: {tooling}.",
+                f"The set '{self.name}' belongs to another tool: {title} has the annotation {TOOLING}: {tooling}.",
                 reason="ForeignSet",
                 hint="Give this set another name.",
             )
-        if tooling is None or (parent["metadata"].get("labels") or {}).get(ID) != self.id:
+        if tooling is None or label_of(parent, ID) != self.id:
             raise PodwrightError(
-                f"The set '{self.name}' cannot use the {found} as its parent: its annotation {TOOLING} or its label {ID} is missing or wrong.",
+                f"The set '{self.name}' cannot use {title} as its parent: its annotation {TOOLING} or its label {ID} is missing or wrong.",
                 reason="ForeignSet",
                 hint="Give this set another name, or delete the ConfigMap.",
             )
 
-    def foreign_set(self, item: dict) -> str | None:
-        """The ID of the other set that an object is part of, or None."""
-        part_of = (item["metadata"].get("labels") or {}).get(PART_OF)
-        return None if part_of in (None, self.id) else part_of
+    def foreign_set(self, item: Manifest) -> str | None:
+        """The ID of the other set of which an object is a member, or None."""
+        part_of = label_of(item, PART_OF)
+        return None if part_of == self.id else part_of
 
-    def recorded(self, parent: dict | None) -> tuple[list[str], list[str]]:
-        """The group kinds (`Deployment.apps`) and the namespaces, the set's own first, that a live parent names."""
-        annotations = _annotations(parent or {"metadata": {}})
-        kinds, namespaces = ([entry.strip() for entry in annotations.get(name, "").split(",") if entry.strip()] for name in (GROUP_KINDS, NAMESPACES))
+    def recorded(self, parent: Manifest | None) -> tuple[list[str], list[str]]:
+        """The group kinds (`Deployment.apps`) and the namespaces, the set's own first, in the record of a live parent."""
+        kinds, namespaces = (_entries_of(parent, name) if parent else [] for name in (GROUP_KINDS, NAMESPACES))
         return kinds, [self.namespace, *(namespace for namespace in namespaces if namespace != self.namespace)]
 
 
-def _annotations(item):
-    return item["metadata"].get("annotations") or {}
+def _entries_of(parent: Manifest, annotation: str) -> list[str]:
+    return [entry.strip() for entry in (annotation_of(parent, annotation) or "").split(",") if entry.strip()]

@@ -1,25 +1,31 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Taking fields over from whoever wrote them before: exactly those that a manifest names."""
+"""Taking over the ownership of fields: exactly those in a manifest."""
 
 from __future__ import annotations
 
-from ..cluster.client import MERGE_PATCH, Client
-from ..cluster.kinds import Kind
+from typing import TYPE_CHECKING
+
+from ..cluster.client import MERGE_PATCH
 from ..errors import PodwrightError
 from .ownership import released_entries
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..cluster.kinds import Kind
+    from ..values import Manifest
 
 ATTEMPTS = 5
 
 
-def take_over(client: Client, kind: Kind, item: dict, manager: str, is_first_apply: bool = False) -> dict:
-    """Take what `manager` applied to an object out of the entries of those who wrote it before.
+def take_over(client: Client, kind: Kind, item: Manifest, manager: str, is_first_apply: bool = False) -> Manifest:
+    """Remove the fields that `manager` applied to an object from the managedFields of other managers.
 
     Args:
-        item: the object as the apply answered it.
-        is_first_apply: whether `manager` had applied nothing to the object before.
+        item: the object in the response to the apply.
+        is_first_apply: whether this was the first apply of `manager` to the object.
 
-    Returns: the object as it then is; as last seen if it was deleted meanwhile.
-    Raises: PodwrightError if the API server refuses, or the object changes faster than it can be read.
+    Returns: the object afterwards, or as last seen if it was deleted meanwhile.
+    Raises: PodwrightError if the API server refuses, or each of several attempts conflicts with another change.
     """
     namespace, name = item["metadata"].get("namespace"), item["metadata"]["name"]
     for attempt in range(1, ATTEMPTS + 1):
@@ -30,7 +36,7 @@ def take_over(client: Client, kind: Kind, item: dict, manager: str, is_first_app
         try:
             return client.patch(kind, namespace, name, patch, manager, MERGE_PATCH)
         except PodwrightError as error:
-            # Somebody else wrote it, or this is the repetition of a request whose answer was lost: look before judging.
+            # Another client changed it, or this is a retry after a lost response: read the object first.
             if error.status not in (404, 409) or attempt == ATTEMPTS:
                 raise
             seen = client.get(kind, namespace, name)

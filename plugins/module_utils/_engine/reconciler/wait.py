@@ -1,151 +1,177 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Waiting by watch: for objects to become ready, and for objects to be gone."""
+"""Waiting with watches: until objects are ready, or until they are deleted."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ..cluster.kinds import BUILT_IN
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
-from ..objects.key import Key
+from ..objects.labels import annotation_of
 from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, deletion_obstacle
 from .manifest import key_of
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..cluster.kinds import Kind
+    from ..console import Console
+    from ..objects.key import Key
+    from ..values import Manifest
 
 CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
 STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+SHOWN = 3  # objects that the progress names
 
 
 def explain_nothing(_key: Key) -> str:
+    """No text to append to an error."""
     return ""
 
 
-def wait_until_ready(client, items, timeout, console, judge_item=assess, explain: Callable[[Key], str] = explain_nothing):
-    """Wait until every object is ready; those that are already cost no request.
+def wait_until_ready(
+    client: Client,
+    items: Mapping[Key, tuple[Kind, Manifest]],
+    timeout: float,
+    console: Console,
+    assess_item: Callable[[Manifest], Readiness] = assess,
+    explain: Callable[[Key], str] = explain_nothing,
+) -> dict[Key, Manifest]:
+    """Wait until every object is ready. Objects that are ready as last seen cost no request.
 
     Args:
-        items: mapping Key -> (Kind, object as last seen).
-        timeout: seconds for all of them together.
-        explain: called with the Key of what did not get ready; what it returns ends the error's message.
+        items: each Kind and object as last seen.
+        timeout: seconds for all objects together.
+        explain: called with the Key of an object that does not become ready; returns text to append to the error.
 
-    Returns: mapping Key -> object as last seen.
-    Raises: PodwrightError that names the first object that failed or did not get ready, and its state.
+    Returns: each object as last seen.
+    Raises: PodwrightError for the first object that failed, was deleted or is not ready in time, with its state.
     """
     latest = {key: item for key, (_kind, item) in items.items()}
-    items = _without_claims_of_a_later_pod(client, items)
-    open_items = {key: kind for key, (kind, item) in items.items() if judge_item(item).state != READY}
-    verdicts = {}
+    items = _without_late_claims(client, items)
+    pending = {key: kind for key, (kind, item) in items.items() if assess_item(item).state != READY}
 
-    def see(key, item):
-        if key not in open_items or item is None:
+    def update(key: Key, item: Manifest | None) -> None:
+        if key not in pending or item is None:
             return
         latest[key] = item
-        verdicts[key] = judge_item(item)
-        if verdicts[key].state == READY:
-            del open_items[key]
-        elif verdicts[key].state == FAILED:
-            raise _failure(key, verdicts[key], "failed", explain=explain)
+        state, message = assess_item(item)
+        if state == READY:
+            del pending[key]
+        elif state == FAILED:
+            raise _failure(key, f"failed: {message}", explain(key))
 
-    def gone(key):
-        if key in open_items:
-            raise _failure(key, Readiness(FAILED, "it was deleted while it was waited for"), "failed", explain=explain)
+    def delete(key: Key) -> None:
+        if key in pending:
+            raise _failure(key, "failed: it was deleted before it became ready", explain(key))
 
-    _follow(client, open_items, timeout, see, gone, console)
-    for key in open_items:
-        raise _failure(key, verdicts.get(key, Readiness(FAILED, "nothing was seen of it")), f"was not ready within {timeout} s", explain=explain)
+    _follow(client, pending, timeout, update, delete, console)
+    for key in pending:
+        raise _failure(key, f"did not become ready within {timeout} s: {assess_item(latest[key]).message}", explain(key))
     return latest
 
 
-def _without_claims_of_a_later_pod(client, items):
-    """Without claims that are bound when their first pod is scheduled, not before."""
+def _without_late_claims(client: Client, items: Mapping[Key, tuple[Kind, Manifest]]) -> dict[Key, tuple[Kind, Manifest]]:
+    """The objects without claims that are not bound before the first pod that uses them is scheduled (WaitForFirstConsumer)."""
     classes = {}
     for key, (_kind, item) in items.items():
-        is_scheduled = SELECTED_NODE in (item["metadata"].get("annotations") or {})
-        if key.kind == CLAIM.name and assess(item).state == PROGRESSING and not is_scheduled:
+        if key.kind == CLAIM.name and assess(item).state == PROGRESSING and annotation_of(item, SELECTED_NODE) is None:
             classes[key] = item["spec"].get("storageClassName")
     late = {name for name in set(classes.values()) if name and _binds_late(client, name)}
     return {key: value for key, value in items.items() if classes.get(key) not in late}
 
 
-def _binds_late(client, name):
+def _binds_late(client: Client, name: str) -> bool:
     try:
         storage_class = client.get(STORAGE_CLASS, None, name)
     except PodwrightError as error:
         if error.is_forbidden:
-            return False  # the claim is waited for: its class is not for everybody to see
+            return False  # not everybody may read classes: the claim is awaited
         raise
     return (storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
-def wait_until_gone(client, items, timeout, console):
-    """Wait until the objects with these uids are gone.
+def wait_until_gone(client: Client, items: Mapping[Key, tuple[Kind, Manifest]], timeout: float, console: Console) -> None:
+    """Wait until the objects, by their uids, are deleted.
 
     Args:
-        items: mapping Key -> (Kind, object as last seen).
+        items: each Kind and object as last seen.
+        timeout: seconds for all objects together.
 
-    Raises: PodwrightError that names what is still there, and its finalizers.
+    Raises: PodwrightError for the first object that still exists, with the finalizers that block its deletion.
     """
     uids = {key: item["metadata"]["uid"] for key, (_kind, item) in items.items()}
-    open_items = {key: kind for key, (kind, _item) in items.items()}
-    latest = {}
+    pending = {key: kind for key, (kind, _item) in items.items()}
+    latest: dict[Key, Manifest] = {}
 
-    def see(key, item):
-        if key in open_items and (item is None or item["metadata"]["uid"] != uids[key]):
-            del open_items[key]
+    def update(key: Key, item: Manifest | None) -> None:
+        if key in pending and (item is None or item["metadata"]["uid"] != uids[key]):
+            del pending[key]
         elif item:
             latest[key] = item
 
-    def gone(key):
-        open_items.pop(key, None)
+    def delete(key: Key) -> None:
+        pending.pop(key, None)
 
-    _follow(client, open_items, timeout, see, gone, console)
-    for key in open_items:
-        held = deletion_obstacle(latest[key]) if key in latest else "it is still shutting down"
-        raise _failure(key, Readiness(FAILED, held), f"was not gone within {timeout} s", "wait_timeout gives it longer.")
+    _follow(client, pending, timeout, update, delete, console)
+    for key in pending:
+        obstacle = deletion_obstacle(latest.get(key, {"metadata": {}}))
+        raise _failure(key, f"was not deleted within {timeout} s: {obstacle}", hint="Increase wait_timeout to wait longer.")
 
 
-def _follow(client, open_items, timeout, see, gone, console):
-    """List and watch the places of the open items until there are none or the time is up.
+def _follow(
+    client: Client,
+    pending: dict[Key, Kind],
+    timeout: float,
+    update: Callable[[Key, Manifest | None], None],
+    delete: Callable[[Key], None],
+    console: Console,
+) -> None:
+    """List and watch pending objects until none is pending or the timeout expires.
 
     Args:
-        open_items: mapping Key -> Kind; `see` and `gone` remove from it.
-        see: called with (Key, object or None where a LIST lacks it).
-        gone: called with a Key that was deleted.
+        pending: `update` and `delete` remove from it.
+        update: called with a Key and its object, None if a LIST lacks it.
+        delete: called with the Key of an object that was deleted.
     """
-    if not open_items:
+    if not pending:
         return
     deadline = client.clock.monotonic() + timeout
-    places = defaultdict(list)
-    for key, kind in open_items.items():
+    places: defaultdict[tuple[Kind, str], list[Key]] = defaultdict(list)
+    for key, kind in pending.items():
         places[kind, key.namespace].append(key)
     with Watcher(client) as watcher:
         for (kind, namespace), keys in places.items():
-            selector = f"metadata.name={keys[0].name}" if len(keys) == 1 else None
-            items, version = client.list(kind, namespace or None, field_selector=selector)
+            items, version, selector = _list(client, kind, namespace, keys)
             found = {key_of(item, kind): item for item in items}
             for key in keys:
-                see(key, found.get(key))
-            if any(key in open_items for key in keys):
+                update(key, found.get(key))
+            if any(key in pending for key in keys):
                 watcher.follow(kind, namespace or None, version, field_selector=selector, known=items)
-        while open_items and client.clock.monotonic() < deadline:
-            console.progress(f"waiting for {_shown(open_items)}")
-            change = watcher.next(min(deadline - client.clock.monotonic(), 1))
-            if change:
-                sort, item = change
-                key = key_of(item, _kind_of(places, item))
-                gone(key) if sort == "DELETED" else see(key, item)
+        kinds = {(kind.api_version, kind.name): kind for kind, _namespace in places}
+        while pending and client.clock.monotonic() < deadline:
+            console.progress(f"waiting for {_describe(pending)}")
+            event = watcher.next(min(deadline - client.clock.monotonic(), 1))
+            if event:
+                event_type, item = event
+                key = key_of(item, kinds[item["apiVersion"], item["kind"]])
+                delete(key) if event_type == "DELETED" else update(key, item)
 
 
-def _kind_of(places, item):
-    return next(kind for kind, _namespace in places if kind.name == item["kind"] and kind.api_version == item["apiVersion"])
+def _list(client: Client, kind: Kind, namespace: str, keys: list[Key]) -> tuple[list[Manifest], str, str | None]:
+    """The objects of a kind and namespace, their resource version, and the field selector if only one of them is awaited."""
+    selector = f"metadata.name={keys[0].name}" if len(keys) == 1 else None
+    items, version = client.list(kind, namespace or None, field_selector=selector)
+    return items, version, selector
 
 
-def _shown(open_items):
-    names = [f"{key.kind} {key.name}" for key in open_items]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _describe(pending: Mapping[Key, Kind]) -> str:
+    names = [f"{key.kind} {key.name}" for key in pending]
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def _failure(key, verdict, what, hint="", explain=explain_nothing):
-    return PodwrightError(f"{key.title} {what}: {verdict.message.rstrip('.')}.{explain(key)}", reason="WaitFailed", hint=hint)
+def _failure(key: Key, problem: str, explanation: str = "", hint: str = "") -> PodwrightError:
+    return PodwrightError(f"{key.title} {problem.rstrip('.')}.{explanation}", reason="WaitFailed", hint=hint)

@@ -1,0 +1,70 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The desired objects that manifests describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..cluster.kinds import Kind
+from ..errors import UNKNOWN_KIND, PodwrightError
+from .manifest import clean, key_of
+from .plan import Change
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..objects.key import Key
+    from ..values import Manifest
+    from .sets import ApplySet
+
+DEFINITION = "CustomResourceDefinition"
+
+
+def read_desired(client: Client, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> dict[Key, tuple[Kind, Manifest]]:
+    """The objects to apply, by Key, each with its Kind and clean manifest.
+
+    Args:
+        namespace: the namespace of manifests that name none.
+        applyset: the set of which the objects are members, or None.
+
+    Raises: PodwrightError for an invalid manifest, two of the same Key, or a kind that neither the server nor a manifest defines.
+    """
+    cleaned = [clean(manifest) for manifest in manifests]
+    for manifest in cleaned:
+        if manifest["kind"] == DEFINITION:
+            client.kinds.define(manifest)
+    desired: dict[Key, tuple[Kind, Manifest]] = {}
+    for manifest in cleaned:
+        _add(desired, client.kinds.resolve(manifest["apiVersion"], manifest["kind"]), manifest, namespace)
+    return {key: (kind, applyset.mark(manifest)) for key, (kind, manifest) in desired.items()} if applyset else desired
+
+
+def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
+    """The objects to delete, as from `read_desired`, and a Change that does nothing for each object whose kind the server does not serve.
+
+    Raises: PodwrightError for an invalid manifest or two of the same Key.
+    """
+    undesired: dict[Key, tuple[Kind, Manifest]] = {}
+    absent = []
+    for manifest in map(clean, manifests):
+        try:
+            kind = client.kinds.resolve(manifest["apiVersion"], manifest["kind"])
+        except PodwrightError as error:
+            if error.reason != UNKNOWN_KIND:
+                raise
+            kind = Kind(manifest["apiVersion"], manifest["kind"], "", "namespace" in manifest["metadata"])
+            absent.append(Change("none", key_of(manifest, kind), kind, note="the server does not serve its kind"))
+            continue
+        _add(undesired, kind, manifest, namespace)
+    return undesired, absent
+
+
+def _add(objects: dict[Key, tuple[Kind, Manifest]], kind: Kind, manifest: Manifest, namespace: str) -> None:
+    if kind.namespaced:
+        manifest["metadata"].setdefault("namespace", namespace)
+    else:
+        manifest["metadata"].pop("namespace", None)
+    key = key_of(manifest, kind)
+    if key in objects:
+        raise PodwrightError(f"Two definitions describe {key.title}.", reason="BadManifest", hint="Remove one of them, or give each its own name.")
+    objects[key] = (kind, manifest)

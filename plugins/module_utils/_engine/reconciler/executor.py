@@ -1,0 +1,160 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carrying out a plan wave by wave, or asking the API server by dry run what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
+from .fields import owned_fields
+from .ownership import HANDOVER
+from .replacement import check_replacement, immutable_fields
+from .takeover import take_over
+from .wait import wait_until_gone, wait_until_ready
+from .waves import split_into_waves
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..values import Manifest
+    from .plan import Applied, Change
+    from .reconciler import Options
+    from .sets import ApplySet
+
+
+class Executor:
+    """Carries out the changes of a plan."""
+
+    def __init__(self, client: Client, options: Options, console: Console):
+        self._client = client
+        self._options = options
+        self._console = console
+
+    def carry_out(self, changes: Iterable[Change], applyset: ApplySet | None) -> Iterator[Change]:
+        """Carry out the changes, concurrently within a wave. In check mode nothing is written.
+
+        Yields: for each change of a wave what became of it: an Applied, or a Change in check mode.
+        Raises: PodwrightError after a wave in which a change failed; the note of that change is the error.
+        """
+        for wave in split_into_waves(changes, applyset):
+            with ThreadPoolExecutor(max(1, min(self._options.concurrency, len(wave)))) as pool:
+                results = list(pool.map(self._attempt, wave))
+            yield from (change for change, _error in results)
+            errors = [error for _change, error in results if error]
+            if len(errors) > 1:
+                errors[0].message += f" ({len(errors) - 1} more objects failed.)"
+            if errors:
+                raise errors[0]
+            if not self._options.check_mode:
+                self._finish_wave([change for change, _error in results])
+
+    def _attempt(self, change: Change) -> tuple[Change, PodwrightError | None]:
+        """The change as far as it was carried out, and the error that stopped it."""
+        reached: Change = change.not_applied()
+        try:
+            for step in self._steps(change):
+                reached = step
+            return reached, None
+        except Exception as failure:
+            error = as_podwright_error(failure)
+            return replace(reached, note=str(error)), error
+
+    def _steps(self, change: Change) -> Iterator[Change]:
+        """Carry out a change. Yields: what has been done of it, after each step."""
+        if change.action == "none":
+            yield change if self._options.check_mode else change.applied(change.after)
+        elif change.action == "delete":
+            yield self._delete(change)
+        elif self._options.check_mode:
+            yield self._predict(change)
+        else:
+            yield from self._write(change)
+
+    # -- creating and patching ------------------------------------------------------------------------------
+
+    def _write(self, change: Change) -> Iterator[Applied]:
+        if change.action == "create" and change.before:
+            # The name is free once the previous object of that name is deleted.
+            wait_until_gone(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
+        if change.action == "patch":
+            self._hand_over_replicas(change)
+        try:
+            after = self._apply(change)
+        except PodwrightError as error:
+            yield from self._replace(change, error)
+            return
+        applied = change.applied(after)
+        yield applied
+        if change.action == "patch" and change.before and self._options.takes_over:
+            is_first_apply = owned_fields(change.before, self._options.manager) is None
+            yield replace(applied, after=take_over(self._client, change.kind, after, self._options.manager, is_first_apply))
+
+    def _predict(self, change: Change) -> Change:
+        """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""
+        try:
+            answer = self._apply(change, dry_run=True)
+        except PodwrightError as error:
+            if error.is_not_found or error.reason == UNKNOWN_KIND:
+                return replace(change, note="predicted locally: its namespace or definition does not exist yet")
+            if "dry run" in error.message or "dryRun" in error.message:
+                return replace(change, note="predicted locally: a webhook does not support dry run")
+            self._check_replacement(change, error)
+            return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
+        return change.predicted(answer) if change.action == "patch" else change
+
+    def _apply(self, change: Change, dry_run: bool = False) -> Manifest:
+        key, options = change.key, self._options
+        return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over, dry_run)
+
+    def _hand_over_replicas(self, change: Change) -> None:
+        """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""
+        before, desired = change.before or {}, change.desired or {}
+        ours = owned_fields(before, self._options.manager)
+        if ours and "f:replicas" in ours.get("f:spec", {}) and "replicas" not in desired.get("spec", {}):
+            handed = {key: desired[key] for key in ("apiVersion", "kind")}
+            handed |= {"metadata": {"name": change.key.name}, "spec": {"replicas": before["spec"]["replicas"]}}
+            self._client.apply(change.kind, change.key.namespace, change.key.name, handed, HANDOVER)
+
+    # -- replacing and deleting -----------------------------------------------------------------------------
+
+    def _check_replacement(self, change: Change, refusal: PodwrightError) -> Manifest:
+        return check_replacement(self._client, change, refusal, self._options.manager, self._options.on_immutable)
+
+    def _replace(self, change: Change, refusal: PodwrightError) -> Iterator[Applied]:
+        before = self._check_replacement(change, refusal)
+        options, key = self._options, change.key
+        self._client.delete(change.kind, key.namespace, key.name, before["metadata"]["uid"], "Foreground", options.grace_period)
+        yield change.deleted_only()
+        try:
+            wait_until_gone(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
+            after = self._apply(change)
+        except PodwrightError as error:
+            error.message = f"{key.title} was deleted to be replaced, and has not been created again. {error.message}"
+            error.hint = error.hint or "Run the task again: it creates missing objects."
+            raise
+        yield change.applied(after, action="replace", note=f"immutable: {immutable_fields(refusal)}")
+
+    def _delete(self, change: Change) -> Change:
+        options, key = self._options, change.key
+        uid = change.before["metadata"]["uid"] if change.before else None
+        existed = self._client.delete(change.kind, key.namespace, key.name, uid, options.propagation, options.grace_period, options.check_mode)
+        deleted = change if options.check_mode else change.applied(None)
+        return deleted if existed else replace(deleted, action="none", note="it does not exist any more")
+
+    def _finish_wave(self, wave: list[Change]) -> None:
+        """Wait until the deletions of a wave are complete and new definitions are served, before the next wave starts."""
+        options = self._options
+        deleted = {change.key: (change.kind, change.before) for change in wave if change.before and _is_deletion(change)}
+        if deleted and options.wait:
+            wait_until_gone(self._client, deleted, options.wait_timeout, self._console)
+        definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == "CustomResourceDefinition" and change.after}
+        wait_until_ready(self._client, definitions, options.wait_timeout, self._console)
+
+
+def _is_deletion(change: Change) -> bool:
+    """Whether an object was deleted, or was being deleted before."""
+    is_deleting = change.before is not None and bool(change.before["metadata"].get("deletionTimestamp"))
+    return change.after is None and (change.action == "delete" or is_deleting)

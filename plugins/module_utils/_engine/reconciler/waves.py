@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The order in which objects are applied and deleted: in waves by kind, deletions last and in the reverse order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .plan import Change
+    from .sets import ApplySet
+
+WAVES = (
+    "Namespace CustomResourceDefinition PriorityClass RuntimeClass StorageClass",
+    "ServiceAccount ResourceQuota LimitRange Role ClusterRole",
+    "RoleBinding ClusterRoleBinding",  # the API server checks a grant against the role itself
+    "ConfigMap Secret PersistentVolume PersistentVolumeClaim",
+    "NetworkPolicy Service EndpointSlice Ingress IngressClass",
+    "",  # all other kinds: workloads and custom resources
+    "HorizontalPodAutoscaler PodDisruptionBudget APIService ValidatingWebhookConfiguration MutatingWebhookConfiguration ValidatingAdmissionPolicy",
+)
+_WAVE_OF = {kind: number for number, kinds in enumerate(WAVES) for kind in kinds.split()}
+_OTHERS = WAVES.index("")
+
+
+def wave_of(kind_name: str) -> int:
+    """The number of a kind's wave."""
+    return _WAVE_OF.get(kind_name, _OTHERS)
+
+
+def split_into_waves(changes: Iterable[Change], applyset: ApplySet | None) -> list[list[Change]]:
+    """The changes in lists of one wave each, in the order in which to carry them out."""
+    groups: defaultdict[tuple[int, int], list[Change]] = defaultdict(list)
+    for change in changes:
+        groups[_position(change, applyset)].append(change)
+    return [groups[position] for position in sorted(groups)]
+
+
+def _position(change: Change, applyset: ApplySet | None) -> tuple[int, int]:
+    """The place of a change in the order: the parent of a set is created before its members and deleted after the last of them."""
+    number = wave_of(change.key.kind)
+    if applyset and change.key == applyset.namespace_key:
+        number = -2
+    elif applyset and change.key == applyset.parent_key:
+        number = -1
+    is_deletion = change.action == "delete" or not change.desired
+    return (1, -number) if is_deletion else (0, number)
