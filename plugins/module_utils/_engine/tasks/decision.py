@@ -3,22 +3,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..objects.labels import ATTEMPT, HASH, PARENT, RESOURCES, annotation_of, label_of
 
 if TYPE_CHECKING:
     from ..objects.pod_status import Status
+    from ..reconciler.plan import Action
     from ..values import Manifest
     from .owner import Parent
     from .record import Record
     from .task_spec import TaskSpec
 
-CREATE, REPLACE, RESIZE, NONE = "create", "replace", "resize", "none"
+CREATE: Final = "create"
+REPLACE: Final = "replace"
+RESIZE: Final = "resize"
+NONE: Final = "none"
 
 
-def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None, parent: Parent | None = None) -> tuple[str, str]:
-    """(the action for a task, the reason as a note for the plan).
+def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None, parent: Parent | None = None) -> tuple[Action, str]:
+    """(the action for a task, its reason as a note for the plan).
 
     Args:
         live: its Pod or Job, or None.
@@ -53,7 +57,7 @@ def _find_change(spec: TaskSpec, live: Manifest, status: Status, parent: Parent 
     return None
 
 
-def _decide_by_record(spec: TaskSpec, record: Record) -> tuple[str, str]:
+def _decide_by_record(spec: TaskSpec, record: Record) -> tuple[Action, str]:
     if spec.state == "running" and not spec.is_job:
         return CREATE, ""
     if (record.hash, record.resources) != (spec.hash, spec.resources_hash):
