@@ -1,0 +1,91 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""HTTP requests over a connected socket: encoding, responses, and connections that are closed too early."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.clients import http as client
+from ansible_collections.podwright.core.plugins.module_utils._engine.clients.http import HttpRequest
+
+FORM, JSON = {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "body_format", "headers", "encoded", "sent"),
+    [
+        (None, "json", {}, None, {}),
+        ("text", "raw", {}, b"text", {}),
+        ({"a": [1]}, "raw", {}, b'{"a": [1]}', {}),
+        ({"a": [1]}, "json", {}, b'{"a": [1]}', JSON),
+        ('{"a":1}', "json", {}, b'{"a":1}', JSON),
+        ({"a": "b c", "d": [1, 2]}, "form-urlencoded", {}, b"a=b+c&d=1&d=2", FORM),
+        ("a=b", "form-urlencoded", {"content-type": "text/plain"}, b"a=b", {"content-type": "text/plain"}),
+    ],
+)
+def test_a_body_is_encoded_with_its_content_type(body, body_format, headers, encoded, sent):
+    assert client.encode_body(body, body_format, headers) == (encoded, sent)
+
+
+def test_a_body_that_is_not_a_form_is_an_error():
+    with pytest.raises(TypeError):
+        client.encode_body(5, "form-urlencoded", {})
+
+
+def test_only_characters_that_a_target_cannot_have_are_encoded():
+    assert client.quote_target("/a b/ä?c=d%20e&f=[1]#g") == "/a%20b/%C3%A4?c=d%20e&f=[1]%23g"
+
+
+def respond(content):
+    """The response to a GET request, or the exception, if the server sends this and closes the connection."""
+    here, there = socket.socketpair()
+    request = HttpRequest("http", "GET", "/path", {"X-Y": "z"}, None, 5)
+
+    def serve():
+        with there:
+            assert there.recv(1 << 16).startswith(b"GET /path HTTP/1.1\r\nHost: web:8080\r\n")
+            there.sendall(content)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    connection = client.open_connection(here, "web", 8080, request, None)
+    try:
+        return client.exchange(connection, request)
+    finally:
+        connection.close()
+        server.join()
+
+
+def test_a_response_is_read():
+    response = respond(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\nno")
+    assert (response.status, response.reason, response.content, response.is_truncated) == (404, "Not Found", b"no", False)
+    assert response.headers == {"content-length": "2", "set-cookie": "a, b"}
+
+
+def test_a_long_body_is_truncated(monkeypatch):
+    monkeypatch.setattr(client, "MAX_BODY_BYTES", 3)
+    response = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde")
+    assert response.content == b"abc" and response.is_truncated
+
+
+@pytest.mark.parametrize(
+    ("content", "explanation"),
+    [
+        (b"", "the connection was closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "the connection was closed after 3 bytes of the body; 2 bytes are missing"),
+        (b"hello\r\n", "hello\r\n"),
+    ],
+    ids=["no response", "partial body", "another protocol"],
+)
+def test_a_missing_response_is_explained(content, explanation):
+    with pytest.raises((OSError, http.client.HTTPException)) as caught:
+        respond(content)
+    assert client.explain_failure(caught.value, 5) == explanation
+
+
+def test_a_timeout_is_explained():
+    assert client.explain_failure(TimeoutError(), 1.5) == "no data was received within 1.5 s"
