@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""TLS on this Python and on the newest: authorities with and without key identifiers, and what is refused all the same."""
+"""Verification of certificates on this Python and the newest: authorities with and without key identifiers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from tests.cluster.certificates import Authority
 
-from .answering import Answer, AnsweringServer
+from .stub_server import Response, StubServer
 
 ROOT = Path(__file__).parents[2]
 PYTHONS = {"this": Path(sys.executable), "newest": ROOT / ".venv/newest/bin/python"}
-# Over HTTP and over a websocket (which this server does not speak, but answers).
+# Over HTTP and over a websocket, which the stub server does not support.
 SCRIPT = """
 import json, sys
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
@@ -42,25 +42,25 @@ for use in (lambda client: client.get(POD, "n", "a"), lambda client: open_websoc
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory):
-    """{whether it has key identifiers: Authority}, each with a certificate for a server."""
-    made = {}
+    """{whether it has key identifiers: Authority}, each with certificates for servers and a client."""
+    issued = {}
     for identified in (True, False):
-        made[identified] = Authority(tmp_path_factory.mktemp("authority"), with_identifiers=identified)
-        made[identified].issue("server", "server", addresses=("127.0.0.1",))
-        made[identified].issue("client", "jane")
-        made[identified].issue("elsewhere", "server", addresses=("192.0.2.1",))
-    return made
+        issued[identified] = Authority(tmp_path_factory.mktemp("authority"), with_identifiers=identified)
+        issued[identified].issue("server", "server", addresses=("127.0.0.1",))
+        issued[identified].issue("client", "jane")
+        issued[identified].issue("elsewhere", "server", addresses=("192.0.2.1",))
+    return issued
 
 
 def serve(authority, name="server"):
     """A server with a certificate of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.directory / f"{name}.crt", authority.directory / f"{name}.key")
-    return AnsweringServer(lambda handler: Answer(), context)
+    return StubServer(lambda handler: Response(), context)
 
 
 def run(python, **options):
-    """What a Python says of both requests."""
+    """The results of both requests with a Python version."""
     done = subprocess.run([PYTHONS[python], "-c", SCRIPT, json.dumps(options)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -78,7 +78,7 @@ def test_authorities_with_and_without_key_identifiers_are_verified(python, ident
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_chain_and_the_name_are_verified(python, authorities):
+def test_chain_and_host_name_are_verified(python, authorities):
     authority = authorities[False]
     with serve(authority) as server, serve(authority, "elsewhere") as elsewhere:
         for text in run(python, host=server.url, ca_cert=str(authorities[True].path)) + run(python, host=elsewhere.url, ca_cert=str(authority.path)):
@@ -86,22 +86,22 @@ def test_the_chain_and_the_name_are_verified(python, authorities):
         assert server.heads == elsewhere.heads == []
 
 
-def test_a_certificate_of_the_server_itself_is_an_anchor(authorities):
-    """As for kubectl: any certificate of the file is trusted, its issuer need not be there."""
+def test_server_certificate_can_be_its_own_authority(authorities):
+    """As for kubectl, every certificate of the file is trusted, without its issuer."""
     authority = authorities[False]
     with serve(authority) as server:
         assert run("this", host=server.url, ca_cert=str(authority.directory / "server.crt"))[0] == "Pod"
 
 
 @pytest.mark.parametrize("content", ["", "\n", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_an_authority_that_is_none_is_refused(content, tmp_path):
-    """Python would take the authorities of this machine for an empty one."""
+def test_invalid_authority_is_rejected(content, tmp_path):
+    """Python would use the authorities of this machine if the file is empty."""
     (tmp_path / "ca.crt").write_text(content)
     with pytest.raises(PodwrightError, match="ertificate"):
         Configuration({"host": "https://127.0.0.1:9", "ca_cert": str(tmp_path / "ca.crt")})
 
 
-def test_an_encrypted_key_is_refused_without_asking(authorities, tmp_path):
+def test_encrypted_key_is_rejected_without_a_prompt(authorities, tmp_path):
     directory = authorities[True].directory
     key = serialization.load_pem_private_key((directory / "client.key").read_bytes(), None)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
@@ -110,7 +110,7 @@ def test_an_encrypted_key_is_refused_without_asking(authorities, tmp_path):
         Configuration({"host": "https://127.0.0.1:9", "client_cert": str(directory / "client.crt"), "client_key": str(tmp_path / "key")})
 
 
-def test_no_file_with_a_key_is_left(authorities, tmp_path, monkeypatch):
+def test_temporary_file_with_the_key_is_removed(authorities, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     directory = authorities[True].directory
     Configuration({"host": "https://127.0.0.1:9", "client_cert": str(directory / "client.crt"), "client_key": str(directory / "client.key")})

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The client against a server of the test's own: retries, credentials, errors. What a real API server does is tested in integration."""
+"""Retries, credentials and errors of the client against a stub server; integration tests use a real API server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 
 
 class Clock:
-    """Time that passes only when somebody sleeps."""
+    """A clock that advances only when it is slept on."""
 
     def __init__(self):
         self.slept = []
@@ -34,16 +34,16 @@ class Clock:
 
 @pytest.fixture
 def server():
-    """A server that gives the answers in `answers` one after the other, and keeps the requests."""
+    """A server that sends the responses in `responses` one after the other and records the requests."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
-        def answer(self):
+        def respond(self):
             self.server.requests.append((self.command, self.path, dict(self.headers), self.headers.get_all("Impersonate-Group")))
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, headers, body = self.server.answers.pop(0)
+            status, headers, body = self.server.responses.pop(0)
             if status is None:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
@@ -55,13 +55,13 @@ def server():
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = answer
+        do_GET = do_POST = do_PATCH = do_DELETE = respond
 
         def log_message(self, *arguments):
             pass
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.answers, running.requests = [], []
+    running.responses, running.requests = [], []
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.005})
     thread.start()
     yield running
@@ -72,15 +72,15 @@ def server():
 
 @pytest.fixture
 def connect(server):
-    """A function that makes a Client of the server with some connection options."""
+    """A function that creates a Client of the server with connection options."""
     clients = []
 
-    def make(**options):
+    def create(**options):
         options = {"host": f"http://127.0.0.1:{server.server_port}"} | options
         clients.append(Client(Configuration(options), clock=Clock()))
         return clients[-1]
 
-    yield make
+    yield create
     for client in clients:
         client.close()
 
@@ -90,41 +90,41 @@ BUSY = (429, {"Retry-After": "7"}, {"message": "slow down"})
 BROKEN = (503, {}, {"message": "not now"})
 
 
-def test_busy_and_broken_servers_are_asked_again(server, connect):
-    server.answers = [BUSY, BROKEN, OK]
+def test_429_and_5xx_are_retried(server, connect):
+    server.responses = [BUSY, BROKEN, OK]
     client = connect()
     assert client.get(POD, "n", "a")["kind"] == "Pod"
     assert client.clock.slept[0] == 7 and len(server.requests) == 3
 
 
-def test_a_lost_connection_is_opened_again(server, connect):
-    server.answers = [(None, {}, {}), OK]
+def test_request_is_retried_after_connection_loss(server, connect):
+    server.responses = [(None, {}, {}), OK]
     assert connect().get(POD, "n", "a")["kind"] == "Pod"
 
 
-def test_patience_ends(server, connect):
-    server.answers = [BROKEN] * MAX_ATTEMPTS
+def test_retries_are_limited(server, connect):
+    server.responses = [BROKEN] * MAX_ATTEMPTS
     with pytest.raises(PodwrightError) as caught:
         connect().get(POD, "n", "a")
     assert caught.value.status == 503 and len(server.requests) == MAX_ATTEMPTS
 
 
-def test_refusals_are_final(server, connect):
+def test_422_is_not_retried_and_has_the_causes_of_the_status(server, connect):
     causes = [{"field": "spec.x", "message": "bad", "reason": "FieldValueInvalid"}]
-    server.answers = [(422, {}, {"kind": "Status", "message": "no", "reason": "Invalid", "details": {"causes": causes}})]
+    server.responses = [(422, {}, {"kind": "Status", "message": "no", "reason": "Invalid", "details": {"causes": causes}})]
     with pytest.raises(PodwrightError) as caught:
         connect().create(CONFIG_MAP, "n", {"metadata": {"name": "a"}}, "me")
     assert caught.value.causes == causes and caught.value.reason == "Invalid" and len(server.requests) == 1
 
 
-def test_what_is_no_status_object_is_told_as_it_is(server, connect):
-    server.answers = [(400, {}, "go away")]
+def test_error_shows_the_text_of_a_response_without_status(server, connect):
+    server.responses = [(400, {}, "go away")]
     with pytest.raises(PodwrightError, match="go away"):
         connect().list(POD, "n")
 
 
-def test_a_refused_credential_is_read_anew_once(server, connect):
-    server.answers = [(401, {}, {"message": "Unauthorized"}), OK, (401, {}, {"message": "Unauthorized"}), (401, {}, {"message": "Unauthorized"})]
+def test_credentials_are_renewed_once_after_401(server, connect):
+    server.responses = [(401, {}, {"message": "Unauthorized"}), OK, (401, {}, {"message": "Unauthorized"}), (401, {}, {"message": "Unauthorized"})]
     client = connect(api_key="token")
     assert client.get(POD, "n", "a")
     with pytest.raises(PodwrightError, match="credentials"):
@@ -132,22 +132,22 @@ def test_a_refused_credential_is_read_anew_once(server, connect):
     assert len(server.requests) == 4
 
 
-def test_every_header_of_who_we_are_is_sent(server, connect):
-    server.answers = [OK]
+def test_headers_for_authentication_and_impersonation_are_sent(server, connect):
+    server.responses = [OK]
     connect(api_key="token", impersonate_user="jane", impersonate_groups=["a", "b"]).get(POD, "n", "a")
     _method, _path, headers, groups = server.requests[0]
     assert headers["Authorization"] == "Bearer token" and headers["Impersonate-User"] == "jane" and groups == ["a", "b"]
 
 
-def test_long_lists_come_in_pages_and_start_over_when_the_token_expires(server, connect):
+def test_list_is_paged_and_starts_over_when_the_continue_token_expires(server, connect):
     page = {"kind": "PodList", "metadata": {"continue": "t", "resourceVersion": "1"}, "items": [{"metadata": {"name": "a"}}]}
     last = {"kind": "PodList", "metadata": {"resourceVersion": "2"}, "items": [{"metadata": {"name": "b"}}]}
-    server.answers = [(200, {}, page), (410, {}, {"message": "expired"}), (200, {}, page), (200, {}, last)]
+    server.responses = [(200, {}, page), (410, {}, {"message": "expired"}), (200, {}, page), (200, {}, last)]
     items, version = connect().list(POD, "n")
     assert [item["metadata"]["name"] for item in items] == ["a", "b"] and version == "2"
 
 
-def test_a_missing_library_is_named(monkeypatch):
+def test_error_names_the_package_of_a_missing_library(monkeypatch):
     from ansible_collections.podwright.core.plugins.module_utils._engine import libraries
 
     def refuse(name):
@@ -164,7 +164,7 @@ LOST = (None, {}, {})
 
 
 @pytest.mark.parametrize(
-    ("answers", "deleted"),
+    ("responses", "deleted"),
     [
         ([NOT_FOUND], False),
         ([BUSY, NOT_FOUND], False),
@@ -174,6 +174,6 @@ LOST = (None, {}, {})
         ([OTHER_UID], False),
     ],
 )
-def test_a_delete_whose_answer_was_lost_is_a_delete(server, connect, answers, deleted):
-    server.answers[:] = answers
+def test_delete_is_reported_if_the_response_to_an_earlier_attempt_was_lost(server, connect, responses, deleted):
+    server.responses[:] = responses
     assert connect().delete(CONFIG_MAP, "n", "a", "u") is deleted

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Credentials: what is sent, what is refused, what is never shown, and when they are renewed."""
+"""Credentials: which are sent, rejected and renewed, and that none is shown; proxies and paths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.req
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
-from .answering import Answer, AnsweringServer
+from .stub_server import Response, StubServer
 from .test_kubeconfig import kubeconfig
 
 CANARY = "c4n4ry-of-the-credentials"
@@ -38,12 +38,12 @@ def _no_environment(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def server():
-    with AnsweringServer() as running:
+    with StubServer() as running:
         yield running
 
 
 def with_options(name, value):
-    """Connection options that give a value in one place."""
+    """Connection options with a value in one option or field."""
     in_user = {"token": {"token": value}, "username": {"username": value, "password": "x"}, "password": {"username": "jane", "password": value}}
     in_user |= {"as": {"token": "t", "as": value}, "as-groups": {"token": "t", "as-groups": [value]}, "as-uid": {"token": "t", "as-uid": value}}
     in_user |= {"as-user-extra": {"token": "t", "as-user-extra": {"k": [value]}}}
@@ -54,25 +54,25 @@ def with_options(name, value):
     return options | {name: [value] if name.endswith("groups") else value}
 
 
-PLACES = ["api_key", "option username", "option password", "impersonate_user", "impersonate_groups"]
-PLACES += ["token", "username", "password", "as", "as-groups", "as-uid", "as-user-extra"]
+FIELDS = ["api_key", "option username", "option password", "impersonate_user", "impersonate_groups"]
+FIELDS += ["token", "username", "password", "as", "as-groups", "as-uid", "as-user-extra"]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("field", FIELDS)
 @settings(max_examples=60)
 @given(text=st.text(st.one_of(st.sampled_from("\r\n\0\t\x7f\x85\x1b :%"), st.characters(max_codepoint=0x2FF, codec="utf-8")), min_size=1, max_size=6))
-def test_no_credential_adds_a_line_to_a_request_or_is_shown(place, text, server):
-    """What is sent is the value, or nothing is sent; over HTTP as over a websocket."""
+def test_credentials_cannot_inject_headers_and_are_not_shown(field, text, server):
+    """Either the value is sent, or no request is, over HTTP and over a websocket."""
     value = f"{CANARY}{text}{CANARY}"
     del server.heads[:]
     try:
-        with Client(Configuration({"host": server.url} | with_options(place, value))) as client:
+        with Client(Configuration({"host": server.url} | with_options(field, value))) as client:
             client.get(POD, "n", "a")
             with pytest.raises(PodwrightError) as caught:
                 open_websocket(client, EXEC, ["v5.channel.k8s.io"])
             assert CANARY not in str(caught.value)
     except PodwrightError as error:
-        assert CANARY not in f"{error} {error.__cause__}" and place.removeprefix("option ") in str(error)
+        assert CANARY not in f"{error} {error.__cause__}" and field.removeprefix("option ") in str(error)
         assert not server.heads
         return
     assert not any(character < " " or "\x7f" <= character < "\xa0" for character in text)
@@ -92,12 +92,12 @@ def test_no_credential_adds_a_line_to_a_request_or_is_shown(place, text, server)
             "Content-Length",
         )
         assert all(line.startswith(allowed) for line in filter(None, head.split("\n"))), head
-        if place.startswith(("impersonate", "as")):
+        if field.startswith(("impersonate", "as")):
             assert value.encode().decode("latin-1").strip(" \xa0") in head
 
 
 @pytest.mark.parametrize("spaces", ["\n", "\r\n", "  ", "\t\n"])
-def test_white_space_around_a_token_is_removed(spaces, tmp_path):
+def test_whitespace_around_a_token_is_removed(spaces, tmp_path):
     (tmp_path / "token").write_text(f"{spaces}{CANARY}{spaces}")
     sources = [{"host": "http://x", "api_key": f"{CANARY}{spaces}"}, {"kubeconfig": kubeconfig(token=f"{spaces}{CANARY}")}]
     sources += [{"kubeconfig": kubeconfig(tokenFile=str(tmp_path / "token"))}]
@@ -109,7 +109,7 @@ def test_white_space_around_a_token_is_removed(spaces, tmp_path):
 @pytest.mark.parametrize(
     "address", ["socks5://jane:c4n4ry-of-the-credentials@127.0.0.1:9", "127.0.0.1:9", "http://", "ftp://h", "http://h:port", "http://a\r\nb", "http://[", "x"]
 )
-def test_a_proxy_that_is_none_of_http_is_refused_by_name(name, address):
+def test_error_names_an_invalid_proxy(name, address):
     options = {"kubeconfig": kubeconfig()}
     if name == "proxy":
         options[name] = address
@@ -121,7 +121,7 @@ def test_a_proxy_that_is_none_of_http_is_refused_by_name(name, address):
 
 
 @pytest.mark.parametrize("headers", [{"user_agent": "a\nX-Evil: 1"}, {"proxy_basic_auth": "a:b\r\n"}, {"basic_auth": "a:b\0"}, {"basic_auth": "no colon"}])
-def test_headers_of_the_proxy_are_checked_by_name(headers):
+def test_error_names_invalid_proxy_headers(headers):
     with pytest.raises(PodwrightError, match=f"proxy_headers.{next(iter(headers))}"):
         Configuration({"host": "http://x", "proxy": "http://127.0.0.1:9", "proxy_headers": headers})
 
@@ -140,7 +140,7 @@ BYPASSES = {
 
 
 @pytest.mark.parametrize("entries", BYPASSES)
-def test_addresses_without_the_proxy(entries):
+def test_no_proxy_with_addresses(entries):
     assert bypasses("https://10.0.0.5:6443", entries) == BYPASSES[entries]
 
 
@@ -161,11 +161,11 @@ def test_addresses_without_the_proxy(entries):
         ("https://[fd00::1]:6443", "10.0.0.0/8", False),
     ],
 )
-def test_names_and_other_addresses_without_the_proxy(server, entries, expected):
+def test_no_proxy_with_host_names_and_ipv6(server, entries, expected):
     assert bypasses(server, entries) == expected
 
 
-def test_the_proxy_of_the_environment_is_used_as_kubectl_uses_it(monkeypatch):
+def test_proxy_variables_are_used_like_in_kubectl(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example.com:3128")
     monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
     assert Configuration({"host": "https://192.0.2.1"}).proxy == "http://proxy.example.com:3128"
@@ -173,14 +173,14 @@ def test_the_proxy_of_the_environment_is_used_as_kubectl_uses_it(monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:6443", "ftp://x", "https://", "https://x:port", "https://[", f"https://jane:{CANARY}@[", "https://x\ny"])
-def test_an_address_that_is_none_is_refused_by_name(host):
+def test_error_names_an_invalid_host(host):
     with pytest.raises(PodwrightError, match="host") as caught:
         Configuration({"host": host})
     assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("option", ["client_key", "client_cert", "ca_cert"])
-def test_a_key_given_as_text_is_refused_and_not_shown(option):
+def test_key_must_be_a_path_and_is_not_shown(option):
     with pytest.raises(PodwrightError, match=f"{option}: must be a path") as caught:
         Configuration({"host": "https://x", option: f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"})
     assert CANARY not in str(caught.value)
@@ -190,7 +190,7 @@ def test_a_key_given_as_text_is_refused_and_not_shown(option):
 
 
 def plugin(script, **more):
-    """A kubeconfig whose user comes from a shell's script."""
+    """An exec plugin that is a shell script."""
     return {"apiVersion": EXEC_VERSION, "interactiveMode": "Never", "command": "sh", "args": ["-c", script]} | more
 
 
@@ -221,8 +221,8 @@ FAILING = {
 
 
 @pytest.mark.parametrize("case", FAILING)
-def test_a_plugin_that_fails_is_told_in_its_words(case, server):
-    """Nothing is requested as nobody."""
+def test_error_shows_why_a_plugin_failed(case, server):
+    """No anonymous request is sent."""
     config, words = FAILING[case]
     del server.heads[:]
     with pytest.raises(PodwrightError) as caught:
@@ -232,7 +232,7 @@ def test_a_plugin_that_fails_is_told_in_its_words(case, server):
     assert not server.heads
 
 
-def test_what_a_plugin_is_told_and_gives(tmp_path):
+def test_input_and_output_of_a_plugin(tmp_path):
     script = f"printenv KUBERNETES_EXEC_INFO >{tmp_path}/info; printenv GREETING >>{tmp_path}/info; " + credential(
         token=f"{CANARY}\\n", expirationTimestamp="2030-01-02T03:04:05Z"
     )
@@ -248,16 +248,16 @@ def test_what_a_plugin_is_told_and_gives(tmp_path):
 
 
 @pytest.mark.parametrize("user", [{"token": "t"}, {"username": "u", "password": "p"}])
-def test_what_is_written_counts_before_a_plugin(user):
+def test_credentials_in_a_kubeconfig_take_precedence_over_a_plugin(user):
     Configuration({"kubeconfig": kubeconfig(exec=plugin("exit 1"), **user)})
     Configuration({"kubeconfig": kubeconfig(exec=plugin("exit 1")), "api_key": "t"})
 
 
-# -- renewing -------------------------------------------------------------------------------------------------
+# -- renewal --------------------------------------------------------------------------------------------------
 
 
-class Turnstile:
-    """A plugin whose tokens are numbers, and a server that accepts only the latest one."""
+class RotatingTokens:
+    """A plugin with a new token for each run, and a server that accepts only one of them."""
 
     def __init__(self, directory):
         self.count = directory / "count"
@@ -266,61 +266,61 @@ class Turnstile:
 
     @property
     def runs(self):
-        """How often the plugin ran."""
+        """The number of runs of the plugin."""
         return len(self.count.read_text())
 
-    def answer(self, accepted):
-        """A function that answers requests with that token only."""
+    def accept(self, accepted):
+        """A function that accepts requests with that token only."""
 
-        def answer(handler):
+        def respond(handler):
             if handler.headers.get("Authorization") != f"Bearer number-{accepted}":
-                return Answer(401, {"kind": "Status", "reason": "Unauthorized", "message": "Unauthorized", "code": 401})
-            return Answer()
+                return Response(401, {"kind": "Status", "reason": "Unauthorized", "message": "Unauthorized", "code": 401})
+            return Response()
 
-        return answer
+        return respond
 
 
 def temporary_files():
-    """What this test left there."""
+    """The names of temporary files."""
     return set(os.listdir(tempfile.gettempdir()))
 
 
-def test_many_threads_renew_a_token_once(tmp_path):
-    turnstile, before = Turnstile(tmp_path), temporary_files()
-    with AnsweringServer(turnstile.answer(2)) as running:
-        options = {"host": running.url, "kubeconfig": kubeconfig(exec=plugin(turnstile.script))}
+def test_threads_renew_a_token_once(tmp_path):
+    tokens, before = RotatingTokens(tmp_path), temporary_files()
+    with StubServer(tokens.accept(2)) as running:
+        options = {"host": running.url, "kubeconfig": kubeconfig(exec=plugin(tokens.script))}
         with Client(Configuration(options)) as client, ThreadPoolExecutor(16) as threads:
             barrier = threading.Barrier(16)
             found = list(threads.map(lambda _n: (barrier.wait(), client.get(POD, "n", "a"))[1]["kind"], range(16)))
-    assert found == ["Pod"] * 16 and turnstile.runs == 2
+    assert found == ["Pod"] * 16 and tokens.runs == 2
     assert not [name for name in temporary_files() - before if name.startswith("podwright")]
 
 
-@pytest.mark.parametrize("way", ["stream", "websocket"])
-def test_streams_and_websockets_renew_a_token(way, tmp_path):
-    turnstile = Turnstile(tmp_path)
-    with AnsweringServer(turnstile.answer(2)) as running:
-        with Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(turnstile.script))})) as client:
-            if way == "stream":
+@pytest.mark.parametrize("transport", ["stream", "websocket"])
+def test_streams_and_websockets_renew_a_token(transport, tmp_path):
+    tokens = RotatingTokens(tmp_path)
+    with StubServer(tokens.accept(2)) as running:
+        with Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(tokens.script))})) as client:
+            if transport == "stream":
                 client.stream(Request("GET", POD.path("n"), kind=POD, namespace="n")).close()
             else:
-                with pytest.raises(PodwrightError, match="responded with 200"):  # past the 401: this server speaks no websockets
+                with pytest.raises(PodwrightError, match="responded with 200"):  # after the 401; the stub server does not support websockets
                     open_websocket(client, EXEC, ["v5.channel.k8s.io"])
-            client.get(POD, "n", "a")  # with the token that is already there
-    assert turnstile.runs == 2 and len(running.heads) == 3
+            client.get(POD, "n", "a")  # with the renewed token
+    assert tokens.runs == 2 and len(running.heads) == 3
 
 
-def test_a_token_is_renewed_before_it_is_sent_expired(tmp_path):
-    turnstile = Turnstile(tmp_path)
-    script = turnstile.script.replace('"token"', '"expirationTimestamp": "2020-01-01T00:00:00Z", "token"')
-    with AnsweringServer(turnstile.answer(2)) as running, Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(script))})) as client:
+def test_expired_token_is_renewed_before_a_request(tmp_path):
+    tokens = RotatingTokens(tmp_path)
+    script = tokens.script.replace('"token"', '"expirationTimestamp": "2020-01-01T00:00:00Z", "token"')
+    with StubServer(tokens.accept(2)) as running, Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(script))})) as client:
         assert client.get(POD, "n", "a") and len(running.heads) == 1
 
 
-def test_a_plugin_that_fails_later_is_told(tmp_path):
+def test_error_shows_why_a_plugin_failed_to_renew(tmp_path):
     (tmp_path / "works").touch()
     script = f"[ -e {tmp_path}/works ] || {{ echo session expired >&2; exit 1; }}; " + credential(token="t")
-    with AnsweringServer(lambda handler: Answer(401, {"kind": "Status", "message": "Unauthorized"})) as running:
+    with StubServer(lambda handler: Response(401, {"kind": "Status", "message": "Unauthorized"})) as running:
         with Client(Configuration({"host": running.url, "kubeconfig": kubeconfig(exec=plugin(script))})) as client:
             (tmp_path / "works").unlink()
             with pytest.raises(PodwrightError, match=r"exit code 1: session expired"):
@@ -331,7 +331,7 @@ def test_a_plugin_that_fails_later_is_told(tmp_path):
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=3, max_size=3))
-def test_every_component_of_a_path_is_one_component(names):
+def test_segments_of_a_path_are_encoded(names):
     if {".", ".."} & set(names):
         with pytest.raises(PodwrightError, match="must not be"):
             JOB.path(*names)
@@ -343,8 +343,8 @@ def test_every_component_of_a_path_is_one_component(names):
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_a_name_that_leads_to_another_object_is_refused(name, server):
-    """Without this, to delete the pod `..` deletes its namespace, and the pod without a name all pods."""
+def test_names_that_would_change_the_path_are_rejected(name, server):
+    """Else deleting the pod `..` would delete its namespace, and deleting a pod without a name all pods."""
     del server.heads[:]
     with Client(Configuration({"host": server.url})) as client:
         with pytest.raises(PodwrightError, match="must not be"):
@@ -356,7 +356,7 @@ def test_a_name_that_leads_to_another_object_is_refused(name, server):
 
 
 @pytest.mark.parametrize("name", ["x/exec?command=id", "a%2fb", "x#y", "ü"])
-def test_a_name_injects_nothing(name, server):
+def test_names_cannot_inject_a_query_or_path(name, server):
     del server.heads[:]
     with Client(Configuration({"host": server.url})) as client:
         client.get(POD, "n", name)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Every operation against API servers that refuse, answer nonsense or die half way: plain data comes back, and no secret is in it."""
+"""Every operation against API servers that deny requests, send invalid responses or close connections: the result is plain data without secrets."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
     task_pod,
 )
 
-from .answering import Answer, AnsweringServer, html
+from .stub_server import Response, StubServer, html
 
 MARK = "c4n4ry"
-# Of several lines, quoted, short, binary as base64.
+# Multi-line, quoted and short values.
 LINES, QUOTED, SHORT = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}", f"{MARK}"
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"lines": LINES, "quoted": QUOTED, "short": SHORT}}
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
@@ -95,18 +95,18 @@ LIVE = [
 
 
 def status(code, reason, message):
-    return Answer(code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message, "metadata": {}})
+    return Response(code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message, "metadata": {}})
 
 
 class ApiServer:
-    """Reads as an API server with the objects of LIVE answers them; writes as a function says.
+    """An API server with the objects of LIVE, whose responses to writes a function chooses.
 
     Args:
-        write: called with the handler and the number of the write, from 0; returns an Answer.
-        read: called with an Answer to a read; returns the one that is sent.
+        write: called with the handler and the number of the write, from 0; returns a Response.
+        read: called with the Response to a read; returns the one to send.
     """
 
-    def __init__(self, write, read=lambda answer: answer):
+    def __init__(self, write, read=lambda response: response):
         self._write, self._read = write, read
         self._number, self._lock = 0, threading.Lock()
 
@@ -120,7 +120,7 @@ class ApiServer:
     @staticmethod
     def _look_up(url):
         if "watch=true" in url.query:
-            return status(403, "Forbidden", "nobody may watch")
+            return status(403, "Forbidden", "watching is denied")
         parts = url.path.strip("/").split("/")
         parts = parts[1:]  # without api or apis
         rest = parts[1:] if parts[0] == "v1" else parts[2:]
@@ -132,51 +132,51 @@ class ApiServer:
             return status(404, "NotFound", "the server could not find the requested resource")
         found = [item for item in LIVE if item["kind"] == kind.name]
         if len(rest) == 1:
-            return Answer(200, {"kind": f"{kind.name}List", "apiVersion": api_version, "metadata": {"resourceVersion": "1"}, "items": found})
+            return Response(200, {"kind": f"{kind.name}List", "apiVersion": api_version, "metadata": {"resourceVersion": "1"}, "items": found})
         named = next((item for item in found if item["metadata"]["name"] == rest[1]), None)
-        return Answer(200, named) if named else status(404, "NotFound", f'{kind.plural} "{rest[1]}" not found')
+        return Response(200, named) if named else status(404, "NotFound", f'{kind.plural} "{rest[1]}" not found')
 
 
-def refuse(_handler, _number):
-    return status(403, "Forbidden", "webhook says: \x1b[31mno")
+def deny(_handler, _number):
+    return status(403, "Forbidden", "denied by webhook: \x1b[31mno")
 
 
-def refuse_second(handler, number):
-    """Accept the first write as an API server does, and refuse the others."""
+def deny_second(handler, number):
+    """Accept the first write like an API server, and deny the others."""
     if number or "Upgrade" in handler.headers:
-        return refuse(handler, number)
+        return deny(handler, number)
     body = json.loads(handler.body or b"{}")
     if handler.command == "DELETE" or "kind" not in body:
-        return Answer(200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "metadata": {}})
+        return Response(200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "metadata": {}})
     metadata = {"uid": "new", "resourceVersion": "2", "creationTimestamp": "2001-01-01T00:00:00Z", "namespace": "default"} | body["metadata"]
-    return Answer(201, body | {"metadata": metadata})
+    return Response(201, body | {"metadata": metadata})
 
 
-def die(handler, _number=0):
-    """Half of an answer."""
+def close_early(handler, _number=0):
+    """Close the connection in the middle of a response."""
     handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"kind":')
     raise ConnectionAbortedError
 
 
 SERVERS = {
-    "refuses every write": ApiServer(refuse),
-    "refuses the second write": ApiServer(refuse_second),
-    "answers writes with null": ApiServer(lambda _handler, _number: Answer(200, None)),
-    "answers writes with a page": ApiServer(lambda _handler, _number: html()),
-    "dies half way through the answer to a write": ApiServer(die),
-    "answers everything with a page": lambda _handler: html(),
-    "answers everything with another object": lambda _handler: Answer(200, {"kind": "Hostile", "metadata": {}, "data": {"ansible_facts": {}}}),
-    "dies half way through any answer": die,
+    "denies every write": ApiServer(deny),
+    "denies the second write": ApiServer(deny_second),
+    "responds to writes with null": ApiServer(lambda _handler, _number: Response(200, None)),
+    "responds to writes with HTML": ApiServer(lambda _handler, _number: html()),
+    "closes the connection during a response to a write": ApiServer(close_early),
+    "responds with HTML": lambda _handler: html(),
+    "responds with another object": lambda _handler: Response(200, {"kind": "Hostile", "metadata": {}, "data": {"ansible_facts": {}}}),
+    "closes the connection during every response": close_early,
 }
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
+def no_backoff(monkeypatch):
     monkeypatch.setattr(transport, "_backoff", lambda *_: 0)
 
 
-def run_as_an_edge(module, url, check_mode, **options):
-    """What both edges make of an operation: validated options in, a masked result out."""
+def run_operation(module, url, check_mode, **options):
+    """The masked result of an operation, as both edges run it with validated options."""
     operation = module.OPERATION
     checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate({"host": url, "api_key": f"{MARK}-key", "namespace": "default", **options})
     assert not checked.error_messages
@@ -187,14 +187,14 @@ def run_as_an_edge(module, url, check_mode, **options):
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("call", CALLS)
-def test_plain_data_comes_back(call, server, check_mode):
+def test_result_is_plain_data_without_secrets(call, server, check_mode):
     module, options = CALLS[call]
-    answer = SERVERS[server]
-    if isinstance(answer, ApiServer):
-        answer = ApiServer(answer._write)
+    respond = SERVERS[server]
+    if isinstance(respond, ApiServer):
+        respond = ApiServer(respond._write)
     before, started = set(threading.enumerate()), time.monotonic()
-    with AnsweringServer(answer) as opened:
-        result = run_as_an_edge(module, opened.url, check_mode, **options)
+    with StubServer(respond) as opened:
+        result = run_operation(module, opened.url, check_mode, **options)
     assert time.monotonic() - started < 30
     text = json.dumps(result)
     hidden = [base64.b64encode(value.encode()).decode() for value in (LINES, QUOTED)]
@@ -203,5 +203,5 @@ def test_plain_data_comes_back(call, server, check_mode):
     assert not result["failed"] or (result["msg"] and result["reason"] not in ("", "Unforeseen")), result["msg"]
     assert "ansible_facts" not in result
     assert "\x1b" not in result.get("msg", "") + "".join(result.get("warnings", ()))
-    # The server's own threads may still close their connections.
+    # Threads of the stub server may still be closing their connections.
     assert not [thread.name for thread in set(threading.enumerate()) - before if "process_request" not in thread.name]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Kubeconfigs are read as kubectl reads them, and never shown."""
+"""Kubeconfigs are read as by kubectl, and their content is never shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CANARY = "c4n4ry-of-the-kubeconfig"
 
 
 def kubeconfig(name="a", server="http://127.0.0.1:9", current=True, **user):
-    """A kubeconfig with one of each."""
+    """A kubeconfig with one cluster, user and context."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -39,25 +39,25 @@ def _no_environment(monkeypatch, tmp_path):
 
 
 def write(path, content):
-    """Write a kubeconfig; text as it is."""
+    """Write a kubeconfig, text unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return str(path)
 
 
-def test_the_first_current_context_wins(tmp_path):
+def test_first_current_context_is_used(tmp_path):
     files = [write(tmp_path / name, kubeconfig(name)) for name in ("one", "two")]
     assert Configuration({"kubeconfig": os.pathsep.join(files)}).namespace == "space-of-one"
     assert Configuration({"kubeconfig": os.pathsep.join(reversed(files))}).namespace == "space-of-two"
     assert Configuration({"kubeconfig": os.pathsep.join(files), "context": "two"}).namespace == "space-of-two"
 
 
-def test_an_empty_current_context_does_not_win(tmp_path):
+def test_empty_current_context_is_ignored(tmp_path):
     files = [write(tmp_path / "one", kubeconfig("one", current=False) | {"current-context": ""}), write(tmp_path / "two", kubeconfig("two"))]
     assert Configuration({"kubeconfig": os.pathsep.join(files)}).namespace == "space-of-two"
 
 
-def test_the_first_definition_of_an_entry_wins_whole(tmp_path):
+def test_first_entry_of_a_name_is_used_without_merging_fields(tmp_path):
     first = kubeconfig(token=CANARY)
     second = kubeconfig(server="http://127.0.0.1:10", username="jane", password="secret")
     config = read_kubeconfig(os.pathsep.join([write(tmp_path / "one", first), write(tmp_path / "two", second)]), "KUBECONFIG=")
@@ -65,7 +65,7 @@ def test_the_first_definition_of_an_entry_wins_whole(tmp_path):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "x", "y"]), st.dictionaries(st.sampled_from("abc"), st.integers(1, 9))), min_size=1, max_size=4))
-def test_files_merge_as_their_documentation_says(files):
+def test_files_are_merged_as_documented(files):
     """The first file to set a value or a map's key wins (Kubernetes: Organizing Cluster Access Using kubeconfig Files)."""
     merged = read_kubeconfig({}, "kubeconfig ")
     for current, clusters in files:
@@ -83,7 +83,7 @@ def test_empty_and_missing_files_are_ignored(empty, tmp_path):
     assert Configuration({"kubeconfig": os.pathsep.join([*files, ""])}).namespace == "space-of-a"
 
 
-def test_paths_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
+def test_paths_are_relative_to_their_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     users = {"users": [{"name": "a", "user": {"tokenFile": "secrets/token"}}]}
     write(tmp_path / "users/config", users)
@@ -95,7 +95,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
         assert Configuration({"kubeconfig": os.pathsep.join(order)}).headers() == [("Authorization", f"Bearer {CANARY}")]
 
 
-def test_an_exec_command_with_a_slash_is_relative_to_its_file_and_others_are_searched_for(tmp_path):
+def test_exec_command_with_a_slash_is_relative_to_its_file(tmp_path):
     def command(text):
         config = read_kubeconfig(write(tmp_path / "config", kubeconfig(exec={"command": text})), "")
         return config.select(None)[1]["exec"]["command"]
@@ -105,7 +105,7 @@ def test_an_exec_command_with_a_slash_is_relative_to_its_file_and_others_are_sea
 
 @pytest.mark.parametrize("given_as", ["option", "K8S_AUTH_KUBECONFIG", "KUBECONFIG"])
 @pytest.mark.parametrize("form", [yaml.safe_dump, json.dumps, lambda content: json.dumps(content, indent="\t"), lambda content: "\n" + yaml.safe_dump(content)])
-def test_text_is_read_as_what_it_is(given_as, form, monkeypatch):
+def test_kubeconfig_can_be_yaml_or_json_text(given_as, form, monkeypatch):
     text = form(kubeconfig())
     if given_as != "option":
         monkeypatch.setenv(given_as, text)
@@ -131,7 +131,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("text", BROKEN)
 @pytest.mark.parametrize("variable", [False, True])
-def test_no_more_than_a_path_is_ever_shown(text, variable, monkeypatch, tmp_path):
+def test_errors_show_no_content(text, variable, monkeypatch, tmp_path):
     if variable:
         monkeypatch.setenv("KUBECONFIG", text)
     with pytest.raises(PodwrightError) as caught:
@@ -145,7 +145,7 @@ def test_no_more_than_a_path_is_ever_shown(text, variable, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("text", ["~/.kube/config", "/a/b:/c/d", "relative/config.yml", "/with space/config", "kube config"])
-def test_a_path_is_a_path(text):
+def test_path_is_not_taken_for_text(text):
     assert not is_text(text)
 
 
@@ -153,18 +153,18 @@ def test_a_path_is_a_path(text):
     "user", [{"token": CANARY}, {"password": CANARY}, {"client-key-data": CANARY}, {"auth-provider": {"name": "oidc", "config": {"refresh-token": CANARY}}}]
 )
 @pytest.mark.parametrize("form", [lambda content: content, yaml.safe_dump, json.dumps])
-def test_the_secrets_of_a_given_kubeconfig_are_masked_and_its_content_is_not_shown(user, form):
+def test_secrets_in_a_kubeconfig_option_are_masked_and_its_content_is_not_shown(user, form):
     params = {"kubeconfig": form(kubeconfig(**user)), "host": None, "proxy": None}
     assert CANARY in connection_secrets(params)
     assert CANARY not in str(redact_connection(params)) and redact_connection({"kubeconfig": "/a/path"}) == {"kubeconfig": "/a/path"}
 
 
-@pytest.mark.parametrize("odd", [{"users": None}, {"users": 5}, {"users": [5]}, {"users": [{"user": 5}]}, {"users": [{"user": {"auth-provider": 5}}]}, {}])
-def test_odd_content_is_no_fault_of_the_masking(odd):
-    assert connection_secrets({"kubeconfig": odd}) == set() and connection_secrets({"kubeconfig": 5, "host": "http://[", "proxy": "x"}) == set()
+@pytest.mark.parametrize("content", [{"users": None}, {"users": 5}, {"users": [5]}, {"users": [{"user": 5}]}, {"users": [{"user": {"auth-provider": 5}}]}, {}])
+def test_masking_accepts_an_invalid_kubeconfig(content):
+    assert connection_secrets({"kubeconfig": content}) == set() and connection_secrets({"kubeconfig": 5, "host": "http://[", "proxy": "x"}) == set()
 
 
-def test_a_context_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
+def test_error_about_an_unknown_context_lists_the_contexts(tmp_path):
     path = write(tmp_path / "config", kubeconfig())
     with pytest.raises(PodwrightError, match=r"'nope'.*contexts: a"):
         Configuration({"kubeconfig": path, "context": "nope"})
@@ -172,14 +172,14 @@ def test_a_context_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
         Configuration({"kubeconfig": kubeconfig(current=False)})
 
 
-def test_two_entries_of_one_name_in_a_file_are_refused(tmp_path):
+def test_entries_of_the_same_name_in_a_file_are_rejected(tmp_path):
     content = kubeconfig()
     content["users"] *= 2
     with pytest.raises(PodwrightError, match="two items named 'a'"):
         Configuration({"kubeconfig": write(tmp_path / "config", content)})
 
 
-def test_impersonation_of_the_kubeconfig_counts_unless_the_option_is_given():
+def test_impersonation_option_takes_precedence_over_the_kubeconfig():
     config = kubeconfig(token="t", **{"as": "jane", "as-uid": "7", "as-groups": ["g", "h"], "as-user-extra": {"scopes/X": ["read"]}})
     headers = Configuration({"kubeconfig": config}).headers()[1:]
     assert headers == [
@@ -192,6 +192,6 @@ def test_impersonation_of_the_kubeconfig_counts_unless_the_option_is_given():
     assert Configuration({"kubeconfig": config, "impersonate_user": "joe"}).headers()[1:] == [("Impersonate-User", "joe")]
 
 
-def test_home_and_the_default_file(tmp_path):
+def test_default_kubeconfig_is_in_the_home_directory(tmp_path):
     write(tmp_path / ".kube/config", kubeconfig("home"))
     assert Configuration({}).namespace == Configuration({"kubeconfig": "~/.kube/config"}).namespace == "space-of-home"

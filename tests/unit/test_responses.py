@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What counts as an answer of an API server, and what does not."""
+"""Which responses are accepted as those of an API server, and how others are reported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.req
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError, raise_explained
 
-from .answering import POD_OBJECT, Answer, AnsweringServer, html
+from .stub_server import POD_OBJECT, Response, StubServer, html
 
-TOKEN = "c4n4ry-of-the-answers"
+TOKEN = "c4n4ry-of-the-responses"
 EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", retryable=False)
 REDIRECT = {"Location": f"https://login.example.com/?token={TOKEN}"}
 
@@ -31,32 +31,32 @@ USES = {
     "websocket": lambda client: open_websocket(client, EXEC, ["v5.channel.k8s.io"]),
 }
 STATUS = {"kind": "Status", "status": "Success"}
-ANSWERS = {
-    "redirect": (Answer(302, b"", REDIRECT), ["302", "redirect to https://login.example.com"]),
-    "permanent redirect": (Answer(308, b"", REDIRECT), ["308", "redirect"]),
-    "not modified": (Answer(304, b"", {}), ["304"]),
+RESPONSES = {
+    "redirect": (Response(302, b"", REDIRECT), ["302", "redirect to https://login.example.com"]),
+    "permanent redirect": (Response(308, b"", REDIRECT), ["308", "redirect"]),
+    "not modified": (Response(304, b"", {}), ["304"]),
     "page": (html(), ["200", "html"]),
     "page that is not found": (html(404), ["404", "Sign in"]),
     "forbidden page": (html(403), ["403", "Sign in"]),
-    "echo": (Answer(404, f"Authorization: Bearer {TOKEN}".encode(), {"Content-Type": "text/plain"}), ["404", "********"]),
-    "plain text of another server": (Answer(404, b"404 page not found\n", {"Content-Type": "text/plain"}), ["404"]),
-    "JSON of another server": (Answer(404, {"message": "not found", "reason": "NotFound"}), ["404", "not found"]),
+    "echo": (Response(404, f"Authorization: Bearer {TOKEN}".encode(), {"Content-Type": "text/plain"}), ["404", "********"]),
+    "plain text of another server": (Response(404, b"404 page not found\n", {"Content-Type": "text/plain"}), ["404"]),
+    "JSON of another server": (Response(404, {"message": "not found", "reason": "NotFound"}), ["404", "not found"]),
 }
 NOT_OBJECTS = {
-    "empty": (Answer(200, b""), ["empty body"]),
-    "null": (Answer(200, b"null"), ["JSON that is not an object"]),
-    "list": (Answer(200, []), ["JSON that is not an object"]),
-    "deep": (Answer(200, b"[" * 100_000), ["not JSON"]),
-    "no kind": (Answer(200, {"metadata": {}}), ["without a kind"]),
-    "other kind": (Answer(200, {"kind": "Hostile\x1b[31m", "metadata": {}}), ["kind 'Hostile"]),
-    "no metadata": (Answer(200, {"kind": "Pod"}), ["kind 'Pod'"]),
-    "odd items": (Answer(200, {"kind": "PodList", "metadata": {}, "items": {"a": 1}}), ["kind 'PodList'"]),
+    "empty": (Response(200, b""), ["empty body"]),
+    "null": (Response(200, b"null"), ["JSON that is not an object"]),
+    "list": (Response(200, []), ["JSON that is not an object"]),
+    "deep": (Response(200, b"[" * 100_000), ["not JSON"]),
+    "no kind": (Response(200, {"metadata": {}}), ["without a kind"]),
+    "other kind": (Response(200, {"kind": "Hostile\x1b[31m", "metadata": {}}), ["kind 'Hostile"]),
+    "no metadata": (Response(200, {"kind": "Pod"}), ["kind 'Pod'"]),
+    "odd items": (Response(200, {"kind": "PodList", "metadata": {}, "items": {"a": 1}}), ["kind 'PodList'"]),
 }
 
 
-def ask(answer, use):
-    """The error that an answer leads to."""
-    with AnsweringServer(lambda handler: answer) as server, Client(Configuration({"host": server.url, "api_key": TOKEN})) as client:
+def error_of(response, use):
+    """The error that a response causes."""
+    with StubServer(lambda handler: response) as server, Client(Configuration({"host": server.url, "api_key": TOKEN})) as client:
         with pytest.raises(PodwrightError) as caught:
             USES[use](client)
         assert caught.value.reason and not caught.value.is_not_found
@@ -64,35 +64,35 @@ def ask(answer, use):
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("name", ANSWERS)
-def test_what_no_api_server_answers_fails_with_what_was_answered(name, use):
-    answer, words = ANSWERS[name]
-    text = ask(answer, use)
+@pytest.mark.parametrize("name", RESPONSES)
+def test_error_shows_a_response_that_is_not_of_an_api_server(name, use):
+    response, words = RESPONSES[name]
+    text = error_of(response, use)
     assert all(word.lower() in text.lower() for word in words) and TOKEN not in text and "\x1b" not in text, text
 
 
 @pytest.mark.parametrize("use", ["get", "list", "create", "apply", "delete"])
 @pytest.mark.parametrize("name", NOT_OBJECTS)
-def test_what_is_no_object_of_the_kind_fails(name, use):
-    answer, words = NOT_OBJECTS[name]
-    text = ask(answer, use)
+def test_response_must_be_an_object_of_the_requested_kind(name, use):
+    response, words = NOT_OBJECTS[name]
+    text = error_of(response, use)
     assert all(word in text for word in words) and "\x1b" not in text and "127.0.0.1" in text, text
 
 
 @pytest.mark.parametrize("use", ["http", "websocket"])
-def test_a_redirect_takes_nothing_to_another_server(use):
-    with AnsweringServer() as thief:
+def test_redirects_are_not_followed(use):
+    with StubServer() as other:
         for status in (301, 302, 303, 307, 308):
-            text = ask(Answer(status, b"", {"Location": thief.url + "/"}), "websocket" if use == "websocket" else "get")
+            text = error_of(Response(status, b"", {"Location": other.url + "/"}), "websocket" if use == "websocket" else "get")
             assert "redirect" in text and str(status) in text
-        assert thief.heads == []
+        assert other.heads == []
 
 
-def test_what_an_api_server_answers_is_taken():
-    answers = {
-        "/api/v1/namespaces/n/pods/a": Answer(),
-        "/api/v1/namespaces/n/pods": Answer(200, {"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": None}),
-        "/apis/example.com": Answer(
+def test_responses_of_an_api_server_are_accepted():
+    responses = {
+        "/api/v1/namespaces/n/pods/a": Response(),
+        "/api/v1/namespaces/n/pods": Response(200, {"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": None}),
+        "/apis/example.com": Response(
             200,
             {
                 "kind": "APIGroup",
@@ -100,18 +100,18 @@ def test_what_an_api_server_answers_is_taken():
                 "versions": [{"groupVersion": v} for v in ("example.com/v2", "example.com/v1")],
             },
         ),
-        "/apis/example.com/v2": Answer(200, {"kind": "APIResourceList", "resources": []}),
-        "/apis/example.com/v1": Answer(200, {"kind": "APIResourceList", "resources": [{"kind": "Widget", "name": "widgets", "namespaced": True}]}),
-        "/apis": Answer(200, {"kind": "APIGroupList", "groups": []}),
+        "/apis/example.com/v2": Response(200, {"kind": "APIResourceList", "resources": []}),
+        "/apis/example.com/v1": Response(200, {"kind": "APIResourceList", "resources": [{"kind": "Widget", "name": "widgets", "namespaced": True}]}),
+        "/apis": Response(200, {"kind": "APIGroupList", "groups": []}),
     }
-    missing = Answer(404, {"kind": "Status", "reason": "NotFound", "message": 'pods "b" not found', "details": {"name": "b"}})
-    unserved = Answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
+    missing = Response(404, {"kind": "Status", "reason": "NotFound", "message": 'pods "b" not found', "details": {"name": "b"}})
+    unserved = Response(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
-    def answer(handler):
+    def respond(handler):
         path = handler.path.partition("?")[0]
-        return answers.get(path) or (missing if path.endswith("/b") else unserved)
+        return responses.get(path) or (missing if path.endswith("/b") else unserved)
 
-    with AnsweringServer(answer) as server, Client(Configuration({"host": server.url})) as client:
+    with StubServer(respond) as server, Client(Configuration({"host": server.url})) as client:
         assert client.get(POD, "n", "a") == POD_OBJECT and client.list(POD, "n") == ([], "7")
         assert client.get(POD, "n", "b") is None and client.delete(POD, "n", "b") is False
         assert client.kinds.find_served("example.com", "Widget").api_version == "example.com/v1"
@@ -121,15 +121,15 @@ def test_what_an_api_server_answers_is_taken():
         assert METADATA not in "".join(server.heads)
 
 
-def test_a_definition_that_was_replaced_is_found_by_the_next_task(tmp_path, monkeypatch):
-    """Nothing of discovery outlives a client."""
+def test_discovery_is_not_cached_beyond_a_client(tmp_path, monkeypatch):
+    """A definition may be replaced between two tasks."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     plurals = ["gadgets"]
 
-    def answer(handler):
-        return Answer(200, {"kind": "APIResourceList", "resources": [{"kind": "Gadget", "name": plurals[0], "namespaced": plurals[0] == "gadgets"}]})
+    def respond(handler):
+        return Response(200, {"kind": "APIResourceList", "resources": [{"kind": "Gadget", "name": plurals[0], "namespaced": plurals[0] == "gadgets"}]})
 
-    with AnsweringServer(answer) as server:
+    with StubServer(respond) as server:
         for plurals[0] in ("gadgets", "gadgetry"):
             with Client(Configuration({"host": server.url})) as client:
                 kind = client.kinds.resolve("example.com/v1", "Gadget")
@@ -138,11 +138,11 @@ def test_a_definition_that_was_replaced_is_found_by_the_next_task(tmp_path, monk
         assert len(server.heads) == 2 and not list(tmp_path.iterdir())
 
 
-def test_no_error_is_its_own_cause():
-    error = PodwrightError("it failed")
+def test_error_is_never_its_own_cause():
+    error = PodwrightError("failed")
     with pytest.raises(PodwrightError) as caught:
         try:
             raise error
-        except PodwrightError as found:
-            raise_explained(found, found)
+        except PodwrightError as caught_error:
+            raise_explained(caught_error, caught_error)
     assert caught.value.__cause__ is None and caught.value.__context__ is None

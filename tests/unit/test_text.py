@@ -1,10 +1,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Text and numbers from containers, and words for them, are taken as they are."""
+"""Text, exit codes and arguments between operations and containers are not interpreted."""
 
 from __future__ import annotations
 
 import base64
-import os
 import threading
 from types import SimpleNamespace
 
@@ -12,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine import files
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, exit_code
@@ -23,7 +21,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from .local_pod import TOOLS, LocalPod
 
 
-def test_only_a_line_feed_ends_a_line():
+def test_lines_are_separated_by_line_feeds_alone():
     text = "a\u2028b\x0bc\x85d\r\n10 %\r20 %\n\nlast"
     assert describe_output(text.encode(), b"", True)["stdout_lines"] == ["a\u2028b\x0bc\x85d", "10 %\r20 %", "", "last"]
 
@@ -59,7 +57,7 @@ def test_output_that_is_not_text_is_complete_in_base64(content, strip):
 
 
 @pytest.mark.parametrize("code", ["\u00b2", "9" * 5000, "256", "-1", ""])
-def test_an_exit_code_that_is_no_number_is_an_error(code):
+def test_invalid_exit_code_is_an_error(code):
     causes = [{"reason": "ExitCode", "message": code}]
     with pytest.raises(PodwrightError):
         exit_code({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}})
@@ -67,7 +65,7 @@ def test_an_exit_code_that_is_no_number_is_an_error(code):
 
 @pytest.mark.parametrize("tools", TOOLS)
 @pytest.mark.parametrize("name", ["-P", "--", "-"])
-def test_names_with_dashes_are_not_options(name, tools, tmp_path, monkeypatch):
+def test_names_that_start_with_a_dash_are_not_options(name, tools, tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
@@ -79,20 +77,9 @@ def test_names_with_dashes_are_not_options(name, tools, tmp_path, monkeypatch):
         assert process.rc == 0 and expected <= set(said)
 
 
-def test_a_line_without_end_is_linear_and_bounded():
+def test_overlong_line_is_split_in_linear_time():
     chunks = [bytes(1 << 16)] * 1024
     response = SimpleNamespace(stream=lambda size: iter([b"a\nb", b"c\n", b"\n", *chunks, b"x\ny"]))
     lines = list(lines_of(response, threading.Event()))
     assert lines[:3] == [b"a", b"bc", b""] and lines[-1] == b"y" and max(map(len, lines)) <= LONGEST_LINE + (1 << 16)
     assert sum(map(len, lines[3:-1])) == (64 << 20) + 1
-
-
-def test_the_umask_is_never_changed(tmp_path, monkeypatch):
-    expected = tmp_path / "usual"
-    expected.touch()
-    monkeypatch.setattr(os, "umask", None)
-    assert files.file_mode(str(tmp_path / "new")) == expected.stat().st_mode & 0o777
-    with files.AtomicFile(str(tmp_path / "made/deep/file"), creates_parents=True) as file:
-        file.finish()
-    assert (tmp_path / "made/deep/file").stat().st_mode == expected.stat().st_mode
-    assert sorted(os.listdir(tmp_path)) == ["made", "usual"]

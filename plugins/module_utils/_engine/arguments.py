@@ -1,20 +1,30 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pieces of argument specs; each pairs with the doc fragment of its name."""
+"""Parts of argument specs, each with a doc fragment of its name."""
 
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ansible.module_utils.basic import env_fallback
 
 from .cluster.kubeconfig import is_text, secrets_in
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _from_environment(*names):
-    return (env_fallback, list(names))
+    from .values import Options
+
+Arguments: TypeAlias = dict[str, dict[str, Any]]
+"""An argument spec (https://docs.ansible.com/ansible/latest/dev_guide/developing_program_flow_modules.html#argument-spec)."""
 
 
-CONNECTION = {
+def _from_environment(name: str) -> tuple[Callable[..., Any], list[str]]:
+    return (env_fallback, [name])
+
+
+CONNECTION: Arguments = {
     "kubeconfig": {"type": "raw", "fallback": _from_environment("K8S_AUTH_KUBECONFIG")},
     "context": {"type": "str", "fallback": _from_environment("K8S_AUTH_CONTEXT")},
     "host": {"type": "str", "fallback": _from_environment("K8S_AUTH_HOST")},
@@ -41,31 +51,31 @@ CONNECTION = {
     "namespace": {"type": "str"},
 }
 
-WAIT = {
+WAIT: Arguments = {
     "wait": {"type": "bool"},
     "wait_timeout": {"type": "int"},
     "wait_sleep": {"type": "int", "default": 5},
 }
 
 
-def with_defaults(arguments, **defaults):
-    """A copy of a piece with other defaults."""
+def with_defaults(arguments: Arguments, **defaults: object) -> Arguments:
+    """A copy of an argument spec with other defaults."""
     return {name: spec | ({"default": defaults[name]} if name in defaults else {}) for name, spec in arguments.items()}
 
 
-def item_arguments(arguments):
-    """The options of an item of a list whose defaults stand beside the list: none of its own, so that what an item says is told from what it leaves out."""
+def item_arguments(arguments: Arguments) -> Arguments:
+    """The argument spec of a list's items whose defaults are options beside the list: without defaults, so that `given_options` can be used."""
     return {name: spec | {"default": None} for name, spec in arguments.items()}
 
 
-def given_options(item):
-    """What an item of `items_of` says."""
+def given_options(item: Options) -> Options:
+    """The options that an item of `item_arguments` sets."""
     return {name: value for name, value in item.items() if value is not None}
 
 
-def connection_secrets(params):
-    """Secret values in the connection options that the argument spec does not mark, for the edges to mask."""
-    found = set()
+def connection_secrets(params: Options) -> set[str]:
+    """The secrets in connection options that the argument spec cannot mark as such, for the edges to mask."""
+    found: set[str] = set()
     kubeconfig = params.get("kubeconfig")
     if is_text(kubeconfig) or isinstance(kubeconfig, dict):
         found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
@@ -74,23 +84,23 @@ def connection_secrets(params):
     return found | url_passwords((params.get("host"), params.get("proxy")))
 
 
-def redact_connection(params):
-    """The parameters with no more of a kubeconfig than its path, for what is shown as the invocation."""
+def redact_connection(params: Options) -> Options:
+    """The parameters as an invocation may show them: with the path of a kubeconfig, but without its content."""
     kubeconfig = params.get("kubeconfig")
     if not kubeconfig or (isinstance(kubeconfig, str) and not is_text(kubeconfig)):
         return params
     return params | {"kubeconfig": "(content, not shown)"}
 
 
-def url_passwords(addresses):
-    """The passwords in addresses, as they stand there and decoded."""
-    found = {password for password in map(url_password, addresses) if password}
+def url_passwords(urls: Iterable[str | None]) -> set[str]:
+    """The passwords in URLs, as written and decoded."""
+    found = {password for password in map(url_password, urls) if password}
     return found | {urllib.parse.unquote(password) for password in found}
 
 
-def url_password(address):
-    """The password in an address, or None."""
+def url_password(url: str | None) -> str | None:
+    """The password in a URL, as written, or None."""
     try:
-        return urllib.parse.urlsplit(address or "").password
-    except ValueError:  # what is no address is refused later
+        return urllib.parse.urlsplit(url or "").password
+    except ValueError:  # an invalid URL is rejected later
         return None

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Files that appear whole or not at all."""
+"""Local files that are written atomically."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import tempfile
 
 from .errors import PodwrightError
 
+_READ_SIZE = 1 << 18
+
 
 class AtomicFile:
-    """A file that is written beside its place and renamed once it is complete. Use it as a context manager: leaving discards what was not finished.
+    """A file that is written to a temporary name beside its path and renamed by `finish`; a context manager that discards it otherwise.
 
     Args:
-        path: text.
-        makes_folders: whether the folders above it are made with it. Else its folder must be there.
+        creates_parents: whether `finish` creates missing parent directories, instead of failing at once.
 
-    Raises: PodwrightError where it cannot be written.
+    Raises: PodwrightError if the file cannot be written.
     """
 
-    def __init__(self, path, creates_parents=False):
+    def __init__(self, path: str, creates_parents: bool = False) -> None:
         self._path = os.path.abspath(path)
-        self._makes_folders = creates_parents
+        self._creates_parents = creates_parents
         self._digest = hashlib.sha256()
         directory = os.path.dirname(self._path)
         while creates_parents and not os.path.lexists(directory):
@@ -34,54 +35,54 @@ class AtomicFile:
             raise self._failure(error) from error
         self._sink = os.fdopen(descriptor, "wb")
 
-    def write(self, data):
-        """Add bytes."""
+    def write(self, data: bytes) -> None:
+        """Append data. Raises: PodwrightError."""
         self._digest.update(data)
         try:
             self._sink.write(data)
         except OSError as error:
             raise self._failure(error) from error
 
-    def differs(self):
-        """Whether what was written is not what is at its place."""
+    def differs(self) -> bool:
+        """Whether the data differs from the content of the file at the path, or there is none."""
         if not os.path.isfile(self._path):
             return True
         digest = hashlib.sha256()
-        with open(self._path, "rb") as there:
-            while piece := there.read(1 << 18):
-                digest.update(piece)
+        with open(self._path, "rb") as current:
+            while data := current.read(_READ_SIZE):
+                digest.update(data)
         return digest.digest() != self._digest.digest()
 
-    def finish(self):
-        """Rename it into its place."""
+    def finish(self) -> None:
+        """Rename the file to its path; it keeps the mode of the file that it replaces. Raises: PodwrightError."""
         try:
             self._sink.close()
-            if self._makes_folders:
+            if self._creates_parents:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
             os.chmod(self._temporary, file_mode(self._path))
             os.replace(self._temporary, self._path)
         except OSError as error:
             raise self._failure(error) from error
 
-    def __enter__(self):
+    def __enter__(self) -> AtomicFile:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *_exception: object) -> None:
         self._sink.close()
         if os.path.exists(self._temporary):
             os.unlink(self._temporary)
 
-    def _failure(self, error):
+    def _failure(self, error: OSError) -> PodwrightError:
         return PodwrightError(
-            f"{self._path} cannot be written: {error.strerror or error}.", reason="WriteFailed", hint="Check that its folder exists and its permissions."
+            f"Could not write {self._path}: {error.strerror or error}.", reason="WriteFailed", hint="Check that its directory exists, and its permissions."
         )
 
 
-def file_mode(path):
-    """The mode of a file that gets another content: the one that it has, or what the umask leaves of a new one's."""
+def file_mode(path: str) -> int:
+    """The mode of an existing file, or the one that a new file would have by the umask. Raises: OSError."""
     if os.path.isfile(path):
         return stat.S_IMODE(os.stat(path).st_mode)
-    # The umask belongs to the whole process and can only be read by setting it, which other threads would notice.
+    # The umask is one for the whole process and can be read only by setting it, which would affect other threads.
     probe = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(path))), b".podwright-" + os.urandom(8).hex().encode())
     descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:

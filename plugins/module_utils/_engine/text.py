@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Text as it comes from YAML and from containers."""
+"""Text from YAML and from containers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and t
 
 
 def printable(text: str) -> str:
-    """A text without escape sequences and control characters, which could play tricks on a terminal."""
+    """A text without escape sequences and control characters, which could manipulate a terminal."""
     return _CONTROL.sub("", strip_escapes(text))
 
 
@@ -20,7 +20,7 @@ def strip_escapes(text: str) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text: only a line feed ends one, with the carriage return that a terminal adds."""
+    """The lines of a text: separated by line feeds alone, without the carriage return that a terminal adds."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -28,12 +28,12 @@ def split_lines(text: str) -> list[str]:
 
 
 def scalar_text(value: object) -> str:
-    """A YAML scalar as the text of an environment variable."""
+    """A YAML scalar as the value of an environment variable."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def parse_integer(text: str, highest: int) -> int | None:
-    """The number from 0 to the highest that ASCII digits write, or None."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(highest))):
+def parse_integer(text: str, maximum: int) -> int | None:
+    """The integer from 0 to the maximum that a text of ASCII digits is, or None."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(maximum))):
         return None
-    return int(text) if int(text) <= highest else None
+    return int(text) if int(text) <= maximum else None

@@ -7,61 +7,69 @@ import json
 import math
 import re
 import urllib.parse
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..cluster.kinds import BUILT_IN
-from ..cluster.request import Request
+from ..cluster.request import ANYTHING, Request
 from ..cluster.responses import decode_body
 from ..errors import PodwrightError
 from ..libraries import load
 
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+
 TIMEOUT = 10
+_MAX_SHOWN = 200  # characters of a response in an error
 _SERVICE = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
+Response: TypeAlias = dict[str, Any]
 
 
-def query_prometheus(client, namespace, server, query):
-    """The value of a query: of its only sample, or the sum of all of them; None where it has none, or it is not a number.
+def query_prometheus(client: Client, namespace: str, server: str, query: str) -> float | None:
+    """The value of a query: the sum of its samples; None if there are none, or the sum is not a finite number.
 
     Args:
-        server: a URL, or `SERVICE:PORT` or `NAMESPACE/SERVICE:PORT` of a Service in the cluster, which the API server passes the question on to.
-        namespace: of the Service where it names none.
+        namespace: of a Service without a namespace.
+        server: a URL, or `SERVICE:PORT` or `NAMESPACE/SERVICE:PORT` of a Service, to which the API server proxies the request.
 
-    Raises: PodwrightError where the server does not answer, or refuses the query.
+    Raises: PodwrightError if the server does not answer, or refuses the query.
     """
     path = "/api/v1/query?" + urllib.parse.urlencode({"query": query})
-    within = _SERVICE.fullmatch(server)
-    answer = _ask_through(client, within["namespace"] or namespace, within, path) if within else _ask_directly(server, path)
-    if answer.get("status") != "success":
-        raise PodwrightError(f"Prometheus at {server} refused the query '{query}': {answer.get('error', answer)}", reason="BadQuery", hint="Correct the query.")
-    return _read_value(answer["data"])
+    service = _SERVICE.fullmatch(server)
+    response = _query_service(client, service["namespace"] or namespace, service, path) if service else _query_url(server, path)
+    if response.get("status") != "success":
+        error = response.get("error", response)
+        raise PodwrightError(f"Prometheus at {server} refused the query '{query}': {error}", reason="BadQuery", hint="Correct the query.")
+    return _read_value(response["data"])
 
 
-def _read_value(data):
-    samples = [data["result"]] if data["resultType"] == "scalar" else [entry["value"] for entry in data["result"]] if data["resultType"] == "vector" else []
+def _read_value(data: Response) -> float | None:
+    result = data["result"]
+    samples = [result] if data["resultType"] == "scalar" else [series["value"] for series in result] if data["resultType"] == "vector" else []
     values = [float(text) for _time, text in samples]
     total = sum(values) if values else math.nan
     return total if math.isfinite(total) else None
 
 
-def _ask_through(client, namespace, within, path):
-    target = BUILT_IN["v1", "Service"].path(namespace, f"{within['service']}:{within['port']}", "proxy") + path
+def _query_service(client: Client, namespace: str, service: re.Match[str], path: str) -> Response:
+    target = BUILT_IN["v1", "Service"].path(namespace, f"{service['service']}:{service['port']}", "proxy") + path
     try:
-        answer = decode_body(client.fetch(Request("GET", target, accept="*/*")))
+        response = decode_body(client.fetch(Request("GET", target, accept=ANYTHING)))
     except PodwrightError as error:
-        if error.status == 400:  # Prometheus' own word for a query that it cannot read
+        if error.status == 400:  # what Prometheus responds to an invalid query
             return {"error": error.message}
         raise
-    return answer if isinstance(answer, dict) else {"error": str(answer)[:200]}
+    return response if isinstance(response, dict) else {"error": str(response)[:_MAX_SHOWN]}
 
 
-def _ask_directly(server, path):
+def _query_url(server: str, path: str) -> Response:
     urllib3 = load("urllib3")
     try:
         with urllib3.PoolManager() as pool:
-            response = pool.request("GET", server.rstrip("/") + path, timeout=TIMEOUT, retries=False)
-            return json.loads(response.data)
+            response = json.loads(pool.request("GET", server.rstrip("/") + path, timeout=TIMEOUT, retries=False).data)
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise PodwrightError(
             f"Prometheus at {server} does not answer: {error}.",
             reason="NoPrometheus",
-            hint="Give a URL that is reached from here, or NAMESPACE/SERVICE:PORT of the cluster.",
+            hint="Set a URL that this machine can reach, or NAMESPACE/SERVICE:PORT of the cluster.",
         ) from error
+    return response if isinstance(response, dict) else {"error": str(response)[:_MAX_SHOWN]}

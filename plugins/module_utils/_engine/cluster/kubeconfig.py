@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Kubeconfigs as kubectl reads them: several files, the text of one, or a mapping."""
+"""Kubeconfigs as kubectl reads them: several files, text, or a mapping."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import PodwrightError
 from ..libraries import load
 
-LISTS = {"clusters": "cluster", "users": "user", "contexts": "context"}
-# Fields that name a file; in a file of its own they are relative to that file.
-_PATHS = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile"), "contexts": ()}
+Entry: TypeAlias = dict[str, Any]
+"""A cluster, user or context of a kubeconfig, with the fields of the kubeconfig (v1) reference."""
+
+ENTRY_FIELDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+# Fields that are paths, relative to the directory of the file that they are in.
+_PATHS: dict[str, tuple[str, ...]] = {
+    "clusters": ("certificate-authority",),
+    "users": ("client-certificate", "client-key", "tokenFile"),
+    "contexts": (),
+}
 _TEXT = re.compile(r"[\n\r{}]|\b(?:apiVersion|clusters|contexts|users|current-context) *:|\$ANSIBLE_VAULT;")
 _NOT_A_PATH = re.compile(r"[A-Za-z0-9+/=_.-]{100,}|.{1000,}", re.DOTALL)
-_SECRET = ("token", "password", "client-key-data", "id-token", "access-token", "refresh-token", "client-secret")
-VAULT = "$ANSIBLE_VAULT;"
+_SECRETS = ("token", "password", "client-key-data", "id-token", "access-token", "refresh-token", "client-secret")
+_VAULT = "$ANSIBLE_VAULT;"
+_MAX_NAMES = 20  # names in an error
 
 
 def bad_configuration(message: str, hint: str = "Check it with: kubectl config view") -> PodwrightError:
-    """The error for a configuration that cannot be used."""
+    """The error for an invalid connection option or kubeconfig."""
     return PodwrightError(message, reason="BadConfiguration", hint=hint)
 
 
-def is_text(given) -> bool:
-    """Whether a kubeconfig was given as its own text rather than as a path."""
-    return isinstance(given, str) and bool(_TEXT.search(given.strip()))
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether the value of an option is the content of a file rather than its path."""
+    return isinstance(value, str) and bool(_TEXT.search(value.strip()))
 
 
-def shown_path(path) -> str:
-    """A path for a person; what looks like content rather than a path is not shown."""
+def shown_path(path: object) -> str:
+    """A path as errors show it; a value that looks like content is not shown."""
     text = str(path)
     if is_text(text) or _NOT_A_PATH.fullmatch(text) or not text.isprintable():
         return f"(a value of {len(text)} characters, not shown)"
@@ -40,150 +49,157 @@ def shown_path(path) -> str:
 
 @dataclass
 class Kubeconfig:
-    """One or several kubeconfigs, merged.
+    """One or more kubeconfigs, merged.
 
     Attributes:
-        source: where it came from, for a person.
-        current_context: the name of the context to use unless another one is requested, or an empty string.
-        entries: {"clusters" | "users" | "contexts": {name: content}}; files in the content are absolute paths.
+        source: its origin, as errors name it.
+        current_context: the context to use by default, or an empty string.
+        entries: for `clusters`, `users` and `contexts`, entries by name; paths in them are absolute.
     """
 
     source: str
     current_context: str = ""
-    entries: dict = field(default_factory=lambda: {name: {} for name in LISTS})
+    entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {name: {} for name in ENTRY_FIELDS})
 
-    def select(self, requested: str | None) -> tuple[dict, dict, str]:
-        """(cluster, user, namespace) of the requested or current context. Raises: PodwrightError with the names that exist."""
-        name = requested or self.current_context
+    def select(self, context: str | None) -> tuple[Entry, Entry, str]:
+        """(cluster, user, namespace) of a context, the current one by default. Raises: PodwrightError with the names that exist."""
+        name = context or self.current_context
         if not name:
             raise bad_configuration(
                 f"The kubeconfig from {self.source} has no current-context{self._names('contexts')}.", hint="Set context to the name of one of them."
             )
-        context = self._find("contexts", name, "context", self.source)
-        cluster = self._find("clusters", context.get("cluster"), "cluster", f"context {name!r} of {self.source}")
-        user = self._find("users", context["user"], "user", f"context {name!r} of {self.source}") if context.get("user") else {}
-        return cluster, user, str(context.get("namespace") or "default")
+        found = self._find("contexts", name, self.source)
+        source = f"context {name!r} of {self.source}"
+        cluster = self._find("clusters", found.get("cluster"), source)
+        user = self._find("users", found["user"], source) if found.get("user") else {}
+        return cluster, user, str(found.get("namespace") or "default")
 
-    def _find(self, kind: str, name, word: str, where: str) -> dict:
-        if name not in self.entries[kind]:
-            raise bad_configuration(f"The {word} {str(name)[:200]!r} of {where} does not exist{self._names(kind)}.")
-        return self.entries[kind][name]
+    def _find(self, entries: str, name: Any, source: str) -> Entry:
+        if name not in self.entries[entries]:
+            raise bad_configuration(f"The {ENTRY_FIELDS[entries]} {str(name)[:200]!r} of {source} does not exist{self._names(entries)}.")
+        return self.entries[entries][name]
 
-    def _names(self, kind: str) -> str:
-        names = ", ".join(sorted(map(str, self.entries[kind]))[:20])
-        return f"; {kind}: {names}" if names else f"; there are no {kind}"
+    def _names(self, entries: str) -> str:
+        names = ", ".join(sorted(map(str, self.entries[entries]))[:_MAX_NAMES])
+        return f"; {entries}: {names}" if names else f"; there are no {entries}"
 
-    def merge(self, content: dict, where: str, directory: str = "") -> None:
-        """Add a kubeconfig: what is there already stays, as in kubectl.
+    def merge(self, content: object, source: str, directory: str = "") -> None:
+        """Add the content of another kubeconfig; entries that exist stay as they are, as in kubectl.
 
         Args:
-            content: its decoded content.
-            where: it came from, for a person.
-            directory: that its relative paths start from, or an empty string for the current one.
+            content: the decoded kubeconfig.
+            source: its origin, as errors name it.
+            directory: which its relative paths are relative to; the current directory by default.
+
+        Raises: PodwrightError for an invalid kubeconfig.
         """
         if not isinstance(content, dict):
-            raise bad_configuration(f"The kubeconfig {where} must be a mapping, got {type(content).__name__}.")
+            raise bad_configuration(f"The kubeconfig {source} must be a mapping, got {type(content).__name__}.")
         self.current_context = self.current_context or str(content.get("current-context") or "")
-        for kind, word in LISTS.items():
-            for name, entry in _named(content.get(kind), kind, word, where).items():
-                self.entries[kind].setdefault(name, _resolve(entry, kind, directory))
+        for entries in ENTRY_FIELDS:
+            for name, entry in _named(content.get(entries), entries, source).items():
+                self.entries[entries].setdefault(name, _resolve(entry, entries, directory))
 
 
-def read_kubeconfig(given, label: str) -> Kubeconfig:
+def read_kubeconfig(value: object, label: str) -> Kubeconfig:
     """Read a kubeconfig.
 
     Args:
-        given: paths separated by `:` (those that do not exist and empty files are ignored), YAML or JSON text, or a mapping.
-        label: what a person sees before the paths: `kubeconfig ` for the option, `NAME=` for a variable.
+        value: paths separated by `:` (missing and empty files are ignored), YAML or JSON text, or a mapping.
+        label: what errors show before the paths: `kubeconfig ` for the option, `NAME=` for an environment variable.
 
-    Raises: PodwrightError; it never shows more than a path.
+    Raises: PodwrightError, which shows no more of the value than a path.
     """
     name = label.strip(" =")
-    if isinstance(given, dict):
+    if isinstance(value, dict):
         config = Kubeconfig(f"the mapping of {name}")
-        config.merge(given, f"given as a mapping ({name})")
+        config.merge(value, f"given as a mapping ({name})")
         return config
-    if not isinstance(given, str):
-        raise bad_configuration(f"{name}: must be a path, YAML or JSON text, or a mapping, got {type(given).__name__}.", hint="")
-    if is_text(given):
+    if not isinstance(value, str):
+        raise bad_configuration(f"{name}: must be a path, YAML or JSON text, or a mapping, got {type(value).__name__}.", hint="")
+    if is_text(value):
         config = Kubeconfig(f"the text of {name}")
-        config.merge(_parse(given, f"given as text ({name})") or {}, f"given as text ({name})")
+        config.merge(_parse(value, f"given as text ({name})") or {}, f"given as text ({name})")
         return config
-    return _read_files([os.path.expanduser(path) for path in given.strip().split(os.pathsep) if path], label)
+    return _read_files([os.path.expanduser(path) for path in value.strip().split(os.pathsep) if path], label)
 
 
 def _read_files(paths: list[str], label: str) -> Kubeconfig:
     shown = os.pathsep.join(map(shown_path, paths))
     config = Kubeconfig(label + shown)
-    present = [path for path in dict.fromkeys(paths) if os.path.exists(path)]
-    if not present:
+    existing = [path for path in dict.fromkeys(paths) if os.path.exists(path)]
+    if not existing:
         raise PodwrightError(
             f"The kubeconfig file {shown} does not exist (from {config.source}).", reason="NoConfiguration", hint="Correct the path, or create the file."
         )
-    for path in present:
-        where = f"file {shown_path(path)}"
+    for path in existing:
+        source = f"file {shown_path(path)}"
         try:
             with open(path, encoding="utf-8-sig") as stream:
                 text = stream.read()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-            raise bad_configuration(f"The kubeconfig {where} cannot be read: {reason}.") from error
-        config.merge(_parse(text, where) or {}, where, os.path.dirname(os.path.abspath(path)))
+            reason = error.strerror if isinstance(error, OSError) else "it must be text in UTF-8"
+            raise bad_configuration(f"The kubeconfig {source} cannot be read: {reason}.") from error
+        config.merge(_parse(text, source) or {}, source, os.path.dirname(os.path.abspath(path)))
     return config
 
 
-def _parse(text: str, where: str):
+def _parse(text: str, source: str) -> Any:
     yaml = load("yaml")
-    if text.lstrip().startswith(VAULT):
+    if text.lstrip().startswith(_VAULT):
         raise bad_configuration(
-            f"The kubeconfig {where} is encrypted with Ansible Vault.",
-            hint="Give its content with lookup('ansible.builtin.file', PATH), which decrypts it, or run the task with a local connection.",
+            f"The kubeconfig {source} is encrypted with Ansible Vault.",
+            hint="Set kubeconfig to its content with lookup('ansible.builtin.file', PATH), which decrypts it, or run the task with a local connection.",
         )
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        pass  # YAML it is; JSON may have tabs where YAML must not
+        pass  # it is YAML; JSON is parsed first since it may be indented with tabs
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)  # of the text itself nothing is shown
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise bad_configuration(f"The kubeconfig {where} is not valid YAML{place}.") from None
+        mark = getattr(error, "problem_mark", None)
+        position = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise bad_configuration(f"The kubeconfig {source} is not valid YAML{position}.") from None  # the cause would show the text
 
 
-def secrets_in(given: str | dict) -> set[str]:
-    """The credentials in a kubeconfig that was given as a mapping or as text."""
+def secrets_in(value: str | dict[str, Any]) -> set[str]:
+    """The credentials in a kubeconfig that is a mapping or text."""
     try:
-        content = given if isinstance(given, dict) else _parse(given, "")
+        content = value if isinstance(value, dict) else _parse(value, "")
     except PodwrightError:
         return set()
     entries = content.get("users") if isinstance(content, dict) else None
-    users = [entry.get("user") for entry in entries or [] if isinstance(entry, dict)] if isinstance(entries, list) else []
-    found = set()
-    for user in filter(lambda user: isinstance(user, dict), users):
-        provider = user.get("auth-provider") if isinstance(user.get("auth-provider"), dict) else {}
-        fields = user | (provider.get("config") if isinstance(provider.get("config"), dict) else {})
-        found |= {str(fields[name]) for name in _SECRET if fields.get(name)}
-    return found
+    items = entries if isinstance(entries, list) else []
+    users = [_mapping(_mapping(item).get("user")) for item in items]
+    fields = [user | _mapping(_mapping(user.get("auth-provider")).get("config")) for user in users]
+    return {str(values[name]) for values in fields for name in _SECRETS if values.get(name)}
 
 
-def _named(items, kind: str, word: str, where: str) -> dict:
-    found = {}
-    if not isinstance(items or [], list):
-        raise bad_configuration(f"The kubeconfig {where} is invalid: {kind} must be a list.")
-    for item in items or []:
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _named(items: object, entries: str, source: str) -> dict[str, Entry]:
+    """The entries of a list by name."""
+    word = ENTRY_FIELDS[entries]
+    found: dict[str, Entry] = {}
+    items = items or []
+    if not isinstance(items, list):
+        raise bad_configuration(f"The kubeconfig {source} is invalid: {entries} must be a list.")
+    for item in items:
         if not isinstance(item, dict) or not item.get("name") or not isinstance(item.get(word) or {}, dict):
-            raise bad_configuration(f"The kubeconfig {where} is invalid: each item of {kind} must have a name and a mapping {word}.")
+            raise bad_configuration(f"The kubeconfig {source} is invalid: each item of {entries} must have a name and a mapping {word}.")
         if item["name"] in found:
-            raise bad_configuration(f"The kubeconfig {where} is invalid: {kind} has two items named {item['name']!r}.")
+            raise bad_configuration(f"The kubeconfig {source} is invalid: {entries} has two items named {item['name']!r}.")
         found[item["name"]] = item.get(word) or {}
     return found
 
 
-def _resolve(entry: dict, kind: str, directory: str) -> dict:
-    """The entry with paths that do not depend on the current directory; a command without a slash is searched for in PATH."""
-    resolved = entry | {name: os.path.join(directory, str(entry[name])) for name in _PATHS[kind] if entry.get(name)}
-    command = entry.get("exec") or {}
-    if kind == "users" and isinstance(command, dict) and os.sep in str(command.get("command") or ""):
-        resolved["exec"] = command | {"command": os.path.join(directory, command["command"])}
+def _resolve(entry: Entry, entries: str, directory: str) -> Entry:
+    """The entry with absolute paths; a command without a slash is left as it is, since it is searched for in PATH."""
+    resolved = entry | {name: os.path.join(directory, str(entry[name])) for name in _PATHS[entries] if entry.get(name)}
+    plugin = entry.get("exec") or {}
+    if entries == "users" and isinstance(plugin, dict) and os.sep in str(plugin.get("command") or ""):
+        resolved["exec"] = plugin | {"command": os.path.join(directory, plugin["command"])}
     return resolved

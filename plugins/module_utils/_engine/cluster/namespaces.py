@@ -1,24 +1,25 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether namespaces exist: the API server lists the objects of one that does not as if it were empty."""
+"""Existence of namespaces: the API server lists the objects of a missing namespace like those of an empty one."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .kinds import NAMESPACE
 
+if TYPE_CHECKING:
+    from ..console import Console
+    from .client import Client
 
-def warn_of_missing_namespaces(client, names, console) -> None:
-    """Warn of each namespace that does not exist. Without permission to read namespaces nothing is said.
 
-    Args:
-        client: a Client.
-        names: names of namespaces in which nothing was found.
-        console: a Console.
-    """
+def warn_of_missing_namespaces(client: Client, names: Iterable[str], console: Console) -> None:
+    """Warn of each namespace that does not exist, unless reading namespaces is forbidden. Raises: PodwrightError for other errors."""
     for name in sorted(names):
         try:
             if client.get(NAMESPACE, None, name) is None:
-                console.warn(f"Namespace '{name}' not found. Check the name, and which cluster is selected: {client.configuration.server}")
+                console.warn(f"Namespace '{name}' not found in {client.configuration.server}. Check the name and the connection to the cluster.")
         except PodwrightError as error:
             if not error.is_forbidden:
                 raise

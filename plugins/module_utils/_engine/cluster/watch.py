@@ -1,75 +1,113 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Watches: what happens to objects, from a resource version on, for as long as somebody listens."""
+"""Watches of collections (https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes)."""
 
 from __future__ import annotations
 
 import json
 import queue
 import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import PodwrightError
 from ..libraries import load
 from .request import Request
 from .transport import shut_down, socket_of
 
-SERVER_SECONDS = 300
+if TYPE_CHECKING:
+    import socket
+
+    from urllib3 import BaseHTTPResponse
+
+    from ..values import Manifest
+    from .client import Client
+    from .kinds import Kind
+
+WATCH_TIMEOUT = 300  # seconds until the server closes a watch
+_MAX_FAILURES = 5
+_MAX_BACKOFF = 5
+_READ_SIZE = 1 << 16
+WatchEvent: TypeAlias = "tuple[str, Manifest]"
+"""The type of an event (`ADDED`, `MODIFIED` or `DELETED`), and the object."""
 
 
 class Watcher:
-    """Follows collections and hands out their changes in one stream.
+    """Watches collections and yields their events in one stream; a context manager that stops its threads.
 
-    A watch that the server ends is opened again from the last version seen; after a 410 the collection is listed anew and
-    each of its objects is handed out as `MODIFIED`, those gone as `DELETED`. Where watching is forbidden, the collection is
-    listed every `poll_seconds` of the client instead. Use it as a context manager: leaving ends its threads.
+    A watch that is closed is opened again from the last resource version. After a 410 the collection is listed again: each of its objects
+    is an event of type `MODIFIED`, those that no longer exist of type `DELETED`. If watching is forbidden, the collection is listed
+    every `poll_seconds` of the client instead.
     """
 
-    def __init__(self, client):
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._queue = queue.Queue()
-        self._follows = []
+        self._queue: queue.Queue[WatchEvent | PodwrightError] = queue.Queue()
+        self._watches: list[_Watch] = []
 
-    def follow(self, kind, namespace, resource_version, label_selector=None, field_selector=None, known=()):
-        """Start to follow a collection. `known` are the objects of the LIST that gave the version."""
-        follow = _Follow(self._client, self._queue, kind, namespace, label_selector, field_selector, resource_version, known)
-        self._follows.append(follow)
-        follow.start()
+    def follow(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        resource_version: str,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        known: Iterable[Manifest] = (),
+    ) -> None:
+        """Start to watch a collection from the resource version of a list, whose objects are `known`."""
+        watch = _Watch(self._client, self._queue, kind, namespace, label_selector, field_selector)
+        self._watches.append(watch)
+        watch.start_from(resource_version, known)
 
-    def next(self, timeout):
-        """The next (type, object) within `timeout` seconds, or None. Raises: PodwrightError where a watch cannot go on."""
+    def next(self, timeout: float) -> WatchEvent | None:
+        """The next event within `timeout` seconds, or None. Raises: PodwrightError if a watch failed for good."""
         try:
-            change = self._queue.get(timeout=max(timeout, 0))
+            event = self._queue.get(timeout=max(timeout, 0))
         except queue.Empty:
             return None
-        if isinstance(change, Exception):
-            raise change
-        return change
+        if isinstance(event, PodwrightError):
+            raise event
+        return event
 
-    def __enter__(self):
+    def __enter__(self) -> Watcher:
         return self
 
-    def __exit__(self, *exception):
-        for follow in self._follows:
-            follow.stop()
-        for follow in self._follows:
-            follow.join()
+    def __exit__(self, *_exception: object) -> None:
+        for watch in self._watches:
+            watch.stop()
+        for watch in self._watches:
+            watch.join()
 
 
-class _Follow(threading.Thread):
-    def __init__(self, client, sink, kind, namespace, label_selector, field_selector, resource_version, known):
+class _Watch(threading.Thread):
+    def __init__(
+        self,
+        client: Client,
+        sink: queue.Queue[WatchEvent | PodwrightError],
+        kind: Kind,
+        namespace: str | None,
+        label_selector: str | None,
+        field_selector: str | None,
+    ) -> None:
         super().__init__(daemon=True, name=f"podwright-watch-{kind.plural}")
         self._client, self._sink, self._kind, self._namespace = client, sink, kind, namespace
-        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._label_selector, self._field_selector = label_selector, field_selector
+        self._version = ""
+        self._known: dict[str, Manifest] = {}  # by uid
+        self._stopped = threading.Event()
+        self._socket: socket.socket | None = None
+
+    def start_from(self, resource_version: str, known: Iterable[Manifest]) -> None:
+        """Start the thread."""
         self._version = resource_version
         self._known = {item["metadata"]["uid"]: item for item in known}
-        self._stopped = threading.Event()
-        self._socket = None
+        self.start()
 
-    def stop(self):
-        """End the thread, also while it waits for the server."""
+    def stop(self) -> None:
+        """Stop the thread, also while it waits for the server."""
         self._stopped.set()
         shut_down(self._socket)
 
-    def run(self):
+    def run(self) -> None:
         failures = 0
         while not self._stopped.is_set():
             try:
@@ -82,65 +120,67 @@ class _Follow(threading.Thread):
                 elif error.is_forbidden:
                     self._stopped.wait(self._client.poll_seconds)
                     self._relist()
-                elif error.status in (401, 403, 404, 422) or failures > 5:
+                elif error.status in (401, 403, 404, 422) or failures > _MAX_FAILURES:
                     self._sink.put(error)
                     return
                 else:
-                    self._stopped.wait(min(0.2 * 2**failures, 5))
+                    self._stopped.wait(min(0.2 * 2**failures, _MAX_BACKOFF))
 
-    def _watch_once(self):
-        query = [("watch", "true"), ("resourceVersion", self._version), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(SERVER_SECONDS))]
-        query += [
-            (key, value) for key, value in (("labelSelector", self._selectors["label_selector"]), ("fieldSelector", self._selectors["field_selector"])) if value
-        ]
-        request = Request("GET", self._kind.path(self._namespace), tuple(query), kind=self._kind, namespace=self._namespace, timeout=SERVER_SECONDS + 30)
-        response = self._client.stream(request)
+    def _watch_once(self) -> None:
+        response = self._client.stream(self._request())
         self._socket = socket_of(response)
         try:
             if self._stopped.is_set():
-                return  # stopped while the connection was being made
+                return  # `stop` was called before there was a socket to shut down
             for line in _lines(response, self._stopped):
-                self._hand_out(json.loads(line))
+                self._handle(json.loads(line))
         except (load("urllib3").exceptions.HTTPError, OSError, ValueError):
-            pass  # an ended watch is not an end: it is opened again from the last version seen
+            pass  # the connection was closed; the watch is opened again from the last resource version
         finally:
             self._socket = None
             response.close()
 
-    def _hand_out(self, change):
-        kind, item = change["type"], change["object"]
-        if kind == "ERROR":
+    def _request(self) -> Request:
+        query = [("watch", "true"), ("resourceVersion", self._version), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(WATCH_TIMEOUT))]
+        query += [("labelSelector", self._label_selector)] if self._label_selector else []
+        query += [("fieldSelector", self._field_selector)] if self._field_selector else []
+        path = self._kind.path(self._namespace)
+        return Request("GET", path, tuple(query), kind=self._kind, namespace=self._namespace, timeout=WATCH_TIMEOUT + 30)
+
+    def _handle(self, event: Manifest) -> None:
+        event_type, item = event["type"], event["object"]
+        if event_type == "ERROR":
             raise PodwrightError(item.get("message", "the watch failed"), status=item.get("code"), reason=item.get("reason", ""))
         self._version = item["metadata"]["resourceVersion"]
-        if kind == "BOOKMARK":
+        if event_type == "BOOKMARK":
             return
-        if kind == "DELETED":
+        if event_type == "DELETED":
             self._known.pop(item["metadata"]["uid"], None)
         else:
             self._known[item["metadata"]["uid"]] = item
-        self._sink.put((kind, item))
+        self._sink.put((event_type, item))
 
-    def _relist(self):
+    def _relist(self) -> None:
         if self._stopped.is_set():
             return
         try:
-            items, self._version = self._client.list(self._kind, self._namespace, **self._selectors)
+            items, self._version = self._client.list(self._kind, self._namespace, self._label_selector, self._field_selector)
         except PodwrightError as error:
             self._sink.put(error)
             self._stopped.set()
             return
-        gone = {uid: item for uid, item in self._known.items() if uid not in {i["metadata"]["uid"] for i in items}}
-        self._known = {item["metadata"]["uid"]: item for item in items}
-        for item in gone.values():
-            self._sink.put(("DELETED", item))
+        before, self._known = self._known, {item["metadata"]["uid"]: item for item in items}
+        for uid, item in before.items():
+            if uid not in self._known:
+                self._sink.put(("DELETED", item))
         for item in items:
             self._sink.put(("MODIFIED", item))
 
 
-def _lines(response, stopped):
-    """Whole lines of a chunked response, as they come."""
+def _lines(response: BaseHTTPResponse, stopped: threading.Event) -> Iterator[bytes]:
+    """Complete lines of a chunked response, as they are received."""
     buffer = b""
-    for chunk in response.stream(1 << 16):
+    for chunk in response.stream(_READ_SIZE):
         if stopped.is_set():
             return
         buffer += chunk

@@ -1,0 +1,57 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""TLS contexts that verify a server as kubectl does."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from typing import TYPE_CHECKING
+
+from .kubeconfig import bad_configuration
+
+if TYPE_CHECKING:
+    from .credentials import Credentials
+
+
+def tls_context(authority: str | None, credentials: Credentials, verifies: bool, strict: bool, source: str) -> ssl.SSLContext:
+    """A context with everything loaded, so that no file is needed later.
+
+    Args:
+        authority: the certificates of the authorities in PEM; None for those of this machine.
+        credentials: whose client certificate is presented, if there is one.
+        strict: reject certificates that do not conform to RFC 5280.
+        source: of the configuration, as errors name it.
+
+    Raises: PodwrightError if the certificates or the key are invalid.
+    """
+    try:
+        context = ssl.create_default_context(cadata=authority)
+        # As in Go, every certificate of the authority file is an anchor, and an authority needs no key identifiers.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if strict:
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+        else:
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not verifies:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        _load_certificate(context, credentials)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "they must be certificates and keys in PEM"
+        raise bad_configuration(f"The certificates from {source} cannot be used: {reason}.") from error
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, credentials: Credentials) -> None:
+    """Load the client certificate, from a temporary file that only this user can read: Python loads it from files only."""
+    if not credentials.certificate:
+        return
+    with tempfile.NamedTemporaryFile(prefix="podwright-") as pem:  # mode 0600
+        pem.write(credentials.certificate.rstrip() + b"\n" + credentials.key)
+        pem.flush()
+        context.load_cert_chain(pem.name, password=_refuse_passphrase)
+
+
+def _refuse_passphrase() -> str:
+    """Without a password callback, OpenSSL prompts for the passphrase on the terminal and waits."""
+    raise bad_configuration("client_key: must not be encrypted with a passphrase.", hint="Decrypt it, for example with openssl pkey.")

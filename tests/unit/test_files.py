@@ -1,0 +1,19 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Local files are written atomically, with the mode that they would have by the umask."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.files import AtomicFile, file_mode
+
+
+def test_new_files_have_the_mode_of_the_umask_without_changing_it(tmp_path, monkeypatch):
+    expected = tmp_path / "usual"
+    expected.touch()
+    monkeypatch.setattr(os, "umask", None)
+    assert file_mode(str(tmp_path / "new")) == expected.stat().st_mode & 0o777
+    with AtomicFile(str(tmp_path / "new/deep/file"), creates_parents=True) as file:
+        file.finish()
+    assert (tmp_path / "new/deep/file").stat().st_mode == expected.stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == ["new", "usual"]
