@@ -116,7 +116,9 @@ def test_responses_of_an_api_server_are_accepted():
         assert client.get(POD, "n", "b") is None and client.delete(POD, "n", "b") is False
         assert client.kinds.find_served("example.com", "Widget").api_version == "example.com/v1"
         assert client.kinds.find_if_served("other.example.com", "Widget") is None
-        with pytest.raises(PodwrightError, match="Kind 'Gadget' not found"):
+        with pytest.raises(PodwrightError, match=r"Kind 'Gadget' not found in example.com/v1; kinds of example.com/v1: Widget\."):
+            client.kinds.resolve("example.com/v1", "Gadget")
+        with pytest.raises(PodwrightError, match=r"Kind 'Gadget' not found in other.example.com/v1; the API server does not serve other.example.com/v1\."):
             client.kinds.resolve("other.example.com/v1", "Gadget")
         assert METADATA not in "".join(server.heads)
 
