@@ -21,12 +21,14 @@ from ..tasks.planner import Planner
 from ..tasks.prediction import predict
 from ..tasks.result import TaskRedactor, describe_pod, describe_task
 from ..tasks.runner import Runner
-from ..tasks.task_plan import BatchPlan
+from ..tasks.task_plan import BatchPlan, TaskPlan
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..tasks.task_run import TaskRun
     from ..values import Options, Result
 
@@ -62,14 +64,18 @@ class Tasks:
     @property
     def runs(self) -> list[TaskRun]:
         """The TaskRuns; in check mode none of them has begun."""
-        return self.runner.runs if self.runner else [TaskRun(task) for task in self.plan.tasks]
+        return self.runner.runs if self.runner else [TaskRun(task) for task in self._plans]
 
     @property
     def changes(self) -> list[Change]:
         """The steps of the plan; after a run those that were carried out."""
         if self.runner:
             return [change for run in self.runs for change in run.changes]
-        return [change for task in self.plan.tasks for change in task.changes]
+        return [change for task in self._plans for change in task.changes]
+
+    @property
+    def _plans(self) -> Sequence[TaskPlan]:
+        return self.plan.tasks if self.plan else ()
 
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
@@ -96,10 +102,10 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
     outcome.runner = Runner(invocation.client, outcome.plan, options, invocation.console)
     outcome.runner.run()
     Completion(invocation.client, outcome.runs, invocation.console).complete()
-    failed = [run for run in outcome.runs if run.error]
-    if failed:
-        hint = failed[0].error.hint if len(failed) == 1 else ""
-        raise PodwrightError(_failure_message(failed, len(outcome.runs)), reason=failed[0].error.reason, hint=hint)
+    errors = [run.error for run in outcome.runs if run.error]
+    if errors:
+        hint = errors[0].hint if len(errors) == 1 else ""
+        raise PodwrightError(_failure_message(errors, len(outcome.runs)), reason=errors[0].reason, hint=hint)
 
 
 def _names_tasks(params: Options) -> bool:
@@ -210,11 +216,10 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
-def _failure_message(failed: list[TaskRun], total: int) -> str:
-    errors = [run.error for run in failed if run.error]
+def _failure_message(errors: list[PodwrightError], total: int) -> str:
     if total == 1:
         return errors[0].message
-    parts = [f"{len(failed)} of {total} tasks failed."]
+    parts = [f"{len(errors)} of {total} tasks failed."]
     parts += [str(error) for error in errors[:DETAILED_FAILURES]]
     parts += [str(error).splitlines()[0] for error in errors[DETAILED_FAILURES:LISTED_FAILURES]]
     if len(errors) > LISTED_FAILURES:

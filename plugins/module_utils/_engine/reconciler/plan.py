@@ -29,7 +29,7 @@ INHERENT = frozenset(
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Change:
     """One entry of a plan: what is to be done to an object.
 
@@ -112,7 +112,7 @@ class Change:
         return difference(redactor.redact(self.before), redactor.redact(self.after))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Applied(Change):
     """What carrying out a change did: the fields of the Change say what happened instead of what is planned."""
 

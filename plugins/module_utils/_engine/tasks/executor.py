@@ -171,8 +171,7 @@ class Executor:
 
     def predict_resize(self, spec: TaskSpec, change: Change) -> Change:
         """A resize as the server answers to a dry run. Raises: PodwrightError."""
-        after = self._send_resize(spec, dry_run=True)
-        return replace(change, after=after, patch=difference(change.before, after))
+        return change.predicted(self._send_resize(spec, dry_run=True))
 
 
 def exceeds_quota(error: PodwrightError) -> bool:

@@ -111,10 +111,12 @@ class Observer:
                 policies[namespace] = {item["metadata"]["name"]: item for item in items}
         return policies
 
-    def _list_if_allowed(self, kind: Kind, namespace: str, consequence: str, **selectors: str | None) -> list[Manifest] | None:
+    def _list_if_allowed(
+        self, kind: Kind, namespace: str, consequence: str, label_selector: str | None = None, field_selector: str | None = None
+    ) -> list[Manifest] | None:
         """The objects, or None and a warning if the permission is missing."""
         try:
-            items, _version = self._client.list(kind, namespace, **selectors)
+            items, _version = self._client.list(kind, namespace, label_selector, field_selector)
         except PodwrightError as error:
             if not error.is_forbidden:
                 raise

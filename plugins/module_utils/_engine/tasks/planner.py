@@ -91,7 +91,7 @@ class Planner:
             action, note = REPLACE, "it was of another kind"
         profile = self._profile(spec)
         if action in (NONE, RESIZE):
-            attempt = record.attempt if record else attempt_of(own)
+            attempt = attempt_of(own) if own else record.attempt if record else 1
             manifest = build_manifest(spec, profile, attempt, parent)
             change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own, note=note)
             policy = self._plan_policy_correction(spec, own, seen) if own else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..cluster.kinds import Kind
 from ..reconciler.plan import Change
@@ -15,7 +16,7 @@ from .record import Record
 from .stages import Stage
 from .task_spec import TaskSpec
 
-DELETE = "delete"
+DELETE: Final = "delete"
 Listed = tuple[Kind, Manifest]
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from ..cluster import events
 from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
-from ..reconciler.manifest import difference
-from ..reconciler.plan import Change, creation_patch
+from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
 from .decision import CREATE, NONE, REPLACE, RESIZE
 from .record import Record
@@ -183,7 +182,7 @@ class TaskRun:
         return replace(self.plan.change, action=REPLACE, desired=self.manifest)
 
     @property
-    def action(self) -> str:
+    def action(self) -> Action:
         """What was done, in the words of the plan."""
         if self.effects.created:
             return REPLACE if self.replaces_live else CREATE
@@ -192,31 +191,28 @@ class TaskRun:
         return DELETE if self.effects.deleted else NONE
 
     @property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[Applied]:
         """The steps of the plan as they were carried out."""
-        return [self._policy_change, self._change] if self.policy else [self._change]
+        policy = self._describe_policy(self.policy) if self.policy else None
+        return [policy, self._describe_change()] if policy else [self._describe_change()]
 
-    @property
-    def _change(self) -> Change:
-        planned, action = self.plan.change, self.action
-        made = replace(planned, action=action, desired=self.manifest, patch=[], note=self.note or planned.note)
+    def _describe_change(self) -> Applied:
+        planned, action, effects = self.plan.change, self.action, self.effects
         if action == NONE:
-            return replace(made, after=planned.before)
+            return planned.not_applied(self.note)
         if action == DELETE:
-            return replace(made, after=None)
+            return planned.deleted_only(self.note)
         if action == RESIZE:
-            return replace(made, after=self.effects.resized, patch=difference(planned.before, self.effects.resized))
+            return planned.applied(effects.resized, note=self.note)
+        assert self.manifest
         if action == CREATE:
-            return replace(made, after=self.live, patch=creation_patch(self.manifest))
-        return replace(made, after=self.predicted.after, patch=self.predicted.patch) if self.predicted else replace(made, after=self.manifest)
+            created = replace(planned, desired=self.manifest, patch=creation_patch(self.manifest))
+            return created.applied(self.live, action=CREATE, note=self.note)
+        replaced = self.predicted or replace(planned, after=self.manifest, patch=[])
+        return replace(replaced, desired=self.manifest).applied(replaced.after, action=REPLACE, note=self.note)
 
-    @property
-    def _policy_change(self) -> Change:
-        planned, after = self.policy, self.effects.policy
-        assert planned
-        if after is None:
-            return replace(planned, action=NONE, after=planned.before, patch=[])
-        return replace(planned, after=after, patch=difference(planned.before, after) if planned.before else planned.patch)
+    def _describe_policy(self, planned: Change) -> Applied:
+        return planned.applied(self.effects.policy) if self.effects.policy else planned.not_applied()
 
 
 @dataclass
