@@ -1,0 +1,39 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The NetworkPolicy of a task."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.network_policy import build_policy
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
+
+from .task_specs import spec
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("open", "network: must be default, isolated or a mapping with ingress and egress, got 'open'."),
+        ({"egres": []}, "network: unknown key 'egres'; use ingress, egress."),
+        ({"egress": "dns"}, "network.egress: must be a list, got 'dns'."),
+        ({"egress": [{}]}, "network.egress[0]: must be dns, same_namespace, a CIDR or a mapping"),
+        ({"egress": ["dns", "10.0.0.1/8"]}, "network.egress[1]: must be dns, same_namespace or a CIDR such as 10.0.0.0/8"),
+        ({"egress": [{"cidr": "10.0.0.0/8", "pods": {}}]}, "network.egress[0]: must have either cidr, or namespace and pods"),
+        ({"ingress": [{"port": 1}]}, "network.ingress[0]: unknown key 'port'; use cidr, except, namespace, pods, ports."),
+        ({"ingress": [{"ports": ["80/HTTP"]}]}, "network.ingress[0].ports[0]: must be a port such as 443 or 53/UDP"),
+        ({"ingress": [{"pods": "web"}]}, "network.ingress[0].pods: must be a mapping of labels, got 'web'."),
+    ],
+)
+def test_an_invalid_network_is_refused(network, message):
+    with pytest.raises(PodwrightError) as caught:
+        validate(spec(network=network))
+    assert caught.value.message.startswith(message)
+
+
+def test_an_isolated_task_is_denied_ingress_and_egress():
+    policy = build_policy("t", "n", "isolated")["spec"]
+    expected = {"podSelector": {"matchLabels": {"podwright.io/task": "t"}}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
+    assert policy == expected
+    assert build_policy("t", "n", "default") is None

@@ -1,0 +1,29 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The parent of a task: its option, and what a child gets from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent, read_parent
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+
+from .task_specs import spec
+
+
+@pytest.mark.parametrize("parent", [5, {}, {"name": "p", "color": "red"}, {"name": "p", "namespace": "other"}])
+def test_an_invalid_parent_is_refused(parent):
+    with pytest.raises(PodwrightError, match="parent"):
+        read_parent(parent, "n")
+
+
+def test_a_child_has_an_owner_reference_and_the_remaining_limits():
+    annotations = {"podwright.io/max-depth": "2", "podwright.io/max-children": "3"}
+    item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "uid": "u", "annotations": annotations}}
+    metadata = build_manifest(spec(), "baseline", 1, Parent(item, False))["metadata"]
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "blockOwnerDeletion": True}
+    assert metadata["ownerReferences"] == [reference] and metadata["labels"]["podwright.io/parent"] == "u"
+    assert metadata["annotations"]["podwright.io/max-depth"] == "1" and metadata["annotations"]["podwright.io/max-children"] == "3"
+    deeper = build_manifest(spec(max_depth=5), "baseline", 1, Parent(item, False))["metadata"]["annotations"]
+    assert deeper["podwright.io/max-depth"] == "1", "a child must not exceed the limits of its parent"

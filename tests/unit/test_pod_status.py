@@ -1,0 +1,104 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The status of a task, read from its pod or Job."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import (
+    FINAL,
+    FIXABLE,
+    SETTLING,
+    TRANSIENT,
+    read_job,
+    read_pod,
+    read_resize,
+)
+
+
+def pod(phase="Running", state=None, policy="Never", conditions=(), reason=None, others=(), deleted=False):
+    statuses = [{"name": "task", "state": state}] if state else []
+    status = {"phase": phase, "containerStatuses": [*statuses, *others], "conditions": list(conditions)}
+    metadata = {"name": "t", "creationTimestamp": "2026-01-01T00:00:00Z"} | ({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})
+    return {
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"containers": [{"name": "task"}], "restartPolicy": policy},
+        "status": status | ({"reason": reason} if reason else {}),
+    }
+
+
+SUCCEEDED, FAILED, KILLED = ({"terminated": {"exitCode": code, "reason": word}} for code, word in ((0, "Completed"), (3, "Error"), (137, "OOMKilled")))
+
+
+RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+
+
+READY = {"type": "Ready", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "reason", "grace"),
+    [
+        (pod("Pending"), "pending", "Starting", None),
+        (pod(state=RUNNING), "running", "", None),
+        (pod("Succeeded", SUCCEEDED), "succeeded", "Completed", None),
+        (pod("Running", SUCCEEDED), "succeeded", "Completed", None),  # a sidecar keeps the pod running
+        (pod("Running", SUCCEEDED, policy="Always"), "pending", "Starting", None),
+        (pod("Failed", FAILED), "failed", "Error", None),
+        (pod("Running", FAILED), "failed", "Error", None),
+        (pod("Running", FAILED, policy="OnFailure"), "pending", "Starting", None),
+        (pod("Failed", KILLED), "failed", "OOMKilled", None),
+        (pod("Failed", KILLED, reason="DeadlineExceeded"), "failed", "DeadlineExceeded", None),
+        (pod("Failed", reason="Evicted"), "failed", "Evicted", None),
+        (pod("Pending", {"waiting": {"reason": "ImagePullBackOff"}}), "pending", "ImagePullBackOff", TRANSIENT),
+        (pod("Pending", {"waiting": {"reason": "InvalidImageName"}}), "pending", "InvalidImageName", FINAL),
+        (pod("Pending", {"waiting": {"reason": "CreateContainerConfigError"}}), "pending", "CreateContainerConfigError", SETTLING),
+        (pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]), "pending", "Unschedulable", FIXABLE),
+        (pod("Running", RUNNING, deleted=True), "deleting", "Deleted", None),
+    ],
+)
+def test_the_status_is_read_from_the_pod(given, state, reason, grace):
+    status = read_pod(given)
+    assert (status.state, status.reason, status.grace) == (state, reason, grace)
+
+
+def test_interruptions_are_distinguished_from_failures():
+    disrupted = pod(
+        "Failed",
+        {"terminated": {"exitCode": 137, "reason": "Error"}},
+        conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}],
+    )
+    assert read_pod(disrupted).is_interrupted and read_pod(disrupted).reason == "PreemptionByScheduler"
+    assert not read_pod(pod("Failed", FAILED)).is_interrupted
+
+
+def test_the_state_of_a_job_comes_from_its_conditions_and_the_reason_from_its_last_pod():
+    job = {"kind": "Job", "metadata": {"name": "j"}, "status": {}}
+    assert read_job(job, []).state == "pending"
+    assert read_job(job, [pod("Failed", FAILED)]).state == "pending"  # the Job may retry
+    job["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+    assert read_job(job, [pod("Failed", KILLED)]).reason == "OOMKilled"
+    assert read_job(job, []).reason == "BackoffLimitExceeded"
+
+
+def pod_with(spec_cpu, actual_cpu, conditions=(), observed=2):
+    containers = [{"name": "task", "resources": {"requests": {"cpu": spec_cpu}}}]
+    statuses = [{"name": "task", "resources": {"requests": {"cpu": actual_cpu}}}]
+    status = {"conditions": list(conditions), "containerStatuses": statuses, "observedGeneration": observed}
+    return {"metadata": {"generation": 2}, "spec": {"containers": containers}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (pod_with("1", "1000m"), None),
+        (pod_with("1", "500m"), "Resizing"),
+        (pod_with("1", "1", observed=1), "Resizing"),
+        (pod_with("1", "1", [{"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": "no"}]), "Infeasible"),
+        (pod_with("1", "1", [{"type": "PodResizeInProgress", "status": "True"}]), "Resizing"),
+    ],
+)
+def test_the_progress_of_a_resize_is_read_from_the_pod(pod, reason):
+    status = read_resize(pod)
+    assert (status and status.reason) == reason

@@ -1,0 +1,128 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The action for a task, and the record that replaces a deleted pod."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
+
+from .task_specs import spec
+
+STATES = {"active": Status("running"), "succeeded": Status("succeeded", rc=0), "failed": Status("failed", "Error", rc=1)}
+
+
+# (rerun, same options) -> {state of the live object: action}; every combination is listed
+DECISIONS = {
+    ("never", True): {"active": NONE, "succeeded": NONE, "failed": NONE},
+    ("never", False): {"active": NONE, "succeeded": NONE, "failed": NONE},
+    ("on_change", True): {"active": NONE, "succeeded": NONE, "failed": NONE},
+    ("on_change", False): {"active": REPLACE, "succeeded": REPLACE, "failed": REPLACE},
+    ("on_failure", True): {"active": NONE, "succeeded": NONE, "failed": REPLACE},
+    ("on_failure", False): {"active": REPLACE, "succeeded": REPLACE, "failed": REPLACE},
+    ("always", True): {"active": NONE, "succeeded": REPLACE, "failed": REPLACE},
+    ("always", False): {"active": REPLACE, "succeeded": REPLACE, "failed": REPLACE},
+}
+
+
+@pytest.mark.parametrize(("rerun", "same", "state"), list(itertools.product(("never", "on_change", "on_failure", "always"), (True, False), STATES)))
+def test_rerun_determines_the_action_for_an_existing_task(rerun, same, state):
+    asked = spec(rerun=rerun)
+    live = {"metadata": build_manifest(asked, "baseline")["metadata"]}
+    live["metadata"]["labels"][HASH] = asked.hash if same else "other"
+    assert decide(asked, live, STATES[state])[0] == DECISIONS[rerun, same][state]
+
+
+def test_a_missing_or_deleting_task_is_created():
+    assert decide(spec(), None, None)[0] == CREATE
+    assert decide(spec(), {"metadata": {"deletionTimestamp": "x"}}, Status("deleting"))[0] == CREATE
+
+
+def test_an_interrupted_run_resumes_the_count_of_retries():
+    asked = spec(retries=1)
+    live = {"metadata": build_manifest(asked, "baseline", 1)["metadata"]}
+    assert decide(asked, live, STATES["failed"])[0] == REPLACE
+    live["metadata"]["labels"]["podwright.io/attempt"] = "2"
+    assert decide(asked, live, STATES["failed"])[0] == NONE
+
+
+@pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
+def test_an_interrupted_task_runs_again_without_using_up_an_attempt(rerun, action):
+    asked = spec(rerun=rerun)
+    live = {"metadata": build_manifest(asked, "baseline", 2)["metadata"]}
+    evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
+    assert decide(asked, live, evicted)[0] == action
+    assert (next_attempt(asked, live, evicted), next_attempt(asked, live, STATES["failed"])) == (2, 3)
+
+
+def test_a_terminated_task_whose_state_is_running_is_replaced():
+    asked = spec(state="running")
+    assert decide(asked, {"metadata": {"labels": {HASH: asked.hash}}}, STATES["succeeded"])[0] == REPLACE
+
+
+RESIZED = {"resources": {"limits": {"cpu": "2"}}}
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "action"),
+    [
+        ({"state": "running"}, "active", RESIZE),
+        ({"state": "running", "rerun": "never"}, "active", NONE),
+        ({"state": "completed"}, "active", RESIZE),
+        ({"state": "completed"}, "succeeded", REPLACE),
+        ({"state": "completed", "kind": "Job"}, "active", REPLACE),
+    ],
+)
+def test_resources_of_a_running_pod_are_resized_in_place(options, state, action):
+    live = {"metadata": build_manifest(spec(**options), "baseline")["metadata"]}
+    assert decide(spec(**options, **RESIZED), live, STATES[state])[0] == action
+    equal = {"resources": {"limits": {"cpu": "2000m"}, "requests": {"cpu": "1"}}}
+    live = {"metadata": build_manifest(spec(**options, **RESIZED), "baseline")["metadata"]}
+    if state == "active":
+        assert decide(spec(**options, **equal), live, STATES[state])[0] == NONE
+
+
+def test_resources_of_ordinary_containers_are_resized_in_place_too():
+    one, other = ({"containers": [{"name": "side", "request_ratio": 0.5, "resources": {"limits": {"cpu": cpu}}}]} for cpu in ("1", "2"))
+    live = {"metadata": build_manifest(spec(state="running", **one), "baseline")["metadata"]}
+    assert decide(spec(state="running", **other), live, STATES["active"])[0] == RESIZE
+    live = {"metadata": build_manifest(spec(**one), "baseline")["metadata"]}
+    assert decide(spec(**other), live, STATES["active"])[0] == REPLACE
+
+
+def record_of(asked, state, attempt=1):
+    status = STATES[state]
+    return Record(asked.hash, asked.resources_hash, status, attempt, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "action"),
+    [
+        ({}, "succeeded", NONE),
+        ({}, "failed", NONE),
+        ({"rerun": "on_failure"}, "succeeded", NONE),
+        ({"rerun": "on_failure"}, "failed", CREATE),
+        ({"rerun": "always"}, "succeeded", CREATE),
+        ({"retries": 1}, "failed", CREATE),
+        ({"state": "running"}, "succeeded", CREATE),
+    ],
+)
+def test_a_record_replaces_a_deleted_pod(options, state, action):
+    asked = spec(**options)
+    assert decide(asked, None, STATES[state], record_of(asked, state))[0] == action
+    other = spec(**options, env={"A": "b"})
+    assert decide(other, None, STATES[state], record_of(asked, state))[0] == CREATE
+    assert decide(spec(**options, **RESIZED), None, STATES[state], record_of(asked, state))[0] == CREATE
+
+
+def test_a_record_is_read_as_it_was_written():
+    asked = spec(cleanup="always", ttl=5)
+    status = Status("failed", "Error", "exit code 3", 3)
+    assert read_record(build_record(asked, status, None, 2, "line")) == Record(asked.hash, asked.resources_hash, status, 2, None, None, "line")
+    assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
