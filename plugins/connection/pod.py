@@ -201,7 +201,7 @@ class Connection(ConnectionBase):
         return self
 
     def exec_command(self, cmd, in_data=None, sudoable=True):
-        """Run a shell's command line. Returns: (exit code, standard output, standard error)."""
+        """Run a command line of a shell. Returns: (exit code, standard output, standard error)."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         self._connect()
         conversation = _Conversation(self.become if sudoable else None, in_data)
@@ -213,7 +213,7 @@ class Connection(ConnectionBase):
     def _converse(self, command, conversation):
         with Process(self._client, self._container, command) as process:
             for stream, data in process:
-                conversation.take(stream, data)
+                conversation.add_output(stream, data)
         return process.rc, bytes(conversation.stdout), bytes(conversation.stderr)
 
     def put_file(self, in_path, out_path):
@@ -221,7 +221,7 @@ class Connection(ConnectionBase):
         super().put_file(in_path, out_path)
         self._connect()
         if not os.path.exists(in_path):
-            raise AnsibleFileNotFound(f"There is no file {in_path} to put into {self._container}.")
+            raise AnsibleFileNotFound(f"File {in_path} not found on the controller; it cannot be copied to {self._container}.")
         local, remote, options = LocalTree(in_path), ContainerTree(self._client, self._container, out_path), CopyOptions(preserves=False)
         _guard(lambda: Upload(local, remote, local.observe(Console()), options, Plan(files=[ROOT]), False, Console()).run())
 
@@ -232,11 +232,11 @@ class Connection(ConnectionBase):
         remote = ContainerTree(self._client, self._container, in_path)
         tree = _guard(lambda: remote.observe(shallow=True))
         if ROOT not in tree or tree[ROOT].type != FILE:
-            raise AnsibleFileNotFound(f"There is no file {in_path} in {self._container}.")
+            raise AnsibleFileNotFound(f"File {in_path} not found in {self._container}.")
         _guard(lambda: Download(LocalTree(out_path), remote, tree, CopyOptions(preserves=False), Plan(files=[ROOT]), False, Console()).run())
 
     def reset(self):
-        """Begin anew with fresh credentials."""
+        """Close the connections; the next command opens them with the current credentials."""
         self.close()
 
     def close(self):
@@ -248,7 +248,11 @@ class Connection(ConnectionBase):
 
 
 class _Conversation:
-    """What goes into a command and what comes out: the password of `become` is given once it is asked for."""
+    """The input and output of one command: sends the password of `become` after its prompt.
+
+    Attributes:
+        awaits_prompt: whether the prompt has not appeared yet.
+    """
 
     def __init__(self, become, in_data):
         self._become = become
@@ -258,7 +262,7 @@ class _Conversation:
         self.stdout, self.stderr = bytearray(), bytearray()
 
     def input(self):
-        """Pieces of standard input; NOT_YET until the password is asked for."""
+        """Pieces of standard input; NOT_YET until the prompt has appeared."""
         while self.awaits_prompt:
             yield NOT_YET
         if self._become and self._become.expect_prompt():
@@ -266,18 +270,18 @@ class _Conversation:
         if self._in_data:
             yield self._in_data if isinstance(self._in_data, bytes) else self._in_data.encode()
 
-    def take(self, stream, data):
-        """Take a piece of output."""
-        kept = self.stdout if stream == STDOUT else self.stderr
-        kept += data
+    def add_output(self, stream, data):
+        """Add a piece of output."""
+        output = self.stdout if stream == STDOUT else self.stderr
+        output += data
         if self.awaits_prompt:
-            seen = bytes(kept)
-            self.awaits_prompt = not (self._become.check_password_prompt(seen) or self._become.check_success(seen))
+            content = bytes(output)
+            self.awaits_prompt = not (self._become.check_password_prompt(content) or self._become.check_success(content))
 
 
-def _guard(action):
-    """Run something of the engine; its errors make the host unreachable."""
+def _guard(function):
+    """Call a function of the engine; its errors become connection failures, which mark the host as unreachable."""
     try:
-        return action()
+        return function()
     except PodwrightError as error:
-        raise AnsibleConnectionFailure(str(error)) from None  # it says all: Ansible would show the cause beside it
+        raise AnsibleConnectionFailure(str(error)) from None  # the message is complete; Ansible would add the cause to it

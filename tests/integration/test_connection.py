@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible's own modules run in a container through the connection plugin: what its connection tests do, and what is hard about files."""
+"""Modules of Ansible run in a container through the connection plugin, as in Ansible's connection tests, also with unusual file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ..support.environment import KUBECONFIG
 
 ODD = "ünïcode 'quoted' $HOME; -x"
-NAME = "ünïcode 'quoted' ; -x"  # Ansible itself expands variables in paths
+NAME = "ünïcode 'quoted' ; -x"  # Ansible expands variables in paths
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
@@ -46,7 +46,7 @@ def test_modules_run_in_a_container(pipelining, play, namespace, python_image, t
     assert (raw["rc"], raw["stdout_lines"]) == (3, ["ünïcode 'quoted' /root; -x"]) and "wrong" in raw["stderr"]
     assert played.of("Ping")["ping"] == "pong"
     assert played.of("Facts")["ansible_facts"]["ansible_hostname"] == "box"
-    assert played.of("Command")["stdout"] == "ünïcode 'quoted' /root; -x"  # the module expands variables, too
+    assert played.of("Command")["stdout"] == "ünïcode 'quoted' /root; -x"  # the module expands variables
     assert played.of("Shell")["stdout"] == "given in\nlines"
     assert played.of("Script")["stdout"] == "script says hello in box\n"
     assert played.of("Copy")["changed"] and not played.of("Copy again")["changed"]
@@ -56,14 +56,14 @@ def test_modules_run_in_a_container(pipelining, play, namespace, python_image, t
     assert played.of("Become")["stdout"] == "root"
 
 
-def test_a_pod_that_is_not_there_is_unreachable(play, namespace):
+def test_missing_pod_is_unreachable(play, namespace):
     host = {"name": "nobody", "ansible_connection": "podwright.core.pod", "ansible_podwright_namespace": namespace, "ansible_podwright_kubeconfig": KUBECONFIG}
     tasks = [{"ansible.builtin.add_host": host}, {"name": "Ping", "ansible.builtin.raw": "true", "delegate_to": "nobody"}]
     played = play(tasks, namespace=namespace, expect=4)
     assert "Pod 'nobody' not found" in played.output
 
 
-def test_a_command_is_one_websocket(play, namespace, python_image, audit):
+def test_command_uses_one_websocket(play, namespace, python_image, audit):
     pod = {"name": "box", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
     host = {
         "name": "box",

@@ -26,7 +26,7 @@ from ..support.environment import KUBECONFIG
 from ..support.mortal_client import Killed, MortalClient
 from ..support.outcomes import result_of
 from ..support.prometheus import Prometheus
-from ..support.relay import UP, Mischief, Relay, write_kubeconfig
+from ..support.relay import UP, Disruption, Relay, write_kubeconfig
 from ..support.waiting import wait_for
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
@@ -302,7 +302,7 @@ class Interruption:
         self._left, self._after, self._is_due = at, after, False
         self.process, self.has_killed = None, False
         self._launched = threading.Event()
-        relay.mischief = lambda number: Mischief(overhears=self._overhear)
+        relay.disruption = lambda number: Disruption(observe=self._overhear)
 
     def launch(self, launch, *arguments, **options):
         """Run the playbook. Returns: whether it was killed."""

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A followed log has every line once, in order, whatever happens to the connection, the file or the container."""
+"""A followed log has every line once and in order after connection losses, rotations and restarts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 
 from ..support.covering import covering_array
 from ..support.operations import call
-from ..support.relay import DOWN, Mischief, connect
+from ..support.relay import DOWN, Disruption, connect
 from ..support.waiting import wait_for
 
 LINES = 2000
@@ -32,7 +32,7 @@ def start(client, namespace, name, script, restart_policy="Never"):
 
 
 def follow(client, pod, stop_after=None, first=None):
-    """The lines that a Follower gives, and its gaps."""
+    """The lines and the gaps of a LogFollower."""
     lines = []
 
     def take(line, _moment):
@@ -46,11 +46,11 @@ def follow(client, pod, stop_after=None, first=None):
     return lines, follower.gaps
 
 
-def test_dropped_connections_lose_and_repeat_nothing(client, namespace, relay, box):
+def test_connection_losses_neither_lose_nor_repeat_lines(client, namespace, relay, box):
     script = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; echo same; i=$((i+1)); [ $((i % 100)) -gt 0 ] || sleep 0.1; done"
     pod = start(client, namespace, "dropped", script)
-    # Many connections are cut in the middle of the log; the container's state is asked for through the same relay.
-    relay.mischief = lambda number: Mischief((DOWN, 9000 + number * 1500))
+    # Connections are cut in the middle of the log; the state of the container is read through the same relay.
+    relay.disruption = lambda number: Disruption((DOWN, 9000 + number * 1500))
     with connect(relay, box[1]) as through:
         lines, gaps = follow(through, pod)
     assert lines == [line for i in range(LINES) for line in (f"line {i}", "same")]
@@ -58,49 +58,49 @@ def test_dropped_connections_lose_and_repeat_nothing(client, namespace, relay, b
     assert len(relay.counts) > 10
 
 
-def test_a_log_that_is_cut_off_is_told(client, namespace, relay, box):
+def test_log_that_is_cut_off_is_an_error(client, namespace, relay, box):
     start(client, namespace, "long", "seq 100000")
     wait_for(lambda: client.get(POD, namespace, "long")["status"].get("phase") == "Succeeded")
-    relay.mischief = lambda number: Mischief((DOWN, 100_000))
+    relay.disruption = lambda number: Disruption((DOWN, 100_000))
     how = {"kubeconfig": None, "host": relay.url, "api_key": box[1], "validate_certs": False}
     cut = call(pod_logs, {"name": "long"} | how, namespace)
     assert cut["failed"] and cut["reason"] == "ConnectionLost" and "cut off" in cut["msg"]
-    relay.mischief = lambda number: Mischief()
+    relay.disruption = lambda number: Disruption()
     assert len(call(pod_logs, {"name": "long"} | how, namespace)["log_lines"]) == 100_000
 
 
-def test_rotation_loses_nothing_or_tells(client, namespace):
-    # 24 MiB in about 14 s: the kubelet rotates at 10 MiB and looks every 10 s.
+def test_rotation_loses_no_line_without_a_gap(client, namespace):
+    # 24 MiB in about 14 s: the kubelet rotates at 10 MiB and checks every 10 s.
     script = "i=0; while [ $i -lt 24 ]; do seq $((i * 10000)) $((i * 10000 + 9999)) | sed 's/$/ " + "x" * 95 + "/'; sleep 0.5; i=$((i+1)); done"
     pod = start(client, namespace, "rotated", script)
     lines, gaps = follow(client, pod)
     whole = [re.fullmatch(r"(\d+) x{95}", line) for line in lines]
     numbers = [int(line[1]) for line in whole if line]
     assert numbers == sorted(set(numbers))
-    # containerd cuts the line that it writes while its log is changed for a new one; only beside a gap are its ends not put together again.
+    # containerd splits the line that it writes during a rotation; the parts are separate lines only next to a gap.
     assert len(lines) - len(numbers) <= 2 * len(gaps)
     assert gaps or numbers == list(range(240_000))
 
 
-def test_restarts_are_followed(client, namespace):
+def test_log_is_followed_over_restarts(client, namespace):
     pod = start(client, namespace, "restarted", "echo one; echo two; sleep 1; exit 1", "OnFailure")
     lines, _gaps = follow(client, pod, stop_after=4)
     assert lines == ["one", "two"] * 2
 
 
 @pytest.mark.parametrize("first", [{}, {"tailLines": 2}, {"tailLines": 0}, {"sinceSeconds": 3600}, {"sinceTime": "2020-01-01T00:00:00Z"}])
-def test_following_begins_where_it_should(first, client, namespace):
+def test_log_is_followed_from_the_selected_line(first, client, namespace):
     pod = start(client, namespace, "begun", "seq 5; while [ ! -e /go ]; do sleep 0.1; done; seq 6 8")
     wait_for(lambda: call(pod_logs, {"name": "begun"}, namespace).get("log_lines", [])[4:])
     reading, stream = threading.Event(), client.stream
 
-    def tell(request):
+    def notify(request):
         response = stream(request)
         reading.set()
         return response
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
-        patch.setattr(client, "stream", tell)
+        patch.setattr(client, "stream", notify)
         following = pool.submit(follow, client, pod, first=first)
         reading.wait(30)
         execute(client, Container(namespace, "begun"), Command(["touch", "/go"]))
@@ -108,7 +108,7 @@ def test_following_begins_where_it_should(first, client, namespace):
     assert lines == [str(number) for number in range({2: 4, 0: 6}.get(first.get("tailLines"), 1), 9)]
 
 
-def test_an_init_container_is_followed_to_its_end_though_the_pod_runs_on(client, namespace):
+def test_following_an_init_container_stops_when_it_terminates(client, namespace):
     before = {"name": "before", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["echo", "done"]}
     after = before | {"name": "task", "command": ["sleep", "3600"]}
     spec = {"initContainers": [before], "containers": [after], "terminationGracePeriodSeconds": 0}
@@ -117,12 +117,12 @@ def test_an_init_container_is_followed_to_its_end_though_the_pod_runs_on(client,
     assert result["log"] == "done\n" and result["duration"] < 100
 
 
-def test_options_of_reading_go_together(client, namespace, tmp_path):
-    """Of containers that have ended, and said bytes that are no text and no line."""
-    says = {"before": b"one\ntwo\n", "beside": b"x" * 9 + b"\n\n" * 20}
-    says["task"] = b"".join(b"line %d\n" % number for number in range(1000)) + b"odd \xff\t\nno end"
+def test_options_of_reading_can_be_combined(client, namespace, tmp_path):
+    """Of terminated containers that wrote bytes which are neither text nor complete lines."""
+    written = {"before": b"one\ntwo\n", "beside": b"x" * 9 + b"\n\n" * 20}
+    written["task"] = b"".join(b"line %d\n" % number for number in range(1000)) + b"odd \xff\t\nno end"
     containers = []
-    for name, content in says.items():
+    for name, content in written.items():
         words = ["printf", "".join(f"\\{byte:03o}" for byte in content)]
         containers.append({"name": name, "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": words})
     spec = {"initContainers": containers[:1], "containers": containers[1:], "restartPolicy": "Never"}
@@ -140,7 +140,7 @@ def test_options_of_reading_go_together(client, namespace, tmp_path):
     )
     for number, options in enumerate(rows):
         names = ["before", "beside", "task"] if "all_containers" in options else [options.get("container", "task")]
-        expected = {name: said(says[name], options) for name in names}
+        expected = {name: selected(written[name], options) for name in names}
         kept = {name: last(content, options.get("max_bytes", 1 << 20)) for name, content in expected.items()}
         directory = tmp_path / str(number)
         directory.mkdir()
@@ -159,8 +159,8 @@ def test_options_of_reading_go_together(client, namespace, tmp_path):
         if names == ["task"]:
             assert unstamped(base64.b64decode(result["log_b64"])) == kept["task"]
         if "dest" in options:
-            written = {path.stem if path.parent != directory else names[0]: unstamped(path.read_bytes()) for path in directory.rglob("*") if path.is_file()}
-            assert written == expected, options
+            files = {path.stem if path.parent != directory else names[0]: unstamped(path.read_bytes()) for path in directory.rglob("*") if path.is_file()}
+            assert files == expected, options
             assert not call(pod_logs, options, namespace)["changed"]
     (tmp_path / "file").write_text("in the way")
     refused = call(pod_logs, {"name": "many", "dest": f"{tmp_path}/file/"}, namespace)
@@ -170,8 +170,8 @@ def test_options_of_reading_go_together(client, namespace, tmp_path):
 STAMP = b"0" * 30 + b" "
 
 
-def said(content, options):
-    """What of a container's output is asked for, each time being STAMP."""
+def selected(content, options):
+    """The part of a container's output that the options select, with STAMP for each timestamp."""
     lines = content.splitlines(keepends=True)
     lines = [(STAMP if "timestamps" in options else b"") + line for line in lines[-options.get("tail_lines", len(lines)) :]]
     is_open = "follow" in options and not lines[-1].endswith(b"\n")
@@ -187,11 +187,11 @@ def last(content, limit):
 
 
 def unstamped(content):
-    """The content with STAMP for each time."""
+    """The content with STAMP for each timestamp."""
     return re.sub(rb"(?m)(^|^many/\w+: )\d{4}-\d\d-\d\dT[\d:.]{18}Z ", rb"\g<1>" + STAMP, content)
 
 
-def test_another_pod_of_the_name_is_not_followed(client, namespace):
+def test_new_pod_of_the_same_name_is_not_followed(client, namespace):
     pod = start(client, namespace, "again", "echo first")
     wait_for(lambda: client.get(POD, namespace, "again")["status"].get("phase") == "Succeeded")
     client.delete(POD, namespace, "again", grace_period=0)
@@ -201,11 +201,11 @@ def test_another_pod_of_the_name_is_not_followed(client, namespace):
 
 
 @pytest.mark.parametrize("no_log", [False, True])
-def test_lines_of_tasks_are_shown_as_they_come(no_log, play, namespace):
+def test_lines_of_tasks_appear_as_they_arrive(no_log, play, namespace):
     tasks = [{"name": f"talk-{n}", "command": ["sh", "-c", f"printf '\\033[31mred {n}\\033[0m \\033]0;title\\007line\\n'; sleep 3"]} for n in range(2)]
     batch = {"tasks": tasks, "image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed", "logs": "stream", "termination_grace_period": 0}
     played = play([{"name": "Batch", "podwright.core.task_pod": batch, "no_log": no_log}], namespace=namespace)
-    # On standard error: what a callback writes to standard output, JSON for instance, stays what it is.
+    # On standard error: standard output belongs to the callback plugin, which may write JSON.
     assert "| red" not in played.stdout and "running" not in played.stdout
     shown = [line for line in played.stderr.splitlines() if "| red" in line]
     assert sorted(shown) == ([] if no_log else ["  talk-0 | red 0 line", "  talk-1 | red 1 line"])

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A connection that is cut, split, merged or held up anywhere never gives a wrong result: it is right, or it says that the connection was lost."""
+"""A connection that is cut, split, merged or delayed at any byte gives a correct result, or an error that says the connection was lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import SMALLEST_PART
 
-from ..support.relay import DOWN, SEED, UP, Mischief, connect
+from ..support.relay import DOWN, SEED, UP, Disruption, connect
 
 V4, V5 = b"v4.channel.k8s.io", b"v5.channel.k8s.io"
 EXEC_CUTS, COPY_CUTS, SHAPES = 240, 30, 12
@@ -32,7 +32,7 @@ def echo(client, container):
 
 
 def read(client, container):
-    """The same from a file: a command without input goes by the other protocol."""
+    """Read the same from a file: a command without input uses the other protocol."""
     return run(client, container, Command(["sh", "-c", "cat /tmp/input; exit 3"]))
 
 
@@ -43,7 +43,7 @@ def run(client, container, command):
 
 
 def check(command, client, container):
-    """Whether the command's result came; fails where it is wrong."""
+    """Whether the command returned a result, which must be correct."""
     try:
         result = command(client, container)
     except PodwrightError as error:
@@ -54,7 +54,7 @@ def check(command, client, container):
 
 
 @pytest.mark.parametrize("command", [echo, read])
-def test_cuts_anywhere_are_told(command, relay, box):
+def test_connection_loss_at_any_byte_is_reported(command, relay, box):
     container, token = box
     with connect(relay, token) as client:
         execute(client, container, Command(["sh", "-c", "cat > /tmp/input"], source=lambda: iter([INPUT]), size=len(INPUT)))
@@ -62,32 +62,32 @@ def test_cuts_anywhere_are_told(command, relay, box):
         whole = relay.counts[-1]
         chance = random.Random(SEED)
         cuts = [(direction, chance.randrange(whole[direction])) for direction in (UP, DOWN) for _turn in range(EXEC_CUTS // 2)]
-        # The last bytes are the status and the end of the connection: every place of them.
+        # The last bytes are the status and the close of the connection: cut at each of them.
         cuts += [(DOWN, whole[DOWN] - back) for back in range(1, 60)]
         completed = 0
         for cut in cuts:
-            relay.mischief = lambda number, cut=cut: Mischief(cut)
+            relay.disruption = lambda number, cut=cut: Disruption(cut)
             completed += check(command, client, container)
         assert completed < len(cuts) / 2
 
 
-def test_split_and_merged_streams_are_whole(relay, box):
+def test_split_and_merged_streams_are_complete(relay, box):
     container, token = box
     chance = random.Random(SEED)
     with connect(relay, token) as client:
         for turn in range(SHAPES):
-            shape = Mischief(pieces=chance.choice([1000, 5000, 40000]), merges=chance.random() < 0.5)
-            relay.mischief = lambda number, shape=shape: shape
+            shape = Disruption(pieces=chance.choice([1000, 5000, 40000]), merges=chance.random() < 0.5)
+            relay.disruption = lambda number, shape=shape: shape
             assert echo(client, container) == (3, INPUT), (turn, shape)
 
 
-def test_a_server_that_knows_only_v4(relay, box):
+def test_server_that_supports_only_v4(relay, box):
     container, token = box
-    relay.mischief = lambda number: Mischief(has_secrets=V5)
+    relay.disruption = lambda number: Disruption(hidden_protocol=V5)
     with connect(relay, token) as client:
         assert check(echo, client, container)
         whole = relay.counts[-1]
-        # Without a known size the input's end cannot be told: that is said, and nothing has been started.
+        # Input of unknown size cannot be closed: that is an error, and nothing has started.
         with pytest.raises(PodwrightError) as caught:
             execute(client, container, Command(["sh", "-c", "touch /tmp/started; cat"], source=lambda: iter([INPUT])))
         assert caught.value.reason == "NoEndOfInput"
@@ -95,7 +95,7 @@ def test_a_server_that_knows_only_v4(relay, box):
         chance = random.Random(SEED)
         for _turn in range(20):
             cut = (DOWN, chance.randrange(whole[DOWN]))
-            relay.mischief = lambda number, cut=cut: Mischief(cut, has_secrets=V5)
+            relay.disruption = lambda number, cut=cut: Disruption(cut, hidden_protocol=V5)
             check(echo, client, container)
 
 
@@ -107,7 +107,7 @@ def copy(relay, token, container, **options):
     return perform(operation, params | options, False, False, Console())
 
 
-def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
+def test_copies_are_complete_or_missing(relay, box, client, tmp_path):
     container, token = box
     chance = random.Random(SEED)
     tree = tmp_path / "tree"
@@ -118,7 +118,7 @@ def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
     for turn in range(COPY_CUTS):
         first = len(relay.counts)
         victim, cut = first + chance.randrange(4), (chance.choice([UP, DOWN]), chance.randrange(400_000) if turn % 2 else chance.randrange(4000))
-        relay.mischief = lambda number, victim=victim, cut=cut: Mischief(cut if number == victim else None)
+        relay.disruption = lambda number, victim=victim, cut=cut: Disruption(cut if number == victim else None)
         method = chance.choice(["tar", "stream"])
         result = copy(relay, token, container, local_path=str(tree), remote_path=f"/srv/{turn}", method=method)
         assert not result["failed"] or result["reason"] in LOST, result["msg"]
@@ -127,7 +127,7 @@ def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
         assert found.items() <= wanted.items(), (turn, victim, cut)
         assert result["failed"] or found == wanted
         victim += len(relay.counts) - first
-        relay.mischief = lambda number, victim=victim, cut=cut: Mischief(cut if number == victim else None)
+        relay.disruption = lambda number, victim=victim, cut=cut: Disruption(cut if number == victim else None)
         if not result["failed"]:
             finished += 1
             back = copy(relay, token, container, state="from_pod", local_path=str(tmp_path / str(turn)), remote_path=f"/srv/{turn}", method=method)
@@ -140,10 +140,10 @@ def test_copies_are_whole_or_not_there(relay, box, client, tmp_path):
 
 
 @pytest.mark.parametrize("hidden", [V4, V5])
-def test_a_terminal_loses_nothing_with_one_protocol(hidden, relay, box):
-    """What is typed is echoed, and ends as it does at a terminal."""
+def test_terminal_is_complete_with_either_protocol(hidden, relay, box):
+    """Input is echoed, and the EOF character closes it."""
     container, token = box
-    relay.mischief = lambda number: Mischief(has_secrets=hidden)
+    relay.disruption = lambda number: Disruption(hidden_protocol=hidden)
     script = "read line; echo got $line; cat; exit 3"
     with connect(relay, token) as client:
         for _turn in range(5):
@@ -153,10 +153,10 @@ def test_a_terminal_loses_nothing_with_one_protocol(hidden, relay, box):
 
 
 @pytest.mark.parametrize("hidden", [V4, V5])
-def test_copies_to_a_server_that_knows_one_protocol(hidden, relay, box, client, tmp_path):
-    """A small and a large file; the large one has a rest that fills no block."""
+def test_copies_are_complete_with_either_protocol(hidden, relay, box, client, tmp_path):
+    """A small and a large file; the size of the large one is not a multiple of the block size."""
     container, token = box
-    relay.mischief = lambda number: Mischief(has_secrets=hidden)
+    relay.disruption = lambda number: Disruption(hidden_protocol=hidden)
     for name, size in (("empty", 0), ("small", 1000), ("large", (33 << 20) + 12345)):
         (tmp_path / name).write_bytes(hashlib.shake_256(name.encode()).digest(size))
         copied = copy(relay, token, container, local_path=str(tmp_path / name), remote_path=f"/srv/one/{name}")
@@ -166,13 +166,13 @@ def test_copies_to_a_server_that_knows_one_protocol(hidden, relay, box, client, 
 
 
 def digests_in(client, container, path):
-    """{name: sha256} of a folder's files, empty where it is not there."""
+    """{name: sha256} of the files in a directory, empty if it does not exist."""
     output = bytearray()
     execute(client, container, Command(["sh", "-c", f"cd {path} 2>/dev/null && sha256sum *"]), output.extend)
     return {name: digest for digest, name in re.findall(r"([0-9a-f]{64})  (\S+)", output.decode())}
 
 
-def test_a_large_file_comes_on_where_the_connection_was_lost(relay, box, tmp_path):
+def test_download_resumes_after_connection_loss(relay, box, tmp_path):
     container, token = box
     size, cut = 48 << 20, 20 << 20
     script = f"head -c {size} /dev/urandom > /srv/large"
@@ -180,8 +180,8 @@ def test_a_large_file_comes_on_where_the_connection_was_lost(relay, box, tmp_pat
         assert execute(client, container, Command(["sh", "-c", script])) == 0
         expected = digests_in(client, container, "/srv")["large"]
     first = len(relay.counts)
-    # What only observes is far smaller than the cut and is left alone by it; the third try is not cut.
-    relay.mischief = lambda number: Mischief((DOWN, cut) if number < first + 3 else None)
+    # Connections that only observe transfer less than the cut; the third attempt is not cut.
+    relay.disruption = lambda number: Disruption((DOWN, cut) if number < first + 3 else None)
     down = copy(relay, token, container, state="from_pod", local_path=str(tmp_path / "back"), remote_path="/srv/large")
     assert not down["failed"], down["msg"]
     assert hashlib.sha256((tmp_path / "back").read_bytes()).hexdigest() == expected == down["checksum"]
@@ -190,7 +190,7 @@ def test_a_large_file_comes_on_where_the_connection_was_lost(relay, box, tmp_pat
     assert sum(passed) < 1.4 * size
 
 
-def test_parts_of_a_large_file_are_sent_again_where_their_connection_was_lost(relay, box, client, tmp_path):
+def test_upload_repeats_parts_after_connection_loss(relay, box, client, tmp_path):
     container, token = box
     part = SMALLEST_PART
     source = tmp_path / "large"
@@ -200,7 +200,7 @@ def test_parts_of_a_large_file_are_sent_again_where_their_connection_was_lost(re
     for turn in range(6):
         first = len(relay.counts)
         cuts = {first + number: (UP, chance.randrange(part)) for number in chance.sample(range(1, 5), 2)}
-        relay.mischief = lambda number, cuts=cuts: Mischief(cuts.get(number))
+        relay.disruption = lambda number, cuts=cuts: Disruption(cuts.get(number))
         up = copy(relay, token, container, local_path=str(source), remote_path=f"/srv/parts/{turn}")
         assert not up["failed"] and up["checksum"] == wanted, up
         assert digests_in(client, container, "/srv/parts")[str(turn)] == wanted

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Streams of any size in constant memory, commands that treat their streams oddly, and copies of many files."""
+"""Streams of any size in constant memory, commands that close their streams, and copies of many files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ..support.pods import first_process, run_script, start_pod
 from ..support.waiting import wait_for
 
 GIB = 1 << 30
-# Runs in a process of its own, to measure that.
+# Runs in a separate process, to measure its memory.
 MEASURE = """
 import json, re, sys
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
@@ -60,7 +60,7 @@ else:
 output = bytearray()
 with Client(Configuration({"kubeconfig": kubeconfig})) as client:
     rc = execute(client, Container(namespace, "box"), command, take if direction == "out" else output.extend)
-peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())  # what getrusage says is inherited from the parent
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())  # getrusage includes the parent process
 print(json.dumps({"rc": rc, "count": count if direction == "out" else int(output), "rss": int(peak[1]) << 10}))
 """
 
@@ -75,18 +75,18 @@ def box(client):
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
-def test_two_gibibytes_in_a_hundred_megabytes(direction, client, namespace):
+def test_two_gibibytes_are_transferred_in_a_hundred_megabytes_of_memory(direction, client, namespace):
     start_pod(client, namespace, "box")
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, KUBECONFIG, namespace, direction, str(2 * GIB)], capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["rc"] == 0 and told["count"] == 2 * GIB
-    assert told["rss"] < 100_000_000
+    measured = json.loads(done.stdout)
+    assert measured["rc"] == 0 and measured["count"] == 2 * GIB
+    assert measured["rss"] < 100_000_000
 
 
-def test_a_gibibyte_goes_to_a_file(play, box, tmp_path):
+def test_stdout_file_receives_a_gibibyte(play, box, tmp_path):
     path = tmp_path / "out"
     options = {"pod": box.pod, "command": ["dd", "if=/dev/zero", "bs=1048576", "count=1024"], "stdout_file": str(path)}
     result = play([{"name": "Dump", "podwright.core.pod_exec": options}], namespace="default").of("Dump")
@@ -94,8 +94,8 @@ def test_a_gibibyte_goes_to_a_file(play, box, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".podwright")] == []
 
 
-def test_a_large_file_is_hashed_by_the_python_of_the_image(play, client, namespace, python_image, tmp_path):
-    """Files this large are hashed by Python where the image has it: a sha256sum that fails does not matter."""
+def test_large_file_is_hashed_by_the_python_of_the_image(play, client, namespace, python_image, tmp_path):
+    """Files of this size are hashed by Python if the image has it, so that sha256sum is not needed."""
     pod = {"name": "snake", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
     source, back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(os.urandom(40 << 20))
@@ -109,35 +109,35 @@ def test_a_large_file_is_hashed_by_the_python_of_the_image(play, client, namespa
     assert played.of("Up")["changed"] and not played.of("Up again")["changed"] and not played.of("Down again")["changed"]
 
 
-def test_a_command_that_closes_its_output_still_gets_its_input(client, box):
+def test_command_that_closes_its_output_receives_its_input(client, box):
     pieces = [bytes([number]) * (1 << 20) for number in range(10)]
     assert run_script(client, box, "exec >&- 2>&-; cat > /tmp/closed", pieces)[0] == 0
     assert run_script(client, box, "wc -c < /tmp/closed")[1].strip() == str(10 << 20).encode()
 
 
 @pytest.mark.parametrize("script", ["true", "head -c 100 > /dev/null; echo done", "exec <&-; sleep 0.2"])
-def test_a_command_may_leave_its_input(script, client, box):
+def test_command_need_not_read_its_input(script, client, box):
     pieces = [bytes(1 << 20)] * 64
     rc, output = run_script(client, box, script, pieces, timeout=60)
     assert (rc, output) == (0, b"done\n" if "done" in script else b"")
 
 
-def test_characters_that_straddle_frames_are_whole(client, box):
+def test_characters_split_between_frames_are_decoded(client, box):
     text = "é" * 200_000
     assert run_script(client, box, "printf x; cat", [text.encode()])[1].decode() == "x" + text
 
 
 @pytest.mark.parametrize("protocol", [V4, V5])
-def test_a_command_that_says_nothing_is_waited_for(protocol, client, box, monkeypatch):
-    """Whoever is at the other end, the API server or the container's runtime, answers pings."""
+def test_command_without_output_is_waited_for(protocol, client, box, monkeypatch):
+    """The other end, the API server or the container runtime, answers pings."""
     monkeypatch.setattr(channel, "PING_SECONDS", 0.1)
-    words = ["sh", "-c", "sleep 2; echo over"]
+    words = ["sh", "-c", "sleep 2; echo done"]
     with Channel(client, box.namespace, box.pod, "task", words, protocols=(protocol,)) as opened:
-        assert opened.read() == (STDOUT, b"over\n") and opened.read() is None
+        assert opened.read() == (STDOUT, b"done\n") and opened.read() is None
 
 
-def test_options_of_a_command_go_together(tooled, tmp_path):
-    """Every choice of where its input comes from and where its output goes, of terminal, environment, folder and limits."""
+def test_options_of_a_command_can_be_combined(tooled, tmp_path):
+    """Every combination of input, output, terminal, environment, working directory and timeouts."""
     given, taken = tmp_path / "given", tmp_path / "taken"
     given.write_text("one\ntwo")
     script = "echo in $PWD with ${WORD:-nothing}; echo odd >&2; cat; exit 3"
@@ -148,16 +148,16 @@ def test_options_of_a_command_go_together(tooled, tmp_path):
         result = call(pod_exec, {"pod": tooled.pod, "command": ["sh", "-c", script], "check_rc": False, "strip_empty_ends": False} | options, tooled.namespace)
         assert result.get("rc") == 3, (options, result)
         output = taken.read_bytes().decode() if "stdout_file" in options else result["stdout"]
-        told = f"in {options.get('chdir', '/')} with {'a b' if 'env' in options else 'nothing'}\n"
+        expected = f"in {options.get('chdir', '/')} with {'a b' if 'env' in options else 'nothing'}\n"
         text = "one\ntwo" if options.get("stdin") or "stdin_file" in options else ""
         if "tty" not in options:
-            assert (output, result["stderr"]) == (told + text, "odd\n"), options
-        else:  # where what it echoes comes in between
-            assert told.strip() in output and "odd" in output and result["stderr"] == "", (options, output)
+            assert (output, result["stderr"]) == (expected + text, "odd\n"), options
+        else:  # the echo of the input can appear anywhere
+            assert expected.strip() in output and "odd" in output and result["stderr"] == "", (options, output)
             assert output.count("one") == output.count("two") == (2 if text else 0), (options, output)
 
 
-def test_many_pods_have_a_file_each(namespace, tmp_path):
+def test_each_pod_has_its_stdout_file(namespace, tmp_path):
     names = ["many-1", "many-2"]
     call(
         task_pod, {"tasks": [{"name": name} for name in names], "labels": {"app": "many"}, "command": ["sleep", "3600"], "state": "running", **IMAGE}, namespace
@@ -174,11 +174,11 @@ def test_many_pods_have_a_file_each(namespace, tmp_path):
     assert [entry["reason"] for entry in unreadable["results"]] == ["ReadFailed"] * 2
 
 
-def test_input_without_anything_in_it_ends(client, box):
+def test_empty_input_is_closed(client, box):
     assert run_script(client, box, "wc -c", [b""])[1].strip() == b"0"
 
 
-def test_attach_gives_what_the_container_says(client, namespace):
+def test_attach_reads_the_output_of_the_container(client, namespace):
     script = "read line; echo got $line; cat"
     container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script], "stdin": True, "stdinOnce": True}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"}, "spec": {"containers": [container], "restartPolicy": "Never"}}
@@ -189,7 +189,7 @@ def test_attach_gives_what_the_container_says(client, namespace):
     def say():
         yield b"hello\n"
         while not output:
-            yield NOT_YET  # nothing to say until it has answered
+            yield NOT_YET  # until the container has answered
 
     with Channel(client, namespace, "asks", "task", None, say()) as attached:
         while (piece := attached.read(client.clock.monotonic() + 30)) is not None:
@@ -197,17 +197,17 @@ def test_attach_gives_what_the_container_says(client, namespace):
     assert output == b"got hello\n"
 
 
-def test_a_pod_that_does_not_run_yet_is_told(client, namespace):
+def test_pod_that_has_not_been_scheduled_is_an_error(client, namespace):
     container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent"}
     spec = {"containers": [container], "nodeSelector": {"no": "such"}}
-    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "homeless"}, "spec": spec}, "test")
+    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "unscheduled"}, "spec": spec}, "test")
     with pytest.raises(PodwrightError, match="has not been scheduled") as caught:
-        execute(client, Container(namespace, "homeless"), Command(["true"]))
+        execute(client, Container(namespace, "unscheduled"), Command(["true"]))
     assert "pod_info" in caught.value.hint
 
 
 @pytest.mark.parametrize("returns", [True, False])
-def test_a_runtime_that_does_not_answer_is_asked_again(returns, client, box, monkeypatch):
+def test_exec_is_retried_if_the_runtime_does_not_respond(returns, client, box, monkeypatch):
     output = bytearray()
     runtime = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{first_process(client, box)}/status").read_text(), re.MULTILINE)[1])
     monkeypatch.setattr(client.clock, "sleep", lambda seconds: os.kill(runtime, signal.SIGCONT if returns else signal.SIGSTOP))
@@ -224,17 +224,17 @@ def test_a_runtime_that_does_not_answer_is_asked_again(returns, client, box, mon
         os.kill(runtime, signal.SIGCONT)
 
 
-def test_a_container_that_has_ended_is_told(client, namespace):
+def test_terminated_container_is_an_error(client, namespace):
     container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["true"]}
     spec = {"containers": [container], "restartPolicy": "Never"}
-    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ended"}, "spec": spec}, "test")
-    wait_for(lambda: client.get(POD, namespace, "ended")["status"].get("phase") == "Succeeded")
+    client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "terminated"}, "spec": spec}, "test")
+    wait_for(lambda: client.get(POD, namespace, "terminated")["status"].get("phase") == "Succeeded")
     with pytest.raises(PodwrightError) as caught:
-        execute(client, Container(namespace, "ended"), Command(["true"]))
-    assert "ended" in caught.value.message and "pod_info" in caught.value.hint
+        execute(client, Container(namespace, "terminated"), Command(["true"]))
+    assert "terminated" in caught.value.message and "pod_info" in caught.value.hint
 
 
-def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tmp_path):
+def test_one_changed_file_of_five_thousand_is_copied(play, namespace, client, tmp_path):
     start_pod(client, namespace, "box")
     for number in range(5000):
         directory = tmp_path / "tree" / str(number % 50)
@@ -249,7 +249,7 @@ def test_one_change_in_five_thousand_files_sends_one(play, namespace, client, tm
     assert second["duration"] < first["duration"] * 2
 
 
-def test_an_init_container_that_runs_is_a_target(play, namespace, client):
+def test_running_init_container_receives_a_file(play, namespace, client):
     waits = {"name": "waits", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", "until [ -e /tmp/go ]; do sleep 0.1; done"]}
     start_pod(client, namespace, "box", initContainers=[waits])
     wait_for(lambda: "running" in (client.get(POD, namespace, "box")["status"].get("initContainerStatuses") or [{}])[0].get("state", {}))
@@ -258,7 +258,7 @@ def test_an_init_container_that_runs_is_a_target(play, namespace, client):
     wait_for(lambda: client.get(POD, namespace, "box")["status"].get("phase") == "Running")
 
 
-def test_a_helper_where_it_is_not_allowed_is_told(play, namespace, client):
+def test_helper_that_is_not_allowed_is_an_error(play, namespace, client):
     spec = {"containers": [{"name": "task", "image": "podwright/static", "imagePullPolicy": "IfNotPresent"}], "shareProcessNamespace": True}
     start_pod(client, namespace, "shared", **spec)
     start_pod(client, namespace, "plain", containers=spec["containers"])
@@ -272,7 +272,7 @@ def test_a_helper_where_it_is_not_allowed_is_told(play, namespace, client):
     assert "helper_image" in played.of("No image")["msg"] and played.of("No image")["reason"] == "HelperFailed"
 
 
-def test_a_helper_that_is_another_user_is_told(play, namespace, client, tmp_path):
+def test_helper_of_another_user_is_an_error(play, namespace, client, tmp_path):
     image = images.Image("docker.io/podwright/user:latest", ["/sleep", "3600"], {"sleep": images.BUSYBOX.read_bytes()}, user="1000")
     Cluster(ROOT / ".cluster", 0).load_image(image.save(tmp_path / "image.tar"))
     container = {"name": "task", "image": "podwright/user", "imagePullPolicy": "IfNotPresent"}
@@ -288,7 +288,7 @@ def test_a_helper_that_is_another_user_is_told(play, namespace, client, tmp_path
     assert played.of("Named")["changed"] and (tmp_path / "sleep").read_bytes() == images.BUSYBOX.read_bytes()
 
 
-def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, tmp_path):
+def test_file_that_changes_while_it_is_read_is_never_incomplete(client, box, tmp_path):
     run_script(client, box, "while :; do head -c 3000000 /dev/urandom > /tmp/busy; done >/dev/null 2>&1 & echo started")
     for _turn in range(5):
         target = tmp_path / "busy"
@@ -298,7 +298,7 @@ def test_a_file_that_changes_while_it_is_read_is_never_half_there(client, box, t
 
 
 @pytest.mark.parametrize("size", [3 << 20, 40 << 20])
-def test_a_full_disk_is_told(size, client, namespace, tmp_path):
+def test_full_disk_is_reported(size, client, namespace, tmp_path):
     mount = {
         "name": "task",
         "image": "busybox",
@@ -314,12 +314,12 @@ def test_a_full_disk_is_told(size, client, namespace, tmp_path):
 
 
 class Proxy(socketserver.BaseRequestHandler):
-    """An HTTP proxy that knows CONNECT, with a name and a password."""
+    """An HTTP proxy that supports CONNECT with basic authentication."""
 
     targets = []
 
     def handle(self):
-        """Pass a connection on."""
+        """Forward a connection."""
         head = b""
         while b"\r\n\r\n" not in head:
             head += self.request.recv(1)
@@ -339,7 +339,7 @@ class Proxy(socketserver.BaseRequestHandler):
                     ways[source].sendall(data)
 
 
-def test_requests_and_streams_go_through_a_proxy(play, box):
+def test_requests_and_streams_use_the_proxy(play, box):
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A relay before the API server that cuts, splits, merges and delays what goes through it, at places that a seed chooses."""
+"""A relay in front of the API server that cuts, splits, merges and delays connections, at positions that a seed selects."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 
 UP, DOWN = "up", "down"
 SEED = int(os.environ.get("PODWRIGHT_SEED", random.randrange(1 << 32)))
-HELD = 1 << 18  # bytes that wait for one end before the other is no longer read from
+HELD = 1 << 18  # bytes that wait for one end before the other is no longer read
 
 
 @dataclass
-class Mischief:
-    """What happens to the bytes of one connection.
+class Disruption:
+    """How one connection is disturbed.
 
     Attributes:
-        cut: (direction, offset) after which both ends are closed at once, or None.
-        pieces: the bytes are passed on in pieces of random sizes up to this, or 0 for as they come.
-        merges: whether what comes within a few milliseconds is passed on as one.
-        hides: a protocol that the server shall not know, or None: another is offered in its place.
-        overhears: called with (direction, bytes) before they are passed on; where it returns False they are not, and both ends are closed.
+        cut: (direction, offset) after which both ends are closed, or None.
+        pieces: maximum size of the pieces, of random sizes, in which bytes are forwarded; 0 forwards them as they arrive.
+        merges: whether bytes that arrive within a few milliseconds are forwarded as one piece.
+        hidden_protocol: a subprotocol that the server does not support, or None.
+        observe: called with (direction, bytes) before they are forwarded; both ends are closed instead if it returns False.
     """
 
     cut: tuple | None = None
     pieces: int = 0
     merges: bool = False
-    has_secrets: bytes | None = None
-    overhears: object = None
+    hidden_protocol: bytes | None = None
+    observe: object = None
 
 
 @dataclass
 class Relay:
-    """A TLS server that passes everything on to the API server of a kubeconfig, whose client certificate it does not have.
+    """A TLS server that forwards connections to the API server of a kubeconfig, without its client certificate.
 
     Attributes:
-        mischief: called with the number of the connection, from 0, for its Mischief.
-        counts: one {direction: bytes passed on} for each connection.
+        mischief: called with the number of the connection, from 0; returns its Disruption.
+        counts: {direction: bytes forwarded} of each connection.
     """
 
     kubeconfig: str
     directory: Path
     seed: int = 0
-    mischief: object = lambda number: Mischief()
+    disruption: object = lambda number: Disruption()
     counts: list = field(default_factory=list)
 
     def __enter__(self):
@@ -100,10 +100,10 @@ class Relay:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             client = stack.enter_context(self._tls.wrap_socket(sock, server_side=True))
             server = stack.enter_context(self._upstream.wrap_socket(socket.create_connection(self._server)))
-            self._pass_on(client, server, self.mischief(number), number)
+            self._forward(client, server, self.disruption(number), number)
 
-    def _pass_on(self, client, server, mischief, number):
-        """Both directions in one thread: a TLS socket is not for two."""
+    def _forward(self, client, server, disruption, number):
+        """Forward both directions in one thread: a TLS socket must not be used by two."""
         chance = random.Random(f"{self.seed}-{number}")
         waiting = {client: bytearray(), server: bytearray()}
         ways = {client: (server, UP), server: (client, DOWN)}
@@ -116,35 +116,35 @@ class Relay:
             writing = [sock for sock, held in waiting.items() if held]
             if not any(sock.pending() for sock in reading):
                 select.select(reading, writing, [])
-            if mischief.merges:
+            if disruption.merges:
                 time.sleep(0.005)
             for source in reading:
                 sink, direction = ways[source]
                 data = _receive(source)
-                if data is None or (data and mischief.overhears and mischief.overhears(direction, data) is False):
+                if data is None or (data and disruption.observe and disruption.observe(direction, data) is False):
                     return
-                if mischief.has_secrets and direction == UP:
-                    data = data.replace(mischief.has_secrets, b"v0.channel.k8s.io")
-                data, ends = self._limit(data, direction, mischief, number)
+                if disruption.hidden_protocol and direction == UP:
+                    data = data.replace(disruption.hidden_protocol, b"v0.channel.k8s.io")
+                data, ends = self._limit(data, direction, disruption, number)
                 waiting[sink] += data
                 self.counts[number][direction] += len(data)
                 is_cut = is_cut or ends
             for sink, held in waiting.items():
                 while held:
-                    size = sizes.pop(sink, 0) or (chance.randint(1, mischief.pieces) if mischief.pieces else HELD)
+                    size = sizes.pop(sink, 0) or (chance.randint(1, disruption.pieces) if disruption.pieces else HELD)
                     if not _send(sink, held, size):
                         sizes[sink] = size
                         break
 
-    def _limit(self, data, direction, mischief, number):
-        if not mischief.cut or mischief.cut[0] != direction:
+    def _limit(self, data, direction, disruption, number):
+        if not disruption.cut or disruption.cut[0] != direction:
             return data, False
-        left = mischief.cut[1] - self.counts[number][direction]
+        left = disruption.cut[1] - self.counts[number][direction]
         return data[:left], left <= len(data)
 
 
 def _receive(sock):
-    """What has arrived, b"" where nothing has, None at the end."""
+    """The bytes that have arrived, b"" if there are none, None if the other end closed the connection."""
     try:
         return sock.recv(1 << 16) or None
     except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -152,7 +152,7 @@ def _receive(sock):
 
 
 def _send(sock, held, size):
-    """Send some of what is held. Returns whether the socket took it."""
+    """Send a piece. Returns: whether the socket accepted it."""
     try:
         del held[: sock.send(held[:size])]
         return True

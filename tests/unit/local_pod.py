@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A pod that is this machine: commands run here, and their streams go through sockets as the API server speaks them."""
+"""A pod that runs its commands on this machine, with their streams in the protocol of the API server."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TOOLS = ["gnu", "busybox"] if BUSYBOX.exists() else ["gnu"]
 
 
 def frame(payload, opcode=BINARY, final=True):
-    """A frame as a server writes it."""
+    """A frame of a websocket server."""
     size = len(payload)
     length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 1 << 16 else struct.pack(">BQ", 127, size)
     return bytes([(0x80 if final else 0) | opcode]) + length + payload
 
 
 class CountingClock(Clock):
-    """A clock that counts how often somebody waited for a socket in vain: `stalls`."""
+    """A clock that counts the waits in which a socket did not become ready: `stalls`."""
 
     def __init__(self):
         self.stalls = 0
 
     def wait_for(self, sock, writing, seconds):
-        """As a clock does."""
+        """Wait as Clock does."""
         ready = super().wait_for(sock, writing, seconds)
         self.stalls += not any(ready)
         return ready
@@ -47,7 +47,7 @@ class LocalPod:
     """Runs the commands of Channels on this machine, with the tools named: `gnu` (those of PATH) or `busybox`.
 
     Attributes:
-        client: what stands for a Client.
+        client: has the attributes of a Client that exec uses.
         container: a Container.
     """
 
@@ -100,7 +100,7 @@ def _pump(source, stream, sock, lock):
 
 
 def _feed(sock, lock, sink, protocol):
-    """Hand what the client sends on to the command until the client is gone."""
+    """Pass the input of the client on to the command until the client closes the connection."""
     received = sock.makefile("rb")
     while head := received.read(2):
         size = head[1] & 0x7F

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, exit_code
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LONGEST_LINE, lines_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import MAX_LINE, lines_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_exec import describe_output
 
@@ -81,5 +81,5 @@ def test_overlong_line_is_split_in_linear_time():
     chunks = [bytes(1 << 16)] * 1024
     response = SimpleNamespace(stream=lambda size: iter([b"a\nb", b"c\n", b"\n", *chunks, b"x\ny"]))
     lines = list(lines_of(response, threading.Event()))
-    assert lines[:3] == [b"a", b"bc", b""] and lines[-1] == b"y" and max(map(len, lines)) <= LONGEST_LINE + (1 << 16)
+    assert lines[:3] == [b"a", b"bc", b""] and lines[-1] == b"y" and max(map(len, lines)) <= MAX_LINE + (1 << 16)
     assert sum(map(len, lines[3:-1])) == (64 << 20) + 1

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Frames and streams over real sockets, whatever pieces they come in."""
+"""Frames and streams over real sockets, in pieces of any size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import Channel, ConnectionEnded, TimedOut, exit_code
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import Channel, StreamClosed, TimedOut, exit_code
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
@@ -36,7 +36,7 @@ def pair():
 
 
 def messages(websocket):
-    """All that has arrived."""
+    """All messages that have arrived."""
     found = []
     while (message := websocket.receive()) is not None:
         found.append(message)
@@ -44,7 +44,7 @@ def messages(websocket):
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6), st.lists(st.integers(1, 400), max_size=30))
-def test_messages_survive_any_pieces(payloads, sizes):
+def test_messages_arrive_in_pieces_of_any_size(payloads, sizes):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         websocket, found = WebSocket(ours), []
@@ -57,7 +57,7 @@ def test_messages_survive_any_pieces(payloads, sizes):
         assert found == [(BINARY, payload) for payload in payloads]
 
 
-def test_messages_in_parts_with_a_ping_between(pair):
+def test_fragmented_message_with_a_ping_between_fragments(pair):
     websocket, theirs = pair
     theirs.sendall(frame(b"one ", final=False) + frame(b"", PING) + frame(b"two", 0))
     websocket.fill()
@@ -65,7 +65,7 @@ def test_messages_in_parts_with_a_ping_between(pair):
 
 
 @pytest.mark.parametrize("content", [frame(b"x", 0), b"\xf2\x01x", b"\x82\x81aaaax", b"\x82\x7f" + b"\xff" * 8])
-def test_broken_framing_ends_the_connection(content, pair):
+def test_invalid_frames_close_the_connection(content, pair):
     websocket, theirs = pair
     theirs.sendall(content)
     websocket.fill()
@@ -73,7 +73,7 @@ def test_broken_framing_ends_the_connection(content, pair):
         websocket.receive()
 
 
-def test_what_came_before_the_end_is_handed_out(pair):
+def test_messages_before_a_connection_loss_are_returned(pair):
     websocket, theirs = pair
     theirs.sendall(frame(b"last") + frame(b"cut off")[:-1])
     theirs.close()
@@ -84,7 +84,7 @@ def test_what_came_before_the_end_is_handed_out(pair):
 
 
 @given(st.binary(max_size=70_000))
-def test_sent_frames_are_masked_where_there_is_no_tls(payload):
+def test_sent_frames_are_masked_without_tls(payload):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -101,7 +101,7 @@ def test_sent_frames_are_masked_where_there_is_no_tls(payload):
         assert bytes(byte ^ key[i % 4] for i, byte in enumerate(masked)) == payload
 
 
-def test_what_was_said_before_the_end_is_heard_by_one_who_sends(pair):
+def test_messages_before_a_connection_loss_are_returned_to_a_sender(pair):
     websocket, theirs = pair
     theirs.sendall(frame(b"the status"))
     theirs.close()
@@ -112,19 +112,19 @@ def test_what_was_said_before_the_end_is_heard_by_one_who_sends(pair):
         websocket.receive()
 
 
-class Hurried(Clock):
-    """A clock on which waiting for nothing takes no time."""
+class InstantClock(Clock):
+    """A clock on which a wait takes no real time if the socket is not ready."""
 
     def __init__(self):
         self.now_at = 1000.0
         self.meanwhile = lambda: None
 
     def monotonic(self):
-        """Its own time."""
+        """The simulated time."""
         return self.now_at
 
     def wait_for(self, sock, writing, seconds):
-        """What is ready at once; else the time has passed."""
+        """Whether the socket is ready now; if not, the time of the wait passes."""
         self.meanwhile()
         ready = super().wait_for(sock, writing, 0)
         self.now_at += 0 if any(ready) else seconds
@@ -133,14 +133,14 @@ class Hurried(Clock):
 
 @pytest.fixture
 def open_channel(pair, monkeypatch):
-    """A function that opens a Channel to the server's end on a hurried clock."""
+    """A function that opens a Channel to the server's end on an InstantClock."""
     websocket, theirs = pair
-    clock = Hurried()
+    clock = InstantClock()
     monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols: websocket)
     return lambda source=None: (Channel(SimpleNamespace(clock=clock), "n", "p", None, ["x"], source), theirs, clock)
 
 
-def test_several_frames_at_once_and_the_status(open_channel):
+def test_several_frames_and_the_status(open_channel):
     opened, theirs, _clock = open_channel()
     status = json.dumps({"status": "Success"}).encode()
     theirs.sendall(frame(b"\1out") + frame(b"\2err") + frame(b"\1") + frame(b"\3" + status))
@@ -149,15 +149,15 @@ def test_several_frames_at_once_and_the_status(open_channel):
 
 
 @pytest.mark.parametrize("ending", [frame(b"", CLOSE), frame(b"\3{garbled")])
-def test_an_end_without_a_status_is_told(ending, open_channel):
+def test_connection_closed_without_a_status_is_an_error(ending, open_channel):
     opened, theirs, _clock = open_channel()
     theirs.sendall(frame(b"\1out") + ending)
     assert opened.read() == (1, b"out")
-    with pytest.raises(ConnectionEnded):
+    with pytest.raises(StreamClosed):
         opened.read()
 
 
-def test_an_hour_of_silence_ends_at_the_idle_timeout(open_channel):
+def test_idle_timeout_limits_an_hour_without_output(open_channel):
     opened, theirs, clock = open_channel()
     theirs.sendall(frame(b"\1begun"))
     opened.read(idle_timeout=600)
@@ -167,7 +167,7 @@ def test_an_hour_of_silence_ends_at_the_idle_timeout(open_channel):
         theirs.settimeout(0)
         try:
             pings.append(theirs.recv(100)[0])
-            theirs.sendall(frame(b"", PONG))  # the server is there: it is the command that says nothing
+            theirs.sendall(frame(b"", PONG))  # the server responds; the command writes nothing
         except BlockingIOError:
             pass
 
@@ -178,16 +178,16 @@ def test_an_hour_of_silence_ends_at_the_idle_timeout(open_channel):
     assert len(pings) > 30 and set(pings) == {0x80 | PING}
 
 
-def test_a_server_that_answers_no_ping_is_gone(open_channel):
+def test_server_that_answers_no_ping_is_lost(open_channel):
     opened, _theirs, clock = open_channel()
     begun = clock.now_at
-    with pytest.raises(ConnectionEnded, match="no ping"):
+    with pytest.raises(StreamClosed, match="no ping"):
         opened.read()
     assert 60 <= clock.now_at - begun <= 90
 
 
-def test_a_pause_here_is_no_silence_of_the_server(open_channel):
-    """The machine slept, or the input came from a slow disk: the server gets its time to answer."""
+def test_pause_of_this_process_does_not_count_as_unanswered_pings(open_channel):
+    """After the machine was suspended, or input was read from a slow disk, the server still has its time to answer."""
 
     def source():
         clock.now_at += 3600
@@ -209,7 +209,7 @@ def test_a_pause_here_is_no_silence_of_the_server(open_channel):
     assert opened.read() == (1, b"there") and pinged_at
 
 
-def test_input_is_taken_as_it_can_be_sent(open_channel):
+def test_input_is_read_as_fast_as_it_is_sent(open_channel):
     taken = []
 
     def source():
@@ -223,7 +223,7 @@ def test_input_is_taken_as_it_can_be_sent(open_channel):
     assert 0 < len(taken) < 20
 
 
-def test_a_failure_without_causes_is_an_error_of_its_own():
+def test_failure_without_exit_code_is_an_error():
     with pytest.raises(PodwrightError, match="it broke"):
         exit_code({"status": "Failure", "reason": "InternalError", "message": "it broke"})
     with pytest.raises(PodwrightError):
@@ -233,8 +233,8 @@ def test_a_failure_without_causes_is_an_error_of_its_own():
 
 
 @pytest.mark.parametrize("protocol", [channel.V4, channel.V5])
-def test_a_command_that_left_its_input_tells_its_exit_code_in_whatever_pieces(protocol, monkeypatch):
-    """Where the end of the input can be said, the status follows; else what the shell tells is all there is."""
+def test_exit_code_of_a_command_that_does_not_read_its_input(protocol, monkeypatch):
+    """With v5 the status follows; with v4 only the marker of the shell reports the exit code."""
     monkeypatch.setattr(execution.secrets, "token_hex", lambda size: "feed")
     told = b"no space\nfeed:end:7\nmore"
     for cut in range(len(told) + 1):
@@ -247,18 +247,18 @@ def test_a_command_that_left_its_input_tells_its_exit_code_in_whatever_pieces(pr
                 causes = [{"reason": "ExitCode", "message": "7"}]
                 theirs.sendall(frame(b"\3" + json.dumps({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}}).encode()))
             command = Command(["x"], lambda: iter([b"input"]), 5, is_bounded=True)
-            with Process(SimpleNamespace(clock=Hurried()), Container("n", "p"), command) as process:
+            with Process(SimpleNamespace(clock=InstantClock()), Container("n", "p"), command) as process:
                 said = b"".join(data for _stream, data in process)
             assert process.rc == 7 and said.startswith(b"no space\n") and b"feed" not in said
             assert protocol == channel.V4 or said == b"no space\nmore"
 
 
-def test_input_does_not_end_before_the_command_runs(pair, monkeypatch):
-    """An end that comes while containerd starts the command is lost now and then, and the command waits for it forever."""
+def test_input_is_not_closed_before_the_command_has_started(pair, monkeypatch):
+    """containerd may lose an end of file that arrives while it starts the command, which then waits for it forever."""
     websocket, theirs = pair
     monkeypatch.setattr(execution.secrets, "token_hex", lambda size: "feed")
     monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols: websocket)
-    clock, events, looks = Hurried(), [], itertools.count()
+    clock, events, looks = InstantClock(), [], itertools.count()
 
     def serve():
         theirs.settimeout(0)
@@ -278,7 +278,7 @@ def test_input_does_not_end_before_the_command_runs(pair, monkeypatch):
     assert process.rc == 0 and events == ["runs", "end"]
 
 
-def test_nothing_to_send_yet_waits_and_an_empty_piece_does_not(open_channel):
+def test_source_without_input_waits_and_an_empty_piece_does_not(open_channel):
     runs = []
 
     def source():

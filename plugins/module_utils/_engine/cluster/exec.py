@@ -12,7 +12,7 @@ from ..objects.containers import default_container
 from . import exec_errors
 from .exec_command import Command, Container
 from .exec_markers import Exited, Markers, Started
-from .exec_stream import NOT_YET, STDERR, STDOUT, V4, V5, Channel, ConnectionEnded, TimedOut, exit_code
+from .exec_stream import NOT_YET, STDERR, STDOUT, V4, V5, Channel, StreamClosed, TimedOut, exit_code
 from .kinds import POD
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Process:
                 yield from self._read(self._channel)
                 self.rc = exit_code(self._channel.status) if self._channel.status else self._reported_rc
                 return
-            except ConnectionEnded as error:
+            except StreamClosed as error:
                 raise exec_errors.connection_lost(self._container, self._received, error) from error
             except TimedOut as error:
                 raise exec_errors.timed_out(self._container, self._command, error.limit, self._terminate()) from error
@@ -204,7 +204,7 @@ class Process:
                 pass
         except TimedOut:
             pass
-        except (PodwrightError, ConnectionEnded):
+        except (PodwrightError, StreamClosed):
             return False
         return True
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Logs of containers, followed to their end without losing or repeating a line."""
+"""Logs of containers, followed until the containers terminate, without losing or repeating a line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import datetime
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import PodwrightError
 from ..libraries import load
@@ -16,20 +18,28 @@ from .kinds import POD
 from .request import Request
 from .transport import shut_down, socket_of
 
-SILENCE_SECONDS = 30  # after which a stream that says nothing is opened again: some end without a word
-STARTING_SECONDS = 0.5
-FAILURES = 5
-LONGEST_LINE = 1 << 22
-WINDOW_SECONDS = 2  # of lines that are remembered, to know them again
-_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
+if TYPE_CHECKING:
+    from .client import Client
+
+IDLE_SECONDS = 30  # after which an idle stream is reopened: some streams stop without an error
+WAITING_SECONDS = 0.5  # between requests for the status of a container that has not started
+MAX_FAILURES = 5
+MAX_LINE = 1 << 22  # bytes; longer lines are split
+WINDOW_SECONDS = 2  # of timestamps whose lines are remembered, to recognize them when they are read again
+_TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
+
+LogOptions: TypeAlias = dict[str, "str | int | None"]
+"""Query parameters of the log subresource, such as sinceTime, sinceSeconds and tailLines; None is left out."""
+
+_State: TypeAlias = Literal["waiting", "running", "terminated", "finished"]  # finished: there is nothing more to read
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Where lines may be lost: the log was rotated away while nobody could read it.
+    """A gap in which lines may be missing: the log was rotated before they were read.
 
     Attributes:
-        after, before: the times of the last line before and the first line after, as the kubelet wrote them.
+        after, before: timestamps of the last line before and of the first line after the gap, as the kubelet writes them.
     """
 
     pod: str
@@ -38,8 +48,13 @@ class Gap:
     before: str
 
 
-def log_request(namespace, pod, container, *, timeout=90, **options):
-    """The Request for a container's log; `options` are the API's own (tailLines, sinceSeconds, …), None left out."""
+def log_request(namespace: str, pod: str, container: str, *, timeout: float = 90, **options: str | int | None) -> Request:
+    """The Request for the log of a container.
+
+    Args:
+        timeout: seconds without a byte.
+        options: see LogOptions.
+    """
     query = [("container", container)]
     query += [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in options.items() if value is not None]
     path = POD.path(namespace, pod, "log")
@@ -47,193 +62,203 @@ def log_request(namespace, pod, container, *, timeout=90, **options):
 
 
 class LogFollower:
-    """Follows one container's log, over dropped connections, rotations and restarts, until the container has ended for good.
+    """Follows the log of a container over connection losses, rotations and restarts until the container terminates for the last time.
 
     Args:
-        client: a Client.
-        namespace, pod, uid, container: whose log; another pod of that name is not followed.
-        on_line: called with each line as bytes, without its time and line feed, and with its time as text.
-        first: options of the first request, as the API names them (sinceTime, sinceSeconds, tailLines).
-        deadline: the clock's time by which to end, or None.
+        uid: of the pod; another pod of that name is not followed.
+        on_line: called with each line as bytes, without its timestamp and line feed, and with its timestamp as the kubelet writes it.
+        first: options of the first request.
+        deadline: monotonic time of the clock, in seconds, at which to stop, or None.
 
     Attributes:
-        gaps: a list of Gap.
+        gaps: the gaps found so far.
     """
 
-    def __init__(self, client, namespace, pod, uid, container, on_line, first=None, deadline=None):
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        pod: str,
+        uid: str,
+        container: str,
+        on_line: Callable[[bytes, str], object],
+        first: LogOptions | None = None,
+        deadline: float | None = None,
+    ) -> None:
         self._client, self._namespace, self._pod, self._uid, self._container = client, namespace, pod, uid, container
         self._on_line = on_line
         self._first = first or {}
         self._deadline = deadline
-        self._instance = None  # the container's id, which a restart changes
+        self._container_id: str | None = None  # changes with a restart
         self._restarts = 0
-        self._count = 0  # lines handed out
-        self._seen = {}  # second -> Counter of whole lines
-        self._begin = self._last = None  # the times of the first line and of the last, as the kubelet wrote them
+        self._line_count = 0
+        self._recent: dict[bytes, Counter[bytes]] = {}  # whole lines by the second of their timestamps
+        self._first_timestamp = self._last_timestamp = ""
         self._stopped = threading.Event()
-        self._socket = None
-        self.gaps = []
+        self._socket: Any = None
+        self.gaps: list[Gap] = []
 
-    def stop(self):
-        """End `follow`, from another thread."""
+    def stop(self) -> None:
+        """Stop `follow`, from another thread."""
         self._stopped.set()
         shut_down(self._socket)
 
-    def follow(self):
-        """Read to the container's end, the deadline or `stop`. Raises: PodwrightError where the log cannot be read."""
+    def follow(self) -> None:
+        """Read until the container terminates, the deadline or `stop`. Raises: PodwrightError if the log cannot be read."""
         failures = 0
-        while not self._is_late():
-            read_before = self._count
+        while not self._is_stopped():
+            count = self._line_count
+            error = None
             try:
-                state = self._look()
-                if state == "gone":
+                state = self._check_state()
+                if state == "finished":
                     return
                 if state == "waiting":
-                    self._stopped.wait(STARTING_SECONDS)
+                    self._stopped.wait(WAITING_SECONDS)
                     continue
-                is_whole = self._read(follow=state == "running")
-                if is_whole and state == "ended":
+                is_complete = self._read(follow=state == "running")
+                if is_complete and state == "terminated":
                     return
-                error = None
             except PodwrightError as caught:
-                error, is_whole = caught, False
-            if is_whole or self._count > read_before:
+                error, is_complete = caught, False
+            if is_complete or self._line_count > count:
                 failures = 0
                 continue
             failures += 1
-            if error and (error.status in (401, 403) or failures > FAILURES):
+            if error and (error.status in (401, 403) or failures > MAX_FAILURES):
                 raise error
-            self._stopped.wait(0.1 * 2 ** min(failures, FAILURES))
+            self._stopped.wait(0.1 * 2 ** min(failures, MAX_FAILURES))
 
-    def _is_late(self):
+    def _is_stopped(self) -> bool:
         return self._stopped.is_set() or (self._deadline is not None and self._client.clock.monotonic() >= self._deadline)
 
-    def _look(self):
-        """Where the container stands: `waiting`, `running`, `ended` or `gone`. Notices a restart."""
+    def _check_state(self) -> _State:
+        """The state of the container. One GET; continues with the next log after a restart."""
         pod = self._client.get(POD, self._namespace, self._pod)
         if pod is None or pod["metadata"]["uid"] != self._uid:
-            return "gone"
+            return "finished"
+        is_finished = pod["status"].get("phase") in ("Succeeded", "Failed")
         status = container_status(pod, self._container)
-        state, instance = status.get("state") or {}, status.get("containerID")
-        if self._instance and instance != self._instance and ("running" in state or "terminated" in state):
-            self._turn_to_next(status.get("restartCount", 0))
+        state, container_id = status.get("state") or {}, status.get("containerID")
+        has_started = "running" in state or "terminated" in state
+        if has_started and self._container_id and container_id != self._container_id:
+            self._finish_previous(status.get("restartCount", 0))
         self._restarts = status.get("restartCount", 0)
+        if has_started:
+            self._container_id = container_id
         if "running" in state:
-            self._instance = instance
             return "running"
         if "terminated" in state:
-            self._instance = instance
             policy = restart_policy(pod, self._container)
-            is_final = policy == "Never" or pod["status"].get("phase") in ("Succeeded", "Failed")
-            return "ended" if is_final or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0) else "waiting"
-        return "gone" if pod["status"].get("phase") in ("Succeeded", "Failed") else "waiting"
+            is_final = is_finished or policy == "Never" or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0)
+            return "terminated" if is_final else "waiting"
+        return "finished" if is_finished else "waiting"
 
-    def _turn_to_next(self, restarts):
-        """Read what is left of the instance before, and begin with the log of the new one."""
+    def _finish_previous(self, restarts: int) -> None:
+        """Read the rest of the log before a restart, and start with the new log. Raises: PodwrightError if it was cut off."""
         if not self._read(follow=False, previous=True):
             raise PodwrightError(f"The log of pod '{self._pod}' before its restart was cut off.", reason="ConnectionLost")
         if restarts > self._restarts + 1:
-            self.gaps.append(Gap(self._pod, self._container, self._last or "", ""))
-        self._seen, self._begin, self._last, self._first = {}, None, None, {}
+            self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, ""))
+        self._recent, self._first_timestamp, self._last_timestamp, self._first = {}, "", "", {}
 
-    def _read(self, follow, previous=False):
-        """Read what there is from where the last reading ended, and, where it is followed, what comes. Returns whether it was not cut off."""
-        options = {"sinceTime": self._overlap()} if self._last else self._first
-        seconds = SILENCE_SECONDS
+    def _read(self, follow: bool, previous: bool = False) -> bool:
+        """Read the log after the last line, and new lines if it is followed. Returns: False if the log was cut off."""
+        options: LogOptions = {"sinceTime": self._overlap()} if self._last_timestamp else self._first
+        timeout: float = IDLE_SECONDS
         if self._deadline is not None:
-            seconds = max(min(seconds, self._deadline - self._client.clock.monotonic()), 0.01)
-        request = log_request(
-            self._namespace, self._pod, self._container, timeout=seconds, timestamps=True, follow=follow, previous=previous or None, **options
-        )
+            timeout = max(min(timeout, self._deadline - self._client.clock.monotonic()), 0.01)
+        options = {"timestamps": True, "follow": follow, "previous": previous or None, **options}
         try:
-            response = self._client.stream(request)
+            response = self._client.stream(log_request(self._namespace, self._pod, self._container, timeout=timeout, **options))
         except PodwrightError as error:
             if error.status == 400 and (previous or "waiting to start" in error.message):
                 return True
             raise
         self._socket = socket_of(response)
-        known = Counter()
-        if self._last:
-            for lines in self._seen.values():
-                known.update(lines)
-        sorting = _Sorting(known)
+        known = _KnownLines(self._recent if self._last_timestamp else {})
         try:
             for line in lines_of(response, self._stopped):
-                self._take(line, sorting)
+                self._handle(line, known)
             return True
         except (load("urllib3").exceptions.HTTPError, OSError):
-            return False  # an ended stream is not an end: it is opened again where it stopped
+            return False  # a closed stream does not mean that the log is complete
         finally:
             self._socket = None
             response.close()
 
-    def _overlap(self):
-        """The time from which to read again: whole seconds, since the API server cuts off the rest."""
-        moment = datetime.datetime.fromisoformat(self._last[:19]) - datetime.timedelta(seconds=WINDOW_SECONDS - 1)
+    def _overlap(self) -> str:
+        """The time from which to read again, in whole seconds: the API server ignores fractions."""
+        moment = datetime.datetime.fromisoformat(self._last_timestamp[:19]) - datetime.timedelta(seconds=WINDOW_SECONDS - 1)
         return moment.isoformat() + "Z"
 
-    def _take(self, line, sorting):
-        stamp = _STAMP.match(line)
-        if stamp and sorting.is_known(line):
-            return
-        if stamp:
-            moment = stamp[0].strip().decode()
-            if sorting.is_first:
-                self._begin = min(moment, self._begin or moment)
-            elif moment < self._begin:
-                return  # from before what was asked for, which only the first reading asks for
-            if sorting.lost_its_place() and self._last:
-                self.gaps.append(Gap(self._pod, self._container, self._last, moment))
-            second = stamp[1]
-            self._seen.setdefault(second, Counter())[line] += 1
-            for old in sorted(self._seen)[:-WINDOW_SECONDS]:
-                del self._seen[old]
-            self._last = moment
-        self._count += 1
-        self._on_line(line[stamp.end() :] if stamp else line, self._last or "")
+    def _handle(self, line: bytes, known: _KnownLines) -> None:
+        match = _TIMESTAMP.match(line)
+        if match:
+            if known.contains(line):
+                return
+            timestamp = match[0].strip().decode()
+            if known.is_empty:
+                self._first_timestamp = min(timestamp, self._first_timestamp or timestamp)
+            elif timestamp < self._first_timestamp:
+                return  # excluded by the options of the first request
+            if known.is_missed():
+                self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, timestamp))
+            self._recent.setdefault(match[1], Counter())[line] += 1
+            for second in sorted(self._recent)[:-WINDOW_SECONDS]:
+                del self._recent[second]
+            self._last_timestamp = timestamp
+        self._line_count += 1
+        self._on_line(line[match.end() :] if match else line, self._last_timestamp)
 
 
-class _Sorting:
-    """Tells lines that were read before from new ones, in one reading."""
+class _KnownLines:
+    """Distinguishes lines that were read before from new ones, in one response.
 
-    def __init__(self, known):
-        self.is_first = not known
-        self._known = known
-        self._expects_known = bool(known)
-        self._is_told = False
+    Args:
+        recent: lines that were read before, by the second of their timestamps.
+    """
 
-    def is_known(self, line):
-        """Whether the line was read before; each may be known as often as it was."""
-        if self._known.get(line, 0) <= 0:
+    def __init__(self, recent: dict[bytes, Counter[bytes]]) -> None:
+        self._lines: Counter[bytes] = Counter()
+        for lines in recent.values():
+            self._lines.update(lines)
+        self.is_empty = not self._lines
+        self._is_missed = not self.is_empty
+
+    def contains(self, line: bytes) -> bool:
+        """Whether the line was read before; each counts as often as it was read."""
+        if self._lines[line] <= 0:
             return False
-        self._known[line] -= 1
-        self._expects_known = False
+        self._lines[line] -= 1
+        self._is_missed = False
         return True
 
-    def lost_its_place(self):
-        """Whether a new line came where some known before it should have come again; told once."""
-        told, self._is_told = self._is_told, True
-        return self._expects_known and not told
+    def is_missed(self) -> bool:
+        """Whether the first new line arrived before any known line; true at most once."""
+        is_missed, self._is_missed = self._is_missed, False
+        return is_missed
 
 
-def lines_of(response, stopped):
-    """Lines of a response without their line feeds, as they come; the last also without one.
+def lines_of(response: Any, stopped: threading.Event) -> Iterator[bytes]:
+    """Lines of a urllib3 response as they arrive, without line feeds, including an incomplete last line.
 
-    A line longer than LONGEST_LINE comes in parts, so that a container cannot fill the memory.
+    A line longer than MAX_LINE is split, so that a container cannot exhaust the memory.
     """
-    begun, size = [], 0
+    pieces: list[bytes] = []
+    size = 0
     for chunk in response.stream(1 << 16):
         if stopped.is_set():
             return
         first, *rest = chunk.split(b"\n")
-        begun.append(first)
+        pieces.append(first)
         size += len(first)
         if rest:
-            yield b"".join(begun)
+            yield b"".join(pieces)
             yield from rest[:-1]
-            begun, size = [rest[-1]], len(rest[-1])
-        if size >= LONGEST_LINE:
-            yield b"".join(begun)
-            begun, size = [], 0
+            pieces, size = [rest[-1]], len(rest[-1])
+        if size >= MAX_LINE:
+            yield b"".join(pieces)
+            pieces, size = [], 0
     if size:
-        yield b"".join(begun)
+        yield b"".join(pieces)

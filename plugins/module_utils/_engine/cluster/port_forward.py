@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .exec_stream import PING_SECONDS
@@ -16,50 +17,45 @@ from .kinds import POD
 from .request import Request
 from .websocket import BINARY, CLOSE, PING, PONG, Closed, open_websocket
 
+if TYPE_CHECKING:
+    from .client import Client
+
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERROR = 0, 1
-PIECE = 1 << 15
-MOST_HELD = 1 << 18  # bytes from the pod that wait for this end to take them
+PIECE = 1 << 15  # bytes
+MAX_HELD = 1 << 18  # bytes from the pod that wait until the local end reads them
 
 
 class Connection:
-    """One connection to a pod's port: `socket` is this end of it. Use it as a context manager.
+    """One connection to a port of a pod. Use it as a context manager.
 
-    Args:
-        client: a Client.
-        namespace, pod: where.
-        port: number of the port in the pod.
+    Attributes:
+        socket: the local end.
+        error: why the connection failed after it was opened; empty if it did not. The socket is closed then.
 
-    Raises: PodwrightError where it cannot be opened. Later faults close the socket; `error` then says why.
+    Raises: PodwrightError if it cannot be opened.
     """
 
-    def __init__(self, client, namespace, pod, port):
-        request = Request(
-            "GET",
-            POD.path(namespace, pod, "portforward"),
-            (("ports", str(port)),),
-            kind=POD,
-            subresource="portforward",
-            namespace=namespace,
-            name=pod,
-            retryable=False,
-        )
+    def __init__(self, client: Client, namespace: str, pod: str, port: int) -> None:
+        path = POD.path(namespace, pod, "portforward")
+        query = (("ports", str(port)),)
+        request = Request("GET", path, query, kind=POD, subresource="portforward", namespace=namespace, name=pod, retryable=False)
         self._websocket = open_websocket(client, request, [PROTOCOL])
         self.socket, self._inner = socket.socketpair()
-        self._greeted = set()
+        self._opened_channels: set[int] = set()
         self.error = ""
-        self._thread = threading.Thread(target=self._pass_on, daemon=True, name="podwright-forward")
+        self._thread = threading.Thread(target=self._forward, daemon=True, name="podwright-forward")
         self._thread.start()
 
-    def _pass_on(self):
-        """Move bytes both ways until one end closes. The protocol has no half-close: either end's close is the whole's."""
+    def _forward(self) -> None:
+        """Transfer bytes in both directions until one end closes. The protocol has no half-close: closing one direction closes both."""
         inner, outer = self._inner, self._websocket
         inner.setblocking(False)
-        held = bytearray()  # for the inner end
+        held = bytearray()  # from the pod, for the local end
         try:
             while True:
                 while (message := outer.receive()) is not None:
-                    held += self._take(*message)
+                    held += self._handle(*message)
                 if held:
                     del held[: _send(inner, held)]
                 self._wait(len(held))
@@ -68,9 +64,9 @@ class Connection:
                     if data == b"":
                         return
                     if data:
-                        outer.send(BINARY, b"\0" + data)
+                        outer.send(BINARY, bytes([DATA]), data)
                 outer.flush()
-                if len(held) < MOST_HELD:
+                if len(held) < MAX_HELD:
                     outer.fill()
         except Closed as closed:
             self.error = self.error or str(closed)
@@ -78,20 +74,21 @@ class Connection:
                 inner.setblocking(True)
                 inner.sendall(held)
         except OSError:
-            pass  # this end was closed
+            pass  # the local end is closed
         finally:
             outer.close()
             inner.close()
 
-    def _take(self, opcode, payload):
+    def _handle(self, opcode: int, payload: bytes) -> bytes:
+        """The data in a message. Raises: Closed after an error of the pod."""
         if opcode == PING:
             self._websocket.send(PONG, payload)
         elif opcode == CLOSE:
             raise Closed("the pod closed the connection")
         elif opcode == BINARY and payload:
             channel, data = payload[0], payload[1:]
-            if channel not in self._greeted:
-                self._greeted.add(channel)  # the first message on each channel is the port's number
+            if channel not in self._opened_channels:
+                self._opened_channels.add(channel)  # the first message on each channel is the number of the port
                 data = data[2:]
             if channel == DATA:
                 return data
@@ -100,18 +97,18 @@ class Connection:
                 raise Closed(self.error)
         return b""
 
-    def _wait(self, held):
-        """Wait until something can move; nothing is read that the other end does not take."""
+    def _wait(self, held: int) -> None:
+        """Wait until bytes can be transferred. Neither end is read while the other does not accept more."""
         outer = self._websocket
-        if outer.has_pending and held < MOST_HELD:
+        if outer.has_pending and held < MAX_HELD:
             return
         poll = select.poll()
-        poll.register(outer.sock, (select.POLLIN if held < MOST_HELD else 0) | (select.POLLOUT if outer.has_outgoing else 0))
+        poll.register(outer.sock, (select.POLLIN if held < MAX_HELD else 0) | (select.POLLOUT if outer.has_outgoing else 0))
         poll.register(self._inner, (0 if outer.has_outgoing else select.POLLIN) | (select.POLLOUT if held else 0))
         if not poll.poll(PING_SECONDS * 1000):
             outer.send(PING, b"")
 
-    def close(self):
+    def close(self) -> None:
         """Close both ends."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -120,22 +117,23 @@ class Connection:
         self.socket.close()
         self._thread.join()
 
-    def __enter__(self):
+    def __enter__(self) -> Connection:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def _receive(sock):
-    """What has arrived, None where nothing has, b"" at the end."""
+def _receive(sock: socket.socket) -> bytes | None:
+    """The bytes that have arrived, None if there are none, b"" if the other end closed the connection."""
     try:
         return sock.recv(PIECE)
     except BlockingIOError:
         return None
 
 
-def _send(sock, data):
+def _send(sock: socket.socket, data: bytearray) -> int:
+    """Send without blocking. Returns: the number of bytes sent."""
     try:
         return sock.send(data)
     except BlockingIOError:
@@ -143,26 +141,26 @@ def _send(sock, data):
 
 
 class Listener:
-    """A pod's port as a Unix socket that only this user can open, for libraries that want an address. Use it as a context manager.
+    """A port of a pod as a Unix socket that only this user can open, for libraries that need an address. Use it as a context manager.
 
     Attributes:
-        path: of the socket.
-        error: why the last connection failed, for a person.
+        path: path of the socket.
+        error: why the last connection failed; empty if none did.
     """
 
-    def __init__(self, client, namespace, pod, port):
+    def __init__(self, client: Client, namespace: str, pod: str, port: int) -> None:
         self._target = (client, namespace, pod, port)
-        self._folder = tempfile.mkdtemp(prefix="podwright-")
-        self.path = os.path.join(self._folder, "socket")
+        self._directory = tempfile.mkdtemp(prefix="podwright-")
+        self.path = os.path.join(self._directory, "socket")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen()
         self.error = ""
-        self._threads = []
+        self._threads: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._accept, daemon=True, name="podwright-listener")
         self._thread.start()
 
-    def _accept(self):
+    def _accept(self) -> None:
         while True:
             try:
                 sock, _address = self._listener.accept()
@@ -172,7 +170,7 @@ class Listener:
             self._threads.append(thread)
             thread.start()
 
-    def _serve(self, sock):
+    def _serve(self, sock: socket.socket) -> None:
         try:
             with sock, Connection(*self._target) as connection:
                 _join(sock, connection.socket)
@@ -180,26 +178,26 @@ class Listener:
         except PodwrightError as error:
             self.error = str(error)
 
-    def __enter__(self):
+    def __enter__(self) -> Listener:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in [self._thread, *self._threads]:
             thread.join(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _join(one, other):
-    """Move bytes between two sockets until either ends."""
-    ways = {one: other, other: one}
+def _join(one: socket.socket, other: socket.socket) -> None:
+    """Transfer bytes between two sockets until either closes."""
+    peers = {one: other, other: one}
     while True:
-        for source in select.select(list(ways), [], [])[0]:
+        for source in select.select(list(peers), [], [])[0]:
             try:
                 data = source.recv(PIECE)
                 if not data:
                     return
-                ways[source].sendall(data)
+                peers[source].sendall(data)
             except OSError:
-                return  # either end is gone
+                return  # either socket is closed

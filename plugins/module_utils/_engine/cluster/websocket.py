@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Websockets to the API server (RFC 6455): opened by websocket-client, then driven by one thread that never blocks."""
+"""Websockets to the API server (RFC 6455), opened by websocket-client and then used without blocking."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import ssl
 import struct
 import urllib.parse
 from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
 from ..libraries import load
@@ -16,24 +18,29 @@ from .responses import refuse_upgrade
 from .session import USER_AGENT
 from .transport import CONNECT_TIMEOUT
 
+if TYPE_CHECKING:
+    from .client import Client
+    from .configuration import Configuration
+    from .request import Request
+
 SWITCHING_PROTOCOLS = 101
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-READ_AHEAD = 1 << 18  # bytes kept of what has arrived
-LARGEST_FRAME = 1 << 26
+READ_AHEAD = 1 << 18  # received bytes to buffer
+MAX_FRAME = 1 << 26  # bytes
 _NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
 class Closed(Exception):
-    """The connection is over; the text says how."""
+    """The connection is closed; the message says how."""
 
 
-def open_websocket(client, request, protocols):
-    """Open a websocket for a Request, with every header and proxy of the client's configuration.
+def open_websocket(client: Client, request: Request, protocols: list[str]) -> WebSocket:
+    """Open a websocket with the headers, proxy and TLS of the client's configuration, after a 401 once more with new credentials.
 
-    A 401 is tried once more with fresh credentials. Nothing has been started on the server where this raises.
+    Args:
+        protocols: subprotocols to offer; the server selects one.
 
-    Returns: a WebSocket; its `protocol` is what the server chose.
-    Raises: PodwrightError, with `status` where the server answered.
+    Raises: PodwrightError, with `status` if the server answered; nothing has started on the server then.
     """
     session = client.sessions.at(client.clock.now())
     try:
@@ -44,39 +51,40 @@ def open_websocket(client, request, protocols):
     return _open(client.sessions.renew(session).configuration, request, protocols)
 
 
-def _open(configuration, request, protocols):
+def _open(configuration: Configuration, request: Request, protocols: list[str]) -> WebSocket:
     websocket = load("websocket")
     url = "ws" + configuration.server.removeprefix("http") + request.target
     headers = [f"{name}: {value}" for name, value in configuration.headers()] + [f"User-Agent: {USER_AGENT}"]
     route = _route(configuration)
     sockopt = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
     connection = websocket.WebSocket(sockopt=sockopt, sslopt=route.pop("sslopt", {}))
-    failure = None
+    failure: Exception | None = None
     try:
         connection.connect(url, timeout=CONNECT_TIMEOUT, header=headers, subprotocols=protocols, redirect_limit=0, **route)
     except websocket.WebSocketBadStatusException as error:
         _refuse(request, error.status_code, error.resp_headers, error.resp_body, configuration)
     except (websocket.WebSocketException, OSError, ValueError) as error:
         failure = error
-    answer = connection.handshake_response  # of a redirect, too: some versions of the library raise for it, others do not
+    answer = connection.handshake_response  # also of a redirect, for which only some versions of the library raise
     if answer is not None and answer.status != SWITCHING_PROTOCOLS:
         connection.shutdown()
         _refuse(request, answer.status, answer.headers, None, configuration)
     if failure or answer is None:
         raise PodwrightError(
-            f"No websocket to {configuration.server} (from {configuration.source}) for {request.name}: {configuration.mask(str(failure))}",
+            f"Could not open a websocket to {configuration.server} (from {configuration.source}) for {request.name}: {configuration.mask(str(failure))}",
             reason="Refused",
-            hint="Check the network, and that a proxy between here and the cluster lets websockets through.",
+            hint="Check the network, and that proxies between this host and the cluster support websockets.",
         ) from failure
     return WebSocket(connection.sock, connection.getsubprotocol())
 
 
-def _refuse(request, status, headers, content, configuration):
+def _refuse(request: Request, status: int, headers: Mapping[str, str] | None, content: bytes | None, configuration: Configuration) -> None:
     refuse_upgrade(request, status, load("urllib3").HTTPHeaderDict(headers or {}), content or b"", configuration)
 
 
-def _route(configuration):
-    options = {"http_no_proxy": ["*"]}
+def _route(configuration: Configuration) -> dict[str, Any]:
+    """Arguments of websocket-client for the proxy and TLS of a configuration."""
+    options: dict[str, Any] = {"http_no_proxy": ["*"]}
     if configuration.proxy:
         proxy = urllib.parse.urlsplit(configuration.proxy)
         options = {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port or 80, "proxy_type": proxy.scheme}
@@ -90,47 +98,47 @@ def _route(configuration):
 
 
 class WebSocket:
-    """Messages over a connected socket. Neither `fill` nor `flush` blocks: whoever drives it waits for the socket.
+    """Messages over a connected socket. `fill` and `flush` do not block: the caller waits for the socket.
 
     Args:
-        sock: the connected socket, with or without TLS; it is this object's from now on.
-        protocol: the subprotocol that was agreed on, or None.
+        sock: a connected socket, with or without TLS; `close` closes it.
+        protocol: the subprotocol that the server selected, or None.
     """
 
-    def __init__(self, sock, protocol=None):
+    def __init__(self, sock: socket.socket, protocol: str | None = None) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.protocol = protocol
-        self._is_private = isinstance(sock, ssl.SSLSocket)
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self._incoming = bytearray()
-        self._outgoing = deque()
-        self._message = None  # (opcode, bytearray) of a message that came in parts so far
-        self._wanted = 0  # size of the frame that is only partly there
-        self._ended = None
+        self._outgoing: deque[memoryview] = deque()
+        self._fragments: tuple[int, bytearray] | None = None  # opcode and payload of an incomplete message
+        self._frame_size = 0  # bytes of an incomplete frame
+        self._closed = ""  # how the connection was closed
 
     # -- sending --------------------------------------------------------------------------------------------
 
     @property
-    def has_outgoing(self):
-        """Whether something waits to be sent."""
+    def has_outgoing(self) -> bool:
+        """Whether bytes are queued."""
         return bool(self._outgoing)
 
-    def send(self, opcode, *pieces):
-        """Queue a message of some pieces of bytes; `flush` sends it."""
+    def send(self, opcode: int, *pieces: bytes | memoryview) -> None:
+        """Queue one message with this payload; `flush` sends it."""
         size = sum(map(len, pieces))
         length = bytes([0x80 | size]) if size < 126 else struct.pack(">BH", 0xFE, size) if size < 1 << 16 else struct.pack(">BQ", 0xFF, size)
         key = self._make_key()
         if key != bytes(4):
             repeated = int.from_bytes((key * (size // 4 + 1))[:size], "little")
-            pieces = [(int.from_bytes(b"".join(pieces), "little") ^ repeated).to_bytes(size, "little")]
+            pieces = ((int.from_bytes(b"".join(pieces), "little") ^ repeated).to_bytes(size, "little"),)
         self._outgoing.append(memoryview(b"".join((bytes([0x80 | opcode]), length, key, *pieces))))
 
-    def _make_key(self):
-        # A mask hides the bytes from proxies that read along (RFC 6455, 10.3); inside TLS there are none, and zero costs nothing.
-        return bytes(4) if self._is_private else os.urandom(4)
+    def _make_key(self) -> bytes:
+        # A mask protects proxies that interpret the payload (RFC 6455, 10.3). Inside TLS there are none, and a mask of zeros costs nothing.
+        return bytes(4) if self._tls else os.urandom(4)
 
-    def flush(self):
-        """Send as much as the socket takes now. Returns the number of bytes."""
+    def flush(self) -> int:
+        """Send as much as the socket accepts now. Returns: the number of bytes."""
         sent = 0
         try:
             while self._outgoing:
@@ -144,87 +152,88 @@ class WebSocket:
             pass
         except OSError as error:
             self._outgoing.clear()
-            self.fill()  # what the server said before it closed the connection may wait here
-            self._ended = self._ended or _describe(error)
+            self.fill()  # what the server sent before it closed the connection
+            self._closed = self._closed or _describe(error)
         return sent
 
     # -- receiving ------------------------------------------------------------------------------------------
 
     @property
-    def has_pending(self):
-        """Whether TLS holds decrypted bytes that no readiness of the socket will announce."""
-        return self._is_private and self.sock.pending() > 0
+    def has_pending(self) -> bool:
+        """Whether TLS buffers decrypted bytes, for which the socket does not become readable."""
+        return self._tls is not None and self._tls.pending() > 0
 
-    def fill(self):
-        """Take what has arrived, up to a limit. Returns the number of bytes."""
+    def fill(self) -> int:
+        """Buffer the bytes that have arrived, up to a limit. Returns: their number."""
         before = len(self._incoming)
         try:
-            while len(self._incoming) < max(READ_AHEAD, self._wanted):
+            while len(self._incoming) < max(READ_AHEAD, self._frame_size):
                 chunk = self.sock.recv(1 << 16)
                 if not chunk:
-                    self._ended = "the other end closed the connection"
+                    self._closed = "the other end closed the connection"
                     break
                 self._incoming += chunk
         except _NOT_YET:
             pass
         except OSError as error:
-            self._ended = _describe(error)
+            self._closed = _describe(error)
         return len(self._incoming) - before
 
-    def receive(self):
-        """The next whole message that has arrived, (opcode, bytes), or None.
+    def receive(self) -> tuple[int, bytes] | None:
+        """The next complete message that has arrived, (opcode, payload), or None.
 
-        Raises: Closed once everything that came before the connection's end was handed out, and where the framing is broken.
+        Raises: Closed after the last message if the connection is closed, and if a frame is invalid.
         """
         while True:
             frame = self._next_frame()
             if frame is None:
-                if self._ended:
-                    raise Closed(self._ended)
+                if self._closed:
+                    raise Closed(self._closed)
                 return None
             is_final, opcode, payload = frame
             if opcode >= CLOSE:
                 return opcode, payload
-            if opcode == CONTINUATION and self._message is None:
-                raise Closed("a message's middle came without its beginning")
             if opcode != CONTINUATION:
                 if is_final:
                     return opcode, payload
-                self._message = (opcode, bytearray())
-            self._message[1].extend(payload)
+                self._fragments = (opcode, bytearray())
+            if self._fragments is None:
+                raise Closed("the server sent a continuation frame without a message")
+            self._fragments[1].extend(payload)
             if is_final:
-                whole, self._message = self._message, None
-                return whole[0], bytes(whole[1])
+                (opcode, content), self._fragments = self._fragments, None
+                return opcode, bytes(content)
 
-    def _next_frame(self):
+    def _next_frame(self) -> tuple[bool, int, bytes] | None:
+        """Whether it is the last of its message, its opcode and its payload; None if no complete frame has arrived."""
         buffer = self._incoming
         if len(buffer) < 2:
             return None
         size, start = buffer[1] & 0x7F, 2
         if buffer[0] & 0x70 or buffer[1] & 0x80:
-            raise Closed("what came is no frame of a websocket server")
+            raise Closed("the server sent an invalid websocket frame")
         if size >= 126:
             start = 4 if size == 126 else 10
             if len(buffer) < start:
                 return None
             size = int.from_bytes(buffer[2:start], "big")
-        if size > LARGEST_FRAME:
-            raise Closed(f"a frame of {size} bytes was announced")
-        self._wanted = start + size
-        if len(buffer) < self._wanted:
+        if size > MAX_FRAME:
+            raise Closed(f"the server sent a frame of {size} bytes")
+        self._frame_size = start + size
+        if len(buffer) < self._frame_size:
             return None
         payload = bytes(memoryview(buffer)[start : start + size])
         first = buffer[0]
         del buffer[: start + size]
         return bool(first & 0x80), first & 0x0F, payload
 
-    def close(self):
-        """Close the connection at once; what is queued is not sent."""
+    def close(self) -> None:
+        """Close the connection at once; queued bytes are not sent."""
         try:
             self.sock.close()
         except OSError:
             pass
 
 
-def _describe(error):
+def _describe(error: OSError) -> str:
     return error.strerror or str(error)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read or follow the logs of containers, of one pod or of many."""
+"""Read or follow the logs of containers of one pod or of many pods."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION
 from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
-from ..cluster.logs import LogFollower, log_request
+from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
 from ..errors import PodwrightError, option_error
 from ..files import AtomicFile
 from ..libraries import load
@@ -20,6 +21,11 @@ from ..objects.containers import container_names, container_status, default_cont
 from ..objects.labels import selector_of
 from ..operation import Invocation, Operation
 from ..text import split_lines
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..cluster.kinds import Kind
+    from ..values import Manifest, Options, Result
 
 THREADS = 64
 
@@ -44,52 +50,52 @@ ARGUMENTS = {
 
 
 class ContainerLog:
-    """One container's log: where it is, and what was read of it.
+    """The log of one container, as far as it was read.
 
     Args:
-        pod: the pod's manifest.
-        limit: bytes that are kept in memory; the last ones.
+        limit: bytes to keep in memory, counted from the end.
 
     Attributes:
-        file: an AtomicFile that gets all of it, or None.
+        file: receives the complete log, or None.
+        is_truncated: whether `content` lacks the beginning.
     """
 
-    def __init__(self, pod, container, limit):
+    def __init__(self, pod: Manifest, container: str, limit: int) -> None:
         self.pod, self.container = pod, container
-        self.file = None
+        self.file: AtomicFile | None = None
         self._limit = limit
         self.content = bytearray()
-        self.is_cut = False
-        self.gaps = []
+        self.is_truncated = False
+        self.gaps: list[Gap] = []
 
     @property
-    def name(self):
-        """The pod's name."""
-        return self.pod["metadata"]["name"]
+    def pod_name(self) -> str:
+        """The name of the pod."""
+        name: str = self.pod["metadata"]["name"]
+        return name
 
-    def add(self, data):
-        """Take a piece of the log."""
+    def add(self, data: bytes) -> None:
+        """Add a piece of the log."""
         if self.file:
             self.file.write(data)
         self.content += data
         if len(self.content) > 2 * self._limit:
-            self.cut()
+            self.truncate()
 
-    def cut(self):
-        """Leave out the oldest lines beyond the limit."""
+    def truncate(self) -> None:
+        """Remove the oldest lines beyond the limit."""
         if len(self.content) > self._limit:
             start = self.content.find(b"\n", len(self.content) - self._limit - 1) + 1
             del self.content[: start or len(self.content) - self._limit]
-            self.is_cut = True
+            self.is_truncated = True
 
 
 @dataclass
 class Reading:
-    """What was read so far.
+    """The logs read so far.
 
     Attributes:
-        logs: a ContainerLog each.
-        has_written: whether a file was, or in check mode would be, written.
+        has_written: whether a file has changed, or would change without check mode.
     """
 
     logs: list[ContainerLog] = field(default_factory=list)
@@ -100,161 +106,142 @@ def run(invocation: Invocation, outcome: Reading) -> None:
     """Read the logs. Raises: PodwrightError."""
     params = invocation.params
     if params["since_seconds"] is not None and params["since_time"]:
-        raise option_error("since_time", "it is given beside since_seconds.", "Give one of them.")
+        raise option_error("since_time", "must not be set with since_seconds.")
     if params["follow"] and params["previous"]:
-        raise option_error("previous", "what has ended cannot be followed.")
-    logs = outcome.logs = _choose(invocation)
+        raise option_error("previous", "must not be set with follow: the container has terminated.")
+    logs = outcome.logs = _select_logs(invocation)
     deadline = None if params["timeout"] is None else invocation.client.clock.monotonic() + params["timeout"]
-    read = _follow if params["follow"] else _read
     with ExitStack() as files, ThreadPoolExecutor(THREADS) as pool:
         if params["dest"]:
             for log in logs:
                 log.file = files.enter_context(_open_file(params["dest"], log, len(logs) > 1))
-        list(pool.map(lambda log: read(invocation, log, deadline, len(logs) > 1), logs))
+        if params["follow"]:
+            list(pool.map(lambda log: _follow(invocation, log, deadline, len(logs) > 1), logs))
+        else:
+            list(pool.map(lambda log: _read(invocation, log, len(logs) > 1), logs))
         for log in logs:
             if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True
     for gap in (gap for log in logs for gap in log.gaps):
-        invocation.console.warn(f"Lines of pod '{gap.pod}' between {gap.after} and {gap.before} may be lost: the log was rotated away.")
+        invocation.console.warn(f"Lines of pod '{gap.pod}' between {gap.after} and {gap.before} may be missing: the log was rotated before they were read.")
 
 
-# -- choosing -------------------------------------------------------------------------------------------------
+# -- selecting ------------------------------------------------------------------------------------------------
 
 
-def _choose(invocation):
-    """A ContainerLog for each container asked for. Raises: PodwrightError where there is none."""
+def _select_logs(invocation: Invocation) -> list[ContainerLog]:
+    """A ContainerLog for each selected container. Raises: PodwrightError if there is none."""
     params = invocation.params
     pods = sorted(_find_pods(invocation), key=lambda pod: pod["metadata"]["name"])
-    readings = []
+    logs = []
     for pod in pods:
         names = container_names(pod)
         if params["container"]:
-            chosen = [params["container"]] if params["container"] in names else []
+            selected = [params["container"]] if params["container"] in names else []
         else:
-            chosen = names if params["all_containers"] else [default_container(pod)]
-        readings += [ContainerLog(pod, name, params["max_bytes"]) for name in chosen]
-    if pods and not readings:
-        found = ", ".join(sorted({entry["name"] for pod in pods for entry in pod["spec"]["containers"]}))
-        raise option_error("container", f"no pod has one named '{params['container']}'.", f"There are: {found}.")
-    return readings
+            selected = names if params["all_containers"] else [default_container(pod)]
+        logs += [ContainerLog(pod, name, params["max_bytes"]) for name in selected]
+    if not logs:
+        names = sorted({name for pod in pods for name in container_names(pod)})
+        raise option_error("container", f"'{params['container']}' not found in the selected pods; containers: {', '.join(names)}.")
+    return logs
 
 
-def _find_pods(invocation):
-    params, client = invocation.params, invocation.client
-    kind = _read_kind(client, params)
-    selector = ",".join(params["label_selectors"] or [])
-    if kind is not POD and params["name"]:
-        owner = client.get(kind, invocation.namespace, params["name"])
-        labels = (((owner or {}).get("spec") or {}).get("selector") or {}).get("matchLabels") if owner else None
-        if not labels:
-            problem = "selects no pods" if owner else "does not exist"
-            raise PodwrightError(
-                f"{kind.name} '{params['name']}' in namespace '{invocation.namespace}' {problem}.", reason="NotFound", hint="Check kind and name."
-            )
-        selector = selector_of(labels)
-    elif params["name"]:
-        pod = client.get(POD, invocation.namespace, params["name"])
-        pods = [pod] if pod else []
-    if kind is not POD or not params["name"]:
-        pods, _version = client.list(POD, invocation.namespace, label_selector=selector)
+def _find_pods(invocation: Invocation) -> list[Manifest]:
+    """The pods of the options. Raises: PodwrightError if there is none."""
+    client, namespace, name = invocation.client, invocation.namespace, invocation.params["name"]
+    kind = _find_kind(client, invocation.params)
+    if kind is POD and name:
+        pod = client.get(POD, namespace, name)
+        pods, problem = [pod] if pod else [], f"Pod '{name}' not found in namespace '{namespace}'."
+    else:
+        selector = _pod_selector(client, kind, namespace, name) if name else ",".join(invocation.params["label_selectors"])
+        pods, _version = client.list(POD, namespace, label_selector=selector)
+        problem = f"No pod in namespace '{namespace}' matches {selector}."
     if not pods:
-        wanted = f"matches {selector}" if selector else f"is named '{params['name']}'"
-        raise PodwrightError(
-            f"No pod in namespace '{invocation.namespace}' {wanted}.", status=404, reason="NotFound", hint="Check namespace, name and selectors."
-        )
+        raise PodwrightError(problem, status=404, reason="NotFound", hint="Check namespace, name and label_selectors.")
     return pods
 
 
-def _read_kind(client, params):
-    """The kind; a built-in one is found without its version."""
-    wanted = params["kind"], params["api_version"]
-    known = next((kind for (_version, name), kind in BUILT_IN.items() if name == wanted[0]), None)
-    return known if known and wanted[1] == "v1" else client.kinds.resolve(wanted[1], wanted[0])
+def _pod_selector(client: Client, kind: Kind, namespace: str, name: str) -> str:
+    """The label selector of an object for its pods. Raises: PodwrightError if it does not exist or has none."""
+    owner = client.get(kind, namespace, name)
+    labels = ((owner or {}).get("spec") or {}).get("selector") or {}
+    if not labels.get("matchLabels"):
+        problem = "selects no pods" if owner else "not found"
+        raise PodwrightError(f"{kind.name} '{name}' in namespace '{namespace}' {problem}.", reason="NotFound", hint="Check kind and name.")
+    return selector_of(labels["matchLabels"])
+
+
+def _find_kind(client: Client, params: Options) -> Kind:
+    """The kind of the options; a built-in kind needs no API version."""
+    if params["api_version"] == "v1":
+        for (_version, name), kind in BUILT_IN.items():
+            if name == params["kind"]:
+                return kind
+    return client.kinds.resolve(params["api_version"], params["kind"])
 
 
 # -- reading --------------------------------------------------------------------------------------------------
 
 
-def _read(invocation, reading, _deadline, is_one_of_many):
+def _read(invocation: Invocation, log: ContainerLog, is_one_of_many: bool) -> None:
     params = invocation.params
-    namespace = reading.pod["metadata"]["namespace"]
-    if not container_status(reading.pod, reading.container).get("containerID") and is_one_of_many:
-        invocation.console.warn(f"Container '{reading.container}' of pod '{reading.name}' has not started and has no log.")
+    namespace = log.pod["metadata"]["namespace"]
+    if not container_status(log.pod, log.container).get("containerID") and is_one_of_many:
+        invocation.console.warn(f"Container '{log.container}' of pod '{log.pod_name}' has not started and has no log.")
         return
-    request = log_request(namespace, reading.name, reading.container, timestamps=params["timestamps"], previous=params["previous"] or None, **_first(params))
+    options = _first_options(params) | {"timestamps": params["timestamps"], "previous": params["previous"] or None}
     try:
-        response = invocation.client.stream(request)
+        response = invocation.client.stream(log_request(namespace, log.pod_name, log.container, **options))
     except PodwrightError as error:
         if error.status == 400 and "waiting to start" in error.message:
-            error.hint = "Set follow to wait for it, or look at what keeps it with pod_info: events: true."
+            error.hint = "Set follow to wait for it, or find the cause with pod_info: events: true."
         raise
     try:
         for chunk in response.stream(1 << 16):
-            reading.add(chunk)
+            log.add(chunk)
     except (load("urllib3").exceptions.HTTPError, OSError) as error:
         raise PodwrightError(
-            f"The log of container '{reading.container}' of pod '{reading.name}' was cut off after {len(reading.content)} bytes: {error}",
+            f"The log of container '{log.container}' of pod '{log.pod_name}' was cut off after {len(log.content)} bytes: {error}",
             reason="ConnectionLost",
-            hint="Run it again, or set follow, which goes on by itself.",
+            hint="Run it again, or set follow, which resumes after a connection loss.",
         ) from error
     finally:
         response.close()
 
 
-def _follow(invocation, reading, deadline, is_one_of_many):
-    metadata = reading.pod["metadata"]
-    name = f"{reading.name}/{reading.container}" if invocation.params["all_containers"] else reading.name
+def _follow(invocation: Invocation, log: ContainerLog, deadline: float | None, is_one_of_many: bool) -> None:
+    metadata = log.pod["metadata"]
+    prefix = f"{log.pod_name}/{log.container}" if invocation.params["all_containers"] else log.pod_name
 
-    def take(line, moment):
-        reading.add((moment.encode() + b" " if invocation.params["timestamps"] else b"") + line + b"\n")
-        invocation.console.line(name if is_one_of_many else "", decode(line))
+    def add_line(line: bytes, timestamp: str) -> None:
+        log.add((timestamp.encode() + b" " if invocation.params["timestamps"] else b"") + line + b"\n")
+        invocation.console.line(prefix if is_one_of_many else "", decode(line))
 
-    follower = LogFollower(
-        invocation.client, metadata["namespace"], reading.name, metadata["uid"], reading.container, take, _first(invocation.params), deadline
-    )
+    options = _first_options(invocation.params)
+    follower = LogFollower(invocation.client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
     follower.follow()
-    reading.gaps = follower.gaps
+    log.gaps = follower.gaps
 
 
-def _first(params):
+def _first_options(params: Options) -> LogOptions:
+    """The options of the API for the first line to read."""
     return {"sinceSeconds": params["since_seconds"], "sinceTime": params["since_time"], "tailLines": params["tail_lines"]}
 
 
-# -- describing -----------------------------------------------------------------------------------------------
+# -- writing and describing -----------------------------------------------------------------------------------
 
 
-def describe(_task: Invocation, outcome: Reading) -> dict:
-    """The result's fields, as far as it got."""
-    readings = outcome.logs
-    if not readings:
-        return {}
-    texts = {}
-    for reading in readings:
-        reading.cut()
-        texts.setdefault(reading.name, {})[reading.container] = decode(reading.content)
-    lines = [line for reading in readings for line in _prefixed(reading, len(readings) > 1)]
-    result = {"changed": outcome.has_written, "log": decode(readings[0].content) if len(readings) == 1 else "\n".join(lines), "log_lines": lines, "logs": texts}
-    result["gaps"] = [vars(gap) for reading in readings for gap in reading.gaps]
-    result["truncated"] = any(reading.is_cut for reading in readings)
-    if len(readings) == 1 and result["log"].encode() != readings[0].content:
-        result["log_b64"] = base64.b64encode(readings[0].content).decode()
-    return result
-
-
-def _prefixed(reading, is_one_of_many):
-    lines = split_lines(decode(reading.content))
-    return [f"{reading.name}/{reading.container}: {line}" for line in lines] if is_one_of_many else lines
-
-
-def _open_file(dest, reading, is_one_of_many):
-    """The AtomicFile of one container's log."""
+def _open_file(dest: str, log: ContainerLog, is_one_of_many: bool) -> AtomicFile:
+    """The file for the log of one container."""
     if is_one_of_many or dest.endswith("/"):
-        return AtomicFile(os.path.join(dest, reading.name, f"{reading.container}.log"), creates_parents=True)
+        return AtomicFile(os.path.join(dest, log.pod_name, f"{log.container}.log"), creates_parents=True)
     return AtomicFile(dest)
 
 
-def _finish(file, check_mode):
-    """Put the file in its place where that changes anything. Returns whether it does."""
+def _finish(file: AtomicFile, check_mode: bool) -> bool:
+    """Move the file to its destination if that changes it. Returns: whether it does."""
     if not file.differs():
         return False
     if not check_mode:
@@ -262,6 +249,34 @@ def _finish(file, check_mode):
     return True
 
 
-OPERATION = Operation(
+def describe(_invocation: Invocation, outcome: Reading) -> Result:
+    """The fields of the result, complete or not."""
+    logs = outcome.logs
+    if not logs:
+        return {}
+    texts: dict[str, dict[str, str]] = {}
+    for log in logs:
+        log.truncate()
+        texts.setdefault(log.pod_name, {})[log.container] = decode(log.content)
+    lines = [line for log in logs for line in _prefixed_lines(log, len(logs) > 1)]
+    result: Result = {
+        "changed": outcome.has_written,
+        "log": decode(logs[0].content) if len(logs) == 1 else "\n".join(lines),
+        "log_lines": lines,
+        "logs": texts,
+        "gaps": [vars(gap) for log in logs for gap in log.gaps],
+        "truncated": any(log.is_truncated for log in logs),
+    }
+    if len(logs) == 1 and result["log"].encode() != logs[0].content:
+        result["log_b64"] = base64.b64encode(logs[0].content).decode()
+    return result
+
+
+def _prefixed_lines(log: ContainerLog, is_one_of_many: bool) -> list[str]:
+    lines = split_lines(decode(log.content))
+    return [f"{log.pod_name}/{log.container}: {line}" for line in lines] if is_one_of_many else lines
+
+
+OPERATION: Operation[Reading] = Operation(
     "pod_logs", ARGUMENTS, Reading, run, describe, rules={"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]}
 )
