@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa
-from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, check
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
@@ -49,7 +49,7 @@ def test_a_step_respects_its_bounds_and_cooldowns(current, recommended, least, s
 
 
 def options(**given):
-    return {name: spec.get("default") for name, spec in SCALING.items()} | {"name": "web"} | given
+    return {name: spec.get("default") for name, spec in SCALING_OPTIONS.items()} | {"name": "web"} | given
 
 
 def test_cooldowns_become_stabilization_windows_unless_behavior_has_some():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.analysis import judge
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.manifests import build_service, canary_replicas
-from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.options import DEPLOYMENT, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.options import DEPLOYMENT_OPTIONS, check
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 
@@ -37,7 +37,7 @@ def test_outcome_of_a_measurement(value, success, failure, outcome):
 
 
 def options(**given):
-    return {name: spec.get("default") for name, spec in DEPLOYMENT.items()} | {"wait": True, "service": "shop", "strategy": "canary"} | given
+    return {name: spec.get("default") for name, spec in DEPLOYMENT_OPTIONS.items()} | {"wait": True, "service": "shop", "strategy": "canary"} | given
 
 
 def canary(*steps, **entry):

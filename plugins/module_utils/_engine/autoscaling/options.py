@@ -10,7 +10,7 @@ from ..errors import option_error
 if TYPE_CHECKING:
     from ..values import Options
 
-SCALING: dict[str, dict[str, Any]] = {
+SCALING_OPTIONS: dict[str, dict[str, Any]] = {
     "kind": {"type": "str", "default": "Deployment"},
     "api_version": {"type": "str", "aliases": ["api", "version"]},
     "name": {"type": "str"},

@@ -21,7 +21,7 @@ from ..tasks.options import TASK
 from ..tasks.security_context import choose_profile
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
-from .options import POD
+from .options import POD_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,20 +111,18 @@ class Deployer(ABC):
     def routes(self) -> list[Manifest]:
         """The live HTTPRoutes; none if the Gateway API is not installed."""
         kind = self.client.kinds.find_if_served(*ROUTE)
-        items: list[Manifest] = self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0] if kind else []
-        return items
+        return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0] if kind else []
 
     def task_spec(self) -> TaskSpec:
         """The pods of the options. Raises: PodwrightError if an option is invalid."""
-        options = {name: spec.get("default") for name, spec in TASK.items()} | {name: self.params[name] for name in POD} | {"kind": "Pod"}
+        options = {name: spec.get("default") for name, spec in TASK.items()} | {name: self.params[name] for name in POD_OPTIONS} | {"kind": "Pod"}
         spec = TaskSpec(self.name, self.namespace, options, "running")
         validate(spec)
         return spec
 
     def profile(self) -> str:
         """The Pod Security profile of the pods."""
-        profile: str = choose_profile(self.client, self.namespace, self.params["security_profile"])
-        return profile
+        return choose_profile(self.client, self.namespace, self.params["security_profile"])
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -155,7 +153,7 @@ class Deployer(ABC):
     def patch(self, item: Manifest, body: Manifest | Patch, note: str, content_type: str = MERGE_PATCH) -> Manifest:
         """Patch a live object. Returns: the object after that. Raises: PodwrightError."""
         kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
-        after: Manifest = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.check_mode)
+        after = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.check_mode)
         patch = difference(item, after)
         if patch:
             self.changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=patch, note=note))

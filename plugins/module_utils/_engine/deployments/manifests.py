@@ -23,7 +23,7 @@ _LABELS_OF_TASKS = (HASH, ATTEMPT, TASK)
 
 def generation_of(spec: TaskSpec) -> str:
     """The generation of a pod template: a digest of its options, including the resources."""
-    return str(digest([spec.hash, spec.resources_hash]))[:10]
+    return digest([spec.hash, spec.resources_hash])[:10]
 
 
 def deployment_name(name: str, generation: str) -> str:

@@ -86,8 +86,7 @@ class Rolling(Deployer):
         return self.deployments[ROLLING]
 
     def _read(self) -> Manifest | None:
-        live: Manifest | None = self.client.get(DEPLOYMENT_KIND, self.namespace, self.name)
-        return live
+        return self.client.get(DEPLOYMENT_KIND, self.namespace, self.name)
 
     @staticmethod
     def _revision_of(item: Manifest | None) -> int | None:

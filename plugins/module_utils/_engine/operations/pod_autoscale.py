@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
 from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import read_metrics, ready_pods
-from ..autoscaling.options import SCALING, check
+from ..autoscaling.options import SCALING_OPTIONS, check
 from ..autoscaling.policy import Bounds, Metric, decide, recommend
 from ..autoscaling.targets import LAST_SCALED, Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
 
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
-ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **SCALING}
+ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **SCALING_OPTIONS}
 
 
 @dataclass

@@ -13,11 +13,10 @@ from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
 from ..deployments.deployer import SERVICE, Deployer
 from ..deployments.generations import Generations
-from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT, ROLLING, check
+from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, check
 from ..deployments.rolling import Rolling
 from ..errors import option_error
-from ..objects.labels import ACTIVE, annotation_of
-from ..objects.labels import DEPLOYMENT as DEPLOYMENT_LABEL
+from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
 from ..operation import Invocation, Operation, attempt
 from ..reconciler.diff import yaml_diff
 from ..tasks.options import check_name
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..values import Options, Result
 
-ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **DEPLOYMENT}
+ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **DEPLOYMENT_OPTIONS}
 
 
 @dataclass
@@ -68,7 +67,7 @@ def _strategy(invocation: Invocation) -> str:
     params = invocation.params
     if params["state"] in ("present", "paused"):
         return str(params["strategy"])
-    services = invocation.client.list(SERVICE, invocation.namespace, label_selector=f"{DEPLOYMENT_LABEL}={params['name']}")[0]
+    services = invocation.client.list(SERVICE, invocation.namespace, label_selector=f"{DEPLOYMENT}={params['name']}")[0]
     return BLUE_GREEN if any(annotation_of(service, ACTIVE) for service in services) else ROLLING
 
 
