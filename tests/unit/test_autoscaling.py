@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, check
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.targets import find_targets
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 COUNTS = st.integers(0, 50)
@@ -87,3 +89,40 @@ def test_invalid_options_are_named(given, message):
     with pytest.raises(PodwrightError) as invalid:
         check(options(**given))
     assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"
+
+
+class StubClient:
+    """Objects by name; no kind needs discovery."""
+
+    kinds = Kinds(None)
+
+    def __init__(self, *items):
+        self._items = {item["metadata"]["name"]: item for item in items}
+
+    def get(self, _kind, _namespace, name):
+        return self._items.get(name)
+
+
+def item(kind, name, controller=None):
+    api_version = "v1" if kind == "Pod" else "apps/v1"
+    references = [{"apiVersion": "apps/v1", "kind": controller[0], "name": controller[1], "controller": True}] if controller else []
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": "n", "uid": name, "ownerReferences": references}, "spec": {}}
+
+
+def test_a_pod_selects_its_topmost_controller():
+    client = StubClient(item("Pod", "web-1-a", ("ReplicaSet", "web-1")), item("ReplicaSet", "web-1", ("Deployment", "web")), item("Deployment", "web"))
+    assert [target.title for target in find_targets(client, "n", options(kind="Pod", name="web-1-a"))] == ["Deployment 'web'"]
+
+
+@pytest.mark.parametrize(
+    ("items", "message", "reason"),
+    [
+        ([], "Pod 'a' does not exist in namespace 'n'.", "NotFound"),
+        ([item("Pod", "a")], "Pod 'a' cannot be scaled: it has no controller.", "NotScalable"),
+        ([item("Pod", "a", ("ReplicaSet", "b"))], "Pod 'a' has a controller that does not exist: ReplicaSet 'b'.", "NotFound"),
+    ],
+)
+def test_a_pod_without_a_controller_cannot_be_scaled(items, message, reason):
+    with pytest.raises(PodwrightError) as missing:
+        find_targets(StubClient(*items), "n", options(kind="Pod", name="a"))
+    assert (missing.value.message, missing.value.reason) == (message, reason)
