@@ -25,7 +25,7 @@ from ..reconciler.manifest import Redactor, drop_managed_fields
 from ..reconciler.observe import AUTOSCALED
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Options as ReconcilerOptions
-from ..reconciler.reconciler import Outcome, Reconciler
+from ..reconciler.reconciler import Reconciler
 from ..reconciler.wait import wait_until_ready
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..cluster.kinds import Kind
     from ..objects.key import Key
+    from ..reconciler.outcome import Outcome
     from ..values import Manifest, Options, Result
 
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
@@ -156,10 +157,9 @@ def _wait_for_targets(invocation: Invocation, targets: list[Target]) -> None:
         target.after = latest[target.key]
 
 
-def _wait(invocation: Invocation, items: dict[Key, tuple[Kind, Manifest]], judge: Callable[[Manifest], Readiness] = assess) -> dict[Key, Manifest]:
+def _wait(invocation: Invocation, items: dict[Key, tuple[Kind, Manifest]], assess_item: Callable[[Manifest], Readiness] = assess) -> dict[Key, Manifest]:
     explain = partial(explain_workload, invocation.client)
-    latest: dict[Key, Manifest] = wait_until_ready(invocation.client, items, invocation.params["wait_timeout"], invocation.console, judge, explain)
-    return latest
+    return wait_until_ready(invocation.client, items, invocation.params["wait_timeout"], invocation.console, assess_item, explain)
 
 
 # -- an autoscaler of the cluster -----------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     change = outcome.changes[0]
     outcome.autoscaler = change.after
     if outcome.autoscaler and params["wait"] and not invocation.check_mode and outcome.engine == "hpa":
-        outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, _judge_hpa)[change.key]
+        outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, _assess_hpa)[change.key]
     status = (outcome.autoscaler or {}).get("status") or {}
     outcome.desired = status.get("desiredReplicas") or None
     outcome.metrics = status.get("currentMetrics") or []
@@ -191,7 +191,7 @@ def _record(outcome: Scaling, reconciled: Outcome) -> None:
     reconciled.check()
 
 
-def _judge_hpa(item: Manifest) -> Readiness:
+def _assess_hpa(item: Manifest) -> Readiness:
     """Ready if the autoscaler reads its metrics and is able to scale."""
     for name in ("AbleToScale", "ScalingActive"):
         found = condition(item, name)
