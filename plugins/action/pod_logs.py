@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the operation `pod_logs` in the controller's process where the task is local."""
+"""Runs the operation `pod_logs` in the controller's process if the task is local."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the operation `resource_set` in the controller's process where the task is local."""
+"""Runs the operation `resource_set` in the controller's process if the task is local."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ActionModule(OperationAction):
     def prepare(self, args, task_vars):
         """Read `src` and render `template` into `definition`."""
         if args.get("definition") is not None or (args.get("src") and args.get("template")):
-            return args  # the validation tells which options exclude each other
+            return args  # the validation reports options that exclude each other
         for option, directory in (("src", "files"), ("template", "templates")):
             if args.get(option):
                 rest = {name: value for name, value in args.items() if name != option}
@@ -29,7 +29,7 @@ class ActionModule(OperationAction):
         try:
             found = self._find_needle(directory, path)
         except AnsibleError as error:
-            raise AnsibleActionFail(f"The file of {option} does not exist: {path} (looked for in {directory}/ beside the role and the play).") from error
+            raise AnsibleActionFail(f"{option}: file {path} does not exist in {directory}/ of the role or beside the play.") from error
         if option == "template":
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
             return lookup.run([found], variables=task_vars)[0]
@@ -37,4 +37,4 @@ class ActionModule(OperationAction):
             with open(self._loader.get_real_file(found), encoding="utf-8") as source:
                 return source.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise AnsibleActionFail(f"The file of {option} cannot be read: {path}: {error}") from error
+            raise AnsibleActionFail(f"{option}: file {path} cannot be read: {error}") from error

@@ -194,11 +194,11 @@ duration:
   type: float
 reason:
   description: Reason of a failure, as in the Kubernetes API.
-  returned: on failure
+  returned: on failure, if there is one
   type: str
 hint:
   description: How to fix a failure.
-  returned: on failure
+  returned: on failure, if there is one
   type: str
 """
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The edge between an operation and Ansible's action plugins: runs it in the controller's process where that is the same."""
+"""Operations as actions: a local task runs in the controller's process instead of a module's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.libraries i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
-# Ansible resolves an action's class before it forks: what is imported here is paid once in a playbook.
+# Ansible loads the class of an action before it forks: these imports take their time once per playbook.
 preload()
 
 PROGRESS_SECONDS = 2
@@ -29,7 +29,7 @@ COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright gr
 
 
 class LiveConsole(Console):
-    """Shows progress through Ansible's display, on stderr so that callbacks that write results to stdout stay readable."""
+    """Shows progress with Ansible's display, on stderr, so that callbacks that write results to stdout stay readable."""
 
     def __init__(self, silent):
         super().__init__()
@@ -44,7 +44,7 @@ class LiveConsole(Console):
         Display().display(f"  … {printable(text)}", color="dark gray", stderr=True)
 
     def line(self, name, text):
-        """Show a line of a pod's output, without what could play tricks on the terminal."""
+        """Show a line of a pod's output, without the control characters of a terminal."""
         if self._silent:
             return
         text = printable(text.replace("\t", "    ")).replace("\n", "")
@@ -53,14 +53,14 @@ class LiveConsole(Console):
 
 
 class OperationAction(ActionBase):
-    """Base of the action plugins; a subclass names its `operation`."""
+    """Base class of the actions; a subclass sets `operation`."""
 
     operation = None
     _supports_check_mode = True
     _supports_async = True
 
     def run(self, tmp=None, task_vars=None):
-        """Run the operation here where the task is local, without become and not asynchronous; else run the module."""
+        """Run the operation in this process if the task is local, without become and async, else the module."""
         result = super().run(tmp, task_vars)
         args = self.prepare(dict(self._task.args), task_vars)
         if self._runs_here():
@@ -69,7 +69,7 @@ class OperationAction(ActionBase):
         return result | self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
 
     def prepare(self, args, task_vars):
-        """The arguments as the operation gets them; a subclass may read files of the controller here."""
+        """The arguments of the operation; a subclass can read files of the controller here."""
         return args
 
     def _runs_here(self):
@@ -82,12 +82,12 @@ class OperationAction(ActionBase):
         masked = set(checked._no_log_values)
         params = checked.validated_parameters
         if checked.error_messages:
-            return remove_values({"failed": True, "changed": False, "msg": self._complaint(checked)}, masked)
+            return remove_values({"failed": True, "changed": False, "msg": self._validation_error(checked)}, masked)
         no_log = bool(self._task.no_log)
         return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
 
-    def _complaint(self, checked):
-        """The first fault, in the words that a module has for it."""
+    def _validation_error(self, checked):
+        """The first error of the validation, as AnsibleModule words it."""
         if not checked.unsupported_parameters:
             return checked.error_messages[0]
         unknown = ", ".join(sorted(path if isinstance(path, str) else ".".join(path) for path in checked.unsupported_parameters))
@@ -103,7 +103,7 @@ class OperationAction(ActionBase):
 
 @contextmanager
 def _environment(variables):
-    """The task's `environment` for as long as the operation runs: credential plugins and fallbacks read it from the process."""
+    """The environment of the task while the operation runs: credential plugins and fallbacks read the process's environment."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -114,19 +114,19 @@ def _environment(variables):
 
 
 def _plain(value):
-    """Built-in types only: Ansible hands over tagged strings, lazy containers and values still in the vault."""
+    """The value in built-in types: Ansible passes tagged strings, lazy containers and encrypted values."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
         return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    for sort in (int, float):
-        if isinstance(value, sort):
-            return sort(value)
+    for number_type in (int, float):
+        if isinstance(value, number_type):
+            return number_type(value)
     return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
 def _key(key):
-    """A key of a mapping as JSON, and so a module, has it: `on` is `true`."""
+    """A key of a mapping as in JSON, which modules read: the key `on` is `true`."""
     return str(key) if isinstance(key, str) else json.dumps(_plain(key))

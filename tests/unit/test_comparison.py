@@ -22,7 +22,7 @@ DEPLOYMENT = ("apps/v1", "Deployment")
 
 
 def tree_of(value, name=""):
-    """The managedFields tree that an apply of the value leaves behind."""
+    """The managedFields tree after an apply of the value."""
     if isinstance(value, dict) and value:
         return {f"f:{key}": tree_of(item, key) for key, item in value.items()}
     if isinstance(value, list) and value and name in KEYED:
@@ -51,7 +51,7 @@ names = st.lists(st.integers(0, 60).map("V{}".format), min_size=1, max_size=40, 
 
 
 @given(names, st.data())
-def test_prediction_over_long_lists(before, data):
+def test_prediction_of_long_lists_equals_the_desired_state(before, data):
     """From any list of variables to any other: what is predicted is what is desired, however long the lists are."""
     after = data.draw(st.lists(st.sampled_from([*before, "NEW1", "NEW2"]), max_size=42, unique=True))
     live = applied(manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in before])))
@@ -63,7 +63,7 @@ def test_prediction_over_long_lists(before, data):
 
 
 @given(names, st.randoms())
-def test_order_of_items_counts(variables, chance):
+def test_order_of_items_is_compared(variables, chance):
     env = [{"name": name, "value": "1"} for name in variables]
     live = applied(manifest_of(DEPLOYMENT, pod_spec(env)))
     other = chance.sample(env, len(env))
@@ -72,7 +72,7 @@ def test_order_of_items_counts(variables, chance):
 
 @pytest.mark.parametrize("empty", [{}, []])
 @pytest.mark.parametrize("is_live", [True, False])
-def test_an_empty_value_hides_no_change_after_it(empty, is_live):
+def test_change_after_an_empty_value_is_found(empty, is_live):
     live = applied(manifest_of(DEPLOYMENT, {"a": empty, "replicas": 1}))
     if not is_live:
         del live["spec"]["a"]
@@ -97,7 +97,7 @@ def test_an_empty_value_hides_no_change_after_it(empty, is_live):
         (("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("resources", "limits", "cpu"), "1", "1000m", False),
     ],
 )
-def test_quantities_are_equal_by_value_if_the_schema_has_them(kind, path, before, after, same):
+def test_quantities_are_equal_by_value_where_the_schema_has_quantities(kind, path, before, after, same):
     def spec(value):
         for step in reversed(path):
             value = {step: value}
@@ -106,7 +106,7 @@ def test_quantities_are_equal_by_value_if_the_schema_has_them(kind, path, before
     assert is_current(manifest_of(kind, spec(after)), applied(manifest_of(kind, spec(before))), "podwright") == same
 
 
-def test_null_is_a_value_of_custom_resources_only():
+def test_null_differs_from_absence_in_custom_resources_only():
     assert clean(manifest_of(GADGET, {"interval": None}))["spec"] == {"interval": None}
     assert clean(manifest_of(DEPLOYMENT, {"replicas": None}))["spec"] == {}
     live = applied(manifest_of(GADGET, {"interval": None}))
@@ -115,7 +115,7 @@ def test_null_is_a_value_of_custom_resources_only():
 
 
 @pytest.mark.parametrize("text", ["1e10000000", "²", "١", "1e", "0x1", "", "1 Gi", "1ki"])
-def test_no_quantity(text):
+def test_invalid_quantity_equals_no_quantity(text):
     with pytest.raises(ValueError, match="is not a quantity"):
         parse_quantity(text)
     assert not same_quantity(text, "1")
@@ -133,31 +133,31 @@ def test_no_quantity(text):
         ("", []),
     ],
 )
-def test_text_is_read_as_kubectl_reads_it(text, documents):
+def test_text_is_parsed_as_kubectl_parses_it(text, documents):
     assert read_documents(text, "src") == documents
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: b: c", "a: !!python/object:os.system {}", "\x00", "a: *unknown", "[" * 2000])
-def test_text_that_cannot_be_read_is_an_error_of_ours(text):
+def test_invalid_text_raises_a_podwright_error(text):
     with pytest.raises(PodwrightError, match="YAML of src x"):
         read_documents(text, "src x.yml")
 
 
 @pytest.mark.parametrize("text", ["a: .nan", "a: -.inf", "a: !!binary aGVsbG8=", "? !!set {a}\n: 1", "a: !!set {b}"])
-def test_what_json_cannot_hold_is_refused(text):
+def test_value_that_json_lacks_is_rejected(text):
     with pytest.raises(PodwrightError):
         read_documents(text, "src")
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_parsed_or_rejected(text):
     try:
         json.dumps(read_documents(text, "src"))
     except PodwrightError:
         pass
 
 
-def test_lists_of_objects():
+def test_items_of_lists_become_manifests():
     roles = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleList", "items": [{"metadata": {"name": "a"}}]}
     nested = {"apiVersion": "v1", "kind": "List", "items": [roles, {"kind": "List", "items": None}, {"apiVersion": "v1", "kind": "Pod"}]}
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "a"}}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How operations end: what was done is in the result, also if the rest failed."""
+"""Results of failed operations: they contain what was done before the failure."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_refused_apply_is_an_error_with_the_plan():
         assert [step["action"] for step in fields["plan"]] == ["none"] * len(fields["plan"]) != []
 
 
-def test_what_was_applied_before_a_refusal_is_in_the_result():
+def test_result_of_a_refusal_has_what_was_applied_before():
     fields, error = perform_on(StubClient(writes=1), resource_set, definition=CONFIG_MAPS, wait=False)
     assert error.reason == "Forbidden"
     assert fields["changed"] is True
@@ -109,7 +109,7 @@ def test_what_was_applied_before_a_refusal_is_in_the_result():
     assert [item["kind"] for item in fields["resources"]] == ["ServiceAccount"]
 
 
-def test_an_unforeseen_exception_loses_nothing_that_was_done():
+def test_result_of_an_unforeseen_exception_has_what_was_done_before():
     fields, error = perform_on(StubClient(writes=1, refuse=lambda: KeyError(CANARY)), resource_set, definition=CONFIG_MAPS, wait=False)
     assert fields["summary"] == {"create": 1, "none": 1}
     assert (error.reason, str(error).count("KeyError")) == ("Unforeseen", 1)
@@ -122,7 +122,7 @@ def test_scaling_that_is_not_ready_in_time_reports_that_it_scaled():
     assert (fields["changed"], fields["replicas"], fields["plan"][0]["action"]) == (True, {"before": 1, "after": 3, "desired": 3}, "patch")
 
 
-def test_collecting_that_is_not_gone_in_time_reports_what_it_deleted():
+def test_deletion_that_is_not_complete_in_time_reports_what_it_deleted():
     pod = live("Pod", "old", {"containers": [{"name": "main"}]})
     pod["status"] = {"phase": "Succeeded"}
     fields, error = perform_on(StubClient(pod, writes=1), pod_gc, completed={"max_age": 0, "keep_last": 0}, wait=True, wait_timeout=0.2)

@@ -19,20 +19,20 @@ TREES = st.recursive(st.just({}), lambda below: st.dictionaries(STEPS, below, ma
 
 
 def normal(tree):
-    """A tree as the API writes it: the step `.` has nothing below it, and stands beside others only."""
+    """A tree as the API writes it: the step `.` has nothing below it and is never alone."""
     found = {step: normal(below) for step, below in tree.items() if step != "."}
     return found | ({".": {}} if "." in tree and found else {})
 
 
 def paths(tree, path=()):
-    """The set of paths that a tree stands for."""
+    """The set of paths in a tree."""
     below = {step: rest for step, rest in tree.items() if step != "."}
     own = {path} if path and (not below or "." in tree) else set()
     return own.union(*(paths(rest, (*path, step)) for step, rest in below.items()))
 
 
 @given(TREES.map(normal), TREES.map(normal).filter(bool))
-def test_subtracting_leaves_no_path_that_was_taken_and_every_other_field(tree, taken):
+def test_subtraction_removes_exactly_the_taken_paths(tree, taken):
     left = paths(subtract(tree, taken) or {})
     atomic = {path for path in paths(taken) if not any(other[: len(path)] == path and other != path for other in paths(taken))}
     fields = {path for path in paths(tree) if not any(other[: len(path)] == path and other != path for other in paths(tree))}
@@ -60,7 +60,7 @@ def service(*entries):
     return {"kind": "Service", "metadata": {"name": "a", "resourceVersion": "1", "managedFields": list(entries)}}
 
 
-def test_an_updater_keeps_what_the_manifest_does_not_name():
+def test_updater_keeps_fields_that_the_manifest_lacks():
     (theirs, ours) = released_entries(service(KUBECTL, OURS), "podwright")
     assert ours == OURS
     assert theirs["fieldsV1"] == {
@@ -71,29 +71,29 @@ def test_an_updater_keeps_what_the_manifest_does_not_name():
 
 
 @pytest.mark.parametrize("rest", [{"operation": "Apply"}, {"subresource": "status"}])
-def test_other_appliers_and_subresources_keep_their_part(rest):
+def test_other_appliers_and_subresources_keep_their_fields(rest):
     assert released_entries(service(KUBECTL | rest, OURS), "podwright") is None
 
 
-def test_an_object_moves_from_one_applier_to_another_with_the_first_apply():
+def test_first_apply_moves_an_object_from_one_applier_to_another():
     (theirs, _ours) = released_entries(service(KUBECTL | {"operation": "Apply"}, OURS), "podwright", is_first_apply=True)
     assert theirs["fieldsV1"]["f:metadata"] == {"f:labels": {".": {}, "f:team": {}}}
     assert released_entries(service(KUBECTL | {"subresource": "status"}, OURS), "podwright", is_first_apply=True) is None
 
 
-def test_replicas_that_were_handed_over_can_be_taken_back():
+def test_handed_over_replicas_can_be_taken_over_again():
     held = {"manager": "podwright-handover", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     ours = {"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     assert released_entries(service(held, OURS), "podwright") is None
     assert released_entries(service(held, ours), "podwright") == [ours]
 
 
-def test_a_manager_with_nothing_left_is_not_recorded():
+def test_manager_without_fields_is_removed_from_managed_fields():
     assert released_entries(service(OURS | {"manager": "x", "operation": "Update"}, OURS), "podwright") == [OURS]
 
 
 class Server:
-    """Answers each PATCH by the next of `answers`, and each GET by the object as it then is."""
+    """Answers each PATCH with the next of `answers`, and each GET with the object afterwards."""
 
     def __init__(self, item, *answers):
         self.item, self.answers, self.patches = item, list(answers), []
@@ -120,14 +120,14 @@ class Server:
 
 
 @pytest.mark.parametrize(("answers", "requests"), [(["fine"], 1), (["lost"], 1), (["conflict", "conflict", "fine"], 3), (["gone"], 1)])
-def test_ownership_is_rewritten_in_the_version_that_was_read(answers, requests):
+def test_ownership_is_changed_in_the_version_that_was_read(answers, requests):
     server = Server(service(KUBECTL, OURS), *answers)
     after = take_over(server, CONFIG_MAP, server.item, "podwright")
     assert len(server.patches) == requests
     assert "gone" in answers or released_entries(after, "podwright") is None
 
 
-def test_a_refused_or_endless_rewriting_is_an_error():
+def test_refused_or_repeatedly_conflicting_takeover_is_an_error():
     for answers, status in ((["forbidden"], 403), (["conflict"] * 9, 409)):
         server = Server(service(KUBECTL, OURS), *answers)
         with pytest.raises(PodwrightError) as caught:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The planner as a table of data files: each case in plans/ is a desired and a live state and the changes that must come of them."""
+"""Plans as a table of data files: each case in plans/ has a desired state, a live state and the planned changes."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_plan(case):
     autoscaled = {key for key in desired if key.name in case.get("autoscaled", [])}
     prune = [Member(kind, key, item) for key, (kind, item) in keyed(case.get("prune", [])).items()]
     changes = plan(desired, live, "podwright", autoscaled, prune)
-    told = [{"action": c.action, "object": f"{c.key.kind}/{c.key.name}"} | ({"patch": c.patch} if c.action == "patch" else {}) for c in changes]
-    assert told == case["changes"]
+    planned = [{"action": c.action, "object": f"{c.key.kind}/{c.key.name}"} | ({"patch": c.patch} if c.action == "patch" else {}) for c in changes]
+    assert planned == case["changes"]

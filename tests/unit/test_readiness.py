@@ -40,7 +40,7 @@ VALUES = st.recursive(
 
 
 @given(st.sampled_from(KINDS), VALUES, VALUES, VALUES)
-def test_any_status_has_a_verdict(kind, status, spec, generation):
+def test_any_status_has_a_readiness(kind, status, spec, generation):
     item = {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "a", "generation": generation}, "status": status}
     if kind[0] not in ("v1", "apps/v1", "batch/v1"):
         item["spec"] = spec  # those of the API's own kinds fit its schema
@@ -84,12 +84,12 @@ BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spe
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED), READY),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, labels={"kueue.x-k8s.io/queue-name": "q"}), PROGRESSING),
         (thing("Job", "batch/v1", {"suspend": True}, {}), PROGRESSING),
-        # Of other groups, whatever their kinds are called, a Ready condition tells.
+        # Kinds of other groups are assessed by their Ready condition, whatever their names.
         (thing("Job", "batch.volcano.sh/v1alpha1", status={"state": "Running"}), READY),
         (thing("Service", "serving.knative.dev/v1", status={"conditions": [{"type": "Ready", "status": "Unknown"}]}), PROGRESSING),
     ],
 )
-def test_what_is_as_it_was_asked_to_be_is_ready(item, state):
+def test_object_in_its_desired_state_is_ready(item, state):
     assert assess(item).state == state
 
 
@@ -97,22 +97,25 @@ def test_what_is_as_it_was_asked_to_be_is_ready(item, state):
     ("item", "said"),
     [
         (thing("Pod", "v1", finalizers=["a.com/x", "b"]), "blocked by finalizers: a.com/x, b"),
-        (thing("Pod", "v1"), "shutting down"),
+        (thing("Pod", "v1"), "still terminating"),
         (
             thing(
                 "Namespace", "v1", status={"conditions": [{"type": "NamespaceFinalizersRemaining", "status": "True", "message": "Some content: a.com/x in 1"}]}
             ),
             "a.com/x in 1",
         ),
-        (thing("Namespace", "v1", status={"conditions": [{"type": "NamespaceContentRemaining", "status": "False", "message": "all gone"}]}), "shutting down"),
+        (
+            thing("Namespace", "v1", status={"conditions": [{"type": "NamespaceContentRemaining", "status": "False", "message": "none"}]}),
+            "still terminating",
+        ),
     ],
 )
-def test_a_blocked_deletion_says_by_what(item, said):
+def test_blocked_deletion_names_the_obstacle(item, said):
     assert said in deletion_obstacle(item)
 
 
 class Server:
-    """Has storage classes, or does not show them."""
+    """A client that returns a storage class, or is not allowed to read it."""
 
     def __init__(self, mode):
         self.mode = mode
@@ -127,7 +130,7 @@ class Server:
 
 
 @pytest.mark.parametrize(
-    ("mode", "annotations", "is_waited_for"),
+    ("mode", "annotations", "is_awaited"),
     [
         ("WaitForFirstConsumer", {}, False),
         ("WaitForFirstConsumer", {"volume.kubernetes.io/selected-node": "n"}, True),
@@ -136,7 +139,7 @@ class Server:
         (None, {}, True),
     ],
 )
-def test_a_claim_is_not_waited_for_before_its_first_pod(mode, annotations, is_waited_for):
+def test_claim_with_late_binding_is_not_awaited_before_its_first_pod(mode, annotations, is_awaited):
     claim = thing("PersistentVolumeClaim", "v1", {"storageClassName": "late"}, {"phase": "Pending"}, annotations=annotations)
     kind = BUILT_IN["v1", "PersistentVolumeClaim"]
     server = Server(mode)
@@ -146,4 +149,4 @@ def test_a_claim_is_not_waited_for_before_its_first_pod(mode, annotations, is_wa
         waited = False
     except InterruptedError:
         waited = True
-    assert waited is is_waited_for
+    assert waited is is_awaited

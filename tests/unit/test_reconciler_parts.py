@@ -36,13 +36,13 @@ def test_quantities_have_exact_values(text, value):
 
 
 @pytest.mark.parametrize("text", ["", "1 Gi", "Gi", "1gb", "--1", "1ee3", "0x1", "½"])
-def test_what_is_no_quantity_is_refused(text):
+def test_invalid_quantity_is_rejected(text):
     with pytest.raises(ValueError, match="not a quantity"):
         parse_quantity(text)
 
 
 @given(st.integers(min_value=1, max_value=10**9))
-def test_a_formatted_quantity_has_the_same_value(thousandths):
+def test_formatted_quantity_has_the_same_value(thousandths):
     value = Fraction(thousandths, 1000)
     assert parse_quantity(format_quantity(value, "1m")) == value
     assert parse_quantity(format_quantity(Fraction(thousandths), "1Mi")) == thousandths
@@ -56,7 +56,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=4), st.dictionaries(st.text(max_size=3), JSON, max_size=4))
-def test_a_merge_holds_what_was_desired_and_merging_again_changes_nothing(live, desired):
+def test_merge_contains_the_desired_state_and_is_idempotent(live, desired):
     merged = merge(live, desired)
     assert merge(merged, desired) == merged
     assert all(merged[key] == value for key, value in desired.items() if not isinstance(value, dict))
@@ -66,7 +66,7 @@ def manifest(**rest):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}} | rest
 
 
-def test_a_difference_is_blind_to_what_the_server_keeps_for_itself():
+def test_difference_ignores_status_and_metadata_of_the_server():
     one = manifest(status={"x": 1})
     two = manifest(metadata={"name": "a", "uid": "u", "resourceVersion": "2", "managedFields": [], "generation": 2})
     assert difference(one, two) == []
@@ -82,16 +82,16 @@ def test_a_difference_is_blind_to_what_the_server_keeps_for_itself():
         {"apiVersion": "v1", "kind": "X", "metadata": {"name": 3}},
     ],
 )
-def test_manifests_without_identity_are_refused(broken):
+def test_manifest_without_identity_is_rejected(broken):
     with pytest.raises(PodwrightError, match="lacks"):
         clean(broken)
 
 
-def test_secret_values_are_veiled_and_still_comparable():
+def test_equal_secret_values_have_equal_digests():
     secret = manifest(kind="Secret", data={"a": "eA==", "b": "eA==", "c": "eQ=="})
     shown = Redactor().redact(secret)["data"]
     assert shown["a"] == shown["b"] != shown["c"] and "eA==" not in str(shown)
-    assert Redactor().redact(secret)["data"]["a"] != shown["a"]  # keyed anew: a digest cannot be looked up
+    assert Redactor().redact(secret)["data"]["a"] != shown["a"]  # each Redactor has its own key: a digest cannot be looked up
     assert secret_values([manifest(kind="Secret", stringData={"p": "hunter22"})]) == {"hunter22", "aHVudGVyMjI="}
 
 
@@ -121,16 +121,16 @@ def test_secret_values_are_veiled_and_still_comparable():
         ("Gadget", {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no"}]}}, PROGRESSING),
     ],
 )
-def test_what_ready_means(kind, rest, state):
+def test_readiness_of_each_kind(kind, rest, state):
     assert assess({"kind": kind, "metadata": {"name": "a", "generation": 1}} | rest).state == state
 
 
-def test_a_controller_that_is_behind_is_waited_for():
+def test_object_is_progressing_until_its_controller_observes_it():
     item = {"kind": "Gadget", "metadata": {"name": "a", "generation": 2}, "status": {"observedGeneration": 1}}
     assert assess(item).state == PROGRESSING
 
 
-def test_a_set_is_marked_as_the_specification_says():
+def test_set_has_the_labels_and_annotations_of_the_specification():
     applyset = ApplySet("web", "shop")
     assert applyset.id == "applyset-" + _expected_digest("podwright-set-web.shop.ConfigMap.") + "-v1"
     parent = applyset.parent([Key("", "Secret", "shop", "a"), Key("apps", "Deployment", "other", "b")])["metadata"]
@@ -155,8 +155,8 @@ def _expected_digest(identity):
         ({"cpu": "1"}, {"cpu": "1000m"}, False),
     ],
 )
-def test_what_the_api_treats_as_one_value_is_compared_whole(desired, live, same):
-    """A selector or a list that lost a part must be written again: nothing else would take the part away."""
+def test_atomic_value_is_compared_as_a_whole(desired, live, same):
+    """A selector or a list without a live part must be applied: nothing else removes that part."""
     managed = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:part": {}}}}]
     policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
     item = policy | {"metadata": {"name": "x", "managedFields": managed}, "spec": {"part": live}}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which refusals of the API server are about immutable fields, and what is asked before an object is replaced."""
+"""Refusals because of immutable fields, and the checks before an object is replaced."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def refusal(*messages, status=422):
 
 
 @pytest.mark.parametrize("message", IMMUTABLE)
-def test_every_wording_for_an_immutable_field_is_known(message):
+def test_every_wording_for_an_immutable_field_is_recognized(message):
     assert is_immutable(refusal(message))
     assert is_immutable(PodwrightError(f"Could not patch X 'a': X \"a\" is invalid: spec: {message}", status=422))
     assert not is_immutable(refusal(message, status=403))
 
 
 @pytest.mark.parametrize("message", OTHER)
-def test_one_cause_of_another_kind_makes_it_another_refusal(message):
+def test_any_other_cause_makes_it_another_refusal(message):
     assert not is_immutable(refusal(message))
     assert not is_immutable(refusal(IMMUTABLE[0], message))
 
@@ -84,7 +84,7 @@ QUOTA = 'Could not create: pods "a" is forbidden: exceeded quota: q, requested: 
 
 
 @pytest.mark.parametrize("answer", [None, TAKEN, PodwrightError(QUOTA.format("count/jobs.batch=1"), status=403, reason="Forbidden")])
-def test_an_object_is_replaced_if_the_new_one_would_be_created(answer):
+def test_object_is_replaced_if_the_new_one_can_be_created(answer):
     server = Server(answer)
     check_replacement(server, change(), refusal(IMMUTABLE[0]), "podwright", "replace")
     assert len(server.asked) == 1
@@ -107,7 +107,7 @@ def test_nothing_is_replaced_if_the_new_object_would_be_refused(answer):
     assert answer.message in caught.value.message and caught.value.hint
 
 
-def test_a_replacement_is_recommended_only_if_nothing_else_is_wrong():
+def test_replacement_is_recommended_only_if_nothing_else_is_wrong():
     server = Server(None)
     with pytest.raises(PodwrightError, match="immutable: spec") as caught:
         check_replacement(server, change(), refusal(IMMUTABLE[0]), "podwright", "fail")
@@ -120,7 +120,7 @@ def test_a_replacement_is_recommended_only_if_nothing_else_is_wrong():
     assert server.asked == []
 
 
-def test_a_service_asks_for_what_the_old_one_holds_only_afterwards():
+def test_replaced_service_gets_its_addresses_after_the_deletion():
     held = {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80, "nodePort": 30080}]}
     wanted = {"clusterIP": "10.0.0.1", "ipFamilies": ["IPv6"], "ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "nodePort": 30081}]}
     server = Server(TAKEN)

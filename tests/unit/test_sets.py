@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Named sets: nothing that belongs to one is ever forgotten, and nothing that belongs to another is touched."""
+"""Named sets: no member is ever lost, and no member of another set is changed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def cluster(tmp_path):
 
 @pytest.fixture
 def web(cluster, monkeypatch):
-    """A set; its definitions count as established, since nobody else is there to say so."""
+    """A set whose definitions are established at once, since no controller runs."""
     module = "ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.executor.wait_until_ready"
     monkeypatch.setattr(module, lambda client, items, *rest: {key: item for key, (_kind, item) in items.items()})
     return Set(cluster)
@@ -108,7 +108,7 @@ def test_a_removal_killed_at_any_write_is_finished_by_the_next(number, own_names
     web.apply([*MEMBERS, *([manifest("Namespace", "shop")] if own_namespace else [])])
     everything = len(web.members)
     was_killed = kill(web, "remove", (), number, after)
-    # Of eleven members those in a deleted namespace, and the parent in it, go without a request of their own.
+    # Members in a deleted namespace, and the parent in it, are deleted without a request of their own.
     assert was_killed == (number <= 11)
     web.remove()
     assert everything >= len(MEMBERS) and web.members == [] and web.parent is None
@@ -128,7 +128,7 @@ def test_a_prune_killed_at_any_write_is_finished_by_the_next(number, after, web)
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("number", range(1, 13))
-def test_a_first_apply_killed_at_any_write_leaves_nothing_unknown(number, after, web):
+def test_first_apply_killed_at_any_write_loses_no_member(number, after, web):
     was_killed = kill(web, "apply", MEMBERS, number, after)
     assert was_killed == (number <= len(MEMBERS) + 1)
     web.remove()
@@ -201,7 +201,7 @@ def test_a_kind_in_no_preferred_version_is_found(web):
     assert web.members == []
 
 
-def test_what_a_controller_made_is_left_alone(web):
+def test_objects_that_controllers_created_are_kept(web):
     web.apply([KEPT, manifest("EndpointSlice", "mine", "discovery.k8s.io/v1")])
     owner = {"kind": "Service", "name": "web", "controller": True}
     inherited = manifest("EndpointSlice", "theirs", "discovery.k8s.io/v1", namespace="shop")
@@ -271,7 +271,7 @@ def test_a_namespace_that_the_set_is_in_is_not_pruned(web):
     assert ("Namespace", None, "shop") in web.members and ("Namespace", None, "other") in web.members
 
 
-def test_an_unknown_kind_is_absent_already(web):
+def test_object_of_an_unknown_kind_is_absent(web):
     web.apply([KEPT])
     outcome = Reconciler(web.cluster, Options(wait=False), Console()).remove([manifest("Sprocket", "a", "nowhere.com/v1"), KEPT], "shop")
     assert {change.key.name: change.action for change in outcome.changes} == {"a": "none", "kept": "delete"}
@@ -284,7 +284,7 @@ def test_a_definition_is_deleted_by_its_name_alone(web):
 
 
 @pytest.mark.parametrize("verb", ["apply", "remove"])
-def test_what_kubernetes_itself_made_loses_our_fields_and_stays(verb, web):
+def test_objects_that_kubernetes_itself_creates_lose_our_fields_and_are_kept(verb, web):
     account = manifest("ServiceAccount", "default", imagePullSecrets=[{"name": "registry"}])
     web.apply([KEPT, account, manifest("ServiceAccount", "mine")])
     getattr(web, verb)([KEPT] if verb == "apply" else [])

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The edge between an operation and AnsibleModule."""
+"""Operations as modules."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .operation import Operation, perform
 
 
 class OperationModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
-    """An AnsibleModule that leaves no record of its arguments in the system log: they may hold manifests with secrets."""
+    """An AnsibleModule that does not log its arguments to the system log: manifests can contain secrets."""
 
     def _log_invocation(self) -> None:
         pass
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:
-        """Fail, also for invalid options, without the credentials of the connection."""
+        """Fail without the credentials of the connection in the result, also if the options are invalid."""
         self.no_log_values.update(connection_secrets(self.params))
-        kwargs.setdefault("invocation", {"module_args": {}})  # what is invalid is not known well enough to be shown
+        kwargs.setdefault("invocation", {"module_args": {}})  # invalid arguments cannot be redacted
         super().fail_json(msg, **kwargs)
 
 
 def run_module(operation: Operation[Any]) -> None:
-    """Run an operation as the module of its name."""
+    """Run an operation as the module of the same name."""
     module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
     result = perform(operation, module.params, module.check_mode, module._diff, Console(), module.no_log)
     for text in result.pop("warnings", ()):

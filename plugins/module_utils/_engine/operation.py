@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an operation is, and how both edges (module and action) run one."""
+"""Operations, and how both edges (module and action) run one."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Operation(Generic[Record]):
-    """One verb of the collection: parameters in, outcome out.
+    """What one module does: parameters in, result out.
 
     Attributes:
-        name: the module's name.
+        name: the name of the module.
         arguments: the argument spec.
-        outcome: makes the empty record of what a run has done and read so far.
-        run: called with a Task and that record, which it fills; raises PodwrightError.
-        describe: called with both once the run has ended, failed or not; returns the result's fields and sends no request.
-        rules: further arguments of the validation (`mutually_exclusive`, `required_if`, …).
-        secrets: from the parameters to the set of secret values in them.
-        redact: from the parameters to how the invocation may be shown.
+        outcome: creates the empty record of what a run does and reads.
+        run: called with the Invocation and that record, which it fills; raises PodwrightError.
+        describe: called with both after the run, failed or not; returns the fields of the result and sends no request.
+        rules: further arguments for the validation (`mutually_exclusive`, `required_if`, …).
+        secrets: returns the secret values in the parameters.
+        redact: returns the parameters as results may show them.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Operation(Generic[Record]):
 
 
 class Invocation:
-    """One call of an operation: its parameters and what it may use.
+    """One invocation of a module.
 
     Attributes:
-        params: validated parameters.
-        check_mode, diff_mode: as the play has them.
+        params: the validated parameters.
+        check_mode, diff_mode: those of the Ansible task.
         console: a Console.
-        client: a Client to share, or None for one of its own.
+        client: a Client to share, or None to open one.
     """
 
     def __init__(self, params: Options, check_mode: bool, diff_mode: bool, console: Console, client: Client | None = None):
@@ -68,7 +68,7 @@ class Invocation:
 
     @property
     def client(self) -> Client:
-        """The Client, opened when first used."""
+        """The Client, opened at its first use."""
         if self._client is None:
             connections = min(self.params.get("concurrency") or 16, 16)
             self._client = Client(Configuration(self.params), connections, poll_seconds=self.params.get("wait_sleep") or 5)
@@ -76,7 +76,7 @@ class Invocation:
 
     @property
     def namespace(self) -> str:
-        """The namespace: the option, the context's, or `default`."""
+        """The namespace of the option, else of the context, else `default`."""
         namespace: str = self.params.get("namespace") or self.client.configuration.namespace
         return namespace
 
@@ -87,12 +87,12 @@ class Invocation:
 
 
 def secrets_of(operation: Operation[Record], params: Options) -> set[str]:
-    """Every secret value in the parameters that the argument spec itself does not mark."""
+    """The secret values in the parameters besides those that the argument spec marks with `no_log`."""
     return operation.secrets(params) | set(connection_secrets(params))
 
 
 def attempt(operation: Operation[Record], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
-    """Run an operation to its end. Returns: (the result's fields as far as it got, what stopped it or None)."""
+    """Run an operation. Returns: the fields of the result, also of a failed run, and the error or None."""
     outcome = operation.outcome()
     stopped: PodwrightError | None = None
     try:
@@ -114,23 +114,23 @@ def perform(
     no_log: bool = False,
     masked: Set[str] = frozenset(),
 ) -> Result:
-    """Run an operation to a result that an edge can hand to Ansible.
+    """Run an operation. Raises nothing: an unforeseen exception is a failure, too.
 
     Args:
-        no_log: whether the task has `no_log`: ansible-core 2.19 and later print `msg` all the same, so that it must not hold any output.
-        masked: secret values that the edge knows beside those of the operation.
+        no_log: whether the Ansible task has `no_log`; ansible-core 2.19 and later print `msg` regardless, so that it must not contain output.
+        masked: secret values that the edge knows besides those of the operation.
 
-    Returns: a dict without any secret value, with `changed`, `duration`, the operation's own fields and, where it failed, `failed`, `msg`, `reason` and `hint`.
+    Returns: the result without secret values: `changed`, `duration`, the operation's fields; of a failure also `failed`, `msg`, `reason`, `hint`.
     """
     started = time.monotonic()
     try:
-        # Before anything is done: what cannot be masked is not run.
+        # First of all, since an operation whose secrets cannot be masked must not run.
         secret, shown = masked | secrets_of(operation, params), redact_connection(operation.redact(params))
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     invocation = Invocation(params, check_mode, diff_mode, console)
     fields, stopped = _attempt_and_close(operation, invocation)
-    # Ansible takes an rc other than 0, or none, for a failure unless the result says otherwise.
+    # Ansible treats a result with an rc other than 0, or null, as failed unless it sets `failed`.
     result: Result = {"changed": False, "failed": False} | fields
     if "diff" in result:
         result["diff"] = _printable_values(result["diff"])
@@ -143,7 +143,7 @@ def perform(
     try:
         cleared: Result = remove_values(result, {value for value in secret if value})
         return cleared
-    except TypeError as error:  # a value that is no plain data
+    except TypeError as error:  # a value that is not plain data
         return _failure(as_podwright_error(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
 
 
@@ -157,8 +157,9 @@ def _attempt_and_close(operation: Operation[Record], invocation: Invocation) -> 
 
 
 def _failure(error: PodwrightError, no_log: bool) -> Result:
-    told = _without_output(error) if no_log else error
-    return {"failed": True, "msg": str(told), "reason": printable(told.reason), "hint": printable(told.hint)}
+    shown = _without_output(error) if no_log else error
+    details = {"reason": printable(shown.reason), "hint": printable(shown.hint)}
+    return {"failed": True, "msg": str(shown)} | {name: text for name, text in details.items() if text}
 
 
 def _printable_values(value: Any) -> Any:
@@ -170,6 +171,6 @@ def _printable_values(value: Any) -> Any:
 
 
 def _without_output(error: PodwrightError) -> PodwrightError:
-    """The error without anything that a container, a log or a server may have said; its reason is one word."""
+    """The error without text that may be output of a container or a server: its reason, if that is a single word."""
     reason = error.reason if re.fullmatch("[A-Za-z0-9]{1,64}", error.reason) else "Error"
-    return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden, since no_log is set.")
+    return PodwrightError(f"The task failed: {reason}.", reason=reason, hint="Its details are hidden because no_log is set.")

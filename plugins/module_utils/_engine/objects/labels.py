@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The labels and annotations that tell Podwright's objects."""
+"""The labels and annotations of Podwright's objects."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..values import Manifest
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED = {MANAGED_BY: "podwright"}
 
-# Labels: the task's name, its set, the number of the attempt, the digest of its options, its parent's uid, and that an object is a record.
+# Labels: name of the task, its set, number of the attempt, hash of its options, uid of its parent; and that an object is the record of a task.
 TASK, SET, ATTEMPT, HASH, PARENT, RECORD = (f"podwright.io/{name}" for name in ("task", "set", "attempt", "hash", "parent", "record"))
 
-# Annotations: seconds to stay after the end, the digest of what can be resized, how deep and how wide the tree below a task may be.
+# Annotations: seconds until a finished task is deleted, hash of its resources, limits of the depth and width of the tree below it.
 TTL, RESOURCES, MAX_DEPTH, MAX_CHILDREN = (f"podwright.io/{name}" for name in ("ttl", "resources", "max-depth", "max-children"))
 
-# Of deployments: the labels of all their objects and of one generation; the annotations of the order of generations, of the one that is active,
-# of how far a canary is, of what was rolled back, and of the strategy.
+# Deployments: the labels of all objects and of those of one generation; the annotations for the revision, the active generation, the step of a
+# canary and its start, the generations that were rolled back, and the strategy.
 DEPLOYMENT, GENERATION = (f"podwright.io/{name}" for name in ("deployment", "generation"))
 REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, STRATEGY = (
     f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back", "strategy")

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where a task stands, read from its pod or Job. Pure functions."""
+"""The status of a task, from its pod or Job. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .containers import container_status, container_statuses, default_container
 from .quantity import same_quantity
 from .readiness import condition
 
-# How sure a problem is, which decides how long it may last before the task counts as failed.
+# The class of a problem, which decides how long the problem may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
 
 _WAITING_GRACE = {
@@ -47,16 +47,16 @@ _INTERRUPTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Status:
-    """Where a task stands.
+    """The status of a task.
 
     Attributes:
         state: `pending`, `running`, `succeeded`, `failed` or `deleting`.
-        reason: one word in the API's language, where there is one.
-        message: the same for a person.
-        rc: the task container's exit code, once it ended.
-        grace: for a problem that does not end the task by itself, how sure it is; else None.
-        is_interrupted: the task was ended from outside (eviction, a lost node), not by itself.
-        is_ready: every readiness condition holds.
+        reason: the reason of the API as one word, or an empty string.
+        message: the same as a sentence, or an empty string.
+        rc: the exit code of the task container, or None before it terminates.
+        grace: the class of a problem that does not terminate the task by itself, else None.
+        is_interrupted: whether the task was terminated from outside (eviction, lost node).
+        is_ready: whether the pod is ready.
     """
 
     state: str
@@ -69,53 +69,53 @@ class Status:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the task ended."""
+        """Whether the task succeeded or failed."""
         return self.state in ("succeeded", "failed")
 
 
 def read_pod(pod: Manifest) -> Status:
-    """The Status of a task from its pod: completion is the task container's end, whatever else runs in the pod."""
+    """The Status of a task from its pod. The task is complete when its container terminates, even if other containers still run."""
     status = pod.get("status") or {}
     restarts = pod["spec"].get("restartPolicy", "Always") == "Always"
-    ended = _task_state(pod).get("terminated")
-    if ended and not restarts and ended["exitCode"] == 0 and status.get("phase") != "Failed":
-        return Status("succeeded", ended.get("reason", "Completed"), "", 0)
+    terminated = _task_state(pod).get("terminated")
+    if terminated and not restarts and terminated["exitCode"] == 0 and status.get("phase") != "Failed":
+        return Status("succeeded", terminated.get("reason", "Completed"), "", 0)
     if status.get("phase") == "Succeeded":
-        return Status("succeeded", "Completed", "", (ended or {}).get("exitCode", 0))
+        return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
     interruption = _interruption(pod, status)
-    if status.get("phase") == "Failed" or (ended and pod["spec"].get("restartPolicy") == "Never"):
-        return _read_failure(status, ended, interruption)
+    if status.get("phase") == "Failed" or (terminated and pod["spec"].get("restartPolicy") == "Never"):
+        return _read_failure(status, terminated, interruption)
     if pod["metadata"].get("deletionTimestamp"):
         return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
     return _read_active(pod, status)
 
 
-def _read_failure(status: Manifest, ended: Manifest | None, interruption: str | None) -> Status:
+def _read_failure(status: Manifest, terminated: Manifest | None, interruption: str | None) -> Status:
     reason = status.get("reason") or ""
-    rc = (ended or {}).get("exitCode")
-    if interruption and not (ended and ended["exitCode"] == 0):
-        return Status("failed", interruption, status.get("message") or "it was ended from outside", rc, is_interrupted=True)
+    rc = (terminated or {}).get("exitCode")
+    if interruption and not (terminated and terminated["exitCode"] == 0):
+        return Status("failed", interruption, status.get("message") or "it was terminated from outside", rc, is_interrupted=True)
     if reason:
         return Status("failed", reason, status.get("message", ""), rc)
     failed_init = _failed_init(status)
-    if failed_init and not ended:
+    if failed_init and not terminated:
         return failed_init
-    if not ended:
+    if not terminated:
         return Status("failed", "Failed", status.get("message") or "a container other than the task's failed", rc)
-    word = ended.get("reason") or "Error"
-    text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command ended with exit code {rc}"
+    word = terminated.get("reason") or "Error"
+    text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command failed with exit code {rc}"
     return Status("failed", word, text, rc)
 
 
 def _failed_init(status: Manifest) -> Status | None:
     for container in status.get("initContainerStatuses") or []:
-        ended = container.get("state", {}).get("terminated")
-        if ended and ended["exitCode"]:
+        terminated = container.get("state", {}).get("terminated")
+        if terminated and terminated["exitCode"]:
             return Status(
                 "failed",
-                f"Init{ended.get('reason', 'Error')}",
-                f"the init container {container['name']} ended with exit code {ended['exitCode']}",
-                ended["exitCode"],
+                f"Init{terminated.get('reason', 'Error')}",
+                f"the init container '{container['name']}' failed with exit code {terminated['exitCode']}",
+                terminated["exitCode"],
             )
     return None
 
@@ -133,14 +133,14 @@ def _read_active(pod: Manifest, status: Manifest) -> Status:
         grace = _WAITING_GRACE.get(waiting.get("reason", ""))
         if grace:
             last = container.get("lastState", {}).get("terminated") or {}
-            message = waiting.get("message") or (f"its command ended with exit code {last['exitCode']}" if last else "")
+            message = waiting.get("message") or (f"its command exited with exit code {last['exitCode']}" if last else "")
             return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
     if "running" in _task_state(pod):
         return Status("running", "", "", is_ready=condition(pod, "Ready").get("status") == "True")
-    return Status("pending", "Starting", "its containers are being made" if scheduled else "it waits for a node")
+    return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
 
 
 def _task_state(pod: Manifest) -> Manifest:
@@ -150,7 +150,7 @@ def _task_state(pod: Manifest) -> Manifest:
 
 
 def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
-    """The Status of a task from its Job and the Job's pods: the Job decides whether it is over, its last pod says why."""
+    """The Status of a task from its Job and the Job's pods. The Job decides whether the task is finished, its last pod why."""
     last = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
     latest = read_pod(last) if last else None
     if any(condition(job, name).get("status") == "True" for name in ("Complete", "SuccessCriteriaMet")):
@@ -163,55 +163,55 @@ def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
     if job["metadata"].get("deletionTimestamp"):
         return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
     if latest is None or latest.is_finished:
-        return Status("pending", "Starting", "its Job has not made a pod yet" if latest is None else "its Job is about to end or to try again")
+        return Status("pending", "Starting", "its Job has not created a pod yet" if latest is None else "its Job is about to finish or to retry")
     return latest
 
 
 def is_serving(pod: Manifest) -> bool:
-    """Whether a pod is ready and to stay: one that a Service would send traffic to."""
+    """Whether a Service sends traffic to a pod: it is ready and not being deleted."""
     return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
 
 
 def read_resize(pod: Manifest) -> Status | None:
-    """How far a change of a running pod's resources is (KEP-1287): a Status while it is under way, else None."""
+    """The Status of a pod whose resources are being changed in place (KEP-1287), or None if the change is complete."""
     pending = condition(pod, "PodResizePending")
     if pending.get("status") == "True":
-        return Status("running", pending.get("reason", "Deferred"), pending.get("message", "its node has no room for the new resources"), grace=FIXABLE)
+        return Status("running", pending.get("reason", "Deferred"), pending.get("message", "its node lacks the new resources"), grace=FIXABLE)
     progress = condition(pod, "PodResizeInProgress")
     if progress.get("status") == "True":
         return Status("running", progress.get("reason") or "Resizing", progress.get("message", ""))
     observed = (pod.get("status") or {}).get("observedGeneration")
     if observed is not None and observed < pod["metadata"].get("generation", 0):
-        return Status("running", "Resizing", "its node has not seen the change yet")
+        return Status("running", "Resizing", "its node has not observed the change yet")
     actual = {c["name"]: c.get("resources") or {} for c in (pod.get("status") or {}).get("containerStatuses") or []}
     for container in pod["spec"]["containers"]:
         for part, wanted in (container.get("resources") or {}).items():
             known = actual.get(container["name"], {}).get(part) or {}
             if part in ("limits", "requests") and any(name in known and not same_quantity(known[name], text) for name, text in wanted.items()):
-                return Status("running", "Resizing", f"the container {container['name']} still has its old {part}")
+                return Status("running", "Resizing", f"the container '{container['name']}' still has its previous {part}")
     return None
 
 
 def exit_codes(pod: Manifest) -> dict[str, int]:
-    """Exit code by container, for those that ended."""
+    """Exit code by container, of those that terminated."""
     status = pod.get("status") or {}
     codes = {}
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
-        if ended:
-            codes[container["name"]] = ended["exitCode"]
+        terminated = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+        if terminated:
+            codes[container["name"]] = terminated["exitCode"]
     return codes
 
 
 def has_started(pod: Manifest, container: str) -> bool:
-    """Whether there can be a log of that container."""
+    """Whether the container has started, so that it may have a log."""
     status = container_status(pod, container)
     state = status.get("state") or {}
     return "running" in state or "terminated" in state or bool(status.get("lastState"))
 
 
 def ever_started(pod: Manifest) -> bool:
-    """Whether any container of a pod has ever been started: init containers, sidecars and ephemeral containers count, and so does a failed start."""
+    """Whether any container of a pod has started: init containers, sidecars and ephemeral containers count, and so does a failed start."""
     status = pod.get("status") or {}
     if status.get("phase") not in (None, "", "Pending"):
         return True
@@ -224,7 +224,7 @@ def _has_run(status: Manifest) -> bool:
 
 
 def times(pod: Manifest) -> tuple[str | None, str | None]:
-    """(started, finished) of the task container as the API writes them; None where not yet."""
+    """When the task container started and finished, as timestamps of the API, or None."""
     state = _task_state(pod)
-    ended = state.get("terminated") or {}
-    return ended.get("startedAt") or state.get("running", {}).get("startedAt"), ended.get("finishedAt")
+    terminated = state.get("terminated") or {}
+    return terminated.get("startedAt") or state.get("running", {}).get("startedAt"), terminated.get("finishedAt")

@@ -16,13 +16,13 @@ def parse_quantity(text: object) -> Fraction:
     """The exact value of a quantity such as `500m` or `1Gi`, as a Fraction. Raises: ValueError."""
     match = _PATTERN.fullmatch(str(text).strip())
     if not match:
-        raise ValueError(f"'{text}' is not a quantity; write it like 500m, 2, 128Mi or 1Gi")
+        raise ValueError(f"'{text}' is not a quantity such as 500m, 2, 128Mi or 1Gi")
     number, exponent, suffix = match.groups()
     return Fraction(number) * (Fraction(10) ** int(exponent) if exponent else _SUFFIXES[suffix or ""])
 
 
 def format_quantity(value: Fraction, like: str) -> str:
-    """A quantity of that value (Fraction), in bytes or in units and thousandths as the text `like` is."""
+    """A quantity of that value, rounded up: in binary units, or in whole numbers and thousandths if `like` is decimal."""
     if str(like).strip()[-1:].isdigit() or str(like).strip().endswith(("m", "u", "n")):
         thousandths = -(-value * 1000 // 1)
         return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
@@ -34,7 +34,7 @@ def format_quantity(value: Fraction, like: str) -> str:
 
 
 def same_quantity(one: object, other: object) -> bool:
-    """Whether both are quantities that the API writes alike: of the same value, and both decimal, binary or with an exponent."""
+    """Whether both are quantities that the API writes the same: equal values, and both decimal, binary or with an exponent."""
     try:
         return _format_of(one) == _format_of(other) and parse_quantity(one) == parse_quantity(other)
     except ValueError:

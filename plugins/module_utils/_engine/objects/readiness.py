@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What ready means for each kind: pure functions from an object to a Verdict.
+"""The readiness of an object of any kind, as pure functions.
 
-A status is what any controller wrote: every value in it is read by `_mapping`, `_number` and `_text`, which fit anything.
+Any controller can write anything into a status: its values are read with `_mapping`, `_number` and `_text`, which accept every type.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any, NamedTuple
 from ..values import Manifest
 
 PROGRESSING, READY, FAILED = "progressing", "ready", "failed"
-# The groups whose kinds have a meaning of their own here: other groups have a Job, a Service or a Deployment, too.
+# Other groups have kinds named Job, Service or Deployment, too: they are assessed by their conditions.
 _BUILT_IN_GROUPS = ("", "apps", "batch", "apiextensions.k8s.io", "apiregistration.k8s.io")
 _QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 class Readiness(NamedTuple):
-    """Where an object stands and why."""
+    """The state of an object, one of `progressing`, `ready` and `failed`, and the reason as a sentence."""
 
     state: str
     message: str = ""
 
 
 def assess(item: Manifest) -> Readiness:
-    """The Verdict on any object."""
+    """The Readiness of an object."""
     if item["metadata"].get("deletionTimestamp"):
         return Readiness(PROGRESSING, "it is being deleted")
     generation = _number(item["metadata"].get("generation"))
     if _number(_status(item).get("observedGeneration"), generation) < generation:
-        return Readiness(PROGRESSING, "its controller has not seen the change yet")
+        return Readiness(PROGRESSING, "its controller has not observed the change yet")
     is_built_in = str(item.get("apiVersion", "")).rpartition("/")[0] in _BUILT_IN_GROUPS
-    return (_JUDGES.get(item["kind"], _judge_conditions) if is_built_in else _judge_conditions)(item)
+    return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if is_built_in else _assess_conditions)(item)
 
 
 def condition(item: Manifest, name: str) -> Manifest:
@@ -41,18 +41,18 @@ def condition(item: Manifest, name: str) -> Manifest:
 
 
 def deletion_obstacle(item: Manifest) -> str:
-    """What an object whose deletion began waits for."""
+    """Why an object that is being deleted still exists."""
     finalizers = item["metadata"].get("finalizers") or []
     if finalizers:
         return f"deletion is blocked by finalizers: {', '.join(finalizers)}"
-    # What is left in a namespace, and why, is in conditions of its own.
+    # The conditions of a namespace name the objects that remain in it.
     names = ("NamespaceDeletionDiscoveryFailure", "NamespaceDeletionContentFailure", "NamespaceFinalizersRemaining", "NamespaceContentRemaining")
     found = [condition(item, name) for name in names] if item.get("kind") == "Namespace" else []
     messages = [_text(c.get("message")) for c in found if c.get("status") == "True"]
-    return "; ".join(filter(None, messages)) or "it is still shutting down"
+    return "; ".join(filter(None, messages)) or "it is still terminating"
 
 
-def _judge_replicas(item: Manifest) -> Readiness:
+def _assess_replicas(item: Manifest) -> Readiness:
     spec, status = _mapping(item.get("spec")), _status(item)
     if spec.get("paused") is True:
         return Readiness(READY, "its rollout is paused")
@@ -60,7 +60,7 @@ def _judge_replicas(item: Manifest) -> Readiness:
     if progress.get("reason") == "ProgressDeadlineExceeded":
         return Readiness(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
     if "observedGeneration" not in status:
-        return Readiness(PROGRESSING, "its controller has not seen it yet")
+        return Readiness(PROGRESSING, "its controller has not observed it yet")
     wanted = _number(spec.get("replicas"), 1)
     to_update = _pods_to_update(item, wanted)
     counts = {"updated": (_number(status.get("updatedReplicas")), to_update)}
@@ -69,11 +69,11 @@ def _judge_replicas(item: Manifest) -> Readiness:
         if count < needed:
             return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}")
     surplus = _number(status.get("replicas")) - wanted
-    return Readiness(PROGRESSING, f"{surplus} old replicas still there") if surplus > 0 else Readiness(READY)
+    return Readiness(PROGRESSING, f"{surplus} old replicas still exist") if surplus > 0 else Readiness(READY)
 
 
 def _pods_to_update(item: Manifest, wanted: int) -> int:
-    """How many of the wanted pods the controller replaces by itself after a change."""
+    """The number of pods that the controller updates by itself after a change."""
     spec = _mapping(item.get("spec"))
     strategy = _mapping(spec.get("updateStrategy"))
     if item["kind"] == "ReplicaSet" or strategy.get("type") == "OnDelete":
@@ -81,10 +81,10 @@ def _pods_to_update(item: Manifest, wanted: int) -> int:
     return max(wanted - _number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
 
 
-def _judge_daemon_set(item: Manifest) -> Readiness:
+def _assess_daemon_set(item: Manifest) -> Readiness:
     status = _status(item)
     if "observedGeneration" not in status or "desiredNumberScheduled" not in status:
-        return Readiness(PROGRESSING, "its controller has not seen it yet")
+        return Readiness(PROGRESSING, "its controller has not observed it yet")
     wanted = _number(status["desiredNumberScheduled"])
     counts = {"updated": ("updatedNumberScheduled", _pods_to_update(item, wanted)), "ready": ("numberReady", wanted)}
     for name, (field, needed) in counts.items():
@@ -93,19 +93,19 @@ def _judge_daemon_set(item: Manifest) -> Readiness:
     return Readiness(READY)
 
 
-def _judge_job(item: Manifest) -> Readiness:
+def _assess_job(item: Manifest) -> Readiness:
     failed = condition(item, "Failed")
     if failed.get("status") == "True":
         return Readiness(FAILED, f"{_text(failed.get('reason'))}: {_text(failed.get('message'))}")
     if condition(item, "Complete").get("status") == "True":
         return Readiness(READY)
     if condition(item, "Suspended").get("status") == "True":
-        return Readiness(READY, "it is suspended") if _is_suspension_desired(item) else Readiness(PROGRESSING, "it is suspended, by a queue for instance")
-    return Readiness(PROGRESSING, "not complete yet")
+        return Readiness(READY, "it is suspended") if _is_suspension_desired(item) else Readiness(PROGRESSING, "it is suspended, for example by a queue")
+    return Readiness(PROGRESSING, "it is not complete yet")
 
 
 def _is_suspension_desired(item: Manifest) -> bool:
-    """Whether a manifest suspends the Job, and not a queue that starts it later."""
+    """Whether a manifest suspends the Job, instead of a queue that starts it later."""
     entries = item["metadata"].get("managedFields") or []
     applied = [_mapping(_mapping(entry.get("fieldsV1")).get("f:spec")) for entry in entries if entry.get("operation") == "Apply"]
     if applied:
@@ -113,12 +113,12 @@ def _is_suspension_desired(item: Manifest) -> bool:
     return _QUEUE not in (item["metadata"].get("labels") or {})
 
 
-def _judge_pod(item: Manifest) -> Readiness:
+def _assess_pod(item: Manifest) -> Readiness:
     status = _status(item)
     if status.get("phase") == "Succeeded":
         return Readiness(READY)
     if status.get("phase") == "Failed":
-        return Readiness(FAILED, _text(status.get("message")) or _text(status.get("reason")) or "a container failed")
+        return Readiness(FAILED, _text(status.get("message")) or _text(status.get("reason")) or "one of its containers failed")
     if condition(item, "Ready").get("status") == "True":
         return Readiness(READY)
     states = [_mapping(_mapping(c.get("state")).get("waiting")) for c in _mappings(status.get("containerStatuses"))]
@@ -126,32 +126,32 @@ def _judge_pod(item: Manifest) -> Readiness:
     return Readiness(PROGRESSING, waiting or _text(condition(item, "PodScheduled").get("message")) or f"phase {status.get('phase', 'Pending')}")
 
 
-def _judge_claim(item: Manifest) -> Readiness:
+def _assess_claim(item: Manifest) -> Readiness:
     phase = _status(item).get("phase", "Pending")
     if phase == "Lost":
         return Readiness(FAILED, "its volume is lost")
-    return Readiness(READY) if phase == "Bound" else Readiness(PROGRESSING, "not bound to a volume yet")
+    return Readiness(READY) if phase == "Bound" else Readiness(PROGRESSING, "it is not bound to a volume yet")
 
 
-def _judge_namespace(item: Manifest) -> Readiness:
+def _assess_namespace(item: Manifest) -> Readiness:
     phase = _status(item).get("phase")
     return Readiness(READY) if phase == "Active" else Readiness(PROGRESSING, f"phase {phase}")
 
 
-def _judge_service(item: Manifest) -> Readiness:
+def _assess_service(item: Manifest) -> Readiness:
     if _mapping(item.get("spec")).get("type") == "LoadBalancer" and not _mapping(_status(item).get("loadBalancer")).get("ingress"):
-        return Readiness(PROGRESSING, "no load balancer address yet")
+        return Readiness(PROGRESSING, "its load balancer has no address yet")
     return Readiness(READY)
 
 
-def _judge_established(item: Manifest) -> Readiness:
+def _assess_established(item: Manifest) -> Readiness:
     name = "Established" if item["kind"] == "CustomResourceDefinition" else "Available"
     found = condition(item, name)
     return Readiness(READY) if found.get("status") == "True" else Readiness(PROGRESSING, _text(found.get("message")) or f"not {name} yet")
 
 
-def _judge_conditions(item: Manifest) -> Readiness:
-    """Any other kind: ready unless it says otherwise by a Ready condition (as kstatus has it)."""
+def _assess_conditions(item: Manifest) -> Readiness:
+    """Any other kind is ready unless it has a Ready condition that is not true (as in kstatus)."""
     ready = condition(item, "Ready")
     if ready.get("status") in ("False", "Unknown"):
         return Readiness(PROGRESSING, _text(ready.get("message")) or _text(ready.get("reason")) or "not Ready")
@@ -175,7 +175,7 @@ def _mappings(value: object) -> list[dict[str, Any]]:
 
 
 def _number(value: object, default: int = 0) -> int:
-    """A count or generation, also one in a string; the default if it is neither."""
+    """A whole number, also one in a string; the default for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1 else default
@@ -185,16 +185,16 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-_JUDGES: dict[str, Callable[[Manifest], Readiness]] = {
-    "Deployment": _judge_replicas,
-    "StatefulSet": _judge_replicas,
-    "ReplicaSet": _judge_replicas,
-    "DaemonSet": _judge_daemon_set,
-    "Job": _judge_job,
-    "Pod": _judge_pod,
-    "PersistentVolumeClaim": _judge_claim,
-    "Namespace": _judge_namespace,
-    "Service": _judge_service,
-    "CustomResourceDefinition": _judge_established,
-    "APIService": _judge_established,
+_ASSESSMENTS: dict[str, Callable[[Manifest], Readiness]] = {
+    "Deployment": _assess_replicas,
+    "StatefulSet": _assess_replicas,
+    "ReplicaSet": _assess_replicas,
+    "DaemonSet": _assess_daemon_set,
+    "Job": _assess_job,
+    "Pod": _assess_pod,
+    "PersistentVolumeClaim": _assess_claim,
+    "Namespace": _assess_namespace,
+    "Service": _assess_service,
+    "CustomResourceDefinition": _assess_established,
+    "APIService": _assess_established,
 }

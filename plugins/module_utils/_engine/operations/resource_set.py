@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make any set of Kubernetes objects as the manifests say: the reconciler itself."""
+"""Apply or delete a set of Kubernetes objects."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import CONNECTION, WAIT, with_defaults
 from ..cluster.client import MANAGER
@@ -17,6 +18,10 @@ from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.outcome import Outcome
 from ..reconciler.reconciler import Options, Reconciler
 
+if TYPE_CHECKING:
+    from ..values import Options as Params
+    from ..values import Result
+
 ARGUMENTS = {
     **CONNECTION,
     **with_defaults(WAIT, wait=True, wait_timeout=120),
@@ -24,7 +29,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "definition": {"type": "raw", "aliases": ["resource_definition", "inline"]},
     "src": {"type": "path"},
-    "template": {"type": "path"},  # rendered by the action, on the controller, into definition
+    "template": {"type": "path"},  # the action renders it on the controller into definition
     "prune": {"type": "bool", "default": False},
     "conflicts": {"type": "str", "choices": ["take", "fail"], "default": "take"},
     "field_manager": {"type": "str", "default": MANAGER},
@@ -41,7 +46,7 @@ ARGUMENTS = {
 
 
 def run(invocation: Invocation, outcome: Outcome) -> None:
-    """Apply or remove the set. Raises: PodwrightError."""
+    """Apply or delete the objects. Raises: PodwrightError."""
     params = invocation.params
     manifests = _read_manifests(params)
     deletion = params["delete_options"] or {}
@@ -64,10 +69,10 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     done.check()
 
 
-def describe(invocation: Invocation, outcome: Outcome) -> dict:
-    """The result's fields, as far as it got."""
+def describe(invocation: Invocation, outcome: Outcome) -> Result:
+    """The fields of the result."""
     redactor = Redactor()
-    fields = {
+    fields: Result = {
         "changed": outcome.is_changed,
         "plan": [change.describe(redactor) for change in outcome.changes],
         "resources": [drop_managed_fields(redactor.redact(item)) for item in outcome.objects],
@@ -76,9 +81,9 @@ def describe(invocation: Invocation, outcome: Outcome) -> dict:
     return fields | ({"diff": yaml_diff(outcome.changes, redactor)} if invocation.diff_mode else {})
 
 
-def _read_manifests(params):
-    """The manifests of definition or src as a flat list. Raises: PodwrightError that names the option and the file."""
-    documents = []
+def _read_manifests(params: Params) -> list[Any]:
+    """The manifests in definition or src. Raises: PodwrightError that names the option and the file."""
+    documents: list[Any] = []
     if params["definition"] is not None:
         given = params["definition"]
         for document in given if isinstance(given, list) else [given]:
@@ -87,41 +92,40 @@ def _read_manifests(params):
         documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
     flat = flatten(documents)
     if not flat and not (params["name"] and (params["state"] == "absent" or params["prune"])):
-        raise PodwrightError("There is no definition: the set is empty.", reason="BadManifest", hint="Give definition, src or template.")
+        raise PodwrightError("No objects are defined.", reason="BadManifest", hint="Set definition, src or template to at least one manifest.")
     return flat
 
 
-def _read_file(path):
+def _read_file(path: str) -> str:
     if not os.path.isfile(path):
-        raise PodwrightError(f"The file of src does not exist: {path}.", reason="BadManifest")
+        raise PodwrightError(f"src: file {path} does not exist.", reason="BadManifest")
     try:
         with open(path, encoding="utf-8") as source:
             return source.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise PodwrightError(f"The file of src cannot be read: {path}: {error}.", reason="BadManifest") from error
+        raise PodwrightError(f"src: file {path} cannot be read: {error}.", reason="BadManifest") from error
 
 
-def secrets(params):
-    """Secret values in the manifests."""
+def secrets(params: Params) -> set[str]:
+    """The secret values in the manifests."""
     try:
         return secret_values(_read_manifests(params))
     except (PodwrightError, OSError):
-        return set()  # `run` reports what is wrong
+        return set()  # `run` reports the error
 
 
-def redact(params):
-    """The parameters as they may be shown: of manifests, which objects they are, and of text, how long it is."""
+def redact(params: Params) -> Params:
+    """The parameters with the identities of objects instead of their manifests, and with the length of a text instead of the text."""
     given = params["definition"]
     if given is None:
         return params
     return params | {"definition": [_identity(manifest) for manifest in (given if isinstance(given, list) else [given])]}
 
 
-def _identity(manifest):
+def _identity(manifest: object) -> object:
     if isinstance(manifest, str):
         return f"{len(manifest.encode(errors='replace'))} bytes of text"
-    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
-    if not isinstance(metadata, dict):
+    if not isinstance(manifest, dict) or not isinstance(metadata := manifest.get("metadata"), dict):
         return {}
     named = {name: metadata[name] for name in ("namespace", "name") if isinstance(metadata.get(name), str)}
     return {name: manifest[name] for name in ("apiVersion", "kind") if isinstance(manifest.get(name), str)} | {"metadata": named}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Manifests as the world writes them: YAML and JSON text as kubectl reads it, and lists of objects."""
+"""Documents with manifests: YAML and JSON text as kubectl reads it, and lists of objects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from ..errors import PodwrightError
 from ..libraries import load
 
-# What YAML 1.1 takes for dates, base 60 numbers and `=` is text to kubectl.
+# Dates, base 60 numbers and `=` in YAML 1.1 are text to kubectl.
 _TEXT_TO_KUBECTL = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:int")
-_BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)  # files that were written on Windows, and such that were concatenated
+_BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)  # of files from Windows, also in the middle of concatenated ones
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
 
 
@@ -23,7 +23,7 @@ _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_
 def _loader() -> type:
     yaml = load("yaml")
 
-    class ManifestLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    class ManifestLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the base class depends on how PyYAML was built
         pass
 
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers
@@ -32,16 +32,16 @@ def _loader() -> type:
     return ManifestLoader
 
 
-def read_documents(text: str, origin: str) -> list:
-    """The documents of a YAML or JSON text as JSON values: keys are text, and so are dates.
+def read_documents(text: str, origin: str) -> list[Any]:
+    """The documents of a YAML or JSON text as JSON values: keys and dates are strings.
 
     Args:
-        origin: where the text is from, for an error.
+        origin: the origin of the text, such as `src web.yml`, for errors.
 
-    Raises: PodwrightError that names the place of what cannot be read.
+    Raises: PodwrightError with the line and column of a syntax error.
     """
     text = _BYTE_ORDER_MARK.sub("", text)
-    if text.lstrip()[:1] == "{" and "\t" in text:  # which YAML does not allow where JSON does
+    if text.lstrip()[:1] == "{" and "\t" in text:  # which JSON allows as indentation and YAML does not
         try:
             return [json.loads(text)]
         except ValueError:
@@ -51,24 +51,24 @@ def read_documents(text: str, origin: str) -> list:
         return [as_json(document) for document in yaml.load_all(text, Loader=_loader())]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
-        where = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
-        raise PodwrightError(f"The YAML of {origin} cannot be read{where}: {getattr(error, 'problem', None) or error}.", reason="BadManifest") from error
+        position = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
+        raise PodwrightError(f"The YAML of {origin} is invalid{position}: {getattr(error, 'problem', None) or error}.", reason="BadManifest") from error
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON has it: `9000` and `on` as keys are `"9000"` and `"true"`. Raises: PodwrightError for what JSON cannot hold."""
+    """A value as in JSON: the keys `9000` and `on` are `"9000"` and `"true"`. Raises: PodwrightError for a value that JSON lacks."""
     if isinstance(value, dict):
         return {key if isinstance(key, str) else json.dumps(as_json(key)): as_json(item) for key, item in value.items()}
     if isinstance(value, list):
         return [as_json(item) for item in value]
     if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise PodwrightError(f"A definition holds a value that JSON cannot: {value!r:.60}.", reason="BadManifest", hint="Quote it to make it text.")
+    raise PodwrightError(f"A definition contains a value that is not JSON: {value!r:.60}.", reason="BadManifest", hint="Write it in quotes as a string.")
 
 
-def flatten(documents: Iterable) -> list:
-    """The objects of documents: those of a list (`List`, `RoleBindingList` …) one by one, without empty documents."""
-    flat: list = []
+def flatten(documents: Iterable[Any]) -> list[Any]:
+    """The manifests in documents: the items of each list (`List`, `RoleBindingList` …) one by one, and no empty documents."""
+    flat: list[Any] = []
     for document in documents:
         if isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and isinstance(document.get("items", ""), (list, type(None))):
             flat += flatten(map(functools.partial(_as_item, document), document["items"] or []))
@@ -77,8 +77,8 @@ def flatten(documents: Iterable) -> list:
     return flat
 
 
-def _as_item(parent: dict, item: Any) -> Any:
-    """An item of a typed list, which may leave out what its list says."""
+def _as_item(parent: dict[str, Any], item: Any) -> Any:
+    """An item of a list such as `RoleBindingList`, with the apiVersion and kind that it may leave to the list."""
     kind = parent["kind"].removesuffix("List")
     if not isinstance(item, dict) or not kind:
         return item

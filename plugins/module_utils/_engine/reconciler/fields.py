@@ -1,18 +1,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Field ownership as server-side apply records it: `metadata.managedFields` (fieldsV1, KEP-555)."""
+"""Field ownership in `metadata.managedFields` (fieldsV1, KEP-555): whether an apply would change anything."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..objects.quantity import same_quantity
-from .schema import Schema
+from .schema import Path, Schema
 
-_encode = json.JSONEncoder(sort_keys=True).encode  # made once: json.dumps makes one for each call with sort_keys
+if TYPE_CHECKING:
+    from ..values import Manifest
+
+_encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys creates an encoder for each call
 
 
-def owned_fields(live: dict, manager: str) -> dict | None:
+def owned_fields(live: Manifest, manager: str) -> dict[str, Any] | None:
     """The tree of fields that `manager` applied to the object, or None if it never did."""
     for entry in live["metadata"].get("managedFields") or []:
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
@@ -20,11 +23,11 @@ def owned_fields(live: dict, manager: str) -> dict | None:
     return None
 
 
-def is_current(desired: dict, live: dict, manager: str) -> bool:
+def is_current(desired: Manifest, live: Manifest, manager: str) -> bool:
     """Whether applying `desired` as `manager` would change nothing.
 
-    True only if it is certain: every desired value is live in the same order, we own it, and we own nothing beyond it (a
-    field dropped from the desired state is one that we still own). False only costs a request: the server then decides.
+    True only if that is certain: every desired value is live, in the same order, and `manager` owns exactly these fields (it still
+    owns a field that was dropped from the desired state). False costs a request, with which the server decides.
     """
     tree = owned_fields(live, manager)
     if tree is None or live["metadata"].get("deletionTimestamp"):
@@ -32,48 +35,48 @@ def is_current(desired: dict, live: dict, manager: str) -> bool:
     return _is_map_covered(Schema(desired["apiVersion"], desired["kind"]), (), _without_identity(desired), live, tree)
 
 
-def dropped_fields(desired: dict, live: dict, trees: list[dict]) -> list[list]:
-    """Paths that the trees own and `desired` lacks, as lists of keys and positions in `live`; what an apply would remove."""
-    found: list[list] = []
+def dropped_fields(desired: Manifest, live: Manifest, trees: list[dict[str, Any]]) -> list[list[Any]]:
+    """The fields that an apply removes: paths in the trees that `desired` lacks, as lists of keys and positions in `live`."""
+    found: list[list[Any]] = []
     schema = Schema(desired["apiVersion"], desired["kind"])
     for tree in trees:
         _collect_dropped(schema, _without_identity(desired), live, tree, [], found)
     return found
 
 
-def _without_identity(desired: dict) -> dict:
+def _without_identity(desired: Manifest) -> dict[str, Any]:
     metadata = {key: value for key, value in desired["metadata"].items() if key not in ("name", "namespace")}
     rest = {key: value for key, value in desired.items() if key not in ("apiVersion", "kind", "metadata")}
     return rest | ({"metadata": metadata} if metadata else {})
 
 
-def _steps(tree: dict) -> dict:
-    """The steps below a path of a tree, without `.`, the path itself."""
+def _steps(tree: dict[str, Any]) -> dict[str, Any]:
+    """The steps below a path of a tree, without `.`, which is the path itself."""
     return {step: below for step, below in tree.items() if step != "."}
 
 
-def _is_map_covered(schema: Schema, path: tuple, desired: dict, live: dict, tree: dict) -> bool:
+def _is_map_covered(schema: Schema, path: Path, desired: Manifest, live: Manifest, tree: dict[str, Any]) -> bool:
     if any(step[2:] not in desired for step in _steps(tree)):
         return False
     return all(_is_field_covered(schema, (*path, key), value, live, tree.get(f"f:{key}")) for key, value in desired.items())
 
 
-def _is_field_covered(schema: Schema, path: tuple, value: Any, parent: dict, tree: dict | None) -> bool:
+def _is_field_covered(schema: Schema, path: Path, value: Any, parent: dict[str, Any], tree: dict[str, Any] | None) -> bool:
     if path[-1] not in parent:
         return not _steps(tree or {}) and schema.leaves_out(path, value, is_owned=tree is not None)
     if tree is None:
         return False
     live = parent[path[-1]]
     if not _steps(tree):
-        # The API treats it as one value: what is live beyond it would be removed.
+        # An atomic value: the API would remove other live parts of it.
         return is_same(schema, path, value, live)
     if isinstance(value, dict) and isinstance(live, dict):
         return _is_map_covered(schema, path, value, live, tree)
     return isinstance(value, list) and isinstance(live, list) and _is_list_covered(schema, path, value, live, tree)
 
 
-def _is_list_covered(schema: Schema, path: tuple, desired: list, live: list, tree: dict) -> bool:
-    """A set, or a list with merge keys: the same items, and in the same order, which the API keeps."""
+def _is_list_covered(schema: Schema, path: Path, desired: list[Any], live: list[Any], tree: dict[str, Any]) -> bool:
+    """Whether a set, or a list with merge keys, has the same items in the same order, which the API keeps."""
     owned, names = _owned_items(tree)
     if len(owned) != len(desired) or len(owned) != len(_steps(tree)):
         return False
@@ -85,34 +88,34 @@ def _is_list_covered(schema: Schema, path: tuple, desired: list, live: list, tre
         if position <= at or identity not in owned:
             return False
         at, below, there = position, owned[identity], live[position]
-        redacted = _is_map_covered(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
-        if not redacted:
+        is_covered = _is_map_covered(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
+        if not is_covered:
             return False
     return True
 
 
-def _owned_items(tree: dict) -> tuple[dict[str, dict], set[str]]:
-    """({identity: the tree below it} of the items of a set or keyed list that a tree owns, the names of the merge keys)."""
-    meant = [(step[0], json.loads(step[2:]), below) for step, below in _steps(tree).items() if step[0] in ("k", "v")]
-    names = {name for sort, value, _below in meant if sort == "k" for name in value}
-    return {_encode(value): below for _sort, value, below in meant}, names
+def _owned_items(tree: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], set[str]]:
+    """The owned items of a set or a list with merge keys, as {identity: tree below the item}, and the names of the merge keys."""
+    items = [(step[0], json.loads(step[2:]), below) for step, below in _steps(tree).items() if step[0] in ("k", "v")]
+    names = {name for step_type, value, _below in items if step_type == "k" for name in value}
+    return {_encode(value): below for _step_type, value, below in items}, names
 
 
-def _identity(schema: Schema, path: tuple, item: Any, names: set[str]) -> str:
-    """What tells an item of the list at the path from the others, as JSON: its merge keys, or the item itself in a set."""
+def _identity(schema: Schema, path: Path, item: Any, names: set[str]) -> str:
+    """The identity of an item in the list at the path, as JSON: its merge keys, or in a set the item itself."""
     if names and isinstance(item, dict):
         keys = {name: item.get(name, schema.default_of_key(path, name)) for name in names}
         item = {name: value for name, value in keys.items() if value is not None}
     return _encode(item)
 
 
-def _positions(schema: Schema, path: tuple, items: list, names: set[str]) -> dict[str, int]:
-    """{identity: the first position of an item}."""
+def _positions(schema: Schema, path: Path, items: list[Any], names: set[str]) -> dict[str, int]:
+    """The first position of each item, by identity."""
     return {_identity(schema, path, item, names): len(items) - 1 - number for number, item in enumerate(reversed(items))}
 
 
-def is_same(schema: Schema, path: tuple, desired: Any, live: Any) -> bool:
-    """Whether a value that the API treats as one is the live one, apart from what the API server fills in and how a quantity is spelled."""
+def is_same(schema: Schema, path: Path, desired: Any, live: Any) -> bool:
+    """Whether an atomic value is the live one, apart from defaults of the API server and the notation of quantities."""
     if isinstance(desired, dict) and isinstance(live, dict):
         if any(key not in desired and not schema.is_default((*path, key), value) for key, value in live.items()):
             return False
@@ -123,13 +126,15 @@ def is_same(schema: Schema, path: tuple, desired: Any, live: Any) -> bool:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    """Equality as JSON has it: true is not 1."""
+    """Equality as in JSON: true is not 1."""
     return type(one) is type(other) and one == other
 
 
-def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict, path: list, found: list[list]) -> None:
+def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, Any], path: list[Any], found: list[list[Any]]) -> None:
     if isinstance(live, dict):
-        steps = [(step[2:], step[2:], below) for step, below in _steps(tree).items() if step[0] == "f" and step[2:] in live]
+        steps: list[tuple[Any, str, dict[str, Any]]] = [
+            (step[2:], step[2:], below) for step, below in _steps(tree).items() if step[0] == "f" and step[2:] in live
+        ]
         wanted = desired if isinstance(desired, dict) else {}
     elif isinstance(live, list):
         keys, (owned, names) = tuple(step for step in path if isinstance(step, str)), _owned_items(tree)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Manifests as values: identity, cleaning, merging, difference and what of them may be shown."""
+"""Manifests as values: identity, cleaning, merging, difference and redaction."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def key_of(manifest: Manifest, kind: Kind) -> Key:
 
 
 def clean(manifest: Manifest) -> Manifest:
-    """A manifest as a desired state: without status and server bookkeeping, `stringData` folded into `data`, without nulls if the kind is built in.
+    """A manifest as a desired state: without status and the server's metadata, with `stringData` in `data`, without nulls if the kind is built in.
 
-    Raises: PodwrightError that names the manifest's fault.
+    Raises: PodwrightError if it is not a manifest.
     """
     _check(manifest)
     cleaned: Manifest = copy.deepcopy(manifest)
@@ -53,19 +53,19 @@ def clean(manifest: Manifest) -> Manifest:
 
 def _check(manifest: object) -> None:
     if not isinstance(manifest, dict):
-        raise PodwrightError(f"A definition is a mapping, not {type(manifest).__name__}.", reason="BadManifest")
+        raise PodwrightError(f"definition: each manifest must be a mapping, got {type(manifest).__name__}.", reason="BadManifest")
     metadata = manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     for field, value in (("apiVersion", manifest.get("apiVersion")), ("kind", manifest.get("kind")), ("metadata.name", name)):
         if not value or not isinstance(value, str):
             shown = f"{manifest.get('kind') or 'definition'} {name or ''}".strip()
             raise PodwrightError(
-                f"The {shown} lacks {field}, or it is no string.", reason="BadManifest", hint="Every definition needs apiVersion, kind and metadata.name."
+                f"The {shown} lacks {field}, or it is not a string.", reason="BadManifest", hint="Every manifest needs apiVersion, kind and metadata.name."
             )
 
 
 def drop_nulls(value: Any) -> Any:
-    """Without the map entries that are null: to the API they are the same as absent."""
+    """The value without map entries that are null, which the API treats as absent."""
     if isinstance(value, dict):
         return {key: drop_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -74,12 +74,12 @@ def drop_nulls(value: Any) -> Any:
 
 
 def drop_managed_fields(item: Manifest) -> Manifest:
-    """An object without its managedFields, which nobody reads in a result."""
+    """An object without its managedFields, which are of no use in a result."""
     return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
 
 
 def merge(live: Any, desired: Any, field: str = "") -> Any:
-    """What applying `desired` over `live` gives, predicted locally."""
+    """The result of applying `desired` to `live`, predicted locally."""
     if isinstance(live, dict) and isinstance(desired, dict):
         merged = dict(live)
         for key, value in desired.items():
@@ -92,7 +92,7 @@ def merge(live: Any, desired: Any, field: str = "") -> Any:
 
 
 def _merge_items(live: list[Any], desired: list[Any], keys: Sequence[str]) -> list[Any]:
-    """The items in the desired order; those that only live has keep their place before the item that follows them."""
+    """The items in the desired order; live items that are not desired stay before the item that follows them."""
     there = {tuple(item.get(k) for k in keys): item for item in live}
     wanted = {tuple(item.get(k) for k in keys): item for item in desired}
     merged: list[Any] = []
@@ -106,9 +106,9 @@ def _merge_items(live: list[Any], desired: list[Any], keys: Sequence[str]) -> li
 
 
 def predict(live: Manifest, desired: Manifest, trees: list[Manifest]) -> Manifest:
-    """What the server would answer to an apply: desired merged in, and what the ownership `trees` held beyond it removed."""
+    """The answer of the API server to an apply: `desired` merged into `live`, without the fields of the ownership `trees` that `desired` lacks."""
     after = copy.deepcopy(live)
-    # The last positions of a list first, so that the others stay what they are.
+    # From the last position of a list to the first, so that a removal does not move the others.
     for path in sorted(set(map(tuple, dropped_fields(desired, live, trees))), reverse=True):
         parent: Any = after
         for step in path[:-1]:
@@ -119,7 +119,7 @@ def predict(live: Manifest, desired: Manifest, trees: list[Manifest]) -> Manifes
 
 
 def bare(manifest: Manifest) -> Manifest:
-    """Without what the server keeps for itself: the part that a difference is about."""
+    """A manifest without its status and the server's metadata, which differences ignore."""
     kept = {key: value for key, value in manifest.items() if key != "status"}
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in SERVER_METADATA}
     annotations = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key not in SERVER_ANNOTATIONS}
@@ -129,29 +129,29 @@ def bare(manifest: Manifest) -> Manifest:
 
 
 def difference(before: Manifest, after: Manifest) -> Patch:
-    """The RFC 6902 patch between two states of an object, without status and server bookkeeping; empty where nothing differs."""
+    """The patch (RFC 6902) from one state of an object to the other, without status and the server's metadata."""
     one, other = bare(before), bare(after)
     patch: Patch = [] if one == other else load("jsonpatch").make_patch(one, other).patch
     return patch
 
 
 class Redactor:
-    """Hides secret values: a digest, keyed anew in each run, stands for each, so that equal ones can still be told."""
+    """Replaces each secret value by a digest with a key of its own: equal values have equal digests, which cannot be looked up."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
 
     @staticmethod
     def has_secrets(kind_name: str) -> bool:
-        """Whether objects of that kind hold anything to hide."""
+        """Whether objects of that kind contain secret values."""
         return kind_name == "Secret"
 
     def digest(self, value: object) -> str:
-        """What stands for a value."""
+        """The digest that replaces a value."""
         return "secret:" + hmac.new(self._key, str(value).encode(), hashlib.sha256).hexdigest()[:12]
 
     def redact(self, manifest: Manifest) -> Manifest:
-        """The manifest as it may be shown."""
+        """The manifest with digests in place of secret values."""
         if not manifest or manifest.get("kind") != "Secret":
             return manifest
         redacted = dict(manifest)
@@ -166,7 +166,7 @@ class Redactor:
 
 
 def secret_values(manifests: Iterable[object]) -> set[str]:
-    """Every secret value in the manifests, encoded and plain, for the edges to mask."""
+    """The secret values in manifests, both encoded and decoded, which results must not contain."""
     found: set[str] = set()
     for manifest in manifests:
         if isinstance(manifest, dict) and manifest.get("kind") == "Secret":
@@ -177,8 +177,8 @@ def secret_values(manifests: Iterable[object]) -> set[str]:
                 try:
                     found.add(base64.b64decode(encoded, validate=True).decode())
                 except ValueError:
-                    pass  # not base64 of text: the server will say so
-    # Very short values would blank out half of any output; they are only hidden where they stand in a Secret.
+                    pass  # not text in base64, which the server refuses if it is invalid
+    # Masking a very short value would make any output unreadable; such a value is only redacted in its Secret.
     return {value for value in found if len(value) >= 4}
 
 

@@ -31,7 +31,7 @@ INHERENT = frozenset(
 
 @dataclass(frozen=True)
 class Change:
-    """One entry of a plan: what is to be done to an object.
+    """One entry of a plan: what is to be done to an object. A plan is never changed; what was done is an Applied.
 
     Attributes:
         action: `none` if the object stays as it is.

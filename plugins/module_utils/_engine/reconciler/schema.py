@@ -1,14 +1,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the API's OpenAPI schema says of values of built-in kinds, as far as a comparison needs it.
+"""The types and defaults of values of built-in kinds in the OpenAPI schema of the API, as far as comparisons need them.
 
-A path is the tuple of mapping keys down to a value; items of lists add nothing to it.
+A path is the tuple of mapping keys that lead to a value; positions in lists are left out.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from ..cluster.kinds import BUILT_IN
 
-# Where the schema has a quantity, as the end of a path; `*` is any key.
+Path: TypeAlias = tuple[str, ...]
+
+# The last keys in the paths of quantities; `*` is any key.
 _QUANTITIES = (
     ("resources", "limits", "*"),
     ("resources", "requests", "*"),
@@ -24,7 +28,7 @@ _QUANTITIES_OF_KIND = {
     "PersistentVolume": (("spec", "capacity", "*"),),
     "LimitRange": tuple(("spec", "limits", name, "*") for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")),
 }
-# What the API server fills in inside values that it treats as one; what is missing here costs a request.
+# Defaults that the API server sets within atomic values, by the end of the path; a missing entry costs a request.
 _DEFAULTS = {
     ("ports", "protocol"): "TCP",
     ("fieldRef", "apiVersion"): "v1",
@@ -36,7 +40,7 @@ _DEFAULTS = {
     ("volumeClaimTemplates", "status"): {"phase": "Pending"},
     ("volumeClaimTemplates", "spec", "volumeMode"): "Filesystem",
 }
-# The list-map keys of the built-in types, by field name (OpenAPI: x-kubernetes-list-map-keys), for local predictions.
+# The merge keys of lists of built-in types by field (OpenAPI: x-kubernetes-list-map-keys), for local predictions.
 MERGE_KEYS = {
     "containers": ("name",),
     "initContainers": ("name",),
@@ -50,10 +54,10 @@ MERGE_KEYS = {
     "secrets": ("name",),
     "ownerReferences": ("uid",),
     "webhooks": ("name",),
-    "ports": (),  # whose keys differ by kind
+    "ports": (),  # its keys differ by kind
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
-# Built-in kinds that hold values of any other type.
+# Built-in kinds that contain values of arbitrary types.
 _OPAQUE = ("CustomResourceDefinition", "ControllerRevision")
 
 
@@ -61,32 +65,32 @@ class Schema:
     """The schema of one kind.
 
     Attributes:
-        is_known: false for a custom resource, each value of which is compared as it is.
+        is_known: false for a custom resource, whose values are compared literally.
     """
 
     def __init__(self, api_version: str, kind_name: str):
         self._kind_name = kind_name
         self.is_known = (api_version, kind_name) in BUILT_IN and kind_name not in _OPAQUE
 
-    def is_quantity(self, path: tuple) -> bool:
+    def is_quantity(self, path: Path) -> bool:
         """Whether the value at the path is a quantity."""
         patterns = (*_QUANTITIES, *_QUANTITIES_OF_KIND.get(self._kind_name, ()))
-        return self.is_known and any(_ends_with(path, pattern) for pattern in patterns)
+        return self.is_known and any(_matches(path, pattern) for pattern in patterns)
 
-    def is_default(self, path: tuple, value: object) -> bool:
-        """Whether the API server fills in this value at the path if a manifest has none."""
+    def is_default(self, path: Path, value: object) -> bool:
+        """Whether the API server sets this value at the path if a manifest has none."""
         return self.is_known and any(path[-length:] in _DEFAULTS and _DEFAULTS[path[-length:]] == value for length in (2, 3))
 
-    def leaves_out(self, path: tuple, value: object, is_owned: bool) -> bool:
-        """Whether the API server leaves an empty value at the path out of the object; of an empty list with merge keys it also records no owner."""
+    def leaves_out(self, path: Path, value: object, is_owned: bool) -> bool:
+        """Whether the API server omits an empty value at the path from the object; it records no owner of an empty list with merge keys."""
         return self.is_known and not value and (is_owned or (value == [] and path[-1] in MERGE_KEYS))
 
-    def default_of_key(self, path: tuple, name: str) -> object:
+    def default_of_key(self, path: Path, name: str) -> object:
         """The default of a merge key of the list at the path, or None."""
         return _DEFAULTS.get((path[-1], name)) if self.is_known and path else None
 
 
-def _ends_with(path: tuple, pattern: tuple) -> bool:
+def _matches(path: Path, pattern: Path) -> bool:
     return len(path) >= len(pattern) and all(part in ("*", step) for part, step in zip(pattern, path[-len(pattern) :]))
 
 
