@@ -125,7 +125,7 @@ class ContainerTree:
             )
         if error.rc == Exit.ACCESS_DENIED:
             return PodwrightError(
-                f"Cannot access the files of the target container from {self.container}: they run as different users.",
+                f"Cannot access the files of the target container from {self.container}, which runs as another user.",
                 reason="HelperRefused",
                 hint="Set run_as_user for the pod, so that both run as the same user, or use an image with a shell.",
             )
