@@ -36,6 +36,7 @@ from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
 
 if TYPE_CHECKING:
+    from ..arguments import Arguments
     from ..values import Manifest, Options, Result
 
 SERVICE = BUILT_IN["v1", "Service"]
@@ -43,7 +44,7 @@ HEALTH_CHECK = "grpc.health.v1.Health/Check"
 # The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
 
-_REQUEST = {
+_REQUEST: Arguments = {
     "protocol": {"type": "str", "choices": ["http", "https", "grpc"], "default": "http"},
     "method": {"type": "str", "default": "GET"},
     "path": {"type": "str", "default": "/"},
