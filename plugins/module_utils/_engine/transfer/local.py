@@ -169,7 +169,7 @@ class LocalTree:
         """
         target = self.full_path(path)
         if options.mode_of(entry) is None:
-            os.chmod(temporary, file_mode(target))
+            os.chmod(temporary, file_mode(os.fsdecode(target)))
         _set_attributes(temporary, entry, options)
         if options.preserves:
             os.utime(temporary, (entry.mtime, entry.mtime))
