@@ -164,9 +164,19 @@ def audit(tmp_path: Path) -> AuditLog:
 def idle(client):
     """A node that does nothing: what runs there stays as it is."""
     name = f"idle-{uuid.uuid4().hex[:8]}"
-    add_nodes(client, [name], simulated=False)
+    add_nodes(client, [name], simulated=False, pool=name)
     yield name
     remove_nodes(client, [name])
+
+
+@pytest.fixture
+def simulated(client: Client) -> Iterator[str]:
+    """A pool of nodes whose pods KWOK simulates: they run and are ready at once. They hold 6,000 pods."""
+    pool = f"simulated-{uuid.uuid4().hex[:8]}"
+    names = [f"{pool}-{number}" for number in range(3)]
+    add_nodes(client, names, pool=pool)
+    yield pool
+    remove_nodes(client, names)
 
 
 @pytest.fixture

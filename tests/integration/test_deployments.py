@@ -27,6 +27,7 @@ from ..support.mortal_client import Killed, MortalClient
 from ..support.outcomes import result_of
 from ..support.prometheus import Prometheus
 from ..support.relay import UP, Disruption, Relay, write_kubeconfig
+from ..support.scale import scheduling
 from ..support.waiting import wait_for
 
 DEPLOYMENT, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
@@ -336,36 +337,43 @@ TRANSITIONS = {
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
-def test_a_run_that_is_killed_at_any_write_is_resumed(strategy, client, make_namespace):
-    """A run is killed before and after each write of each transition; the next run has the same result as an uninterrupted one."""
+def test_a_run_that_is_killed_at_any_write_is_resumed(strategy, client, make_namespace, simulated):
+    """A run is killed before and after each write of each transition; the next run has the same result as an uninterrupted one.
+
+    Hundreds of pods are started: KWOK simulates them.
+    """
 
     def kill_at_each_write(after):
         namespace = make_namespace()
         for transition in TRANSITIONS:
-            kill_at_each_write_of(client, namespace, strategy, transition, after)
+            kill_at_each_write_of(client, namespace, scheduling(simulated), strategy, transition, after)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(kill_at_each_write, (False, True)))
 
 
-def kill_at_each_write_of(client, namespace, strategy, transition, after):
+def kill_at_each_write_of(client, namespace, common, strategy, transition, after):
     """Run a transition as often as it has writes, kill each run at another write, and run it again."""
+
+    def run(client, **options):
+        return deploy(client, namespace, **common, **options)
+
     before, given, serving = TRANSITIONS[transition]
     writes, is_killed = 0, True
     while is_killed:
         names = {name: f"{transition}-{name}-{writes}".replace(" ", "-") for name in ("old", "new")}
         if transition == "the first":
-            deploy(client, namespace, state="absent")
+            run(client, state="absent")
             wait_for(lambda: not client.list(DEPLOYMENT, namespace)[0])
         for version in before:
-            deploy(client, namespace, **options_of(strategy, names["old" if version == "old" else "new"], incomplete=version == "incomplete"))
+            run(client, **options_of(strategy, names["old" if version == "old" else "new"], incomplete=version == "incomplete"))
         options = options_of(strategy, names[given["version"]]) if "version" in given else given
         try:
-            deploy(MortalClient(client, writes, after), namespace, **options)
+            run(MortalClient(client, writes, after), **options)
             is_killed = False
         except Killed:
-            deploy(client, namespace, **options)
-        again = deploy(client, namespace, **options)
+            run(client, **options)
+        again = run(client, **options)
         assert not again["changed"], (transition, writes, again["plan"])
         assert versions_in_service(client, namespace) == {names[serving]}, (transition, writes)
         live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]

@@ -9,7 +9,10 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
-from ..support.scale import add_finished_pods, add_nodes, in_parallel, measure_operation, remove_nodes, simulated_tasks
+from ..support.scale import add_finished_pods, in_parallel, measure_operation, simulated_tasks
+
+# Alone: under load the API server closes slow watches, which are then requested again.
+pytestmark = pytest.mark.serial
 
 
 def verbs(entries, resource="pods"):
@@ -25,22 +28,13 @@ def test_pod_gc_deletes_thousands_of_pods_with_one_list(client, namespace, idle,
     assert verbs(audit.entries()) == Counter(list=count // 500, delete=count - 5)
 
 
-@pytest.fixture
-def simulated(client):
-    """A simulated node (KWOK)."""
-    add_nodes(client, ["simulated"])
-    yield
-    remove_nodes(client, ["simulated"])
-
-
-@pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.long)])
-def test_task_pod_creates_thousands_of_tasks_with_one_list_and_one_watch(count, client, namespace, audit):
-    options = {"kubeconfig": str(audit.kubeconfig), "namespace": namespace} | simulated_tasks(count)
+def test_task_pod_creates_thousands_of_tasks_with_one_list_and_one_watch(count, client, namespace, simulated, audit):
+    options = {"kubeconfig": str(audit.kubeconfig), "namespace": namespace} | simulated_tasks(count, simulated)
     first = measure_operation("task_pod", options)
     requests = verbs(audit.entries())
     assert first["result"]["summary"] == {"running": count, "total": count} and first["result"]["changed"]
-    assert first["peak"] < 200 << 20
+    assert first["peak"] < (100 + count // 10) << 20
     # The audit log has two entries for a watch: when it starts and when it is closed.
     assert requests == Counter(list=1, create=count, watch=2)
     again = measure_operation("task_pod", options)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import filecmp
 import hashlib
 import itertools
 import json
@@ -34,6 +35,7 @@ from ..cluster.cluster import Cluster
 from ..support.environment import KUBECONFIG, ROOT
 from ..support.operations import IMAGE, call
 from ..support.pods import first_process, run_script, start_pod
+from ..support.scale import measure_operation
 from ..support.waiting import wait_for
 
 GIB = 1 << 30
@@ -74,16 +76,31 @@ def box(client):
     client.delete(POD, "default", name, grace_period=0)
 
 
+@pytest.mark.parametrize("size", [GIB // 2, pytest.param(2 * GIB, marks=pytest.mark.long)], ids=["512 MiB", "2 GiB"])
 @pytest.mark.parametrize("direction", ["out", "in"])
-def test_two_gibibytes_are_transferred_in_a_hundred_megabytes_of_memory(direction, client, namespace):
+def test_a_stream_takes_less_than_a_hundred_megabytes_of_memory(direction, size, client, namespace):
     start_pod(client, namespace, "box")
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, KUBECONFIG, namespace, direction, str(2 * GIB)], capture_output=True, text=True, check=False, timeout=180
+        [sys.executable, "-c", MEASURE, KUBECONFIG, namespace, direction, str(size)], capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
-    assert measured["rc"] == 0 and measured["count"] == 2 * GIB
+    assert measured["rc"] == 0 and measured["count"] == size
     assert measured["rss"] < 100_000_000
+
+
+@pytest.mark.long
+def test_a_copy_of_two_gibibytes_takes_less_than_a_hundred_and_fifty_megabytes_of_memory(client, namespace, tmp_path):
+    start_pod(client, namespace, "box")
+    piece = os.urandom(1 << 20)
+    with (tmp_path / "source").open("wb") as source:
+        for _piece in range(2 * GIB >> 20):
+            source.write(piece)
+    copy = {"kubeconfig": KUBECONFIG, "namespace": namespace, "pod": "box", "remote_path": "/srv/copy"}
+    for options in ({"local_path": str(tmp_path / "source")}, {"local_path": str(tmp_path / "back"), "state": "from_pod"}):
+        measured = measure_operation("pod_copy", copy | options)
+        assert measured["result"]["changed"] and measured["peak"] < 150_000_000, measured
+    assert filecmp.cmp(tmp_path / "source", tmp_path / "back", shallow=False)
 
 
 def test_stdout_file_receives_a_gibibyte(play, box, tmp_path):

@@ -36,10 +36,14 @@ print(json.dumps({"result": kept, "seconds": time.monotonic() - started, "peak":
 """
 
 
-def add_nodes(client, names, simulated=True):
-    """Create nodes for pods that tolerate the taint `fake`. KWOK simulates the pods on simulated nodes; on others nothing happens."""
+def add_nodes(client, names, simulated=True, pool="fake"):
+    """Create nodes for pods that tolerate the taint `fake`. KWOK simulates the pods on simulated nodes; on others nothing happens.
+
+    Args:
+        pool: the value of the label `type`, for node selectors.
+    """
     for name in names:
-        metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"} if simulated else {}, "labels": {"type": "fake" if simulated else "idle"}}
+        metadata = {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"} if simulated else {}, "labels": {"type": pool}}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [{"key": "fake", "effect": "NoSchedule"}]}}
         client.create(NODE, None, node, "test")
         amounts = {"cpu": "1000", "memory": "1Ti", "pods": "2000"}
@@ -92,11 +96,15 @@ def create_pods(client, namespace, like, count):
     in_parallel(create, range(count))
 
 
-def simulated_tasks(count):
+def scheduling(pool="fake"):
+    """Options of a task or deployment whose pods are scheduled to the nodes of a pool."""
+    return {"node_selector": {"type": pool}, "tolerations": [{"key": "fake", "operator": "Exists"}]}
+
+
+def simulated_tasks(count, pool="fake"):
     """Options of task_pod for that many tasks on simulated nodes."""
     tasks = [{"name": f"task-{number}"} for number in range(count)]
-    scheduling = {"node_selector": {"type": "fake"}, "tolerations": [{"key": "fake", "operator": "Exists"}], "concurrency": count}
-    return scheduling | {"image": "busybox", "command": ["sleep", "3600"], "tasks": tasks}
+    return scheduling(pool) | {"image": "busybox", "command": ["sleep", "3600"], "tasks": tasks, "concurrency": count}
 
 
 def measure_operation(name, options, check_mode=False):
