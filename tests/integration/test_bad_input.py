@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Bad input is told clearly, names the option or file, and changes nothing."""
+"""Errors of invalid input name the option or file; nothing is changed."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ CASES = {
     "no ports": ("pod_deployment", {"name": "a", "image": "b", "service": "a"}, ["service.ports:", "Set"]),
     "nothing to go back to": ("pod_deployment", {"name": "a", "state": "rolled_back"}, ["'a'", "does not exist"]),
     "kubeconfig is missing": ("pod_info", {"kubeconfig": "/no/such/kubeconfig"}, ["/no/such/kubeconfig", "kubeconfig"]),
-    "kubeconfig is no YAML": ("pod_info", {"kubeconfig": str(ROOT / "Makefile")}, ["Makefile"]),
+    "kubeconfig is not YAML": ("pod_info", {"kubeconfig": str(ROOT / "Makefile")}, ["Makefile"]),
     "no such context": ("pod_info", {"context": "nowhere"}, ["nowhere"]),
     "connection refused": ("pod_info", {"host": "https://127.0.0.1:1"}, ["https://127.0.0.1:1"]),
     "expired certificate": ("pod_info", {"kubeconfig": str(CERTIFICATES / "expired.kubeconfig")}, ["credentials"]),
@@ -122,7 +122,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_bad_input_is_told_and_changes_nothing(mode, play, namespace, client):
+def test_invalid_input_is_reported_and_changes_nothing(mode, play, namespace, client):
     tasks = [{"name": case, f"podwright.core.{module}": options, "ignore_errors": True} for case, (module, options, _texts) in CASES.items()]
     played = play(tasks, mode=mode, namespace=namespace)
     wrong = []
@@ -140,13 +140,13 @@ def test_kubeconfig_of_the_environment_is_named(play):
     assert "KUBECONFIG=/not/there" in play([task], expect=2).of("Read")["msg"]
 
 
-def test_the_task_environment_is_honoured_and_the_source_told(play):
+def test_environment_of_the_task_is_used_and_named_in_the_error(play):
     task = {"name": "Read", "podwright.core.pod_info": {"kubeconfig": None}, "environment": {"KUBECONFIG": KUBECONFIG}}
     result = play([task]).of("Read")
     assert result["cluster"]["source"] == f"KUBECONFIG={KUBECONFIG}"
 
 
-def test_a_missing_permission_names_verb_resource_and_namespace(play, namespace):
+def test_missing_permission_names_verb_resource_and_namespace(play, namespace):
     task = {"name": "Read", "podwright.core.pod_info": {"impersonate_user": "nobody"}}
     message = play([task], namespace=namespace, expect=2).of("Read")["msg"]
     assert all(text in message for text in ("'list'", "'pods'", namespace, "nobody"))

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The local comparison against the API server's own: generated pairs of live and desired state, and a dry-run apply as the truth."""
+"""The local comparison and the API server: for generated live and desired states a dry-run apply decides which is right."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def places(value: object, path: tuple = ()) -> Iterator[tuple]:
 
 
 def mutate(manifest: dict, chance: random.Random) -> str:
-    """Change one thing of a manifest in place. Returns what."""
+    """Change one value of a manifest in place. Returns a description."""
     paths = list(places(manifest))
     if not paths:
         return "nothing"
@@ -136,7 +136,7 @@ def mutate(manifest: dict, chance: random.Random) -> str:
 
 
 def live_states(client, kind, namespace, manifest) -> Iterator[dict]:
-    """The object as we applied it; also with what others added; and with what others changed."""
+    """The object as applied; with additions of other managers; and with changes of other managers."""
     name = manifest["metadata"]["name"]
     desired = clean(manifest)
     yield client.apply(kind, namespace, name, desired, MANAGER)
@@ -150,7 +150,7 @@ def live_states(client, kind, namespace, manifest) -> Iterator[dict]:
 
 
 def answer(client, kind, namespace, desired, live) -> str:
-    """What the API server says of an apply: `same`, `changed` or `refused`."""
+    """The answer of the API server to an apply: `same`, `changed` or `refused`."""
     try:
         after = client.apply(kind, namespace, desired["metadata"]["name"], desired, MANAGER, dry_run=True)
     except PodwrightError:
@@ -159,8 +159,8 @@ def answer(client, kind, namespace, desired, live) -> str:
 
 
 @pytest.mark.parametrize("manifest", CORPUS, ids=[manifest["kind"] for manifest in CORPUS])
-def test_unchanged_is_what_the_server_says(client, namespace, gadgets, manifest):
-    """Nothing is "unchanged" that an apply would change or that the API server would refuse."""
+def test_unchanged_object_is_unchanged_by_an_apply(client, namespace, gadgets, manifest):
+    """No object is reported as unchanged that an apply changes or the API server refuses."""
     kind = BUILT_IN.get((manifest["apiVersion"], manifest["kind"]), gadgets)
     chance = random.Random(f"{SEED} {manifest['kind']}")
     counts, wrong = Counter(), []

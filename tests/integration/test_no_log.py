@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Under no_log nothing that a container says is printed, on the oldest, the usual and the newest ansible-core, some of which print `msg` all the same."""
+"""With no_log no output of a container is printed, on the oldest, the usual and the newest ansible-core, of which some print `msg` regardless."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAILING = {
 
 @pytest.mark.parametrize("mode", ["action", "module"])
 @pytest.mark.parametrize("core", ["oldest", "", "newest"])
-def test_a_failure_under_no_log_shows_no_output(core, mode, namespace, client, tmp_path):
+def test_failure_with_no_log_shows_no_output(core, mode, namespace, client, tmp_path):
     start_pod(client, namespace, "box", containers=[{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", SERVER]}])
     defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}}
     tasks = [{"name": name, f"podwright.core.{name}": options, "no_log": True, "ignore_errors": True, "register": name} for name, options in FAILING.items()]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects on the real server that are as they were asked to be, though their controllers do nothing more: waiting ends at once."""
+"""Objects on a real API server that are in their desired state although their controllers do nothing: no waiting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 
 from ..support.outcomes import checked
 
@@ -27,7 +27,7 @@ def workload(kind, **spec):
 
 
 def apply(client, namespace, *manifests, timeout=20):
-    checked(Reconciler(client, Options(wait_timeout=timeout), Console()).apply(copy.deepcopy(list(manifests)), namespace))
+    checked(Reconciler(client, ReconcilerOptions(wait_timeout=timeout), Console()).apply(copy.deepcopy(list(manifests)), namespace))
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def apply(client, namespace, *manifests, timeout=20):
     ],
     ids=["StatefulSet OnDelete", "StatefulSet partition", "DaemonSet OnDelete", "Deployment paused"],
 )
-def test_pods_that_nobody_replaces_are_not_waited_for(manifest, namespace, client):
+def test_pods_that_their_controller_does_not_update_are_not_awaited(manifest, namespace, client):
     apply(client, namespace, manifest)
     apply(client, namespace, merge(manifest, {"spec": {"template": {"metadata": {"annotations": {"a": "changed"}}}}}))
 
 
-def test_a_suspended_job_and_a_claim_without_a_pod_are_not_waited_for(namespace, client):
+def test_suspended_job_and_claim_without_a_pod_are_not_awaited(namespace, client):
     name = f"{namespace}-late"
     kind = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
     storage_class = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer", "metadata": {"name": name}}
@@ -61,7 +61,7 @@ def test_a_suspended_job_and_a_claim_without_a_pod_are_not_waited_for(namespace,
     assert time.monotonic() - started < 10
 
 
-def test_a_namespace_that_cannot_be_deleted_says_what_is_in_it(make_namespace, client):
+def test_blocked_deletion_of_a_namespace_names_its_content(make_namespace, client):
     namespace = make_namespace()
     kind = BUILT_IN["v1", "ConfigMap"]
     held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/hold"]}}
@@ -69,12 +69,12 @@ def test_a_namespace_that_cannot_be_deleted_says_what_is_in_it(make_namespace, c
     try:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         with pytest.raises(PodwrightError, match=r"example\.com/hold"):
-            checked(Reconciler(client, Options(wait_timeout=8), Console()).remove([manifest], "default"))
+            checked(Reconciler(client, ReconcilerOptions(wait_timeout=8), Console()).remove([manifest], "default"))
     finally:
         client.patch(kind, namespace, "held", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)
 
 
-def test_a_task_whose_old_pod_stays_says_what_blocks_its_deletion(namespace, client, play):
+def test_task_whose_old_pod_remains_names_the_finalizer(namespace, client, play):
     pod = BUILT_IN["v1", "Pod"]
 
     def task(number, **options):

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The engine against the real server: requests counted in the audit log, drift, other managers, check mode."""
+"""The reconciler on a real API server: requests in the audit log, drift, other field managers, check mode."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def counted(entries):
 
 
 @pytest.mark.parametrize("name", [None, "many"])
-def test_an_unchanged_set_costs_one_list_per_kind(name, play, namespace, audit):
+def test_unchanged_set_costs_one_list_per_kind(name, play, namespace, audit):
     objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"item-{n}"}, "data": {"n": str(n)}} for n in range(100)]
     objects += [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"item-{n}"}, "stringData": {"n": f"value-{n}"}} for n in range(100)]
     options = {"name": name} if name else {}
@@ -56,7 +56,7 @@ def test_an_unchanged_set_costs_one_list_per_kind(name, play, namespace, audit):
     assert requests == (expected | {("get", "configmaps"): 1} if name else expected)  # the named set's parent is read, too
 
 
-def test_drift_is_found_shown_and_repaired(play, namespace, client):
+def test_drift_is_reported_and_repaired(play, namespace, client):
     definition = [DEPLOYMENT, QUOTA, POLICY]
     play([apply(definition)], namespace=namespace)
     kinds = {m["kind"]: BUILT_IN[m["apiVersion"], m["kind"]] for m in definition}
@@ -80,7 +80,7 @@ def test_drift_is_found_shown_and_repaired(play, namespace, client):
     assert not play([apply(definition)], namespace=namespace).is_changed
 
 
-def test_replicas_under_an_autoscaler_are_left_alone(play, namespace, client):
+def test_replicas_of_an_autoscaled_object_are_kept(play, namespace, client):
     autoscaler = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -107,7 +107,7 @@ def test_fields_of_other_managers_are_kept(play, namespace, client):
     assert [container["name"] for container in containers] == ["web", "injected"]
 
 
-def test_conflicts_can_be_refused(play, namespace):
+def test_conflicts_fail_if_not_taken_over(play, namespace):
     play([apply([QUOTA], field_manager="somebody")], namespace=namespace)
     ours = QUOTA | {"spec": {"hard": {"pods": "7"}}}
     refused = play([apply([ours], conflicts="fail")], namespace=namespace, expect=2).of("Apply")
@@ -115,7 +115,7 @@ def test_conflicts_can_be_refused(play, namespace):
     assert play([apply([ours])], namespace=namespace).is_changed
 
 
-def test_what_client_side_tools_wrote_is_taken_over(play, namespace, client):
+def test_fields_of_client_side_tools_are_taken_over(play, namespace, client):
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old", "namespace": namespace}, "data": {"named": "1", "theirs": "2"}}
     kind = BUILT_IN["v1", "ConfigMap"]
     client.create(kind, namespace, manifest, "kubectl-client-side-apply")
@@ -127,7 +127,7 @@ def test_what_client_side_tools_wrote_is_taken_over(play, namespace, client):
     assert client.get(kind, namespace, "old")["data"] == {"theirs": "2"}
 
 
-def test_a_killed_prune_is_finished_by_the_next_run(play, namespace, client):
+def test_killed_prune_is_completed_by_the_next_run(play, namespace, client):
     def config(name):
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
 
@@ -139,7 +139,7 @@ def test_a_killed_prune_is_finished_by_the_next_run(play, namespace, client):
     assert not play([apply([config("a")], name="s", prune=True)], namespace=namespace).is_changed
 
 
-def test_custom_kinds_come_with_their_definition(play, namespace, client):
+def test_custom_objects_are_applied_with_their_definition(play, namespace, client):
     group = f"{namespace}.example.com"
     definition = {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -167,7 +167,7 @@ def test_custom_kinds_come_with_their_definition(play, namespace, client):
 
 @pytest.mark.serial  # compares all objects of the cluster
 def test_check_mode_predicts_the_demo_and_changes_nothing(play, client, tmp_path):
-    """The whole demo on an empty cluster: what --check predicts, with every resourceVersion as it was, is what the run does."""
+    """The demo on an empty cluster: check mode predicts what the run does, and changes no resourceVersion."""
     namespace = "podwright-demo"
     subprocess.run(
         [str(ROOT / ".venv/bin/ansible-playbook"), "podwright.core.teardown", "-e", f"podwright_namespace={namespace}"], check=True, capture_output=True
@@ -206,7 +206,7 @@ def _steps(entry):
 
 
 def _versions(client):
-    """Resource version by object, of everything that a play could touch."""
+    """The resource version of each object that the play could change."""
     versions = {}
     for kind in BUILT_IN.values():
         if (

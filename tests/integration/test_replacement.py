@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Immutable fields on the real server: what is replaced, what is refused, and that nothing is deleted before that is known."""
+"""Immutable fields on a real API server: objects that are replaced, replacements that are refused before anything is deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 
 from ..support.outcomes import checked
 
@@ -58,7 +58,7 @@ IDS = [manifest["kind"] for manifest, _change in IMMUTABLE]
 
 def run(client, namespace, manifest, **options):
     options = {"wait": False, "wait_timeout": 20, "on_immutable": "replace"} | options
-    return checked(Reconciler(client, Options(**options), Console()).apply([copy.deepcopy(manifest)], namespace)).changes[0]
+    return checked(Reconciler(client, ReconcilerOptions(**options), Console()).apply([copy.deepcopy(manifest)], namespace)).changes[0]
 
 
 def live(client, namespace, manifest):
@@ -66,7 +66,7 @@ def live(client, namespace, manifest):
 
 
 @pytest.mark.parametrize(("manifest", "change"), IMMUTABLE, ids=IDS)
-def test_an_immutable_field_is_named_or_its_object_replaced(manifest, change, namespace, client):
+def test_immutable_field_is_named_or_its_object_replaced(manifest, change, namespace, client):
     run(client, namespace, manifest)
     before = live(client, namespace, manifest)
     changed = merge(manifest, change)
@@ -97,7 +97,7 @@ def refuse_admission(client, namespace, manifest):
 
 
 @pytest.mark.parametrize("refuse", [refuse_partial, refuse_invalid, refuse_admission])
-def test_an_object_is_kept_if_its_replacement_would_be_refused(refuse, namespace, client):
+def test_object_is_kept_if_its_replacement_would_be_refused(refuse, namespace, client):
     manifest = IMMUTABLE[3 if refuse is refuse_admission else 0][0]
     run(client, namespace, manifest)
     before = live(client, namespace, manifest)
@@ -112,7 +112,7 @@ def test_an_object_is_kept_if_its_replacement_would_be_refused(refuse, namespace
     assert after["metadata"]["uid"] == before["metadata"]["uid"] and not after["metadata"].get("deletionTimestamp")
 
 
-def test_a_replacement_fits_the_quota_that_counts_the_old_object(namespace, client):
+def test_replacement_fits_a_quota_that_counts_the_old_object(namespace, client):
     manifest = IMMUTABLE[0][0]
     run(client, namespace, manifest)
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one"}, "spec": {"hard": {"count/deployments.apps": "1"}}}
@@ -120,7 +120,7 @@ def test_a_replacement_fits_the_quota_that_counts_the_old_object(namespace, clie
     assert run(client, namespace, merge(manifest, IMMUTABLE[0][1])).action == "replace"
 
 
-def test_a_replacement_that_a_finalizer_holds_is_finished_by_the_next_run(namespace, client):
+def test_replacement_blocked_by_a_finalizer_is_completed_by_the_next_run(namespace, client):
     manifest = IMMUTABLE[5][0]
     run(client, namespace, manifest)
     kind = BUILT_IN["v1", "ConfigMap"]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A canary in every option that can carry a secret: it must show nowhere but in the cluster."""
+"""A canary in every option that can contain a secret: it must appear in the cluster only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVED = {"image": "busybox", "image_pull_policy": "IfNotPresent", "service": "d
 
 
 def canary_tasks():
-    """One task for each option that can carry a secret, a failing one among them."""
+    """One task for each option that can contain a secret, one of which fails."""
     kubeconfig = yaml.safe_load(Path(KUBECONFIG).read_text())
     with_token = json.loads(json.dumps(kubeconfig))
     with_token["users"][0]["user"] = {"token": f"{CANARY}-token"}
@@ -57,7 +57,7 @@ def canary_tasks():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_secrets_show_nowhere(mode, play, namespace, client, tmp_path):
+def test_secrets_appear_in_no_output(mode, play, namespace, client, tmp_path):
     tasks = [{"name": str(n), f"podwright.core.{module}": options, "ignore_errors": True} for n, (module, options) in enumerate(canary_tasks())]
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -74,12 +74,12 @@ def test_secrets_show_nowhere(mode, play, namespace, client, tmp_path):
     for kind in (POD, BUILT_IN["v1", "ConfigMap"]):
         for item in client.list(kind, namespace)[0]:
             assert CANARY not in json.dumps(item["metadata"].get("annotations", {}))
-    # It did reach where it belongs.
+    # The secret must reach its object.
     assert CANARY in json.dumps([item["spec"] for item in client.list(POD, namespace)[0]])
 
 
 def _without_paths(output):
-    """Ansible shows the play's own lines where a task fails: what the user wrote there is not ours to hide."""
+    """The output without the lines of the play that Ansible shows beside the error of a failed task: they are the user's own."""
     kept, in_excerpt = [], False
     for line in output.splitlines():
         if line.startswith("Origin:"):

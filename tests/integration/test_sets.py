@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Named sets on the real server: runs that are killed, members that controllers made, other sets."""
+"""Named sets on a real API server: killed runs, members that controllers created, other sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import PART_OF, ApplySet
 
 from ..support.mortal_client import Killed, MortalClient
@@ -34,12 +34,12 @@ def members_of(namespace):
 
 
 def run(client, namespace, verb, manifests=(), name="web", **options):
-    reconciler = Reconciler(client, Options(**{"concurrency": 1, "wait_timeout": 30, "prune": True} | options), Console())
+    reconciler = Reconciler(client, ReconcilerOptions(**{"concurrency": 1, "wait_timeout": 30, "prune": True} | options), Console())
     return checked(getattr(reconciler, verb)(copy.deepcopy(list(manifests)), namespace, name))
 
 
 def members(client, namespace):
-    """The members of the set that no controller made."""
+    """The members of the set that no controller created."""
     selector = f"{PART_OF}={ApplySet('web', namespace).id}"
     kinds = [BUILT_IN[key] for key in ((m["apiVersion"], m["kind"]) for m in members_of(namespace))]
     return [item["metadata"]["name"] for kind in kinds for item in client.list(kind, label_selector=selector)[0]]
@@ -50,7 +50,7 @@ def parent(client, namespace):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_removal_killed_at_any_write_is_finished_by_the_next(after, namespace, client):
+def test_a_removal_killed_at_any_write_is_completed_by_the_next(after, namespace, client):
     for number in range(6):
         run(client, namespace, "apply", members_of(namespace))
         with pytest.raises(Killed):
@@ -60,7 +60,7 @@ def test_a_removal_killed_at_any_write_is_finished_by_the_next(after, namespace,
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_prune_killed_at_any_write_is_finished_by_the_next(after, namespace, client):
+def test_a_prune_killed_at_any_write_is_completed_by_the_next(after, namespace, client):
     for number in range(5):
         run(client, namespace, "apply", members_of(namespace))
         with pytest.raises(Killed):
@@ -72,7 +72,7 @@ def test_a_prune_killed_at_any_write_is_finished_by_the_next(after, namespace, c
     run(client, namespace, "remove")
 
 
-def test_what_a_controller_made_of_a_member_is_left_to_it(namespace, client):
+def test_objects_that_controllers_created_are_kept(namespace, client):
     own = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "own"}, "addressType": "IPv4", "endpoints": []}
     service = members_of(namespace)[1]
     run(client, namespace, "apply", [service, own], wait=False)
@@ -127,7 +127,7 @@ def test_custom_objects_and_their_definition_are_removed_however_often_a_run_is_
 
 
 @pytest.mark.parametrize("verb", ["apply", "remove"])
-def test_the_default_service_account_is_given_back_and_not_deleted(verb, namespace, client):
+def test_default_service_account_is_released_and_not_deleted(verb, namespace, client):
     kind = BUILT_IN["v1", "ServiceAccount"]
     before = client.get(kind, namespace, "default")
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}, "imagePullSecrets": [{"name": "registry"}]}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects that another tool wrote: what the manifest names becomes ours, and nothing else, on the real server."""
+"""Objects of other tools on a real API server: fields in the manifest are taken over, other fields are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH, STRATEGIC_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 
 from ..support.outcomes import checked
 
@@ -61,12 +61,12 @@ DROPS = [
 
 
 def run(client, namespace, manifest, **options):
-    """The one Change of an apply."""
-    return checked(Reconciler(client, Options(wait=False, **options), Console()).apply([copy.deepcopy(manifest)], namespace)).changes[0]
+    """The only Change of an apply."""
+    return checked(Reconciler(client, ReconcilerOptions(wait=False, **options), Console()).apply([copy.deepcopy(manifest)], namespace)).changes[0]
 
 
 def settled(item):
-    """An object without what its controller writes: the spec, and who owns what."""
+    """The spec of an object and its field managers, without what its controller writes."""
     entries = [(e["manager"], e["operation"], e["fieldsV1"]) for e in item["metadata"]["managedFields"] if e["manager"] != "kube-controller-manager"]
     return item.get("spec"), item.get("data"), item["metadata"].get("labels"), sorted(map(str, entries))
 
@@ -83,7 +83,7 @@ def both(client, namespace, manifest):
 
 
 def without(manifest, path):
-    """The manifest without what the path leads to."""
+    """The manifest without the value at the path."""
     rest = copy.deepcopy(manifest)
     parent = rest
     for step in path[:-1]:
@@ -94,7 +94,7 @@ def without(manifest, path):
 
 @pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "OpenAPI-Generator", "podwright"])
 @pytest.mark.parametrize("kind_name", OBJECTS)
-def test_the_same_manifest_changes_nothing_in_what_another_tool_created(kind_name, manager, namespace, client):
+def test_same_manifest_changes_nothing_in_an_object_of_another_tool(kind_name, manager, namespace, client):
     manifest = OBJECTS[kind_name]
     client.create(BUILT_IN[manifest["apiVersion"], kind_name], namespace, manifest, manager)
     assert both(client, namespace, manifest).action == "none"
@@ -104,7 +104,7 @@ def test_the_same_manifest_changes_nothing_in_what_another_tool_created(kind_nam
 
 
 @pytest.mark.parametrize(("kind_name", "path"), DROPS)
-def test_a_field_taken_over_goes_when_it_is_dropped(kind_name, path, namespace, client):
+def test_field_taken_over_is_removed_when_the_manifest_drops_it(kind_name, path, namespace, client):
     manifest = OBJECTS[kind_name]
     kind = BUILT_IN[manifest["apiVersion"], kind_name]
     client.create(kind, namespace, manifest, "kubectl-client-side-apply")
@@ -122,7 +122,7 @@ def test_a_field_taken_over_goes_when_it_is_dropped(kind_name, path, namespace, 
 
 
 @pytest.mark.parametrize(("kind_name", "path"), DROPS)
-def test_what_the_manifest_never_named_stays(kind_name, path, namespace, client):
+def test_field_that_the_manifest_never_had_is_kept(kind_name, path, namespace, client):
     manifest = OBJECTS[kind_name]
     kind = BUILT_IN[manifest["apiVersion"], kind_name]
     created = client.create(kind, namespace, manifest, "OpenAPI-Generator")
@@ -134,7 +134,7 @@ def test_what_the_manifest_never_named_stays(kind_name, path, namespace, client)
     assert "f:" in owned["Update"]
 
 
-def test_what_somebody_adds_to_a_container_goes_with_the_container(namespace, client):
+def test_field_of_another_manager_is_removed_with_its_container(namespace, client):
     manifest = OBJECTS["Deployment"]
     run(client, namespace, manifest)
     added = {"spec": {"template": {"spec": {"containers": [{"name": "proxy", "env": [{"name": "DEBUG", "value": "1"}]}]}}}}
@@ -144,7 +144,7 @@ def test_what_somebody_adds_to_a_container_goes_with_the_container(namespace, cl
     assert [container["name"] for container in done.after["spec"]["template"]["spec"]["containers"]] == ["web"]
 
 
-def test_an_object_moves_from_another_applier_and_can_be_shared_with_it_afterwards(namespace, client):
+def test_object_moves_from_another_applier_and_can_be_shared_afterwards(namespace, client):
     manifest, kind = OBJECTS["ConfigMap"] | {"metadata": {"name": "web"}}, BUILT_IN["v1", "ConfigMap"]
     client.apply(kind, namespace, "web", manifest, "kubectl")
     smaller = without(manifest, ("data", "two"))
@@ -176,7 +176,7 @@ def test_the_role_keeps_the_labels_of_a_namespace(namespace, client, play):
     assert not play([role]).is_changed
 
 
-def test_nothing_is_taken_over_where_conflicts_fail(namespace, client):
+def test_nothing_is_taken_over_if_conflicts_fail(namespace, client):
     manifest = OBJECTS["ConfigMap"]
     client.create(BUILT_IN["v1", "ConfigMap"], namespace, manifest, "kubectl-client-side-apply")
     run(client, namespace, manifest, conflicts="fail")

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Options, Reconciler
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import GROUP_KINDS, ID, NAMESPACES, PART_OF, TOOLING, ApplySet
 
 from ..support.outcomes import checked
@@ -54,7 +54,7 @@ class Set:
     def run(self, verb, manifests=(), **options):
         cluster, options = self.cluster, {"concurrency": 1, "wait": False} | options
         cluster.writes.clear()
-        return checked(getattr(Reconciler(cluster, Options(**options), self.console), verb)(list(manifests), "shop", self.name))
+        return checked(getattr(Reconciler(cluster, ReconcilerOptions(**options), self.console), verb)(list(manifests), "shop", self.name))
 
     def apply(self, manifests, **options):
         return self.run("apply", manifests, prune=True, **options)
@@ -104,7 +104,7 @@ def kill(web, verb, manifests, number, after):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("own_namespace", [False, True])
 @pytest.mark.parametrize("number", range(1, 14))
-def test_a_removal_killed_at_any_write_is_finished_by_the_next(number, own_namespace, after, web):
+def test_a_removal_killed_at_any_write_is_completed_by_the_next(number, own_namespace, after, web):
     web.apply([*MEMBERS, *([manifest("Namespace", "shop")] if own_namespace else [])])
     everything = len(web.members)
     was_killed = kill(web, "remove", (), number, after)
@@ -117,7 +117,7 @@ def test_a_removal_killed_at_any_write_is_finished_by_the_next(number, own_names
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("number", range(1, 14))
-def test_a_prune_killed_at_any_write_is_finished_by_the_next(number, after, web):
+def test_a_prune_killed_at_any_write_is_completed_by_the_next(number, after, web):
     web.apply(MEMBERS)
     was_killed = kill(web, "apply", [KEPT], number, after)
     assert was_killed == (number <= 10)  # nine deletes, and the parent's record afterwards
@@ -273,7 +273,7 @@ def test_a_namespace_that_the_set_is_in_is_not_pruned(web):
 
 def test_object_of_an_unknown_kind_is_absent(web):
     web.apply([KEPT])
-    outcome = Reconciler(web.cluster, Options(wait=False), Console()).remove([manifest("Sprocket", "a", "nowhere.com/v1"), KEPT], "shop")
+    outcome = Reconciler(web.cluster, ReconcilerOptions(wait=False), Console()).remove([manifest("Sprocket", "a", "nowhere.com/v1"), KEPT], "shop")
     assert {change.key.name: change.action for change in outcome.changes} == {"a": "none", "kept": "delete"}
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import AUTOSCALER, POD, Kind
 from ..errors import PodwrightError
-from ..objects.labels import annotation_of
+from ..objects.labels import AUTOSCALED, annotation_of
 from ..reconciler.manifest import difference, key_of
-from ..reconciler.observe import AUTOSCALED, target_of
+from ..reconciler.observe import target_of
 from ..reconciler.plan import Change
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
-from ..reconciler.reconciler import Options as ReconcilerOptions
-from ..reconciler.reconciler import Reconciler
+from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.wait import wait_until_ready
 from ..tasks.options import TASK
 from ..tasks.security_context import choose_profile

@@ -23,6 +23,9 @@ REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, STRATEGY = (
     f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back", "strategy")
 )
 
+# The annotation of an object that pod_autoscale scales itself, without an autoscaler of the cluster.
+AUTOSCALED = "podwright.io/autoscaled"
+
 
 def label_of(item: Manifest, name: str) -> str | None:
     """A label of an object, or None."""

@@ -17,15 +17,13 @@ from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER
 from ..errors import PodwrightError, option_error
-from ..objects.labels import annotation_of
+from ..objects.labels import AUTOSCALED, annotation_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.manifest import Redactor, drop_managed_fields
-from ..reconciler.observe import AUTOSCALED
 from ..reconciler.plan import Change
-from ..reconciler.reconciler import Options as ReconcilerOptions
-from ..reconciler.reconciler import Reconciler
+from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.wait import wait_until_ready
 
 if TYPE_CHECKING:

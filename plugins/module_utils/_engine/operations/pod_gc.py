@@ -19,7 +19,7 @@ from ..garbage.retention import RetentionPolicies, RetentionPolicy
 from ..objects.key import Key
 from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
 from ..operation import Invocation, Operation
-from ..reconciler.wait import wait_until_gone
+from ..reconciler.wait import wait_until_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -242,7 +242,7 @@ def _wait(invocation: Invocation, deleted: Iterable[Decision]) -> None:
         candidate = decision.candidate
         key = Key(candidate.kind.group, candidate.kind.name, candidate.namespace, candidate.name)
         items[key] = (candidate.kind, {"metadata": {"name": candidate.name, "namespace": candidate.namespace, "uid": candidate.uid}})
-    wait_until_gone(invocation.client, items, invocation.params["wait_timeout"], invocation.console)
+    wait_until_deleted(invocation.client, items, invocation.params["wait_timeout"], invocation.console)
 
 
 # -- describing -----------------------------------------------------------------------------------------------

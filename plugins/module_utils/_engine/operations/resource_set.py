@@ -16,11 +16,10 @@ from ..reconciler.diff import yaml_diff
 from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.outcome import Outcome
-from ..reconciler.reconciler import Options, Reconciler
+from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 
 if TYPE_CHECKING:
-    from ..values import Options as Params
-    from ..values import Result
+    from ..values import Options, Result
 
 ARGUMENTS = {
     **CONNECTION,
@@ -50,7 +49,7 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     params = invocation.params
     manifests = _read_manifests(params)
     deletion = params["delete_options"] or {}
-    options = Options(
+    options = ReconcilerOptions(
         check_mode=invocation.check_mode,
         manager=params["field_manager"],
         conflicts=params["conflicts"],
@@ -81,7 +80,7 @@ def describe(invocation: Invocation, outcome: Outcome) -> Result:
     return fields | ({"diff": yaml_diff(outcome.changes, redactor)} if invocation.diff_mode else {})
 
 
-def _read_manifests(params: Params) -> list[Any]:
+def _read_manifests(params: Options) -> list[Any]:
     """The manifests in definition or src. Raises: PodwrightError that names the option and the file."""
     documents: list[Any] = []
     if params["definition"] is not None:
@@ -106,7 +105,7 @@ def _read_file(path: str) -> str:
         raise PodwrightError(f"src: file {path} cannot be read: {error}.", reason="BadManifest") from error
 
 
-def secrets(params: Params) -> set[str]:
+def secrets(params: Options) -> set[str]:
     """The secret values in the manifests."""
     try:
         return secret_values(_read_manifests(params))
@@ -114,7 +113,7 @@ def secrets(params: Params) -> set[str]:
         return set()  # `run` reports the error
 
 
-def redact(params: Params) -> Params:
+def redact(params: Options) -> Options:
     """The parameters with the identities of objects instead of their manifests, and with the length of a text instead of the text."""
     given = params["definition"]
     if given is None:

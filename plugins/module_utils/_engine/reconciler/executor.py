@@ -13,7 +13,7 @@ from .fields import owned_fields
 from .ownership import HANDOVER
 from .replacement import check_replacement, immutable_fields
 from .takeover import take_over
-from .wait import wait_until_gone, wait_until_ready
+from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ..console import Console
     from ..values import Manifest
     from .plan import Applied, Change
-    from .reconciler import Options
+    from .reconciler import ReconcilerOptions
     from .sets import ApplySet
 
 
 class Executor:
     """Carries out the changes of a plan."""
 
-    def __init__(self, client: Client, options: Options, console: Console):
+    def __init__(self, client: Client, options: ReconcilerOptions, console: Console):
         self._client = client
         self._options = options
         self._console = console
@@ -78,7 +78,7 @@ class Executor:
     def _write(self, change: Change) -> Iterator[Applied]:
         if change.action == "create" and change.before:
             # The name is free once the previous object of that name is deleted.
-            wait_until_gone(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
+            wait_until_deleted(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
         if change.action == "patch":
             self._hand_over_replicas(change)
         try:
@@ -129,7 +129,7 @@ class Executor:
         self._client.delete(change.kind, key.namespace, key.name, before["metadata"]["uid"], "Foreground", options.grace_period)
         yield change.deleted_only()
         try:
-            wait_until_gone(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
+            wait_until_deleted(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
             after = self._apply(change)
         except PodwrightError as error:
             error.message = f"{key.title} was deleted to be replaced, and has not been created again. {error.message}"
@@ -149,7 +149,7 @@ class Executor:
         options = self._options
         deleted = {change.key: (change.kind, change.before) for change in wave if change.before and _is_deletion(change)}
         if deleted and options.wait:
-            wait_until_gone(self._client, deleted, options.wait_timeout, self._console)
+            wait_until_deleted(self._client, deleted, options.wait_timeout, self._console)
         definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == "CustomResourceDefinition" and change.after}
         wait_until_ready(self._client, definitions, options.wait_timeout, self._console)
 

@@ -113,7 +113,7 @@ def _is_undefined(client: Client, group: str, name: str) -> bool:
     return bool(same_group) or not client.kinds.versions(group)
 
 
-def refuse_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manifest]) -> None:
+def reject_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manifest]) -> None:
     """Refuse live objects that are members of another set. Raises: PodwrightError that names them and their sets."""
     foreign = {key: other for key, item in live.items() if (other := applyset.foreign_set(item))}
     if not foreign:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from ..cluster.kinds import AUTOSCALER, CONFIG_MAP
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
-from ..objects.labels import annotation_of
+from ..objects.labels import AUTOSCALED, annotation_of
 from .manifest import key_of
-from .members import Member, Refusal, is_controlled, list_recorded, refuse_foreign, unlisted_places
+from .members import Member, Refusal, is_controlled, list_recorded, reject_foreign, unlisted_places
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .sets import ApplySet, Unlisted
 
 FEW = 2  # up to this many objects of a kind and namespace are read with a GET each
-# The annotation of an object that pod_autoscale scales itself, without an autoscaler of the cluster.
-AUTOSCALED = "podwright.io/autoscaled"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
     live, members, refusals = _read_places(client, desired, applyset.selector, concurrency)
     parent = client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
     applyset.check_parent(parent)
-    refuse_foreign(client, applyset, live)
+    reject_foreign(client, applyset, live)
     listed = {(kind, key.namespace) for key, (kind, _manifest) in desired.items()}
     recorded, unlisted = list_recorded(client, applyset, parent, listed)
     unlisted += unlisted_places(client, applyset, parent, refusals)

@@ -34,7 +34,7 @@ SERVICE_ACCOUNT = BUILT_IN["v1", "ServiceAccount"]
 
 
 @dataclass(frozen=True)
-class Options:
+class ReconcilerOptions:
     """How to reconcile, in the options of resource_set; `propagation` is its delete_options.propagation_policy, times are in seconds."""
 
     check_mode: bool = False
@@ -61,7 +61,7 @@ class Reconciler:
         explain: called with the Key of an object that does not become ready; returns text to append to the error.
     """
 
-    def __init__(self, client: Client, options: Options, console: Console, explain: Callable[[Key], str] = explain_nothing):
+    def __init__(self, client: Client, options: ReconcilerOptions, console: Console, explain: Callable[[Key], str] = explain_nothing):
         self._client = client
         self._options = options
         self._console = console

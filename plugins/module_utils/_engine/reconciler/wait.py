@@ -94,7 +94,7 @@ def _binds_late(client: Client, name: str) -> bool:
     return (storage_class or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
-def wait_until_gone(client: Client, items: Mapping[Key, tuple[Kind, Manifest]], timeout: float, console: Console) -> None:
+def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]], timeout: float, console: Console) -> None:
     """Wait until the objects, by their uids, are deleted.
 
     Args:

@@ -16,7 +16,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.pod_status import has_started
-from ..reconciler.wait import wait_until_gone
+from ..reconciler.wait import wait_until_deleted
 from .prediction import THREADS
 from .record import build_record
 from .task_plan import Listed
@@ -92,7 +92,7 @@ class Completion:
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
         _in_parallel(self._delete, finished.values())
-        wait_until_gone(self._client, finished, DELETION_SECONDS, self._console)
+        wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)
 
     def _delete(self, entry: Listed) -> None:
         kind, item = entry
