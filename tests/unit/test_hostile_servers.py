@@ -69,7 +69,7 @@ CALLS = {
         {"definition": f"apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData:\n  a: |\n    {MARK}\n    b\n  b: {MARK}"},
     ),
     "resource_set list": (resource_set, {"definition": {"apiVersion": "v1", "kind": "List", "items": [SECRET]}, **UNFINISHED}),
-    "resource_set odd": (resource_set, {"definition": SECRET | {"metadata": LINES}, **UNFINISHED}),
+    "resource_set invalid metadata": (resource_set, {"definition": SECRET | {"metadata": LINES}, **UNFINISHED}),
     "resource_set unreadable": (resource_set, {"definition": f"a: [{MARK}", **UNFINISHED}),
     "resource_set absent": (resource_set, {"state": "absent", "definition": [SECRET | {"metadata": {"name": "live"}}, CONFIG], **UNFINISHED}),
 }

@@ -50,7 +50,7 @@ NOT_OBJECTS = {
     "no kind": (Response(200, {"metadata": {}}), ["without a kind"]),
     "other kind": (Response(200, {"kind": "Hostile\x1b[31m", "metadata": {}}), ["kind 'Hostile"]),
     "no metadata": (Response(200, {"kind": "Pod"}), ["kind 'Pod'"]),
-    "odd items": (Response(200, {"kind": "PodList", "metadata": {}, "items": {"a": 1}}), ["kind 'PodList'"]),
+    "items that are not a list": (Response(200, {"kind": "PodList", "metadata": {}, "items": {"a": 1}}), ["kind 'PodList'"]),
 }
 
 

@@ -143,7 +143,7 @@ class Client(Transport):
         subresource: str | None = None,
         dry_run: bool = False,
     ) -> Manifest:
-        """Patch an object or its subresource, and return what is then there. Raises: PodwrightError."""
+        """Patch an object or its subresource, and return it as patched. Raises: PodwrightError."""
         query = _write_query(manager, dry_run)
         return self.send(_object_request("PATCH", kind, namespace, name, subresource, query=query, body=patch, content_type=content_type))
 
