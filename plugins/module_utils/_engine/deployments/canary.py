@@ -65,7 +65,8 @@ class Canary(Generations):
             kind = self.client.kinds.find_served(*ROUTE)
             self.apply(canary, build_route(kind, self.params, service, canary, weight) if service and canary else None, wait=False)
         else:
-            self.empty([other for other in self.deployments if other not in (generation, self.active)])
+            # The Service will select the pods of all generations, so that the others must have none.
+            self.wait(self.empty(other for other in self.deployments if other not in (generation, self.active)))
             self.apply(build_service(self.params, {DEPLOYMENT: self.name}, self.active), wait=False)
         if not self.check_mode:
             self.observe()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..tasks.task_spec import TaskSpec
-    from ..values import Patch, Result
+    from ..values import Manifest, Patch, Result
 
 
 class Generations(Deployer):
@@ -135,10 +135,9 @@ class Generations(Deployer):
             if generation in self.deployments and generation != self.active:
                 self.delete(self.deployments[generation], "it is not in service")
 
-    def empty(self, generations: Iterable[str]) -> None:
-        """Scale generations to 0: the Service of a canary without a route selects the pods of all generations. Raises: PodwrightError."""
-        for generation in generations:
-            self.scale(self.deployments[generation], 0, "it is not in service")
+    def empty(self, generations: Iterable[str]) -> list[Manifest]:
+        """Scale generations to 0. Returns: their Deployments after that. Raises: PodwrightError."""
+        return [self.scale(self.deployments[generation], 0, "it is not in service") for generation in generations]
 
     def annotate(self, generation: str, annotations: dict[str, str | None]) -> None:
         """Store progress on the Deployment of a generation; not a change of the plan. Raises: PodwrightError."""
