@@ -10,7 +10,7 @@ from ..cluster.kinds import AUTOSCALER, POD, Kind
 from ..errors import PodwrightError
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..reconciler.manifest import difference, key_of
-from ..reconciler.observe import target_of
+from ..reconciler.observation import target_of
 from ..reconciler.plan import Change
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from .desired import read_desired, read_undesired
 from .executor import Executor
 from .manifest import key_of
 from .members import Member
-from .observe import Observed, autoscaled_keys, observe, observe_set
+from .observation import Observed, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
 from .sets import ApplySet
