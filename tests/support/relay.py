@@ -54,7 +54,7 @@ class Relay:
     """A TLS server that forwards connections to the API server of a kubeconfig, without its client certificate.
 
     Attributes:
-        mischief: called with the number of the connection, from 0; returns its Disruption.
+        disruption: called with the number of the connection, from 0; returns its Disruption.
         counts: {direction: bytes forwarded} of each connection.
     """
 

@@ -86,7 +86,7 @@ class Channel:
             deadline: monotonic time of the clock, in seconds.
             idle_timeout: seconds in which input or output must be transferred.
 
-        Raises: ConnectionEnded, TimedOut.
+        Raises: StreamClosed, TimedOut.
         """
         while self.status is None:
             try:

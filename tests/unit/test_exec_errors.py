@@ -1,0 +1,88 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Errors of commands say what failed, why and what to do, and which of them allow a retry."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_errors
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+CONTAINER = Container("default", "web", "task")
+NO_SHELL = (
+    'failed to exec in container: OCI runtime exec failed: exec failed: unable to start container process: exec: "sh": executable file not found in $PATH'
+)
+NO_ENV, NO_PROGRAM = NO_SHELL.replace('"sh"', '"env"'), NO_SHELL.replace('"sh"', '"nope"')
+NOT_RUNNING = "unable to upgrade connection: container not found"
+NO_ANSWER = "failed to exec in container: failed to load task: context deadline exceeded: deadline exceeded"
+
+
+@pytest.mark.parametrize(
+    ("message", "command", "hint", "reason"),
+    [
+        (NO_SHELL, Command(["x"], timeout=1), "The image has no shell.", "NoShell"),
+        (NO_SHELL, Command(["x"], chdir="/tmp"), "The option chdir needs a shell in the image.", "NoShell"),
+        (NO_ENV, Command(["x"], env={"A": "b"}), "The option env needs the program env in the image.", "InternalError"),
+        (NO_PROGRAM, Command(["nope"]), "Check that the program exists in the image.", "InternalError"),
+        (NOT_RUNNING, Command(["x"]), "The container does not run. Wait for it, or check its state with pod_info.", "InternalError"),
+        (
+            NO_ANSWER,
+            Command(["x"]),
+            "The container runtime does not respond. Check the node (pod_info returns its name), or create the pod again.",
+            "InternalError",
+        ),
+        ("something else", Command(["x"]), "", "InternalError"),
+    ],
+)
+def test_failures_of_the_runtime_are_explained(message, command, hint, reason):
+    error = exec_errors.explain_failure(PodwrightError(message, reason="InternalError"), CONTAINER, command)
+    assert error.message == f"The command in container 'task' of pod 'web' in namespace 'default' could not be run: {message}"
+    assert (error.hint, error.reason) == (hint, reason)
+
+
+@pytest.mark.parametrize("error", [PodwrightError("explained", hint="Do this."), PodwrightError("refused", status=403, reason="Forbidden")])
+def test_explained_failures_are_unchanged(error):
+    assert exec_errors.explain_failure(error, CONTAINER, Command(["x"])) is error
+
+
+@pytest.mark.parametrize(("message", "expected"), [(NOT_RUNNING, True), (NO_ANSWER, True), (NO_SHELL, False), (NO_PROGRAM, False), ("", False)])
+def test_only_commands_that_have_not_started_can_be_retried(message, expected):
+    assert exec_errors.has_not_started(PodwrightError(message)) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "expected"),
+    [
+        (400, "HTTP 400", "unable to negotiate protocol", True),
+        (403, "HTTP 403", "", True),
+        (403, "Forbidden", "pods is forbidden", False),
+        (500, "HTTP 500", NOT_RUNNING, False),
+        (404, "NotFound", "", False),
+    ],
+)
+def test_refused_protocol_is_distinguished_from_a_refused_command(status, reason, message, expected):
+    assert exec_errors.is_protocol_refused(PodwrightError(message, status=status, reason=reason)) == expected
+
+
+def test_refusals_name_the_pod():
+    missing = exec_errors.explain_refusal(PodwrightError("x", status=404, reason="NotFound"), CONTAINER)
+    assert missing.message == "Pod 'web' not found in namespace 'default'." and missing.is_not_found
+    pending = exec_errors.explain_refusal(PodwrightError("pod web does not have a host assigned", status=400, reason="BadRequest"), CONTAINER)
+    assert pending.message == "Pod 'web' in namespace 'default' has not been scheduled." and pending.reason == "NotRunning"
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_terminated", "expected"),
+    [
+        ("timeout", True, "did not exit within 5 s; it was terminated. Raise timeout, or change the command so that it exits earlier."),
+        (
+            "idle_timeout",
+            False,
+            "neither read input nor wrote output within 2.5 s; its state is unknown: it may still run. Raise idle_timeout, or look for it in the container.",
+        ),
+    ],
+)
+def test_timeouts_say_whether_the_command_was_terminated(limit, is_terminated, expected):
+    error = exec_errors.timed_out(CONTAINER, Command(["x"], timeout=5, idle_timeout=2.5), limit, is_terminated)
+    assert str(error) == f"The command in container 'task' of pod 'web' in namespace 'default' {expected}" and error.reason == "Timeout"
