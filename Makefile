@@ -58,7 +58,7 @@ molecule: env ## test the roles: converge, idempotence, verify, cleanup
 sanity: env ## run ansible-test sanity without ignores
 	@tests/tools/run-sanity
 
-lint: env ## run ruff, yamllint, ansible-lint (production), changelog and docs checks
+lint: env ## run ruff, mypy, yamllint, ansible-lint (production), changelog and docs checks
 	@tests/tools/run-lint
 
 docs: env ## generate docs/reference
