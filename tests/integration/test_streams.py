@@ -301,7 +301,7 @@ def test_helper_of_another_user_is_an_error(play, namespace, client, tmp_path):
         {"name": "Named", "podwright.core.pod_copy": copy | {"pod": "named"}},
     ]
     played = play(tasks, namespace=namespace)
-    assert "different users" in played.of("Unnamed")["msg"] and "run_as_user" in played.of("Unnamed")["msg"]
+    assert "another user" in played.of("Unnamed")["msg"] and "run_as_user" in played.of("Unnamed")["msg"]
     assert played.of("Named")["changed"] and (tmp_path / "sleep").read_bytes() == images.BUSYBOX.read_bytes()
 
 
