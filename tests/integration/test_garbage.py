@@ -169,7 +169,7 @@ def test_namespaces_that_do_not_exist_are_reported(play, namespace):
     read = {"name": "Read", "podwright.core.pod_info": {"namespace": "no-such-namespace"}}
     played = play([delete, read], namespace=namespace)
     for name in ("Delete", "Read"):
-        assert [line.split(".")[0] for line in played.of(name)["warnings"]] == ["Namespace 'no-such-namespace' not found"]
+        assert [line.split(" in https")[0] for line in played.of(name)["warnings"]] == ["Namespace 'no-such-namespace' not found"]
 
 
 def test_a_namespace_sets_the_default_ttl_of_its_pods(client, play, namespace, idle):

@@ -133,7 +133,7 @@ class _Watch(threading.Thread):
             if self._stopped.is_set():
                 return  # `stop` was called before there was a socket to shut down
             for line in _lines(response, self._stopped):
-                self._handle(json.loads(line))
+                self._take_event(json.loads(line))
         except (load("urllib3").exceptions.HTTPError, OSError, ValueError):
             pass  # the connection was closed; the watch is opened again from the last resource version
         finally:
@@ -147,7 +147,7 @@ class _Watch(threading.Thread):
         path = self._kind.path(self._namespace)
         return Request("GET", path, tuple(query), kind=self._kind, namespace=self._namespace, timeout=WATCH_TIMEOUT + 30)
 
-    def _handle(self, event: Manifest) -> None:
+    def _take_event(self, event: Manifest) -> None:
         event_type, item = event["type"], event["object"]
         if event_type == "ERROR":
             raise PodwrightError(item.get("message", "the watch failed"), status=item.get("code"), reason=item.get("reason", ""))
