@@ -1,17 +1,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Text from YAML and from containers."""
+"""Text from YAML, from servers and from containers."""
 
 from __future__ import annotations
 
 import re
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # the control characters but the tab and the line feed
+
+
+def decode(content: bytes | bytearray) -> str:
+    """Text of bytes that should be UTF-8; each invalid sequence is replaced by U+FFFD."""
+    return content.decode("utf-8", "replace")
 
 
 def printable(text: str) -> str:
     """A text without escape sequences and control characters, which could manipulate a terminal."""
-    return _CONTROL.sub("", strip_escapes(text))
+    return _UNPRINTABLE.sub("", strip_escapes(text))
 
 
 def strip_escapes(text: str) -> str:

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..libraries import load
+from ..text import CONTROL_CHARACTERS, decode
 from .exec_plugin import run_plugin
 from .kubeconfig import bad_configuration, shown_path
 
 if TYPE_CHECKING:
     from .kubeconfig import Entry
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def basic(username: str, password: str) -> str:
 def clean(name: str, value: object) -> str:
     """The value of a header. Raises: PodwrightError that names the option, but does not show the value, if it has control characters."""
     text = str(value)
-    if _CONTROL.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise bad_configuration(f"{name}: must not contain control characters such as line feeds.", hint="")
     return text
 
@@ -93,7 +91,7 @@ def user_credentials(user: Entry, cluster: Entry, source: str) -> Credentials:
     """
     token = ""
     if user.get("tokenFile"):
-        token = clean_token("tokenFile", read_file("tokenFile", user["tokenFile"], source).decode("utf-8", "replace"))
+        token = clean_token("tokenFile", decode(read_file("tokenFile", user["tokenFile"], source)))
     if not token and user.get("token"):
         token = clean_token("token", user["token"])
     credentials = Credentials(

@@ -9,8 +9,8 @@ from ..errors import PodwrightError
 from ..objects.containers import default_container
 from ..objects.labels import selector_of
 from ..objects.pod_status import has_started, read_pod
+from ..text import decode
 from .events import list_events
-from .exec_stream import decode
 from .kinds import POD
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ import base64
 import datetime
 import json
 import os
-import re
 import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
-from ..text import strip_escapes
+from ..text import CONTROL_CHARACTERS, decode, strip_escapes
 from .kubeconfig import bad_configuration, shown_path
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 120
 _MAX_STDERR = 1000  # characters in an error
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,8 @@ def _read_time(text: object, title: str, plugin: Entry) -> float:
 
 def _detail(stderr: bytes | None) -> str:
     """What a plugin wrote to its standard error, as part of a message."""
-    text = strip_escapes((stderr or b"").decode("utf-8", "replace"))
-    text = " ".join(_CONTROL.sub(" ", text).split())[-_MAX_STDERR:].rstrip(".")
+    text = strip_escapes(decode(stderr or b""))
+    text = " ".join(CONTROL_CHARACTERS.sub(" ", text).split())[-_MAX_STDERR:].rstrip(".")
     return f": {text}" if text else ""
 
 

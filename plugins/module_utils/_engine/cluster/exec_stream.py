@@ -216,8 +216,3 @@ def exit_code(status: Manifest) -> int:
                 return code
     message = status.get("message") or "the server gave no message"
     raise PodwrightError(message, reason=status.get("reason") or "ExecFailed", causes=causes)
-
-
-def decode(content: bytes | bytearray) -> str:
-    """Text of bytes that should be UTF-8; each invalid sequence is replaced by U+FFFD."""
-    return content.decode("utf-8", "replace")

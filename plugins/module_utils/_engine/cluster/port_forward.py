@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
+from ..text import decode
 from .exec_stream import PING_SECONDS
 from .kinds import POD
 from .request import Request
@@ -93,7 +94,7 @@ class Connection:
             if channel == DATA:
                 return data
             if data:
-                self.error = data.decode("utf-8", "replace").strip()
+                self.error = decode(data).strip()
                 raise Closed(self.error)
         return b""
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, PodwrightError
+from ..text import decode
 from .api_errors import status_error
 from .request import ANYTHING
 
@@ -30,7 +31,7 @@ def decode_body(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        return content.decode("utf-8", "replace")
+        return decode(content)
 
 
 def read_object(request: Request, status: int, headers: Mapping[str, str], content: bytes, configuration: Configuration) -> Manifest:
@@ -116,7 +117,7 @@ def _is_html(headers: Mapping[str, str], content: bytes) -> bool:
 
 def _title(content: bytes) -> str:
     found = _TITLE.search(content[:10_000])
-    return f"titled {_printable(found[1].decode('utf-8', 'replace')).strip()!r}" if found else "an HTML page without a title"
+    return f"titled {_printable(decode(found[1])).strip()!r}" if found else "an HTML page without a title"
 
 
 def _printable(text: str) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from ..arguments import CONNECTION
 from ..cluster.exec import execute
 from ..cluster.exec_command import Command, Container
-from ..cluster.exec_stream import decode
 from ..cluster.kinds import POD
 from ..errors import PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
@@ -22,7 +21,7 @@ from ..objects.containers import default_container
 from ..operation import Invocation, Operation
 from ..tasks.options import check_variable
 from ..tasks.result import TaskRedactor
-from ..text import scalar_text, split_lines
+from ..text import decode, scalar_text, split_lines
 
 if TYPE_CHECKING:
     from ..values import Options, Result

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION
-from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
 from ..errors import PodwrightError, option_error
@@ -20,7 +19,7 @@ from ..libraries import load
 from ..objects.containers import container_names, container_status, default_container
 from ..objects.labels import selector_of
 from ..operation import Invocation, Operation
-from ..text import split_lines
+from ..text import decode, split_lines
 
 if TYPE_CHECKING:
     from ..cluster.client import Client

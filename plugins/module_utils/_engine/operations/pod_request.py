@@ -26,7 +26,6 @@ from ..clients.http import (
     open_connection,
     quote_target,
 )
-from ..cluster.exec_stream import decode
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, as_podwright_error, option_error
@@ -34,6 +33,7 @@ from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
+from ..text import decode
 
 if TYPE_CHECKING:
     from ..arguments import Arguments

@@ -10,13 +10,13 @@ from typing import TypeVar
 from ..cluster.client import MANAGER, Client
 from ..cluster.diagnosis import format_diagnosis, log_tail
 from ..cluster.events import list_events
-from ..cluster.exec_stream import decode
 from ..cluster.kinds import CONFIG_MAP
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.pod_status import has_started
 from ..reconciler.wait import wait_until_deleted
+from ..text import decode
 from .prediction import THREADS
 from .record import build_record
 from .task_plan import Listed

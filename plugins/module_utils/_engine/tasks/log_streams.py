@@ -7,10 +7,10 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..cluster.exec_stream import decode
 from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
+from ..text import decode
 
 if TYPE_CHECKING:
     from ..cluster.client import Client

@@ -10,8 +10,9 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
-from ..cluster.exec_stream import STDOUT, decode
+from ..cluster.exec_stream import STDOUT
 from ..errors import PodwrightError
+from ..text import decode
 from .tree import DIRECTORY, FILE, Entry, Tree, show
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ..cluster.exec_stream import decode
 from ..errors import PodwrightError
+from ..text import decode
 from .scripts import KEEPS_MODE
 from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, check_tree, show
 

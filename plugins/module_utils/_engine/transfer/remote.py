@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..cluster.exec_stream import decode
 from ..errors import PodwrightError
+from ..text import decode
 from . import scripts
 from .listing import read_digests, read_listing
 from .runner import NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_input

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..cluster.exec import Process
 from ..cluster.exec_command import Command
-from ..cluster.exec_stream import STDOUT, decode
+from ..cluster.exec_stream import STDOUT
 from ..errors import PodwrightError
+from ..text import decode
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
