@@ -70,6 +70,16 @@ class PodwrightError(Exception):
         """Whether RBAC denied the request; a denial by admission (quota, Pod Security) has the same status, but is not that."""
         return self.status == 403 and "cannot " in self.message
 
+    @property
+    def exceeds_quota(self) -> bool:
+        """Whether a ResourceQuota refuses the request: it may be accepted later."""
+        return self.status == 403 and "exceeded quota" in self.message
+
+    @property
+    def is_dry_run_refused(self) -> bool:
+        """Whether a webhook does not support dry run."""
+        return "dry run" in self.message or "dryRun" in self.message
+
 
 def raise_explained(explained: PodwrightError, error: PodwrightError) -> NoReturn:
     """Raise an error that explains another one, which becomes its cause unless they are the same: Ansible shows every cause."""
@@ -79,6 +89,11 @@ def raise_explained(explained: PodwrightError, error: PodwrightError) -> NoRetur
 def option_error(option: str, message: str, hint: str = "") -> PodwrightError:
     """The error for an invalid option; its message starts with the path of the option."""
     return PodwrightError(f"{option}: {message}", reason="BadOption", hint=hint)
+
+
+def not_found_error(kind: str, name: str, namespace: str, hint: str) -> PodwrightError:
+    """The error for an object that does not exist."""
+    return PodwrightError(f"{kind} '{name}' not found in namespace '{namespace}'.", status=404, reason="NotFound", hint=hint)
 
 
 def as_podwright_error(error: Exception) -> PodwrightError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import PodwrightError
+from ..errors import CONNECTION_LOST, PodwrightError, not_found_error
 
 if TYPE_CHECKING:
     from .exec_command import Command, Container
@@ -41,8 +41,7 @@ def is_protocol_refused(error: PodwrightError) -> bool:
 
 def pod_not_found(container: Container) -> PodwrightError:
     """The error for a pod that does not exist."""
-    message = f"Pod '{container.pod}' not found in namespace '{container.namespace}'."
-    return PodwrightError(message, status=404, reason="NotFound", hint="Check pod and namespace.")
+    return not_found_error("Pod", container.pod, container.namespace, "Check pod and namespace.")
 
 
 def explain_refusal(error: PodwrightError, container: Container) -> PodwrightError:
@@ -84,7 +83,7 @@ def connection_lost(container: Container, received: int, cause: Exception) -> Po
     """The error for a connection that closed before the status arrived, after so many bytes of output."""
     return PodwrightError(
         f"The connection to {container} was lost after {received} bytes of output, before the exit status of the command arrived ({cause}).",
-        reason="ConnectionLost",
+        reason=CONNECTION_LOST,
         hint="Whether the command finished is unknown: check before you run it again.",
     )
 

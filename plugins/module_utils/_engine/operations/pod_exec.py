@@ -15,7 +15,7 @@ from ..arguments import CONNECTION
 from ..cluster.exec import execute
 from ..cluster.exec_command import Command, Container
 from ..cluster.kinds import POD
-from ..errors import PodwrightError, as_podwright_error, option_error
+from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
 from ..objects.containers import default_container
 from ..operation import Invocation, Operation
@@ -72,7 +72,7 @@ class Execution:
     @property
     def has_run(self) -> bool:
         """Whether the command was started, including a command whose exit was not observed."""
-        return self.rc is not None or (self.error is not None and self.error.reason in ("ConnectionLost", "Timeout"))
+        return self.rc is not None or (self.error is not None and self.error.reason in (CONNECTION_LOST, "Timeout"))
 
 
 def run(invocation: Invocation, outcome: list[Execution]) -> None:

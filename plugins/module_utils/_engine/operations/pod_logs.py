@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..arguments import CONNECTION
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
-from ..errors import PodwrightError, option_error
+from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
 from ..libraries import load
 from ..objects.containers import container_names, container_status, default_container
@@ -152,12 +152,13 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
     kind = _find_kind(client, invocation.params)
     if kind is POD and name:
         pod = client.get(POD, namespace, name)
-        pods, problem = [pod] if pod else [], f"Pod '{name}' not found in namespace '{namespace}'."
-    else:
-        selector = _pod_selector(client, kind, namespace, name) if name else ",".join(invocation.params["label_selectors"])
-        pods, _version = client.list(POD, namespace, label_selector=selector)
-        problem = f"No pod in namespace '{namespace}' matches {selector}."
+        if pod is None:
+            raise not_found_error("Pod", name, namespace, "Check name and namespace.")
+        return [pod]
+    selector = _pod_selector(client, kind, namespace, name) if name else ",".join(invocation.params["label_selectors"])
+    pods, _version = client.list(POD, namespace, label_selector=selector)
     if not pods:
+        problem = f"No pod in namespace '{namespace}' matches {selector}."
         raise PodwrightError(problem, status=404, reason="NotFound", hint="Check namespace, name and label_selectors.")
     return pods
 
@@ -203,7 +204,7 @@ def _read(invocation: Invocation, log: ContainerLog, is_one_of_many: bool) -> No
     except (load("urllib3").exceptions.HTTPError, OSError) as error:
         raise PodwrightError(
             f"The log of container '{log.container}' of pod '{log.pod_name}' was cut off after {len(log.content)} bytes: {error}",
-            reason="ConnectionLost",
+            reason=CONNECTION_LOST,
             hint="Run it again, or set follow, which resumes after a connection loss.",
         ) from error
     finally:

@@ -28,7 +28,7 @@ from ..clients.http import (
 )
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.port_forward import Connection, Listener
-from ..errors import PodwrightError, as_podwright_error, option_error
+from ..errors import PodwrightError, as_podwright_error, not_found_error, option_error
 from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..operation import Invocation, Operation
@@ -165,11 +165,11 @@ def _find_target(invocation: Invocation) -> Target:
     if params["pod"]:
         pod = invocation.client.get(POD, namespace, params["pod"])
         if pod is None:
-            raise _not_found("Pod", params["pod"], namespace)
+            raise not_found_error("Pod", params["pod"], namespace, "Check pod and namespace.")
         return Target(namespace, params["pod"], _port_of(pod, params["port"]), params["server_name"] or params["pod"])
     service = invocation.client.get(SERVICE, namespace, params["service"])
     if service is None:
-        raise _not_found("Service", params["service"], namespace)
+        raise not_found_error("Service", params["service"], namespace, "Check service and namespace.")
     ports = service["spec"].get("ports") or []
     port = next((port for port in ports if params["port"] in (str(port["port"]), port.get("name"))), None)
     if port is None:
@@ -177,10 +177,6 @@ def _find_target(invocation: Invocation) -> Target:
     pod = _choose_pod(invocation, service)
     host = params["server_name"] or f"{params['service']}.{namespace}.svc"
     return Target(namespace, pod["metadata"]["name"], _port_of(pod, str(port.get("targetPort") or port["port"])), host)
-
-
-def _not_found(kind: str, name: str, namespace: str) -> PodwrightError:
-    return PodwrightError(f"{kind} '{name}' not found in namespace '{namespace}'.", status=404, reason="NotFound")
 
 
 def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
@@ -311,8 +307,10 @@ def _describe(invocation: Invocation, each: Exchange) -> Result:
     error = each.error
     if invocation.check_mode and not each.is_safe:
         return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {each.http.method} request was not sent."}
-    fields = {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
-    return fields | ({"msg": error.message, "reason": error.reason, "hint": error.hint} if error else {})
+    fields: Result = {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
+    if error:
+        fields |= {"msg": error.message, "reason": error.reason} | ({"hint": error.hint} if error.hint else {})
+    return fields
 
 
 def redact(params: Options) -> Options:

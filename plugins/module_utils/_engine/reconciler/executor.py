@@ -99,7 +99,7 @@ class Executor:
         except PodwrightError as error:
             if error.is_not_found or error.reason == UNKNOWN_KIND:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
-            if "dry run" in error.message or "dryRun" in error.message:
+            if error.is_dry_run_refused:
                 return replace(change, note="predicted locally: a webhook does not support dry run")
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .plan import Change
 
 # How the API server (1.29 to 1.36) and the rules of custom resources report an immutable field: after the value, which may be any text.
-_FIXED = re.compile(
+_IMMUTABLE = re.compile(
     r"(^|: )("
     r"([^:]*\b)?(is|are) immutable\b"
     r"|field cannot be (modified|set|cleared) once (set|created)"
@@ -33,7 +33,7 @@ _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
 def is_immutable(error: PodwrightError) -> bool:
     """Whether an update was refused because of immutable fields and nothing else."""
     texts = [cause["message"] for cause in error.causes] or [error.message]
-    return error.status == 422 and all(_FIXED.search(text) for text in texts)
+    return error.status == 422 and all(_IMMUTABLE.search(text) for text in texts)
 
 
 def immutable_fields(error: PodwrightError) -> str:
@@ -101,12 +101,12 @@ def _without_taken(port: Any, taken: set[Any]) -> Any:
 
 def _fits_quota_after_deletion(error: PodwrightError) -> bool:
     """Whether only quotas that count objects refuse the new object, which the deletion makes room for. The API server checks quota last."""
-    requested = re.findall(r"requested: (\S+), used:", error.message) if error.status == 403 and "exceeded quota" in error.message else []
+    requested = re.findall(r"requested: (\S+), used:", error.message) if error.exceeds_quota else []
     resources = [resource for listed in requested for resource in listed.split(",")]
     return bool(resources) and all(resource.startswith("count/") and resource.endswith("=1") for resource in resources)
 
 
 def _hint(error: PodwrightError) -> str:
-    if "dry run" in error.message or "dryRun" in error.message:
+    if error.is_dry_run_refused:
         return "A webhook does not support dry run, so the replacement cannot be checked: delete the object yourself and run the task again."
     return "Correct the manifest, or delete the object yourself and run the task again."

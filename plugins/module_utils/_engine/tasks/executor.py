@@ -161,7 +161,7 @@ class Executor:
         except PodwrightError as error:
             if error.is_not_found:
                 return replace(change, note="predicted locally: its namespace does not exist yet")
-            if exceeds_quota(error):
+            if error.exceeds_quota:
                 return replace(change, note=f"would have to wait: {error.message}")
             raise
         if change.action != REPLACE or not change.before or change.before["kind"] != answer["kind"]:
@@ -174,14 +174,9 @@ class Executor:
         return change.predicted(self._send_resize(spec, dry_run=True))
 
 
-def exceeds_quota(error: PodwrightError) -> bool:
-    """Whether a ResourceQuota refuses a request: it may be accepted later."""
-    return error.status == 403 and "exceeded quota" in error.message
-
-
 def refuses_resize(error: PodwrightError) -> bool:
     """Whether the server refuses to resize a pod at all, or in this way; an old one lacks the subresource."""
-    return error.status in (404, 422) or (error.status == 403 and not exceeds_quota(error) and not error.is_forbidden)
+    return error.status in (404, 422) or (error.status == 403 and not error.exceeds_quota and not error.is_forbidden)
 
 
 def _in_place_of(before: Manifest, answer: Manifest) -> Manifest:

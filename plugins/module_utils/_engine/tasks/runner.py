@@ -17,7 +17,7 @@ from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
 from ..values import Manifest
 from .decision import NONE
-from .executor import Answer, Executor, exceeds_quota, refuses_resize
+from .executor import Answer, Executor, refuses_resize
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .observation import owner_job
 from .planner import plan_policy
@@ -189,7 +189,7 @@ class Runner:
 
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
         """A quota may become free; other refusals are final."""
-        if not exceeds_quota(error):
+        if not error.exceeds_quota:
             self._fail(run, error.reason, str(error))
             return
         run.advance(Event.POSTPONED)

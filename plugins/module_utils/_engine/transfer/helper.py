@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.client import MANAGER
 from ..cluster.exec_command import Container
+from ..cluster.exec_errors import pod_not_found
 from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
@@ -28,7 +29,7 @@ def find_helper(client: Client, container: Container, image: str) -> tuple[Conta
     """The helper with that image that runs beside a container, or None, and the pod. Raises: PodwrightError if the pod does not exist."""
     pod = client.get(POD, container.namespace, container.pod)
     if pod is None:
-        raise PodwrightError(f"Pod '{container.pod}' not found in namespace '{container.namespace}'.", status=404, reason="NotFound")
+        raise pod_not_found(container)
     target = container.name or default_container(pod)
     states = _states(pod)
     for entry in pod["spec"].get("ephemeralContainers") or []:

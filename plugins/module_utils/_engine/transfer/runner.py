@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from ..cluster.exec import Process
 from ..cluster.exec_command import Command
 from ..cluster.exec_stream import STDOUT
-from ..errors import PodwrightError
+from ..errors import CONNECTION_LOST, PodwrightError
 from ..text import decode
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def retry_on_connection_loss(attempt: Callable[[], _Result], attempts: int = TRA
         try:
             return attempt()
         except PodwrightError as error:
-            if error.reason != "ConnectionLost":
+            if error.reason != CONNECTION_LOST:
                 raise
     return attempt()
 
