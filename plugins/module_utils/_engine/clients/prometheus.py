@@ -9,7 +9,7 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..cluster.kinds import BUILT_IN
+from ..cluster.kinds import SERVICE
 from ..cluster.request import ANYTHING, Request
 from ..cluster.responses import decode_body
 from ..errors import PodwrightError
@@ -51,7 +51,7 @@ def _read_value(data: Response) -> float | None:
 
 
 def _query_service(client: Client, namespace: str, service: re.Match[str], path: str) -> Response:
-    target = BUILT_IN["v1", "Service"].path(namespace, f"{service['service']}:{service['port']}", "proxy") + path
+    target = SERVICE.path(namespace, f"{service['service']}:{service['port']}", "proxy") + path
     try:
         response = decode_body(client.fetch(Request("GET", target, accept=ANYTHING)))
     except PodwrightError as error:

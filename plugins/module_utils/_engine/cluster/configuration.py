@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..values import Options
     from .kubeconfig import Entry
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HOME_KUBECONFIG = "~/.kube/config"
 Headers: TypeAlias = list[tuple[str, str]]
 _Selection: TypeAlias = "tuple[str, Entry, Entry, str]"
@@ -116,7 +116,7 @@ class Configuration:
             return "K8S_AUTH_HOST" if options["host"] == os.environ.get("K8S_AUTH_HOST") else "the option host", {}, {}, "default"
         if os.environ.get("KUBECONFIG"):
             return self._select(read_kubeconfig(os.environ["KUBECONFIG"], "KUBECONFIG="))
-        if not options.get("context") and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
+        if not options.get("context") and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT_DIRECTORY / "token").exists():
             return _in_cluster()
         if os.path.exists(os.path.expanduser(HOME_KUBECONFIG)):
             return self._select(read_kubeconfig(HOME_KUBECONFIG, ""))
@@ -232,7 +232,7 @@ def _split_login(name: str, login: str) -> tuple[str, str]:
 def _in_cluster() -> _Selection:
     """The service account of the pod that this process runs in."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
-    cluster = {"server": f"https://{f'[{host}]' if ':' in host else host}:{port}", "certificate-authority": str(SERVICE_ACCOUNT / "ca.crt")}
-    namespace = SERVICE_ACCOUNT / "namespace"
+    cluster = {"server": f"https://{f'[{host}]' if ':' in host else host}:{port}", "certificate-authority": str(SERVICE_ACCOUNT_DIRECTORY / "ca.crt")}
+    namespace = SERVICE_ACCOUNT_DIRECTORY / "namespace"
     name = namespace.read_text().strip() if namespace.exists() else ""
-    return "the pod's service account", cluster, {"tokenFile": str(SERVICE_ACCOUNT / "token")}, name or "default"
+    return "the pod's service account", cluster, {"tokenFile": str(SERVICE_ACCOUNT_DIRECTORY / "token")}, name or "default"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
-from ..cluster.kinds import BUILT_IN
+from ..cluster.kinds import BUILT_IN, SERVICE
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..reconciler.manifest import difference, key_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..console import Console
     from ..values import Manifest, Options, Patch, Result
 
-DEPLOYMENT_KIND, SERVICE = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["v1", "Service"]
+DEPLOYMENT_KIND = BUILT_IN["apps/v1", "Deployment"]
 ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
 from ..clients.prometheus import query_prometheus
+from ..cluster.kinds import SERVICE
 from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
-from ..deployments.deployer import SERVICE, Deployer
+from ..deployments.deployer import Deployer
 from ..deployments.generations import Generations
 from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, check
 from ..deployments.rolling import Rolling

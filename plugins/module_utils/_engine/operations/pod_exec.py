@@ -26,7 +26,7 @@ from ..text import decode, scalar_text, split_lines
 if TYPE_CHECKING:
     from ..values import Options, Result
 
-PIECE = 1 << 18  # bytes
+READ_SIZE = 1 << 18  # bytes
 THREADS = 16
 
 ARGUMENTS = {
@@ -211,7 +211,7 @@ def _read_pieces(path: str) -> Iterator[bytes]:
     """The content of a file. Raises: PodwrightError if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            while piece := file.read(PIECE):
+            while piece := file.read(READ_SIZE):
                 yield piece
     except OSError as error:
         raise PodwrightError(f"stdin_file: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error

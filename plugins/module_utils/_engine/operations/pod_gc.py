@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, WAIT, with_defaults
-from ..cluster.kinds import BUILT_IN, JOB, NAMESPACE, POD
+from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import PodwrightError, option_error
 from ..garbage.candidate import PENDING, Candidate, read_candidate
@@ -17,7 +17,7 @@ from ..garbage.owners import find_owners
 from ..garbage.reclaim import plan_deletion
 from ..garbage.retention import RetentionPolicies, RetentionPolicy
 from ..objects.key import Key
-from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TTL, number_of
+from ..objects.labels import MANAGED, RECORD, TTL, number_of, selector_of
 from ..operation import Invocation, Operation
 from ..reconciler.wait import wait_until_deleted
 
@@ -30,17 +30,7 @@ if TYPE_CHECKING:
     from ..values import Options, Result
 
 ALL_NAMESPACES = "*"
-RECLAIMABLE_KINDS = {
-    kind.name: kind
-    for kind in (
-        BUILT_IN["v1", "ConfigMap"],
-        BUILT_IN["v1", "Secret"],
-        BUILT_IN["v1", "Service"],
-        BUILT_IN["v1", "PersistentVolumeClaim"],
-        JOB,
-        BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"],
-    )
-}
+RECLAIMABLE_KINDS = {kind.name: kind for kind in (CONFIG_MAP, SECRET, SERVICE, CLAIM, JOB, NETWORK_POLICY)}
 _RETENTION = {"max_age": {"type": "int", "default": 0}, "keep_last": {"type": "int", "default": 0}}
 
 ARGUMENTS = {
@@ -144,14 +134,14 @@ def _policies(params: Options, namespace_ttls: dict[str, int]) -> RetentionPolic
 
 def _list_candidates(client: Client, params: Options, namespace: str | None) -> list[Candidate]:
     """The objects in scope of a namespace (None: of all), with one LIST for each kind."""
-    selectors = params["label_selectors"] or [f"{MANAGED_BY}={MANAGED[MANAGED_BY]}"]
+    selectors = params["label_selectors"] or [selector_of(MANAGED)]
     candidates = _list(client, POD, namespace, selectors)
     for name in params["reclaim"]:
         candidates += _list(client, RECLAIMABLE_KINDS[name], namespace, selectors)
     if params["reclaim"] and JOB.name not in params["reclaim"]:
         candidates += _list(client, JOB, namespace, selectors)
-    if (params["records"] or params["expired"]) and "ConfigMap" not in params["reclaim"]:
-        candidates += _list(client, RECLAIMABLE_KINDS["ConfigMap"], namespace, [*selectors, RECORD])
+    if (params["records"] or params["expired"]) and CONFIG_MAP.name not in params["reclaim"]:
+        candidates += _list(client, CONFIG_MAP, namespace, [*selectors, RECORD])
     return candidates
 
 

@@ -15,7 +15,7 @@ from ..cluster.metrics import read_usage
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError, option_error
-from ..objects.labels import MANAGED, MANAGED_BY
+from ..objects.labels import MANAGED, MANAGED_BY, label_of
 from ..objects.pod_status import exit_codes, read_pod
 from ..objects.readiness import FAILED, READY, assess, condition
 from ..operation import Invocation, Operation
@@ -299,7 +299,7 @@ def describe(invocation: Invocation, outcome: Found) -> Result:
 
 
 def _redact(item: Manifest) -> Manifest:
-    is_managed = (item["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGED[MANAGED_BY]
+    is_managed = label_of(item, MANAGED_BY) == MANAGED[MANAGED_BY]
     redactor = TaskRedactor() if is_managed else Redactor()
     return redactor.redact(drop_managed_fields(item))
 

@@ -26,7 +26,7 @@ from ..clients.http import (
     open_connection,
     quote_target,
 )
-from ..cluster.kinds import BUILT_IN, POD
+from ..cluster.kinds import POD, SERVICE
 from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, as_podwright_error, not_found_error, option_error
 from ..objects.labels import selector_of
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ..arguments import Arguments
     from ..values import Manifest, Options, Result
 
-SERVICE = BUILT_IN["v1", "Service"]
 HEALTH_CHECK = "grpc.health.v1.Health/Check"
 # The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")

@@ -29,7 +29,6 @@ from ..tasks.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..tasks.task_run import TaskRun
     from ..values import Options, Result
 
 DETAILED_FAILURES, LISTED_FAILURES = 3, 20  # in the message of a batch: with details, and in one line each

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import Kind
+from ..cluster.kinds import DEFINITION, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
 from .manifest import clean, key_of
 from .plan import Change
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..objects.key import Key
     from ..values import Manifest
     from .sets import ApplySet
-
-DEFINITION = "CustomResourceDefinition"
 
 
 def read_desired(client: Client, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> dict[Key, tuple[Kind, Manifest]]:
@@ -31,7 +29,7 @@ def read_desired(client: Client, manifests: Iterable[Manifest], namespace: str, 
     """
     cleaned = [clean(manifest) for manifest in manifests]
     for manifest in cleaned:
-        if manifest["kind"] == DEFINITION:
+        if manifest["kind"] == DEFINITION.name:
             client.kinds.define(manifest)
     desired: dict[Key, tuple[Kind, Manifest]] = {}
     for manifest in cleaned:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from .fields import owned_fields
 from .ownership import HANDOVER
@@ -150,7 +151,7 @@ class Executor:
         deleted = {change.key: (change.kind, change.before) for change in wave if change.before and _is_deletion(change)}
         if deleted and options.wait:
             wait_until_deleted(self._client, deleted, options.wait_timeout, self._console)
-        definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == "CustomResourceDefinition" and change.after}
+        definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == DEFINITION.name and change.after}
         wait_until_ready(self._client, definitions, options.wait_timeout, self._console)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..cluster.kinds import BUILT_IN, CONFIG_MAP, SECRET, Kind
+from ..cluster.kinds import CONFIG_MAP, DEFINITION, SECRET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
 from .manifest import key_of
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..values import Manifest
 
-DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 SHOWN = 3  # objects that an error names
 
 

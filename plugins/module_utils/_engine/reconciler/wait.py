@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import BUILT_IN
+from ..cluster.kinds import BUILT_IN, CLAIM
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.labels import annotation_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..objects.key import Key
     from ..values import Manifest
 
-CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
 STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 SHOWN = 3  # objects that the progress names

@@ -17,7 +17,7 @@ from ..objects.containers import TASK_CONTAINER
 from ..objects.pod_status import has_started
 from ..reconciler.wait import wait_until_deleted
 from ..text import decode
-from .prediction import THREADS
+from .executor import THREADS
 from .record import build_record
 from .task_plan import Listed
 from .task_run import TaskRun
@@ -62,7 +62,7 @@ class Completion:
         if run.logs is None and tail:
             run.logs = tail
         hint = error.hint
-        if run.is_old and _is_finished(run) and options["rerun"] in ("on_change", "never"):
+        if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never"):
             hint = hint or "It failed in an earlier run; set rerun to on_failure to run it again."
         run.error = PodwrightError(error.message + format_diagnosis(run.events, tail), status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 

@@ -20,6 +20,8 @@ from .standard_input import build_secret
 from .task_plan import Listed
 from .task_spec import TaskSpec
 
+THREADS = 16  # requests at a time
+
 
 @dataclass(frozen=True)
 class Answer:

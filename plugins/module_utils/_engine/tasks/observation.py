@@ -10,7 +10,7 @@ from ..cluster.client import Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
-from ..objects.labels import MANAGED, MANAGED_BY, RECORD, TASK, label_of
+from ..objects.labels import MANAGED, RECORD, TASK, label_of, selector_of
 from ..values import Manifest
 from .network_policy import DEFAULT, policy_name
 from .task_plan import Listed
@@ -84,7 +84,7 @@ class Observer:
         return lists, selectors
 
     def _selector(self, namespace: str, specs: Sequence[TaskSpec]) -> str:
-        parts = [f"{MANAGED_BY}={MANAGED[MANAGED_BY]}"]
+        parts = [selector_of(MANAGED)]
         if len(specs) == 1 and namespace not in {place for place, _name in self._sets}:
             parts.append(f"{TASK}={specs[0].name}")
         return ",".join(parts)

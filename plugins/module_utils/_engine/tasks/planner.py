@@ -30,10 +30,7 @@ class Planner:
     """Plans tasks.
 
     Args:
-        client: a Client.
-        specs: TaskSpecs, all checked.
-        options: RunnerOptions.
-        console: a Console.
+        specs: the tasks, all validated.
     """
 
     def __init__(self, client: Client, specs: Sequence[TaskSpec], options: RunnerOptions, console: Console) -> None:
@@ -86,7 +83,7 @@ class Planner:
         parent, orphaned = self._find_parent(spec)
         action, note = decide(spec, own, status, record, parent)
         if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
-            raise immutable(spec)
+            raise immutable_error(spec)
         if others:
             action, note = REPLACE, "it was of another kind"
         profile = self._profile(spec)
@@ -174,7 +171,7 @@ def _plan_object_deletion(kind: Kind, item: Manifest) -> TaskPlan:
     return TaskPlan(Change(DELETE if is_change else NONE, key_of(item, kind), kind, before=item), to_delete=((kind, item),))
 
 
-def immutable(spec: TaskSpec, why: str = "a pod cannot be changed in place") -> PodwrightError:
+def immutable_error(spec: TaskSpec, why: str = "a pod cannot be changed in place") -> PodwrightError:
     """The error if what is live would have to be replaced, and must not be."""
     return PodwrightError(
         f"The options of task '{spec.name}' changed, and {why.rstrip('.')}.",

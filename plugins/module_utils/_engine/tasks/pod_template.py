@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 QUEUE = "kueue.x-k8s.io/queue-name"
-STARTING_SECONDS = 600  # for the scheduling and image pulls of a Job's attempts, beyond their timeouts
+JOB_STARTING_SECONDS = 600  # for the scheduling and image pulls of a Job's attempts, beyond their timeouts
 
 
 def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Parent | None = None) -> Manifest:
@@ -57,7 +57,7 @@ def _build_job(spec: TaskSpec, template: Manifest) -> Manifest:
     job: Manifest = {"template": template, "backoffLimit": spec.options["retries"], "ttlSecondsAfterFinished": spec.options.get("ttl")}
     if spec.timeout is not None:
         # The deadline of one attempt is that of its pod, which keeps the log. That of the Job, which deletes its pods, includes all attempts.
-        job["activeDeadlineSeconds"] = spec.timeout * (spec.options["retries"] + 1) + STARTING_SECONDS
+        job["activeDeadlineSeconds"] = spec.timeout * (spec.options["retries"] + 1) + JOB_STARTING_SECONDS
     if spec.options.get("queue"):
         job["suspend"] = True  # Kueue admits it
     return job

@@ -10,11 +10,9 @@ from ..cluster.client import Client
 from ..cluster.kinds import POD
 from ..errors import PodwrightError
 from .decision import CREATE, REPLACE, RESIZE
-from .executor import Executor, refuses_resize
-from .planner import immutable, plan_policy
+from .executor import THREADS, Executor, refuses_resize
+from .planner import immutable_error, plan_policy
 from .task_plan import BatchPlan, TaskPlan
-
-THREADS = 16
 
 
 def predict(client: Client, batch: BatchPlan) -> BatchPlan:
@@ -43,7 +41,7 @@ def plan_replacement(plan: TaskPlan, why: str) -> TaskPlan:
     spec, live = plan.spec, plan.live
     assert spec and live
     if spec.options["on_immutable"] == "fail":
-        raise immutable(spec, f"its pod cannot be resized: {why}")
+        raise immutable_error(spec, f"its pod cannot be resized: {why}")
     note = f"its resources changed, and cannot in place: {why}"
     change = replace(plan.change, action=REPLACE, after=plan.change.desired, patch=[], note=note)
     return replace(plan, change=change, to_delete=((POD, live),), policy=plan_policy(spec))

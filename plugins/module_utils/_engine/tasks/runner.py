@@ -17,12 +17,12 @@ from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
 from ..values import Manifest
 from .decision import NONE
-from .executor import Answer, Executor, refuses_resize
+from .executor import THREADS, Answer, Executor, refuses_resize
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .observation import owner_job
 from .planner import plan_policy
 from .pod_template import build_manifest
-from .prediction import THREADS, plan_replacement
+from .prediction import plan_replacement
 from .progress import progress_line
 from .stages import Event, Stage
 from .start_events import StartEvents
@@ -33,7 +33,7 @@ SETTLING_SECONDS = 5
 TICK_SECONDS = 1
 BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
 QUOTA_PAUSE = 2
-MANY, FLOCK_SECONDS = 100, 0.05
+LARGE_BATCH, BURST_SECONDS = 100, 0.05
 
 
 class Runner:
@@ -212,7 +212,7 @@ class Runner:
         pause = 0 if was_busy else BUSY_SECONDS if self._requests else TICK_SECONDS
         change = watcher.next(pause)
         # Changes of a large batch come in bursts: each is gathered before all runs are looked at again.
-        until = self._client.clock.monotonic() + (FLOCK_SECONDS if len(self.runs) > MANY else 0)
+        until = self._client.clock.monotonic() + (BURST_SECONDS if len(self.runs) > LARGE_BATCH else 0)
         while change:
             self._see(*change)
             change = watcher.next(until - self._client.clock.monotonic())
@@ -276,14 +276,14 @@ class Runner:
     def _show_output(self, run: TaskRun, status: Status) -> None:
         """Show the task's lines as they come, if asked for; not again those of a task that finished in an earlier run."""
         assert run.spec
-        if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_old and status.is_finished):
+        if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_from_earlier_run and status.is_finished):
             self._streams.begin(run.spec.name, run.pod)
 
     def _retry_or_fail(self, run: TaskRun, status: Status) -> None:
         spec = run.spec
         assert spec
         can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and status.state == "failed"
-        if not can_retry or (run.is_old and spec.options["rerun"] == "never"):
+        if not can_retry or (run.is_from_earlier_run and spec.options["rerun"] == "never"):
             what = "finished, but must keep running" if status.state == "succeeded" else "failed"
             self._fail(run, status.reason, f"{what}: {status.reason}{': ' + status.message if status.message else ''}")
             return

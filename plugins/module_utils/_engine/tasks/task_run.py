@@ -127,7 +127,7 @@ class TaskRun:
         return self.stage.is_sending or self.stage is Stage.WATCH
 
     @property
-    def is_old(self) -> bool:
+    def is_from_earlier_run(self) -> bool:
         """Whether nothing of it was changed in this run."""
         return self.action == NONE and self.plan.change.action == NONE
 
