@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa
-from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, validate
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.targets import find_targets
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
@@ -85,9 +85,9 @@ def test_options_that_a_horizontal_pod_autoscaler_does_not_support_are_refused(g
 )
 def test_invalid_options_are_named(given, message):
     for valid in ({"target_cpu": 50}, {"replicas": 0}, {"name": None, "label_selectors": ["a=b"], "replicas": 1}, {"state": "absent"}):
-        check(options(**valid))
+        validate(options(**valid))
     with pytest.raises(PodwrightError) as invalid:
-        check(options(**given))
+        validate(options(**given))
     assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"
 
 

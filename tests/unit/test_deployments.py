@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.analysis import judge
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.manifests import build_service, canary_replicas
-from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.options import DEPLOYMENT_OPTIONS, check
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.options import DEPLOYMENT_OPTIONS, validate
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 
@@ -64,9 +64,9 @@ def canary(*steps, **entry):
     ],
 )
 def test_invalid_options_are_named(given, message):
-    check(options(**canary({"weight": 20}, {"weight": 20, "pause": True}, command="true", success=" == 0 ")))
+    validate(options(**canary({"weight": 20}, {"weight": 20, "pause": True}, command="true", success=" == 0 ")))
     with pytest.raises(PodwrightError) as invalid:
-        check(options(**given))
+        validate(options(**given))
     assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"
 
 

@@ -7,13 +7,13 @@ import itertools
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Event, Stage, next_stage
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage, StageEvent, next_stage
 
 
 def reachable(stage: Stage) -> set[Stage]:
     """The stages that one event leads to."""
     found = set()
-    for event in Event:
+    for event in StageEvent:
         try:
             found.add(next_stage(stage, event))
         except ValueError:
@@ -23,7 +23,7 @@ def reachable(stage: Stage) -> set[Stage]:
 
 @pytest.mark.parametrize("stage", Stage)
 def test_a_task_can_finish_in_every_stage(stage):
-    assert next_stage(stage, Event.FINISHED) is Stage.DONE
+    assert next_stage(stage, StageEvent.FINISHED) is Stage.DONE
 
 
 def test_a_finished_task_stays_finished():
@@ -32,14 +32,14 @@ def test_a_finished_task_stays_finished():
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage.is_queued])
 def test_a_queued_request_is_sent_before_it_is_answered(stage):
-    assert {sent for sent in reachable(stage) if sent is not Stage.DONE} == {next_stage(stage, Event.SENT)}
-    assert next_stage(stage, Event.SENT).is_sending
+    assert {sent for sent in reachable(stage) if sent is not Stage.DONE} == {next_stage(stage, StageEvent.SENT)}
+    assert next_stage(stage, StageEvent.SENT).is_sending
 
 
 def test_nothing_is_created_before_what_it_replaces_is_deleted():
     assert Stage.CREATING not in reachable(Stage.DELETE) | reachable(Stage.DELETING) | reachable(Stage.WATCH)
-    assert next_stage(Stage.WATCH, Event.OUTDATED) is Stage.DELETE
-    assert next_stage(Stage.WATCH, Event.LOST) is Stage.CREATE
+    assert next_stage(Stage.WATCH, StageEvent.OUTDATED) is Stage.DELETE
+    assert next_stage(Stage.WATCH, StageEvent.LOST) is Stage.CREATE
 
 
 def test_every_stage_leads_to_the_watch():
@@ -52,4 +52,4 @@ def test_every_stage_leads_to_the_watch():
 
 def test_an_event_that_cannot_happen_is_a_fault():
     with pytest.raises(ValueError, match="ANSWERED cannot follow DELETE"):
-        next_stage(Stage.DELETE, Event.ANSWERED)
+        next_stage(Stage.DELETE, StageEvent.ANSWERED)

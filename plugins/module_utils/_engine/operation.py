@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from .console import Console
     from .values import Options, Result
 
-Record = TypeVar("Record")
+OutcomeT = TypeVar("OutcomeT")
 
 
 @dataclass(frozen=True)
-class Operation(Generic[Record]):
+class Operation(Generic[OutcomeT]):
     """What one module does: parameters in, result out.
 
     Attributes:
         name: the name of the module.
         arguments: the argument spec.
-        outcome: creates the empty record of what a run does and reads.
-        run: called with the Invocation and that record, which it fills; raises PodwrightError.
+        outcome: creates the empty outcome, which holds what a run does and reads.
+        run: called with the Invocation and the outcome, which it fills; raises PodwrightError.
         describe: called with both after the run, failed or not; returns the fields of the result and sends no request.
         rules: further arguments for the validation (`mutually_exclusive`, `required_if`, …).
         secrets: returns the secret values in the parameters.
@@ -41,9 +41,9 @@ class Operation(Generic[Record]):
 
     name: str
     arguments: dict[str, Any]
-    outcome: Callable[[], Record]
-    run: Callable[[Invocation, Record], None]
-    describe: Callable[[Invocation, Record], Result]
+    outcome: Callable[[], OutcomeT]
+    run: Callable[[Invocation, OutcomeT], None]
+    describe: Callable[[Invocation, OutcomeT], Result]
     rules: dict[str, Any] = field(default_factory=dict)
     secrets: Callable[[Options], set[str]] = lambda params: set()
     redact: Callable[[Options], Options] = lambda params: params
@@ -86,12 +86,12 @@ class Invocation:
             self._client.close()
 
 
-def secrets_of(operation: Operation[Record], params: Options) -> set[str]:
+def secrets_of(operation: Operation[OutcomeT], params: Options) -> set[str]:
     """The secret values in the parameters besides those that the argument spec marks with `no_log`."""
-    return operation.secrets(params) | set(connection_secrets(params))
+    return operation.secrets(params) | connection_secrets(params)
 
 
-def attempt(operation: Operation[Record], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
+def attempt(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
     """Run an operation. Returns: the fields of the result, also of a failed run, and the error or None."""
     outcome = operation.outcome()
     stopped: PodwrightError | None = None
@@ -106,7 +106,7 @@ def attempt(operation: Operation[Record], invocation: Invocation) -> tuple[Resul
 
 
 def perform(
-    operation: Operation[Record],
+    operation: Operation[OutcomeT],
     params: Options,
     check_mode: bool,
     diff_mode: bool,
@@ -147,7 +147,7 @@ def perform(
         return _failure(as_podwright_error(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
 
 
-def _attempt_and_close(operation: Operation[Record], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
+def _attempt_and_close(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
     fields, stopped = attempt(operation, invocation)
     try:
         invocation.close()

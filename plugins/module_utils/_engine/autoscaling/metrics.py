@@ -16,6 +16,7 @@ from .policy import Metric
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
+    from ..cluster.metrics import Usage
     from ..values import Manifest, Options
 
 
@@ -35,7 +36,7 @@ def read_metrics(client: Client, namespace: str, params: Options, pods: list[Man
     Raises: PodwrightError if one has no value, since nothing is scaled by a guess.
     """
     resources = [name for name in ("cpu", "memory") if params[f"target_{name}"]]
-    usage = read_usage(client, namespace) if resources else {}
+    usage: Usage = read_usage(client, namespace) if resources else {}
     measured = [pod for pod in pods if pod["metadata"]["name"] in usage]
     metrics = [Metric(name=name, value=_utilization(name, measured, usage), target=params[f"target_{name}"], per="share") for name in resources]
     query = params["prometheus"]
@@ -48,7 +49,7 @@ def read_metrics(client: Client, namespace: str, params: Options, pods: list[Man
     return metrics
 
 
-def _utilization(name: str, pods: list[Manifest], usage: Manifest) -> float:
+def _utilization(name: str, pods: list[Manifest], usage: Usage) -> float:
     """Usage in percent of the requests of all pods. Raises: PodwrightError if they request nothing."""
     requested = sum(pod_requests(pod).get(name, 0) for pod in pods)
     if not requested:

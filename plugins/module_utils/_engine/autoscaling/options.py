@@ -38,12 +38,12 @@ SCALING_OPTIONS: dict[str, dict[str, Any]] = {
     "behavior": {"type": "dict"},
     "engine": {"type": "str", "choices": ["auto", "hpa", "keda", "direct"], "default": "auto"},
 }
-_FIXED = ("resource_version", "current_replicas", "continue_on_error")
-_AUTOMATIC = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_cooldown", "scale_down_cooldown", "behavior")
+_FIXED_ONLY = ("resource_version", "current_replicas", "continue_on_error")
+_AUTOMATIC_ONLY = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_cooldown", "scale_down_cooldown", "behavior")
 _MINIMA = {"max_replicas": 1, "min_replicas": 0, "target_cpu": 1, "target_memory": 1, "scale_up_cooldown": 0, "scale_down_cooldown": 0}
 
 
-def check(params: Options) -> None:
+def validate(params: Options) -> None:
     """Validate the options. Raises: PodwrightError that names the option."""
     is_fixed = params["replicas"] is not None
     if params["label_selectors"] and (params["state"] == "absent" or not is_fixed):
@@ -51,21 +51,21 @@ def check(params: Options) -> None:
     if not params["name"] and not params["label_selectors"]:
         raise option_error("name", "missing, and so is label_selectors.", "Set one of them.")
     if is_fixed:
-        _check_fixed(params)
+        _validate_fixed(params)
     elif params["state"] == "present":
-        _check_automatic(params)
+        _validate_automatic(params)
 
 
-def _check_fixed(params: Options) -> None:
-    given = next((name for name in _AUTOMATIC if params[name] is not None), None)
+def _validate_fixed(params: Options) -> None:
+    given = next((name for name in _AUTOMATIC_ONLY if params[name] is not None), None)
     if given:
         raise option_error("replicas", f"must not be set together with {given}.", f"Remove replicas to scale by load, or {given} for a fixed number.")
-    _check_minimum("replicas", params["replicas"], 0)
+    _validate_minimum("replicas", params["replicas"], 0)
 
 
-def _check_automatic(params: Options) -> None:
+def _validate_automatic(params: Options) -> None:
     for name, minimum in _MINIMA.items():
-        _check_minimum(name, params[name], minimum)
+        _validate_minimum(name, params[name], minimum)
     least, most = params["min_replicas"], params["max_replicas"]
     if least > most:
         raise option_error("min_replicas", f"must not exceed max_replicas ({most}), got {least}.")
@@ -74,11 +74,11 @@ def _check_automatic(params: Options) -> None:
     if not any(params[name] for name in ("target_cpu", "target_memory", "metrics", "prometheus")):
         hint = "Set one of them to scale by load, or replicas for a fixed number."
         raise option_error("target_cpu", "missing, and so are target_memory, metrics and prometheus.", hint)
-    given = next((name for name in _FIXED if params[name]), None)
+    given = next((name for name in _FIXED_ONLY if params[name]), None)
     if given:
         raise option_error(given, "must not be set without replicas.", "Remove it, or set replicas for a fixed number.")
 
 
-def _check_minimum(option: str, value: int | None, minimum: int) -> None:
+def _validate_minimum(option: str, value: int | None, minimum: int) -> None:
     if value is not None and value < minimum:
         raise option_error(option, f"must be {minimum} or greater, got {value}.")

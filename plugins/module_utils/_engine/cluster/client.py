@@ -184,13 +184,12 @@ class Client(Transport):
                 return error.response_was_lost
             raise
 
-    def log(self, namespace: str, pod: str, container: str, tail_lines: int | None = None, previous: bool = False, limit_bytes: int | None = None) -> bytes:
-        """The log of a container, or of its previous instance. Raises: PodwrightError."""
+    def log(self, namespace: str, pod: str, container: str, tail_lines: int | None = None, limit_bytes: int | None = None) -> bytes:
+        """The log of a container. Raises: PodwrightError."""
         query = _query(
             container=container,
             tailLines=None if tail_lines is None else str(tail_lines),
             limitBytes=None if limit_bytes is None else str(limit_bytes),
-            previous="true" if previous else None,
         )
         return self.fetch(_object_request("GET", POD, namespace, pod, "log", query=query, accept=ANYTHING))
 

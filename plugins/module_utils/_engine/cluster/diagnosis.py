@@ -41,9 +41,9 @@ def explain_workload(client: Client, key: Key) -> str:
     return text
 
 
-def log_tail(client: Client, pod: Manifest, lines: int, container: str | None = None) -> str:
-    """The last lines of a container's log, of the default one unless named; empty if it has not started or its log cannot be read."""
-    container = container or default_container(pod)
+def log_tail(client: Client, pod: Manifest, lines: int) -> str:
+    """The last lines of the log of a pod's default container; empty if it has not started or its log cannot be read."""
+    container = default_container(pod)
     if not has_started(pod, container):
         return ""
     try:

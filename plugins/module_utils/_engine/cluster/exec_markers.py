@@ -41,7 +41,7 @@ class Exited:
     exit_code: int
 
 
-Event: TypeAlias = bytes | Started | Exited
+MarkerEvent: TypeAlias = bytes | Started | Exited
 
 
 class Markers:
@@ -90,9 +90,9 @@ class Markers:
             script += f'head -c {size} | {{ "$@"; rc=$?; {drain}exit $rc; }}'
         return ["sh", "-c", script, command.directory or "sh", *command.with_environment()]
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[MarkerEvent]:
         """The events in the next piece of output: pieces of the command's own output, Started and Exited, in order. Holds back what may be part of a marker."""
-        events: list[Event] = []
+        events: list[MarkerEvent] = []
         if not self.has_started:
             data = self._take_start(data, events)
         if self._awaits_exit and data:
@@ -104,7 +104,7 @@ class Markers:
         held, self._held = self._held, b""
         return held
 
-    def _take_start(self, data: bytes, events: list[Event]) -> bytes:
+    def _take_start(self, data: bytes, events: list[MarkerEvent]) -> bytes:
         """The output without the first marker; nothing until it has arrived."""
         known = len(self._held)
         self._held += data
@@ -116,7 +116,7 @@ class Markers:
         output = self.finish()
         return output[: line.start()] + output[line.end() :] if line else output
 
-    def _take_exit(self, data: bytes, events: list[Event]) -> bytes:
+    def _take_exit(self, data: bytes, events: list[MarkerEvent]) -> bytes:
         """The output after the last marker, or before what may be the beginning of it."""
         data = self.finish() + data
         line = self._exit_line.search(data)

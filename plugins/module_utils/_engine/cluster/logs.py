@@ -15,7 +15,7 @@ from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from ..objects.containers import container_status, restart_policy
 from .kinds import POD
-from .request import Request
+from .request import ANYTHING, READ_TIMEOUT, Request
 from .transport import shut_down, socket_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Gap:
     before: str
 
 
-def log_request(namespace: str, pod: str, container: str, *, timeout: float = 90, **options: str | int | None) -> Request:
+def log_request(namespace: str, pod: str, container: str, *, timeout: float = READ_TIMEOUT, **options: str | int | None) -> Request:
     """The Request for the log of a container.
 
     Args:
@@ -58,7 +58,7 @@ def log_request(namespace: str, pod: str, container: str, *, timeout: float = 90
     query = [("container", container)]
     query += [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in options.items() if value is not None]
     path = POD.path(namespace, pod, "log")
-    return Request("GET", path, tuple(query), kind=POD, subresource="log", namespace=namespace, name=pod, accept="*/*", timeout=timeout)
+    return Request("GET", path, tuple(query), kind=POD, subresource="log", namespace=namespace, name=pod, accept=ANYTHING, timeout=timeout)
 
 
 class LogFollower:

@@ -10,16 +10,20 @@ from ..objects.quantity import parse_quantity
 from .kinds import BUILT_IN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from fractions import Fraction
 
     from ..values import Manifest
     from .client import Client
 
+    Usage = Mapping[str, Mapping[str, Fraction]]
+    """The resource usage of pods: name -> {"cpu": cores, "memory": bytes}."""
+
 POD_METRICS = BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"]
 
 
-def read_usage(client: Client, namespace: str | None, label_selector: str | None = None) -> dict[str, dict[str, Fraction]]:
-    """The usage of each pod by name: {"cpu": cores, "memory": bytes}. Raises: PodwrightError if the cluster does not serve the metrics API."""
+def read_usage(client: Client, namespace: str | None, label_selector: str | None = None) -> Usage:
+    """The usage of each pod. Raises: PodwrightError if the cluster does not serve the metrics API."""
     try:
         items, _version = client.list(POD_METRICS, namespace, label_selector=label_selector)
     except PodwrightError as error:

@@ -52,7 +52,7 @@ DEPLOYMENT_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def check(params: Options) -> None:
+def validate(params: Options) -> None:
     """Validate the options of a rollout. Raises: PodwrightError that names the option."""
     if params["replicas"] < 0:
         raise option_error("replicas", f"must be 0 or greater, got {params['replicas']}.")
@@ -69,12 +69,12 @@ def check(params: Options) -> None:
     if params["service"] and drain and grace is not None and grace <= drain:
         raise option_error("termination_grace_period", f"must be greater than drain_seconds ({drain}), got {grace}.")
     canary = params["canary"] or {}
-    _check_steps(canary.get("steps") or [])
+    _validate_steps(canary.get("steps") or [])
     for number, entry in enumerate(canary.get("analysis") or []):
-        _check_analysis(f"canary.analysis[{number}]", entry)
+        _validate_analysis(f"canary.analysis[{number}]", entry)
 
 
-def _check_steps(steps: list[Options]) -> None:
+def _validate_steps(steps: list[Options]) -> None:
     least = 1
     for number, step in enumerate(steps):
         if not least <= step["weight"] < 100:
@@ -91,7 +91,7 @@ def _is_duration(value: Any) -> bool:
         return False
 
 
-def _check_analysis(path: str, entry: Options) -> None:
+def _validate_analysis(path: str, entry: Options) -> None:
     given = [name for name in ("prometheus", "request", "command") if entry[name] is not None]
     if len(given) != 1:
         raise option_error(path, f"must have exactly one of prometheus, request and command, got {' and '.join(given) or 'none'}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
 from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import read_metrics, ready_pods
-from ..autoscaling.options import SCALING_OPTIONS, check
+from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Metric, decide, recommend
 from ..autoscaling.targets import LAST_SCALED, Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
@@ -74,7 +74,7 @@ class Scaling:
 def run(invocation: Invocation, outcome: Scaling) -> None:
     """Scale. Raises: PodwrightError."""
     params = invocation.params
-    check(params)
+    validate(params)
     targets = find_targets(invocation.client, invocation.namespace, params)
     if params["state"] == "absent":
         _delete_autoscaler(invocation, outcome, targets[0] if targets else None)

@@ -14,7 +14,7 @@ from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
 from ..deployments.deployer import Deployer
 from ..deployments.generations import Generations
-from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, check
+from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, validate
 from ..deployments.rolling import Rolling
 from ..errors import option_error
 from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
@@ -44,8 +44,8 @@ def run(invocation: Invocation, outcome: Deployed) -> None:
     params = invocation.params
     check_name("name", params["name"])
     if params["state"] in ("present", "paused"):
-        check(params)
-        _check_requests(params)
+        validate(params)
+        _validate_requests(params)
     deployer = outcome.deployer = _choose_deployer(invocation)
     states = {"present": deployer.roll_out, "paused": deployer.pause, "promoted": deployer.promote}
     states |= {"aborted": deployer.abort, "rolled_back": deployer.roll_back, "absent": deployer.delete_all}
@@ -119,7 +119,7 @@ def _measure_by(invocation: Invocation, operation: Operation[Any], options: Opti
     return result.get(field)
 
 
-def _check_requests(params: Options) -> None:
+def _validate_requests(params: Options) -> None:
     """Validate the names of the options of each request. Raises: PodwrightError."""
     for number, entry in enumerate((params["canary"] or {}).get("analysis") or []):
         unknown = sorted(set(entry["request"] or ()) - set(pod_request.ARGUMENTS))

@@ -71,7 +71,7 @@ class Collection:
 def run(invocation: Invocation, outcome: Collection) -> None:
     """Evaluate the policies and delete what they select. Raises: PodwrightError, also if a deletion failed."""
     params, client = invocation.params, invocation.client
-    _check(params)
+    _validate(params)
     namespaces = [None] if params["namespaces"] == [ALL_NAMESPACES] else params["namespaces"] or [invocation.namespace]
     invocation.console.progress("listing the objects in scope")
     candidates = [candidate for namespace in namespaces for candidate in _list_candidates(client, params, namespace)]
@@ -94,7 +94,7 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         _wait(invocation, deleter.deleted)
 
 
-def _check(params: Options) -> None:
+def _validate(params: Options) -> None:
     numbers = [(f"{option}.{name}", params[option][name]) for option in ("completed", "failed", "records") if params[option] for name in _RETENTION]
     numbers += [(name, params[name]) for name in ("reclaim_age", "grace_period", "limit", "rate") if params[name] is not None]
     numbers += [("stuck.max_age", params["stuck"]["max_age"])] if params["stuck"] else []

@@ -25,14 +25,12 @@ from ..tasks.result import TaskRedactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from fractions import Fraction
     from typing import TypedDict
 
     from ..cluster.client import Client
     from ..cluster.events import Event
+    from ..cluster.metrics import Usage
     from ..values import Manifest, Options, Result
-
-    Usage = Mapping[str, Mapping[str, Fraction]]  # pod -> {cpu (cores), memory (bytes)}
 
     class Selectors(TypedDict):
         """The selectors of a LIST or watch."""

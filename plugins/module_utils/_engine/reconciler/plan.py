@@ -56,10 +56,10 @@ class Change:
         """Whether the action is any other than `none`."""
         return self.action != "none"
 
-    def predicted(self, after: Manifest, note: str = "") -> Change:
+    def predicted(self, after: Manifest) -> Change:
         """The change as the API server answered to its dry run."""
         action, patch = self._resolve(self.action, after)
-        return Change(action, self.key, self.kind, self.desired, self.before, after, patch, note or self.note)
+        return Change(action, self.key, self.kind, self.desired, self.before, after, patch, self.note)
 
     def applied(self, after: Manifest | None, *, action: Action | None = None, note: str = "") -> Applied:
         """The change carried out.

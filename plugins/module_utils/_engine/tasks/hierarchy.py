@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import JOB, POD
@@ -16,9 +15,8 @@ from .owner import read_parent
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
+    from ..cluster.metrics import Usage
     from ..values import Manifest, Result
-
-    Usage = Mapping[str, Mapping[str, Fraction]]  # pod -> {cpu (cores), memory (bytes)}
 
 
 class Tree:

@@ -24,7 +24,7 @@ from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
 from .progress import progress_line
-from .stages import Event, Stage
+from .stages import Stage, StageEvent
 from .start_events import StartEvents
 from .task_plan import BatchPlan
 from .task_run import RunnerOptions, TaskRun
@@ -124,7 +124,7 @@ class Runner:
                 send, handle = partial(self._executor.resize, spec), self._resized
             else:
                 send, handle = partial(self._executor.create, spec, manifest), self._created
-        run.advance(Event.SENT)
+        run.advance(StageEvent.SENT)
         self._requests += 1
         pool.submit(self._request, run, send, handle)
 
@@ -166,7 +166,7 @@ class Runner:
         if answer.error:
             self._refused(run, answer.error)
             return
-        run.advance(Event.ANSWERED)
+        run.advance(StageEvent.ANSWERED)
         run.timing.created_at = self._client.clock.monotonic()
         if event == "DELETED":
             self._lost(run)
@@ -184,7 +184,7 @@ class Runner:
         else:
             assert run.live and answer.live
             run.live = max(run.live, answer.live, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
-            run.advance(Event.ANSWERED)
+            run.advance(StageEvent.ANSWERED)
             self._settle(run)
 
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
@@ -192,7 +192,7 @@ class Runner:
         if not error.exceeds_quota:
             self._fail(run, error.reason, str(error))
             return
-        run.advance(Event.POSTPONED)
+        run.advance(StageEvent.POSTPONED)
         run.timing.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
         run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
         run.refusal = error
@@ -269,7 +269,7 @@ class Runner:
         has_completed = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
         is_running = status.is_ready and status.state == "running" and state in ("running", "present")
         if not self._options.wait or has_completed or is_running:
-            run.advance(Event.FINISHED)
+            run.advance(StageEvent.FINISHED)
         elif status.is_finished:
             self._retry_or_fail(run, status)
 

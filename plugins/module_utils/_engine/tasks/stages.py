@@ -29,7 +29,7 @@ class Stage(Enum):
         return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING)
 
 
-class Event(Enum):
+class StageEvent(Enum):
     """What happens to a task."""
 
     SENT = "its request is sent"
@@ -42,24 +42,24 @@ class Event(Enum):
 
 
 _NEXT = {
-    (Stage.DELETE, Event.SENT): Stage.DELETING,
-    (Stage.CREATE, Event.SENT): Stage.CREATING,
-    (Stage.RESIZE, Event.SENT): Stage.RESIZING,
-    (Stage.DELETING, Event.CLEARED): Stage.CREATE,
-    (Stage.CREATING, Event.ANSWERED): Stage.WATCH,
-    (Stage.RESIZING, Event.ANSWERED): Stage.WATCH,
-    (Stage.CREATING, Event.POSTPONED): Stage.CREATE,
-    (Stage.RESIZING, Event.POSTPONED): Stage.RESIZE,
-    (Stage.RESIZING, Event.OUTDATED): Stage.DELETE,
-    (Stage.WATCH, Event.OUTDATED): Stage.DELETE,
-    (Stage.WATCH, Event.LOST): Stage.CREATE,
-    (Stage.RESIZING, Event.LOST): Stage.CREATE,
+    (Stage.DELETE, StageEvent.SENT): Stage.DELETING,
+    (Stage.CREATE, StageEvent.SENT): Stage.CREATING,
+    (Stage.RESIZE, StageEvent.SENT): Stage.RESIZING,
+    (Stage.DELETING, StageEvent.CLEARED): Stage.CREATE,
+    (Stage.CREATING, StageEvent.ANSWERED): Stage.WATCH,
+    (Stage.RESIZING, StageEvent.ANSWERED): Stage.WATCH,
+    (Stage.CREATING, StageEvent.POSTPONED): Stage.CREATE,
+    (Stage.RESIZING, StageEvent.POSTPONED): Stage.RESIZE,
+    (Stage.RESIZING, StageEvent.OUTDATED): Stage.DELETE,
+    (Stage.WATCH, StageEvent.OUTDATED): Stage.DELETE,
+    (Stage.WATCH, StageEvent.LOST): Stage.CREATE,
+    (Stage.RESIZING, StageEvent.LOST): Stage.CREATE,
 }
 
 
-def next_stage(stage: Stage, event: Event) -> Stage:
+def next_stage(stage: Stage, event: StageEvent) -> Stage:
     """The stage that an event leads to. Raises: ValueError if the event cannot happen in that stage."""
-    if event is Event.FINISHED:
+    if event is StageEvent.FINISHED:
         return Stage.DONE
     try:
         return _NEXT[stage, event]

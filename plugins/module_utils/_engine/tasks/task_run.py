@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..cluster import events
+from ..cluster.events import Event
 from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
 from .decision import CREATE, NONE, REPLACE, RESIZE
 from .record import Record
-from .stages import Event, Stage, next_stage
+from .stages import Stage, StageEvent, next_stage
 from .task_plan import DELETE, Listed, TaskPlan
 from .task_spec import TaskSpec
 
@@ -95,7 +95,7 @@ class TaskRun:
         self.refusal: PodwrightError | None = None
         self.error: PodwrightError | None = None
         self.logs: str | None = None
-        self.events: list[events.Event] = []
+        self.events: list[Event] = []
         self.is_unrecorded = False
         self.read_status()
 
@@ -131,14 +131,14 @@ class TaskRun:
         """Whether nothing of it was changed in this run."""
         return self.action == NONE and self.plan.change.action == NONE
 
-    def advance(self, event: Event) -> None:
+    def advance(self, event: StageEvent) -> None:
         """Go to the stage that an event leads to."""
         self.stage = next_stage(self.stage, event)
 
     def fail(self, error: PodwrightError) -> None:
         """Finish it with an error."""
         self.error = error
-        self.advance(Event.FINISHED)
+        self.advance(StageEvent.FINISHED)
 
     def read_status(self) -> None:
         """Read the status from what was seen last."""
@@ -150,13 +150,13 @@ class TaskRun:
         self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing()
         assert self.spec
         self.to_delete = {self.live["metadata"]["uid"]: (self.spec.kind, self.live)} if self.live else {}
-        self.advance(Event.OUTDATED if self.to_delete else Event.LOST)
+        self.advance(StageEvent.OUTDATED if self.to_delete else StageEvent.LOST)
 
     def replan(self, plan: TaskPlan) -> None:
         """Continue with another plan that deletes the live pod."""
         self.plan, self.policy, self.note = plan, plan.policy, plan.change.note
         self.to_delete = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}
-        self.advance(Event.OUTDATED)
+        self.advance(StageEvent.OUTDATED)
 
     def forget(self, uid: str) -> None:
         """Note that an object does not exist any more."""
@@ -164,7 +164,7 @@ class TaskRun:
         if self.stage is not Stage.DELETING or self.to_delete:
             return
         self.live, self.pods, self.status = None, {}, None
-        self.advance(Event.FINISHED if self.plan.is_deletion else Event.CLEARED)
+        self.advance(StageEvent.FINISHED if self.plan.is_deletion else StageEvent.CLEARED)
 
     # -- the plan, as far as it was carried out -------------------------------------------------------------
 
