@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
+from ..objects.timestamps import parse_timestamp
 from ..text import CONTROL_CHARACTERS, decode, strip_escapes
 from .kubeconfig import bad_configuration, shown_path
 
@@ -98,8 +98,7 @@ def _read_credential(done: subprocess.CompletedProcess[bytes], api_version: str,
 
 def _read_time(text: object, title: str, plugin: Entry) -> float:
     try:
-        moment = datetime.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+        return parse_timestamp(str(text))
     except (ValueError, OverflowError):
         raise _plugin_error(f"{title} must print an expirationTimestamp as in RFC 3339.", plugin) from None
 

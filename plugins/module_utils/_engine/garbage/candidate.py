@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import calendar
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition
 from ..objects.resources import pod_requests
+from ..objects.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +99,7 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
         metadata["name"],
         metadata["uid"],
         RECORDED if RECORD in labels else LEFTOVER,
-        _parse_time(metadata["creationTimestamp"]),
+        parse_timestamp(metadata["creationTimestamp"]),
         metadata["resourceVersion"],
         labels.get(TASK),
         _owners_of(metadata),
@@ -121,14 +120,10 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
     return replace(candidate, requests={"storage": parse_quantity(storage)} if storage else {})
 
 
-def _parse_time(text: str) -> float:
-    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
-
-
 def _read_time(text: str | None) -> float | None:
     """A time of the API, or None if it is missing or malformed."""
     try:
-        return _parse_time(text) if text else None
+        return parse_timestamp(text) if text else None
     except (TypeError, ValueError):
         return None
 

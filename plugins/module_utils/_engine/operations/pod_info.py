@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from ..errors import PodwrightError, option_error
 from ..objects.labels import MANAGED, MANAGED_BY, label_of
 from ..objects.pod_status import exit_codes, read_pod
 from ..objects.readiness import FAILED, READY, assess, condition
+from ..objects.timestamps import parse_timestamp
 from ..operation import Invocation, Operation
 from ..reconciler.manifest import Redactor, drop_managed_fields
 from ..tasks.hierarchy import Tree, read_tree
@@ -306,7 +306,6 @@ def _summarize(pod: Manifest, usage: Usage, now: float) -> Result:
     """An item of the field `pods`."""
     status = read_pod(pod)
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    created = datetime.datetime.fromisoformat(pod["metadata"]["creationTimestamp"].replace("Z", "+00:00"))
     summary = {
         "name": pod["metadata"]["name"],
         "namespace": pod["metadata"]["namespace"],
@@ -315,7 +314,7 @@ def _summarize(pod: Manifest, usage: Usage, now: float) -> Result:
         "restarts": sum(c.get("restartCount", 0) for c in statuses),
         "reason": status.reason,
         "node": pod["spec"].get("nodeName", ""),
-        "age": int(now - created.timestamp()),
+        "age": int(now - parse_timestamp(pod["metadata"]["creationTimestamp"])),
         "exit_codes": exit_codes(pod),
     }
     used = usage.get(pod["metadata"]["name"])

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..objects.pod_status import exit_codes, times
+from ..objects.timestamps import parse_timestamp
 from ..reconciler.manifest import Redactor
 
 if TYPE_CHECKING:
@@ -76,7 +76,4 @@ def describe_pod(run: TaskRun, redactor: TaskRedactor) -> Result:
 
 
 def _seconds_between(started: str | None, finished: str | None) -> float | None:
-    if not (started and finished):
-        return None
-    first, last = (datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (started, finished))
-    return (last - first).total_seconds()
+    return parse_timestamp(finished) - parse_timestamp(started) if started and finished else None
