@@ -14,7 +14,7 @@ from ..cluster.kinds import CONFIG_MAP
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
-from ..objects.pod_status import has_started
+from ..objects.pod_status import Status, has_started
 from ..reconciler.wait import wait_until_deleted
 from ..text import decode
 from .executor import THREADS
@@ -40,7 +40,8 @@ class Completion:
     def complete(self) -> None:
         """Collect, record, clean up: no pod is deleted before the record that replaces it is written."""
         _in_parallel(lambda pair: self._collect(*pair), self._runs)
-        _in_parallel(lambda pair: self._record(*pair), [(run, spec) for run, spec in self._runs if spec.keeps_record and run.live and _is_finished(run)])
+        recorded = [(run, spec, run.status) for run, spec in self._runs if spec.keeps_record and run.live and run.status and run.status.is_finished]
+        _in_parallel(lambda entry: self._record(*entry), recorded)
         self._clean_up()
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
@@ -66,10 +67,9 @@ class Completion:
             hint = hint or "It failed in an earlier run; set rerun to on_failure to run it again."
         run.error = PodwrightError(error.message + format_diagnosis(run.events, tail), status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
-    def _record(self, run: TaskRun, spec: TaskSpec) -> None:
+    def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Keep the result of a task, whose pod may be deleted."""
-        pod, status, lines = run.pod, run.status, spec.options["log_tail"]
-        assert status
+        pod, lines = run.pod, spec.options["log_tail"]
         log = run.logs if run.logs is not None else log_tail(self._client, pod, lines) if pod else ""
         manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
         try:

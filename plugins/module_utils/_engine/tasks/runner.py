@@ -28,6 +28,7 @@ from .stages import Stage, StageEvent
 from .start_events import StartEvents
 from .task_plan import BatchPlan
 from .task_run import RunnerOptions, TaskRun
+from .task_spec import TaskSpec
 
 SETTLING_SECONDS = 5
 TICK_SECONDS = 1
@@ -83,18 +84,17 @@ class Runner:
 
     def _restore(self) -> None:
         """Restore what somebody deleted or edited of tasks that stay: their NetworkPolicies, and the standard input of those that have not started."""
-        kept = [run for run in self.runs if run.live and not run.plan.to_delete and not run.plan.is_deletion]
+        kept = [(run, run.spec, run.live) for run in self.runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
         if kept:
             with ThreadPoolExecutor(THREADS) as pool:
-                list(pool.map(self._restore_one, kept))
+                list(pool.map(lambda entry: self._restore_one(*entry), kept))
 
-    def _restore_one(self, run: TaskRun) -> None:
-        assert run.spec and run.live and run.status
+    def _restore_one(self, run: TaskRun, spec: TaskSpec, live: Manifest) -> None:
         try:
             if run.policy:
-                run.effects.policy = self._executor.apply_policy(run.spec, run.live)
-            if run.plan.change.action == NONE and run.status.state == "pending":
-                self._executor.create_stdin(run.spec, run.live)
+                run.effects.policy = self._executor.apply_policy(spec, live)
+            if run.plan.change.action == NONE and run.status and run.status.state == "pending":
+                self._executor.create_stdin(spec, live)
         except PodwrightError as error:
             self._fail(run, error.reason, f"lacks an object that belongs to it: {error}")
 
@@ -182,8 +182,8 @@ class Runner:
         elif answer.error:
             self._refused(run, answer.error)
         else:
-            assert run.live and answer.live
-            run.live = max(run.live, answer.live, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
+            seen = [pod for pod in (run.live, answer.live) if pod]
+            run.live = max(seen, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
             run.advance(StageEvent.ANSWERED)
             self._settle(run)
 
@@ -255,7 +255,7 @@ class Runner:
         run.read_status()
         status, state = run.status, self._options.state
         assert status
-        self._show_output(run, status)
+        self._show_output(run, run.spec, status)
         if run.effects.resized and run.live and not status.is_finished and self._options.wait:
             resize = read_resize(run.live)
             if resize and resize.reason == "Infeasible":
@@ -273,11 +273,10 @@ class Runner:
         elif status.is_finished:
             self._retry_or_fail(run, status)
 
-    def _show_output(self, run: TaskRun, status: Status) -> None:
+    def _show_output(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Show the task's lines as they come, if asked for; not again those of a task that finished in an earlier run."""
-        assert run.spec
-        if run.spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_from_earlier_run and status.is_finished):
-            self._streams.begin(run.spec.name, run.pod)
+        if spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_from_earlier_run and status.is_finished):
+            self._streams.begin(spec.name, run.pod)
 
     def _retry_or_fail(self, run: TaskRun, status: Status) -> None:
         spec = run.spec

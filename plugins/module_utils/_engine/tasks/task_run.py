@@ -148,8 +148,7 @@ class TaskRun:
     def replace_pod(self, manifest: Manifest, attempt: int, policy: Change | None, note: str) -> None:
         """Let another pod take the place of the live one, which is deleted if it still exists."""
         self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing()
-        assert self.spec
-        self.to_delete = {self.live["metadata"]["uid"]: (self.spec.kind, self.live)} if self.live else {}
+        self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
         self.advance(StageEvent.OUTDATED if self.to_delete else StageEvent.LOST)
 
     def replan(self, plan: TaskPlan) -> None:
