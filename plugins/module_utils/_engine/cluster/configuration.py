@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import PodwrightError
-from .credentials import Credentials, basic, clean, clean_token, read_file, read_pem, user_credentials
+from .credentials import Credentials, basic, clean_token, header_value, read_file, read_pem, user_credentials
 from .kubeconfig import Kubeconfig, bad_configuration, is_text, read_kubeconfig
 from .proxies import bypasses, check_proxy, proxy_of_environment
 from .tls import tls_context
@@ -132,7 +132,7 @@ class Configuration:
 
     def _read_server(self) -> str:
         name = "host" if self._options.get("host") else f"the server of {self.source}"
-        text = clean(name, self._options.get("host") or self._cluster.get("server") or "").strip().rstrip("/")
+        text = header_value(name, self._options.get("host") or self._cluster.get("server") or "").strip().rstrip("/")
         try:
             url = urllib.parse.urlsplit(text)
             is_valid = url.scheme in ("http", "https") and url.hostname and not url.query and not url.fragment and (url.port or 1)
@@ -165,7 +165,7 @@ class Configuration:
         """Options take precedence over the kubeconfig's user, whose exec plugin is then not run."""
         options = self._options
         if options.get("username"):
-            credentials = Credentials(username=clean("username", options["username"]), password=clean("password", options.get("password") or ""))
+            credentials = Credentials(username=header_value("username", options["username"]), password=header_value("password", options.get("password") or ""))
         elif options.get("api_key"):
             credentials = Credentials(token=clean_token("api_key", options["api_key"]))
         else:
@@ -186,14 +186,14 @@ class Configuration:
         """Options take precedence over the kubeconfig's `as` and all fields that belong to it."""
         options, user = self._options, self._user
         if options.get("impersonate_user") or options.get("impersonate_groups"):
-            headers = [("Impersonate-User", clean("impersonate_user", options["impersonate_user"]))] if options.get("impersonate_user") else []
-            return headers + [("Impersonate-Group", clean("impersonate_groups", group)) for group in options.get("impersonate_groups") or []]
-        headers = [("Impersonate-User", clean("as", user["as"]))] if user.get("as") else []
-        headers += [("Impersonate-Uid", clean("as-uid", user["as-uid"]))] if user.get("as-uid") else []
-        headers += [("Impersonate-Group", clean("as-groups", group)) for group in user.get("as-groups") or []]
+            headers = [("Impersonate-User", header_value("impersonate_user", options["impersonate_user"]))] if options.get("impersonate_user") else []
+            return headers + [("Impersonate-Group", header_value("impersonate_groups", group)) for group in options.get("impersonate_groups") or []]
+        headers = [("Impersonate-User", header_value("as", user["as"]))] if user.get("as") else []
+        headers += [("Impersonate-Uid", header_value("as-uid", user["as-uid"]))] if user.get("as-uid") else []
+        headers += [("Impersonate-Group", header_value("as-groups", group)) for group in user.get("as-groups") or []]
         for name, values in (user.get("as-user-extra") or {}).items():
             header = "Impersonate-Extra-" + urllib.parse.quote(str(name), safe="").lower()
-            headers += [(header, clean("as-user-extra", value)) for value in values]
+            headers += [(header, header_value("as-user-extra", value)) for value in values]
         return headers
 
     # -- proxy ----------------------------------------------------------------------------------------------
@@ -202,10 +202,10 @@ class Configuration:
         no_proxy = self._options.get("no_proxy")
         proxy: str | None
         if self._options.get("proxy"):
-            proxy = check_proxy("proxy", clean("proxy", self._options["proxy"]))
+            proxy = check_proxy("proxy", header_value("proxy", self._options["proxy"]))
             no_proxy = no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
         elif self._cluster.get("proxy-url"):
-            proxy = check_proxy(f"proxy-url of {self.source}", clean("proxy-url", self._cluster["proxy-url"]))
+            proxy = check_proxy(f"proxy-url of {self.source}", header_value("proxy-url", self._cluster["proxy-url"]))
         else:
             proxy, no_proxy = proxy_of_environment(self.server, no_proxy)
         return None if not proxy or bypasses(self.server, no_proxy or "") else proxy
@@ -218,12 +218,12 @@ class Configuration:
         if options.get("basic_auth"):
             headers["authorization"] = basic(*_split_login("proxy_headers.basic_auth", options["basic_auth"]))
         if options.get("user_agent"):
-            headers["user-agent"] = clean("proxy_headers.user_agent", options["user_agent"])
+            headers["user-agent"] = header_value("proxy_headers.user_agent", options["user_agent"])
         return headers
 
 
 def _split_login(name: str, login: str) -> tuple[str, str]:
-    username, colon, password = clean(name, login).partition(":")
+    username, colon, password = header_value(name, login).partition(":")
     if not colon:
         raise bad_configuration(f"{name}: must be a user name and a password, separated by a colon.", hint="")
     return username, password

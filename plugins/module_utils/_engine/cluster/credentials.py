@@ -45,7 +45,7 @@ def basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def clean(name: str, value: object) -> str:
+def header_value(name: str, value: object) -> str:
     """The value of a header. Raises: PodwrightError that names the option, but does not show the value, if it has control characters."""
     text = str(value)
     if CONTROL_CHARACTERS.search(text):
@@ -96,8 +96,8 @@ def user_credentials(user: Entry, cluster: Entry, source: str) -> Credentials:
         token = clean_token("token", user["token"])
     credentials = Credentials(
         token=token,
-        username=clean("username", user.get("username") or ""),
-        password=clean("password", user.get("password") or ""),
+        username=header_value("username", user.get("username") or ""),
+        password=header_value("password", user.get("password") or ""),
         certificate=read_pem(user, "client-certificate", source),
         key=read_pem(user, "client-key", source),
     )

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ..text import scalar_text
 
-Source: TypeAlias = Callable[[], Iterable[bytes | None]]
+InputSource: TypeAlias = Callable[[], Iterable[bytes | None]]
 """Called for the pieces of standard input; None (`exec_stream.NOT_YET`) while there is nothing to send yet."""
 
 
@@ -47,7 +47,7 @@ class Command:
     """
 
     words: list[str]
-    source: Source | None = None
+    source: InputSource | None = None
     size: int | None = None
     is_bounded: bool = False
     chdir: str | None = None
@@ -66,7 +66,7 @@ class Command:
         return self.source is not None or self.timeout is not None or self.idle_timeout is not None or self.chdir is not None
 
     @property
-    def directory(self) -> str | None:
+    def cd_argument(self) -> str | None:
         """The working directory as an argument of `cd` that is neither an option nor looked up in CDPATH."""
         return f"./{self.chdir}" if self.chdir and not self.chdir.startswith("/") else self.chdir
 

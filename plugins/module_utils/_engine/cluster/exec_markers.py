@@ -88,7 +88,7 @@ class Markers:
             script += f'"$@"; rc=$?; {report}{drain}exit $rc'
         else:
             script += f'head -c {size} | {{ "$@"; rc=$?; {drain}exit $rc; }}'
-        return ["sh", "-c", script, command.directory or "sh", *command.with_environment()]
+        return ["sh", "-c", script, command.cd_argument or "sh", *command.with_environment()]
 
     def feed(self, data: bytes) -> list[MarkerEvent]:
         """The events in the next piece of output: pieces of the command's own output, Started and Exited, in order. Holds back what may be part of a marker."""

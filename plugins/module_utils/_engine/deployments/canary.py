@@ -43,18 +43,18 @@ class Canary(Generations):
         """Take the steps that are left, then replace the active generation. Raises: PodwrightError."""
         done = (number_of(self.deployments[generation], STEP) if generation in self.deployments else None) or 0
         if self.preview not in (None, generation):
-            self.discard([self.preview])
+            self.delete_generations([self.preview])
         # In check mode the plan shows the end of the rollout, and no steps.
         steps = self._steps if pauses or not self.check_mode else []
         for number, step in enumerate(steps, 1):
             if number <= done:
                 continue
-            self.make(spec, generation, canary_replicas(self.params["replicas"], step["weight"]))
+            self.apply_generation(spec, generation, canary_replicas(self.params["replicas"], step["weight"]))
             self._split_traffic(generation, step["weight"])
             if pauses or step["pause"] is True:
                 return
             self._take_step(generation, number, step)
-        self.make(spec, generation, self.params["replicas"])
+        self.apply_generation(spec, generation, self.params["replicas"])
         self.switch(generation)
 
     def _split_traffic(self, generation: str, weight: int) -> None:
@@ -66,7 +66,7 @@ class Canary(Generations):
             self.apply(canary, build_route(kind, self.params, service, canary, weight) if service and canary else None, wait=False)
         else:
             # The Service will select the pods of all generations, so that the others must have none.
-            self.wait(self.empty(other for other in self.deployments if other not in (generation, self.active)))
+            self.wait(self.scale_to_zero(other for other in self.deployments if other not in (generation, self.active)))
             self.apply(build_service(self.params, {DEPLOYMENT: self.name}, self.active), wait=False)
         if not self.check_mode:
             self.observe()
@@ -79,11 +79,13 @@ class Canary(Generations):
             self.analysis.append({"step": number, "weight": step["weight"], **measurement})
             if measurement["outcome"] == FAILURE:
                 self.abort()
-                fate, hint = f"The canary was deleted; generation {self.active} stays in service.", "Correct the new version, and run the task again."
-                raise self._analysis_error(measurement, number, "failed", fate, hint)
+                consequence = f"The canary was deleted; generation {self.active} stays in service."
+                hint = "Correct the new version, and run the task again."
+                raise self._analysis_error(measurement, number, "failed", consequence, hint)
             if measurement["outcome"] == INCONCLUSIVE:
-                fate, hint = "The canary keeps its share of the traffic.", "Run the task again to repeat the measurement, or set state to promoted or aborted."
-                raise self._analysis_error(measurement, number, "is inconclusive", fate, hint)
+                consequence = "The canary keeps its share of the traffic."
+                hint = "Run the task again to repeat the measurement, or set state to promoted or aborted."
+                raise self._analysis_error(measurement, number, "is inconclusive", consequence, hint)
         self.annotate(generation, {STEP: str(number), STEP_SINCE: None})
 
     def _wait_for_step(self, generation: str, number: int, step: Options) -> None:
@@ -104,7 +106,7 @@ class Canary(Generations):
             raise self.missing(f"has no ready pod of generation {generation}")
         return str(pods[0]["metadata"]["name"])
 
-    def _analysis_error(self, measurement: Measurement, number: int, verdict: str, fate: str, hint: str) -> PodwrightError:
+    def _analysis_error(self, measurement: Measurement, number: int, verdict: str, consequence: str, hint: str) -> PodwrightError:
         found = "has no value" if measurement["value"] is None else f"returned {measurement['value']}"
-        message = f"The analysis of step {number} of deployment '{self.name}' {verdict}: {measurement['what']} {found}. {fate}"
+        message = f"The analysis of step {number} of deployment '{self.name}' {verdict}: {measurement['what']} {found}. {consequence}"
         return PodwrightError(message, reason="Analysis", hint=hint)

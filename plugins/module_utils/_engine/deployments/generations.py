@@ -63,18 +63,18 @@ class Generations(Deployer):
         spec = self.task_spec()
         generation = generation_of(spec)
         if self.active in (None, generation):
-            self.make(spec, generation, self.params["replicas"])
+            self.apply_generation(spec, generation, self.params["replicas"])
             self.switch(generation)
         else:
             self.introduce(spec, generation, pauses)
 
     def introduce(self, spec: TaskSpec, generation: str, pauses: bool) -> None:
         """Roll out a new generation beside the active one. Raises: PodwrightError."""
-        self.make(spec, generation, self.params["replicas"])
+        self.apply_generation(spec, generation, self.params["replicas"])
         if not pauses:
             self.switch(generation)
 
-    def make(self, spec: TaskSpec, generation: str, replicas: int) -> None:
+    def apply_generation(self, spec: TaskSpec, generation: str, replicas: int) -> None:
         """Apply the Deployment of a generation and wait until it is ready. Raises: PodwrightError."""
         manifest = build_deployment(spec, self.params, self.profile(), generation, replicas, self._choose_revision(generation))
         try:
@@ -121,21 +121,21 @@ class Generations(Deployer):
         kept = [before] if before in older else older[-1:]
         if self.params["state"] in ("rolled_back", "promoted"):
             kept += [other for other in newer if annotation_of(self.deployments[other], ROLLED_BACK)]  # by these the next run knows of the rollback
-        self.discard(other for other in self.deployments if other not in (generation, *kept))
+        self.delete_generations(other for other in self.deployments if other not in (generation, *kept))
         live = self.deployments[generation]
         if annotation_of(live, STRATEGY) == CANARY:
-            self.empty(kept)
+            self.scale_to_zero(kept)
         obsolete = [name for name in (STEP, STEP_SINCE, ROLLED_BACK) if annotation_of(live, name)]
         if obsolete:
             self.patch(live, {"metadata": {"annotations": dict.fromkeys(obsolete)}}, "it is in service")
 
-    def discard(self, generations: Iterable[str]) -> None:
+    def delete_generations(self, generations: Iterable[str]) -> None:
         """Delete the Deployments of generations that are not in service. Raises: PodwrightError."""
         for generation in generations:
             if generation in self.deployments and generation != self.active:
                 self.delete(self.deployments[generation], "it is not in service")
 
-    def empty(self, generations: Iterable[str]) -> list[Manifest]:
+    def scale_to_zero(self, generations: Iterable[str]) -> list[Manifest]:
         """Scale generations to 0. Returns: their Deployments after that. Raises: PodwrightError."""
         return [self.scale(self.deployments[generation], 0, "it is not in service") for generation in generations]
 
@@ -168,7 +168,7 @@ class Generations(Deployer):
         if self.preview:
             self._select(active)
             self.remove_route_split()
-            self.discard(self._newer_than(active))
+            self.delete_generations(self._newer_than(active))
 
     def roll_back(self) -> None:
         """Return to the previous generation, or to that of the revision in the options; a rollback is not repeated. Raises: PodwrightError."""

@@ -20,7 +20,7 @@ from ..objects.readiness import FAILED, READY, assess, condition
 from ..objects.timestamps import parse_timestamp
 from ..operation import Invocation, Operation
 from ..reconciler.manifest import Redactor, drop_managed_fields
-from ..tasks.hierarchy import Tree, read_tree
+from ..tasks.hierarchy import Hierarchy, read_hierarchy
 from ..tasks.result import TaskRedactor
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Found:
     items: list[Manifest] = field(default_factory=list)
     usage: Usage = field(default_factory=dict)
     events: dict[str, list[Event]] | None = None
-    tree: Tree | None = None
+    tree: Hierarchy | None = None
 
 
 def run(invocation: Invocation, outcome: Found) -> None:
@@ -129,7 +129,7 @@ def _read_tree(invocation: Invocation, outcome: Found) -> None:
             raise option_error(name, "must not be set with parent, which returns all pods below an object.")
     if invocation.params["kind"] != "Pod":
         raise option_error("kind", "must not be set with parent; set the kind of the parent as parent.kind.")
-    outcome.tree = read_tree(invocation.client, invocation.params["parent"], invocation.namespace)
+    outcome.tree = read_hierarchy(invocation.client, invocation.params["parent"], invocation.namespace)
     outcome.kind, outcome.items = POD, outcome.tree.pods
 
 

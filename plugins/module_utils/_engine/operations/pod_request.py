@@ -70,7 +70,7 @@ ARGUMENTS = {
 
 
 @dataclass(frozen=True)
-class Target:
+class Endpoint:
     """A port of a pod, and the host that the requests name."""
 
     namespace: str
@@ -121,10 +121,10 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
         exchanges = [_prepare(defaults, "")]
     else:
         exchanges = [_prepare(defaults | given_options(item), f"requests[{number}].") for number, item in enumerate(params["requests"])]
-    target = _find_target(invocation)
+    endpoint = _find_endpoint(invocation)
     outcome += exchanges
     with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
-        list(pool.map(lambda each: _perform(invocation, target, each), outcome))
+        list(pool.map(lambda each: _perform(invocation, endpoint, each), outcome))
     errors = [each.error for each in outcome if each.error]
     if errors:
         more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
@@ -155,17 +155,17 @@ def _prepare(options: Options, prefix: str) -> Exchange:
     return Exchange(options, request)
 
 
-# -- the target -----------------------------------------------------------------------------------------------
+# -- the endpoint ---------------------------------------------------------------------------------------------
 
 
-def _find_target(invocation: Invocation) -> Target:
+def _find_endpoint(invocation: Invocation) -> Endpoint:
     """The port of the pod; for a Service, of one of its ready pods."""
     params, namespace = invocation.params, invocation.namespace
     if params["pod"]:
         pod = invocation.client.get(POD, namespace, params["pod"])
         if pod is None:
             raise not_found_error("Pod", params["pod"], namespace, "Check pod and namespace.")
-        return Target(namespace, params["pod"], _port_of(pod, params["port"]), params["server_name"] or params["pod"])
+        return Endpoint(namespace, params["pod"], _port_of(pod, params["port"]), params["server_name"] or params["pod"])
     service = invocation.client.get(SERVICE, namespace, params["service"])
     if service is None:
         raise not_found_error("Service", params["service"], namespace, "Check service and namespace.")
@@ -175,7 +175,7 @@ def _find_target(invocation: Invocation) -> Target:
         raise _port_not_found(params["port"], f"Service '{params['service']}'", [(port["port"], port.get("name")) for port in ports])
     pod = _choose_pod(invocation, service)
     host = params["server_name"] or f"{params['service']}.{namespace}.svc"
-    return Target(namespace, pod["metadata"]["name"], _port_of(pod, str(port.get("targetPort") or port["port"])), host)
+    return Endpoint(namespace, pod["metadata"]["name"], _port_of(pod, str(port.get("targetPort") or port["port"])), host)
 
 
 def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
@@ -212,39 +212,39 @@ def _port_not_found(port: str, place: str, ports: list[tuple[int, str | None]]) 
 # -- sending --------------------------------------------------------------------------------------------------
 
 
-def _perform(invocation: Invocation, target: Target, each: Exchange) -> None:
+def _perform(invocation: Invocation, endpoint: Endpoint, each: Exchange) -> None:
     """Send one request; its error becomes part of the Exchange."""
     if invocation.check_mode and not each.is_safe:
         return
     started = time.monotonic()
     try:
         if each.options["protocol"] == "grpc":
-            _call_grpc(invocation, target, each)
+            _call_grpc(invocation, endpoint, each)
         else:
-            _send_http(invocation, target, each)
+            _send_http(invocation, endpoint, each)
     except Exception as error:
         each.error = as_podwright_error(error)
     each.elapsed = round(time.monotonic() - started, 3)
 
 
-def _send_http(invocation: Invocation, target: Target, each: Exchange) -> None:
+def _send_http(invocation: Invocation, endpoint: Endpoint, each: Exchange) -> None:
     request = each.http
-    each.fields["url"] = f"{request.scheme}://{target.host}:{target.port}{request.target}"
-    with Connection(invocation.client, target.namespace, target.pod, target.port) as forward:
+    each.fields["url"] = f"{request.scheme}://{endpoint.host}:{endpoint.port}{request.target}"
+    with Connection(invocation.client, endpoint.namespace, endpoint.pod, endpoint.port) as forward:
         try:
-            with closing(open_connection(forward.socket, target.host, target.port, request, invocation.params["server_ca"])) as connection:
+            with closing(open_connection(forward.socket, endpoint.host, endpoint.port, request, invocation.params["server_ca"])) as connection:
                 each.is_sent = True
                 response = exchange(connection, request)
         except (http.client.HTTPException, OSError) as error:
             explanation = explain_failure(error, request.timeout)
             is_partial = isinstance(error, http.client.IncompleteRead)
-            raise _no_response(target, each, explanation if is_partial else forward.error or explanation) from error
+            raise _no_response(endpoint, each, explanation if is_partial else forward.error or explanation) from error
     _read_response(response, each)
 
 
-def _no_response(target: Target, each: Exchange, explanation: str) -> PodwrightError:
+def _no_response(endpoint: Endpoint, each: Exchange, explanation: str) -> PodwrightError:
     return PodwrightError(
-        f"No response to {each} from {target}: {explanation}",
+        f"No response to {each} from {endpoint}: {explanation}",
         reason="NoAnswer",
         hint="Check that a process listens on this port in the pod; localhost is sufficient.",
     )
@@ -273,21 +273,21 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     )
 
 
-def _call_grpc(invocation: Invocation, target: Target, each: Exchange) -> None:
+def _call_grpc(invocation: Invocation, endpoint: Endpoint, each: Exchange) -> None:
     options = each.options
     service, method = options["grpc_method"].strip("/").split("/")
-    each.fields["url"] = f"grpc://{target.host}:{target.port}/{service}/{method}"
-    with Listener(invocation.client, target.namespace, target.pod, target.port) as listener:
+    each.fields["url"] = f"grpc://{endpoint.host}:{endpoint.port}/{service}/{method}"
+    with Listener(invocation.client, endpoint.namespace, endpoint.pod, endpoint.port) as listener:
         try:
-            message = grpc_call.call(listener.path, target.host, service, method, options["body"], options["timeout"], options["headers"])
+            message = grpc_call.call(listener.path, endpoint.host, service, method, options["body"], options["timeout"], options["headers"])
         except grpc_call.CallFailed as error:
             if error.code == "UNAVAILABLE":
-                raise _no_response(target, each, listener.error or error.details) from error
+                raise _no_response(endpoint, each, listener.error or error.details) from error
             each.fields["grpc_status"] = error.code
-            raise PodwrightError(f"{service}/{method} on {target} returned {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint) from error
+            raise PodwrightError(f"{service}/{method} on {endpoint} returned {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint) from error
     each.fields |= {"grpc_status": "OK", "json": message, "msg": "OK"}
     if options["grpc_method"] == HEALTH_CHECK and message.get("status") != "SERVING":
-        raise PodwrightError(f"The health check of {target} returned {message.get('status', 'UNKNOWN')}.", reason="NotServing")
+        raise PodwrightError(f"The health check of {endpoint} returned {message.get('status', 'UNKNOWN')}.", reason="NotServing")
 
 
 # -- describing -----------------------------------------------------------------------------------------------

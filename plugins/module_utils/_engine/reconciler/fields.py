@@ -32,7 +32,7 @@ def is_current(desired: Manifest, live: Manifest, manager: str) -> bool:
     tree = owned_fields(live, manager)
     if tree is None or live["metadata"].get("deletionTimestamp"):
         return False
-    return _is_map_covered(Schema(desired["apiVersion"], desired["kind"]), (), _without_identity(desired), live, tree)
+    return _is_map_current(Schema(desired["apiVersion"], desired["kind"]), (), _without_identity(desired), live, tree)
 
 
 def dropped_fields(desired: Manifest, live: Manifest, trees: list[dict[str, Any]]) -> list[list[Any]]:
@@ -55,13 +55,13 @@ def _steps(tree: dict[str, Any]) -> dict[str, Any]:
     return {step: below for step, below in tree.items() if step != "."}
 
 
-def _is_map_covered(schema: Schema, path: Path, desired: Manifest, live: Manifest, tree: dict[str, Any]) -> bool:
+def _is_map_current(schema: Schema, path: Path, desired: Manifest, live: Manifest, tree: dict[str, Any]) -> bool:
     if any(step[2:] not in desired for step in _steps(tree)):
         return False
-    return all(_is_field_covered(schema, (*path, key), value, live, tree.get(f"f:{key}")) for key, value in desired.items())
+    return all(_is_field_current(schema, (*path, key), value, live, tree.get(f"f:{key}")) for key, value in desired.items())
 
 
-def _is_field_covered(schema: Schema, path: Path, value: Any, parent: dict[str, Any], tree: dict[str, Any] | None) -> bool:
+def _is_field_current(schema: Schema, path: Path, value: Any, parent: dict[str, Any], tree: dict[str, Any] | None) -> bool:
     if path[-1] not in parent:
         return not _steps(tree or {}) and schema.leaves_out(path, value, is_owned=tree is not None)
     if tree is None:
@@ -71,11 +71,11 @@ def _is_field_covered(schema: Schema, path: Path, value: Any, parent: dict[str, 
         # An atomic value: the API would remove other live parts of it.
         return is_same(schema, path, value, live)
     if isinstance(value, dict) and isinstance(live, dict):
-        return _is_map_covered(schema, path, value, live, tree)
-    return isinstance(value, list) and isinstance(live, list) and _is_list_covered(schema, path, value, live, tree)
+        return _is_map_current(schema, path, value, live, tree)
+    return isinstance(value, list) and isinstance(live, list) and _is_list_current(schema, path, value, live, tree)
 
 
-def _is_list_covered(schema: Schema, path: Path, desired: list[Any], live: list[Any], tree: dict[str, Any]) -> bool:
+def _is_list_current(schema: Schema, path: Path, desired: list[Any], live: list[Any], tree: dict[str, Any]) -> bool:
     """Whether a set, or a list with merge keys, has the same items in the same order, which the API keeps."""
     owned, names = _owned_items(tree)
     if len(owned) != len(desired) or len(owned) != len(_steps(tree)):
@@ -88,8 +88,8 @@ def _is_list_covered(schema: Schema, path: Path, desired: list[Any], live: list[
         if position <= at or identity not in owned:
             return False
         at, below, there = position, owned[identity], live[position]
-        is_covered = _is_map_covered(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
-        if not is_covered:
+        is_item_current = _is_map_current(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
+        if not is_item_current:
             return False
     return True
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Result
 
 
-class Tree:
+class Hierarchy:
     """An object and its direct and indirect dependents.
 
     Args:
@@ -74,8 +74,8 @@ class Tree:
         return read_pod(item).state if item["kind"] == POD.name else None
 
 
-def read_tree(client: Client, option: str | Manifest, namespace: str) -> Tree:
-    """Read the tree of an object.
+def read_hierarchy(client: Client, option: str | Manifest, namespace: str) -> Hierarchy:
+    """Read the hierarchy below an object.
 
     Args:
         option: a reference to it, as the option `parent` of a task.
@@ -96,7 +96,7 @@ def read_tree(client: Client, option: str | Manifest, namespace: str) -> Tree:
         seen |= missing
         # Kinds of owners between the pods and the object, such as ReplicaSets, that have not been listed yet.
         missing = {(owner["apiVersion"], owner["kind"]) for item in items for owner in item["metadata"].get("ownerReferences") or []} - seen
-    return Tree(root, items)
+    return Hierarchy(root, items)
 
 
 def _list(client: Client, api_version: str, kind_name: str, namespace: str) -> list[Manifest]:
