@@ -174,7 +174,7 @@ tasks:
       type: str
       returned: always
     reason:
-      description: Reason of the state, as in the Kubernetes API.
+      description: Reason of the state, as in the Kubernetes API; empty if there is none.
       type: str
       returned: always
     recorded:
