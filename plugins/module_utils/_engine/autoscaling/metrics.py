@@ -25,7 +25,9 @@ def ready_pods(client: Client, namespace: str, item: Manifest) -> list[Manifest]
     labels = (item["spec"].get("selector") or {}).get("matchLabels")
     if not labels:
         raise PodwrightError(
-            f"{item['kind']} '{item['metadata']['name']}' cannot be scaled with engine direct: its selector has no matchLabels.", reason="NotScalable"
+            f"{item['kind']} '{item['metadata']['name']}' cannot be scaled with engine direct: its selector has no matchLabels.",
+            reason="NotScalable",
+            hint="Set engine to hpa, or add matchLabels to the selector.",
         )
     return [pod for pod in client.list(POD, namespace, label_selector=selector_of(labels))[0] if is_serving(pod)]
 

@@ -121,7 +121,8 @@ def _controller_of(client: Client, pod: Target) -> Target:
         kind = client.kinds.resolve(owner["apiVersion"], owner["kind"])
         item = client.get(kind, metadata["namespace"], owner["name"])
         if item is None:
-            raise PodwrightError(f"{found.title} has a controller that does not exist: {kind.name} '{owner['name']}'.", reason="NotFound")
+            message = f"{found.title} has a controller that does not exist: {kind.name} '{owner['name']}'."
+            raise PodwrightError(message, reason="NotFound", hint="Name the object to scale instead of a pod that will be garbage-collected.")
         found = Target.of(kind, item)
     if found is pod:
         raise PodwrightError(f"{pod.title} cannot be scaled: it has no controller.", reason="NotScalable", hint="Scale a Deployment, StatefulSet or Job.")

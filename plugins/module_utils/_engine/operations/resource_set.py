@@ -97,12 +97,14 @@ def _read_manifests(params: Options) -> list[Any]:
 
 def _read_file(path: str) -> str:
     if not os.path.isfile(path):
-        raise PodwrightError(f"src: file {path} does not exist.", reason="BadManifest")
+        message = f"src: must be a file on the host that runs this task, got {path}."
+        raise PodwrightError(message, reason="BadManifest", hint="Correct the path, or set definition.")
     try:
         with open(path, encoding="utf-8") as source:
             return source.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise PodwrightError(f"src: file {path} cannot be read: {error}.", reason="BadManifest") from error
+        hint = "It must be text in UTF-8 that this user can read."
+        raise PodwrightError(f"src: file {path} cannot be read: {error}.", reason="BadManifest", hint=hint) from error
 
 
 def secrets(params: Options) -> set[str]:

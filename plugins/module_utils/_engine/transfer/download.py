@@ -73,7 +73,8 @@ class Download:
     def _check_space(self, directory: bytes) -> None:
         free = shutil.disk_usage(directory).free
         if self._total > free:
-            raise PodwrightError(f"Cannot copy {self._total >> 20} MiB to {show(self._local.root)}: {free >> 20} MiB are free.", reason="NoSpace")
+            message = f"Cannot copy {self._total >> 20} MiB to {show(self._local.root)}: {free >> 20} MiB are free."
+            raise PodwrightError(message, reason="NoSpace", hint="Free disk space there, or copy to another path.")
 
     # -- temporary files ------------------------------------------------------------------------------------
 

@@ -276,7 +276,8 @@ class ContainerTree:
         try:
             return read_digests(output.stdout)
         except ValueError as error:
-            raise PodwrightError(f"Cannot compute the sha256 of the files that arrived in {self.container}.", reason="CopyFailed") from error
+            message = f"Cannot compute the sha256 of the files that arrived in {self.container}."
+            raise PodwrightError(message, reason="CopyFailed", hint="Run the task again, or set method to stream.") from error
 
     def install(self, token: str, owner: str) -> None:
         """Move the content of a staging directory to the root, with that owner unless it is empty. Directories that exist are merged."""
