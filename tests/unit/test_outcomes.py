@@ -48,7 +48,7 @@ class StubClient:
     def get(self, kind, _namespace, name):
         return self.objects.get((kind.name, name))
 
-    def list(self, kind, _namespace=None, transform=lambda item: item, **_selection):
+    def list(self, kind, _namespace=None, *_selectors, transform=lambda item: item, **_selection):
         return [transform(item) for (name, _name), item in self.objects.items() if name == kind.name], "1"
 
     def _write(self):
