@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .plan import Desired
 
-    _Verb = Callable[[Outcome, Iterable[Manifest], str, ApplySet | None], None]
+    _Verb: TypeAlias = "Callable[[Outcome, Iterable[Manifest], str, ApplySet | None], None]"
 
 SERVICE_ACCOUNT = BUILT_IN["v1", "ServiceAccount"]
 

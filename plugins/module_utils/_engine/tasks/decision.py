@@ -30,11 +30,10 @@ def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record:
         record: the Record of an earlier run if there is no live object, or None.
         parent: its Parent, or None.
     """
-    if live is None:
+    if live is None or status is None:
         return _decide_by_record(spec, record) if record else (CREATE, "")
     if live["metadata"].get("deletionTimestamp"):
         return CREATE, "the previous one is still being deleted"
-    assert status is not None, "a live object has a status"
     is_never = spec.options["rerun"] == "never"
     change = _find_change(spec, live, status, parent)
     if change:

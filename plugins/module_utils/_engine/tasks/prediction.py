@@ -9,10 +9,12 @@ from dataclasses import replace
 from ..cluster.client import Client
 from ..cluster.kinds import POD
 from ..errors import PodwrightError
+from ..values import Manifest
 from .decision import CREATE, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
 from .planner import immutable_error, plan_policy
 from .task_plan import BatchPlan, TaskPlan
+from .task_spec import TaskSpec
 
 
 def predict(client: Client, batch: BatchPlan) -> BatchPlan:
@@ -24,22 +26,20 @@ def predict(client: Client, batch: BatchPlan) -> BatchPlan:
 
 def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
     spec = plan.spec
-    if spec and plan.change.action == RESIZE:
+    if spec and plan.live and plan.change.action == RESIZE:
         try:
             return replace(plan, change=executor.predict_resize(spec, plan.change))
         except PodwrightError as error:
             if not refuses_resize(error):
                 raise
-            plan = plan_replacement(plan, error.message)
+            plan = plan_replacement(plan, spec, plan.live, error.message)
     if spec and plan.change.action in (CREATE, REPLACE):
         return replace(plan, change=executor.predict_creation(spec, plan.change))
     return plan
 
 
-def plan_replacement(plan: TaskPlan, why: str) -> TaskPlan:
+def plan_replacement(plan: TaskPlan, spec: TaskSpec, live: Manifest, why: str) -> TaskPlan:
     """The plan for a pod that cannot be resized in place. Raises: PodwrightError if it must not be replaced."""
-    spec, live = plan.spec, plan.live
-    assert spec and live
     if spec.options["on_immutable"] == "fail":
         raise immutable_error(spec, f"its pod cannot be resized: {why}")
     note = f"its resources changed, and cannot in place: {why}"

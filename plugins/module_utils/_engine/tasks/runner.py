@@ -116,14 +116,13 @@ class Runner:
     def _send(self, pool: ThreadPoolExecutor, run: TaskRun) -> None:
         spec, manifest = run.spec, run.manifest
         send: Callable[[], Answer]
-        if run.stage is Stage.DELETE:
+        handle: Callable[[TaskRun, Answer], None]
+        if run.stage is Stage.DELETE or not spec or not manifest:
             send, handle = partial(self._executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
+        elif run.stage is Stage.RESIZE:
+            send, handle = partial(self._executor.resize, spec), partial(self._resized, spec)
         else:
-            assert spec and manifest
-            if run.stage is Stage.RESIZE:
-                send, handle = partial(self._executor.resize, spec), self._resized
-            else:
-                send, handle = partial(self._executor.create, spec, manifest), self._created
+            send, handle = partial(self._executor.create, spec, manifest), partial(self._created, spec)
         run.advance(StageEvent.SENT)
         self._requests += 1
         pool.submit(self._request, run, send, handle)
@@ -156,7 +155,7 @@ class Runner:
         if answer.error and run.stage is Stage.DELETING:
             self._fail(run, answer.error.reason, str(answer.error))
 
-    def _created(self, run: TaskRun, answer: Answer) -> None:
+    def _created(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
         run.effects.policy = answer.policy or run.effects.policy
         if answer.live:
             run.effects.created = True
@@ -169,16 +168,16 @@ class Runner:
         run.advance(StageEvent.ANSWERED)
         run.timing.created_at = self._client.clock.monotonic()
         if event == "DELETED":
-            self._lost(run)
+            self._lost(run, spec)
         else:
             self._settle(run)
 
-    def _resized(self, run: TaskRun, answer: Answer) -> None:
+    def _resized(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
         run.effects.resized = answer.live
         if run.stage is not Stage.RESIZING:
             return
-        if answer.error and refuses_resize(answer.error):
-            self._replace_instead(run, answer.error.message)
+        if answer.error and run.live and refuses_resize(answer.error):
+            self._replace_instead(run, spec, run.live, answer.error.message)
         elif answer.error:
             self._refused(run, answer.error)
         else:
@@ -197,10 +196,11 @@ class Runner:
         run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
         run.refusal = error
 
-    def _replace_instead(self, run: TaskRun, why: str) -> None:
+    @staticmethod
+    def _replace_instead(run: TaskRun, spec: TaskSpec, live: Manifest, why: str) -> None:
         """Replace a pod that cannot be resized."""
         try:
-            run.replan(plan_replacement(run.plan, why))
+            run.replan(plan_replacement(run.plan, spec, live, why))
         except PodwrightError as error:
             run.fail(error)
 
@@ -223,18 +223,19 @@ class Runner:
             if event == "DELETED" and uid in run.to_delete:
                 run.forget(uid)
             elif run.spec and run.stage in (Stage.WATCH, Stage.CREATING, Stage.RESIZING):
-                self._update(run, event, item, uid)
+                self._update(run, run.spec, event, item)
 
-    def _update(self, run: TaskRun, event: str, item: Manifest, uid: str) -> None:
+    def _update(self, run: TaskRun, spec: TaskSpec, event: str, item: Manifest) -> None:
+        uid = item["metadata"]["uid"]
         job = owner_job(item) if item["kind"] == "Pod" else None
-        if run.spec and run.spec.is_job and job:
+        if spec.is_job and job:
             if event == "DELETED":
                 run.pods.pop(uid, None)
             elif run.live is None or job == run.live["metadata"]["uid"]:
                 run.pods[uid] = item
         elif run.live is not None and uid == run.live["metadata"]["uid"]:
             if event == "DELETED":
-                self._lost(run)
+                self._lost(run, spec)
                 return
             run.live = item
         else:
@@ -243,10 +244,10 @@ class Runner:
             return
         self._settle(run)
 
-    def _lost(self, run: TaskRun) -> None:
+    def _lost(self, run: TaskRun, spec: TaskSpec) -> None:
         run.status = Status("failed", "Deleted", "it was deleted from outside while it was waited for", is_interrupted=True)
         run.live = None
-        self._retry_or_fail(run, run.status)
+        self._retry_or_fail(run, spec, run.status)
 
     def _settle(self, run: TaskRun) -> None:
         """Decide whether a task is in the state that is asked for."""
@@ -254,12 +255,13 @@ class Runner:
             return
         run.read_status()
         status, state = run.status, self._options.state
-        assert status
+        if not status:
+            return
         self._show_output(run, run.spec, status)
         if run.effects.resized and run.live and not status.is_finished and self._options.wait:
             resize = read_resize(run.live)
             if resize and resize.reason == "Infeasible":
-                self._replace_instead(run, resize.message)
+                self._replace_instead(run, run.spec, run.live, resize.message)
                 return
             if resize:
                 run.status = resize
@@ -271,16 +273,14 @@ class Runner:
         if not self._options.wait or has_completed or is_running:
             run.advance(StageEvent.FINISHED)
         elif status.is_finished:
-            self._retry_or_fail(run, status)
+            self._retry_or_fail(run, run.spec, status)
 
     def _show_output(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Show the task's lines as they come, if asked for; not again those of a task that finished in an earlier run."""
         if spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_from_earlier_run and status.is_finished):
             self._streams.begin(spec.name, run.pod)
 
-    def _retry_or_fail(self, run: TaskRun, status: Status) -> None:
-        spec = run.spec
-        assert spec
+    def _retry_or_fail(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and status.state == "failed"
         if not can_retry or (run.is_from_earlier_run and spec.options["rerun"] == "never"):
             what = "finished, but must keep running" if status.state == "succeeded" else "failed"

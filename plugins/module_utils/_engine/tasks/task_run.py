@@ -203,9 +203,9 @@ class TaskRun:
             return planned.deleted_only(self.note)
         if action == RESIZE:
             return planned.applied(effects.resized, note=self.note)
-        assert self.manifest
+        manifest = self.manifest or {}
         if action == CREATE:
-            created = replace(planned, desired=self.manifest, patch=creation_patch(self.manifest))
+            created = replace(planned, desired=manifest, patch=creation_patch(manifest))
             return created.applied(self.live, action=CREATE, note=self.note)
         replaced = self.predicted or replace(planned, after=self.manifest, patch=[])
         return replace(replaced, desired=self.manifest).applied(replaced.after, action=REPLACE, note=self.note)
