@@ -8,5 +8,5 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_
 
 
 def spec(state="completed", name="t", **options):
-    defaults = {option: entry.get("default") for option, entry in opts.TASK.items()}
+    defaults = {option: entry.get("default") for option, entry in opts.TASK_OPTIONS.items()}
     return TaskSpec(name, "n", defaults | {"image": "i"} | options, state)

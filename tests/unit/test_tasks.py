@@ -146,7 +146,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
     }  # fmt: skip
     elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # these have tests of their own
-    assert set(samples) | elsewhere == (set(opts.TASK) - set(opts.EXECUTION) - {"name", "generate_name"}) | set(opts.IN_MANIFEST)
+    assert set(samples) | elsewhere == (set(opts.TASK_OPTIONS) - set(opts.EXECUTION_OPTIONS) - {"name", "generate_name"}) | set(opts.IN_MANIFEST)
     plain = build_manifest(spec(), "baseline")
     for option, value in samples.items():
         changed = spec(**{option: value})

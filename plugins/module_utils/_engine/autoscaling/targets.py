@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # k8s_scale defaults api_version to v1 for every kind.
 _API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
-LAST_SCALED = "podwright.io/last-scaled"  # annotation: the time of the last change by engine direct, in seconds since the epoch
 
 
 @dataclass

@@ -16,11 +16,11 @@ from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.wait import wait_until_ready
-from ..tasks.options import TASK
+from ..tasks.options import TASK_OPTIONS
 from ..tasks.security_context import choose_profile
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
-from .options import POD_OPTIONS
+from .options import TEMPLATE_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +114,7 @@ class Deployer(ABC):
 
     def task_spec(self) -> TaskSpec:
         """The pods of the options. Raises: PodwrightError if an option is invalid."""
-        options = {name: spec.get("default") for name, spec in TASK.items()} | {name: self.params[name] for name in POD_OPTIONS} | {"kind": "Pod"}
+        options = {name: spec.get("default") for name, spec in TASK_OPTIONS.items()} | {name: self.params[name] for name in TEMPLATE_OPTIONS} | {"kind": "Pod"}
         spec = TaskSpec(self.name, self.namespace, options, "running")
         validate(spec)
         return spec
@@ -131,7 +131,7 @@ class Deployer(ABC):
         reconciler = Reconciler(self.client, options, self.console, partial(explain_workload, self.client))
         outcome = reconciler.apply([manifest for manifest in manifests if manifest], self.namespace)
         self.changes += outcome.changes
-        outcome.check()
+        outcome.raise_error()
         if wait:
             self.wait(change.after for change in outcome.changes if change.after)
 

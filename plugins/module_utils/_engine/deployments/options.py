@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
-from ..tasks.options import CONTAINER, POD
+from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS
 from .analysis import FAILURE, SUCCESS, is_condition
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
 _TASKS_ONLY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
-POD_OPTIONS: dict[str, dict[str, Any]] = {name: spec for name, spec in {**CONTAINER, **POD}.items() if name not in _TASKS_ONLY}
+TEMPLATE_OPTIONS: dict[str, dict[str, Any]] = {name: spec for name, spec in {**CONTAINER_OPTIONS, **POD_OPTIONS}.items() if name not in _TASKS_ONLY}
 
 _STEP = {"weight": {"type": "int", "required": True}, "pause": {"type": "raw", "default": 0}}
 _ROUTE = {
@@ -29,7 +29,7 @@ _ANALYSIS = {
     "failure": {"type": "str"},
 }
 DEPLOYMENT_OPTIONS: dict[str, dict[str, Any]] = {
-    **POD_OPTIONS,
+    **TEMPLATE_OPTIONS,
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent", "promoted", "paused", "aborted", "rolled_back"], "default": "present"},
     "replicas": {"type": "int", "default": 1},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import BUILT_IN
 from ..errors import PodwrightError
-from ..objects.labels import DEPLOYMENT, ROLLED_BACK, annotation_of, number_of
+from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import READY, assess
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import build_deployment, build_service
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..values import Manifest, Result
 
 REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
-KUBERNETES_REVISION = "deployment.kubernetes.io/revision"
 # Fields of the Deployment that a rollback keeps: the others are of the pods.
 _KEPT_FIELDS = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The labels and annotations of Podwright's objects."""
+"""The labels and annotations of objects."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, STRATEGY = (
 
 # The annotation of an object that pod_autoscale scales itself, without an autoscaler of the cluster.
 AUTOSCALED = "podwright.io/autoscaled"
+# The annotation with the time of the last change by engine direct, in seconds since the epoch.
+LAST_SCALED = "podwright.io/last-scaled"
+# Labels and annotations of others: the queue of Kueue that admits a Job, and the revision that the controller of a Deployment counts.
+QUEUE = "kueue.x-k8s.io/queue-name"
+KUBERNETES_REVISION = "deployment.kubernetes.io/revision"
 
 
 def label_of(item: Manifest, name: str) -> str | None:

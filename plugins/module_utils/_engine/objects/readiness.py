@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..values import Manifest
+from .labels import QUEUE
 
 PROGRESSING, READY, FAILED = "progressing", "ready", "failed"
 # Other groups have kinds named Job, Service or Deployment, too: they are assessed by their conditions.
 _BUILT_IN_GROUPS = ("", "apps", "batch", "apiextensions.k8s.io", "apiregistration.k8s.io")
-_QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 class Readiness(NamedTuple):
@@ -110,7 +110,7 @@ def _is_suspension_desired(item: Manifest) -> bool:
     applied = [_mapping(_mapping(entry.get("fieldsV1")).get("f:spec")) for entry in entries if entry.get("operation") == "Apply"]
     if applied:
         return any("f:suspend" in spec for spec in applied)
-    return _QUEUE not in (item["metadata"].get("labels") or {})
+    return QUEUE not in (item["metadata"].get("labels") or {})
 
 
 def _assess_pod(item: Manifest) -> Readiness:

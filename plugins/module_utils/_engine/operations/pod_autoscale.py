@@ -12,12 +12,12 @@ from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import read_metrics, ready_pods
 from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Metric, decide, recommend
-from ..autoscaling.targets import LAST_SCALED, Target, autoscaler_of, find_targets
+from ..autoscaling.targets import Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER
 from ..errors import PodwrightError, option_error
-from ..objects.labels import AUTOSCALED, annotation_of
+from ..objects.labels import AUTOSCALED, LAST_SCALED, annotation_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
@@ -186,7 +186,7 @@ def _reconciler(invocation: Invocation, wait: bool) -> Reconciler:
 def _record(outcome: Scaling, reconciled: Outcome) -> None:
     """Record changes of autoscalers. Raises: PodwrightError that stopped them."""
     outcome.changes += reconciled.changes
-    reconciled.check()
+    reconciled.raise_error()
 
 
 def _assess_hpa(item: Manifest) -> Readiness:

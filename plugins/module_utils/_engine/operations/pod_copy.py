@@ -265,7 +265,7 @@ def redact(params: Options) -> Options:
     """The parameters without the content, for the invocation that Ansible shows."""
     if params.get("content") is None:
         return params
-    return dict(params) | {"content": f"{len(params['content'].encode())} bytes, {TaskRedactor().digest(params['content'])}"}
+    return dict(params) | {"content": TaskRedactor().summarize(params["content"])}
 
 
 OPERATION = Operation(

@@ -300,7 +300,7 @@ def redact(params: Options) -> Options:
     if shown.get("env"):
         shown["env"] = {name: redactor.digest(value) for name, value in shown["env"].items()}
     if shown.get("stdin") is not None:
-        shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {redactor.digest(shown['stdin'])}"
+        shown["stdin"] = redactor.summarize(shown["stdin"])
     return shown
 
 

@@ -65,7 +65,7 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     act = reconciler.apply if params["state"] == "present" else reconciler.remove
     done = act(manifests, invocation.namespace, params["name"])
     outcome.changes = done.changes
-    done.check()
+    done.raise_error()
 
 
 def describe(invocation: Invocation, outcome: Outcome) -> Result:

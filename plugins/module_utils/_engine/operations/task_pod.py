@@ -15,8 +15,8 @@ from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.plan import Change
-from ..tasks import options as opts
 from ..tasks.completion import Completion
+from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
 from ..tasks.result import TaskRedactor, describe_pod, describe_task
@@ -37,8 +37,8 @@ STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own 
 ARGUMENTS: dict[str, Options] = {
     **CONNECTION,
     **with_defaults(WAIT),
-    **opts.TASK,
-    "tasks": {"type": "list", "elements": "dict", "options": item_arguments(opts.TASK)},
+    **TASK_OPTIONS,
+    "tasks": {"type": "list", "elements": "dict", "options": item_arguments(TASK_OPTIONS)},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
     "set": {"type": "str"},
     "prune": {"type": "bool", "default": False},
@@ -121,7 +121,7 @@ def _read_specs(invocation: Invocation) -> list[TaskSpec]:
         raise option_error("prune", "requires set, which is not set.", "Only a named set has tasks that are not listed any more.")
     if params["state"] == "absent" and not _names_tasks(params):
         return []
-    defaults = {name: params[name] for name in opts.TASK}
+    defaults = {name: params[name] for name in TASK_OPTIONS}
     if params["tasks"] is None:
         return [_read_spec(invocation, defaults)]
     specs: list[TaskSpec] = []
@@ -165,7 +165,7 @@ def _read_spec(invocation: Invocation, options: Options) -> TaskSpec:
         raise option_error("name", "must be set unless generate_name is.")
     spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"])
     if params["state"] == "absent":
-        opts.check_name("name", spec.name)
+        check_name("name", spec.name)
     else:
         validate(spec)
     return spec
@@ -239,7 +239,7 @@ def redact(params: Options) -> Options:
     if shown.get("env"):
         shown["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in shown["env"].items()}
     if shown.get("stdin") is not None:
-        shown["stdin"] = f"{len(shown['stdin'].encode())} bytes, {redactor.digest(shown['stdin'])}"
+        shown["stdin"] = redactor.summarize(shown["stdin"])
     if shown.get("patches"):
         shown["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in shown["patches"]]
     if shown.get("definition"):

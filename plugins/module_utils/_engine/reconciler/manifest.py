@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError
 from ..libraries import load
 from ..objects.key import Key
+from ..objects.labels import KUBERNETES_REVISION
 from .fields import dropped_fields
 from .schema import MERGE_KEYS, keeps_null
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Patch
 
 SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
-SERVER_ANNOTATIONS = ("deployment.kubernetes.io/revision",)
+SERVER_ANNOTATIONS = (KUBERNETES_REVISION,)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -149,6 +150,10 @@ class Redactor:
     def digest(self, value: object) -> str:
         """The digest that replaces a value."""
         return "secret:" + hmac.new(self._key, str(value).encode(), hashlib.sha256).hexdigest()[:12]
+
+    def summarize(self, text: str) -> str:
+        """The length and the digest that replace a text."""
+        return f"{len(text.encode())} bytes, {self.digest(text)}"
 
     def redact(self, manifest: Manifest) -> Manifest:
         """The manifest with digests in place of secret values."""

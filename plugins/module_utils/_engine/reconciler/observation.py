@@ -28,7 +28,7 @@ FEW = 2  # up to this many objects of a kind and namespace are read with a GET e
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observation:
     """The live state.
 
     Attributes:
@@ -44,13 +44,13 @@ class Observed:
     unlisted: list[Unlisted] = field(default_factory=list)
 
 
-def observe(client: Client, desired: Desired, concurrency: int) -> Observed:
+def observe(client: Client, desired: Desired, concurrency: int) -> Observation:
     """The live objects among the desired ones. Raises: PodwrightError."""
     live, _members, _refusals = _read_places(client, desired, None, concurrency)
-    return Observed(live)
+    return Observation(live)
 
 
-def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrency: int, console: Console) -> Observed:
+def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrency: int, console: Console) -> Observation:
     """The live objects among the desired ones, and the members of the set. Warns of kinds that cannot be listed.
 
     Raises: PodwrightError if the set belongs to another tool, or one of the objects to another set.
@@ -68,7 +68,7 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
             f"the kind in its record. {place.reason}"
         )
     found = {member.key: member for member in [*members, *recorded] if not is_controlled(member.item) and member.key != applyset.parent_key}
-    return Observed(live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted)
+    return Observation(live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted)
 
 
 def _read_places(client: Client, desired: Desired, label_selector: str | None, concurrency: int) -> tuple[dict[Key, Manifest], list[Member], list[Refusal]]:

@@ -25,11 +25,10 @@ class Outcome:
     changes: list[Change] = field(default_factory=list)
     error: PodwrightError | None = None
 
-    def check(self) -> Outcome:
-        """The outcome itself. Raises: PodwrightError, its error."""
+    def raise_error(self) -> None:
+        """Raises: PodwrightError, the error if there was one."""
         if self.error:
             raise self.error
-        return self
 
     @property
     def is_changed(self) -> bool:

@@ -15,7 +15,7 @@ from .desired import read_desired, read_undesired
 from .executor import Executor
 from .manifest import key_of
 from .members import Member
-from .observation import Observed, autoscaled_keys, observe, observe_set
+from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
 from .sets import ApplySet
@@ -125,7 +125,7 @@ class Reconciler:
         self._carry_out(outcome, changes, applyset)
         outcome.changes += absent
 
-    def _observe(self, desired: Desired, applyset: ApplySet | None) -> Observed:
+    def _observe(self, desired: Desired, applyset: ApplySet | None) -> Observation:
         if applyset:
             return observe_set(self._client, desired, applyset, self._options.concurrency, self._console)
         return observe(self._client, desired, self._options.concurrency)
@@ -163,7 +163,7 @@ def _split_namespaces_in_use(surplus: list[Member], desired: Desired, applyset: 
     return [member for member in surplus if member not in kept], changes
 
 
-def _plan_parent_deletion(applyset: ApplySet, found: Observed) -> Change:
+def _plan_parent_deletion(applyset: ApplySet, found: Observation) -> Change:
     if found.unlisted:
         return Change("none", applyset.parent_key, CONFIG_MAP, before=found.parent, note="kept: members of the set could not be listed")
     return Change("delete", applyset.parent_key, CONFIG_MAP, before=found.parent)

@@ -46,7 +46,7 @@ class LogStreams:
             self._console.warn(f"More than {MAX_STREAMS} tasks run at the same time: the logs of the others are not streamed.")
             return
 
-        def show(line: bytes, _moment: str) -> None:
+        def show(line: bytes, _timestamp: str) -> None:
             self._console.line(name, decode(line))
 
         follower = LogFollower(self._client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)

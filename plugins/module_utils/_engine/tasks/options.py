@@ -12,7 +12,7 @@ from ..errors import option_error
 if TYPE_CHECKING:
     from ..values import Options
 
-CONTAINER: dict[str, Options] = {
+CONTAINER_OPTIONS: dict[str, Options] = {
     "image": {"type": "str"},
     "command": {"type": "raw"},
     "args": {"type": "list", "elements": "str"},
@@ -29,12 +29,12 @@ CONTAINER: dict[str, Options] = {
     "lifecycle": {"type": "dict"},
 }
 
-NAMED_CONTAINER: dict[str, Options] = {"name": {"type": "str", "required": True}, **CONTAINER}
+NAMED_CONTAINER_OPTIONS: dict[str, Options] = {"name": {"type": "str", "required": True}, **CONTAINER_OPTIONS}
 
-POD: dict[str, Options] = {
+POD_OPTIONS: dict[str, Options] = {
     "stdin": {"type": "str"},
-    "containers": {"type": "list", "elements": "dict", "options": NAMED_CONTAINER},
-    "init_containers": {"type": "list", "elements": "dict", "options": NAMED_CONTAINER},
+    "containers": {"type": "list", "elements": "dict", "options": NAMED_CONTAINER_OPTIONS},
+    "init_containers": {"type": "list", "elements": "dict", "options": NAMED_CONTAINER_OPTIONS},
     "shared_workspace": {"type": "str"},
     "volumes": {
         "type": "list",
@@ -85,7 +85,7 @@ POD: dict[str, Options] = {
 }
 
 # How Podwright runs the task: a change of these does not run it again.
-EXECUTION: dict[str, Options] = {
+EXECUTION_OPTIONS: dict[str, Options] = {
     "namespace": {"type": "str"},
     "kind": {"type": "str", "default": "Pod"},
     "timeout": {"type": "int"},
@@ -106,7 +106,7 @@ EXECUTION: dict[str, Options] = {
 # Those of them that are part of the manifest, too.
 IN_MANIFEST = ("kind", "timeout", "ttl")
 
-TASK: dict[str, Options] = {"name": {"type": "str"}, "generate_name": {"type": "str"}, **EXECUTION, **CONTAINER, **POD}
+TASK_OPTIONS: dict[str, Options] = {"name": {"type": "str"}, "generate_name": {"type": "str"}, **EXECUTION_OPTIONS, **CONTAINER_OPTIONS, **POD_OPTIONS}
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")

@@ -16,7 +16,7 @@ from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
 from .decision import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
 from .network_policy import build_policy
-from .observation import Observation, Observer, owner_job
+from .observation import Observation, Observer, TaskName, owner_job
 from .owner import Parent, Parents
 from .pod_template import build_manifest
 from .record import read_record
@@ -59,12 +59,12 @@ class Planner:
             plans += self._plan_pruning(found, seen, sets)
         return BatchPlan(tuple(plans), seen.lists, seen.selectors)
 
-    def _plan_pruning(self, found: dict[tuple[str, str], list[Listed]], seen: Observation, sets: set[tuple[str, str]]) -> list[TaskPlan]:
+    def _plan_pruning(self, found: dict[TaskName, list[Listed]], seen: Observation, sets: set[tuple[str, str]]) -> list[TaskPlan]:
         """Delete what is left of tasks that are not asked for any more, and their records."""
         named = {(spec.namespace, spec.name) for spec in self._specs}
-        for place, item in seen.records.items():
-            if self._is_deletion or place not in named:
-                found.setdefault(place, []).append((CONFIG_MAP, item))
+        for task, item in seen.records.items():
+            if self._is_deletion or task not in named:
+                found.setdefault(task, []).append((CONFIG_MAP, item))
         plans = []
         for (namespace, name), objects in found.items():
             if (namespace, label_of(objects[0][1], SET)) in sets or (namespace, name) in named:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import option_error
 from ..libraries import load
 from ..objects.containers import TASK_CONTAINER
-from ..objects.labels import ATTEMPT, HASH, MANAGED, MAX_CHILDREN, MAX_DEPTH, RESOURCES, SET, TASK, TTL
+from ..objects.labels import ATTEMPT, HASH, MANAGED, MAX_CHILDREN, MAX_DEPTH, QUEUE, RESOURCES, SET, TASK, TTL
 from ..reconciler.manifest import drop_nulls, merge
 from ..values import Manifest, Options
 from .containers import build_container
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .owner import Parent
     from .task_spec import TaskSpec
 
-QUEUE = "kueue.x-k8s.io/queue-name"
 JOB_STARTING_SECONDS = 600  # for the scheduling and image pulls of a Job's attempts, beyond their timeouts
 
 

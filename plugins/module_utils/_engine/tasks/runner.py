@@ -19,7 +19,7 @@ from ..values import Manifest
 from .decision import NONE
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .log_streams import FINISHING_SECONDS, LogStreams
-from .observation import owner_job
+from .observation import TaskName, owner_job
 from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
@@ -53,7 +53,7 @@ class Runner:
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self._start_events = StartEvents(client)
         self.runs = [TaskRun(task) for task in plan.tasks]
-        self._by_name: dict[tuple[str, str], list[TaskRun]] = {}
+        self._by_name: dict[TaskName, list[TaskRun]] = {}
         for run in self.runs:
             name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
             self._by_name.setdefault((run.plan.change.key.namespace, name), []).append(run)

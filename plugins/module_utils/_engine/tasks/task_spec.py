@@ -12,8 +12,8 @@ from ..cluster.kinds import JOB, POD, Kind
 from ..objects.containers import TASK_CONTAINER
 from ..objects.quantity import parse_quantity
 from ..values import Options
-from . import options as opts
 from .environment import order_of_references
+from .options import EXECUTION_OPTIONS, IN_MANIFEST, TASK_OPTIONS
 from .resources import Resources, build_resources
 
 DEFAULT_TIMEOUT = 3600  # seconds
@@ -63,7 +63,7 @@ class TaskSpec:
 
         It excludes the resources of the containers that can be resized in place.
         """
-        defaults = {name: spec.get("default") for name, spec in opts.TASK.items() if name not in opts.EXECUTION or name in opts.IN_MANIFEST}
+        defaults = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in EXECUTION_OPTIONS or name in IN_MANIFEST}
         given = {name: self.options[name] for name, default in defaults.items() if self.options.get(name) not in (None, default)}
         given = _without_resources(given)
         if not self.completes and given.get("containers"):
