@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The clock, which whatever waits is given, so that tests need not wait."""
+"""The clock, passed to everything that waits, so that tests need not wait."""
 
 from __future__ import annotations
 

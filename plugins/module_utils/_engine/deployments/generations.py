@@ -30,7 +30,7 @@ class Generations(Deployer):
 
     @property
     def preview(self) -> str | None:
-        """The newest generation after the active one, or None. A generation that was rolled back is none."""
+        """The newest generation after the active one, or None. A generation that was rolled back does not count."""
         newer = [generation for generation in self._newer_than(self.active) if not annotation_of(self.deployments[generation], ROLLED_BACK)]
         return max(newer, key=self._revision_of, default=None)
 

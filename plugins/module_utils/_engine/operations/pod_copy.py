@@ -198,7 +198,7 @@ def _carry_out(invocation: Invocation, pair: TreePair, options: CopyOptions, pla
     try:
         transfer.run()
     finally:
-        transfer.done.files.sort(key=order.__getitem__)  # as in check mode, whatever was sent first
+        transfer.done.files.sort(key=order.__getitem__)  # as in check mode, in whichever order they were sent
     return transfer.digests
 
 

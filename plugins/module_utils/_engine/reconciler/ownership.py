@@ -40,7 +40,7 @@ def subtract(tree: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any] | No
 
 
 def released_entries(item: Manifest, manager: str, is_first_apply: bool = False) -> list[dict[str, Any]] | None:
-    """The managedFields in which `manager` is the only owner of what it applied, or None if it is so already.
+    """The managedFields in which `manager` is the only owner of what it applied, or None if it is already.
 
     Entries of the operation Update lose the applied fields: the API server never removes fields from them, so that a field
     dropped from a manifest would stay. So do those of other appliers after the first apply, which moves the object from one

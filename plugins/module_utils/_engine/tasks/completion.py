@@ -83,7 +83,7 @@ class Completion:
             )
 
     def _clean_up(self) -> None:
-        """Delete what `cleanup` says, and wait until it is deleted."""
+        """Delete the pods and Jobs that `cleanup` selects, and wait until they are deleted."""
         finished = {}
         for run, spec in self._runs:
             if not run.live or not _is_finished(run) or run.is_unrecorded:

@@ -100,7 +100,7 @@ class Executor:
             return replace(answer, error=error)
 
     def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
-        """Somebody may have created the same task meanwhile, or an answer was lost."""
+        """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost."""
         try:
             return self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
         except PodwrightError as error:
@@ -144,7 +144,7 @@ class Executor:
         return answer
 
     def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
-        # Replaced as a whole, so that what is not asked for any more is removed, or refused.
+        # Replaced as a whole, so that resources that are no longer requested are removed, or refused.
         containers = [{"name": name, "resources": {"$patch": "replace"} | resources} for name, resources in spec.resources.items()]
         body = {"spec": {"containers": containers}}
         return self._client.patch(POD, spec.namespace, spec.name, body, MANAGER, STRATEGIC_PATCH, subresource="resize", dry_run=dry_run)

@@ -62,7 +62,7 @@ class Observer:
         """List pods, Jobs, records and policies.
 
         Args:
-            prunes: whether records of tasks that are not asked for matter, too.
+            prunes: whether records of tasks that are not requested matter, too.
 
         Raises: PodwrightError.
         """
@@ -71,7 +71,7 @@ class Observer:
         return Observation(lists, selectors, self._list_records(selectors) if matter else {}, self._list_policies())
 
     def _list_tasks(self) -> tuple[dict[tuple[Kind, str], tuple[list[Manifest], str]], dict[str, str]]:
-        """Jobs are listed only if some are asked for or some pod belongs to one."""
+        """(lists, selectors) of an Observation; Jobs are listed only if one is requested or a pod belongs to one."""
         wanted: dict[str, list[TaskSpec]] = {namespace: [] for namespace, _name in self._sets}
         for spec in self._specs:
             wanted.setdefault(spec.namespace, []).append(spec)
@@ -97,7 +97,7 @@ class Observer:
         return records
 
     def _list_policies(self) -> dict[str, dict[str, Manifest]]:
-        """By name or all of them: labels of a policy that somebody edited may be missing."""
+        """The policies of an Observation, listed without a label selector: the labels of an edited policy may be missing."""
         wanted: dict[str, list[str]] = {}
         for spec in self._specs:
             if not self._is_deletion and spec.options["network"] not in (None, DEFAULT):

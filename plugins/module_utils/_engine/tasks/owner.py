@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ParentReference(NamedTuple):
-    """The option `parent`, defaults filled in; without a uid it refers to whatever object has the name."""
+    """The option `parent`, defaults filled in; without a uid it refers to any object of that name."""
 
     api_version: str
     kind: str

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From the tasks that are asked for, and what exists of them, to a plan; nothing is changed here."""
+"""The plan for the requested tasks, from what exists of them; nothing is changed here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Planner:
         return BatchPlan(tuple(plans), seen.lists, seen.selectors)
 
     def _plan_pruning(self, found: dict[TaskName, list[Listed]], seen: Observation, sets: set[tuple[str, str]]) -> list[TaskPlan]:
-        """Delete what is left of tasks that are not asked for any more, and their records."""
+        """Plan to delete what is left of tasks that are no longer requested, and their records."""
         named = {(spec.namespace, spec.name) for spec in self._specs}
         for task, item in seen.records.items():
             if self._is_deletion or task not in named:
@@ -102,7 +102,7 @@ class Planner:
         return TaskPlan(change, spec, own, pods, to_delete, attempt, profile, parent, plan_policy(spec))
 
     def _find_parent(self, spec: TaskSpec) -> tuple[Parent | None, PodwrightError | None]:
-        """(its Parent or None, the error if it should have one): a task that has finished needs its parent no more."""
+        """(its Parent or None, the error if it should have one): a finished task no longer needs its parent."""
         try:
             return self._parents.find(spec), None
         except PodwrightError as error:
@@ -111,7 +111,7 @@ class Planner:
             return None, error
 
     def _admit(self, spec: TaskSpec, parent: Parent | None, live: Manifest | None, orphaned: PodwrightError | None) -> str:
-        """Check what a task that is created needs besides itself. Returns a note for the plan; raises PodwrightError."""
+        """Check the parent and the queue of a task that is to be created. Returns: a note for the plan. Raises: PodwrightError."""
         if orphaned and not self._options.check_mode:
             raise orphaned
         if parent:
@@ -172,7 +172,7 @@ def _plan_object_deletion(kind: Kind, item: Manifest) -> TaskPlan:
 
 
 def immutable_error(spec: TaskSpec, why: str = "a pod cannot be changed in place") -> PodwrightError:
-    """The error if what is live would have to be replaced, and must not be."""
+    """The error for a task whose pod or Job would have to be replaced, which on_immutable does not allow."""
     return PodwrightError(
         f"The options of task '{spec.name}' changed, and {why.rstrip('.')}.",
         reason="Immutable",

@@ -42,6 +42,6 @@ def plan_replacement(plan: TaskPlan, spec: TaskSpec, live: Manifest, why: str) -
     """The plan for a pod that cannot be resized in place. Raises: PodwrightError if it must not be replaced."""
     if spec.options["on_immutable"] == "fail":
         raise immutable_error(spec, f"its pod cannot be resized: {why}")
-    note = f"its resources changed, and cannot in place: {why}"
+    note = f"its resources changed, and cannot be resized in place: {why}"
     change = replace(plan.change, action=REPLACE, after=plan.change.desired, patch=[], note=note)
     return replace(plan, change=change, to_delete=((POD, live),), policy=plan_policy(spec))

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How far a batch of tasks is, in one line."""
+"""The progress of a batch of tasks in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .task_run import TaskRun
 
 
 def progress_line(runs: Sequence[TaskRun]) -> str:
-    """How many tasks are done, running, pending and failed, and why the first that waits does."""
+    """The numbers of tasks that are done, running, pending and failed, and why the first pending one waits."""
     counts = {"done": 0, "running": 0, "pending": 0, "failed": 0}
     waiting = None
     for run in runs:

@@ -83,7 +83,7 @@ class Runner:
         return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
 
     def _restore(self) -> None:
-        """Restore what somebody deleted or edited of tasks that stay: their NetworkPolicies, and the standard input of those that have not started."""
+        """Restore what others deleted or edited of the tasks that stay: NetworkPolicies, and the standard input of tasks that have not started."""
         kept = [(run, run.spec, run.live) for run in self.runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
         if kept:
             with ThreadPoolExecutor(THREADS) as pool:
@@ -128,14 +128,14 @@ class Runner:
         pool.submit(self._request, run, send, handle)
 
     def _request(self, run: TaskRun, send: Callable[[], Answer], handle: Callable[[TaskRun, Answer], None]) -> None:
-        """In a thread of the pool. A fault of ours must stop the batch, not hang it."""
+        """Send a request, in a thread of the pool. An internal error must stop the batch instead of hanging it."""
         try:
             self._answers.put(partial(handle, run, send()))
         except Exception as error:
             self._answers.put(partial(_raise, error))
 
     def _handle_answers(self) -> bool:
-        """Handle the answers that have come. Returns whether there were any."""
+        """Handle the answers that have arrived. Returns: whether there were any."""
         before = self._requests
         while self._requests:
             try:
@@ -161,7 +161,7 @@ class Runner:
             run.effects.created = True
             event, run.live = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
         if run.stage is not Stage.CREATING:
-            return  # its time was up
+            return  # it timed out before the answer
         if answer.error:
             self._refused(run, answer.error)
             return
@@ -187,7 +187,7 @@ class Runner:
             self._settle(run)
 
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
-        """A quota may become free; other refusals are final."""
+        """Postpone a request that exceeds a quota, which may be freed; other refusals are final."""
         if not error.exceeds_quota:
             self._fail(run, error.reason, str(error))
             return
@@ -207,11 +207,11 @@ class Runner:
     # -- what the watch reports -----------------------------------------------------------------------------
 
     def _receive(self, watcher: Watcher) -> None:
-        """Handle answers, else wait a little for what the watch reports, and handle all that came."""
+        """Handle answers, or wait briefly for events of the watch, and handle all that arrived."""
         was_busy = self._handle_answers()
         pause = 0 if was_busy else BUSY_SECONDS if self._requests else TICK_SECONDS
         change = watcher.next(pause)
-        # Changes of a large batch come in bursts: each is gathered before all runs are looked at again.
+        # Events of a large batch arrive in bursts: a burst is handled as a whole before all runs are checked again.
         until = self._client.clock.monotonic() + (BURST_SECONDS if len(self.runs) > LARGE_BATCH else 0)
         while change:
             self._see(*change)
@@ -250,7 +250,7 @@ class Runner:
         self._retry_or_fail(run, spec, run.status)
 
     def _settle(self, run: TaskRun) -> None:
-        """Decide whether a task is in the state that is asked for."""
+        """Decide whether a task has reached the requested state."""
         if run.stage is not Stage.WATCH or not run.spec:
             return
         run.read_status()
@@ -276,7 +276,7 @@ class Runner:
             self._retry_or_fail(run, run.spec, status)
 
     def _show_output(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
-        """Show the task's lines as they come, if asked for; not again those of a task that finished in an earlier run."""
+        """Stream the log of a task if that is requested, but not again that of a task that finished in an earlier run."""
         if spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_from_earlier_run and status.is_finished):
             self._streams.begin(spec.name, run.pod)
 

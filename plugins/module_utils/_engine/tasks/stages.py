@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The stages of a task while its plan is carried out, and what leads from one to the next."""
+"""The stages of a task while its plan is carried out, and the events that lead from one to the next."""
 
 from __future__ import annotations
 

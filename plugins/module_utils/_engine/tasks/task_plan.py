@@ -26,7 +26,7 @@ class TaskPlan:
 
     Attributes:
         change: the step of the plan; its manifest is that of the first attempt.
-        spec: the TaskSpec, or None for an object that belongs to no task that is asked for.
+        spec: the TaskSpec, or None for an object that belongs to no requested task.
         live: its pod or Job, or None.
         pods: the pods of its Job.
         to_delete: what must not exist any more before anything is created, as (Kind, object).
@@ -60,7 +60,7 @@ class TaskPlan:
 
     @property
     def first_stage(self) -> Stage:
-        """Where carrying it out begins."""
+        """The stage in which carrying it out begins."""
         if self.to_delete:
             return Stage.DELETE
         if self.is_deletion:

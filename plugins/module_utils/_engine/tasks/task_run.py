@@ -146,7 +146,7 @@ class TaskRun:
             self.status = status_of(self.spec, self.live, list(self.pods.values()), self.record)
 
     def replace_pod(self, manifest: Manifest, attempt: int, policy: Change | None, note: str) -> None:
-        """Let another pod take the place of the live one, which is deleted if it still exists."""
+        """Replace the live pod, which is deleted first if it still exists."""
         self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing()
         self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
         self.advance(StageEvent.OUTDATED if self.to_delete else StageEvent.LOST)
