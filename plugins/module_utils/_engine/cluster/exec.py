@@ -184,7 +184,7 @@ class Process:
     # -- terminating ----------------------------------------------------------------------------------------
 
     def _terminate(self) -> bool:
-        """Terminate the remote process group. Returns whether the command has certainly exited."""
+        """Terminate the remote process group. Returns: whether the command has certainly exited."""
         channel = self._channel
         if channel is None or self._pid is None:
             return False
@@ -193,7 +193,7 @@ class Process:
         return self._signal(channel, f"kill -KILL -{self._pid}", KILL_SECONDS) and (has_exited or channel.status is not None)
 
     def _signal(self, channel: Channel, kill: str, seconds: float) -> bool:
-        """Signal the command's process group (runc creates one for each exec) and wait for the status. Returns whether the signal was sent."""
+        """Signal the command's process group (runc creates one for each exec) and wait for the status. Returns: whether the signal was sent."""
         clock, container = self._client.clock, self._container
         words = ["sh", "-c", f"{kill} 2>/dev/null; true"]
         try:

@@ -190,7 +190,7 @@ def _method(params: Options, pair: TreePair) -> str:
 
 
 def _carry_out(invocation: Invocation, pair: TreePair, options: CopyOptions, plan: Plan, outcome: Copy) -> dict[bytes, str]:
-    """Execute a plan. Returns the sha256 of the files that were copied, by path."""
+    """Execute a plan. Returns: the sha256 of the files that were copied, by path."""
     arguments = pair.remote, pair.source, options, plan, _uses_tar(invocation.params, pair.remote), invocation.console
     transfer = Upload(pair.local, *arguments) if pair.is_upload or isinstance(pair.local, Text) else Download(pair.local, *arguments)
     outcome.done = transfer.done

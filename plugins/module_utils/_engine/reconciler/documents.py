@@ -20,16 +20,14 @@ _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_
 
 
 @functools.cache
-def _loader() -> type:
+def _loader() -> Any:
     yaml = load("yaml")
 
-    class ManifestLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the base class depends on how PyYAML was built
-        pass
-
-    resolvers = yaml.SafeLoader.yaml_implicit_resolvers
-    ManifestLoader.yaml_implicit_resolvers = {first: [entry for entry in entries if entry[0] not in _TEXT_TO_KUBECTL] for first, entries in resolvers.items()}
-    ManifestLoader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
-    return ManifestLoader
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may have been built without libyaml
+    resolvers = {first: [entry for entry in entries if entry[0] not in _TEXT_TO_KUBECTL] for first, entries in base.yaml_implicit_resolvers.items()}
+    loader: Any = type("ManifestLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+    loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
+    return loader
 
 
 def read_documents(text: str, origin: str) -> list[Any]:

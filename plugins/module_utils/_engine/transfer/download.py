@@ -99,7 +99,7 @@ class Download:
     # -- receiving ------------------------------------------------------------------------------------------
 
     def _receive_archive(self, paths: list[bytes]) -> set[bytes]:
-        """Receive files as an archive. Returns the paths that are finished; the others must be received separately."""
+        """Receive files as an archive. Returns: the paths that are finished; the others must be received separately."""
         expected = {path: self._tree[path] for path in paths}
 
         def receive() -> dict[bytes, str]:

@@ -76,7 +76,7 @@ def start_helper(client: Client, container: Container, pod: Manifest, image: str
 
 
 def _wait_until_running(client: Client, pod: Manifest, name: str) -> str | None:
-    """Wait for a container of a pod. Returns why it does not run, or None once it does."""
+    """Wait for a container of a pod. Returns: why it does not run, or None once it does."""
     metadata, deadline = pod["metadata"], client.clock.monotonic() + START_SECONDS
     problem = f"it did not start within {START_SECONDS} s"
     with Watcher(client) as watcher:

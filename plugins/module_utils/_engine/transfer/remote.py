@@ -156,7 +156,7 @@ class ContainerTree:
         return dict(zip(paths, lines, strict=True))
 
     def read(self, path: bytes, start: int, size: int, sink: Callable[[bytes], object]) -> str:
-        """Call the sink with the bytes of a file from `start` up to `size`. Returns the sha256 of all `size` bytes that the container computed."""
+        """Call the sink with the bytes of a file from `start` up to `size`. Returns: the sha256 of all `size` bytes that the container computed."""
         output = self._runner.run(scripts.READ_FILE.command(file=self.full_path(path), start=start, size=size), sink=sink)
         return (decode(output.stderr).split() or [""])[0]
 
@@ -266,7 +266,7 @@ class ContainerTree:
         )
 
     def unpack(self, token: str, archive: Callable[[], Iterable[bytes]]) -> dict[bytes, str]:
-        """Unpack a tar archive into a staging directory. Returns the sha256 of each file in it, by path.
+        """Unpack a tar archive into a staging directory. Returns: the sha256 of each file in it, by path.
 
         Args:
             token: a name for the staging directory.
