@@ -117,7 +117,7 @@ def test_a_pod_selects_its_topmost_controller():
 @pytest.mark.parametrize(
     ("items", "message", "reason"),
     [
-        ([], "Pod 'a' does not exist in namespace 'n'.", "NotFound"),
+        ([], "Pod 'a' not found in namespace 'n'.", "NotFound"),
         ([item("Pod", "a")], "Pod 'a' cannot be scaled: it has no controller.", "NotScalable"),
         ([item("Pod", "a", ("ReplicaSet", "b"))], "Pod 'a' has a controller that does not exist: ReplicaSet 'b'.", "NotFound"),
     ],

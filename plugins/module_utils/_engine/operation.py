@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ansible.module_utils.common.parameters import remove_values
 
 from .arguments import connection_secrets, redact_connection
-from .cluster.client import Client
+from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
 from .text import printable
@@ -70,7 +70,7 @@ class Invocation:
     def client(self) -> Client:
         """The Client, opened at its first use."""
         if self._client is None:
-            connections = min(self.params.get("concurrency") or 16, 16)
+            connections = min(self.params.get("concurrency") or CONNECTIONS, CONNECTIONS)
             self._client = Client(Configuration(self.params), connections, poll_seconds=self.params.get("wait_sleep") or 5)
         return self._client
 

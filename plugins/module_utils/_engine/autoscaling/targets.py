@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import AUTOSCALER, POD, Kind
-from ..errors import PodwrightError
+from ..errors import PodwrightError, not_found_error
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.observation import target_of
@@ -99,9 +99,10 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
     else:
         items = client.list(kind, namespace, label_selector=",".join(params["label_selectors"]))[0]
     if not items and (params["state"] == "present" or kind == POD):
-        selectors = ",".join(params["label_selectors"])
-        fault = f"{kind.name} '{params['name']}' does not exist" if params["name"] else f"No {kind.name} matches the label selectors '{selectors}'"
-        raise PodwrightError(f"{fault} in namespace '{namespace}'.", reason="NotFound", hint="Check kind, name, label_selectors and namespace.")
+        if params["name"]:
+            raise not_found_error(kind.name, params["name"], namespace, "Check kind, name and namespace.")
+        message = f"No {kind.name} in namespace '{namespace}' matches {','.join(params['label_selectors'])}."
+        raise PodwrightError(message, status=404, reason="NotFound", hint="Check kind, label_selectors and namespace.")
     targets = [Target.of(kind, item) for item in items]
     if kind != POD:
         return targets

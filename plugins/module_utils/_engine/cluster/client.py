@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MANAGER = "podwright"  # the field manager
 PAGE_SIZE = 500
+CONNECTIONS = 16  # kept open at most
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -40,7 +41,7 @@ class Client(Transport):
         kinds: the kinds that the server serves.
     """
 
-    def __init__(self, configuration: Configuration, connections: int = 16, clock: Clock | None = None, poll_seconds: float = 5) -> None:
+    def __init__(self, configuration: Configuration, connections: int = CONNECTIONS, clock: Clock | None = None, poll_seconds: float = 5) -> None:
         super().__init__(configuration, connections, clock)
         self.poll_seconds = poll_seconds
         self.kinds = Kinds(lambda path: self.send(Request("GET", path)))

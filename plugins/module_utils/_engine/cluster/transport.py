@@ -43,7 +43,7 @@ class Transport:
         clock: what the time is read from.
     """
 
-    def __init__(self, configuration: Configuration, connections: int = 16, clock: Clock | None = None) -> None:
+    def __init__(self, configuration: Configuration, connections: int, clock: Clock | None) -> None:
         self.sessions = Sessions(configuration, connections)
         self.clock = clock or Clock()
         self._clock_offset = 0.0  # seconds that the server's clock is ahead of this machine's
