@@ -106,7 +106,7 @@ def play(launch: Callable[..., Playbook]) -> Callable[..., Played]:
     def run(tasks, *arguments, timeout=300, expect=0, **options):
         played = launch(tasks, *arguments, **options).finish(timeout)
         if "Traceback" in played.output or (expect is not None and played.rc != expect):
-            pytest.fail(f"ansible-playbook ended with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
+            pytest.fail(f"ansible-playbook exited with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
         return played
 
     return run
@@ -130,7 +130,7 @@ def python_image():
 
 @pytest.fixture
 def make_namespace(client):
-    """A function that makes a namespace of the test's own; all are gone afterwards."""
+    """A function that creates a namespace of the test's own; all are deleted afterwards."""
     names = []
 
     def make():
@@ -181,7 +181,7 @@ def simulated(client: Client) -> Iterator[str]:
 
 @pytest.fixture
 def define(client):
-    """A function that installs a definition of another project; it is gone afterwards."""
+    """A function that installs a definition of another project; it is deleted afterwards."""
     names = []
 
     def install(project, file):
@@ -240,7 +240,7 @@ def tooled(request, client):
 
 @pytest.fixture
 def relay(tmp_path):
-    """A Relay; the seed is shown where the test fails."""
+    """A Relay; its seed is shown if the test fails."""
     print(f"PODWRIGHT_SEED={SEED}")
     with Relay(KUBECONFIG, tmp_path, SEED) as relay:
         yield relay

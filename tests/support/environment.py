@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the tests run: the repository, its virtual environment and the cluster."""
+"""The place of the tests: the repository, its virtual environment and the cluster."""
 
 from __future__ import annotations
 

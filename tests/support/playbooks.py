@@ -61,7 +61,7 @@ def play_environment(record: Path | str) -> dict[str, str]:
 
 
 def mode_variables(mode: str) -> dict:
-    """Extra variables: become makes a task run as a module; without it the action runs it in the controller's process."""
+    """Extra variables: with become a task runs as a module; without it the action runs it in the controller's process."""
     return {"ansible_become": True, "ansible_become_method": "su"} if mode == "module" else {}
 
 
@@ -121,7 +121,7 @@ class PlaybookServer:
     """Starts playbooks by forking a process that has imported Ansible already. Use it as a context manager.
 
     Args:
-        directory: where the files of the runs go.
+        directory: for the files of the runs.
     """
 
     def __init__(self, directory: Path):

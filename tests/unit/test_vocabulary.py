@@ -148,12 +148,6 @@ TEXTS = [
     for path in sorted(ROOT.glob(pattern))
     if path.is_file() and path != Path(__file__)
 ]
-# Places that are still to be rewritten. This list only gets shorter.
-PENDING: tuple[str, ...] = (
-    "tests/integration/conftest.py",
-    "tests/support/environment.py",
-    "tests/support/playbooks.py",
-)
 
 
 def findings(path: Path, read) -> list[str]:
@@ -165,10 +159,7 @@ def findings(path: Path, read) -> list[str]:
 @pytest.mark.parametrize(("path", "read"), TEXTS, ids=lambda value: str(value.relative_to(ROOT)) if isinstance(value, Path) else "")
 def test_prose_uses_the_words_of_kubernetes_and_ansible(path: Path, read):
     found = findings(path, read)
-    if read is of_code and str(path.relative_to(ROOT)) in PENDING:
-        assert found, "This file is rewritten: remove it from PENDING."
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 def test_every_word_to_avoid_is_found(tmp_path):
