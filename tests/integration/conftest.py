@@ -55,7 +55,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def is_serial(item: pytest.Item) -> bool:
-    return item.get_closest_marker("serial") is not None
+    # What is installed for one test, operations in others would find and use.
+    return item.get_closest_marker("serial") is not None or "define" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -140,7 +140,6 @@ def broken(server):
     return task
 
 
-@pytest.mark.serial  # pod_autoscale elsewhere would use KEDA, too
 def test_a_scaled_object_is_valid_by_the_definition_of_keda(client, play, namespace, define):
     scaled_object = define("keda", "keda.sh_scaledobjects.yaml")
     query = {"server": "http://prometheus.example:9090", "query": "load", "target": 2.5}
@@ -154,7 +153,6 @@ def test_a_scaled_object_is_valid_by_the_definition_of_keda(client, play, namesp
     assert deleted.of("Absent")["changed"] and client.get(scaled_object, namespace, "web") is None and not client.list(AUTOSCALER, namespace)[0]
 
 
-@pytest.mark.serial  # a target's task expects that Kueue is not installed
 def test_kueue_queues_jobs(client, play, namespace, define):
     queue = define("kueue", "kueue.x-k8s.io_localqueues.yaml")
     box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "present", "queue": "builds"}

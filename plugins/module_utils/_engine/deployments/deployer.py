@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import BUILT_IN, SERVICE
-from ..errors import PodwrightError, as_podwright_error
+from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
@@ -110,7 +110,12 @@ class Deployer(ABC):
     def routes(self) -> list[Manifest]:
         """The live HTTPRoutes; none if the Gateway API is not installed."""
         kind = self.client.kinds.find_if_served(*ROUTE)
-        return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0] if kind else []
+        try:
+            return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0] if kind else []
+        except PodwrightError as error:
+            if error.reason != UNKNOWN_KIND:
+                raise
+            return []  # discovery is cached: the definition was deleted meanwhile
 
     def task_spec(self) -> TaskSpec:
         """The pods of the options. Raises: PodwrightError if an option is invalid."""
