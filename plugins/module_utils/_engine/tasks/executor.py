@@ -1,5 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The requests that carry out the plan of a task. They run in threads: each returns what the server answered, and changes no TaskRun."""
+"""The requests that carry out the plan of a task.
+
+They run in threads: each returns what the server answered as far as it got, also if something unforeseen happens, and changes no TaskRun.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET
-from ..errors import PodwrightError
+from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
 from ..objects.readiness import deletion_obstacle
 from ..reconciler.manifest import difference
@@ -21,6 +24,7 @@ from .task_plan import Listed
 from .task_spec import TaskSpec
 
 THREADS = 16  # requests at a time
+COLLECTION_SECONDS, COLLECTION_PAUSE = 10, 0.2  # until the Secret of a deleted pod is garbage-collected
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Answer:
     """What the server answered to the requests of one step, as far as they got.
 
     Attributes:
-        deleted: whether something was deleted.
+        deleted: whether something was deleted that was not being deleted already.
         missing: uids of objects that do not exist any more.
         predicted: a replacement as the server's dry run answered, or None.
         live: what was created or resized, or None.
@@ -62,7 +66,8 @@ class Executor:
         answer = Answer()
         try:
             if spec and replacement:
-                answer = Answer(predicted=self.predict_creation(spec, replacement))
+                # A quota that is exceeded now may be free once the pod is deleted: no reason to note.
+                answer = Answer(predicted=replace(self.predict_creation(spec, replacement), note=replacement.note))
             for kind, item in objects:
                 metadata = item["metadata"]
                 # The pods of a Job would outlive it otherwise, under the name of the next one.
@@ -70,9 +75,10 @@ class Executor:
                 existed = self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"], propagation, grace)
                 # Nobody watches ConfigMaps, and they are deleted at once.
                 missing = (*answer.missing, metadata["uid"]) if not existed or kind == CONFIG_MAP else answer.missing
-                answer = replace(answer, deleted=answer.deleted or existed, missing=missing)
-        except PodwrightError as error:
-            return replace(answer, error=error)
+                is_deleted = existed and not metadata.get("deletionTimestamp")
+                answer = replace(answer, deleted=answer.deleted or is_deleted, missing=missing)
+        except Exception as error:
+            return replace(answer, error=as_podwright_error(error))
         return answer
 
     def describe_obstacles(self, objects: Iterable[Listed]) -> str:
@@ -92,23 +98,28 @@ class Executor:
         answer = Answer()
         try:
             answer = replace(answer, policy=self.apply_policy(spec))
-            live = self._create_or_adopt(spec, manifest)
+            live, is_new = self._create_or_adopt(spec, manifest)
             answer = replace(answer, live=live)
-            self.create_stdin(spec, live)
+            self.create_stdin(spec, live, replaces=is_new)
             return replace(answer, policy=self.apply_policy(spec, live))
-        except PodwrightError as error:
-            return replace(answer, error=error)
+        except Exception as error:
+            return replace(answer, error=as_podwright_error(error))
 
-    def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
-        """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost."""
+    def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> tuple[Manifest, bool]:
+        """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost.
+
+        Returns: (the live object, whether it was created now).
+        """
         try:
-            return self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
+            return self._client.create(spec.kind, spec.namespace, manifest, MANAGER), True
         except PodwrightError as error:
             if error.status != 409 or error.reason != "AlreadyExists":
                 raise
         live = self._client.get(spec.kind, spec.namespace, spec.name)
-        if live and label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
-            return live
+        if live is None:  # it has been deleted since
+            return self._client.create(spec.kind, spec.namespace, manifest, MANAGER), True
+        if label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
+            return live, False
         raise PodwrightError(
             f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and does not belong to this task.",
             reason="AlreadyExists",
@@ -122,15 +133,28 @@ class Executor:
             return None
         return self._client.apply(NETWORK_POLICY, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
 
-    def create_stdin(self, spec: TaskSpec, live: Manifest) -> None:
-        """Create the Secret with the standard input of a task, if it has one and the Secret does not exist. Raises: PodwrightError."""
+    def create_stdin(self, spec: TaskSpec, live: Manifest, replaces: bool = False) -> None:
+        """Create the Secret with the standard input of a task, if it has one and the Secret does not exist.
+
+        Args:
+            replaces: whether a Secret of that name is that of a deleted pod, until it is garbage-collected.
+
+        Raises: PodwrightError.
+        """
         if spec.options.get("stdin") is None:
             return
-        try:
-            self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
-        except PodwrightError as error:
-            if error.reason != "AlreadyExists":
-                raise
+        clock = self._client.clock
+        deadline = clock.monotonic() + (COLLECTION_SECONDS if replaces else 0)
+        while True:
+            try:
+                self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
+                return
+            except PodwrightError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+                if error.response_was_lost or clock.monotonic() >= deadline:
+                    return
+            clock.sleep(COLLECTION_PAUSE)
 
     def resize(self, spec: TaskSpec) -> Answer:
         """Change the resources of a running pod in place (KEP-1287)."""
@@ -139,8 +163,8 @@ class Executor:
             answer = Answer(live=self._send_resize(spec))
             annotations = {"metadata": {"annotations": {RESOURCES: spec.resources_hash}}}
             self._client.patch(POD, spec.namespace, spec.name, annotations, MANAGER, MERGE_PATCH)
-        except PodwrightError as error:
-            return replace(answer, error=error)
+        except Exception as error:
+            return replace(answer, error=as_podwright_error(error))
         return answer
 
     def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
@@ -154,8 +178,8 @@ class Executor:
     def predict_creation(self, spec: TaskSpec, change: Change) -> Change:
         """A creation or replacement as the server answers to a dry run. Raises: PodwrightError."""
         body = change.desired or {}
-        if change.action == REPLACE:
-            # Under a generated name, since its own is taken.
+        if change.before or change.action == REPLACE:
+            # Under a generated name, since its own is taken, perhaps by a pod that is being deleted.
             metadata = {key: value for key, value in body["metadata"].items() if key != "name"} | {"generateName": f"{spec.name}-"}
             body = body | {"metadata": metadata}
         try:

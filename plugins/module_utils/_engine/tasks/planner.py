@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..cluster.client import MANAGER, Client
-from ..cluster.kinds import CONFIG_MAP, NETWORK_POLICY, POD, Kind
+from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.key import Key
@@ -74,9 +74,10 @@ class Planner:
     def _plan_task(self, spec: TaskSpec, objects: list[Listed], seen: Observation) -> TaskPlan:
         own = next((item for kind, item in objects if kind == spec.kind and not owner_job(item)), None)
         others = tuple((kind, item) for kind, item in objects if item is not own and not (kind == POD and owner_job(item)))
-        pods = tuple(item for kind, item in objects if kind == POD and owner_job(item)) if spec.is_job else ()
+        pods = tuple(item for kind, item in objects if own and owner_job(item) == own["metadata"]["uid"])
+        remains = _pods_of_deleted_jobs(objects)
         if self._is_deletion:
-            return _plan_task_deletion(spec, own, pods, others)
+            return _plan_task_deletion(spec, own, pods, others + remains)
         known = seen.records.get((spec.namespace, spec.name))
         record = read_record(known) if known and own is None and spec.keeps_record else None
         status = status_of(spec, own, list(pods), record)
@@ -98,7 +99,7 @@ class Planner:
         manifest = build_manifest(spec, profile, attempt, parent)
         patch = creation_patch(manifest) if action == CREATE else []
         change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, manifest, patch, note)
-        to_delete = (*others, (spec.kind, own)) if own else others
+        to_delete = (*others, *remains, (spec.kind, own)) if own else others + remains
         return TaskPlan(change, spec, own, pods, to_delete, attempt, profile, parent, plan_policy(spec))
 
     def _find_parent(self, spec: TaskSpec) -> tuple[Parent | None, PodwrightError | None]:
@@ -156,6 +157,12 @@ def plan_policy(spec: TaskSpec) -> Change | None:
     if manifest is None:
         return None
     return Change(CREATE, key_of(manifest, NETWORK_POLICY), NETWORK_POLICY, manifest, after=manifest, patch=creation_patch(manifest))
+
+
+def _pods_of_deleted_jobs(objects: list[Listed]) -> tuple[Listed, ...]:
+    """Pods whose Job was deleted, and that are not garbage-collected yet."""
+    jobs = {item["metadata"]["uid"] for kind, item in objects if kind == JOB}
+    return tuple((kind, item) for kind, item in objects if kind == POD and (job := owner_job(item)) and job not in jobs)
 
 
 def _plan_task_deletion(spec: TaskSpec, own: Manifest | None, pods: tuple[Manifest, ...], others: tuple[Listed, ...]) -> TaskPlan:

@@ -65,19 +65,21 @@ class Runner:
         for run in self.runs:
             self._settle(run)
         deadline = clock.monotonic() + self._options.wait_timeout
-        with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
-            if self._is_open():
-                for (kind, namespace), (items, version) in self._plan.lists.items():
-                    watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
-            while self._is_open():
-                if clock.monotonic() > deadline:
-                    self._give_up()
-                    break
-                self._send_requests(pool)
-                self._receive(watcher)
-                self._check_problems()
-                self._console.progress(progress_line(self.runs))
-        self._handle_answers()
+        try:
+            with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
+                if self._is_open():
+                    for (kind, namespace), (items, version) in self._plan.lists.items():
+                        watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
+                while self._is_open():
+                    if clock.monotonic() > deadline:
+                        self._give_up()
+                        break
+                    self._send_requests(pool)
+                    self._receive(watcher)
+                    self._check_problems()
+                    self._console.progress(progress_line(self.runs))
+        finally:
+            self._handle_answers()  # also after a failed watch: the result shows what was changed
 
     def _is_open(self) -> bool:
         return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
@@ -147,11 +149,10 @@ class Runner:
         return self._requests < before
 
     def _deleted(self, run: TaskRun, answer: Answer) -> None:
-        run.effects.deleted |= answer.deleted and run.plan.change.action != NONE
+        run.effects.deleted |= answer.deleted
         run.predicted = answer.predicted or run.predicted
-        for uid in answer.missing:
-            run.forget(uid)
-        # The watch may have reported the deletion before this answer came.
+        # The watch may have reported the deletion before this answer came, or before the request was sent.
+        run.forget(answer.missing)
         if answer.error and run.stage is Stage.DELETING:
             self._fail(run, answer.error.reason, str(answer.error))
 
@@ -159,7 +160,10 @@ class Runner:
         run.effects.policy = answer.policy or run.effects.policy
         if answer.live:
             run.effects.created = True
-            event, run.live = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
+            event, seen = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
+            run.live = _latest(seen, answer.live)
+            # The Job that it replaces had pods, too, and another watch reports those.
+            run.pods = {uid: pod for uid, pod in run.pods.items() if owner_job(pod) == answer.live["metadata"]["uid"]}
         if run.stage is not Stage.CREATING:
             return  # it timed out before the answer
         if answer.error:
@@ -173,7 +177,7 @@ class Runner:
             self._settle(run)
 
     def _resized(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
-        run.effects.resized = answer.live
+        run.effects.resized = answer.live or run.effects.resized
         if run.stage is not Stage.RESIZING:
             return
         if answer.error and run.live and refuses_resize(answer.error):
@@ -181,8 +185,7 @@ class Runner:
         elif answer.error:
             self._refused(run, answer.error)
         else:
-            seen = [pod for pod in (run.live, answer.live) if pod]
-            run.live = max(seen, key=lambda pod: int(pod["metadata"]["resourceVersion"]))  # the watch may be ahead
+            run.live = _latest(answer.live, run.live)
             run.advance(StageEvent.ANSWERED)
             self._settle(run)
 
@@ -221,7 +224,7 @@ class Runner:
         uid = item["metadata"]["uid"]
         for run in self._by_name.get((item["metadata"]["namespace"], label_of(item, TASK) or ""), []):
             if event == "DELETED" and uid in run.to_delete:
-                run.forget(uid)
+                run.forget([uid])
             elif run.spec and run.stage in (Stage.WATCH, Stage.CREATING, Stage.RESIZING):
                 self._update(run, run.spec, event, item)
 
@@ -233,15 +236,15 @@ class Runner:
                 run.pods.pop(uid, None)
             elif run.live is None or job == run.live["metadata"]["uid"]:
                 run.pods[uid] = item
-        elif run.live is not None and uid == run.live["metadata"]["uid"]:
-            if event == "DELETED":
-                self._lost(run, spec)
-                return
-            run.live = item
-        else:
+        elif run.stage is Stage.CREATING or run.live is None or uid != run.live["metadata"]["uid"]:
             # The watch may be faster than the answer to the creation, and may never report the object again.
             self._early[uid] = (event, item)
             return
+        elif event == "DELETED":
+            self._lost(run, spec)
+            return
+        else:
+            run.live = _latest(item, run.live)
         self._settle(run)
 
     def _lost(self, run: TaskRun, spec: TaskSpec) -> None:
@@ -322,6 +325,11 @@ class Runner:
         name = run.spec.name if run.spec else run.plan.change.key.name
         kind = "Job" if run.spec and run.spec.is_job else "task"
         run.fail(PodwrightError(f"The {kind} '{name}' in namespace '{run.plan.change.key.namespace}' {why}", reason=reason, hint=hint))
+
+
+def _latest(*versions: Manifest | None) -> Manifest:
+    """The latest version of an object: the watch may be ahead of an answer, or behind it."""
+    return max(filter(None, versions), key=lambda item: int(item["metadata"]["resourceVersion"]))
 
 
 def _raise(error: Exception) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..cluster.events import Event
@@ -157,9 +158,10 @@ class TaskRun:
         self.to_delete = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}
         self.advance(StageEvent.OUTDATED)
 
-    def forget(self, uid: str) -> None:
-        """Note that an object does not exist any more."""
-        self.to_delete.pop(uid, None)
+    def forget(self, uids: Iterable[str]) -> None:
+        """Note that objects do not exist any more. If none is left to delete, the deletion is complete."""
+        for uid in uids:
+            self.to_delete.pop(uid, None)
         if self.stage is not Stage.DELETING or self.to_delete:
             return
         self.live, self.pods, self.status = None, {}, None
@@ -185,9 +187,9 @@ class TaskRun:
         """What was done, in the words of the plan."""
         if self.effects.created:
             return REPLACE if self.replaces_live else CREATE
-        if self.effects.resized:
-            return RESIZE
-        return DELETE if self.effects.deleted else NONE
+        if self.effects.deleted:
+            return DELETE
+        return RESIZE if self.effects.resized else NONE
 
     @property
     def changes(self) -> list[Applied]:

@@ -1,0 +1,89 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Threads, answers and watches of a ModelCluster, all in one thread and in any order."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from types import SimpleNamespace
+
+
+class ModelPool:
+    """Replaces a ThreadPoolExecutor: requests are sent in any order."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+
+    def __call__(self, threads):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        while self._cluster.requests:
+            self.send_one()
+        self._cluster.ready.extend(self._cluster.answers)
+        self._cluster.answers.clear()
+
+    def submit(self, function, *arguments):
+        self._cluster.requests.append((function, arguments))
+
+    def map(self, function, items):
+        return [function(item) for item in items]
+
+    def send_one(self):
+        requests = self._cluster.requests
+        function, arguments = requests.pop(self._cluster.rng.randrange(len(requests)))
+        function(*arguments)
+
+
+class ModelQueue:
+    """Replaces the queue of answers: they come when the cluster says."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+
+    def put(self, answer):
+        self._cluster.answers.append(answer)
+
+    def get_nowait(self):
+        if not self._cluster.ready:
+            raise queue.Empty
+        return self._cluster.ready.popleft()
+
+
+class ModelWatcher:
+    """Replaces a Watcher: each call lets something happen, and may deliver an event of any kind; those of one kind in their order."""
+
+    def __init__(self, cluster):
+        self._cluster, self._pool = cluster, ModelPool(cluster)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._cluster.streams = {}
+
+    def follow(self, kind, *arguments, **options):
+        self._cluster.streams[kind.name] = deque()
+
+    def next(self, timeout):
+        cluster, rng = self._cluster, self._cluster.rng
+        busy = False
+        if cluster.requests and rng.random() < 0.5:
+            self._pool.send_one()
+        if cluster.answers and rng.random() < 0.4:
+            cluster.ready.append(cluster.answers.pop(rng.randrange(len(cluster.answers))))
+        for _step in range(rng.randrange(3)):
+            busy = cluster.act()
+        streams = [stream for stream in cluster.streams.values() if stream]
+        if not (busy or streams or cluster.requests or cluster.answers or cluster.ready):
+            cluster.clock.time += max(timeout, 0.1)
+        cluster.clock.time += 0.001
+        return rng.choice(streams).popleft() if streams and rng.random() < 0.5 else None
+
+
+def answer_queue(cluster):
+    """Replaces the module `queue`."""
+    return SimpleNamespace(Queue=lambda: ModelQueue(cluster), Empty=queue.Empty)

@@ -1,0 +1,185 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Batches of tasks in a cluster where anything happens in any order: what is reported is what was written, and everything returns in time."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK, label_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, prediction, runner
+
+from .model_cluster import ModelCluster
+from .model_scheduler import ModelPool, ModelWatcher, answer_queue
+
+TIMEOUT, LITTLE = 60, 3
+
+
+class Session:
+    """Runs task_pod in a ModelCluster and checks each run."""
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+        self.cluster = ModelCluster(None, self.rng, can_resize=self.rng.random() < 0.7)
+        self.first_cleanup = None
+
+    def perform(self, params, check_mode=False):
+        cluster = self.cluster
+        full = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"namespace": "n", "image": "i", "wait_timeout": TIMEOUT} | params
+        self.first_cleanup = None
+
+        class Completion(completion.Completion):
+            def complete(inner):
+                self.first_cleanup = len(cluster.history)
+                super().complete()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runner, "Watcher", ModelWatcher)
+            patch.setattr(runner, "queue", answer_queue(cluster))
+            for module in (runner, prediction, completion):
+                patch.setattr(module, "ThreadPoolExecutor", ModelPool(cluster))
+            patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
+            patch.setattr(task_pod, "Completion", Completion)
+            start, since, threads = cluster.clock.time, len(cluster.history), threading.active_count()
+            cluster.trace.append(f"--- {'check' if check_mode else 'run'} {params}")
+            fields, error = attempt(task_pod.OPERATION, Invocation(full, check_mode, False, Console(), cluster))
+            cluster.trace.append(f"--- {error!r} {[(s['action'], s['kind'], s['name']) for s in fields.get('plan', [])]}")
+        assert threading.active_count() == threads
+        assert cluster.clock.time - start <= TIMEOUT + LITTLE, "it returned late"
+        assert not cluster.requests and not cluster.answers, "a request is on its way after the run"
+        has_crashed = any("crash" in line for line in cluster.trace)
+        assert error is None or error.reason != "Unforeseen" or has_crashed, str(error)
+        written = cluster.history[since : self.first_cleanup]
+        if check_mode:
+            assert not written
+        else:
+            self.check_plan(fields, written)
+            if params["state"] == "absent":
+                assert not [entry for entry in written if entry[0] == "create"]
+        return fields, error
+
+    @staticmethod
+    def check_plan(fields, written):
+        if not fields.get("plan"):
+            assert not [entry for entry in written if entry[3] == "sure"]
+            return
+        assert fields["changed"] == any(step["action"] != "none" for step in fields["plan"])
+        steps = {}
+        for step in fields["plan"]:
+            if step["kind"] in ("Pod", "Job"):
+                steps.setdefault(step["name"], []).append(step["action"])
+        tasks = {entry[2] for entry in written}
+        for name, actions in steps.items():
+            mine = [(verb, kind) for verb, kind, task, _certainty in written if task == name and kind in ("Pod", "Job")]
+            if any(entry[3] == "lost" for entry in written if entry[2] == name):
+                continue
+            verbs = {verb for verb, _kind in mine}
+            done = "create" if "create" in verbs else "delete" if "delete" in verbs else "resize" if "resize" in verbs else "none"
+            allowed = {"create": {"create", "replace"}, "delete": {"delete"}, "resize": {"resize"}, "none": {"none"}}[done]
+            allowed |= {"delete"} if "terminating" in verbs else set()  # somebody else had deleted it just before
+            assert set(actions) & allowed, f"{name}: {actions} after {mine}"
+            assert done != "none" or set(actions) <= allowed, f"{name}: {actions} after {mine}"
+        names = set(steps) | {step["name"].removeprefix("podwright-record-") for step in fields["plan"] if step["kind"] == "ConfigMap"}
+        assert tasks <= names, f"unreported writes: {written}"
+
+
+def draw(rng, state, names):
+    tasks = []
+    for name in names:
+        task = {"name": name, "command": ["true"]}
+        if rng.random() < 0.25:
+            task["kind"] = "Job"
+        if rng.random() < 0.3:
+            task["env"] = {"A": rng.choice("xy")}
+        if rng.random() < 0.3:
+            task["resources"] = {"limits": {"cpu": rng.choice(["1", "2"])}}
+        if rng.random() < 0.3:
+            task["network"] = "isolated"
+        if rng.random() < 0.3:
+            task["stdin"] = rng.choice(["p", "q"])
+        tasks.append(task)
+    return {
+        "tasks": tasks,
+        "state": state,
+        "set": "s",
+        "retries": rng.randrange(3),
+        "concurrency": rng.choice([1, 2, 100]),
+        "on_error": rng.choice(["continue", "stop"]),
+        "prune": rng.random() < 0.5,
+        "record": rng.random() < 0.4,
+        "cleanup": rng.choice(["never", "never", "always"]),
+        "wait": rng.choice([None, None, True, False]),
+        "rerun": rng.choice(["on_change", "on_change", "on_failure", "never"]),
+    }
+
+
+def play(seed):
+    session = Session(seed)
+    rng, cluster = session.rng, session.cluster
+    state = rng.choice(["present", "running", "completed"])
+    try:
+        for _run in range(rng.randrange(1, 4)):
+            if rng.random() < 0.2:
+                state = rng.choice(["present", "running", "completed", "absent"])
+            params = draw(rng, state, rng.sample(["a", "b", "c"], rng.randrange(1, 4)))
+            if rng.random() < 0.6:
+                cluster.disturbances = rng.randrange(1, 12)
+                session.perform(params)
+                cluster.disturbances = 0
+            if rng.random() < 0.6:
+                cluster.calm()
+            calm_run(session, params)
+    except BaseException:
+        print("\n".join(cluster.trace))
+        raise
+
+
+def calm_run(session, params):
+    """Without disturbances check mode predicts the run, and a second run changes nothing."""
+    cluster = session.cluster
+    cluster.disturbances = 0
+    stable = not cluster_moves(cluster)
+    will_fail = any(map(cluster.will_fail, cluster.objects.values()))
+    predicted, refusal = session.perform(params, check_mode=True)
+    done, error = session.perform(params)
+    if refusal:
+        assert error or not stable, f"check mode failed, the run did not: {refusal}"
+    elif stable and not error and not will_fail:
+        assert actions_of(predicted) == actions_of(done)
+    cluster.calm()
+    if error:
+        return
+    if params["state"] == "absent":
+        names = {task["name"] for task in params["tasks"]}
+        assert not [key for key, item in cluster.objects.items() if label_of(item, TASK) in names and key[0] in ("Pod", "Job")]
+    for task in params["tasks"]:
+        secret = cluster.objects.get(("Secret", "n", f"{task['name']}-stdin"))
+        owner = cluster.objects.get((task.get("kind", "Pod"), "n", task["name"]))
+        if owner and task.get("stdin") and params["state"] != "absent" and params["rerun"] != "never":
+            assert secret and secret["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"], "the standard input is missing"
+            assert secret["stringData"]["stdin"] == task["stdin"]
+    is_kept = params["cleanup"] == "never" or params["record"]
+    if is_kept and not will_fail and not any(map(cluster.will_fail, cluster.objects.values())):
+        again, error = session.perform(params)
+        assert error is None and not again["changed"], f"a second run changed something: {error}"
+
+
+def cluster_moves(cluster):
+    return any(cluster._step_of(item) for item in cluster.objects.values())
+
+
+def actions_of(fields):
+    return [(step["action"], step["kind"], step["name"]) for step in fields["plan"]]
+
+
+@settings(max_examples=200, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_batches_hold_their_promises_whatever_happens(seed):
+    play(seed)
