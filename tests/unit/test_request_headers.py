@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients.http import HttpRequest, HttpResponse, join_headers
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_request import NAMED_HEADERS, Exchange, _read_response
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_request import NAMED_HEADERS, Exchange, _read_response, describe
 
 FIELDS = {"url", "headers", "status", "redirected", "msg", "content", "json", "truncated", *NAMED_HEADERS}
 HOSTILE = ("Add-Host", "Add-Group", "Unreachable", "Skipped", "Failed", "Changed", "Rc", "Invocation", "Exception", "Warnings", "Deprecations", "Diff")
@@ -46,3 +48,11 @@ def test_several_values_of_a_header_are_joined():
 def test_an_unexpected_status_is_an_error():
     with pytest.raises(PodwrightError, match="returned 503 OK instead of 200: hello"):
         read([], status=503)
+
+
+@pytest.mark.parametrize("hint", ["", "Check pod."])
+def test_a_failed_request_has_a_hint_only_if_there_is_one(hint):
+    request = HttpRequest("http", "GET", "/", {}, None, 30)
+    failed = Exchange({"protocol": "http"}, request, error=PodwrightError("no response", reason="NoAnswer", hint=hint))
+    fields = describe(SimpleNamespace(check_mode=False, params={"requests": None}), [failed])
+    assert (fields["failed"], fields["msg"], fields["reason"], fields.get("hint")) == (True, "no response", "NoAnswer", hint or None)

@@ -17,8 +17,13 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import MAX_LINE, lines_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_exec import describe_output
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import decode
 
 from .local_pod import TOOLS, LocalPod
+
+
+def test_invalid_utf8_is_replaced():
+    assert decode(b"caf\xc3\xa9 \xff") == "caf\u00e9 \ufffd" and decode(bytearray(b"a")) == "a"
 
 
 def test_lines_are_separated_by_line_feeds_alone():
