@@ -130,7 +130,7 @@ class ModelCluster(FakeCluster):
 
     def _answer(self, verb, kind, write, task):
         """Carry out a write, or refuse it, or lose the answer."""
-        if self._is_disturbed(0.12):
+        if self.is_disturbed(0.12):
             fault = self.rng.choice(["forbidden", "quota", "quota", "lost", "crash before", "crash after", "invalid"])
             self.trace.append(f"{fault}: {verb} {kind.name} of {task}")
             if fault == "crash before":
@@ -156,7 +156,7 @@ class ModelCluster(FakeCluster):
     def _add(self, kind, item):
         if kind == POD:
             item["status"] = {"phase": "Pending"}
-            will_fail = self._is_disturbed(0.3)
+            will_fail = self.is_disturbed(0.3)
             self.fates[item["metadata"]["uid"]] = will_fail or (0 if item["spec"].get("restartPolicy") == "Never" else None)
         if kind in (POD, JOB) and item["metadata"]["namespace"] == NAMESPACE:
             self._check_alone(item)
@@ -199,7 +199,8 @@ class ModelCluster(FakeCluster):
 
     # -- what happens by itself -----------------------------------------------------------------------------
 
-    def _is_disturbed(self, probability):
+    def is_disturbed(self, probability):
+        """Whether a fault happens now."""
         if self.disturbances <= 0 or self.rng.random() >= probability:
             return False
         self.disturbances -= 1
@@ -209,7 +210,7 @@ class ModelCluster(FakeCluster):
         """While a request is on its way, the cluster changes; somebody else may create the same object."""
         for _step in range(self.rng.randrange(3)):
             self.act()
-        if body and kind in (POD, JOB) and self._is_disturbed(0.08) and (kind.name, NAMESPACE, body["metadata"]["name"]) not in self.objects:
+        if body and kind in (POD, JOB) and self.is_disturbed(0.08) and (kind.name, NAMESPACE, body["metadata"]["name"]) not in self.objects:
             item = self._stamp(body, body["metadata"]["name"])
             if self.rng.random() < 0.5:
                 item["metadata"]["labels"] = item["metadata"]["labels"] | {HASH: "another"}
@@ -220,7 +221,7 @@ class ModelCluster(FakeCluster):
 
     def act(self):
         """One step of a controller, or a disturbance. Returns whether anything happened."""
-        if self._is_disturbed(0.05):
+        if self.is_disturbed(0.05):
             victims = [item for (kind, _n, _name), item in self.objects.items() if kind in ("Pod", "Job")]
             if victims:
                 victim = self.rng.choice(victims)
@@ -229,7 +230,7 @@ class ModelCluster(FakeCluster):
                     self._remove(victim)  # in the background: its pods follow
                 elif not any(owner["kind"] == "Job" for owner in victim["metadata"].get("ownerReferences") or []):
                     self._begin_deletion(victim)  # without pods, a Job is only found if a Job is asked for
-        if self._is_disturbed(0.02):
+        if self.is_disturbed(0.02):
             self._relist()
         steps = [step for item in self.objects.values() if (step := self._step_of(item))]
         if not steps:
@@ -264,10 +265,13 @@ class ModelCluster(FakeCluster):
             secrets = [volume["secret"]["secretName"] for volume in pod["spec"].get("volumes", []) if "secret" in volume]
             if any(("Secret", NAMESPACE, name) not in self.objects for name in secrets):
                 return None
+            if self.is_disturbed(0.1):
+                waiting = [{"name": "task", "state": {"waiting": {"reason": self.rng.choice(["ErrImagePull", "InvalidImageName"]), "message": "no image"}}}]
+                return lambda: self._modify(pod, lambda p: p["status"].update(containerStatuses=waiting))
             ready = {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"name": "task", "state": {"running": {}}}]}
             return lambda: self._modify(pod, lambda p: p["status"].update(ready, phase="Running"))
         if status["phase"] == "Running" and metadata.get("generation", 1) > status.get("observedGeneration", 1):
-            is_infeasible = self._is_disturbed(0.5)
+            is_infeasible = self.is_disturbed(0.5)
             news = {"observedGeneration": metadata["generation"]}
             if is_infeasible:
                 news["conditions"] = [*status["conditions"], {"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": "too large"}]

@@ -7,6 +7,8 @@ import queue
 from collections import deque
 from types import SimpleNamespace
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
 
 class ModelPool:
     """Replaces a ThreadPoolExecutor: requests are sent in any order."""
@@ -71,6 +73,9 @@ class ModelWatcher:
     def next(self, timeout):
         cluster, rng = self._cluster, self._cluster.rng
         busy = False
+        if cluster.is_disturbed(0.003):
+            cluster.trace.append("the watch fails")
+            raise PodwrightError("the watch failed", status=404, reason="NotFound")
         if cluster.requests and rng.random() < 0.5:
             self._pool.send_one()
         if cluster.answers and rng.random() < 0.4:

@@ -127,6 +127,23 @@ def test_a_resize_is_not_complete_when_the_watch_reports_what_was_before(cluster
     assert fields["pod"]["metadata"]["resourceVersion"] == "101"
 
 
+def test_a_resize_before_a_replacement_that_is_refused_is_reported(cluster):
+    perform(cluster, resources={"limits": {"cpu": "1"}})
+    resized = copy.deepcopy(cluster.objects[POD])
+    resized["metadata"]["resourceVersion"] = "100"
+
+    def patch(*arguments, subresource=None, **options):
+        if subresource:
+            return copy.deepcopy(resized)
+        cluster.objects.pop(POD)
+        raise PodwrightError("pods t not found", status=404, reason="NotFound")
+
+    cluster.patch, cluster.faults = patch, {"Pod": [FORBIDDEN]}
+    fields, error = perform(cluster, resources={"limits": {"cpu": "2"}})
+    assert error.reason == "Forbidden"
+    assert fields["changed"] and actions(fields) == ["resize"]
+
+
 def test_what_was_created_before_a_watch_fails_is_reported(cluster, monkeypatch):
     has_failed, created = threading.Event(), cluster.create
 

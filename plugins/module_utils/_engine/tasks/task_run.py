@@ -204,7 +204,7 @@ class TaskRun:
         if action == DELETE:
             return planned.deleted_only(self.note)
         if action == RESIZE:
-            return planned.applied(effects.resized, note=self.note)
+            return planned.applied(effects.resized, action=RESIZE, note=self.note)
         manifest = self.manifest or {}
         if action == CREATE:
             created = replace(planned, desired=manifest, patch=creation_patch(manifest))
