@@ -34,6 +34,7 @@ VOLATILE_KEYS |= {
     "clusterIP",
     "clusterIPs",
     "exit_codes",
+    "finalizers",  # the job controller removes its own from a finished pod a little later
 }
 VOLATILE_TEXT = [
     (re.compile(r"secret:[0-9a-f]{12}"), "secret:DIGEST"),
