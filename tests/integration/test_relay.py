@@ -175,7 +175,7 @@ def digests_in(client, container, path):
 def test_download_resumes_after_connection_loss(relay, box, tmp_path):
     container, token = box
     size, cut = 48 << 20, 20 << 20
-    script = f"head -c {size} /dev/urandom > /srv/large"
+    script = f"mkdir -p /srv && head -c {size} /dev/urandom > /srv/large"
     with connect(relay, token) as client:
         assert execute(client, container, Command(["sh", "-c", script])) == 0
         expected = digests_in(client, container, "/srv")["large"]

@@ -9,7 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.replacement import check_replacement, is_immutable
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.replacement import check_replacement, create_again, is_immutable
 
 IMMUTABLE = [
     'Invalid value: {"matchLabels":{"app":"b"}}: field is immutable',
@@ -127,3 +127,47 @@ def test_replaced_service_gets_its_addresses_after_the_deletion():
     check_replacement(server, change({"spec": wanted}, {"spec": held}, "Service"), refusal(IMMUTABLE[7]), "podwright", "replace")
     assert server.asked[0]["spec"] == {"ipFamilies": ["IPv6"], "ports": [{"port": 80}, {"port": 81, "nodePort": 30081}]}
     assert wanted["ports"][0]["nodePort"] == 30080
+
+
+class FakeClock:
+    """Time passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+
+
+QUOTA = PodwrightError("forbidden: exceeded quota: one, requested: count/deployments.apps=1", status=403, reason="Forbidden")
+
+
+@pytest.mark.parametrize(("refusals", "timeout", "is_created"), [(0, 0, True), (3, 60, True), (100, 60, False), (100, 2, False)])
+def test_creation_is_retried_while_a_quota_still_counts_the_deleted_object(refusals, timeout, is_created):
+    clock, answers = FakeClock(), iter([QUOTA] * refusals)
+
+    def apply():
+        error = next(answers, None)
+        if error:
+            raise error
+        return {"kind": "Deployment"}
+
+    if is_created:
+        assert create_again(apply, clock, timeout) == {"kind": "Deployment"}
+    else:
+        with pytest.raises(PodwrightError, match="exceeded quota"):
+            create_again(apply, clock, timeout)
+        assert min(timeout, 30) <= clock.seconds <= min(timeout, 30) + 1
+
+
+def test_creation_is_not_retried_after_another_refusal():
+    def refuse():
+        raise refusal("invalid")
+
+    clock = FakeClock()
+    with pytest.raises(PodwrightError, match="invalid"):
+        create_again(refuse, clock, 60)
+    assert clock.seconds == 0

@@ -12,7 +12,7 @@ from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from .fields import owned_fields
 from .ownership import HANDOVER
-from .replacement import check_replacement, immutable_fields
+from .replacement import check_replacement, create_again, immutable_fields
 from .takeover import take_over
 from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
@@ -131,7 +131,7 @@ class Executor:
         yield change.deleted_only()
         try:
             wait_until_deleted(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
-            after = self._apply(change)
+            after = create_again(lambda: self._apply(change), self._client.clock, options.wait_timeout)
         except PodwrightError as error:
             error.message = f"{key.title} was deleted to be replaced, and has not been created again. {error.message}"
             error.hint = error.hint or "Run the task again: it creates missing objects."

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..clock import Clock
     from ..cluster.client import Client
     from ..values import Manifest
     from .plan import Change
@@ -26,6 +29,7 @@ _IMMUTABLE = re.compile(
     r"|failed rule: [^\n]*\boldSelf\b"
     r")"
 )
+QUOTA_SECONDS, QUOTA_PAUSE = 30, 0.5
 # What a Service is assigned: a new Service cannot have it while the old one exists.
 _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
 
@@ -77,6 +81,25 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
             hint=error.hint or _hint(error),
         ) from error
     return change.before
+
+
+def create_again(apply: Callable[[], Manifest], clock: Clock, timeout: float) -> Manifest:
+    """Create an object in place of a deleted one, which a ResourceQuota counts until its controller has seen the deletion.
+
+    Args:
+        apply: sends the request, and returns the live object.
+        timeout: seconds for which a refusal by a quota is retried, at most QUOTA_SECONDS.
+
+    Raises: PodwrightError if the API server refuses the object.
+    """
+    deadline = clock.monotonic() + min(timeout, QUOTA_SECONDS)
+    while True:
+        try:
+            return apply()
+        except PodwrightError as error:
+            if not error.exceeds_quota or clock.monotonic() >= deadline:
+                raise
+        clock.sleep(QUOTA_PAUSE)
 
 
 def _candidate(change: Change) -> Manifest:
