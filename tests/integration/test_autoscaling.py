@@ -157,7 +157,7 @@ def test_kueue_queues_jobs(client, play, namespace, define):
     queue = define("kueue", "kueue.x-k8s.io_localqueues.yaml")
     box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "present", "queue": "builds"}
     missing = play([{"name": "Missing", "podwright.core.task_pod": box | {"name": "early"}}], namespace=namespace, expect=2).of("Missing")
-    assert missing["reason"] == "NoQueue" and "there is no LocalQueue 'builds'" in missing["msg"]
+    assert missing["reason"] == "NoQueue" and "LocalQueue 'builds' does not exist" in missing["msg"]
     item = {"apiVersion": queue.api_version, "kind": queue.name, "metadata": {"name": "builds"}, "spec": {"clusterQueue": "all"}}
     client.create(queue, namespace, item, "test")
     job = play([{"name": "Job", "podwright.core.task_pod": box | {"name": "job", "kind": "Job"}}], namespace=namespace).of("Job")
