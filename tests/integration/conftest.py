@@ -39,6 +39,7 @@ LONGEST = ("test_deployments", "test_rbac", "test_targets", "test_autoscaling")
 _USUAL = re.compile("Failed to pipe|NotFound|inactive stream")  # what containerd takes for errors where clients leave
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order tests for workers that run them side by side: first the files whose tests take longest, last those that run alone."""
     items.sort(key=lambda item: (is_serial(item), item.path.stem not in LONGEST))

@@ -31,13 +31,13 @@ class Session:
         self.first_cleanup = None
 
     def perform(self, params, check_mode=False):
-        cluster = self.cluster
+        session, cluster = self, self.cluster
         full = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"namespace": "n", "image": "i", "wait_timeout": TIMEOUT} | params
         self.first_cleanup = None
 
         class Completion(completion.Completion):
-            def complete(inner):
-                self.first_cleanup = len(cluster.history)
+            def complete(self):
+                session.first_cleanup = len(cluster.history)
                 super().complete()
 
         with pytest.MonkeyPatch.context() as patch:
