@@ -101,7 +101,7 @@ AUTOSCALER = BUILT_IN["autoscaling/v2", "HorizontalPodAutoscaler"]
 class Kinds:
     """Finds the kinds that one API server serves.
 
-    Discovery is cached for the life of this object and no longer: a definition may be replaced between two tasks.
+    Kinds that were found are cached for the life of this object and no longer: a definition may be replaced between two tasks.
 
     Args:
         fetch: requests an API path and returns the decoded response; raises PodwrightError.
@@ -130,9 +130,10 @@ class Kinds:
         known = BUILT_IN.get((api_version, name)) or self._defined.get((api_version, name))
         if known:
             return known
-        if api_version not in self._discovered:
-            self._discovered[api_version] = self._discover(api_version)
-        kinds = self._discovered[api_version]
+        kinds = self._discovered.get(api_version, {})
+        if name not in kinds:
+            # That a kind is missing is not cached: a new definition's group is served before its resources are.
+            kinds = self._discovered[api_version] = self._discover(api_version)
         if name not in kinds:
             served = f"kinds of {api_version}: {', '.join(sorted(kinds)[:_MAX_NAMES])}" if kinds else f"the API server does not serve {api_version}"
             raise PodwrightError(

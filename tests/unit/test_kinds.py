@@ -1,0 +1,43 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Discovery of the kinds that an API server serves."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
+
+GROUP, VERSION = "shop.example.com", "shop.example.com/v1"
+GADGET = {"kind": "Gadget", "name": "gadgets", "namespaced": True}
+
+
+class Discovery:
+    """The discovery documents of an API server, and the paths that were requested."""
+
+    def __init__(self):
+        self.resources, self.requests = [], []
+
+    def fetch(self, path):
+        self.requests.append(path)
+        if path == f"/apis/{GROUP}":
+            return {"preferredVersion": {"groupVersion": VERSION}, "versions": [{"groupVersion": VERSION}]}
+        return {"resources": self.resources}
+
+
+def test_a_kind_is_found_once_it_is_served_although_its_group_was_listed_before():
+    discovery = Discovery()
+    kinds = Kinds(discovery.fetch)
+    with pytest.raises(PodwrightError) as caught:
+        kinds.find_served(GROUP, "Gadget")
+    assert caught.value.reason == UNKNOWN_KIND and kinds.find_if_served(GROUP, "Gadget") is None
+    discovery.resources.append(GADGET)
+    assert kinds.find_served(GROUP, "Gadget").plural == "gadgets"
+
+
+def test_a_kind_that_was_found_is_not_discovered_again():
+    discovery = Discovery()
+    discovery.resources.append(GADGET)
+    kinds = Kinds(discovery.fetch)
+    found = [kinds.resolve(VERSION, "Gadget") for _time in range(3)]
+    assert found[0] == found[2] and discovery.requests == [f"/apis/{VERSION}"]
