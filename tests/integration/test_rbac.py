@@ -167,6 +167,7 @@ def test_garbage_collecting_grants_exactly_what_is_needed(account, play, namespa
     assert used_permissions(audit.entries(user)) == expand(RULES["rbac_rules"]["garbage_collecting"])
 
 
+@pytest.mark.serial  # labels the only real node, as the molecule scenario does
 def test_provisioning_grants_exactly_what_is_needed(provisioner, play, namespace, audit):
     user, kubeconfig = provisioner
     roles = {
