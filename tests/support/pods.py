@@ -21,7 +21,7 @@ from .waiting import wait_for
 
 
 def start_pod(client: Client, namespace: str, name: str, mounts: Iterable[dict[str, Any]] = (), **spec: Any) -> None:
-    """Start a pod whose container `task` sleeps, and wait until it runs; with init containers, until it is there. `spec` goes over that of the pod."""
+    """Start a pod whose container `task` sleeps, and wait until it runs; with init containers, until it is there. `spec` overrides its fields."""
     container = {"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"], "volumeMounts": list(mounts)}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 0} | spec}
     client.create(POD, namespace, manifest, "test")

@@ -126,3 +126,19 @@ def fields(value):
     if not isinstance(value, dict):
         return {}
     return {f"f:{name}": fields(item) for name, item in value.items() if name not in ("apiVersion", "kind", "name", "namespace")}
+
+
+class StubWatcher:
+    """A Watcher that follows nothing; subclasses hand out changes by `next`."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def follow(self, *arguments, **options):
+        pass

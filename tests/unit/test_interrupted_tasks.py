@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
 from ..support.outcomes import result_of
-from .fake_cluster import FakeCluster, Killed
+from .fake_cluster import FakeCluster, Killed, StubWatcher
 
 POLICY = ("NetworkPolicy", "n", "t-network")
 
@@ -83,20 +83,8 @@ class TaskCluster(FakeCluster):
             raise
 
 
-class NoWatcher:
+class NoWatcher(StubWatcher):
     """Nothing changes by itself in this cluster; a killed process does not wait."""
-
-    def __init__(self, client):
-        self._client = client
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
-    def follow(self, *arguments, **options):
-        pass
 
     def next(self, timeout):
         if self._client.is_dead:

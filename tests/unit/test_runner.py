@@ -16,7 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
 from ..support.outcomes import result_of
-from .fake_cluster import FakeCluster
+from .fake_cluster import FakeCluster, StubWatcher
 
 POD = ("Pod", "n", "t")
 
@@ -65,20 +65,8 @@ class WatchedCluster(FakeCluster):
         pass
 
 
-class QueuedWatcher:
+class QueuedWatcher(StubWatcher):
     """Hands out the changes that the cluster has reported."""
-
-    def __init__(self, client):
-        self._client = client
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
-    def follow(self, *arguments, **options):
-        pass
 
     def next(self, timeout):
         try:

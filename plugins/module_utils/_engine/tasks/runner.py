@@ -130,11 +130,8 @@ class Runner:
         pool.submit(self._request, run, send, handle)
 
     def _request(self, run: TaskRun, send: Callable[[], Answer], handle: Callable[[TaskRun, Answer], None]) -> None:
-        """Send a request, in a thread of the pool. An internal error must stop the batch instead of hanging it."""
-        try:
-            self._answers.put(partial(handle, run, send()))
-        except Exception as error:
-            self._answers.put(partial(_raise, error))
+        """Send a request, in a thread of the pool. The Executor answers whatever happens."""
+        self._answers.put(partial(handle, run, send()))
 
     def _handle_answers(self) -> bool:
         """Handle the answers that have arrived. Returns: whether there were any."""
@@ -330,7 +327,3 @@ class Runner:
 def _latest(*versions: Manifest | None) -> Manifest:
     """The latest version of an object: the watch may be ahead of an answer, or behind it."""
     return max(filter(None, versions), key=lambda item: int(item["metadata"]["resourceVersion"]))
-
-
-def _raise(error: Exception) -> None:
-    raise error
