@@ -50,7 +50,7 @@ test-integration: env ## run the integration tests on the local cluster (or PODW
 	  $(or $(ARGS),--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
 
 test-long: env ## run the tests that take long (2 GiB streams, 5000 pods)
-	@tests/tools/with-test-cluster $(BIN)/pytest tests/integration -m long -v $(ARGS)
+	@tests/tools/with-test-cluster $(BIN)/pytest tests/integration -m long -v --timeout 1800 $(ARGS)
 
 molecule: env ## test the roles: converge, idempotence, verify, cleanup
 	@tests/tools/with-test-cluster tests/tools/run-molecule
