@@ -35,7 +35,10 @@ options:
     type: raw
     required: true
   stdin:
-    description: Text for the standard input of the command.
+    description:
+      - Text for the standard input of the command.
+      - Set it to an empty string for a program other than a shell that reads standard input without needing any; containerd can otherwise leave that input
+        open under load, so that the program never exits.
     type: str
   stdin_file:
     description: File for the standard input of the command, of any size, on the host that runs this task.

@@ -73,11 +73,11 @@ class LocalPod:
         pipe = subprocess.PIPE
         program = Path(self._environment["PATH"].split(":")[0]) / words[0]
         process = subprocess.Popen(
-            words, executable=program if program.exists() else None, env=self._environment, stdin=pipe if has_input else None, stdout=pipe, stderr=pipe
-        )
+            words, executable=program if program.exists() else None, env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe
+        )  # standard input stays open also without input, like that of a runtime which loses the end of file
         lock = threading.Lock()
         pumps = [threading.Thread(target=_pump, args=(source, stream, sock, lock)) for source, stream in ((process.stdout, STDOUT), (process.stderr, STDERR))]
-        reader = threading.Thread(target=_feed, args=(sock, lock, process.stdin, protocol), daemon=True)
+        reader = threading.Thread(target=_feed, args=(sock, lock, process.stdin if has_input else None, protocol), daemon=True)
         for thread in [*pumps, reader]:
             thread.start()
         for thread in pumps:

@@ -145,7 +145,7 @@ def test_a_shell_writes_what_is_read(options, size, reported, tmp_path):
     done = subprocess.run(markers.wrap(command, size), input=b"in", capture_output=True, check=False)
     events = markers.feed(done.stderr)
     started, *exited = reports_of(events)
-    assert done.returncode == 3 and done.stdout == f"{tmp_path}\nin".encode()
+    assert done.returncode == 3 and done.stdout == f"{tmp_path}\n{'in' if command.source else ''}".encode()
     assert isinstance(started, Started) and started.pid and exited == ([Exited(reported)] if reported else [])
     assert output_of(events) + markers.finish() == b"problem\n"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 START_ATTEMPTS = 5
 TERM_SECONDS, KILL_SECONDS = 2, 5  # in which a command must exit after SIGTERM, and after SIGKILL
+EXIT_SECONDS = 30  # without output in which the status must arrive once a command has exited
 SIGNAL_SECONDS = 10  # in which a signal must be sent
 END_OF_FILE = b"\x04"  # the EOF character of a terminal
 
@@ -92,7 +93,7 @@ class Process:
     def _read(self, channel: Channel) -> Iterator[tuple[int, bytes]]:
         """The command's own output, without the markers of its shell."""
         marked = STDOUT if self._command.tty else STDERR
-        while (output := channel.read(self._deadline, self._command.idle_timeout)) is not None:
+        while (output := self._next_output(channel)) is not None:
             stream, data = output
             for event in self._markers.feed(data) if self._has_shell and stream == marked else (data,):
                 if isinstance(event, Started):
@@ -109,6 +110,16 @@ class Process:
         if rest:
             self._received += len(rest)
             yield marked, rest
+
+    def _next_output(self, channel: Channel) -> tuple[int, bytes] | None:
+        """The next output; None once the status has arrived, or no longer needs to be waited for. Raises: StreamClosed, TimedOut."""
+        if self._reported_rc is None:
+            return channel.read(self._deadline, self._command.idle_timeout)
+        limits = [self._client.clock.monotonic() + EXIT_SECONDS, *([] if self._deadline is None else [self._deadline])]
+        try:
+            return channel.read(min(limits))
+        except TimedOut:
+            return None  # a process in the background holds the outputs, or the runtime hangs
 
     def _can_retry(self, error: PodwrightError) -> bool:
         """Whether the command has not started and can be started again, without a shell if the image has none. Waits before a retry."""
@@ -162,7 +173,7 @@ class Process:
         The kubelet forwards the bytes of v4 to the container runtime, and decodes and encodes those of v5; but only v5 can close the input (KEP-4006).
         """
         command = self._command
-        words = self._markers.wrap(command) if self._has_shell else command.with_environment()
+        words = self._markers.wrap(command) if self._has_shell else command.without_shell()
         if command.source is None or command.tty or (command.is_bounded and self._has_shell):
             return [(V4, words), (V5, words)]
         if command.size is not None and self._has_shell:

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ..text import scalar_text
 
 InputSource: TypeAlias = Callable[[], Iterable[bytes | None]]
 """Called for the pieces of standard input; None (`exec_stream.NOT_YET`) while there is nothing to send yet."""
+
+
+_SHELL = re.compile(r"(.*/)?(ba|da|a|k|z)?sh")
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,14 @@ class Command:
         """The words, run by `env` if there are variables."""
         variables = [f"{name}={scalar_text(value)}" for name, value in self.env.items()]
         return ["env", "--", *variables, *self.words] if variables else list(self.words)
+
+    def without_shell(self) -> list[str]:
+        """The words of a command that no shell runs, with its environment.
+
+        containerd gives a command without input a pipe that it closes at once, and may lose that end of file (containerd#4489): a command that reads it
+        then never exits. A shell can read from /dev/null instead.
+        """
+        if self.source is None and not self.tty and _SHELL.fullmatch(self.words[0]):
+            shell = self.words[0]
+            return replace(self, words=[shell, "-c", 'exec "$@" < /dev/null', shell, *self.words]).with_environment()
+        return self.with_environment()

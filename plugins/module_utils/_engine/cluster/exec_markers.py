@@ -79,7 +79,7 @@ class Markers:
         report = f"echo {self._token}:end:$rc >&2; "
         drain = "cat > /dev/null 2>&1; "
         if command.source is None:
-            script += '"$@"; exit $?'
+            script += '"$@"; exit $?' if command.tty else '"$@" < /dev/null; exit $?'  # see Command.without_shell
         elif command.tty:
             script += f'"$@"; rc=$?; {report}exit $rc'  # the terminal itself takes what the command leaves
         elif command.is_bounded:
