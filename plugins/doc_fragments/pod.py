@@ -19,7 +19,7 @@ options:
     args:
       description: Arguments of the command or of the image's entrypoint.
       type: list
-      elements: str
+      elements: raw
     env:
       description:
         - "Environment variables, each a literal or one of the references C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 
@@ -14,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import parse_quantity, same_quantity
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import flatten, read_documents
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, difference, predict
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, difference, predict, secret_values
 
 KEYED = {"env": "name", "containers": "name", "volumes": "name", "volumeMounts": "mountPath"}
 GADGET = ("example.com/v1", "Gadget")
@@ -141,6 +142,48 @@ def test_text_is_parsed_as_kubectl_parses_it(text, documents):
 def test_invalid_text_raises_a_podwright_error(text):
     with pytest.raises(PodwrightError, match="YAML of src x"):
         read_documents(text, "src x.yml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- " * 300 + "a",
+        "{\t" + '"a": {' * 250 + "}" * 250 + "}",
+        "a: &a [" + "x, " * 9 + "x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{f'*{chr(97 + n)}, ' * 10}]\n" for n in range(9)),
+        "a: &a [*a]",
+        "a: 0x" + "f" * 5000,
+        "a: " + "9" * 5000,
+        '{"a":\t1e999}',
+        '{"a":\tNaN}',
+        '{"a":\t"\\ud800"}',
+        'a: "\\uD800"',
+    ],
+)
+def test_text_that_no_object_has_is_rejected_in_time(text):
+    with pytest.raises(PodwrightError, match=r"definition|YAML of src"):
+        read_documents(text, "src")
+
+
+def test_merges_of_merges_add_each_key_once():
+    levels = "".join(f"- &l{n + 1}\n  <<: [{', '.join([f'*l{n}'] * 10)}]\n  k{n}: '{n}'\n" for n in range(30))
+    (documents,) = read_documents(f"- &l0 {{k: first, k0: other}}\n{levels}", "src")
+    assert documents[-1] == {"k": "first"} | {f"k{n}": str(n) for n in range(30)}
+    assert read_documents("a: {<<: {x: 1, y: 1}, x: 2}\nb: {x: 2, <<: {x: 1}}\nc: {<<: [{x: 1}, {x: 2}]}", "src") == [
+        {"a": {"x": 2, "y": 1}, "b": {"x": 2}, "c": {"x": 1}}
+    ]
+
+
+def test_texts_of_a_secret_are_spelled_as_json():
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "odd"}}
+    texts = {"yes": True, "list": [1, None], "map": {"auths": {"r": "a"}, "insecure": None}, "text": "a", "number": 1.5, "null": None}
+    data = clean(secret | {"data": {"yes": "eA==", "kept": "eA=="}, "stringData": texts})["data"]
+    assert {name: base64.b64decode(value).decode() for name, value in data.items()} == {
+        "yes": "true", "list": "[1, null]", "map": '{"auths": {"r": "a"}, "insecure": null}', "text": "a", "number": "1.5", "kept": "x"
+    }  # fmt: skip
+    assert '{"auths": {"r": "a"}, "insecure": null}' in secret_values([secret | {"stringData": texts}])
+    for invalid in ({"stringData": ["a"]}, {"stringData": "a"}, {"stringData": {}, "data": "a"}):
+        with pytest.raises(PodwrightError, match=r"Secret odd: .* must be a mapping"):
+            clean(secret | invalid)
 
 
 @pytest.mark.parametrize("text", ["a: .nan", "a: -.inf", "a: !!binary aGVsbG8=", "? !!set {a}\n: 1", "a: !!set {b}"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import options as opts
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.network_policy import build_policy
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.security_context import pod_context
 
@@ -117,6 +119,36 @@ def test_spiffe_adds_a_csi_volume_and_an_environment_variable_to_each_container(
         {"name": "SPIFFE_ENDPOINT_SOCKET", "value": "unix:///own"}
     ]
     assert "volumes" not in build_manifest(spec(spiffe=False), "baseline")["spec"]
+
+
+def test_scalars_are_text_as_yaml_spells_it():
+    """In fields that are strings in the API, true is `true`, not Python's `True`."""
+    odd = {"yes": True, "no": False, "one": 1, "half": 0.5, "none": None, True: "key"}
+    text = {"yes": "true", "no": "false", "one": "1", "half": "0.5", "none": "", "true": "key"}
+    options = {"labels": odd, "annotations": odd, "node_selector": odd, "env": odd, "command": list(odd.values()), "args": list(odd.values())}
+    manifest = build_manifest(spec(**options, liveness_probe={"exec": [True]}), "baseline")
+    container = manifest["spec"]["containers"][0]
+    for built in (manifest["metadata"]["labels"], manifest["metadata"]["annotations"], manifest["spec"]["nodeSelector"]):
+        assert text.items() <= built.items()
+    assert container["command"] == container["args"] == list(text.values())
+    assert {item["name"]: item["value"] for item in container["env"]} == text
+    assert container["livenessProbe"]["exec"]["command"] == ["true"]
+    rule = build_policy("t", "n", {"ingress": [{"pods": odd, "namespace": 7}]})["spec"]["ingress"][0]["from"][0]
+    assert rule["podSelector"]["matchLabels"] == text and rule["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "7"}
+
+
+def test_spelling_of_arguments_is_no_change_of_a_task():
+    """Ansible converted `args` to text before: an upgrade must not run tasks again."""
+    assert spec(args=["1", "0.5"]).hash == spec(args=[1, 0.5]).hash != spec(args=["2", "0.5"]).hash
+    assert spec(containers=[{"name": "c", "args": [1]}]).hash == spec(containers=[{"name": "c", "args": ["1"]}]).hash
+
+
+@pytest.mark.parametrize("option", ["labels", "annotations", "node_selector", "env"])
+@pytest.mark.parametrize("value", [["secret"], {"secret": {"secret": 1}}])
+def test_lists_and_mappings_are_no_text(option, value):
+    with pytest.raises(PodwrightError, match=rf"^{option}\.a: must be") as caught:
+        build_manifest(spec(**{option: {"a": value}}), "baseline")
+    assert "secret'" not in str(caught.value)
 
 
 def test_keys_of_label_selectors_keep_their_spelling():

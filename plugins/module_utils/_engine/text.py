@@ -34,7 +34,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def scalar_text(value: object) -> str:
-    """A YAML scalar as the value of an environment variable."""
+    """A YAML scalar as text, in the spelling of YAML and JSON: `true`, not `True`; nothing for null."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

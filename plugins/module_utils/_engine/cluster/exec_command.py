@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -55,7 +55,7 @@ class Command:
     size: int | None = None
     is_bounded: bool = False
     chdir: str | None = None
-    env: dict[str, object] = field(default_factory=dict)
+    env: Mapping[str, object] = field(default_factory=dict)
     timeout: float | None = None
     idle_timeout: float | None = None
     tty: bool = False

@@ -19,9 +19,9 @@ from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option
 from ..files import AtomicFile
 from ..objects.containers import default_container
 from ..operation import Invocation, Operation
-from ..tasks.options import check_variable
+from ..tasks.options import check_variable, text_of, texts_of
 from ..tasks.result import TaskRedactor
-from ..text import decode, scalar_text, split_lines
+from ..text import decode, split_lines
 
 if TYPE_CHECKING:
     from ..values import Options, Result
@@ -184,9 +184,9 @@ def _read_command(params: Options) -> Command:
         if params[name] is not None and params[name] <= 0:
             raise option_error(name, f"must be greater than 0, got {params[name]}.")
     command = Command(
-        [scalar_text(word) for word in words],
+        [text_of(f"command[{index}]", word) for index, word in enumerate(words)],
         chdir=params["chdir"],
-        env=params["env"] or {},
+        env=texts_of("env", params["env"]),
         timeout=params["timeout"],
         idle_timeout=params["idle_timeout"],
         tty=params["tty"],

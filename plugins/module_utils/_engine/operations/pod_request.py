@@ -33,7 +33,7 @@ from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
-from ..text import decode
+from ..text import decode, scalar_text
 
 if TYPE_CHECKING:
     from ..arguments import Arguments
@@ -141,7 +141,7 @@ def _prepare(options: Options, prefix: str) -> Exchange:
         raise option_error(f"{prefix}timeout", f"must be greater than 0, got {options['timeout']:g}.")
     if not is_token(options["method"]):
         raise option_error(f"{prefix}method", f"must be an HTTP method such as GET, got '{options['method']}'.")
-    headers = {str(name): str(value) for name, value in options["headers"].items()}
+    headers = {scalar_text(name): scalar_text(value) for name, value in options["headers"].items()}
     for name, value in headers.items():
         if not is_token(name):
             raise option_error(f"{prefix}headers", f"must have valid header names, got '{name}'.")

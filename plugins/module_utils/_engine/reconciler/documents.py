@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import PodwrightError
@@ -15,7 +17,11 @@ from ..libraries import load
 
 # Dates, base 60 numbers and `=` in YAML 1.1 are text to kubectl.
 _TEXT_TO_KUBECTL = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:int")
+_MERGE = "tag:yaml.org,2002:merge"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)  # of files from Windows, also in the middle of concatenated ones
+_MAX_DEPTH = 200  # of nested values, which copies and comparisons follow by recursion
+_MAX_EXPANSION = 10  # values that aliases may add for each character of a text
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
 
 
@@ -25,7 +31,14 @@ def _loader() -> Any:
 
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may have been built without libyaml
     resolvers = {first: [entry for entry in entries if entry[0] not in _TEXT_TO_KUBECTL] for first, entries in base.yaml_implicit_resolvers.items()}
-    loader: Any = type("ManifestLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+    def flatten_mapping(self: Any, node: Any) -> None:
+        has_merge = any(key.tag == _MERGE for key, _value in node.value)
+        base.flatten_mapping(self, node)
+        if has_merge:  # merges of merges would add the same keys over and over
+            node.value = list({(key.tag, key.value if isinstance(key.value, str) else id(key)): (key, value) for key, value in node.value}.values())
+
+    loader: Any = type("ManifestLoader", (base,), {"yaml_implicit_resolvers": resolvers, "flatten_mapping": flatten_mapping})
     loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
     return loader
 
@@ -39,29 +52,53 @@ def read_documents(text: str, origin: str) -> list[Any]:
     Raises: PodwrightError with the line and column of a syntax error.
     """
     text = _BYTE_ORDER_MARK.sub("", text)
-    if text.lstrip()[:1] == "{" and "\t" in text:  # which JSON allows as indentation and YAML does not
-        try:
-            return [json.loads(text)]
-        except ValueError:
-            pass
     yaml = load("yaml")
+    budget = itertools.count(-_MAX_EXPANSION * len(text))
     try:
-        return [as_json(document) for document in yaml.load_all(text, Loader=_loader())]
+        if text.lstrip()[:1] == "{" and "\t" in text:  # which JSON allows as indentation and YAML does not
+            with contextlib.suppress(ValueError):
+                return [as_json(json.loads(text), budget)]
+        return [as_json(document, budget) for document in yaml.load_all(text, Loader=_loader())]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         position = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
         raise PodwrightError(f"The YAML of {origin} is invalid{position}: {getattr(error, 'problem', None) or error}.", reason="BadManifest") from error
 
 
-def as_json(value: Any) -> Any:
-    """A value as in JSON: the keys `9000` and `on` are `"9000"` and `"true"`. Raises: PodwrightError for a value that JSON lacks."""
+def as_json(value: Any, budget: Iterator[int] | None = None, depth: int = 0) -> Any:
+    """A value as in JSON: the keys `9000` and `on` are `"9000"` and `"true"`.
+
+    Args:
+        budget: counts the values of all documents of a text up to 0, or None.
+        depth: the number of values around this one.
+
+    Raises: PodwrightError for a value that JSON lacks, or too many.
+    """
+    if depth > _MAX_DEPTH or (budget and next(budget) > 0):
+        reason = f"is nested more than {_MAX_DEPTH} levels deep" if depth > _MAX_DEPTH else "has aliases that expand to too many values"
+        raise PodwrightError(f"A definition {reason}.", reason="BadManifest", hint="No object of the API is like that.")
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else json.dumps(as_json(key)): as_json(item) for key, item in value.items()}
+        return {_as_key(key): as_json(item, budget, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [as_json(item) for item in value]
-    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return [as_json(item, budget, depth + 1) for item in value]
+    if value is None or _is_json_scalar(value):
         return value
-    raise PodwrightError(f"A definition contains a value that is not JSON: {value!r:.60}.", reason="BadManifest", hint="Write it in quotes as a string.")
+    shown = type(value).__name__ if isinstance(value, (str, int)) else f"{value!r:.60}"
+    raise PodwrightError(f"A definition contains a value that is not JSON: {shown}.", reason="BadManifest", hint="Write it in quotes as a string.")
+
+
+def _as_key(key: Any) -> str:
+    scalar = as_json(key)
+    return scalar if isinstance(scalar, str) else json.dumps(scalar)
+
+
+def _is_json_scalar(value: Any) -> bool:
+    """Whether a string has no lone surrogates, and a number is one of the API: at most a double."""
+    if isinstance(value, str):
+        return value.isascii() or not _SURROGATE.search(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and value.bit_length() < 1024
 
 
 def flatten(documents: Iterable[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ import base64
 import copy
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,17 +40,31 @@ def clean(manifest: Manifest) -> Manifest:
     Raises: PodwrightError if it is not a manifest.
     """
     _check(manifest)
-    cleaned: Manifest = copy.deepcopy(manifest)
+    cleaned: Manifest = _encode_texts(copy.deepcopy(manifest))
     if not keeps_null(manifest["apiVersion"], manifest["kind"]):
         cleaned = drop_nulls(cleaned)
     cleaned.pop("status", None)
     for name in SERVER_METADATA:
         cleaned["metadata"].pop(name, None)
-    if cleaned["kind"] == "Secret" and "stringData" in cleaned:
-        texts = cleaned.pop("stringData") or {}
-        encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in texts.items()}
-        cleaned["data"] = (cleaned.get("data") or {}) | encoded
     return cleaned
+
+
+def _encode_texts(manifest: Manifest) -> Manifest:
+    """A Secret with its `stringData` in `data`, values other than strings as JSON; any other manifest as it is. Raises: PodwrightError."""
+    if manifest["kind"] != "Secret" or "stringData" not in manifest:
+        return manifest
+    parts = {field: manifest.get(field) or {} for field in ("data", "stringData")}
+    for field, part in parts.items():
+        if not isinstance(part, dict):
+            message = f"Secret {manifest['metadata']['name']}: {field} must be a mapping, got {type(part).__name__}."
+            raise PodwrightError(message, reason="BadManifest", hint="Each of its keys names one value.")
+    encoded = {name: base64.b64encode(_json_text(value).encode()).decode() for name, value in parts["stringData"].items() if value is not None}
+    return {key: value for key, value in manifest.items() if key != "stringData"} | {"data": parts["data"] | encoded}
+
+
+def _json_text(value: object) -> str:
+    """A string as it is, any other value as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check(manifest: object) -> None:
@@ -188,4 +203,4 @@ def secret_values(manifests: Iterable[object]) -> set[str]:
 
 
 def _text_values(mapping: object) -> list[str]:
-    return [str(value) for value in mapping.values() if value is not None] if isinstance(mapping, dict) else []
+    return [_json_text(value) for value in mapping.values() if value is not None] if isinstance(mapping, dict) else []

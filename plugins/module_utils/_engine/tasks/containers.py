@@ -7,6 +7,7 @@ from ..errors import option_error
 from ..values import Manifest, Options
 from .environment import build_sources, build_variables
 from .field_names import camelize
+from .options import text_of
 from .probes import build_probe
 from .resources import build_resources
 from .security_context import container_context
@@ -29,7 +30,7 @@ def build_container(name: str, container: Options, pod: Options, profile: str, m
         "name": name,
         "image": container.get("image") or pod.get("image"),
         "command": _build_command(container.get("command"), f"{path}command"),
-        "args": container.get("args"),
+        "args": _build_words(container.get("args") or [], f"{path}args"),
         "env": build_variables(endpoint_variable(read_spiffe(pod.get("spiffe"))) | (container.get("env") or {}), f"{path}env"),
         "envFrom": build_sources(container.get("env_from") or [], f"{path}env_from"),
         "workingDir": container.get("working_dir"),
@@ -54,7 +55,11 @@ def _build_command(command: object, option: str) -> list[str] | None:
     if not isinstance(command, list):
         found = "a string" if isinstance(command, str) else repr(command)
         raise option_error(option, f"must be a list of strings, got {found}.", 'No shell splits it; write for instance [sh, -c, "echo hello"].')
-    return [str(word) for word in command]
+    return _build_words(command, option)
+
+
+def _build_words(words: list[object], option: str) -> list[str]:
+    return [text_of(f"{option}[{index}]", word) for index, word in enumerate(words)]
 
 
 def _build_port(port: object, option: str) -> Manifest:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..errors import option_error
 from ..text import scalar_text
 from ..values import Manifest, Options
+from .options import text_of
 
 _KEY_REFERENCES = {"secret": "secretKeyRef", "config_map": "configMapKeyRef"}
 _SOURCES = {"secret": "secretRef", "config_map": "configMapRef"}
@@ -20,12 +21,12 @@ def build_variables(variables: Options, option: str) -> list[Manifest]:
 
     Raises: PodwrightError for an unknown reference.
     """
-    return [{"name": str(name), **_build_value(value, f"{option}.{name}")} for name, value in variables.items()]
+    return [{"name": scalar_text(name), **_build_value(value, f"{option}.{name}")} for name, value in variables.items()]
 
 
 def _build_value(value: object, option: str) -> Manifest:
     if not isinstance(value, dict):
-        return {"value": scalar_text(value)}
+        return {"value": text_of(option, value)}
     for source, field in _KEY_REFERENCES.items():
         if set(value) in ({source, "key"}, {source, "key", "optional"}):
             rest = {"optional": value["optional"]} if "optional" in value else {}

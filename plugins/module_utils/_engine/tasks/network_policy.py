@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
 from ..objects.labels import MANAGED, TASK
-from .options import check_keys
+from .options import check_keys, text_of, texts_of
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -83,11 +83,11 @@ def _build_peer(peer: Manifest, option: str) -> Manifest:
         return {"ipBlock": block | ({"except": [_cidr(text, f"{option}.except") for text in exceptions]} if exceptions else {})}
     built: Manifest = {}
     if "namespace" in peer:
-        built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: str(peer["namespace"])}}
+        built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: text_of(f"{option}.namespace", peer["namespace"])}}
     if "pods" in peer:
         if not isinstance(peer["pods"], dict):
             raise option_error(f"{option}.pods", f"must be a mapping of labels, got {peer['pods']!r}.")
-        built["podSelector"] = {"matchLabels": {str(key): str(value) for key, value in peer["pods"].items()}}
+        built["podSelector"] = {"matchLabels": texts_of(f"{option}.pods", peer["pods"])}
     return built
 
 

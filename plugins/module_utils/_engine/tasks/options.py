@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import option_error
+from ..text import scalar_text
 
 if TYPE_CHECKING:
     from ..values import Options
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 CONTAINER_OPTIONS: dict[str, Options] = {
     "image": {"type": "str"},
     "command": {"type": "raw"},
-    "args": {"type": "list", "elements": "str"},
+    "args": {"type": "list", "elements": "raw"},
     "env": {"type": "dict"},
     "env_from": {"type": "list", "elements": "dict"},
     "working_dir": {"type": "str"},
@@ -112,6 +113,19 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")
 
 
+def text_of(option: str, value: object) -> str:
+    """A scalar as text for fields that are strings in the API: `true` for true. Raises: PodwrightError for a list or a mapping."""
+    if isinstance(value, (list, dict)):
+        # Not the value, which may be secret.
+        raise option_error(option, f"must be a string, got a {'list' if isinstance(value, list) else 'mapping'}.")
+    return scalar_text(value)
+
+
+def texts_of(option: str, mapping: Options | None) -> dict[str, str]:
+    """A mapping such as labels, with keys and values as text. Raises: PodwrightError for a value that is a list or a mapping."""
+    return {scalar_text(key): text_of(f"{option}.{key}", value) for key, value in (mapping or {}).items()}
+
+
 def check_name(option: str, name: str) -> None:
     """Check a name that is the value of a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
     if len(name) > 63 or not _NAME.fullmatch(name):
@@ -126,7 +140,7 @@ def check_keys(option: str, mapping: Iterable[str], known: Iterable[str]) -> Non
         raise option_error(option, f"unknown key '{unknown[0]}'; use {', '.join(known)}.")
 
 
-def check_variable(option: str, name: str) -> None:
+def check_variable(option: str, name: object) -> None:
     """Check the name of an environment variable. Raises: PodwrightError."""
-    if not _VARIABLE.fullmatch(name):
+    if not _VARIABLE.fullmatch(scalar_text(name)):
         raise option_error(option, f"must have names without '=' and control characters, got {name!r}.")

@@ -14,7 +14,7 @@ from ..reconciler.manifest import drop_nulls, merge
 from ..values import Manifest, Options
 from .containers import build_container
 from .field_names import camelize
-from .options import check_keys
+from .options import check_keys, texts_of
 from .security_context import pod_context
 from .standard_input import redirect_input
 from .volumes import build_volumes
@@ -77,17 +77,13 @@ def _apply_patch(manifest: Manifest, operation: Options, option: str) -> Manifes
 def _labels(spec: TaskSpec, attempt: int) -> dict[str, str]:
     own = MANAGED | {TASK: spec.name, ATTEMPT: str(attempt), HASH: spec.hash} | ({SET: spec.set_name} if spec.set_name else {})
     own |= {QUEUE: spec.options["queue"]} if spec.options.get("queue") else {}
-    return _strings(spec.options.get("labels")) | own
+    return texts_of("labels", spec.options.get("labels")) | own
 
 
 def _annotations(spec: TaskSpec) -> dict[str, str]:
-    annotations = _strings(spec.options.get("annotations")) | {RESOURCES: spec.resources_hash}
+    annotations = texts_of("annotations", spec.options.get("annotations")) | {RESOURCES: spec.resources_hash}
     numbers = {TTL: "ttl", MAX_DEPTH: "max_depth", MAX_CHILDREN: "max_children"}
     return annotations | {name: str(spec.options[option]) for name, option in numbers.items() if spec.options.get(option) is not None}
-
-
-def _strings(mapping: Options | None) -> dict[str, str]:
-    return {str(key): str(value) for key, value in (mapping or {}).items()}
 
 
 def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
@@ -127,7 +123,7 @@ def _as_is(value: Any) -> Any:
 _POD_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "service_account": ("serviceAccountName", _as_is),
     "image_pull_secrets": ("imagePullSecrets", lambda names: [{"name": name} for name in names]),
-    "node_selector": ("nodeSelector", _strings),
+    "node_selector": ("nodeSelector", lambda labels: texts_of("node_selector", labels)),
     "affinity": ("affinity", camelize),
     "tolerations": ("tolerations", camelize),
     "priority_class": ("priorityClassName", _as_is),

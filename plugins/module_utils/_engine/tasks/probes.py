@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from ..errors import option_error
+from ..text import scalar_text
 from ..values import Manifest, Options
 from .field_names import camelize
+from .options import text_of
 
 _SETTINGS = {
     "initial_delay": "initialDelaySeconds",
@@ -46,11 +48,18 @@ def _build_handler(key: str, value: object, option: str) -> Manifest:
     if key == "grpc" and not isinstance(value, dict):
         return {"grpc": {"port": _port(value)}}
     if key == "exec" and not isinstance(value, dict):
-        return {"exec": {"command": value if isinstance(value, list) else ["sh", "-c", str(value)]}}
+        return {"exec": {"command": _words(value, f"{option}.exec")}}
     field: Manifest = camelize({key: value})
     if field.keys() & _API_FIELDS:
         return field
     raise option_error(option, f"unknown key {key!r}; use http, tcp, grpc, exec, {', '.join(_SETTINGS)} or the API's own fields.")
+
+
+def _words(command: object, option: str) -> list[str]:
+    """The words of a list, or a shell that runs a string."""
+    if isinstance(command, list):
+        return [text_of(f"{option}[{index}]", word) for index, word in enumerate(command)]
+    return ["sh", "-c", scalar_text(command)]
 
 
 def _port(value: object) -> int | str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from ..cluster.kinds import JOB, POD, Kind
 from ..objects.containers import TASK_CONTAINER
 from ..objects.quantity import parse_quantity
+from ..text import scalar_text
 from ..values import Options
 from .environment import order_of_references
 from .options import EXECUTION_OPTIONS, IN_MANIFEST, TASK_OPTIONS
@@ -65,9 +66,10 @@ class TaskSpec:
         """
         defaults = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in EXECUTION_OPTIONS or name in IN_MANIFEST}
         given = {name: self.options[name] for name, default in defaults.items() if self.options.get(name) not in (None, default)}
-        given = _without_resources(given)
+        given = _with_words(_without_resources(given))
         if not self.completes and given.get("containers"):
             given["containers"] = [_without_resources(container) for container in given["containers"]]
+        given |= {name: list(map(_with_words, given[name])) for name in ("containers", "init_containers") if given.get(name)}
         # Live objects carry this digest as a label: another key, or another order, would replace every task after an upgrade.
         given["completes"] = self.completes
         orders = [order_of_references(container) for _path, container in containers_of(self.options)]
@@ -109,10 +111,16 @@ def containers_of(options: Options) -> list[tuple[str, Options]]:
     return [("", options), *((f"{name}[{index}].", container) for name in lists for index, container in enumerate(options.get(name) or []))]
 
 
+def _with_words(container: Options) -> Options:
+    """The options with `args` as text, as all versions of Podwright hashed them."""
+    return container | ({"args": list(map(scalar_text, container["args"]))} if container.get("args") else {})
+
+
 def _without_resources(container: Options) -> Options:
     return {name: value for name, value in container.items() if name not in RESIZABLE}
 
 
 def digest(value: object) -> str:
     """A short digest of plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    plain = json.loads(json.dumps(value, default=str))  # keys as text, which can be sorted
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
