@@ -30,6 +30,10 @@ options:
     type: str
     vars:
       - name: ansible_podwright_container
+  remote_user:
+    description: Always empty, whatever C(ansible_user) is. Commands run as the user of the container, whose home directory C(~) is.
+    type: str
+    default: ""
   host:
     description: URL of the API server.
     type: str

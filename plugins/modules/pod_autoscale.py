@@ -189,7 +189,9 @@ engine:
   returned: always
   type: str
 metrics:
-  description: Current values of the metrics, as read by the autoscaler or with O(engine=direct) by the module.
+  description:
+    - Current values of the metrics, as read by the autoscaler or with O(engine=direct) by the module.
+    - With O(engine=direct), C(value) and C(target) are percentages of the requests if C(per=share); if C(per=pod), the target is for each pod.
   returned: always
   type: list
   elements: dict

@@ -11,8 +11,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, validate
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.targets import find_targets
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
-from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kind, Kinds
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale
 
 COUNTS = st.integers(0, 50)
 
@@ -126,3 +129,63 @@ def test_a_pod_without_a_controller_cannot_be_scaled(items, message, reason):
     with pytest.raises(PodwrightError) as missing:
         find_targets(StubClient(*items), "n", options(kind="Pod", name="a"))
     assert (missing.value.message, missing.value.reason) == (message, reason)
+
+
+class ScaledServer:
+    """A client of one object of a custom kind whose replicas only its scale subresource knows."""
+
+    def __init__(self, scale):
+        self.item = {"metadata": {"name": "db", "namespace": "n", "resourceVersion": "7"}, "spec": {"size": 5}}
+        self.scale, self.patches, self.kinds = scale, [], Kinds(None)
+        self.kinds.resolve = lambda api_version, kind: Kind(api_version, kind, "clusters")
+
+    def get(self, kind, namespace, name, subresource=None):
+        if not subresource:
+            return self.item
+        if self.scale is None:
+            raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
+        return self.scale
+
+    def list(self, kind, namespace, label_selector=None):
+        return [], "1"
+
+    def patch(self, kind, namespace, name, patch, manager, content_type="", subresource=None, dry_run=False):
+        self.patches.append((patch, subresource))
+        if subresource:
+            return self.scale | {"spec": patch["spec"]}
+        self.item = {**self.item, "metadata": {**self.item["metadata"], "annotations": patch["metadata"].get("annotations", {})}}
+        return self.item
+
+    def now(self):
+        return 1000
+
+
+def scale(server, check_mode=False, **given):
+    defaults = {name: spec.get("default") for name, spec in pod_autoscale.ARGUMENTS.items()}
+    params = defaults | {"namespace": "n", "kind": "Cluster", "api_version": "example.com/v1", "name": "db"} | given
+    return attempt(pod_autoscale.OPERATION, Invocation(params, check_mode, False, Console(), server))
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_custom_kind_is_scaled_by_its_scale_subresource(check_mode):
+    server = ScaledServer({"spec": {"replicas": 5}, "status": {"selector": "app=db"}})
+    fields, error = scale(server, check_mode, replicas=1, wait=False)
+    assert error is None and fields["changed"] and fields["replicas"] == {"before": 5, "after": 1, "desired": 1}
+    assert fields["plan"][0]["patch"] == [{"op": "replace", "path": "/spec/replicas", "value": 1}]
+    assert server.patches == ([] if check_mode else [({"spec": {"replicas": 1}}, "scale")])
+    assert not scale(server, replicas=5, wait=False)[0]["changed"]
+
+
+def test_a_custom_kind_without_scale_subresource_is_refused():
+    _fields, error = scale(ScaledServer(None), replicas=1, wait=False)
+    assert error.reason == "NotScalable" and "no scale subresource" in error.message
+
+
+def test_direct_scaling_of_a_custom_kind_writes_its_replicas_to_the_subresource(monkeypatch):
+    server = ScaledServer({"spec": {}, "status": {"selector": "app=db"}})  # a Scale omits 0 replicas
+    monkeypatch.setattr(pod_autoscale, "read_metrics", lambda *arguments: [{"name": "m", "value": 90, "target": 10, "per": "pod"}])
+    fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
+    assert error is None and fields["replicas"] == {"before": 0, "after": 4, "desired": 4}  # within the bounds
+    first, second = server.patches
+    assert first == ({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 4}}, "scale")
+    assert second[0]["metadata"]["annotations"]["podwright.io/autoscaled"] == "direct" and "spec" not in second[0]

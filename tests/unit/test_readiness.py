@@ -93,6 +93,14 @@ def test_object_in_its_desired_state_is_ready(item, state):
     assert assess(item).state == state
 
 
+def test_the_refusal_of_its_pods_is_part_of_the_message_about_a_workload():
+    refusal = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "pods is forbidden: exceeded quota"}
+    item = thing("Deployment", spec={"replicas": 2}, status=ALL_READY | {"conditions": [refusal]})
+    assert assess(item) == (PROGRESSING, "0 of 2 replicas updated: pods is forbidden: exceeded quota")
+    item["status"]["conditions"][0] = refusal | {"status": "False"}
+    assert assess(item).message == "0 of 2 replicas updated"
+
+
 @pytest.mark.parametrize(
     ("item", "said"),
     [

@@ -1,12 +1,25 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Roles: the defaults are those of the argument spec, and variables are prefixed with the name of the role."""
+"""Roles: the defaults are those of the argument spec, variables are prefixed with the name of the role, and manifests have the types of the API."""
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # before ansible-core 2.19
+
+    def trust_as_template(text):
+        """Every text is a template."""
+        return text
+
 
 ROLES = sorted((Path(__file__).parents[2] / "roles").iterdir())
 
@@ -18,3 +31,53 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert all(name.startswith(f"{role.name}_") for name in options)
     optional = {name: option.get("default") for name, option in options.items() if not option.get("required")}
     assert defaults == optional
+
+
+def render(role, **variables):
+    """The manifests of a role with variables beside its defaults."""
+    directory = ROLES[0].parent / role
+    for file in ("vars/main.yml", "defaults/main.yml"):
+        if (directory / file).exists():
+            variables = yaml.safe_load((directory / file).read_text()) | variables
+    return {
+        (item["kind"], item["metadata"]["name"]): item
+        for item in yaml.safe_load_all(fill((directory / "templates/objects.yml.j2").read_text(), variables))
+        if item
+    }
+
+
+def fill(template, variables):
+    """A text template with its variables filled in."""
+    trusted = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in variables.items()}
+    return Templar(DataLoader(), variables=trusted).template(trust_as_template(template), convert_data=False)
+
+
+def test_values_of_labels_annotations_and_parameters_are_text():
+    odd = {"a": True, "b": 1234, "c": 0.5, "d": None, "e": "it's {{ plain }}", 7: "Yes"}
+    text = {"a": "true", "b": "1234", "c": "0.5", "d": "", "e": "it's {{ plain }}", "7": "Yes"}
+    namespace = render("namespace", namespace_full_name="n", namespace_labels=odd, namespace_annotations=odd)["Namespace", "n"]["metadata"]
+    assert namespace["annotations"] == text and text.items() <= namespace["labels"].items()
+    assert render("storage", storage_classes=[{"name": "fast", "parameters": odd}])["StorageClass", "fast"]["parameters"] == text
+    (labels,) = [
+        task["vars"]["storage_labels"] for task in yaml.safe_load((ROLES[-1] / "tasks/main.yml").read_text()) if "storage_labels" in task.get("vars", {})
+    ]
+    assert json.loads(fill(labels, {"item": {"value": odd}})) == text
+    policies = render("network_policy", network_policy_namespace="n", network_policy_allow_ingress=[{"name": "in", "pod_selector": odd}])
+    assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
+
+
+def test_names_and_credentials_that_look_like_numbers_are_text():
+    secret = {"name": 1, "registry": "r", "username": 2, "password": 3}
+    created = render("namespace", namespace_full_name="n", namespace_image_pull_secrets=[secret])
+    login = {"username": "2", "password": "3", "auth": base64.b64encode(b"2:3").decode()}
+    assert json.loads(created["Secret", "1"]["stringData"][".dockerconfigjson"]) == {"auths": {"r": login}}
+    assert created["ServiceAccount", "default"]["imagePullSecrets"] == [{"name": "1"}]
+    created = render("storage", storage_claims=[{"name": 1, "size": "1Gi", "class": 2, "volume": 3}], storage_volumes=[{"name": 4, "capacity": 5, "local": 6}])
+    assert created["PersistentVolumeClaim", "1"]["spec"] | {"accessModes": [], "resources": {}} == {
+        "accessModes": [],
+        "resources": {},
+        "storageClassName": "2",
+        "volumeName": "3",
+    }
+    assert created["PersistentVolume", "4"]["spec"]["local"] == {"path": "6"}
+    assert ("ServiceAccount", "8") in render("rbac", rbac_namespace="n", rbac_service_accounts=[{"name": 8, "purposes": ["reading"]}])

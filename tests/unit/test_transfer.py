@@ -385,3 +385,28 @@ def test_missing_tools_are_reported(missing, tmp_path, monkeypatch):
     with pytest.raises(PodwrightError, match=missing) as caught:
         ContainerTree(pod.client, pod.container, str(tmp_path)).observe()
     assert caught.value.reason == "NoTools"
+
+
+def test_files_without_their_reported_size_are_refused_by_a_download(pod, tmp_path):
+    """Files of /proc report the size 0, those of /sys the size of a page."""
+    for path in ("/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"):
+        remote, local = ContainerTree(pod.client, pod.container, path), LocalTree(tmp_path / "copy")
+        tree = remote.observe()
+        with pytest.raises(PodwrightError, match="size that it reports") as caught:
+            Download(local, remote, tree, CopyOptions(), compare(tree, {}, CopyOptions()), False, Console()).run()
+        assert path in caught.value.message and caught.value.reason == "NoSize" and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"])
+def test_files_without_their_reported_size_are_refused_by_an_upload(path):
+    local = LocalTree(path)
+    tree = local.observe(Console())
+    with pytest.raises(PodwrightError, match="size that it reports"):
+        list(archive.pack(local, tree, [ROOT], lambda _path: (0o644, 0), {}))
+
+
+def test_a_file_whose_size_is_0_is_compared_by_its_content():
+    source, target = {ROOT: Entry(FILE, 0, digest="a")}, {ROOT: Entry(FILE, 0, digest="b")}
+    assert same_size_files(source, target) == [ROOT]
+    assert compare(source, target, CopyOptions()).files == [ROOT]
+    assert same_size_files({ROOT: Entry(DIRECTORY), b"a": Entry(FILE)}, {ROOT: Entry(DIRECTORY), b"a": Entry(FILE)}) == []

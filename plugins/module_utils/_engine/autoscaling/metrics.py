@@ -9,7 +9,6 @@ from ..clients.prometheus import query_prometheus
 from ..cluster.kinds import POD
 from ..cluster.metrics import read_usage
 from ..errors import PodwrightError
-from ..objects.labels import selector_of
 from ..objects.pod_status import is_serving
 from ..objects.resources import pod_requests
 from .policy import Metric
@@ -18,18 +17,18 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..cluster.metrics import Usage
     from ..values import Manifest, Options
+    from .targets import Target
 
 
-def ready_pods(client: Client, namespace: str, item: Manifest) -> list[Manifest]:
-    """The ready pods of a workload. Raises: PodwrightError if it has no selector."""
-    labels = (item["spec"].get("selector") or {}).get("matchLabels")
-    if not labels:
+def ready_pods(client: Client, namespace: str, target: Target) -> list[Manifest]:
+    """The ready pods of an object. Raises: PodwrightError if it has no selector."""
+    if not target.selector:
         raise PodwrightError(
-            f"{item['kind']} '{item['metadata']['name']}' cannot be scaled with engine direct: its selector has no matchLabels.",
+            f"{target.title} cannot be scaled with engine direct: it has no selector for its pods.",
             reason="NotScalable",
-            hint="Set engine to hpa, or add matchLabels to the selector.",
+            hint="Set engine to hpa, or scale the object that selects the pods.",
         )
-    return [pod for pod in client.list(POD, namespace, label_selector=selector_of(labels))[0] if is_serving(pod)]
+    return [pod for pod in client.list(POD, namespace, label_selector=target.selector)[0] if is_serving(pod)]
 
 
 def read_metrics(client: Client, namespace: str, params: Options, pods: list[Manifest]) -> list[Metric]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import AUTOSCALER, POD, Kind
-from ..errors import PodwrightError, not_found_error
+from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
 from ..objects.labels import AUTOSCALED, annotation_of
+from ..objects.selectors import pod_selector
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.observation import target_of
 from ..reconciler.plan import Change
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..objects.key import Key
     from ..values import Manifest, Options, Patch
 
+# Kinds of other groups may have their replicas in any field: their scale subresource names it.
+_BUILT_IN_GROUPS = ("", "apps", "batch")
 # k8s_scale defaults api_version to v1 for every kind.
 _API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
 
@@ -31,6 +34,7 @@ class Target:
         after: the object after the latest change, or in check mode as predicted.
         patch: what was changed.
         note: why it was or was not changed.
+        scale, scale_after: its Scale before and after, of a kind that is not built in; else None.
     """
 
     kind: Kind
@@ -38,6 +42,8 @@ class Target:
     after: Manifest
     patch: Patch = field(default_factory=list)
     note: str = ""
+    scale: Manifest | None = None
+    scale_after: Manifest | None = None
 
     @classmethod
     def of(cls, kind: Kind, item: Manifest) -> Target:
@@ -67,16 +73,33 @@ class Target:
     @property
     def replicas(self) -> int:
         """Desired replicas before the task."""
-        return self.replicas_of(self.before)
+        return self._replicas_of(self.scale or self.before)
 
-    def replicas_of(self, item: Manifest) -> int:
-        """Desired replicas in a state of the object."""
-        replicas: int = item["spec"].get(self.replicas_field, 1)
+    @property
+    def replicas_after(self) -> int:
+        """Desired replicas after the latest change."""
+        return self._replicas_of(self.scale_after or self.after)
+
+    def _replicas_of(self, item: Manifest) -> int:
+        replicas: int = item["spec"].get(self.replicas_field, 0 if self.scale else 1)  # a Scale omits 0
         return replicas
 
-    def record(self, after: Manifest) -> None:
-        """Record the object as it was changed."""
-        self.after, self.patch = after, difference(self.before, after)
+    @property
+    def selector(self) -> str:
+        """The label selector for its pods; empty if it has none."""
+        return pod_selector(self.scale or self.before)
+
+    def record(self, after: Manifest, scale: Manifest | None = None) -> None:
+        """Record the object, and its Scale if it has one, as it was changed."""
+        self.after, self.scale_after = after, scale or self.scale_after
+        if self.scale is None:
+            self.patch = difference(self.before, after)
+        else:
+            self.patch = difference(self._scaled(self.before, self.replicas), self._scaled(after, self.replicas_after))
+
+    @staticmethod
+    def _scaled(item: Manifest, replicas: int) -> Manifest:
+        return {"metadata": {"annotations": item["metadata"].get("annotations") or {}}, "spec": {"replicas": replicas}}
 
     def to_change(self) -> Change:
         """The entry of the plan."""
@@ -104,10 +127,28 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
         message = f"No {kind.name} in namespace '{namespace}' matches {','.join(params['label_selectors'])}."
         raise PodwrightError(message, status=404, reason="NotFound", hint="Check kind, label_selectors and namespace.")
     targets = [Target.of(kind, item) for item in items]
-    if kind != POD:
-        return targets
-    controllers = [_controller_of(client, target) for target in targets]
-    return list({target.before["metadata"]["uid"]: target for target in controllers}.values())
+    if kind == POD:
+        controllers = [_controller_of(client, target) for target in targets]
+        targets = list({target.before["metadata"]["uid"]: target for target in controllers}.values())
+    if params["state"] == "present":
+        for target in targets:
+            if target.kind.group not in _BUILT_IN_GROUPS:
+                target.scale = _read_scale(client, target)
+    return targets
+
+
+def _read_scale(client: Client, target: Target) -> Manifest:
+    """The scale subresource of an object. Raises: PodwrightError if its kind has none."""
+    try:
+        scale = client.get(target.kind, target.before["metadata"].get("namespace"), target.name, "scale")
+    except PodwrightError as error:
+        if error.reason != UNKNOWN_KIND:
+            raise
+        scale = None
+    if scale is None:
+        message = f"{target.title} cannot be scaled: its kind has no scale subresource."
+        raise PodwrightError(message, reason="NotScalable", hint="Add one to its definition, or scale another object.")
+    return scale
 
 
 def _controller_of(client: Client, pod: Target) -> Target:

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .request import Request
 
+# What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
+_ADMISSION_HINTS = (
+    (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
+    (r"failed quota: .*must specify", "Set the resources that the ResourceQuota{namespace} limits, or defaults for them in a LimitRange."),
+    (r"PodSecurity", "Set security_profile to a profile that the Pod Security level of the namespace allows, or change the level{namespace}."),
+    (
+        r"less than or equal to \S+ limit",
+        "Set resources.limits to at least the requests: their default is that of the LimitRange{namespace}.",
+    ),
+    (r"(maximum|minimum) \S+ (usage|limit)", "Set resources that the LimitRange{namespace} allows, or change the LimitRange."),
+)
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 
@@ -35,14 +46,18 @@ def status_error(status: int, body: object, request: Request, identity: str) -> 
     return PodwrightError(message, status=status, reason=reason, causes=causes, hint=_hint(status, reason, text, request, identity))
 
 
+def admission_hint(text: str, namespace: str | None = None) -> str:
+    """What to do if admission or validation refuses a pod, from the message of the API server or of an event; empty for anything else."""
+    place = f" in namespace '{namespace}'" if namespace else ""
+    return next((hint.format(namespace=place) for pattern, hint in _ADMISSION_HINTS if re.search(pattern, text)), "")
+
+
 def _hint(status: int, reason: str, text: str, request: Request, identity: str) -> str:
     namespace = f" in namespace '{request.namespace}'" if request.namespace else ""
     if status == 401:
         return f"The API server does not accept the credentials of {identity}: renew them (kubectl login, a new token or certificate)."
-    if status == 403 and "exceeded quota" in text:
-        return f"Raise the ResourceQuota{namespace}, request less, or delete finished pods."
-    if status == 403 and "PodSecurity" in text:
-        return f"Set security_profile to a profile that the Pod Security level of the namespace allows, or change the level{namespace}."
+    if status in (403, 422) and (hint := admission_hint(text, request.namespace)):
+        return hint
     if status == 403 and "cannot " in text:
         return f"Grant the verb '{request.verb}' on '{request.resource}'{namespace} to {identity}, for example with the role podwright.core.rbac."
     if status == 404 and "namespaces" in text:

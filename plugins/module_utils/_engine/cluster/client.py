@@ -52,10 +52,10 @@ class Client(Transport):
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
-        """An object, or None if it, its namespace or a definition that is about to be created does not exist. Raises: PodwrightError."""
+    def get(self, kind: Kind, namespace: str | None, name: str, subresource: str | None = None) -> Manifest | None:
+        """An object or its subresource, or None if it, its namespace or a definition that is about to be created does not exist. Raises: PodwrightError."""
         try:
-            return self.send(_object_request("GET", kind, namespace, name))
+            return self.send(_object_request("GET", kind, namespace, name, subresource))
         except PodwrightError as error:
             if error.is_not_found or (error.reason == UNKNOWN_KIND and self.kinds.is_defined(kind)):
                 return None

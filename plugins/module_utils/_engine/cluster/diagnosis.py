@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from ..objects.containers import default_container
-from ..objects.labels import selector_of
 from ..objects.pod_status import has_started, read_pod
+from ..objects.selectors import pod_selector
 from ..text import decode
 from .events import list_events
 from .kinds import POD
@@ -77,10 +77,10 @@ def _find(client: Client, key: Key) -> Manifest | None:
 def _pods_of(client: Client, item: Manifest) -> list[Manifest]:
     if item["kind"] == "Pod":
         return [item]
-    labels = ((item.get("spec") or {}).get("selector") or {}).get("matchLabels")
-    if not labels:
+    selector = pod_selector(item)
+    if not selector:
         return []
     try:
-        return client.list(POD, item["metadata"]["namespace"], label_selector=selector_of(labels))[0]
+        return client.list(POD, item["metadata"]["namespace"], label_selector=selector)[0]
     except PodwrightError:
         return []

@@ -21,6 +21,12 @@ def container_names(pod: Manifest) -> list[str]:
     return [container["name"] for group in ("initContainers", "containers") for container in pod["spec"].get(group) or []]
 
 
+def long_running_containers(pod: Manifest) -> list[Manifest]:
+    """The containers of a pod and its sidecars: init containers that are restarted, which run as long as the pod (KEP-753)."""
+    sidecars = [container for container in pod["spec"].get("initContainers") or [] if container.get("restartPolicy") == "Always"]
+    return [*pod["spec"]["containers"], *sidecars]
+
+
 def container_statuses(pod: Manifest) -> list[Manifest]:
     """The statuses of a pod's containers, init containers and ephemeral containers (API reference, ContainerStatus)."""
     status = pod.get("status") or {}

@@ -65,9 +65,11 @@ def _assess_replicas(item: Manifest) -> Readiness:
     to_update = _pods_to_update(item, wanted)
     counts = {"updated": (_number(status.get("updatedReplicas")), to_update)}
     counts |= {name: (_number(status.get(f"{name}Replicas")), wanted) for name in ("ready", "available")}
+    refusal = condition(item, "ReplicaFailure")
+    why = f": {_text(refusal.get('message'))}" if refusal.get("status") == "True" else ""
     for name, (count, needed) in counts.items():
         if count < needed:
-            return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}")
+            return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}{why}")
     surplus = _number(status.get("replicas")) - wanted
     return Readiness(PROGRESSING, f"{surplus} old replicas still exist") if surplus > 0 else Readiness(READY)
 

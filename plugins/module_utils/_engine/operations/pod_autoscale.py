@@ -139,14 +139,15 @@ def _scale(invocation: Invocation, target: Target) -> None:
             hint="Set min_replicas and max_replicas instead, or delete the autoscaler with state absent first.",
         )
     spec = {target.replicas_field: params["replicas"]}
-    after = item | {"spec": item["spec"] | spec}
+    scale = target.scale and target.scale | {"spec": spec}
+    after = item if scale else item | {"spec": item["spec"] | spec}
     if not invocation.check_mode:
         body = {"spec": spec} | ({"metadata": {"resourceVersion": version}} if version else {})
         subresource = None if target.kind.name == "Job" else "scale"
         client.patch(target.kind, metadata.get("namespace"), target.name, body, MANAGER, MERGE_PATCH, subresource)
-        target.record(after)  # in case the object cannot be read
+        target.record(after, scale)  # in case the object cannot be read
         after = client.get(target.kind, metadata.get("namespace"), target.name) or after
-    target.record(after)
+    target.record(after, scale)
 
 
 def _wait_for_targets(invocation: Invocation, targets: list[Target]) -> None:
@@ -217,24 +218,28 @@ def _delete_autoscaler(invocation: Invocation, outcome: Scaling, target: Target 
 
 
 def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None:
-    """Read the metrics, decide, and write replicas and time in one request, so that of two concurrent runs only one scales."""
+    """Read the metrics, decide, and write the replicas unless the object has changed since, so that of two concurrent runs only one scales."""
     params, client, item = invocation.params, invocation.client, target.before
     if target.kind.name == "Job":
         raise option_error("engine", "must not be direct for a Job.", "Set replicas to scale it to a fixed number.")
-    pods = ready_pods(client, invocation.namespace, item)
+    pods = ready_pods(client, invocation.namespace, target)
     outcome.metrics = metrics = read_metrics(client, invocation.namespace, params, pods)
     bounds = Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
     last, now = annotation_of(item, LAST_SCALED), client.now()
-    outcome.desired = recommend(target.replicas, len(pods), metrics)
-    replicas, target.note = decide(target.replicas, outcome.desired, bounds, float(last) if last else None, now)
+    recommended = recommend(target.replicas, len(pods), metrics)
+    outcome.desired = bounds.clamp(recommended)
+    replicas, target.note = decide(target.replicas, recommended, bounds, float(last) if last else None, now)
     outcome.targets = [target]
     is_scaled = replicas != target.replicas
     if not is_scaled and annotation_of(item, AUTOSCALED):
         return
     annotations = {AUTOSCALED: "direct"} | ({LAST_SCALED: f"{now:.0f}"} if is_scaled else {})
-    body: Manifest = {"metadata": {"resourceVersion": item["metadata"]["resourceVersion"], "annotations": annotations}}
-    body |= {"spec": {"replicas": replicas}} if is_scaled else {}
-    target.record(client.patch(target.kind, invocation.namespace, target.name, body, MANAGER, MERGE_PATCH, dry_run=invocation.check_mode))
+    guard, spec = {"resourceVersion": item["metadata"]["resourceVersion"]}, {"spec": {"replicas": replicas}} if is_scaled else {}
+    write = partial(client.patch, target.kind, invocation.namespace, target.name, manager=MANAGER, content_type=MERGE_PATCH, dry_run=invocation.check_mode)
+    if target.scale and is_scaled:  # in a field that only the subresource knows
+        target.record(item, write({"metadata": guard} | spec, subresource="scale"))
+        guard, spec = {}, {}
+    target.record(write({"metadata": {**guard, "annotations": annotations}} | spec))
     if params["wait"] and not invocation.check_mode:
         _wait_for_targets(invocation, [target])
 
@@ -261,7 +266,7 @@ def describe(invocation: Invocation, outcome: Scaling) -> Result:
 
 
 def _replicas(target: Target, desired: int | None) -> dict[str, int]:
-    after = target.replicas_of(target.after)
+    after = target.replicas_after
     return {"before": target.replicas, "after": after, "desired": after if desired is None else desired}
 
 

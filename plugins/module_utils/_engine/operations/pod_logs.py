@@ -17,7 +17,7 @@ from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_er
 from ..files import AtomicFile
 from ..libraries import load
 from ..objects.containers import container_names, container_status, default_container
-from ..objects.labels import selector_of
+from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..text import decode, split_lines
 
@@ -166,11 +166,13 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
 def _pod_selector(client: Client, kind: Kind, namespace: str, name: str) -> str:
     """The label selector of an object for its pods. Raises: PodwrightError if it does not exist or has none."""
     owner = client.get(kind, namespace, name)
-    labels = ((owner or {}).get("spec") or {}).get("selector") or {}
-    if not labels.get("matchLabels"):
-        problem = "selects no pods" if owner else "not found"
-        raise PodwrightError(f"{kind.name} '{name}' in namespace '{namespace}' {problem}.", reason="NotFound", hint="Check kind and name.")
-    return selector_of(labels["matchLabels"])
+    if owner is None:
+        raise not_found_error(kind.name, name, namespace, "Check kind and name.")
+    selector = pod_selector(owner)
+    if not selector:
+        problem = f"{kind.name} '{name}' in namespace '{namespace}' has no selector for pods."
+        raise PodwrightError(problem, reason="NotFound", hint="Check kind and name, or set label_selectors.")
+    return selector
 
 
 def _find_kind(client: Client, params: Options) -> Kind:

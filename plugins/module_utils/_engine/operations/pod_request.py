@@ -29,8 +29,9 @@ from ..clients.http import (
 from ..cluster.kinds import POD, SERVICE
 from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, as_podwright_error, not_found_error, option_error
-from ..objects.labels import selector_of
+from ..objects.containers import long_running_containers
 from ..objects.pod_status import is_serving
+from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
 from ..text import decode, scalar_text
@@ -179,10 +180,10 @@ def _find_endpoint(invocation: Invocation) -> Endpoint:
 
 
 def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
-    name, labels = service["metadata"]["name"], service["spec"].get("selector")
-    if not labels:
+    name, selector = service["metadata"]["name"], pod_selector(service)
+    if not selector:
         raise PodwrightError(f"Service '{name}' in namespace '{invocation.namespace}' has no selector.", reason="NoPods", hint="Set pod instead of service.")
-    pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector_of(labels))
+    pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
     ready = [pod for pod in pods if is_serving(pod)]
     if not ready:
         raise PodwrightError(
@@ -197,7 +198,7 @@ def _port_of(pod: Manifest, port: str) -> int:
     """The number of a port, from its number or name."""
     if port.isdigit():
         return int(port)
-    ports = [(int(entry["containerPort"]), entry.get("name")) for container in pod["spec"]["containers"] for entry in container.get("ports") or []]
+    ports = [(int(entry["containerPort"]), entry.get("name")) for container in long_running_containers(pod) for entry in container.get("ports") or []]
     number = next((number for number, name in ports if name == port), None)
     if number is None:
         raise _port_not_found(port, f"pod '{pod['metadata']['name']}'", ports)

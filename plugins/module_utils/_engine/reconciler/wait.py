@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ..cluster.api_errors import admission_hint
 from ..cluster.kinds import BUILT_IN, CLAIM
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
@@ -173,4 +174,5 @@ def _describe(pending: Mapping[Key, Kind]) -> str:
 
 
 def _failure(key: Key, problem: str, explanation: str = "", hint: str = "") -> PodwrightError:
-    return PodwrightError(f"{key.title} {problem.rstrip('.')}.{explanation}", reason="WaitFailed", hint=hint)
+    message = f"{key.title} {problem.rstrip('.')}.{explanation}"
+    return PodwrightError(message, reason="WaitFailed", hint=hint or admission_hint(message, key.namespace))

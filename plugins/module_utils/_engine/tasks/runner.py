@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from ..cluster.api_errors import admission_hint
 from ..cluster.client import Client
 from ..cluster.watch import Watcher
 from ..console import Console
@@ -25,7 +26,7 @@ from .pod_template import build_manifest
 from .prediction import plan_replacement
 from .progress import progress_line
 from .stages import Stage, StageEvent
-from .start_events import StartEvents
+from .start_events import FAILED_CREATE, StartEvents
 from .task_plan import BatchPlan
 from .task_run import RunnerOptions, TaskRun
 from .task_spec import TaskSpec
@@ -151,7 +152,7 @@ class Runner:
         # The watch may have reported the deletion before this answer came, or before the request was sent.
         run.forget(answer.missing)
         if answer.error and run.stage is Stage.DELETING:
-            self._fail(run, answer.error.reason, str(answer.error))
+            self._fail(run, answer.error.reason, f"was not deleted: {answer.error.message}", answer.error.hint)
 
     def _created(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
         run.effects.policy = answer.policy or run.effects.policy
@@ -189,7 +190,7 @@ class Runner:
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
         """Postpone a request that exceeds a quota, which may be freed; other refusals are final."""
         if not error.exceeds_quota:
-            self._fail(run, error.reason, str(error))
+            self._fail(run, error.reason, f"failed: {error.message}", error.hint)
             return
         run.advance(StageEvent.POSTPONED)
         run.timing.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
@@ -320,8 +321,9 @@ class Runner:
     @staticmethod
     def _fail(run: TaskRun, reason: str, why: str, hint: str = "") -> None:
         name = run.spec.name if run.spec else run.plan.change.key.name
-        kind = "Job" if run.spec and run.spec.is_job else "task"
-        run.fail(PodwrightError(f"The {kind} '{name}' in namespace '{run.plan.change.key.namespace}' {why}", reason=reason, hint=hint))
+        kind, namespace = "Job" if run.spec and run.spec.is_job else "task", run.plan.change.key.namespace
+        hint = hint or (admission_hint(why, namespace) if reason == FAILED_CREATE else "")
+        run.fail(PodwrightError(f"The {kind} '{name}' in namespace '{namespace}' {why}", reason=reason, hint=hint))
 
 
 def _latest(*versions: Manifest | None) -> Manifest:

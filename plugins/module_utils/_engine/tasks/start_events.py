@@ -12,7 +12,8 @@ from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
 from .task_run import TaskRun
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
-_REASONS = ("Starting", "FailedMount", "FailedCreate")  # of a Status that events may explain
+FAILED_CREATE = "FailedCreate"
+_REASONS = ("Starting", "FailedMount", FAILED_CREATE)  # of a Status that events may explain
 
 
 class StartEvents:
@@ -34,7 +35,7 @@ class StartEvents:
         self._next = now + self._pause
         slow = [run for run in runs if run.status and run.status.reason in _REASONS and now - run.timing.created_at > FIRST_PAUSE]
         self._pause = min(self._pause * 2, LONGEST_PAUSE) if slow else FIRST_PAUSE
-        for namespace, reason in {(run.plan.change.key.namespace, "FailedMount" if run.pod else "FailedCreate") for run in slow}:
+        for namespace, reason in {(run.plan.change.key.namespace, "FailedMount" if run.pod else FAILED_CREATE) for run in slow}:
             try:
                 events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
             except PodwrightError:

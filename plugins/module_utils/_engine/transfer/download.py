@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .archive import unpack
+from .local import size_mismatch
 from .plan import LARGE, CopyOptions, Plan
 from .runner import retry_on_connection_loss
 from .tree import FILE, ROOT, Tree, show
@@ -128,6 +129,8 @@ class Download:
 
             def take(data: bytes) -> None:
                 nonlocal written
+                if data and not size:
+                    raise self._size_mismatch(path)
                 if written + len(data) > size:
                     raise PodwrightError(
                         f"Received more than the {size} bytes of {show(path) or self._remote.path} from {self._remote.container}.",
@@ -141,6 +144,8 @@ class Download:
                 self._console.progress(f"{self._received >> 20} of {self._total >> 20} MiB received from {self._remote.container}")
 
             sent = retry_on_connection_loss(lambda: self._remote.read(path, written, size, take))
+        if written < size and digest.hexdigest() == sent:
+            raise self._size_mismatch(path)
         if written != size or digest.hexdigest() != sent:
             raise PodwrightError(
                 f"{self._remote.path} ({show(path) or 'the file'}) changed in {self._remote.container} while it was read: "
@@ -150,3 +155,6 @@ class Download:
             )
         self.digests[path] = sent
         self._finish(path)
+
+    def _size_mismatch(self, path: bytes) -> PodwrightError:
+        return size_mismatch(f"{show(path) or self._remote.path} from {self._remote.container}")

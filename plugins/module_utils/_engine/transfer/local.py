@@ -122,6 +122,9 @@ class LocalTree:
                 while piece := source.read(READ_SIZE if left is None else min(READ_SIZE, left)):
                     yield piece
                     left = None if left is None else left - len(piece)
+                has_reported_size = size is None or os.fstat(source.fileno()).st_size >= start + size
+                if has_reported_size and (left or (size == 0 and source.read(1))):
+                    raise size_mismatch(show(self.full_path(path)))
         except OSError as error:
             raise _unreadable(self.full_path(path), error) from error
         if left:
@@ -235,6 +238,12 @@ def digest_of(pieces: Iterable[bytes]) -> str:
 def source_changed(full_path: bytes) -> PodwrightError:
     """The error if a file changes while it is copied."""
     return PodwrightError(f"{show(full_path)} changed while it was read. The target is unchanged.", reason="Changed", hint="Run the task again.")
+
+
+def size_mismatch(file: str) -> PodwrightError:
+    """The error for a file that has another size than it reports, so that nobody can say when it is complete."""
+    message = f"Cannot copy {file}: its content does not have the size that it reports, as is usual in /proc and /sys. The target is unchanged."
+    return PodwrightError(message, reason="NoSize", hint="Read it with a command instead, such as cat by pod_exec.")
 
 
 def _unreadable(full_path: bytes, error: OSError) -> PodwrightError:

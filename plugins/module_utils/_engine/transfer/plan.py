@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .tree import DIRECTORY, FILE, LINK, Entry, Tree, ancestors, show
+from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, ancestors, show
 
 LARGE = 32 << 20  # bytes from which a file is transferred separately, so that a connection loss does not repeat all of it
 
@@ -81,11 +81,14 @@ class Plan:
 
 
 def same_size_files(source: Tree, target: Tree) -> list[bytes]:
-    """The paths of the files that have the same size in both trees, so that only a digest shows whether they differ."""
+    """The paths of the files that have the same size in both trees, so that only a digest shows whether they differ.
+
+    A single file counts even if its size is 0, with which files of /proc have content.
+    """
     return [
         path
         for path, entry in source.items()
-        if entry.type == FILE and entry.size and path in target and target[path].type == FILE and target[path].size == entry.size
+        if entry.type == FILE and (entry.size or path == ROOT) and path in target and target[path].type == FILE and target[path].size == entry.size
     ]
 
 
@@ -130,7 +133,7 @@ def _has_same_content(entry: Entry, current: Entry, options: CopyOptions) -> boo
     if entry.size != current.size:
         return False
     if options.by_content:
-        return not entry.size or entry.digest == current.digest
+        return entry.digest == current.digest if entry.size else entry.digest in (None, current.digest)
     return entry.mtime == current.mtime
 
 

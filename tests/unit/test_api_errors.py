@@ -1,0 +1,32 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What to do about a pod that the API server refuses, to whichever client."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import admission_hint, status_error
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
+
+# As the API server 1.36 words them, directly or in an event or condition of the controller that creates the pod.
+REFUSALS = {
+    'Pod "a" is invalid: spec.containers[0].resources.requests: Invalid value: "128Mi": must be less than or equal to memory limit of 64Mi': "LimitRange",
+    'pods "a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1': "Raise the ResourceQuota",
+    'pods "a" is forbidden: failed quota: q: must specify limits.memory for: main': "that the ResourceQuota",
+    'pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true': "security_profile",
+    'pods "a" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi': "LimitRange",
+    'pods "a" is forbidden: minimum cpu usage per Container is 100m, but request is 10m': "LimitRange",
+}
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_refusal_names_what_limits_the_pod(text):
+    request = Request("POST", POD.path("shop"), kind=POD, namespace="shop")
+    status = {"kind": "Status", "message": text, "reason": "Forbidden"}
+    for hint in (status_error(403 if "forbidden" in text else 422, status, request, "me").hint, admission_hint(f"FailedCreate: {text}", "shop")):
+        assert REFUSALS[text] in hint and "namespace 'shop'" in hint
+
+
+def test_other_refusals_have_no_such_hint():
+    assert admission_hint('Pod "a" is invalid: spec.containers[0].image: Required value') == ""
