@@ -77,7 +77,7 @@ class FakeCluster:
     def _refuse(self, verb, kind):
         status = self.refusals.get((verb, kind.name))
         if status:
-            raise PodwrightError(f"{kind.plural} is forbidden: user cannot {verb} resource", status=status, reason="Refused")
+            raise PodwrightError(f'{kind.plural} is forbidden: User "u" cannot {verb} resource', status=status, reason="Refused")
 
     def _write(self, verb, kind, namespace, name, act):
         self._version += 1

@@ -139,7 +139,7 @@ def test_a_task_runs_once_whichever_write_kills_the_run(cluster, number, dies_af
     assert [key[0] for key in cluster.objects] == ["ConfigMap"]
 
 
-FORBIDDEN = "configmaps is forbidden: user cannot patch resource"
+FORBIDDEN = 'configmaps is forbidden: User "u" cannot patch resource'
 QUOTA = "configmaps is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=5, limited: count/configmaps=5"
 
 
@@ -226,7 +226,7 @@ def test_a_policy_that_cannot_be_restored_fails_the_task(cluster):
 
 def test_policies_that_cannot_be_listed_are_reported(cluster):
     cluster.outcome = None
-    cluster.refusals = {("list", "NetworkPolicy"): (403, "networkpolicies is forbidden: user cannot list resource")}
+    cluster.refusals = {("list", "NetworkPolicy"): (403, 'networkpolicies is forbidden: User "u" cannot list resource')}
     _result, warnings = perform(cluster, network="isolated")
     assert len(warnings) == 1 and "are not restored" in warnings[0]
     assert POLICY in cluster.objects

@@ -70,7 +70,7 @@ class StubClient:
         return True
 
     def stream(self, _request):
-        raise PodwrightError("cannot watch", status=403, reason="Forbidden")
+        raise PodwrightError('User "u" cannot watch resource', status=403, reason="Forbidden")
 
     poll_seconds = 0.05
 

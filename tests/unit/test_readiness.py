@@ -130,7 +130,7 @@ class Server:
 
     def get(self, kind, namespace, name):
         if self.mode == "hidden":
-            raise PodwrightError("user cannot get resource", status=403)
+            raise PodwrightError('User "u" cannot get resource', status=403)
         return {"volumeBindingMode": self.mode} if self.mode else None
 
     def list(self, *arguments, **options):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Iterable
 from typing import NoReturn, TypedDict
@@ -17,6 +18,9 @@ CONNECTION_LOST = "ConnectionLost"
 
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 _MAX_FRAMES = 5
+# How an API server words a denial by RBAC; a websocket that lacks the verb create is refused without a word (Kubernetes 1.35 and later).
+_DENIAL = re.compile(r'\bUser "?[^"]*"? cannot |is forbidden:\s+\(403 Forbidden\)\Z')
+_ADMISSION = re.compile(r"denied (the )?request")
 
 
 class Cause(TypedDict):
@@ -67,8 +71,8 @@ class PodwrightError(Exception):
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether RBAC denied the request; a denial by admission (quota, Pod Security) has the same status, but is not that."""
-        return self.status == 403 and "cannot " in self.message
+        """Whether RBAC denied the request; a denial by admission (quota, Pod Security, a webhook) has the same status, but is not that."""
+        return self.status == 403 and bool(_DENIAL.search(self.message)) and not _ADMISSION.search(self.message)
 
     @property
     def exceeds_quota(self) -> bool:

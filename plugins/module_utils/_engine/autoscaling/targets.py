@@ -16,6 +16,7 @@ from ..reconciler.plan import Change
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
+    from ..console import Console
     from ..objects.key import Key
     from ..values import Manifest, Options, Patch
 
@@ -170,14 +171,15 @@ def _controller_of(client: Client, pod: Target) -> Target:
     return found
 
 
-def autoscaler_of(client: Client, target: Target) -> str:
-    """What scales an object automatically, for messages; empty if nothing does, or the autoscalers must not be listed."""
+def autoscaler_of(client: Client, target: Target, console: Console) -> str:
+    """What scales an object automatically, for messages; empty if nothing does or, with a warning, if the autoscalers must not be listed."""
     if annotation_of(target.before, AUTOSCALED):
         return "pod_autoscale with engine direct"
     try:
         autoscalers = client.list(AUTOSCALER, target.before["metadata"].get("namespace"))[0]
     except PodwrightError as error:
         if error.is_forbidden:
+            console.warn(f"Whether an autoscaler scales {target.title} is unknown: {error}")
             return ""
         raise
     found = next((autoscaler for autoscaler in autoscalers if target_of(autoscaler) == target.key), None)

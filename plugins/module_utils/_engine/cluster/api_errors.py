@@ -25,6 +25,8 @@ _ADMISSION_HINTS = (
 )
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
+# An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.
+_DENIED = re.compile(r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?')
 
 
 def status_error(status: int, body: object, request: Request, identity: str) -> PodwrightError:
@@ -42,8 +44,9 @@ def status_error(status: int, body: object, request: Request, identity: str) -> 
     text = str(content.get("message") or "the API server reported no message")
     if status == 404 and _NOT_SERVED.search(text):
         reason = UNKNOWN_KIND
-    message = f"{request.describe()}: {text} ({status} {reason})"
-    return PodwrightError(message, status=status, reason=reason, causes=causes, hint=_hint(status, reason, text, request, identity))
+    error = PodwrightError(f"{request.describe()}: {text} ({status} {reason})", status=status, reason=reason, causes=causes)
+    error.hint = _hint(error, text, request, identity)
+    return error
 
 
 def admission_hint(text: str, namespace: str | None = None) -> str:
@@ -52,14 +55,16 @@ def admission_hint(text: str, namespace: str | None = None) -> str:
     return next((hint.format(namespace=place) for pattern, hint in _ADMISSION_HINTS if re.search(pattern, text)), "")
 
 
-def _hint(status: int, reason: str, text: str, request: Request, identity: str) -> str:
-    namespace = f" in namespace '{request.namespace}'" if request.namespace else ""
+def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> str:
+    status, reason = error.status, error.reason
     if status == 401:
         return f"The API server does not accept the credentials of {identity}: renew them (kubectl login, a new token or certificate)."
     if status in (403, 422) and (hint := admission_hint(text, request.namespace)):
         return hint
-    if status == 403 and "cannot " in text:
-        return f"Grant the verb '{request.verb}' on '{request.resource}'{namespace} to {identity}, for example with the role podwright.core.rbac."
+    if status == 403 and "attempting to grant RBAC permissions" in text:
+        return f"Grant these permissions to {identity} first, or apply the object as a user that has them."
+    if error.is_forbidden:
+        return f"Grant {_missing_permission(text, request)} to {identity}, for example with the role podwright.core.rbac."
     if status == 404 and "namespaces" in text:
         return "Create the namespace first, for example with the role podwright.core.namespace."
     if status == 422 and "uantit" in text:
@@ -67,3 +72,14 @@ def _hint(status: int, reason: str, text: str, request: Request, identity: str) 
     if status == 409 and reason == "Conflict" and "conflict with" in text:
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
     return ""
+
+
+def _missing_permission(text: str, request: Request) -> str:
+    """What RBAC denied, such as `the verb 'get' on 'deployments.apps' in namespace 'shop'`."""
+    found = _DENIED.search(text)
+    if found:
+        verb, resource, group, namespace = found.groups()
+    else:
+        verb, resource, group, namespace = "create" if request.subresource else request.verb, request.resource, "", request.namespace
+    place = f" in namespace '{namespace}'" if namespace else ""
+    return f"the verb '{verb}' on '{resource}{'.' if group else ''}{group}'{place}"

@@ -24,14 +24,19 @@ class Event(TypedDict):
 
 
 def list_events(client: Client, item: Manifest) -> list[Event]:
-    """The events about a live object, oldest first; none about an earlier object of the same name, and none if they cannot be listed."""
+    """The events about a live object as `read_events` returns them, but none if they cannot be listed: to explain a failure, which they must not hide."""
+    try:
+        return read_events(client, item)
+    except PodwrightError:
+        return []
+
+
+def read_events(client: Client, item: Manifest) -> list[Event]:
+    """The events about a live object, oldest first; none about an earlier object of the same name. Raises: PodwrightError."""
     metadata = item["metadata"]
     about = {"name": metadata["name"], "kind": item["kind"], "uid": metadata["uid"]}
     selector = ",".join(f"involvedObject.{key}={value}" for key, value in about.items())
-    try:
-        items, _version = client.list(EVENT, metadata.get("namespace"), field_selector=selector)
-    except PodwrightError:
-        return []  # a failed diagnosis must not hide the error that it explains
+    items, _version = client.list(EVENT, metadata.get("namespace"), field_selector=selector)
     return sorted(map(_read_event, items), key=lambda event: event["last_seen"])
 
 

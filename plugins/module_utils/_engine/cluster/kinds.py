@@ -37,6 +37,12 @@ class Kind:
         """The API group; empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def title(self) -> str:
+        """Its plural as errors write it, such as `NetworkPolicies`; the name if the resource is called otherwise (`PodMetrics`)."""
+        stem = self.name[:-1]
+        return stem + self.plural[len(stem) :] if self.plural.startswith(stem.lower()) else self.name
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The API path of an object, or of the collection without a name. Raises: PodwrightError for an invalid name."""
         segments = ["namespaces", namespace] if self.namespaced and namespace else []

@@ -65,4 +65,8 @@ class Request:
             return f"{self.method} {self.path}"
         namespace = f" in namespace '{self.namespace}'" if self.namespace else ""
         part = f"{self.subresource} of " if self.subresource else ""
-        return f"Could not {self.verb} {part}{self.kind.name}{' ' + repr(self.name) if self.name else 's'}{namespace}"
+        name = self.name
+        if self.method == "POST" and isinstance(self.body, dict):
+            name = name or self.body.get("metadata", {}).get("name")
+        what = f"{self.kind.name} {name!r}" if name else self.kind.name if self.method == "POST" else self.kind.title
+        return f"Could not {self.verb} {part}{what}{namespace}"

@@ -131,7 +131,7 @@ def _scale(invocation: Invocation, target: Target) -> None:
         target.note = f"it has {target.replicas} replicas, not {params['current_replicas']}"
     if target.note or params["replicas"] == target.replicas:
         return
-    autoscaler = autoscaler_of(client, target)
+    autoscaler = autoscaler_of(client, target, invocation.console)
     if autoscaler:
         raise PodwrightError(
             f"{target.title} cannot be scaled to a fixed number: {autoscaler} scales it.",

@@ -113,9 +113,11 @@ def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], st
 
 
 def _measure_by(invocation: Invocation, operation: Operation[Any], options: Options, field: str) -> float | None:
-    """A number in the result of another operation; None if it fails before there is one."""
+    """A number in the result of another operation; None if it fails before there is one. Raises: PodwrightError if it is not allowed."""
     params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": invocation.namespace} | options
-    result, _error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
+    result, error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
+    if error and error.is_forbidden:
+        raise error
     return result.get(field)
 
 

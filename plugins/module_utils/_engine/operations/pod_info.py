@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, WAIT, with_defaults
 from ..cluster.diagnosis import LOG_LINES, format_diagnosis, log_tail
-from ..cluster.events import list_events
+from ..cluster.events import list_events, read_events
 from ..cluster.kinds import POD, Kind
 from ..cluster.metrics import read_usage
 from ..cluster.namespaces import warn_of_missing_namespaces
@@ -91,7 +91,7 @@ def run(invocation: Invocation, outcome: Found) -> None:
     if params["metrics"]:
         outcome.usage = read_usage(invocation.client, invocation.namespace, ",".join(params["label_selectors"]) or None)
     if params["events"]:
-        outcome.events = {item["metadata"]["name"]: list_events(invocation.client, item) for item in outcome.items}
+        outcome.events = {item["metadata"]["name"]: read_events(invocation.client, item) for item in outcome.items}
 
 
 def _read_selected(invocation: Invocation, outcome: Found) -> None:

@@ -111,16 +111,23 @@ def _list(client: Client, kind: Kind, namespace: str, label_selector: str | None
         raise
 
 
-def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifest]) -> frozenset[Key]:
-    """The Keys of desired objects that an autoscaler scales, be it live, desired or pod_autoscale. Raises: PodwrightError."""
-    scalable = {key for key, (_kind, manifest) in desired.items() if "replicas" in manifest.get("spec", {})}
+def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifest], console: Console) -> frozenset[Key]:
+    """The Keys of desired objects that an autoscaler scales, be it live, desired or pod_autoscale. Raises: PodwrightError.
+
+    Warns of replicas that are about to change although autoscalers must not be listed.
+    """
+    scalable = {key: manifest["spec"]["replicas"] for key, (_kind, manifest) in desired.items() if "replicas" in manifest.get("spec", {})}
     if not scalable:
         return frozenset()
     autoscalers = [manifest for _kind, manifest in desired.values() if manifest["kind"] == AUTOSCALER.name]
     for namespace in {key.namespace for key in scalable if key.namespace}:
-        autoscalers += _list(client, AUTOSCALER, namespace)[0] or []
+        found, error = _list(client, AUTOSCALER, namespace)
+        autoscalers += found or []
+        for key in scalable if error and error.is_forbidden else ():
+            if key.namespace == namespace and key in live and live[key]["spec"].get("replicas") != scalable[key]:
+                console.warn(f"Whether an autoscaler scales {key.kind} '{key.name}', whose replicas are about to be set, is unknown: {error}")
     targets = {key for key, item in live.items() if annotation_of(item, AUTOSCALED) is not None}
-    return frozenset(scalable & (targets | set(map(target_of, autoscalers))))
+    return frozenset(scalable.keys() & (targets | set(map(target_of, autoscalers))))
 
 
 def target_of(autoscaler: Manifest) -> Key:

@@ -320,8 +320,9 @@ class Runner:
 
     @staticmethod
     def _fail(run: TaskRun, reason: str, why: str, hint: str = "") -> None:
-        name = run.spec.name if run.spec else run.plan.change.key.name
-        kind, namespace = "Job" if run.spec and run.spec.is_job else "task", run.plan.change.key.namespace
+        key = run.plan.change.key
+        name, namespace = run.spec.name if run.spec else key.name, key.namespace
+        kind = ("Job" if run.spec.is_job else "task") if run.spec else "task" if key.kind == "Pod" else key.kind
         hint = hint or (admission_hint(why, namespace) if reason == FAILED_CREATE else "")
         run.fail(PodwrightError(f"The {kind} '{name}' in namespace '{namespace}' {why}", reason=reason, hint=hint))
 
