@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration sanity lint molecule docs bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration mutation sanity lint molecule docs bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -51,6 +51,10 @@ test-integration: env ## run the integration tests on the local cluster (or PODW
 
 test-long: env ## run the tests that take long (2 GiB streams, 5000 pods)
 	@tests/tools/with-test-cluster $(BIN)/pytest tests/integration -m long -v --timeout 1800 $(ARGS)
+
+mutation: env ## change one place of the engine at a time: a unit test has to notice (an hour on two cores; ARGS="--sample 50 PATH")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/mutation/requirements.txt
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 molecule: env ## test the roles: converge, idempotence, verify, cleanup
 	@tests/tools/with-test-cluster tests/tools/run-molecule
