@@ -38,10 +38,11 @@ def follow(client, pod, stop_after=None, first=None):
     def take(line, _moment):
         lines.append(line.decode())
         if len(lines) == stop_after:
-            follower.stop()
+            branch.streams.cancel()
 
     metadata = pod["metadata"]
-    follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], "task", take, first, client.clock.monotonic() + 120)
+    branch = client.branch()
+    follower = LogFollower(branch, metadata["namespace"], metadata["name"], metadata["uid"], "task", take, first, client.clock.monotonic() + 120)
     follower.follow()
     return lines, follower.gaps
 

@@ -17,6 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.clock impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream as channel
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STATUS, STDERR, STDOUT, STREAM_CLOSE, V5
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, PING, PONG, WebSocket
 
 BUSYBOX = Path("/bin/busybox")
@@ -52,7 +53,9 @@ class LocalPod:
     """
 
     def __init__(self, tools, directory, monkeypatch, path=None):
-        self.client, self.container = SimpleNamespace(clock=CountingClock()), Container("n", "p", "c")
+        self.client = SimpleNamespace(clock=CountingClock(), streams=Streams())
+        self.client.branch = lambda: SimpleNamespace(**vars(self.client) | {"streams": Streams()})
+        self.container = Container("n", "p", "c")
         self._environment = dict(os.environ) | ({"PATH": path} if path else {})
         if tools == "busybox":
             self._environment["PATH"] = str(directory)
@@ -61,12 +64,14 @@ class LocalPod:
         self.commands = 0
         monkeypatch.setattr(channel, "open_websocket", self._open)
 
-    def _open(self, _client, request, protocols):
+    def _open(self, client, request, protocols):
+        client.streams.check()
         self.commands += 1
         ours, theirs = socket.socketpair()
         words = [value for name, value in request.query if name == "command"]
         has_input = ("stdin", "true") in request.query
         threading.Thread(target=self._serve, args=(theirs, words, has_input, protocols[0]), daemon=True).start()
+        client.streams.add(ours)
         return WebSocket(ours, protocols[0])
 
     def _serve(self, sock, words, has_input, protocol):

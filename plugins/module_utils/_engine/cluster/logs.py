@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import datetime
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from ..objects.containers import container_status, restart_policy
 from .kinds import POD
 from .request import ANYTHING, READ_TIMEOUT, Request
-from .transport import shut_down, socket_of
 
 if TYPE_CHECKING:
     from .client import Client
@@ -26,6 +24,7 @@ WAITING_SECONDS = 0.5  # between requests for the status of a container that has
 MAX_FAILURES = 5
 MAX_LINE = 1 << 22  # bytes; longer lines are split
 WINDOW_SECONDS = 2  # of timestamps whose lines are remembered, to recognize them when they are read again
+MAX_KNOWN = 1 << 17  # lines of one second that are remembered
 _TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
 
 LogOptions: TypeAlias = dict[str, "str | int | None"]
@@ -65,6 +64,7 @@ class LogFollower:
     """Follows the log of a container over connection losses, rotations and restarts until the container terminates for the last time.
 
     Args:
+        client: cancelling its streams stops `follow`.
         uid: of the pod; another pod of that name is not followed.
         on_line: called with each line as bytes, without its timestamp and line feed, and with its timestamp as the kubelet writes it.
         first: options of the first request.
@@ -92,19 +92,14 @@ class LogFollower:
         self._container_id: str | None = None  # changes with a restart
         self._restarts = 0
         self._line_count = 0
-        self._recent: dict[bytes, Counter[bytes]] = {}  # whole lines by the second of their timestamps
+        self._recent: dict[bytes, Counter[int]] = {}  # hashes of lines, by the second of their timestamps
+        self._line: re.Match[bytes] | None = None  # the timestamp of the line that is read
         self._first_timestamp = self._last_timestamp = ""
-        self._stopped = threading.Event()
-        self._socket: Any = None
+        self._cancelled = client.streams.cancelled
         self.gaps: list[Gap] = []
 
-    def stop(self) -> None:
-        """Stop `follow`, from another thread."""
-        self._stopped.set()
-        shut_down(self._socket)
-
     def follow(self) -> None:
-        """Read until the container terminates, the deadline or `stop`. Raises: PodwrightError if the log cannot be read."""
+        """Read until the container terminates or the deadline. Raises: PodwrightError if the log cannot be read, and any error of `on_line`."""
         failures = 0
         while not self._is_stopped():
             count = self._line_count
@@ -114,11 +109,13 @@ class LogFollower:
                 if state == "finished":
                     return
                 if state == "waiting":
-                    self._stopped.wait(WAITING_SECONDS)
+                    self._cancelled.wait(WAITING_SECONDS)
                     continue
                 is_complete = self._read(follow=state == "running")
                 if is_complete and state == "terminated":
                     return
+            except _LineRefused as caught:
+                raise caught.error from caught.error.__cause__
             except PodwrightError as caught:
                 error, is_complete = caught, False
             if is_complete or self._line_count > count:
@@ -127,10 +124,10 @@ class LogFollower:
             failures += 1
             if error and (error.status in (401, 403) or failures > MAX_FAILURES):
                 raise error
-            self._stopped.wait(0.1 * 2 ** min(failures, MAX_FAILURES))
+            self._cancelled.wait(0.1 * 2 ** min(failures, MAX_FAILURES))
 
     def _is_stopped(self) -> bool:
-        return self._stopped.is_set() or (self._deadline is not None and self._client.clock.monotonic() >= self._deadline)
+        return self._cancelled.is_set() or (self._deadline is not None and self._client.clock.monotonic() >= self._deadline)
 
     def _check_state(self) -> _State:
         """The state of the container. One GET; continues with the next log after a restart."""
@@ -175,27 +172,31 @@ class LogFollower:
             if error.status == 400 and (previous or "waiting to start" in error.message):
                 return True
             raise
-        self._socket = socket_of(response)
         known = _KnownLines(self._recent if self._last_timestamp else {})
         try:
-            for line in lines_of(response, self._stopped):
-                self._handle(line, known)
+            for piece in lines_of(response):
+                self._handle(piece, known)
             return True
         except (load("urllib3").exceptions.HTTPError, OSError):
             return False  # a closed stream does not mean that the log is complete
         finally:
-            self._socket = None
             response.close()
 
     def _overlap(self) -> str:
         """The time from which to read again, in whole seconds: the API server ignores fractions."""
-        moment = datetime.datetime.fromisoformat(self._last_timestamp[:19]) - datetime.timedelta(seconds=WINDOW_SECONDS - 1)
+        try:
+            moment = datetime.datetime.fromisoformat(self._last_timestamp[:19]) - datetime.timedelta(seconds=WINDOW_SECONDS - 1)
+        except (ValueError, OverflowError):
+            return self._last_timestamp  # no date; the server explains it
         return moment.isoformat() + "Z"
 
-    def _handle(self, line: bytes, known: _KnownLines) -> None:
-        match = _TIMESTAMP.match(line)
+    def _handle(self, piece: Piece, known: _KnownLines) -> None:
+        if piece.begins_line:
+            self._line = _TIMESTAMP.match(piece.content)
+        match = self._line
         if match:
-            if known.contains(line):
+            key = hash((piece.begins_line, match[0], piece.content))
+            if known.contains(key):
                 return
             timestamp = match[0].strip().decode()
             if known.is_empty:
@@ -204,33 +205,50 @@ class LogFollower:
                 return  # excluded by the options of the first request
             if known.is_missed():
                 self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, timestamp))
-            self._recent.setdefault(match[1], Counter())[line] += 1
-            for second in sorted(self._recent)[:-WINDOW_SECONDS]:
-                del self._recent[second]
+            self._remember(match[1], key)
             self._last_timestamp = timestamp
         self._line_count += 1
-        self._on_line(line[match.end() :] if match else line, self._last_timestamp)
+        try:
+            self._on_line(piece.content[match.end() :] if match and piece.begins_line else piece.content, self._last_timestamp)
+        except Exception as error:
+            raise _LineRefused(error) from error
+
+    def _remember(self, second: bytes, key: int) -> None:
+        lines = self._recent.setdefault(second, Counter())
+        if len(lines) >= MAX_KNOWN:
+            lines.clear()
+        lines[key] += 1
+        for earlier in sorted(self._recent)[:-WINDOW_SECONDS]:
+            del self._recent[earlier]
+
+
+class _LineRefused(Exception):
+    """`on_line` raised `error`: no reason to read the log again."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _KnownLines:
     """Distinguishes lines that were read before from new ones, in one response.
 
     Args:
-        recent: lines that were read before, by the second of their timestamps.
+        recent: hashes of lines that were read before, by the second of their timestamps.
     """
 
-    def __init__(self, recent: dict[bytes, Counter[bytes]]) -> None:
-        self._lines: Counter[bytes] = Counter()
+    def __init__(self, recent: dict[bytes, Counter[int]]) -> None:
+        self._lines: Counter[int] = Counter()
         for lines in recent.values():
             self._lines.update(lines)
         self.is_empty = not self._lines
         self._is_missed = not self.is_empty
 
-    def contains(self, line: bytes) -> bool:
-        """Whether the line was read before; each counts as often as it was read."""
-        if self._lines[line] <= 0:
+    def contains(self, key: int) -> bool:
+        """Whether the line with this hash was read before; each counts as often as it was read."""
+        if self._lines.get(key, 0) <= 0:
             return False
-        self._lines[line] -= 1
+        self._lines[key] -= 1
         self._is_missed = False
         return True
 
@@ -240,25 +258,32 @@ class _KnownLines:
         return is_missed
 
 
-def lines_of(response: Any, stopped: threading.Event) -> Iterator[bytes]:
-    """Lines of a urllib3 response as they arrive, without line feeds, including an incomplete last line.
+class Piece(NamedTuple):
+    """A line without its line feed, or a piece of a line longer than MAX_LINE."""
 
-    A line longer than MAX_LINE is split, so that a container cannot exhaust the memory.
+    content: bytes
+    begins_line: bool
+
+
+def lines_of(response: Any) -> Iterator[Piece]:
+    """Lines of a urllib3 response as they arrive, including an incomplete last line.
+
+    A line longer than MAX_LINE is split, at the same bytes however they arrive, so that a container cannot exhaust the memory.
     """
-    pieces: list[bytes] = []
-    size = 0
+    parts: list[bytes] = []
+    size, begins_line = 0, True
     for chunk in response.stream(1 << 16):
-        if stopped.is_set():
-            return
         first, *rest = chunk.split(b"\n")
-        pieces.append(first)
+        while size + len(first) > MAX_LINE:
+            cut = MAX_LINE - size
+            yield Piece(b"".join([*parts, first[:cut]]), begins_line)
+            parts, size, begins_line, first = [], 0, False, first[cut:]
+        parts.append(first)
         size += len(first)
         if rest:
-            yield b"".join(pieces)
-            yield from rest[:-1]
-            pieces, size = [rest[-1]], len(rest[-1])
-        if size >= MAX_LINE:
-            yield b"".join(pieces)
-            pieces, size = [], 0
+            yield Piece(b"".join(parts), begins_line)
+            for line in rest[:-1]:
+                yield Piece(line, True)
+            parts, size, begins_line = [rest[-1]], len(rest[-1]), True
     if size:
-        yield b"".join(pieces)
+        yield Piece(b"".join(parts), begins_line)

@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import calendar
+import copy
 import email.utils
 import json
 import random
 import re
-import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import Clock
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from .responses import check_content_type, check_status, read_content, read_object
 from .session import Sessions
+from .streams import Streams
 
 if TYPE_CHECKING:
+    import socket
+
     from urllib3 import BaseHTTPResponse
     from urllib3.exceptions import HTTPError
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from .configuration import Configuration
     from .request import Request
     from .session import Session
+
+TransportT = TypeVar("TransportT", bound="Transport")
 
 MAX_ATTEMPTS = 5
 CONNECT_TIMEOUT = 10
@@ -40,11 +45,13 @@ class Transport:
 
     Attributes:
         sessions: the credentials in use.
+        streams: the open streams.
         clock: what the time is read from.
     """
 
     def __init__(self, configuration: Configuration, connections: int, clock: Clock | None) -> None:
         self.sessions = Sessions(configuration, connections)
+        self.streams = Streams()
         self.clock = clock or Clock()
         self._clock_offset = 0.0  # seconds that the server's clock is ahead of this machine's
 
@@ -52,6 +59,12 @@ class Transport:
     def configuration(self) -> Configuration:
         """The configuration in use."""
         return self.sessions.current.configuration
+
+    def branch(self: TransportT) -> TransportT:
+        """The same connections and credentials with streams of its own, which can be cancelled without those of this client."""
+        branch = copy.copy(self)
+        branch.streams = Streams()
+        return branch
 
     def close(self) -> None:
         """Close every connection."""
@@ -82,6 +95,7 @@ class Transport:
 
         Raises: PodwrightError, also if the content type is not the expected one.
         """
+        self.streams.check()
         session, response = self._request(request, preload=False)
         if response.status == 401:
             response.drain_conn()
@@ -94,6 +108,7 @@ class Transport:
         except PodwrightError:
             response.close()
             raise
+        self.streams.add(socket_of(response))
         return response
 
     def _exchange(self, request: Request) -> tuple[Session, BaseHTTPResponse]:
@@ -143,15 +158,6 @@ class Transport:
 def socket_of(response: BaseHTTPResponse) -> socket.socket | None:
     """The socket of a response whose body is not read yet, or None."""
     return getattr(getattr(response, "_connection", None), "sock", None)
-
-
-def shut_down(sock: socket.socket | None) -> None:
-    """Shut down a socket, so that another thread that waits for it stops waiting at once."""
-    if sock is not None:
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> bool:

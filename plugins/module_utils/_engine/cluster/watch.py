@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..errors import PodwrightError
 from ..libraries import load
 from .request import Request
-from .transport import shut_down, socket_of
+from .streams import shut_down
+from .transport import socket_of
 
 if TYPE_CHECKING:
     import socket

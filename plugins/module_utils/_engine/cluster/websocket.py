@@ -42,13 +42,16 @@ def open_websocket(client: Client, request: Request, protocols: list[str]) -> We
 
     Raises: PodwrightError, with `status` if the server answered; nothing has started on the server then.
     """
+    client.streams.check()
     session = client.sessions.at(client.clock.now())
     try:
-        return _open(session.configuration, request, protocols)
+        websocket = _open(session.configuration, request, protocols)
     except PodwrightError as error:
         if error.status != 401:
             raise
-    return _open(client.sessions.renew(session).configuration, request, protocols)
+        websocket = _open(client.sessions.renew(session).configuration, request, protocols)
+    client.streams.add(websocket.sock)
+    return websocket
 
 
 def _open(configuration: Configuration, request: Request, protocols: list[str]) -> WebSocket:

@@ -7,7 +7,6 @@ import base64
 import os
 import shlex
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,10 @@ from ..operation import Invocation, Operation
 from ..tasks.options import check_variable, text_of, texts_of
 from ..tasks.result import TaskRedactor
 from ..text import decode, split_lines
+from ..threads import call_in_threads
 
 if TYPE_CHECKING:
+    from ..cluster.client import Client
     from ..values import Options, Result
 
 READ_SIZE = 1 << 18  # bytes
@@ -83,8 +84,8 @@ def run(invocation: Invocation, outcome: list[Execution]) -> None:
         outcome.append(Execution(Container(invocation.namespace, params["pod"], params["container"])))
     else:
         outcome += map(Execution, _find_containers(invocation))
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda execution: _run_in(invocation, execution, command), outcome))
+    client = invocation.client.branch()
+    call_in_threads(lambda execution: _run_in(invocation, client, execution, command), outcome, THREADS, client.streams.cancel)
     errors = [execution.error for execution in outcome if execution.error]
     if errors and params["pod"]:
         raise errors[0]
@@ -109,20 +110,20 @@ def _find_containers(invocation: Invocation) -> list[Container]:
     return sorted(containers, key=lambda container: container.pod)
 
 
-def _run_in(invocation: Invocation, execution: Execution, command: Command) -> None:
+def _run_in(invocation: Invocation, client: Client, execution: Execution, command: Command) -> None:
     """Run the command in one container; a failure becomes the error of the Execution."""
     path = invocation.params["stdout_file"]
     if path and not invocation.params["pod"]:
         path = os.path.join(path, execution.container.pod)
     try:
-        _execute(invocation, execution, command, path)
+        _execute(invocation, client, execution, command, path)
     except Exception as error:
         execution.error = as_podwright_error(error)
 
 
-def _execute(invocation: Invocation, execution: Execution, command: Command, stdout_file: str | None) -> None:
-    params, client, container = invocation.params, invocation.client, execution.container
-    execution.skipped = _find_reason_to_skip(invocation, container)
+def _execute(invocation: Invocation, client: Client, execution: Execution, command: Command, stdout_file: str | None) -> None:
+    params, container = invocation.params, execution.container
+    execution.skipped = _find_reason_to_skip(invocation, client, container)
     if execution.skipped or invocation.check_mode:
         return
     limit = params["max_output_bytes"]
@@ -141,17 +142,17 @@ def _execute(invocation: Invocation, execution: Execution, command: Command, std
         raise PodwrightError(message, reason="NonZeroExitCode", hint=_explain(execution.rc, params))
 
 
-def _find_reason_to_skip(invocation: Invocation, container: Container) -> str:
+def _find_reason_to_skip(invocation: Invocation, client: Client, container: Container) -> str:
     """Why `creates` or `removes` skips the command; empty if neither does."""
     for option, skips_if_found in (("creates", True), ("removes", False)):
         path = invocation.params[option]
-        if path is not None and _exists(invocation, container, path) == skips_if_found:
+        if path is not None and _exists(client, container, path) == skips_if_found:
             return f"{option}: {path} {'exists' if skips_if_found else 'does not exist'} in {container}."
     return ""
 
 
-def _exists(invocation: Invocation, container: Container, path: str) -> bool:
-    rc = execute(invocation.client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
+def _exists(client: Client, container: Container, path: str) -> bool:
+    rc = execute(client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
     if rc not in (0, 1):
         raise PodwrightError(f"Could not check whether {path} exists in {container}: exit code {rc}.", reason="ExecFailed")
     return rc == 0

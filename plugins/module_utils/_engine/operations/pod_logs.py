@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from ..objects.containers import container_names, container_status, default_cont
 from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..text import decode, split_lines
+from ..threads import call_in_threads
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -109,15 +109,11 @@ def run(invocation: Invocation, outcome: Reading) -> None:
     if params["follow"] and params["previous"]:
         raise option_error("previous", "must not be set with follow: the container has terminated.")
     logs = outcome.logs = _select_logs(invocation)
-    deadline = None if params["timeout"] is None else invocation.client.clock.monotonic() + params["timeout"]
-    with ExitStack() as files, ThreadPoolExecutor(THREADS) as pool:
+    with ExitStack() as files:
         if params["dest"]:
             for log in logs:
                 log.file = files.enter_context(_open_file(params["dest"], log, len(logs) > 1))
-        if params["follow"]:
-            list(pool.map(lambda log: _follow(invocation, log, deadline, len(logs) > 1), logs))
-        else:
-            list(pool.map(lambda log: _read(invocation, log, len(logs) > 1), logs))
+        _read_all(invocation, logs)
         for log in logs:
             if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True
@@ -187,7 +183,20 @@ def _find_kind(client: Client, params: Options) -> Kind:
 # -- reading --------------------------------------------------------------------------------------------------
 
 
-def _read(invocation: Invocation, log: ContainerLog, is_one_of_many: bool) -> None:
+def _read_all(invocation: Invocation, logs: list[ContainerLog]) -> None:
+    """Read or follow the logs, side by side, until the first of them fails. Raises: PodwrightError."""
+    params, client, is_one_of_many = invocation.params, invocation.client.branch(), len(logs) > 1
+    if not params["follow"]:
+        call_in_threads(lambda log: _read(invocation, client, log, is_one_of_many), logs, THREADS, client.streams.cancel)
+        return
+    deadline = None if params["timeout"] is None else client.clock.monotonic() + params["timeout"]
+    try:
+        call_in_threads(lambda log: _follow(invocation, client, log, deadline, is_one_of_many), logs, THREADS, client.streams.cancel, params["timeout"])
+    except TimeoutError:
+        pass  # the server did not respond until the deadline
+
+
+def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_many: bool) -> None:
     params = invocation.params
     namespace = log.pod["metadata"]["namespace"]
     if not container_status(log.pod, log.container).get("containerID") and is_one_of_many:
@@ -195,7 +204,7 @@ def _read(invocation: Invocation, log: ContainerLog, is_one_of_many: bool) -> No
         return
     options = _first_options(params) | {"timestamps": params["timestamps"], "previous": params["previous"] or None}
     try:
-        response = invocation.client.stream(log_request(namespace, log.pod_name, log.container, **options))
+        response = client.stream(log_request(namespace, log.pod_name, log.container, **options))
     except PodwrightError as error:
         if error.status == 400 and "waiting to start" in error.message:
             error.hint = "Set follow to wait for it, or find the cause with pod_info: events: true."
@@ -213,7 +222,7 @@ def _read(invocation: Invocation, log: ContainerLog, is_one_of_many: bool) -> No
         response.close()
 
 
-def _follow(invocation: Invocation, log: ContainerLog, deadline: float | None, is_one_of_many: bool) -> None:
+def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline: float | None, is_one_of_many: bool) -> None:
     metadata = log.pod["metadata"]
     prefix = f"{log.pod_name}/{log.container}" if invocation.params["all_containers"] else log.pod_name
 
@@ -222,9 +231,9 @@ def _follow(invocation: Invocation, log: ContainerLog, deadline: float | None, i
         invocation.console.line(prefix if is_one_of_many else "", decode(line))
 
     options = _first_options(invocation.params)
-    follower = LogFollower(invocation.client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
-    follower.follow()
+    follower = LogFollower(client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
     log.gaps = follower.gaps
+    follower.follow()
 
 
 def _first_options(params: Options) -> LogOptions:

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -35,9 +34,11 @@ from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
 from ..text import decode, scalar_text
+from ..threads import call_in_threads
 
 if TYPE_CHECKING:
     from ..arguments import Arguments
+    from ..cluster.client import Client
     from ..values import Manifest, Options, Result
 
 HEALTH_CHECK = "grpc.health.v1.Health/Check"
@@ -124,8 +125,8 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
         exchanges = [_prepare(defaults | given_options(item), f"requests[{number}].") for number, item in enumerate(params["requests"])]
     endpoint = _find_endpoint(invocation)
     outcome += exchanges
-    with ThreadPoolExecutor(max(params["concurrency"], 1)) as pool:
-        list(pool.map(lambda each: _perform(invocation, endpoint, each), outcome))
+    client = invocation.client.branch()
+    call_in_threads(lambda each: _perform(invocation, client, endpoint, each), outcome, max(params["concurrency"], 1), client.streams.cancel)
     errors = [each.error for each in outcome if each.error]
     if errors:
         more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
@@ -213,25 +214,25 @@ def _port_not_found(port: str, place: str, ports: list[tuple[int, str | None]]) 
 # -- sending --------------------------------------------------------------------------------------------------
 
 
-def _perform(invocation: Invocation, endpoint: Endpoint, each: Exchange) -> None:
+def _perform(invocation: Invocation, client: Client, endpoint: Endpoint, each: Exchange) -> None:
     """Send one request; its error becomes part of the Exchange."""
     if invocation.check_mode and not each.is_safe:
         return
     started = time.monotonic()
     try:
         if each.options["protocol"] == "grpc":
-            _call_grpc(invocation, endpoint, each)
+            _call_grpc(client, endpoint, each)
         else:
-            _send_http(invocation, endpoint, each)
+            _send_http(invocation, client, endpoint, each)
     except Exception as error:
         each.error = as_podwright_error(error)
     each.elapsed = round(time.monotonic() - started, 3)
 
 
-def _send_http(invocation: Invocation, endpoint: Endpoint, each: Exchange) -> None:
+def _send_http(invocation: Invocation, client: Client, endpoint: Endpoint, each: Exchange) -> None:
     request = each.http
     each.fields["url"] = f"{request.scheme}://{endpoint.host}:{endpoint.port}{request.target}"
-    with Connection(invocation.client, endpoint.namespace, endpoint.pod, endpoint.port) as forward:
+    with Connection(client, endpoint.namespace, endpoint.pod, endpoint.port) as forward:
         try:
             with closing(open_connection(forward.socket, endpoint.host, endpoint.port, request, invocation.params["server_ca"])) as connection:
                 each.is_sent = True
@@ -274,11 +275,11 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     )
 
 
-def _call_grpc(invocation: Invocation, endpoint: Endpoint, each: Exchange) -> None:
+def _call_grpc(client: Client, endpoint: Endpoint, each: Exchange) -> None:
     options = each.options
     service, method = options["grpc_method"].strip("/").split("/")
     each.fields["url"] = f"grpc://{endpoint.host}:{endpoint.port}/{service}/{method}"
-    with Listener(invocation.client, endpoint.namespace, endpoint.pod, endpoint.port) as listener:
+    with Listener(client, endpoint.namespace, endpoint.pod, endpoint.port) as listener:
         try:
             message = grpc_call.call(listener.path, endpoint.host, service, method, options["body"], options["timeout"], options["headers"])
         except grpc_call.CallFailed as error:

@@ -11,6 +11,7 @@ from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..text import decode
+from ..threads import STOP_SECONDS
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -31,7 +32,7 @@ class LogStreams:
 
     def __init__(self, client: Client, console: Console, seconds: float) -> None:
         self._client, self._console, self._seconds = client, console, seconds
-        self._streams: dict[str, tuple[threading.Thread, LogFollower]] = {}  # by the uid of the pod
+        self._streams: dict[str, tuple[threading.Thread, Client]] = {}  # by the uid of the pod
 
     def begin(self, name: str, pod: Manifest) -> None:
         """Follow the log of a pod's task container, unless it is followed already.
@@ -42,16 +43,17 @@ class LogStreams:
         metadata = pod["metadata"]
         if metadata["uid"] in self._streams:
             return
-        if sum(thread.is_alive() for thread, _follower in self._streams.values()) >= MAX_STREAMS:
+        if sum(thread.is_alive() for thread, _client in self._streams.values()) >= MAX_STREAMS:
             self._console.warn(f"More than {MAX_STREAMS} tasks run at the same time: the logs of the others are not streamed.")
             return
 
         def show(line: bytes, _timestamp: str) -> None:
             self._console.line(name, decode(line))
 
-        follower = LogFollower(self._client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)
+        client = self._client.branch()
+        follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)
         thread = threading.Thread(target=self._follow, args=(name, follower), daemon=True, name=f"podwright-log-{name}")
-        self._streams[metadata["uid"]] = thread, follower
+        self._streams[metadata["uid"]] = thread, client
         thread.start()
 
     def _follow(self, name: str, follower: LogFollower) -> None:
@@ -66,8 +68,10 @@ class LogStreams:
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         clock = self._client.clock
         deadline = clock.monotonic() + (self._seconds if error_type is None else 0)
-        for thread, _follower in self._streams.values():
+        for thread, _client in self._streams.values():
             thread.join(max(deadline - clock.monotonic(), 0))
-        for thread, follower in self._streams.values():
-            follower.stop()
-            thread.join()
+        for _thread, client in self._streams.values():
+            client.streams.cancel()
+        deadline = clock.monotonic() + STOP_SECONDS
+        for thread, _client in self._streams.values():
+            thread.join(max(deadline - clock.monotonic(), 0))

@@ -79,6 +79,16 @@ class ContainerTree:
         child.root = self.root.rstrip(b"/") + b"/" + name.encode("utf-8", "surrogateescape")
         return child
 
+    def branch(self) -> ContainerTree:
+        """The same path; `cancel` closes the streams of this branch alone."""
+        branch = copy.copy(self)
+        branch._runner = self._runner.branch()
+        return branch
+
+    def cancel(self) -> None:
+        """Close the streams, so that threads which wait for them stop waiting."""
+        self._runner.client.streams.cancel()
+
     def full_path(self, path: bytes) -> bytes:
         """The path from the root directory or the working directory of the container."""
         return self.root + b"/" + path if path else self.root

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -97,6 +97,10 @@ class ScriptRunner:
         """A command that has not been started."""
         left = None if self.deadline is None else max(self.deadline - self.client.clock.monotonic(), 0.01)
         return Process(self.client, self.container, Command(command, *given, timeout=left, idle_timeout=IDLE_SECONDS))
+
+    def branch(self) -> ScriptRunner:
+        """The same runner with streams that can be cancelled by themselves."""
+        return replace(self, client=self.client.branch())
 
     def run(self, command: list[str], given: Input = NO_INPUT, sink: Callable[[bytes], object] | None = None) -> Output:
         """Run a command. If there is a sink, it is called with standard output, piece by piece."""

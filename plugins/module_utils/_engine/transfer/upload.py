@@ -6,13 +6,12 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..errors import PodwrightError
+from ..threads import call_in_threads
 from .archive import pack
 from .local import digest_of, source_changed
 from .plan import LARGE, CopyOptions, Plan
@@ -51,7 +50,6 @@ class Upload:
         self._total = sum(tree[path].size for path in plan.files)
         self._sent: dict[tuple[bytes, int], int] = {}  # bytes, by path and start
         self._counting = threading.Lock()
-        self._is_cancelled = False
 
     def run(self) -> None:
         """Copy. Raises: PodwrightError; the files in `done` are complete."""
@@ -100,8 +98,6 @@ class Upload:
         with self._counting:
             self._sent[key] = 0
         for piece in pieces:
-            if self._is_cancelled:
-                raise PodwrightError("Another part of the file could not be sent.", reason="CopyFailed")
             yield piece
             with self._counting:
                 self._sent[key] += len(piece)
@@ -156,22 +152,18 @@ class Upload:
 
     def _send_parts(self, path: bytes, entry: Entry, attributes: Attributes) -> None:
         """Send parts of a file over several connections at once, and finish it if all of them arrive as they were read."""
-        token, parts = token_hex(4), divide(entry.size)
+        token, parts, remote = token_hex(4), divide(entry.size), self._remote.branch()
+        digests: list[str] = []
+
+        def digest() -> str:
+            self.digests[path], digests[:] = self._digest_parts(path, parts)
+            return ""
 
         def send(start: int, size: int) -> str:
-            return retry_on_connection_loss(lambda: self._remote.write_part(path, partial(self._read, path, start, size), start, size, token))
+            return retry_on_connection_loss(lambda: remote.write_part(path, partial(self._read, path, start, size), start, size, token))
 
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            try:
-                sending = [pool.submit(send, *part) for part in parts]
-                self.digests[path], digests = self._digest_parts(path, parts)
-                for part in wait(sending, return_when=FIRST_EXCEPTION).done:
-                    part.result()  # raises the error of a part
-                arrived = [part.result() for part in sending]
-            except BaseException:
-                self._is_cancelled = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        calls: list[Callable[[], str]] = [digest, *(partial(send, *part) for part in parts)]
+        _none, *arrived = call_in_threads(lambda call: call(), calls, CONNECTIONS + 1, remote.cancel)
         if arrived != digests or entry.digest not in (None, self.digests[path]):
             raise self._remote.content_changed(path, is_in_place=None)
         self._remote.finish(path, entry.size, attributes, token)

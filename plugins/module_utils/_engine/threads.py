@@ -1,0 +1,90 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Calls in several threads, none of which is waited for once one of them has failed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+STOP_SECONDS = 2  # in which calls should return once they are to stop
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def call_in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, stop: Callable[[], object], seconds: float | None = None
+) -> list[Result]:
+    """Call a function with each item, in up to so many threads, and return the results in the order of the items.
+
+    The first exception, also one of this thread such as those of Ctrl-C and of the task timeout of Ansible, is raised at once: no other call starts, and
+    those that still run get STOP_SECONDS to return.
+
+    Args:
+        stop: called after an exception; should make the calls that still run return.
+        seconds: in which all calls must return, or None.
+
+    Raises: TimeoutError after `seconds`.
+    """
+    calls = _Calls(function, items)
+    try:
+        return calls.run(threads, seconds)
+    except BaseException:
+        calls.abandon(stop)
+        raise
+
+
+class _Calls(Generic[Item, Result]):
+    def __init__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> None:
+        self._function = function
+        self._pending = deque(enumerate(items))
+        self._results: dict[int, Result] = {}
+        self._finished: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._workers: list[threading.Thread] = []
+
+    def run(self, threads: int, seconds: float | None) -> list[Result]:
+        """Make the calls."""
+        count, ends_at = len(self._pending), None if seconds is None else time.monotonic() + seconds
+        # A thread that is not a daemon would be waited for when the process exits.
+        self._workers = [threading.Thread(target=self._work, daemon=True, name=f"podwright-call-{number}") for number in range(min(threads, count))]
+        for worker in self._workers:
+            worker.start()
+        for _call in range(count):
+            self._await_next(ends_at)
+        for worker in self._workers:
+            worker.join()
+        return [self._results[number] for number in range(count)]
+
+    def _work(self) -> None:
+        while True:
+            try:
+                number, item = self._pending.popleft()
+            except IndexError:
+                return
+            try:
+                self._results[number] = self._function(item)
+            except BaseException as error:
+                self._pending.clear()
+                self._finished.put(error)
+            else:
+                self._finished.put(None)
+
+    def _await_next(self, ends_at: float | None) -> None:
+        try:
+            error = self._finished.get(timeout=None if ends_at is None else max(ends_at - time.monotonic(), 0))
+        except queue.Empty:
+            raise TimeoutError from None
+        if error is not None:
+            raise error
+
+    def abandon(self, stop: Callable[[], object]) -> None:
+        """Start no other call, and wait a little for those that still run."""
+        self._pending.clear()
+        stop()
+        ends_at = time.monotonic() + STOP_SECONDS
+        for worker in filter(threading.Thread.is_alive, self._workers):
+            worker.join(max(ends_at - time.monotonic(), 0))
