@@ -213,9 +213,8 @@ def report(judged: list[tuple[dict, str]], total: int, equivalent: dict[str, str
         counts["all"][found] += 1
     for name, count in sorted(counts.items()):
         dead = count[KILLED] + count[TIMED_OUT]
-        print(
-            f"{name.removeprefix('plugins/module_utils/_engine/'):40} {sum(count.values()):5} mutants, {100 * dead / sum(count.values()):5.1f} % killed  {dict(count)}"
-        )
+        name, share = name.removeprefix("plugins/module_utils/_engine/"), 100 * dead / sum(count.values())
+        print(f"{name:40} {sum(count.values()):5} mutants, {share:5.1f} % killed  {dict(count)}")
     print(f"{len(judged)} of {total} mutants judged, {len(equivalent)} known as equivalent")
     living = [mutant | {"found": found} for mutant, found in judged if found in (SURVIVED, NOT_COVERED)]
     living.sort(key=lambda mutant: (mutant["path"], mutant["line"]))

@@ -37,7 +37,7 @@ WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class TaskTimeout(BaseException):
-    """What Ansible raises in the thread that runs a task whose `timeout` is over."""
+    """What Ansible raises in the thread that runs a task whose `timeout` has expired."""
 
 
 class SilentServer(StubServer):

@@ -25,7 +25,7 @@ def call_in_threads(
     those that still run get STOP_SECONDS to return.
 
     Args:
-        stop: called after an exception; should make the calls that still run return.
+        stop: called after an exception, so that the calls which still run return.
         seconds: in which all calls must return, or None.
 
     Raises: TimeoutError after `seconds`.
@@ -47,14 +47,14 @@ class _Calls(Generic[Item, Result]):
         self._workers: list[threading.Thread] = []
 
     def run(self, threads: int, seconds: float | None) -> list[Result]:
-        """Make the calls."""
-        count, ends_at = len(self._pending), None if seconds is None else time.monotonic() + seconds
+        """Call the function with each item."""
+        count, deadline = len(self._pending), None if seconds is None else time.monotonic() + seconds
         # A thread that is not a daemon would be waited for when the process exits.
         self._workers = [threading.Thread(target=self._work, daemon=True, name=f"podwright-call-{number}") for number in range(min(threads, count))]
         for worker in self._workers:
             worker.start()
         for _call in range(count):
-            self._await_next(ends_at)
+            self._await_next(deadline)
         for worker in self._workers:
             worker.join()
         return [self._results[number] for number in range(count)]
@@ -73,9 +73,9 @@ class _Calls(Generic[Item, Result]):
             else:
                 self._finished.put(None)
 
-    def _await_next(self, ends_at: float | None) -> None:
+    def _await_next(self, deadline: float | None) -> None:
         try:
-            error = self._finished.get(timeout=None if ends_at is None else max(ends_at - time.monotonic(), 0))
+            error = self._finished.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
         except queue.Empty:
             raise TimeoutError from None
         if error is not None:
@@ -85,6 +85,6 @@ class _Calls(Generic[Item, Result]):
         """Start no other call, and wait a little for those that still run."""
         self._pending.clear()
         stop()
-        ends_at = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         for worker in filter(threading.Thread.is_alive, self._workers):
-            worker.join(max(ends_at - time.monotonic(), 0))
+            worker.join(max(deadline - time.monotonic(), 0))

@@ -51,7 +51,7 @@ def shut_down(sock: socket.socket | None) -> None:
     """Shut down a socket, so that another thread that waits for it stops waiting at once."""
     if sock is not None:
         try:
-            # Not that of ssl.SSLSocket, which also takes the TLS state away from the other thread.
+            # Not that of ssl.SSLSocket, which also drops the TLS state that the other thread uses.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         except OSError:
             pass
