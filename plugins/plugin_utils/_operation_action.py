@@ -16,7 +16,9 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
@@ -77,8 +79,11 @@ class OperationAction(ActionBase):
 
     def _run_here(self, args):
         operation = self.operation
-        validator = ArgumentSpecValidator(operation.arguments, **operation.rules)
-        checked = validator.validate(_plain(args))
+        try:
+            given = normalize_options(operation.arguments, _plain(args))
+        except PodwrightError as error:
+            return {"failed": True, "changed": False, "msg": str(error), "reason": error.reason}
+        checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate(given)
         masked = set(checked._no_log_values)
         params = checked.validated_parameters
         if checked.error_messages:

@@ -32,7 +32,7 @@ CASES = {
     "two sources": ("task_pod", GOOD | {"volumes": [{"name": "v", "secret": "a", "config_map": "b"}]}, ["volumes[0]:", "'v'"]),
     "stdin without command": ("task_pod", {"name": "x", "image": "y", "stdin": "z"}, ["stdin:", "command"]),
     "prune without set": ("task_pod", GOOD | {"prune": True}, ["prune:", "set"]),
-    "refused by the server": ("task_pod", GOOD | {"ports": [99999]}, ["containerPort", "65535"]),
+    "refused by the server": ("task_pod", GOOD | {"ports": [{"container_port": 99999}]}, ["containerPort", "65535"]),
     "two definitions alike": (
         "resource_set",
         {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}] * 2},

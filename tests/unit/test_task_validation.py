@@ -21,7 +21,10 @@ from .task_specs import spec
         ({"containers": [{"name": "task"}]}, "containers[0].name: must be unique in the pod, got 'task'"),
         ({"init_containers": [{"name": "A"}]}, "init_containers[0].name: must consist of"),
         ({"resources": {"limits": {"cpu": "one"}}}, "resources.limits.cpu: must be a quantity such as 500m, 2 or 128Mi, got 'one'."),
-        ({"containers": [{"name": "c", "ports": [1, "x"]}]}, "containers[0].ports[1]: must be a number or a mapping with container_port, got 'x'."),
+        (
+            {"containers": [{"name": "c", "ports": [1, "x"]}]},
+            "containers[0].ports[1]: must be a number from 1 to 65535 or a mapping with container_port, got 'x'.",
+        ),
         (
             {"containers": [{"name": "c", "liveness_probe": {"http": "80"}}]},
             "containers[0].liveness_probe.http: must be PATH:PORT such as /healthz:8080",
@@ -34,9 +37,19 @@ from .task_specs import spec
         ({"volumes": [{"name": "v"}]}, "volumes[0]: must give volume 'v' a source, one of empty_dir, host_path,"),
         ({"volumes": [{"name": "workspace", "claim": "c"}], "shared_workspace": "/w"}, "volumes: must not contain a volume 'workspace'"),
         ({"dns": {"polcy": "None"}}, "dns: unknown key 'polcy'; use policy,"),
-        ({"max_depth": -1}, "max_depth: must be at least 0, got -1."),
         ({"patches": [{"op": "remove", "path": "/none"}]}, "patches[0]: must apply to the manifest of the task, got 'remove /none'"),
-        ({"run_as_user": "root"}, "run_as_user: must be a user ID or 'image', got 'root'."),
+        ({"patches": [{"op": "add", "path": "/kind/x", "value": 1}]}, "patches[0]: must apply to the manifest of the task, got 'add /kind/x'"),
+        ({"patches": [{"op": "replace", "path": "", "value": 5}]}, "patches: must not change apiVersion, kind, metadata.name"),
+        ({"patches": [{"op": "remove", "path": "/metadata/labels"}]}, "patches: must not change apiVersion, kind, metadata.name"),
+        ({"patches": [{"op": "replace", "path": "/metadata/name", "value": "other"}]}, "patches: must not change apiVersion, kind, metadata.name"),
+        ({"patches": [{"op": "add", "path": "/spec/containers/0/env", "value": [5]}]}, "patches.spec.containers[0].env[0]: must be a mapping with name."),
+        ({"definition": {"spec": "x"}}, "definition.spec: must be a mapping."),
+        ({"definition": {"spec": {"containers": ["a"]}}}, "definition.spec.containers[0]: must be a mapping with name."),
+        ({"definition": {"spec": {"containers": [{"name": "task", "env": 5}]}}}, "definition.spec.containers[0].env: must be a list."),
+        ({"selinux_options": ["level"]}, "selinux_options: must be auto or a mapping with level, role, type or user, got ['level']."),
+        ({"run_as_user": "\u00b2"}, "run_as_user: must be a user ID from 0 to 2147483647 or 'image', got '\u00b2'."),
+        ({"ports": [65536]}, "ports[0]: must be a number from 1 to 65535 or a mapping"),
+        ({"run_as_user": "root"}, "run_as_user: must be a user ID from 0 to 2147483647 or 'image', got 'root'."),
         ({"spiffe": {"sockt": "a"}}, "spiffe: unknown key 'sockt'; use driver, mount_path, socket."),
         ({"spiffe": "maybe"}, "spiffe: must be true, false or a mapping"),
         ({"stdin": "x"}, "stdin: requires command, which is not set."),
@@ -51,8 +64,8 @@ def test_invalid_options_are_refused_without_a_request(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tasks": [{"name": "a"}, {"name": "b", "retries": 1, "max_depth": -1}]}, "tasks[1].max_depth: must be at least 0"),
-        ({"tasks": [{"name": "a"}], "max_depth": -1}, "max_depth: must be at least 0"),  # set beside the list
+        ({"tasks": [{"name": "a"}, {"name": "b", "retries": 1, "request_ratio": 2}]}, "tasks[1].request_ratio: must be greater"),
+        ({"tasks": [{"name": "a"}], "request_ratio": 2}, "request_ratio: must be greater"),  # set beside the list
         ({"tasks": [{"name": "a"}, {"name": "a"}]}, "tasks[1].name: must be unique in namespace 'n', got 'a' again."),
         ({"tasks": [{"image": "i"}]}, "tasks[0].name: must be set unless generate_name is."),
         ({"tasks": [{"name": "a", "kind": "Deployment"}]}, "tasks[0].kind: must be Pod or Job, got 'Deployment'."),

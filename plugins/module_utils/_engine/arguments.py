@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ansible.module_utils.basic import env_fallback
 
 from .cluster.kubeconfig import is_text, secrets_in
+from .errors import option_error
+from .text import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,10 @@ Arguments: TypeAlias = dict[str, dict[str, Any]]
 def _from_environment(name: str) -> tuple[Callable[..., Any], list[str]]:
     return (env_fallback, [name])
 
+
+_BINARY = ("stdin", "content", "remote_path", "exclude")  # sent as the bytes that they were read from
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 CONNECTION: Arguments = {
     "kubeconfig": {"type": "raw", "fallback": _from_environment("K8S_AUTH_KUBECONFIG")},
@@ -73,6 +81,89 @@ def given_options(item: Options) -> Options:
     return {name: value for name, value in item.items() if value is not None}
 
 
+def normalize_options(arguments: Arguments, given: Options, path: str = "") -> Options:
+    """The options as Ansible's validation can read them: without those that are null, which are not set.
+
+    Args:
+        given: what the user set; names that are not in the argument spec are kept for the validation to report.
+        path: prefix of the options in errors.
+
+    Raises: PodwrightError for a mapping or list of suboptions that is none, a number that is too large or not finite, and text that is not Unicode.
+    """
+    specs = {alias: spec for name, spec in arguments.items() for alias in (name, *spec.get("aliases", ()))}
+    return {name: _read_option(specs.get(name, {}), value, f"{path}{name}") for name, value in given.items() if value is not None or name not in specs}
+
+
+def _read_option(spec: Options, value: Any, path: str) -> Any:
+    if "options" not in spec or isinstance(value, str):  # text may be JSON, which the validation decodes
+        _check_value(value, path, spec.get("type") == "path" or path.rpartition(".")[2] in _BINARY)
+        return value
+    if spec["type"] == "list" and isinstance(value, list):
+        return [_read_option(spec | {"type": "dict"}, item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        raise option_error(path, f"must be a {'list of mappings' if spec['type'] == 'list' else 'mapping'}, got {_type_name(value)}.")
+    return normalize_options(spec["options"], value, f"{path}.")
+
+
+def _check_value(value: Any, path: str, is_binary: bool) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_value(key, path, False)
+            _check_value(item, f"{path}.{key}", False)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_value(item, f"{path}[{index}]", is_binary)
+    elif isinstance(value, str) and _SURROGATE.search(_ESCAPED_BYTE.sub("", value) if is_binary else value):
+        raise option_error(path, "must be valid Unicode, got text with surrogates.", "It was read from bytes that are not UTF-8.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise option_error(path, f"must be a finite number, got {value}.")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise option_error(path, f"must be between {-LARGEST} and {LARGEST}, got a number of {len(str(abs(value)))} digits.")
+
+
+_LONGEST, _MANY = 10 * 365 * 86_400, 10**6  # seconds; things
+# The values of numeric options, by name: more than 0, or from a minimum to a maximum.
+_POSITIVE = ("timeout", "idle_timeout", "rate")
+_RANGES = {
+    **dict.fromkeys(("wait_timeout", "ttl", "grace_period", "termination_grace_period", "failure_grace", "drain_seconds"), (0, _LONGEST)),
+    **dict.fromkeys(("max_age", "reclaim_age"), (0, _LONGEST)),
+    **dict.fromkeys(("wait_sleep", "progress_deadline", "since_seconds"), (1, _LONGEST)),
+    **dict.fromkeys(("retries", "log_tail", "max_depth", "max_children", "keep_last", "limit", "tail_lines"), (0, _MANY)),
+    **dict.fromkeys(("max_bytes", "max_output_bytes"), (1, LARGEST)),
+    **dict.fromkeys(("fs_group", "run_as_group"), (0, 2**31 - 1)),
+    "concurrency": (1, _MANY),
+}
+
+
+def check_ranges(arguments: Arguments, params: Options, path: str = "") -> None:
+    """Check the numbers in validated options. Raises: PodwrightError that names the option."""
+    for name, spec in arguments.items():
+        value, suboptions = params.get(name), spec.get("options")
+        if suboptions and value:
+            items = [(f"{path}{name}[{index}].", item) for index, item in enumerate(value)] if isinstance(value, list) else [(f"{path}{name}.", value)]
+            for prefix, item in items:
+                check_ranges(suboptions, item, prefix)
+        elif isinstance(value, (int, float)) and (name in _RANGES or name in _POSITIVE):
+            low, high = _RANGES.get(name, (0, _LONGEST))
+            if value < low or (name in _POSITIVE and value == 0):
+                raise option_error(f"{path}{name}", f"must be {'greater than 0' if name in _POSITIVE else f'{low} or greater'}, got {value:g}.")
+            if not value <= high:
+                raise option_error(f"{path}{name}", f"must be {high} or less, got {value:g}.")
+
+
+def _type_name(value: object) -> str:
+    names = {str: "a string", list: "a list", dict: "a mapping", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def read_selector(params: Options, option: str = "label_selectors") -> str:
+    """The selector that an option lists the parts of; empty if there are none. Raises: PodwrightError for an empty part, which selects every object."""
+    for index, part in enumerate(params[option] or ()):
+        if not part.strip():
+            raise option_error(f"{option}[{index}]", "must not be empty, which would select every object.")
+    return ",".join(params[option] or ())
+
+
 def connection_secrets(params: Options) -> set[str]:
     """The secrets in connection options that the argument spec cannot mark as such, for the edges to mask."""
     found: set[str] = set()
@@ -81,7 +172,7 @@ def connection_secrets(params: Options) -> set[str]:
         found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
     if is_text(params.get("client_key")):
         found.add(params["client_key"])
-    return found | url_passwords((params.get("host"), params.get("proxy")))
+    return found | url_passwords(url for url in (params.get("host"), params.get("proxy")) if isinstance(url, str))
 
 
 def redact_connection(params: Options) -> Options:

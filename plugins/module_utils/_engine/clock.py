@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
+_LONGEST_POLL = 2**31 - 1  # milliseconds
+
 
 class Clock:
     """The clock of this machine."""
@@ -34,5 +36,5 @@ class Clock:
         """Wait until a socket is readable or, if `writing`, writable. Returns: (is readable, is writable); both are false after a timeout."""
         poll = select.poll()
         poll.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
-        events = dict(poll.poll(max(seconds, 0) * 1000)).get(sock.fileno(), 0)
+        events = dict(poll.poll(min(max(seconds, 0) * 1000, _LONGEST_POLL))).get(sock.fileno(), 0)
         return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)

@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .arguments import connection_secrets
+from .arguments import connection_secrets, normalize_options
 from .console import Console
+from .errors import PodwrightError
 from .operation import Operation, perform
+
+if TYPE_CHECKING:
+    from .values import Options
 
 
 class OperationModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
     """An AnsibleModule that does not log its arguments to the system log: manifests can contain secrets."""
+
+    def _load_params(self) -> None:
+        """Read the options; Ansible's validation, which follows, raises exceptions for some that this rejects."""
+        super()._load_params()
+        try:
+            self.params: Options = normalize_options(self.argument_spec, self.params)
+        except PodwrightError as error:
+            self.fail_json(str(error), reason=error.reason)
 
     def _log_invocation(self) -> None:
         pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ansible.module_utils.common.parameters import remove_values
 
-from .arguments import connection_secrets, redact_connection
+from .arguments import check_ranges, connection_secrets, redact_connection
 from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
@@ -96,6 +96,7 @@ def attempt(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Res
     outcome = operation.outcome()
     stopped: PodwrightError | None = None
     try:
+        check_ranges(operation.arguments, invocation.params)
         operation.run(invocation, outcome)
     except Exception as error:
         stopped = as_podwright_error(error)

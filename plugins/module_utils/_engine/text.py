@@ -7,6 +7,9 @@ import re
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?", re.DOTALL)
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?")
+LARGEST, MAX_PORT = 2**63 - 1, 65535  # of integers of the API
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # the control characters but the tab and the line feed
 
 
@@ -38,8 +41,24 @@ def scalar_text(value: object) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def parse_integer(text: str, maximum: int) -> int | None:
-    """The integer from 0 to the maximum that a text of ASCII digits is, or None."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(maximum))):
+def encode(text: str) -> bytes:
+    """The bytes of an option's text in UTF-8; Ansible represents invalid bytes of files and names as surrogates, which become those bytes again."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def parse_integer(value: object, maximum: int = LARGEST, minimum: int = 0) -> int | None:
+    """The integer of that range that a value is, or a text of ASCII digits means; None for anything else."""
+    if isinstance(value, str):
+        value = int(value) if _INTEGER.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return int(text) if int(text) <= maximum else None
+    return value if minimum <= value <= maximum else None
+
+
+def parse_number(value: object, largest: float = 1e18) -> float | None:
+    """The number that a value is, or a text means, if it is finite and not beyond +-`largest`; None for anything else."""
+    if isinstance(value, str):
+        value = float(value) if _NUMBER.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if -largest <= value <= largest else None

@@ -67,12 +67,18 @@ def _resource_metric(name: str, percent: int) -> Manifest:
     return {"type": "Resource", "resource": {"name": name, "target": {"type": "Utilization", "averageUtilization": percent}}}
 
 
+def _rules(direction: str, rules: object) -> Manifest:
+    if not isinstance(rules, dict):
+        raise option_error(f"behavior.{direction}", f"must be a mapping, got {rules!r}.")
+    return dict(rules)
+
+
 def _build_behavior(params: Options) -> Manifest:
     """The behavior, with each cooldown as the stabilization window of its direction, the nearest that an autoscaler has.
 
     It is not the same: a window considers the recommendations of that time, a cooldown the time of the last change.
     """
-    behavior = {direction: dict(rules) for direction, rules in (params["behavior"] or {}).items()}
+    behavior = {direction: _rules(direction, rules) for direction, rules in (params["behavior"] or {}).items()}
     for option, direction in _COOLDOWNS.items():
         seconds = params[option]
         if seconds is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..arguments import read_selector
 from ..cluster.kinds import AUTOSCALER, POD, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
 from ..objects.labels import AUTOSCALED, annotation_of
@@ -121,7 +122,7 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
         item = client.get(kind, namespace, params["name"])
         items = [item] if item else []
     else:
-        items = client.list(kind, namespace, label_selector=",".join(params["label_selectors"]))[0]
+        items = client.list(kind, namespace, label_selector=read_selector(params))[0]
     if not items and (params["state"] == "present" or kind == POD):
         if params["name"]:
             raise not_found_error(kind.name, params["name"], namespace, "Check kind, name and namespace.")

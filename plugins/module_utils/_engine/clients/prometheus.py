@@ -39,7 +39,12 @@ def query_prometheus(client: Client, namespace: str, server: str, query: str) ->
     if response.get("status") != "success":
         error = response.get("error", response)
         raise PodwrightError(f"Prometheus at {server} refused the query '{query}': {error}", reason="BadQuery", hint="Correct the query.")
-    return _read_value(response["data"])
+    try:
+        return _read_value(response["data"])
+    except (KeyError, TypeError, ValueError):
+        raise PodwrightError(
+            f"Prometheus at {server} did not respond with the result of a query.", reason="NoPrometheus", hint="Check the address of the server."
+        ) from None
 
 
 def _read_value(data: Response) -> float | None:

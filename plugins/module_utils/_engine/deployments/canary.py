@@ -9,6 +9,7 @@ from ..cluster.kinds import POD
 from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, GENERATION, STEP, STEP_SINCE, annotation_of, number_of
 from ..objects.pod_status import is_serving
+from ..text import parse_number
 from .analysis import FAILURE, INCONCLUSIVE
 from .deployer import ROUTE
 from .generations import Generations
@@ -90,11 +91,12 @@ class Canary(Generations):
 
     def _wait_for_step(self, generation: str, number: int, step: Options) -> None:
         """Wait until the duration of a step has passed since its start, which may be in an earlier run."""
-        started_step, _at, started_at = (annotation_of(self.deployments[generation], STEP_SINCE) or "").partition("@")
-        if started_step != str(number):
-            started_at = f"{self.client.now():.3f}"
-            self.annotate(generation, {STEP_SINCE: f"{number}@{started_at}"})
-        end = float(started_at) + float(step["pause"] or 0)
+        started_step, _at, started_text = (annotation_of(self.deployments[generation], STEP_SINCE) or "").partition("@")
+        started_at = parse_number(started_text)
+        if started_step != str(number) or started_at is None:
+            started_at = self.client.now()
+            self.annotate(generation, {STEP_SINCE: f"{number}@{started_at:.3f}"})
+        end = min(started_at, self.client.now()) + float(step["pause"] or 0)
         while (left := end - self.client.now()) > 0:
             self.console.progress(f"{self.name}: step {number} of {len(self._steps)}, {step['weight']} % of the traffic, {left:.0f} s left")
             self.client.clock.sleep(min(left, 1))

@@ -9,6 +9,7 @@ from ..errors import option_error
 from ..objects.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
 from ..tasks.pod_template import build_manifest
 from ..tasks.task_spec import digest
+from ..text import MAX_PORT, parse_integer
 from .options import ROLLING
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # minReadySeconds of pods without a readiness probe: a container that exits immediately would otherwise be ready for a moment.
 MIN_READY_SECONDS = 2
+MAX_COUNT = 2**31 - 1
 _LABELS_OF_TASKS = (HASH, ATTEMPT, TASK)
 
 
@@ -61,7 +63,8 @@ def build_deployment(spec: TaskSpec, params: Options, profile: str, generation: 
 
 
 def _count_or_percentage(value: Any) -> int | str:
-    return int(value) if str(value).isdigit() else str(value)
+    number = parse_integer(value, MAX_COUNT)
+    return str(value) if number is None else number
 
 
 def _add_drain(pod: Manifest, params: Options) -> Manifest:
@@ -104,9 +107,10 @@ def _build_port(option: str, port: Any) -> Manifest:
         number = port.get("port") or port.get("container_port") or port.get("containerPort")
         built = {"port": number, "targetPort": port.get("target_port") or port.get("targetPort") or number, "protocol": port.get("protocol", "TCP")}
         return built | ({"name": port["name"]} if port.get("name") else {})
-    if not str(port).isdigit():
-        raise option_error(option, f"must be a port number or a mapping with port, got '{port}'.")
-    return {"port": int(port), "targetPort": int(port), "protocol": "TCP"}
+    parsed = parse_integer(port, MAX_PORT, 1)
+    if parsed is None:
+        raise option_error(option, f"must be a port number from 1 to {MAX_PORT} or a mapping with port, got '{port}'.")
+    return {"port": parsed, "targetPort": parsed, "protocol": "TCP"}
 
 
 def build_route(kind: Kind, params: Options, service: Manifest, canary: Manifest, weight: int) -> Manifest:

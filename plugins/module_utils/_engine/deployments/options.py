@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
 from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS
+from ..text import parse_number
 from .analysis import FAILURE, SUCCESS, is_condition
 
 if TYPE_CHECKING:
@@ -85,10 +86,8 @@ def _validate_steps(steps: list[Options]) -> None:
 
 
 def _is_duration(value: Any) -> bool:
-    try:
-        return float(value or 0) >= 0
-    except (TypeError, ValueError):
-        return False
+    number = 1 if value is True else parse_number(value or 0)
+    return number is not None and number >= 0
 
 
 def _validate_analysis(path: str, entry: Options) -> None:

@@ -73,8 +73,8 @@ class Rolling(Deployer):
         """Return to the previous revision, or to that of the options; a rollback is not repeated. Raises: PodwrightError."""
         live = self._require()
         wanted = self.params["revision"]
-        rolled_back_to = annotation_of(live, ROLLED_BACK)
-        if rolled_back_to is None or wanted not in (None, int(rolled_back_to)):
+        rolled_back_to = number_of(live, ROLLED_BACK)
+        if rolled_back_to is None or wanted not in (None, rolled_back_to):
             self._return_to(wanted or self._previous())
         else:
             self.wait([live])

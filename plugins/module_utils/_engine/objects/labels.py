@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..text import parse_integer
 from ..values import Manifest
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -51,8 +52,7 @@ def selector_of(labels: Mapping[str, str]) -> str:
 
 def number_of(item: Manifest, name: str) -> int | None:
     """The whole number (0 or more) in an annotation of an object, or None."""
-    text = annotation_of(item, name) or ""
-    return int(text) if text.isdigit() else None
+    return parse_integer(annotation_of(item, name))
 
 
 def owner_reference(owner: Manifest) -> Manifest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..text import LARGEST, parse_integer
 from ..values import Manifest
 from .labels import QUEUE
 
@@ -178,9 +179,8 @@ def _mappings(value: object) -> list[dict[str, Any]]:
 
 def _number(value: object, default: int = 0) -> int:
     """A whole number, also one in a string; the default for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1 else default
+    number = parse_integer(int(value) if isinstance(value, float) and value == value // 1 else value, minimum=-LARGEST)
+    return default if number is None else number
 
 
 def _text(value: object) -> str:

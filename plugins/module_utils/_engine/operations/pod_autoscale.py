@@ -17,7 +17,7 @@ from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER
 from ..errors import PodwrightError, option_error
-from ..objects.labels import AUTOSCALED, LAST_SCALED, annotation_of
+from ..objects.labels import AUTOSCALED, LAST_SCALED, annotation_of, number_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
@@ -225,10 +225,10 @@ def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None
     pods = ready_pods(client, invocation.namespace, target)
     outcome.metrics = metrics = read_metrics(client, invocation.namespace, params, pods)
     bounds = Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
-    last, now = annotation_of(item, LAST_SCALED), client.now()
+    last, now = number_of(item, LAST_SCALED), client.now()
     recommended = recommend(target.replicas, len(pods), metrics)
     outcome.desired = bounds.clamp(recommended)
-    replicas, target.note = decide(target.replicas, recommended, bounds, float(last) if last else None, now)
+    replicas, target.note = decide(target.replicas, recommended, bounds, last, now)
     outcome.targets = [target]
     is_scaled = replicas != target.replicas
     if not is_scaled and annotation_of(item, AUTOSCALED):

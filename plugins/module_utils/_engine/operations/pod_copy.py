@@ -216,8 +216,6 @@ def read_options(params: Options) -> CopyOptions:
             raise option_error(name, f"must be a name or an ID, got '{params[name]}'.")
     if not params["remote_path"] or "\0" in params["remote_path"]:
         raise option_error("remote_path", f"must be a path in the container, got {params['remote_path']!r}.")
-    if params["timeout"] is not None and params["timeout"] <= 0:
-        raise option_error("timeout", f"must be greater than 0, got {params['timeout']:g}.")
     preserves = not params["no_preserve"] and params["content"] is None
     if not params["checksum"] and not preserves:
         cause = "no_preserve ignores" if params["no_preserve"] else "content does not have"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION
+from ..arguments import CONNECTION, read_selector
 from ..cluster.exec import execute
 from ..cluster.exec_command import Command, Container
 from ..cluster.kinds import POD
@@ -20,7 +20,7 @@ from ..objects.containers import default_container
 from ..operation import Invocation, Operation
 from ..tasks.options import check_variable, text_of, texts_of
 from ..tasks.result import TaskRedactor
-from ..text import decode, split_lines
+from ..text import decode, encode, split_lines
 from ..threads import call_in_threads
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def run(invocation: Invocation, outcome: list[Execution]) -> None:
 
 def _find_containers(invocation: Invocation) -> list[Container]:
     """The container of each running pod that the selectors match, sorted by pod."""
-    selector = ",".join(invocation.params["label_selectors"])
+    selector = read_selector(invocation.params)
+    if not selector:
+        raise option_error("pod", "must be set unless label_selectors is.")
     pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
     running = [pod for pod in pods if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
     if not running:
@@ -181,9 +183,6 @@ def _read_command(params: Options) -> Command:
         raise option_error("command", "must be a list of strings, or a string, and must not be empty.")
     for name in params["env"] or {}:
         check_variable("env", name)
-    for name in ("timeout", "idle_timeout", "max_output_bytes"):
-        if params[name] is not None and params[name] <= 0:
-            raise option_error(name, f"must be greater than 0, got {params[name]}.")
     command = Command(
         [text_of(f"command[{index}]", word) for index, word in enumerate(words)],
         chdir=params["chdir"],
@@ -198,7 +197,7 @@ def _read_command(params: Options) -> Command:
 def _with_input(command: Command, params: Options) -> Command:
     """The command with the standard input of the options."""
     if params["stdin"] is not None:
-        content: bytes = params["stdin"].encode()
+        content: bytes = encode(params["stdin"])
         return replace(command, source=lambda: iter([content] if content else []), size=len(content))
     path: str | None = params["stdin_file"]
     if path is None:

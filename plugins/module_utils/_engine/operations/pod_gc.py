@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, WAIT, with_defaults
+from ..arguments import CONNECTION, WAIT, read_selector, with_defaults
 from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import PodwrightError, option_error
@@ -95,16 +95,6 @@ def run(invocation: Invocation, outcome: Collection) -> None:
 
 
 def _validate(params: Options) -> None:
-    numbers = [(f"{option}.{name}", params[option][name]) for option in ("completed", "failed", "records") if params[option] for name in _RETENTION]
-    numbers += [(name, params[name]) for name in ("reclaim_age", "grace_period", "limit", "rate") if params[name] is not None]
-    numbers += [("stuck.max_age", params["stuck"]["max_age"])] if params["stuck"] else []
-    for option, number in numbers:
-        if number < 0:
-            raise option_error(option, f"must not be negative, got {number}.")
-    if params["concurrency"] < 1:
-        raise option_error("concurrency", f"must be at least 1, got {params['concurrency']}.")
-    if params["rate"] == 0:
-        raise option_error("rate", "must be greater than 0, got 0.", "Use check mode to see what would be deleted.")
     if params["namespaces"] == []:
         raise option_error("namespaces", "must not be empty.", f"Name the namespaces, omit the option, or use ['{ALL_NAMESPACES}'] for all namespaces.")
     if ALL_NAMESPACES in (params["namespaces"] or []) and len(params["namespaces"]) > 1:
@@ -134,7 +124,7 @@ def _policies(params: Options, namespace_ttls: dict[str, int]) -> RetentionPolic
 
 def _list_candidates(client: Client, params: Options, namespace: str | None) -> list[Candidate]:
     """The objects in scope of a namespace (None: of all), with one LIST for each kind."""
-    selectors = params["label_selectors"] or [selector_of(MANAGED)]
+    selectors = [read_selector(params) or selector_of(MANAGED)]
     candidates = _list(client, POD, namespace, selectors)
     for name in params["reclaim"]:
         candidates += _list(client, RECLAIMABLE_KINDS[name], namespace, selectors)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, WAIT, with_defaults
+from ..arguments import CONNECTION, WAIT, read_selector, with_defaults
 from ..cluster.diagnosis import LOG_LINES, format_diagnosis, log_tail
 from ..cluster.events import list_events, read_events
 from ..cluster.kinds import POD, Kind
@@ -89,7 +89,7 @@ def run(invocation: Invocation, outcome: Found) -> None:
     else:
         _read_selected(invocation, outcome)
     if params["metrics"]:
-        outcome.usage = read_usage(invocation.client, invocation.namespace, ",".join(params["label_selectors"]) or None)
+        outcome.usage = read_usage(invocation.client, invocation.namespace, read_selector(params) or None)
     if params["events"]:
         outcome.events = {item["metadata"]["name"]: read_events(invocation.client, item) for item in outcome.items}
 
@@ -99,7 +99,7 @@ def _read_selected(invocation: Invocation, outcome: Found) -> None:
     kind = client.kinds.resolve(params["api_version"], params["kind"])
     _check_kind(kind, params)
     fields = list(params["field_selectors"]) + ([f"metadata.name={params['name']}"] if params["name"] else [])
-    selectors: Selectors = {"label_selector": ",".join(params["label_selectors"]) or None, "field_selector": ",".join(fields) or None}
+    selectors: Selectors = {"label_selector": read_selector(params) or None, "field_selector": ",".join(fields) or None}
     namespace = _namespace(invocation, kind)
     outcome.items, version = _read(client, kind, namespace, params, selectors)
     outcome.kind = kind

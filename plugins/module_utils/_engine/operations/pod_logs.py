@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION
+from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import BUILT_IN, POD
 from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
@@ -151,7 +151,9 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
         if pod is None:
             raise not_found_error("Pod", name, namespace, "Check name and namespace.")
         return [pod]
-    selector = _pod_selector(client, kind, namespace, name) if name else ",".join(invocation.params["label_selectors"])
+    selector = _pod_selector(client, kind, namespace, name) if name else read_selector(invocation.params)
+    if not selector:
+        raise option_error("name", "must be set unless label_selectors is.")
     pods, _version = client.list(POD, namespace, label_selector=selector)
     if not pods:
         problem = f"No pod in namespace '{namespace}' matches {selector}."

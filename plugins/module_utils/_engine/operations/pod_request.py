@@ -33,7 +33,7 @@ from ..objects.pod_status import is_serving
 from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
-from ..text import decode, scalar_text
+from ..text import MAX_PORT, decode, parse_integer, scalar_text
 from ..threads import call_in_threads
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
     endpoint = _find_endpoint(invocation)
     outcome += exchanges
     client = invocation.client.branch()
-    call_in_threads(lambda each: _perform(invocation, client, endpoint, each), outcome, max(params["concurrency"], 1), client.streams.cancel)
+    call_in_threads(lambda each: _perform(invocation, client, endpoint, each), outcome, params["concurrency"], client.streams.cancel)
     errors = [each.error for each in outcome if each.error]
     if errors:
         more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
@@ -139,8 +139,6 @@ def _prepare(options: Options, prefix: str) -> Exchange:
         raise option_error(f"{prefix}path", f"must start with a slash, got '{options['path']}'.")
     if options["protocol"] == "grpc" and options["grpc_method"].strip("/").count("/") != 1:
         raise option_error(f"{prefix}grpc_method", f"must be like package.Service/Method, got '{options['grpc_method']}'.")
-    if options["timeout"] <= 0:
-        raise option_error(f"{prefix}timeout", f"must be greater than 0, got {options['timeout']:g}.")
     if not is_token(options["method"]):
         raise option_error(f"{prefix}method", f"must be an HTTP method such as GET, got '{options['method']}'.")
     headers = {scalar_text(name): scalar_text(value) for name, value in options["headers"].items()}
@@ -168,6 +166,8 @@ def _find_endpoint(invocation: Invocation) -> Endpoint:
         if pod is None:
             raise not_found_error("Pod", params["pod"], namespace, "Check pod and namespace.")
         return Endpoint(namespace, params["pod"], _port_of(pod, params["port"]), params["server_name"] or params["pod"])
+    if not params["service"]:
+        raise option_error("pod", "must be set unless service is.")
     service = invocation.client.get(SERVICE, namespace, params["service"])
     if service is None:
         raise not_found_error("Service", params["service"], namespace, "Check service and namespace.")
@@ -197,8 +197,9 @@ def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
 
 def _port_of(pod: Manifest, port: str) -> int:
     """The number of a port, from its number or name."""
-    if port.isdigit():
-        return int(port)
+    number = parse_integer(port, MAX_PORT, 1)
+    if number is not None:
+        return number
     ports = [(int(entry["containerPort"]), entry.get("name")) for container in long_running_containers(pod) for entry in container.get("ports") or []]
     number = next((number for number, name in ports if name == port), None)
     if number is None:

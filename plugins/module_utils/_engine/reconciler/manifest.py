@@ -16,6 +16,7 @@ from ..errors import PodwrightError
 from ..libraries import load
 from ..objects.key import Key
 from ..objects.labels import KUBERNETES_REVISION
+from ..text import encode
 from .fields import dropped_fields
 from .schema import MERGE_KEYS, keeps_null
 
@@ -102,9 +103,14 @@ def merge(live: Any, desired: Any, field: str = "") -> Any:
             merged[key] = merge(live[key], value, key) if key in live else value
         return merged
     keys = MERGE_KEYS.get(field)
-    if keys and isinstance(live, list) and isinstance(desired, list):
+    if keys and isinstance(live, list) and isinstance(desired, list) and all(has_scalars(item, keys) for item in (*live, *desired)):
         return _merge_items(live, desired, keys)
     return desired
+
+
+def has_scalars(item: Any, keys: Sequence[str]) -> bool:
+    """Whether an item of a list can be identified by these keys; the API server refuses another one."""
+    return isinstance(item, dict) and all(isinstance(item.get(key), (str, int, type(None))) for key in keys)
 
 
 def _merge_items(live: list[Any], desired: list[Any], keys: Sequence[str]) -> list[Any]:
@@ -164,11 +170,11 @@ class Redactor:
 
     def digest(self, value: object) -> str:
         """The digest that replaces a value."""
-        return "secret:" + hmac.new(self._key, str(value).encode(), hashlib.sha256).hexdigest()[:12]
+        return "secret:" + hmac.new(self._key, str(value).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:12]
 
     def summarize(self, text: str) -> str:
         """The length and the digest that replace a text."""
-        return f"{len(text.encode())} bytes, {self.digest(text)}"
+        return f"{len(encode(text))} bytes, {self.digest(text)}"
 
     def redact(self, manifest: Manifest) -> Manifest:
         """The manifest with digests in place of secret values."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..errors import option_error
+from ..text import MAX_PORT, parse_integer
 from ..values import Manifest, Options
 from .environment import build_sources, build_variables
 from .field_names import camelize
@@ -63,9 +64,10 @@ def _build_words(words: list[object], option: str) -> list[str]:
 
 
 def _build_port(port: object, option: str) -> Manifest:
-    if isinstance(port, (int, str)) and str(port).isdigit():
-        return {"containerPort": int(port)}
+    number = parse_integer(port, MAX_PORT, 1)
+    if number is not None:
+        return {"containerPort": number}
     if not isinstance(port, dict) or not {"container_port", "containerPort"} & set(port):
-        raise option_error(option, f"must be a number or a mapping with container_port, got {port!r}.")
+        raise option_error(option, f"must be a number from 1 to {MAX_PORT} or a mapping with container_port, got {port!r}.")
     built: Manifest = camelize(port)
     return built

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..objects.labels import ATTEMPT, HASH, PARENT, RESOURCES, annotation_of, label_of
+from ..text import parse_integer
+from .record import MAX_ATTEMPT
 
 if TYPE_CHECKING:
     from ..objects.pod_status import Status
@@ -86,8 +88,7 @@ def _why_rerun(spec: TaskSpec, status: Status, attempt: int) -> str | None:
 
 def attempt_of(live: Manifest) -> int:
     """The number of the attempt that a live object is, from 1."""
-    text = label_of(live, ATTEMPT) or "1"
-    return int(text) if text.isdigit() else 1
+    return parse_integer(label_of(live, ATTEMPT), MAX_ATTEMPT, 1) or 1
 
 
 def next_attempt(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None) -> int:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 # The keys below these are the user's own names.
-_VERBATIM = frozenset(("matchLabels", "labels", "annotations", "nodeSelector", "volumeAttributes"))
+VERBATIM = frozenset(("matchLabels", "labels", "annotations", "nodeSelector", "volumeAttributes"))
 
 
 def camelize(value: Any) -> Any:
@@ -19,5 +19,5 @@ def camelize(value: Any) -> Any:
     camelized = {}
     for key, item in value.items():
         name = re.sub(r"_(\w)", lambda match: match.group(1).upper(), str(key))
-        camelized[name] = item if name in _VERBATIM else camelize(item)
+        camelized[name] = item if name in VERBATIM else camelize(item)
     return camelized

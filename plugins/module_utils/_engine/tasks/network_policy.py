@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
 from ..objects.labels import MANAGED, TASK
+from ..text import MAX_PORT, parse_integer
 from .options import check_keys, text_of, texts_of
 
 if TYPE_CHECKING:
@@ -103,4 +104,5 @@ def _build_port(port: Any, option: str) -> Manifest:
     number, _slash, protocol = str(port).partition("/")
     if protocol.upper() not in ("", "TCP", "UDP", "SCTP") or not number:
         raise option_error(option, f"must be a port such as 443 or 53/UDP, or the name of a container's port, got {port!r}.")
-    return {"port": int(number) if number.isdigit() else number, "protocol": protocol.upper() or "TCP"}
+    parsed = parse_integer(number, MAX_PORT, 1)
+    return {"port": number if parsed is None else parsed, "protocol": protocol.upper() or "TCP"}

@@ -10,6 +10,7 @@ from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..objects.labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
 from ..objects.pod_status import read_job, read_pod
+from ..text import parse_integer
 from .options import check_keys
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Parent:
         """The limits of a child, from its own annotations and those of its parent."""
         depth, children, limits = number_of(self.item, MAX_DEPTH), number_of(self.item, MAX_CHILDREN), {}
         if depth is not None:
-            limits[MAX_DEPTH] = str(min(depth - 1, int(own.get(MAX_DEPTH, depth))))
+            wanted = parse_integer(own.get(MAX_DEPTH))
+            limits[MAX_DEPTH] = str(depth - 1 if wanted is None else min(depth - 1, wanted))
         if children is not None:
             limits[MAX_CHILDREN] = own.get(MAX_CHILDREN, str(children))
         return limits

@@ -11,9 +11,10 @@ from ..libraries import load
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import ATTEMPT, HASH, MANAGED, MAX_CHILDREN, MAX_DEPTH, QUEUE, RESOURCES, SET, TASK, TTL
 from ..reconciler.manifest import drop_nulls, merge
-from ..values import Manifest, Options
+from ..values import Manifest, Options, Patch
 from .containers import build_container
 from .field_names import camelize
+from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
 from .security_context import pod_context
 from .standard_input import redirect_input
@@ -45,10 +46,11 @@ def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Paren
     else:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     if spec.options.get("definition"):
+        check_shape(spec.options["definition"], "definition")
         manifest = merge(spec.options["definition"], manifest)
     manifest = drop_nulls(manifest)
-    for index, operation in enumerate(spec.options.get("patches") or []):
-        manifest = _apply_patch(manifest, operation, f"patches[{index}]")
+    if spec.options.get("patches"):
+        manifest = _apply_patches(manifest, spec.options["patches"])
     return parent.as_child(manifest) if parent else manifest
 
 
@@ -62,15 +64,18 @@ def _build_job(spec: TaskSpec, template: Manifest) -> Manifest:
     return job
 
 
-def _apply_patch(manifest: Manifest, operation: Options, option: str) -> Manifest:
-    """The manifest after one operation of a JSON Patch (RFC 6902)."""
+def _apply_patches(manifest: Manifest, patches: Patch) -> Manifest:
+    """The manifest after the operations of a JSON Patch (RFC 6902)."""
     jsonpatch = load("jsonpatch")
-    try:
-        patched: Manifest = jsonpatch.apply_patch(manifest, [operation])
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as error:
-        # The library's own message may contain the whole manifest, secrets included.
-        shown = f"{operation.get('op')} {operation.get('path')}"
-        raise option_error(option, f"must apply to the manifest of the task, got '{shown}' ({type(error).__name__}).") from None
+    patched = manifest
+    for index, operation in enumerate(patches):
+        try:
+            patched = jsonpatch.apply_patch(patched, [operation])
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, AttributeError, LookupError, TypeError, ValueError) as error:
+            # The library's own message may contain the whole manifest, secrets included.
+            shown = f"{operation.get('op')} {operation.get('path')}"
+            raise option_error(f"patches[{index}]", f"must apply to the manifest of the task, got '{shown}' ({type(error).__name__}).") from None
+    check_patched(patched, manifest)
     return patched
 
 

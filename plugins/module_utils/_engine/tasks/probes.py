@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..errors import option_error
-from ..text import scalar_text
+from ..text import MAX_PORT, parse_integer, scalar_text
 from ..values import Manifest, Options
 from .field_names import camelize
 from .options import text_of
@@ -64,4 +64,5 @@ def _words(command: object, option: str) -> list[str]:
 
 def _port(value: object) -> int | str:
     """A port's number, or the name of a container's port."""
-    return int(str(value)) if str(value).isdigit() else str(value)
+    number = parse_integer(value, MAX_PORT, 1)
+    return str(value) if number is None else number

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import Status, times
+from ..text import parse_integer
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PREFIX = "podwright-record-"
 LOG_CHARACTERS = 16 << 10
+MAX_EXIT_CODE, MAX_ATTEMPT = 2**31 - 1, 10**6
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,13 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
 def read_record(item: Manifest) -> Record:
     """Read a record from its ConfigMap; what is missing or was edited beyond recognition has a default."""
     data = item.get("data") or {}
-    rc = data.get("rc", "")
-    status = Status(data.get("state", "failed"), data.get("reason", ""), data.get("message", ""), int(rc) if rc.lstrip("-").isdigit() else None)
-    attempt = data.get("attempt", "1")
+    rc = parse_integer(data.get("rc"), MAX_EXIT_CODE, -MAX_EXIT_CODE)
+    status = Status(data.get("state", "failed"), data.get("reason", ""), data.get("message", ""), rc)
     return Record(
         hash=label_of(item, HASH) or "",
         resources=data.get("resources", ""),
         status=status,
-        attempt=int(attempt) if attempt.isdigit() else 1,
+        attempt=parse_integer(data.get("attempt"), MAX_ATTEMPT, 1) or 1,
         started_at=data.get("started_at") or None,
         finished_at=data.get("finished_at") or None,
         log=data.get("log", ""),

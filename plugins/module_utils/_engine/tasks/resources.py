@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TypeAlias
 
 from ..errors import option_error
@@ -32,7 +33,7 @@ def build_resources(container: Options, path: str = "") -> Resources:
         raise option_error(f"{path}request_ratio", f"must be greater than 0 and at most 1, got {ratio}.")
     for name, text in limits.items():
         if name not in requests:
-            requests[name] = format_quantity(parse_quantity(text) * parse_quantity(str(ratio)), text) if name in _OVERCOMMITTED else text
+            requests[name] = format_quantity(parse_quantity(text) * Fraction(str(ratio)), text) if name in _OVERCOMMITTED else text
     return {part: quantities for part, quantities in (("limits", limits), ("requests", requests)) if quantities}
 
 

@@ -16,6 +16,7 @@ from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
+from ..text import parse_integer
 from ..values import Manifest
 from .decision import NONE
 from .executor import THREADS, Answer, Executor, refuses_resize
@@ -329,4 +330,4 @@ class Runner:
 
 def _latest(*versions: Manifest | None) -> Manifest:
     """The latest version of an object: the watch may be ahead of an answer, or behind it."""
-    return max(filter(None, versions), key=lambda item: int(item["metadata"]["resourceVersion"]))
+    return max(filter(None, versions), key=lambda item: parse_integer(item["metadata"].get("resourceVersion")) or 0)

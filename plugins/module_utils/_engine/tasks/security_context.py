@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import NAMESPACE
 from ..errors import PodwrightError, option_error
+from ..text import parse_integer
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 UNPRIVILEGED_USER = 65532
+MAX_ID = 2**31 - 1  # of runAsUser, runAsGroup and fsGroup
 
 
 def choose_profile(client: Client, namespace: str, requested: str) -> str:
@@ -71,14 +73,17 @@ def _user(value: Any) -> int | str | None:
     """The user ID, `image` or None. Raises: PodwrightError."""
     if value is None:
         return None
-    if value != "image" and not str(value).isdigit():
-        raise option_error("run_as_user", f"must be a user ID or 'image', got {value!r}.")
-    return "image" if value == "image" else int(value)
+    user = "image" if value == "image" else parse_integer(value, MAX_ID)
+    if user is None:
+        raise option_error("run_as_user", f"must be a user ID from 0 to {MAX_ID} or 'image', got {value!r}.")
+    return user
 
 
 def _selinux(options: Any, name: str) -> Manifest:
+    if isinstance(options, dict):
+        return options
     if options != "auto":
-        return dict(options)
+        raise option_error("selinux_options", f"must be auto or a mapping with level, role, type or user, got {options!r}.")
     # Two of 1024 categories, derived from the name: tasks cannot read each other's files, and each task keeps its level.
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     first, second = digest % 1023, digest // 1023 % 1023

@@ -6,10 +6,12 @@ Unlike an attached stream it survives an interrupted run and is never cut short.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from ..errors import option_error
 from ..objects.labels import MANAGED, TASK, owner_reference
+from ..text import encode
 from ..values import Manifest
 
 if TYPE_CHECKING:
@@ -43,4 +45,4 @@ def build_secret(spec: TaskSpec, owner: Manifest) -> Manifest:
         "labels": MANAGED | {TASK: spec.name},
         "ownerReferences": [owner_reference(owner)],
     }
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"stdin": spec.options["stdin"]}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"stdin": base64.b64encode(encode(spec.options["stdin"])).decode()}}

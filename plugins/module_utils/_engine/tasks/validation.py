@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..values import Options
+from .manifest_shape import check_shape
 from .network_policy import build_policy
 from .options import check_name, check_variable
 from .owner import read_parent
@@ -25,9 +26,6 @@ def validate(spec: TaskSpec) -> None:
     _validate_containers(spec)
     if options.get("restart_policy") == "Always" and spec.completes:
         raise option_error("restart_policy", "must be OnFailure or Never for a task that completes, got 'Always'.", "Or set state to running.")
-    for limit in ("max_depth", "max_children"):
-        if (options.get(limit) or 0) < 0:
-            raise option_error(limit, f"must be at least 0, got {options[limit]}.")
     if options.get("parent"):
         read_parent(options["parent"], spec.namespace)
     build_policy(spec.name, spec.namespace, options.get("network"))
@@ -55,6 +53,7 @@ def _validate_containers(spec: TaskSpec) -> None:
 
 def _defines_image(options: Options) -> bool:
     """Whether `definition` sets the image of the task's container, or `patches` may."""
-    pod = options.get("definition") or {}
-    containers = (pod.get("spec") or {}).get("containers") or []
+    definition = options.get("definition") or {}
+    check_shape(definition, "definition")
+    containers = (definition.get("spec") or {}).get("containers") or []
     return bool(options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in containers)

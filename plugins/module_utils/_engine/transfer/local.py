@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import PodwrightError
 from ..files import file_mode
+from ..text import encode
 from .plan import CopyOptions
 from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, show
 
@@ -45,7 +46,7 @@ class Text:
     """A text as a single file."""
 
     def __init__(self, text: str) -> None:
-        self._content = text.encode()
+        self._content = encode(text)
 
     def observe(self, console: Console) -> Tree:
         """The tree: one file."""
