@@ -162,4 +162,11 @@ class LookupModule(LookupBase):
         spec = {"expirationSeconds": self.get_option("seconds"), "audiences": self.get_option("audiences")}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         request = Request("POST", kind.path(namespace, name, "token"), body=body, kind=kind, namespace=namespace, name=name, subresource="token")
-        return client.send(request)["status"]["token"]
+        token = (client.send(request).get("status") or {}).get("token")
+        if not isinstance(token, str) or not token:
+            raise PodwrightError(
+                f"The API server created no token of ServiceAccount '{name}' in namespace '{namespace}'.",
+                reason="NoToken",
+                hint="Check that it serves the TokenRequest API: kubectl create token NAME.",
+            )
+        return token

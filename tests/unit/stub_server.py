@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-POD_OBJECT = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}}
+# Metadata that every live object has.
+LIVE_METADATA = {"uid": "uid", "resourceVersion": "1", "creationTimestamp": "2001-01-01T00:00:00Z"}
+POD_OBJECT = {"apiVersion": "v1", "kind": "Pod", "metadata": LIVE_METADATA | {"name": "a", "namespace": "n"}, "spec": {"containers": [{"name": "task"}]}}
 
 
 @dataclass

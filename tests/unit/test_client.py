@@ -6,15 +6,20 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client as client_module
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import session, transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import MAX_ATTEMPTS
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import MAX_ATTEMPTS, MAX_RETRY_AFTER
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+from .stub_server import LIVE_METADATA, POD_OBJECT, StubServer
 
 
 class Clock:
@@ -49,7 +54,7 @@ def server():
                 self.close_connection = True
                 return
             content = json.dumps(body).encode()
-            self.send_response(status)
+            self.send_response_only(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -85,7 +90,7 @@ def connect(server):
         client.close()
 
 
-OK = (200, {}, {"kind": "Pod", "metadata": {"name": "a"}})
+OK = (200, {}, POD_OBJECT)
 BUSY = (429, {"Retry-After": "7"}, {"message": "slow down"})
 BROKEN = (503, {}, {"message": "not now"})
 
@@ -95,6 +100,70 @@ def test_429_and_5xx_are_retried(server, connect):
     client = connect()
     assert client.get(POD, "n", "a")["kind"] == "Pod"
     assert client.clock.slept[0] == 7 and len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ("7", 7, 7),
+        ("99999999999999999999", MAX_RETRY_AFTER, MAX_RETRY_AFTER),
+        ("Thu, 01 Jan 1970 00:00:12 GMT", 11, 12),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", MAX_RETRY_AFTER, MAX_RETRY_AFTER),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.1, 0.3),
+        ("0", 0.1, 0.3),
+        ("-1", 0.1, 0.3),
+        ("\u00b2", 0.1, 0.3),
+        ("Thu, 99 Jan 99999999999999999999 00:00:00 GMT", 0.1, 0.3),
+        ("soon", 0.1, 0.3),
+    ],
+)
+def test_retry_after_is_respected_up_to_a_limit(value, low, high, server, connect):
+    server.responses = [(429, {"Retry-After": value, "Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, {"message": "slow down"}), OK]
+    client = connect()
+    assert client.get(POD, "n", "a")
+    assert low <= client.clock.slept[0] <= high
+
+
+@pytest.mark.parametrize("date", ["", "never", "Thu, 99 Jan 99999999999999999999 00:00:00 GMT", "0"])
+def test_invalid_dates_of_a_server_are_ignored(date, server, connect):
+    server.responses = [(200, {"Date": date}, POD_OBJECT)]
+    client = connect()
+    client.get(POD, "n", "a")
+    assert client.now() == client.clock.now()
+
+
+def test_list_without_an_end_is_an_error(server, connect, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
+    server.responses = [(200, {}, {"kind": "PodList", "metadata": {"continue": "t"}, "items": []})] * 3
+    with pytest.raises(PodwrightError, match="more than 3 pages"):
+        connect().list(POD, "n")
+
+
+def test_size_of_a_response_is_limited(server, connect, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_BODY", 1000)
+    server.responses = [(200, {}, POD_OBJECT | {"padding": "x" * 2000})]
+    with pytest.raises(PodwrightError, match="responded with more than 1000 bytes"):
+        connect().get(POD, "n", "a")
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_response_must_be_complete_before_a_deadline(part, monkeypatch):
+    """Though a byte arrives every 20 ms."""
+    monkeypatch.setattr(session, "RESPONSE_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "MAX_ATTEMPTS", 1)
+
+    def drip(handler):
+        if part == "body":
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+        for byte in b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 1000:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(0.02)
+
+    started = time.monotonic()
+    with StubServer(drip) as running, Client(Configuration({"host": running.url})) as client:
+        with pytest.raises(PodwrightError, match="timed out"):
+            client.get(POD, "n", "a")
+        assert time.monotonic() - started < 2
 
 
 def test_request_is_retried_after_connection_loss(server, connect):
@@ -139,12 +208,14 @@ def test_headers_for_authentication_and_impersonation_are_sent(server, connect):
     assert headers["Authorization"] == "Bearer token" and headers["Impersonate-User"] == "jane" and groups == ["a", "b"]
 
 
-def test_list_is_paged_and_starts_over_when_the_continue_token_expires(server, connect):
-    page = {"kind": "PodList", "metadata": {"continue": "t", "resourceVersion": "1"}, "items": [{"metadata": {"name": "a"}}]}
-    last = {"kind": "PodList", "metadata": {"resourceVersion": "2"}, "items": [{"metadata": {"name": "b"}}]}
-    server.responses = [(200, {}, page), (410, {}, {"message": "expired"}), (200, {}, page), (200, {}, last)]
+def test_list_is_paged_and_starts_over_with_one_page_when_the_continue_token_expires(server, connect):
+    page = {"kind": "PodList", "metadata": {"continue": "t", "resourceVersion": "1"}, "items": [POD_OBJECT]}
+    last = {"kind": "PodList", "metadata": {"resourceVersion": "2"}, "items": [POD_OBJECT | {"metadata": LIVE_METADATA | {"name": "b"}}]}
+    whole = last | {"items": page["items"] + last["items"]}
+    server.responses = [(200, {}, page), (410, {}, {"message": "expired"}), (200, {}, whole)]
     items, version = connect().list(POD, "n")
     assert [item["metadata"]["name"] for item in items] == ["a", "b"] and version == "2"
+    assert [path.partition("?")[2] for _method, path, *_rest in server.requests] == ["limit=500", "limit=500&continue=t", ""]
 
 
 def test_error_names_the_package_of_a_missing_library(monkeypatch):

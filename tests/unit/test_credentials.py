@@ -359,6 +359,7 @@ def test_names_that_would_change_the_path_are_rejected(name, server):
 def test_names_cannot_inject_a_query_or_path(name, server):
     del server.heads[:]
     with Client(Configuration({"host": server.url})) as client:
-        client.get(POD, "n", name)
+        with pytest.raises(PodwrightError, match="responded with 200 and Pod 'a'"):
+            client.get(POD, "n", name)
     target = server.heads[0].split()[1]
     assert unquote(target).startswith("/api/v1/namespaces/n/pods/") and unquote(target.rsplit("/", 1)[1]) == name

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import METADATA, Client
@@ -148,3 +150,45 @@ def test_error_is_never_its_own_cause():
         except PodwrightError as caught_error:
             raise_explained(caught_error, caught_error)
     assert caught.value.__cause__ is None and caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["list", "get"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (("metadata", "uid"), None),
+        (("metadata", "labels"), {"a": 1}),
+        (("metadata", "ownerReferences"), [{"kind": "Job"}]),
+        (("metadata", "name"), 5),
+        (("spec", "containers"), [{}]),
+        (("status",), "Running"),
+        (("status",), {"containerStatuses": [{"name": "c", "state": {"terminated": {}}}]}),
+    ],
+)
+def test_fields_of_an_object_must_have_their_types(name, field, value):
+    item = copy.deepcopy(POD_OBJECT)
+    parent = item
+    for key in field[:-1]:
+        parent = parent[key]
+    parent[field[-1]] = value
+    body = {"kind": "PodList", "metadata": {}, "items": [POD_OBJECT, item]} if name == "list" else item
+    assert f"invalid field {'items[1].' if name == 'list' else ''}{'.'.join(field)}" in error_of(Response(200, body), name)
+
+
+def test_response_to_another_request_is_an_error():
+    other = POD_OBJECT | {"metadata": POD_OBJECT["metadata"] | {"name": "b"}}
+    assert "responded with 200 and Pod 'b'" in error_of(Response(200, other), "get")
+
+
+def test_status_that_repeats_a_token_is_masked():
+    """With a token from a kubeconfig, which Ansible does not know as a secret."""
+    assert TOKEN not in error_of(Response(403, {"kind": "Status", "message": f"bad token {TOKEN}", "reason": "Forbidden"}), "get")
+
+
+@pytest.mark.parametrize("details", [[], "text", {"causes": {}}, {"causes": [5, None, {"field": 5}]}])
+def test_details_of_a_status_may_have_any_type(details):
+    assert "no (422 Invalid)" in error_of(Response(422, {"kind": "Status", "message": "no", "reason": "Invalid", "details": details}), "get")
+
+
+def test_message_of_a_status_is_shortened():
+    assert len(error_of(Response(500, {"kind": "Status", "message": "x" * 100_000}), "create")) < 11_000

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import watch
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.watch import Watcher
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
-from .stub_server import Response, StubServer
+from .stub_server import LIVE_METADATA, Response, StubServer
 
 FORBIDDEN = Response(403, {"kind": "Status", "reason": "Forbidden", "message": 'User "jane" cannot watch resource "pods"'})
 EXPIRED = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}}
@@ -22,7 +24,8 @@ EXPIRED = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": 
 
 def pod(name, version="1"):
     """A pod whose uid is its name."""
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "uid": name, "resourceVersion": version}}
+    metadata = LIVE_METADATA | {"name": name, "uid": name, "resourceVersion": version}
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": {"containers": [{"name": "task"}]}}
 
 
 def event(event_type, name, version):
@@ -97,3 +100,65 @@ def test_next_returns_none_after_the_timeout():
         watcher.follow(POD, "n", "10")
         assert watcher.next(0.05) is None
         collection.finished.set()
+
+
+# -- servers that close, refuse or garble every watch -----------------------------------------------------------
+
+INVALID_LINES = {
+    "no JSON": b"<html>",
+    "no mapping": b"5",
+    "no type": b'{"object": {}}',
+    "no object": b'{"type": "ADDED"}',
+    "null object": b'{"type": "ADDED", "object": null}',
+    "other type": json.dumps(event("GONE", "a", "11")).encode(),
+    "other kind": json.dumps({"type": "ADDED", "object": pod("a") | {"kind": "Node"}}).encode(),
+    "no uid": json.dumps({"type": "ADDED", "object": pod("a") | {"metadata": {"name": "a"}}}).encode(),
+    "labels of another type": json.dumps({"type": "ADDED", "object": pod("a") | {"metadata": pod("a")["metadata"] | {"labels": []}}}).encode(),
+    "bookmark without version": b'{"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {}}}',
+    "error without object": b'{"type": "ERROR", "object": []}',
+    "deep": b"[" * 100_000,
+}
+
+
+def requests_within(seconds, collection, monkeypatch):
+    """The number of watches and lists that a Watcher requests in that time."""
+    with StubServer(collection) as server, Client(Configuration({"host": server.url}), poll_seconds=0.1) as client:
+        with Watcher(client) as watcher:
+            watcher.follow(POD, "n", "10")
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                watcher.next(deadline - time.monotonic())
+    is_watch = ["watch=true" in path for path in collection.paths]
+    return sum(is_watch), len(is_watch) - sum(is_watch)
+
+
+@pytest.mark.parametrize("response", [stream(), Response(200, b""), stream(EXPIRED), Response(410, EXPIRED["object"])], ids=["closed", "empty", "event", "410"])
+def test_watch_that_never_works_does_not_loop_without_a_pause(response, monkeypatch):
+    collection = Collection([response] * 10_000, [pod("a")])
+    watches, lists = requests_within(1, collection, monkeypatch)
+    assert 2 <= watches <= 12 and lists <= 12
+
+
+def test_collection_is_listed_if_every_watch_is_closed_at_once():
+    collection = Collection([stream()] * 3, [pod("a")])
+    assert events_of(collection, 1) == [("MODIFIED", "a")]
+
+
+@pytest.mark.parametrize("line", INVALID_LINES)
+def test_invalid_line_is_an_error_that_is_reported(line, monkeypatch):
+    monkeypatch.setattr(watch, "_PAUSE", 0)
+    collection = Collection([Response(200, INVALID_LINES[line] + b"\n")] * 10)
+    with pytest.raises(PodwrightError, match="sent a line that is not an event of a Pod"):
+        events_of(collection, 1)
+
+
+def test_length_of_a_line_is_limited(monkeypatch):
+    monkeypatch.setattr(watch, "_PAUSE", 0)
+    monkeypatch.setattr(watch, "MAX_LINE", 1000)
+    with pytest.raises(PodwrightError, match="not an event"):
+        events_of(Collection([Response(200, b"x" * 100_000)] * 10), 1)
+
+
+def test_valid_events_after_an_invalid_line_are_received(monkeypatch):
+    monkeypatch.setattr(watch, "_PAUSE", 0)
+    assert events_of(Collection([Response(200, b"garbage\n"), stream(event("ADDED", "a", "11"))]), 1) == [("ADDED", "a")]

@@ -10,8 +10,10 @@ from ..errors import UNKNOWN_KIND, Cause, PodwrightError
 
 if TYPE_CHECKING:
     from ..values import Manifest
+    from .configuration import Configuration
     from .request import Request
 
+_MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a response in an error
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
     (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
@@ -29,24 +31,32 @@ _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requeste
 _DENIED = re.compile(r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?')
 
 
-def status_error(status: int, body: object, request: Request, identity: str) -> PodwrightError:
+def status_error(status: int, body: object, request: Request, configuration: Configuration) -> PodwrightError:
     """The error for a response of HTTP status 400 or more.
 
     Args:
         body: the decoded Status object, or another object with a message, or text; only a Status has a reason.
-        identity: who sent the request, as errors name it.
+        configuration: of the connection; its credentials are masked, which a server may repeat.
     """
     content: Manifest = body if isinstance(body, dict) else {"message": str(body).strip()}
     is_status = content.get("kind") == "Status"
-    details = (is_status and content.get("details")) or {}
-    causes = [Cause(field=c.get("field", ""), message=c.get("message", ""), reason=c.get("reason", "")) for c in details.get("causes") or []]
-    reason = (is_status and content.get("reason")) or f"HTTP {status}"
-    text = str(content.get("message") or "the API server reported no message")
+    causes = causes_of(content) if is_status else []
+    reason = str((is_status and content.get("reason")) or f"HTTP {status}")[:_MAX_REASON]
+    text = configuration.mask(str(content.get("message") or "the API server reported no message"))
+    text = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} … ({len(text)} characters)"
     if status == 404 and _NOT_SERVED.search(text):
         reason = UNKNOWN_KIND
     error = PodwrightError(f"{request.describe()}: {text} ({status} {reason})", status=status, reason=reason, causes=causes)
-    error.hint = _hint(error, text, request, identity)
+    error.hint = _hint(error, text, request, configuration.identity)
     return error
+
+
+def causes_of(status: Manifest) -> list[Cause]:
+    """The causes in a Status, of any type if it is not from an API server."""
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    found = [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
+    return [Cause(field=str(c.get("field") or ""), message=str(c.get("message") or ""), reason=str(c.get("reason") or "")) for c in found]
 
 
 def admission_hint(text: str, namespace: str | None = None) -> str:

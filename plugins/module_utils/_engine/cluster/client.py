@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from ..errors import UNKNOWN_KIND, PodwrightError
+from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
 from .kinds import POD, Kind, Kinds
 from .request import ANYTHING, Query, Request
 from .transport import Transport
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .configuration import Configuration
 
 MANAGER = "podwright"  # the field manager
-PAGE_SIZE = 500
+PAGE_SIZE, MAX_PAGES = 500, 10_000
 CONNECTIONS = 16  # kept open at most
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -106,14 +106,14 @@ class Client(Transport):
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         accept = METADATA if metadata_only else Request.accept
         items: list[Any] = []
-        token = ""
-        while True:
-            query = _query(limit=str(PAGE_SIZE), **selectors, **{"continue": token})
+        token, limit = "", str(PAGE_SIZE)
+        for _number in range(MAX_PAGES):
+            query = _query(limit=limit, **selectors, **{"continue": token})
             try:
                 page = self.send(Request("GET", kind.path(namespace), query, kind=kind, namespace=namespace, accept=accept))
             except PodwrightError as error:
-                if error.status == 410 and token:  # the continue token has expired
-                    items, token = [], ""
+                if error.status == 410 and token:  # the continue token has expired, and so may the next one: all in one page
+                    items, token, limit = [], "", ""
                     continue
                 raise
             for item in page.get("items") or []:
@@ -123,6 +123,7 @@ class Client(Transport):
             token = page["metadata"].get("continue")
             if not token:
                 return items, page["metadata"].get("resourceVersion", "")
+        raise PodwrightError(f"The list of {kind.name}s has more than {MAX_PAGES} pages.", reason=UNEXPECTED, hint="Check the address of the API server.")
 
     def create(self, kind: Kind, namespace: str | None, body: Manifest, manager: str, dry_run: bool = False) -> Manifest:
         """Create an object and return it as created. Raises: PodwrightError; AlreadyExists also if the response to an earlier attempt was lost."""

@@ -193,7 +193,7 @@ class Configuration:
         headers += [("Impersonate-Group", header_value("as-groups", group)) for group in user.get("as-groups") or []]
         for name, values in (user.get("as-user-extra") or {}).items():
             header = "Impersonate-Extra-" + urllib.parse.quote(str(name), safe="").lower()
-            headers += [(header, header_value("as-user-extra", value)) for value in values]
+            headers += [(header, header_value("as-user-extra", value)) for value in values or []]
         return headers
 
     # -- proxy ----------------------------------------------------------------------------------------------

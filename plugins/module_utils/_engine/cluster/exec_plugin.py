@@ -48,7 +48,10 @@ def run_plugin(plugin: Entry, cluster: Entry, authority: bytes, source: str) -> 
     title = f"The exec plugin {shown_path(command)!r} of {source}"
     environment = dict(os.environ)
     environment.update({str(item["name"]): str(item.get("value") or "") for item in plugin.get("env") or []})
-    environment["KUBERNETES_EXEC_INFO"] = json.dumps(_exec_info(plugin, cluster, authority, api_version))
+    try:
+        environment["KUBERNETES_EXEC_INFO"] = json.dumps(_exec_info(plugin, cluster, authority, api_version))
+    except (TypeError, ValueError, RecursionError):
+        raise bad_configuration(f"The extension of {source} for exec plugins must be a value of JSON.") from None
     arguments = [command, *map(str, plugin.get("args") or [])]
     try:
         done = subprocess.run(arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from ..text import parse_integer
+from .api_errors import causes_of
 from .kinds import POD
 from .request import Request
 from .websocket import BINARY, CLOSE, PING, PONG, TEXT, Closed, open_websocket
@@ -22,6 +23,7 @@ V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 FRAME = 1 << 16  # measured: half of it costs more at each hop, twice as much gains nothing
 PING_SECONDS = 15
 UNANSWERED_PINGS = 4
+_MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a status in an error
 NOT_YET = None  # what a source of input yields while it has nothing to send; an empty piece is sent at once
 
 
@@ -197,7 +199,7 @@ def _request(namespace: str, pod: str, container: str | None, command: list[str]
 def _read_status(content: bytes) -> Manifest:
     try:
         status = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         status = None
     if not isinstance(status, dict):
         raise StreamClosed("the status of the command is not a JSON object")
@@ -208,11 +210,11 @@ def exit_code(status: Manifest) -> int:
     """The exit code in the Status of a command. Raises: PodwrightError if the command could not be run."""
     if status.get("status") == "Success":
         return 0
-    causes = (status.get("details") or {}).get("causes") or []
+    causes = causes_of(status)
     if status.get("reason") == "NonZeroExitCode":
         for cause in causes:
-            code = parse_integer(str(cause.get("message", "")), 255) if cause.get("reason") == "ExitCode" else None
+            code = parse_integer(cause["message"], 255) if cause["reason"] == "ExitCode" else None
             if code is not None:
                 return code
-    message = status.get("message") or "the server gave no message"
-    raise PodwrightError(message, reason=status.get("reason") or "ExecFailed", causes=causes)
+    message = str(status.get("message") or "the server gave no message")[:_MAX_MESSAGE]
+    raise PodwrightError(message, reason=str(status.get("reason") or "ExecFailed")[:_MAX_REASON], causes=causes)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import PodwrightError
 from ..libraries import load
+from .kubeconfig_fields import FIELDS, find_fault
 
 Entry: TypeAlias = dict[str, Any]
 """A cluster, user or context of a kubeconfig, with the fields of the kubeconfig (v1) reference."""
@@ -63,24 +64,24 @@ class Kubeconfig:
 
     def select(self, context: str | None) -> tuple[Entry, Entry, str]:
         """(cluster, user, namespace) of a context, the current one by default. Raises: PodwrightError with the names that exist."""
-        name = context or self.current_context
+        name = str(context or self.current_context)
         if not name:
             raise bad_configuration(
                 f"The kubeconfig from {self.source} has no current-context{self._names('contexts')}.", hint="Set context to the name of one of them."
             )
         found = self._find("contexts", name, self.source)
         source = f"context {name!r} of {self.source}"
-        cluster = self._find("clusters", found.get("cluster"), source)
-        user = self._find("users", found["user"], source) if found.get("user") else {}
+        cluster = self._find("clusters", str(found.get("cluster") or ""), source)
+        user = self._find("users", str(found["user"]), source) if found.get("user") else {}
         return cluster, user, str(found.get("namespace") or "default")
 
-    def _find(self, entries: str, name: Any, source: str) -> Entry:
+    def _find(self, entries: str, name: str, source: str) -> Entry:
         if name not in self.entries[entries]:
-            raise bad_configuration(f"The {ENTRY_FIELDS[entries]} {str(name)[:200]!r} of {source} does not exist{self._names(entries)}.")
+            raise bad_configuration(f"The {ENTRY_FIELDS[entries]} {name[:200]!r} of {source} does not exist{self._names(entries)}.")
         return self.entries[entries][name]
 
     def _names(self, entries: str) -> str:
-        names = ", ".join(sorted(map(str, self.entries[entries]))[:_MAX_NAMES])
+        names = ", ".join(sorted(self.entries[entries])[:_MAX_NAMES])
         return f"; {entries}: {names}" if names else f"; there are no {entries}"
 
     def merge(self, content: object, source: str, directory: str = "") -> None:
@@ -95,6 +96,9 @@ class Kubeconfig:
         """
         if not isinstance(content, dict):
             raise bad_configuration(f"The kubeconfig {source} must be a mapping, got {type(content).__name__}.")
+        fault = find_fault(content.get("current-context"), str, "current-context")
+        if fault:
+            raise bad_configuration(f"The kubeconfig {source} is invalid: {fault}.")
         self.current_context = self.current_context or str(content.get("current-context") or "")
         for entries in ENTRY_FIELDS:
             for name, entry in _named(content.get(entries), entries, source).items():
@@ -187,12 +191,16 @@ def _named(items: object, entries: str, source: str) -> dict[str, Entry]:
     items = items or []
     if not isinstance(items, list):
         raise bad_configuration(f"The kubeconfig {source} is invalid: {entries} must be a list.")
-    for item in items:
+    for number, item in enumerate(items):
         if not isinstance(item, dict) or not item.get("name") or not isinstance(item.get(word) or {}, dict):
             raise bad_configuration(f"The kubeconfig {source} is invalid: each item of {entries} must have a name and a mapping {word}.")
-        if item["name"] in found:
-            raise bad_configuration(f"The kubeconfig {source} is invalid: {entries} has two items named {item['name']!r}.")
-        found[item["name"]] = item.get(word) or {}
+        fault = find_fault(item, {"name": str, word: FIELDS[entries]}, f"{entries}[{number}]")
+        if fault:
+            raise bad_configuration(f"The kubeconfig {source} is invalid: {fault}.")
+        name = str(item["name"])
+        if name in found:
+            raise bad_configuration(f"The kubeconfig {source} is invalid: {entries} has two items named {name!r}.")
+        found[name] = item.get(word) or {}
     return found
 
 
@@ -200,6 +208,6 @@ def _resolve(entry: Entry, entries: str, directory: str) -> Entry:
     """The entry with absolute paths; a command without a slash is left as it is, since it is searched for in PATH."""
     resolved = entry | {name: os.path.join(directory, str(entry[name])) for name in _PATHS[entries] if entry.get(name)}
     plugin = entry.get("exec") or {}
-    if entries == "users" and isinstance(plugin, dict) and os.sep in str(plugin.get("command") or ""):
+    if entries == "users" and os.sep in str(plugin.get("command") or ""):
         resolved["exec"] = plugin | {"command": os.path.join(directory, plugin["command"])}
     return resolved

@@ -13,6 +13,7 @@ from ..errors import UNEXPECTED, PodwrightError
 from ..text import decode
 from .api_errors import status_error
 from .request import ANYTHING
+from .shapes import find_discovery_misfit, find_misfit
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -39,6 +40,11 @@ def read_object(request: Request, status: int, headers: Mapping[str, str], conte
     body = decode_body(content)
     if not isinstance(body, dict) or not _is_expected(body, request):
         raise _unexpected(request, status, _describe(body, headers, content), configuration)
+    misfit = _find_misfit(body, request)
+    if misfit:
+        raise _unexpected(request, status, _printable(f"an object of kind {body['kind']!r} with an invalid field {misfit[:200]}"), configuration)
+    if _is_other(body, request):
+        raise _unexpected(request, status, _printable(f"{body['kind']} {body['metadata']['name'][:200]!r}"), configuration)
     return body
 
 
@@ -52,15 +58,17 @@ def check_status(request: Request, status: int, headers: Mapping[str, str], cont
     """Raises: PodwrightError for every status other than 2xx; redirects are never followed."""
     if 200 <= status < 300:
         return
+    if status < 300:
+        raise _unexpected(request, status, "an informational response", configuration)
     if status < 400:
         location = urllib.parse.urlsplit(str(headers.get("Location") or ""))
         target = f" to {location.scheme}://{location.hostname}" if location.scheme and location.hostname else ""
         raise _unexpected(request, status, _printable(f"a redirect{target}, which is not followed"), configuration)
     body = decode_body(content)
     if isinstance(body, dict) and (body.get("kind") == "Status" or "message" in body):
-        raise status_error(status, body, request, configuration.identity)
-    text = _title(content) if _is_html(headers, content) else configuration.mask(_printable(str(body).strip()[:_MAX_SHOWN]))
-    raise status_error(status, text, request, configuration.identity)
+        raise status_error(status, body, request, configuration)
+    text = _title(content) if _is_html(headers, content) else _printable(str(body).strip()[:_MAX_SHOWN])
+    raise status_error(status, text, request, configuration)
 
 
 def refuse_upgrade(request: Request, status: int, headers: Mapping[str, str], content: bytes, configuration: Configuration) -> None:
@@ -89,15 +97,41 @@ def _is_expected(body: Manifest, request: Request) -> bool:
         return True
     if not isinstance(body.get("metadata"), dict):
         return False
-    if request.method == "GET" and not request.name:
+    if _is_list(request):
         # The kind of a list of custom resources is whatever their definition names.
         return kind != "Status" and "items" in body and isinstance(body["items"] or [], list)
     return kind == request.kind.name
 
 
+def _is_list(request: Request) -> bool:
+    return request.method == "GET" and not request.name
+
+
+def _find_misfit(body: Manifest, request: Request) -> str | None:
+    """The path of a field that an object of the requested kind and name cannot have, or None."""
+    if request.kind is None:
+        return find_discovery_misfit(body)
+    if body["kind"] in _KIND_OF_SUBRESOURCE.values():
+        return None
+    if _is_list(request):
+        kind = None if "PartialObjectMetadata" in request.accept else request.kind
+        misfits = ((index, find_misfit(item, kind)) for index, item in enumerate(body["items"] or []))
+        found = next(((index, misfit) for index, misfit in misfits if misfit is not None), None)
+        return f"items[{found[0]}].{found[1]}" if found else None
+    return find_misfit(body, request.kind)
+
+
+def _is_other(body: Manifest, request: Request) -> bool:
+    """Whether it is another object than the named one, for example the late response to another request on the same connection."""
+    if not request.name or not request.kind or body["kind"] != request.kind.name:
+        return False
+    metadata = body["metadata"]
+    return metadata["name"] != request.name or (request.kind.namespaced and metadata.get("namespace") != request.namespace)
+
+
 def _unexpected(request: Request, status: int, content: str, configuration: Configuration) -> PodwrightError:
     server = f"{configuration.server} (from {configuration.source})"
-    message = f"{request.describe()}: {server} responded with {status} and {content}, not as an API server does"
+    message = f"{request.describe()}: {server} responded with {status} and {configuration.mask(content)}, not as an API server does"
     return PodwrightError(message, status=status, reason=UNEXPECTED, hint=_HINT)
 
 

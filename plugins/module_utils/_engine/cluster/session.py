@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
@@ -15,6 +19,45 @@ if TYPE_CHECKING:
     from .configuration import Configuration
 
 USER_AGENT = "podwright"
+RESPONSE_SECONDS = 180  # in which a response must be complete: an API server itself gives up after 60 s
+
+
+class Response(http.client.HTTPResponse):
+    """A response of which every byte must arrive before a deadline: a timeout between two bytes alone could last for ever.
+
+    Attributes:
+        deadline: monotonic time in seconds; None for a body that is a stream.
+    """
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.deadline: float | None = time.monotonic() + RESPONSE_SECONDS
+        self.fp = io.BufferedReader(_Reader(self, sock, self.fp.detach()))
+
+
+class _Reader(io.RawIOBase):
+    """Reads from a socket until the deadline of a response."""
+
+    def __init__(self, response: Response, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._response, self._sock, self._raw = response, sock, raw
+        self._timeout = sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        timeout, deadline = self._timeout, self._response.deadline
+        if deadline is not None:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            timeout = remaining if timeout is None else min(remaining, timeout)
+        self._sock.settimeout(timeout)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class Session:
@@ -91,4 +134,11 @@ def _open_pool(configuration: Configuration, connections: int) -> PoolManager:
         if configuration.proxy
         else urllib3.PoolManager(**options)
     )
+    manager.pool_classes_by_scheme = {scheme: _with_deadlines(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
     return manager
+
+
+def _with_deadlines(pool: Any) -> Any:
+    """A class of connection pools whose responses have a deadline."""
+    connection = type("Connection", (pool.ConnectionCls,), {"response_class": Response})
+    return type("Pool", (pool,), {"ConnectionCls": connection})

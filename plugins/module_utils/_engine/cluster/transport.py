@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import calendar
 import copy
 import email.utils
 import json
@@ -12,8 +11,9 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import Clock
-from ..errors import CONNECTION_LOST, PodwrightError
+from ..errors import CONNECTION_LOST, UNEXPECTED, PodwrightError
 from ..libraries import load
+from ..text import parse_integer
 from .responses import check_content_type, check_status, read_content, read_object
 from .session import Sessions
 from .streams import Streams
@@ -34,7 +34,9 @@ TransportT = TypeVar("TransportT", bound="Transport")
 MAX_ATTEMPTS = 5
 CONNECT_TIMEOUT = 10
 MAX_RETRY_AFTER = 30  # seconds
+MAX_BODY = 1 << 29  # bytes of a response: a page of 500 objects, each as large as etcd stores, and no more than memory has
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
+_READ_SIZE = 1 << 18
 
 
 class Transport:
@@ -82,13 +84,13 @@ class Transport:
 
         Raises: PodwrightError, also if the response is not an object of the expected kind.
         """
-        session, response = self._exchange(request)
-        return read_object(request, response.status, response.headers, response.data, session.configuration)
+        session, response, content = self._exchange(request)
+        return read_object(request, response.status, response.headers, content, session.configuration)
 
     def fetch(self, request: Request) -> bytes:
         """Send a request that accepts `ANYTHING`, like `send`, and return the content of the response. Raises: PodwrightError."""
-        session, response = self._exchange(request)
-        return read_content(request, response.status, response.headers, response.data, session.configuration)
+        session, response, content = self._exchange(request)
+        return read_content(request, response.status, response.headers, content, session.configuration)
 
     def stream(self, request: Request) -> BaseHTTPResponse:
         """Open a response whose body the caller reads and closes (watch, log); a 401 is retried once with renewed credentials.
@@ -96,44 +98,47 @@ class Transport:
         Raises: PodwrightError, also if the content type is not the expected one.
         """
         self.streams.check()
-        session, response = self._request(request, preload=False)
+        session, response = self._request(request)
         if response.status == 401:
-            response.drain_conn()
+            response.close()
             self.sessions.renew(session)
-            session, response = self._request(request, preload=False)
+            session, response = self._request(request)
         try:
             if not 200 <= response.status < 300:
-                check_status(request, response.status, response.headers, response.read(MAX_ERROR_BODY), session.configuration)
+                content = self._read(request, response, session.configuration, MAX_ERROR_BODY)
+                check_status(request, response.status, response.headers, content, session.configuration)
             check_content_type(request, response.status, response.headers, session.configuration)
         except PodwrightError:
             response.close()
             raise
+        without_deadline(response)
         self.streams.add(socket_of(response))
         return response
 
-    def _exchange(self, request: Request) -> tuple[Session, BaseHTTPResponse]:
-        """The first response of status 2xx, with the session it was requested in."""
+    def _exchange(self, request: Request) -> tuple[Session, BaseHTTPResponse, bytes]:
+        """The first response of status 2xx and its content, with the session it was requested in."""
         attempt, was_renewed, was_lost = 0, False, False
         while True:
             attempt += 1
             response = None
             try:
                 session, response = self._request(request)
+                content = self._read(request, response, session.configuration, MAX_BODY)
                 if response.status == 401 and not was_renewed:
                     self.sessions.renew(session)
                     was_renewed = True
                     continue
-                check_status(request, response.status, response.headers, response.data, session.configuration)
-                return session, response
+                check_status(request, response.status, response.headers, content, session.configuration)
+                return session, response, content
             except PodwrightError as error:
                 error.response_was_lost = was_lost
                 if attempt >= MAX_ATTEMPTS or not request.retryable or not _is_transient(response, error):
                     raise
             was_lost |= response is None or response.status != 429
-            self.clock.sleep(_backoff(attempt, response))
+            self.clock.sleep(_backoff(attempt, response, self.now()))
 
-    def _request(self, request: Request, preload: bool = True) -> tuple[Session, BaseHTTPResponse]:
-        """Send a request once. Raises: PodwrightError if the connection fails, or the credentials cannot be renewed."""
+    def _request(self, request: Request) -> tuple[Session, BaseHTTPResponse]:
+        """Send a request once and read the head of the response. Raises: PodwrightError if the connection fails, or the credentials cannot be renewed."""
         urllib3 = load("urllib3")
         session = self.sessions.at(self.clock.now())
         headers = session.headers.copy()
@@ -145,14 +150,40 @@ class Transport:
         url = session.configuration.server + request.target
         try:
             response = session.pool.request(
-                request.method, url, body=body, headers=headers, timeout=timeout, preload_content=preload, retries=False, redirect=False
+                request.method, url, body=body, headers=headers, timeout=timeout, preload_content=False, retries=False, redirect=False
             )
         except urllib3.exceptions.HTTPError as error:
             raise _connection_error(error, session.configuration) from None
-        date = email.utils.parsedate(response.headers.get("Date"))
-        if date:
-            self._clock_offset = calendar.timegm(date) - self.clock.now()
+        date = _parse_date(response.headers.get("Date"))
+        if date is not None:
+            self._clock_offset = date - self.clock.now()
         return session, response
+
+    @staticmethod
+    def _read(request: Request, response: BaseHTTPResponse, configuration: Configuration, limit: int) -> bytes:
+        """The content of a response. Raises: PodwrightError if the connection fails, or there is more than the limit."""
+        pieces, size = [], 0
+        try:
+            for piece in response.stream(_READ_SIZE):
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
+                    break
+        except (load("urllib3").exceptions.HTTPError, OSError) as error:
+            response.close()
+            raise _connection_error(error, configuration) from None
+        if size > limit:
+            response.close()
+            message = f"{request.describe()}: {configuration.server} (from {configuration.source}) responded with more than {limit} bytes."
+            raise PodwrightError(message, status=response.status, reason=UNEXPECTED, hint="Check the address of the API server, or select fewer objects.")
+        return b"".join(pieces)
+
+
+def without_deadline(response: BaseHTTPResponse) -> None:
+    """Let the body of a response take as long as it needs."""
+    original = getattr(response, "_original_response", None)
+    if original is not None:
+        original.deadline = None
 
 
 def socket_of(response: BaseHTTPResponse) -> socket.socket | None:
@@ -161,20 +192,33 @@ def socket_of(response: BaseHTTPResponse) -> socket.socket | None:
 
 
 def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> bool:
-    if response is None:
+    if error.reason == CONNECTION_LOST or response is None:
         return error.reason == CONNECTION_LOST
     return response.status == 429 or (response.status >= 500 and not error.is_schema_mismatch)
 
 
-def _backoff(attempt: int, response: BaseHTTPResponse | None) -> float:
-    """Seconds until the next attempt."""
-    requested = response.headers.get("Retry-After", "") if response is not None else ""
-    if requested.isdigit():
-        return min(int(requested), MAX_RETRY_AFTER)
-    return min(0.2 * 2.0 ** (attempt - 1), 5) * random.uniform(0.5, 1.5)
+def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:
+    """Seconds until the next attempt: what the response requests (RFC 9110, 10.2.3), up to a limit, but at least what an attempt without it waits."""
+    seconds = min(0.2 * 2.0 ** (attempt - 1), 5) * random.uniform(0.5, 1.5)
+    requested = response.headers.get("Retry-After", "").strip() if response is not None else ""
+    date = _parse_date(requested)
+    if date is not None:
+        return min(max(date - now, seconds), MAX_RETRY_AFTER)
+    if requested.isascii() and requested.isdigit():
+        wanted = parse_integer(requested, MAX_RETRY_AFTER)
+        return max(MAX_RETRY_AFTER if wanted is None else wanted, seconds)
+    return seconds
 
 
-def _connection_error(error: HTTPError, configuration: Configuration) -> PodwrightError:
+def _parse_date(text: str | None) -> float | None:
+    """A date of HTTP in seconds since the epoch, or None."""
+    try:
+        return email.utils.parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _connection_error(error: HTTPError | OSError, configuration: Configuration) -> PodwrightError:
     cause = getattr(error, "reason", None) or error
     text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()' .")
     server = f"{configuration.server}{configuration.via} (from {configuration.source})"

@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..errors import PodwrightError
+from ..errors import UNEXPECTED, PodwrightError, as_podwright_error
 from ..libraries import load
+from .api_errors import status_error
 from .request import Request
+from .shapes import find_misfit, is_bookmark
 from .streams import shut_down
 from .transport import socket_of
 
@@ -25,9 +28,13 @@ if TYPE_CHECKING:
     from .kinds import Kind
 
 WATCH_TIMEOUT = 300  # seconds until the server closes a watch
+SHORT_SECONDS = 1  # a watch that is closed earlier counts as failed, and as useless if it had no event
+MAX_LINE = 1 << 26  # bytes of an event: an object is as large as etcd stores, 1.5 MiB, and the JSON of a custom resource a few times that
 _MAX_FAILURES = 5
+_PAUSE = 0.2
 _MAX_BACKOFF = 5
 _READ_SIZE = 1 << 16
+_USELESS = 2  # watches without an event after which the collection is listed
 WatchEvent: TypeAlias = "tuple[str, Manifest]"
 """The type of an event (`ADDED`, `MODIFIED` or `DELETED`), and the object."""
 
@@ -36,8 +43,8 @@ class Watcher:
     """Watches collections and yields their events in one stream; a context manager that stops its threads.
 
     A watch that is closed is opened again from the last resource version. After a 410 the collection is listed again: each of its objects
-    is an event of type `MODIFIED`, those that no longer exist of type `DELETED`. If watching is forbidden, the collection is listed
-    every `poll_seconds` of the client instead.
+    is an event of type `MODIFIED`, those that no longer exist of type `DELETED`. If watching is forbidden, or every watch is closed at once
+    and without an event, the collection is listed every `poll_seconds` of the client instead.
     """
 
     def __init__(self, client: Client) -> None:
@@ -109,33 +116,49 @@ class _Watch(threading.Thread):
         shut_down(self._socket)
 
     def run(self) -> None:
-        failures = 0
+        try:
+            self._follow()
+        except Exception as error:
+            self._sink.put(as_podwright_error(error))
+
+    def _follow(self) -> None:
+        """Watch until `stop`. Raises: PodwrightError if the watch fails for good."""
+        failures = closed = 0  # watches in a row that failed, and that were closed at once
         while not self._stopped.is_set():
+            started, version = time.monotonic(), self._version
             try:
                 self._watch_once()
                 failures = 0
+                is_short = time.monotonic() - started < SHORT_SECONDS
+                closed = closed + 1 if is_short and self._version == version else 0
+                if closed > _USELESS:
+                    self._stopped.wait(self._client.poll_seconds)
+                    self._relist()
+                elif is_short:
+                    self._stopped.wait(_PAUSE)
             except PodwrightError as error:
                 failures += 1
                 if error.status == 410:
+                    self._stopped.wait(0 if failures == 1 else _backoff(failures))
                     self._relist()
                 elif error.is_forbidden:
                     self._stopped.wait(self._client.poll_seconds)
                     self._relist()
                 elif error.status in (401, 403, 404, 422) or failures > _MAX_FAILURES:
-                    self._sink.put(error)
-                    return
+                    raise
                 else:
-                    self._stopped.wait(min(0.2 * 2**failures, _MAX_BACKOFF))
+                    self._stopped.wait(_backoff(failures))
 
     def _watch_once(self) -> None:
+        """Take the events of one watch until it is closed. Raises: PodwrightError, also for an event that is invalid."""
         response = self._client.stream(self._request())
         self._socket = socket_of(response)
         try:
             if self._stopped.is_set():
                 return  # `stop` was called before there was a socket to shut down
-            for line in _lines(response, self._stopped):
-                self._take_event(json.loads(line))
-        except (load("urllib3").exceptions.HTTPError, OSError, ValueError):
+            for line in self._lines(response):
+                self._take_event(self._read_event(line))
+        except (load("urllib3").exceptions.HTTPError, OSError):
             pass  # the connection was closed; the watch is opened again from the last resource version
         finally:
             self._socket = None
@@ -148,10 +171,49 @@ class _Watch(threading.Thread):
         path = self._kind.path(self._namespace)
         return Request("GET", path, tuple(query), kind=self._kind, namespace=self._namespace, timeout=WATCH_TIMEOUT + 30)
 
-    def _take_event(self, event: Manifest) -> None:
-        event_type, item = event["type"], event["object"]
-        if event_type == "ERROR":
-            raise PodwrightError(item.get("message", "the watch failed"), status=item.get("code"), reason=item.get("reason", ""))
+    def _lines(self, response: BaseHTTPResponse) -> Iterator[bytes]:
+        """Complete lines of a response, as they are received. Raises: PodwrightError for a line that is too long."""
+        pieces: list[bytes] = []
+        size = 0
+        for chunk in response.stream(_READ_SIZE):
+            if self._stopped.is_set():
+                return
+            *lines, rest = chunk.split(b"\n")
+            if lines:
+                yield from filter(None, (b"".join([*pieces, lines[0]]), *lines[1:]))
+                pieces, size = [], 0
+            pieces.append(rest)
+            size += len(rest)
+            if size > MAX_LINE:
+                raise self._invalid_line()
+
+    def _read_event(self, line: bytes) -> WatchEvent:
+        """The event of a line. Raises: PodwrightError if it is invalid, or reports an error."""
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            event = None
+        item = event.get("object") if isinstance(event, dict) and "type" in event else None
+        if not isinstance(item, dict):
+            raise self._invalid_line()
+        if event["type"] == "ERROR":
+            code = item.get("code")
+            raise status_error(code if isinstance(code, int) else 0, item, self._request(), self._client.configuration)
+        if event["type"] == "BOOKMARK":
+            is_valid = is_bookmark(item)
+        else:
+            is_valid = event["type"] in ("ADDED", "MODIFIED", "DELETED") and item.get("kind") == self._kind.name and find_misfit(item, self._kind) is None
+        if not is_valid:
+            raise self._invalid_line()
+        return event["type"], item
+
+    def _invalid_line(self) -> PodwrightError:
+        server = self._client.configuration
+        message = f"{self._request().describe()}: {server.server} (from {server.source}) sent a line that is not an event of a {self._kind.name}."
+        return PodwrightError(message, reason=UNEXPECTED, hint="Check the address of the API server, and the proxies in between.")
+
+    def _take_event(self, event: WatchEvent) -> None:
+        event_type, item = event
         self._version = item["metadata"]["resourceVersion"]
         if event_type == "BOOKMARK":
             return
@@ -164,12 +226,7 @@ class _Watch(threading.Thread):
     def _relist(self) -> None:
         if self._stopped.is_set():
             return
-        try:
-            items, self._version = self._client.list(self._kind, self._namespace, self._label_selector, self._field_selector)
-        except PodwrightError as error:
-            self._sink.put(error)
-            self._stopped.set()
-            return
+        items, self._version = self._client.list(self._kind, self._namespace, self._label_selector, self._field_selector)
         before, self._known = self._known, {item["metadata"]["uid"]: item for item in items}
         for uid, item in before.items():
             if uid not in self._known:
@@ -178,12 +235,5 @@ class _Watch(threading.Thread):
             self._sink.put(("MODIFIED", item))
 
 
-def _lines(response: BaseHTTPResponse, stopped: threading.Event) -> Iterator[bytes]:
-    """Complete lines of a chunked response, as they are received."""
-    buffer = b""
-    for chunk in response.stream(_READ_SIZE):
-        if stopped.is_set():
-            return
-        buffer += chunk
-        *lines, buffer = buffer.split(b"\n")
-        yield from filter(None, lines)
+def _backoff(failures: int) -> float:
+    return min(_PAUSE * 2.0**failures, _MAX_BACKOFF)
