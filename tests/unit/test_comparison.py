@@ -88,11 +88,15 @@ def test_change_after_an_empty_value_is_found(empty, is_live):
         (DEPLOYMENT, ("resources", "limits", "cpu"), "1", 1, True),
         (DEPLOYMENT, ("resources", "limits", "memory"), "1Gi", "1024Mi", True),
         (DEPLOYMENT, ("resources", "limits", "memory"), "1000Ki", "1024000", False),  # which the API writes in another format
+        (DEPLOYMENT, ("resources", "limits", "cpu"), "1", "+1", False),  # the API keeps the sign of a claim's request
+        (DEPLOYMENT, ("resources", "limits", "cpu"), "1", "1\n", False),  # which the API refuses
+        (("resource.k8s.io/v1", "ResourceSlice"), ("capacity", "memory", "value"), "1Gi", "1024Mi", True),
         (DEPLOYMENT, ("labels", "max"), "1.1", "1.10", False),
         (GADGET, ("resources", "limits", "cpu"), "1", "1000m", False),
         (GADGET, ("limits", "max"), "1.1", "1.10", False),
         (GADGET, ("on",), 1, True, False),
-        (GADGET, ("on",), 1, 1.0, False),
+        (GADGET, ("on",), 1, 1.0, True),  # to the API there is one type of number
+        (GADGET, ("on",), 1, "1", False),
         (("v1", "ResourceQuota"), ("hard", "requests.cpu"), "2", "2000m", True),
         (("v1", "ConfigMap"), ("hard", "requests.cpu"), "2", "2000m", False),
         (("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("resources", "limits", "cpu"), "1", "1000m", False),
@@ -105,6 +109,133 @@ def test_quantities_are_equal_by_value_where_the_schema_has_quantities(kind, pat
         return value
 
     assert is_current(manifest_of(kind, spec(after)), applied(manifest_of(kind, spec(before))), "podwright") == same
+
+
+WEBHOOKS = ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+POLICY = ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy")
+CLAIM = ("resource.k8s.io/v1", "ResourceClaim")
+LIMITS = ("v1", "LimitRange")
+RULE = {"apiGroups": ["a"], "operations": ["CREATE"]}
+TOLERATION = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+
+
+@pytest.mark.parametrize(
+    ("kind", "desired", "live", "same"),
+    [
+        (WEBHOOKS, {"rules": [RULE]}, {"rules": [RULE | {"scope": "*"}]}, True),
+        (WEBHOOKS, {"rules": [RULE]}, {"rules": [RULE | {"scope": "Namespaced"}]}, False),
+        (POLICY, {"matchConstraints": {"a": 1}}, {"matchConstraints": {"a": 1, "objectSelector": {}, "matchPolicy": "Equivalent"}}, True),
+        (POLICY, {"matchConstraints": {"a": 1}}, {"matchConstraints": {"a": 1, "objectSelector": {"matchLabels": {"b": "c"}}}}, False),
+        (CLAIM, {"exactly": {"class": "a"}}, {"exactly": {"class": "a", "allocationMode": "ExactCount", "count": 1}}, True),
+        (CLAIM, {"exactly": {"class": "a"}}, {"exactly": {"class": "a", "allocationMode": "ExactCount", "count": 2}}, False),
+        (GADGET, {"rules": [RULE]}, {"rules": [RULE | {"scope": "*"}]}, False),
+        (("v1", "Pod"), {"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "a"}, TOLERATION]}, True),
+        (("v1", "Pod"), {"tolerations": [TOLERATION]}, {"tolerations": [TOLERATION]}, True),
+        (("v1", "Pod"), {"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "a"}, TOLERATION | {"tolerationSeconds": 3}]}, False),
+        (DEPLOYMENT, {"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "a"}, TOLERATION]}, False),
+    ],
+)
+def test_defaults_within_atomic_values_are_no_change(kind, desired, live, same):
+    item = manifest_of(kind, live)
+    tree = {"f:spec": {f"f:{key}": {} for key in desired}}
+    item["metadata"] |= {"managedFields": [{"manager": "podwright", "operation": "Apply", "fieldsV1": tree}]}
+    assert is_current(manifest_of(kind, desired), item, "podwright") == same
+
+
+@pytest.mark.parametrize(
+    ("desired", "live"),
+    [
+        ({"max": {"cpu": "2000m"}}, {"max": {"cpu": "2"}, "default": {"cpu": "2"}, "defaultRequest": {"cpu": "2"}}),
+        (
+            {"default": {"cpu": 1}, "min": {"memory": "1Mi"}},
+            {"default": {"cpu": "1"}, "defaultRequest": {"cpu": "1", "memory": "1Mi"}, "min": {"memory": "1Mi"}},
+        ),
+        ({"max": {"cpu": 2}, "default": {"cpu": 1}}, {"max": {"cpu": "2"}, "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1"}}),
+    ],
+)
+def test_defaults_of_a_limit_range_are_those_of_the_api_server(desired, live):
+    def limits(item, name="Container"):
+        return manifest_of(LIMITS, {"limits": [{"type": name} | item]})
+
+    assert is_current(limits(desired), applied(limits(live)), "podwright")
+    assert not is_current(limits(desired | {"default": {"cpu": 3}}), applied(limits(live)), "podwright")
+    assert not is_current(limits(desired, "Pod"), applied(limits(live, "Pod")), "podwright")
+    assert not is_current(limits({"max": "cpu"}), applied(limits(live)), "podwright")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "same"),
+    [
+        ("paused", False, True),
+        ("paused", 0, False),
+        ("minReadySeconds", 0, True),
+        ("minReadySeconds", False, False),
+        ("suspend", False, False),
+        ("paused", [], False),
+    ]
+    + [("text", "", True), ("list", [], True), ("map", {}, True), ("text", "x", False)],
+)
+def test_omitted_empty_value_has_the_type_of_its_field(field, value, same):
+    """The API server omits some fields that are false, 0 or empty, and refuses 0 in place of false."""
+    live = applied(manifest_of(DEPLOYMENT, {field: value, "replicas": 1}))
+    del live["spec"][field]
+    assert is_current(manifest_of(DEPLOYMENT, {field: value, "replicas": 1}), live, "podwright") == same
+
+
+def test_empty_labels_are_no_change_of_the_labels_of_others():
+    desired = manifest_of(DEPLOYMENT, {"replicas": 1}, {"labels": {}, "finalizers": []})
+    live = applied(manifest_of(DEPLOYMENT, {"replicas": 1}, {"labels": {}}))
+    live["metadata"] |= {"labels": {"theirs": "1"}, "finalizers": ["example.com/theirs"]}
+    assert is_current(desired, live, "podwright")
+    live["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:labels"] = {"f:ours": {}}
+    assert not is_current(desired, live, "podwright")
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [("aGVsbG8=", True), ("aGVs\r\nbG8=\n", True), ("aGVsbG9=", True), ("aGVsbG8", False), ("aGVsbG8==", False), ("aGVsbG 8=", False), ("aGVsbG8h", False)]
+    + [("aGVsbG8=====", False), (1, False), ("é", False)],
+)
+def test_bytes_of_a_secret_are_equal_in_any_notation(written, same):
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}
+    assert is_current(secret | {"data": {"a": written}}, applied(secret | {"data": {"a": "aGVsbG8="}}), "podwright") == same
+    config_map = secret | {"kind": "ConfigMap"}
+    assert is_current(config_map | {"data": {"a": written}}, applied(config_map | {"data": {"a": "aGVsbG8="}}), "podwright") == (written == "aGVsbG8=")
+
+
+def test_spec_of_a_signing_request_never_changes():
+    request = ("certificates.k8s.io/v1", "CertificateSigningRequest")
+    live = applied(manifest_of(request, {}, {"labels": {"a": "b"}})) | {"spec": {"request": "aGVsbG8=", "usages": ["a"], "seconds": 1, "username": "me"}}
+    del live["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+
+    def is_same(spec):
+        return is_current(manifest_of(request, spec, {"labels": {"a": "b"}}), live, "podwright")
+
+    assert is_same({"request": "aGVs\nbG8=", "usages": ["b", "c"], "seconds": 1}) and is_same({"username": "you"})
+    assert not is_same({"request": "invalid"}) and not is_same({"usages": [1]}) and not is_same({"seconds": "1"}) and not is_same({"other": 1})
+
+
+@pytest.mark.parametrize(
+    ("desired", "same"),
+    [
+        ([{"number": 80}, {"number": 53, "protocol": "UDP"}], True),
+        ([{"number": 80}, {"number": 53}], False),  # whose protocol was given and is not any more
+        ([{"number": 80, "protocol": "TCP"}, {"number": 53, "protocol": "UDP"}], False),  # which owns the protocol from then on
+        ([{"number": 81}, {"number": 53, "protocol": "UDP"}], False),
+    ],
+)
+def test_default_of_a_merge_key_is_known_from_its_ownership(desired, same):
+    live = manifest_of(GADGET, {"ports": [{"number": 80, "protocol": "TCP"}, {"number": 53, "protocol": "UDP"}]})
+    items = {'k:{"number":80,"protocol":"TCP"}': {".": {}, "f:number": {}}}
+    items |= {'k:{"number":53,"protocol":"UDP"}': {".": {}, "f:number": {}, "f:protocol": {}}}
+    live["metadata"] |= {"managedFields": [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:ports": items}}}]}
+    assert is_current(manifest_of(GADGET, {"ports": desired}), live, "podwright") == same
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, 1), (0, False), ([{"a": 1}], [{"a": True}])])
+def test_a_change_of_type_is_a_difference(before, after):
+    assert difference(manifest_of(GADGET, {"on": before}), manifest_of(GADGET, {"on": after}))
+    assert not difference(manifest_of(GADGET, {"on": before}), manifest_of(GADGET, {"on": before}))
 
 
 def test_null_differs_from_absence_in_custom_resources_only():

@@ -91,6 +91,8 @@ def _parse_table() -> dict[tuple[str, str], Kind]:
 
 
 BUILT_IN = _parse_table()
+# The groups of the API server itself, also those of which the table names no kind.
+BUILT_IN_GROUPS = frozenset(kind.group for kind in BUILT_IN.values()) | {"events.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io"}
 POD = BUILT_IN["v1", "Pod"]
 NAMESPACE = BUILT_IN["v1", "Namespace"]
 JOB = BUILT_IN["batch/v1", "Job"]
@@ -102,6 +104,11 @@ CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
 DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 NETWORK_POLICY = BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"]
 AUTOSCALER = BUILT_IN["autoscaling/v2", "HorizontalPodAutoscaler"]
+
+
+def is_built_in(api_version: str) -> bool:
+    """Whether the kinds of an API version are built in; all others are custom resources."""
+    return api_version.rpartition("/")[0] in BUILT_IN_GROUPS
 
 
 class Kinds:

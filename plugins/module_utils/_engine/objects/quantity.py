@@ -34,13 +34,13 @@ def format_quantity(value: Fraction, like: str) -> str:
 
 
 def same_quantity(one: object, other: object) -> bool:
-    """Whether both are quantities that the API writes the same: equal values, and both decimal, binary or with an exponent."""
-    try:
-        return _format_of(one) == _format_of(other) and parse_quantity(one) == parse_quantity(other)
-    except ValueError:
-        return False
+    """Whether both are quantities that the API accepts and writes the same: equal values, and both decimal, binary or with an exponent."""
+    return bool(_format_of(one)) and _format_of(one) == _format_of(other) and parse_quantity(one) == parse_quantity(other)
 
 
 def _format_of(quantity: object) -> str:
-    match = _PATTERN.fullmatch(str(quantity).strip())
-    return "" if not match else ("binary" if str(match[3]).endswith("i") else "exponent" if match[2] else "decimal")
+    """The format of a quantity; empty if it is none, or if it has a sign, which the API keeps in some fields."""
+    match = _PATTERN.fullmatch(str(quantity))
+    if not match or match[0].startswith("+"):
+        return ""
+    return "binary" if str(match[3]).endswith("i") else "exponent" if match[2] else "decimal"

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..objects.quantity import same_quantity
 from .schema import Path, Schema
 
 if TYPE_CHECKING:
     from ..values import Manifest
 
+# Maps whose keys have owners each; an empty one removes none.
+_GRANULAR = (("metadata", "labels"), ("metadata", "annotations"))
 _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys creates an encoder for each call
 
 
@@ -32,7 +33,8 @@ def is_current(desired: Manifest, live: Manifest, manager: str) -> bool:
     tree = owned_fields(live, manager)
     if tree is None or live["metadata"].get("deletionTimestamp"):
         return False
-    return _is_map_current(Schema(desired["apiVersion"], desired["kind"]), (), _without_identity(desired), live, tree)
+    schema = Schema(desired["apiVersion"], desired["kind"])
+    return _is_map_current(schema, (), schema.complete(_without_identity(desired)), live, tree)
 
 
 def dropped_fields(desired: Manifest, live: Manifest, trees: list[dict[str, Any]]) -> list[list[Any]]:
@@ -64,15 +66,35 @@ def _is_map_current(schema: Schema, path: Path, desired: Manifest, live: Manifes
 def _is_field_current(schema: Schema, path: Path, value: Any, parent: dict[str, Any], tree: dict[str, Any] | None) -> bool:
     if path[-1] not in parent:
         return not _steps(tree or {}) and schema.leaves_out(path, value, is_owned=tree is not None)
-    if tree is None:
-        return False
     live = parent[path[-1]]
-    if not _steps(tree):
+    if tree is None:
+        return _is_unowned_current(schema, path, value, live)
+    if not _steps(tree) and not (value == {} and path in _GRANULAR):
         # An atomic value: the API would remove other live parts of it.
-        return is_same(schema, path, value, live)
+        return is_same(schema, path, value, schema.without_additions(path, value, live))
     if isinstance(value, dict) and isinstance(live, dict):
         return _is_map_current(schema, path, value, live, tree)
     return isinstance(value, list) and isinstance(live, list) and _is_list_current(schema, path, value, live, tree)
+
+
+def _is_unowned_current(schema: Schema, path: Path, value: Any, live: Any) -> bool:
+    """Whether an apply of a value that the manager does not own would neither change nor own it."""
+    if value == []:
+        return schema.leaves_out(path, value, is_owned=False)
+    if not isinstance(value, dict) or not isinstance(live, dict) or not value:
+        return False
+    if schema.is_reset(path):
+        return _is_of_type(schema, path, value, live)
+    return _is_map_current(schema, path, value, live, {})
+
+
+def _is_of_type(schema: Schema, path: Path, value: Any, live: Any) -> bool:
+    """Whether the API would accept a value as it accepted the live one: an equal value, or another string in place of a string other than bytes."""
+    if isinstance(value, dict) and isinstance(live, dict):
+        return all(key in live and _is_of_type(schema, (*path, key), item, live[key]) for key, item in value.items())
+    if isinstance(value, list) and isinstance(live, list):
+        return all(isinstance(item, str) for item in [*value, *live])
+    return schema.is_equal(path, value, live) or (isinstance(value, str) and isinstance(live, str) and not schema.is_bytes(path))
 
 
 def _is_list_current(schema: Schema, path: Path, desired: list[Any], live: list[Any], tree: dict[str, Any]) -> bool:
@@ -83,7 +105,7 @@ def _is_list_current(schema: Schema, path: Path, desired: list[Any], live: list[
     positions = _positions(schema, path, live, names)
     at = -1
     for item in desired:
-        identity = _identity(schema, path, item, names)
+        identity = _owned_identity(item, owned, names) or _identity(schema, path, item, names)
         position = positions.get(identity, -1)
         if position <= at or identity not in owned:
             return False
@@ -99,6 +121,16 @@ def _owned_items(tree: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], set[s
     items = [(step[0], json.loads(step[2:]), below) for step, below in _steps(tree).items() if step[0] in ("k", "v")]
     names = {name for step_type, value, _below in items if step_type == "k" for name in value}
     return {_encode(value): below for _step_type, value, below in items}, names
+
+
+def _owned_identity(item: Any, owned: dict[str, dict[str, Any]], names: set[str]) -> str | None:
+    """The identity in the tree of an item without some of its merge keys, which the API server defaulted when it was applied; None if that is unclear."""
+    if not isinstance(item, dict) or names <= item.keys():
+        return None
+    known = {name: item[name] for name in names if name in item}
+    missing = {f"f:{name}" for name in names - item.keys()}
+    found = [identity for identity, below in owned.items() if not missing & below.keys() and known.items() <= json.loads(identity).items()]
+    return found[0] if len(found) == 1 else None
 
 
 def _identity(schema: Schema, path: Path, item: Any, names: set[str]) -> str:
@@ -122,12 +154,7 @@ def is_same(schema: Schema, path: Path, desired: Any, live: Any) -> bool:
         return all(key in live and is_same(schema, (*path, key), value, live[key]) for key, value in desired.items())
     if isinstance(desired, list) and isinstance(live, list):
         return len(desired) == len(live) and all(is_same(schema, path, *pair) for pair in zip(desired, live))
-    return _is_equal(desired, live) or (schema.is_quantity(path) and same_quantity(desired, live))
-
-
-def _is_equal(one: Any, other: Any) -> bool:
-    """Equality as in JSON: true is not 1."""
-    return type(one) is type(other) and one == other
+    return schema.is_equal(path, desired, live)
 
 
 def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, Any], path: list[Any], found: list[list[Any]]) -> None:

@@ -42,7 +42,7 @@ def clean(manifest: Manifest) -> Manifest:
     """
     _check(manifest)
     cleaned: Manifest = _encode_texts(copy.deepcopy(manifest))
-    if not keeps_null(manifest["apiVersion"], manifest["kind"]):
+    if not keeps_null(manifest["apiVersion"]):
         cleaned = drop_nulls(cleaned)
     cleaned.pop("status", None)
     for name in SERVER_METADATA:
@@ -153,7 +153,9 @@ def bare(manifest: Manifest) -> Manifest:
 def difference(before: Manifest, after: Manifest) -> Patch:
     """The patch (RFC 6902) from one state of an object to the other, without status and the server's metadata."""
     one, other = bare(before), bare(after)
-    patch: Patch = [] if one == other else load("jsonpatch").make_patch(one, other).patch
+    # To Python true is 1.
+    is_same = one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    patch: Patch = [] if is_same else load("jsonpatch").make_patch(one, other).patch
     return patch
 
 
