@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration mutation sanity lint molecule docs bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration mutation sanity lint molecule docs audit bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -67,6 +67,12 @@ lint: env ## run ruff, mypy, yamllint, ansible-lint (production), changelog and 
 
 docs: env ## generate docs/reference
 	@tests/tools/make-docs
+
+audit: env ## compare the libraries with the advisories of PyPI (needs its advisory service)
+	@$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet pip-audit
+	$(BIN)/pip freeze --exclude-editable > $(VENV)/audit/requirements.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)/audit/requirements.txt
 
 bench: env ## measure against bare Ansible, kubectl and kubernetes.core
 	@tests/tools/with-test-cluster $(BIN)/python -m tests.bench

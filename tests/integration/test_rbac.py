@@ -1,44 +1,196 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The purposes of the role rbac grant exactly the needed permissions, by comparison of their rules with the audit log."""
+"""The role rbac grants what is needed and nothing more.
+
+Probes of each module use exactly the permissions that docs/security.md lists for it, and each of these is needed: without it the
+operation fails, or warns, and names it. That they suffice for everything else is shown by test_targets.py, where modules run with them alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import (
+    pod_autoscale,
+    pod_copy,
+    pod_deployment,
+    pod_exec,
+    pod_gc,
+    pod_info,
+    pod_logs,
+    pod_request,
+    resource_set,
+    task_pod,
+)
 
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import KUBECONFIG
+from ..support.operations import IMAGE, call
+from ..support.permissions import PURPOSES, ROLE, RULES, Permission, documented, expand, grant, impersonate, used_permissions, without
 
-RULES = yaml.safe_load((ROOT / "roles/rbac/vars/main.yml").read_text())
-TARGETS = Path(__file__).parent / "targets"
-# The audit log has the verb get for exec and port-forward over websockets; since Kubernetes 1.35 the verb create authorizes them.
-UNLOGGED = {("create", "", "pods/exec"), ("create", "", "pods/portforward")}
-
-
-def target(name):
-    return yaml.safe_load((TARGETS / name / "tasks/main.yml").read_text())
-
-
-def expand(rules):
-    """{(verb, group, resource)} of a list of rules."""
-    return {(verb, group, resource) for rule in rules for verb in rule["verbs"] for group in rule["apiGroups"] for resource in rule["resources"]}
+SLEEP = IMAGE | {"name": "NAME", "command": ["sleep", "3600"]}
+RUN = IMAGE | {"name": "NAME", "command": ["true"], "state": "completed", "wait_sleep": 1}
+FAIL = {"command": ["false"]}
+LABELS = {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": "deleted", "case": "NAME"}
+WEB = IMAGE | {"command": ["httpd", "-f", "-p", "80", "-h", "/etc"], "readiness_probe": {"tcp": 80, "interval": 1}}
+DEPLOYMENT = WEB | {"name": "NAME", "service": {"name": "NAME", "ports": [{"port": 80}]}, "drain_seconds": 0, "wait_sleep": 1}
+ANALYSIS = [{"command": ["true"]}, {"request": {"port": 80, "path": "/passwd"}}]
+CANARY = DEPLOYMENT | {"strategy": "canary", "canary": {"steps": [{"weight": 50}], "analysis": ANALYSIS}}
+AUTOSCALER = {"name": "NAME", "min_replicas": 1, "max_replicas": 2, "target_cpu": 50}
 
 
-def used_permissions(entries):
-    """{(verb, group, resource)} of requests. An apply that creates its object needs the verb create as well."""
-    found = set()
-    for entry in entries:
-        reference = entry.get("objectRef") or {}
-        if "resource" not in reference:
-            continue
-        resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
-        found.add((entry["verb"], reference.get("apiGroup", ""), resource))
-        if entry["verb"] == "patch" and entry["responseStatus"].get("code") == 201:
-            found.add(("create", reference.get("apiGroup", ""), resource))
-    return found
+def a(kind, api_version="v1", **fields):
+    """A step that creates an object."""
+    definition = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "NAME", "labels": LABELS}, **fields}
+    return resource_set, {"definition": [definition], "wait": False}
+
+
+def reclaim(kind, **options):
+    return pod_gc, {"label_selectors": ["case=NAME"], "reclaim": [kind], "reclaim_age": 0, **options}
+
+
+SCALED = {"replicas": 0, "selector": {"matchLabels": {"case": "NAME"}}}
+SCALED["template"] = {
+    "metadata": {"labels": LABELS},
+    "spec": {"containers": [{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "9"]}]},
+}
+SCALED = a("Deployment", "apps/v1", spec=SCALED)
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}, "storageClassName": "none"}
+# Per case the steps, (module, options) with a unique name for NAME: the last one runs as the user, those before as the administrator.
+# The pod `web` runs already. Fast ones come first: the first that uses a permission is the one that is repeated without it.
+PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
+    [(pod_exec, {"pod": "web", "command": "true"})],  # in its default container
+    [(pod_exec, {"label_selectors": ["app=web"], "command": "true"})],
+    [(pod_logs, {"name": "web"})],
+    [(task_pod, SLEEP | {"kind": "Job"}), (pod_logs, {"kind": "Job", "name": "NAME"})],
+    [(pod_request, {"service": "web", "port": "80", "path": "/passwd"})],
+    [(pod_request, {"pod": "web", "port": "http", "path": "/passwd"})],
+    [(task_pod, SLEEP | {"image": "podwright/static", "command": None}), (pod_copy, {"pod": "NAME", "content": "x", "remote_path": "/srv/x"})],
+    [(task_pod, SLEEP | {"network": "isolated"})],
+    [(task_pod, SLEEP | {"stdin": "x"})],
+    [(task_pod, SLEEP | {"resources": {"limits": {"cpu": cpu}}}) for cpu in ("10m", "20m")],
+    [(task_pod, RUN | {"cleanup": "always"}), (task_pod, {"name": "NAME", "state": "absent"})],
+    [(task_pod, RUN | {"cleanup": "always", "logs": "collect"})],
+    [(task_pod, RUN | {"kind": "Job", "cleanup": "always"})],
+    [(task_pod, RUN | FAIL)],
+    [(pod_info, {"metrics": True})],
+    [(pod_info, {"name": "web", "events": True})],
+    [(pod_info, {"label_selectors": ["case=none"]})],
+    [
+        (task_pod, SLEEP | {"state": "present", "readiness_probe": {"exec": "true", "initial_delay": 1, "interval": 1}}),
+        (pod_info, {"name": "NAME", "wait_for": "ready", "wait_sleep": 1}),
+    ],
+    [
+        (task_pod, SLEEP | FAIL | {"state": "present", "restart_policy": "Never", "readiness_probe": {"exec": "false"}}),
+        (pod_info, {"name": "NAME", "wait_for": "ready", "wait_sleep": 1}),
+    ],
+    [SCALED, (pod_autoscale, {"name": "NAME", "replicas": 1, "wait": False})],
+    [SCALED, (pod_autoscale, {"label_selectors": ["case=NAME"], "replicas": 1, "wait_sleep": 1})],
+    [(task_pod, SLEEP | {"state": "present"}), (pod_autoscale, {"kind": "Pod", "name": "NAME", "replicas": 2})],
+    [SCALED, (pod_autoscale, AUTOSCALER)],
+    [SCALED, (pod_autoscale, AUTOSCALER), (pod_autoscale, {"name": "NAME", "state": "absent"})],
+    [SCALED, (pod_autoscale, AUTOSCALER | {"engine": "direct"})],
+    [(pod_deployment, DEPLOYMENT | {"replicas": 0}), (pod_deployment, {"name": "NAME", "state": "absent"})],
+    [(pod_deployment, DEPLOYMENT | {"replicas": 0}), (pod_deployment, {"name": "NAME", "state": "rolled_back"})],
+    [(pod_deployment, DEPLOYMENT)],
+    [(pod_deployment, CANARY), (pod_deployment, CANARY | {"env": {"A": "b"}})],
+    [(pod_deployment, DEPLOYMENT | FAIL | {"progress_deadline": 3})],
+    [a("ConfigMap"), reclaim("ConfigMap", expired=True)],
+    [a("Secret"), reclaim("Secret")],
+    [a("Service", spec={"ports": [{"port": 80}]}), reclaim("Service")],
+    [a("PersistentVolumeClaim", spec=CLAIM), reclaim("PersistentVolumeClaim")],
+    [a("NetworkPolicy", "networking.k8s.io/v1", spec={"podSelector": {}}), reclaim("NetworkPolicy")],
+    [
+        (task_pod, RUN | {"kind": "Job", "labels": {"case": "NAME"}}),
+        (pod_info, {"kind": "Job", "api_version": "batch/v1", "name": "NAME", "wait_condition": {"type": "Complete"}}),
+        reclaim("Job", completed={}),
+    ],
+    [(task_pod, RUN), (pod_gc, {"label_selectors": ["podwright.io/task=NAME"], "completed": {}})],
+]
+
+
+class Case(NamedTuple):
+    """A run of a probe."""
+
+    steps: Sequence[tuple[Any, dict[str, Any]]]
+    name: str
+    missing: Permission | None = None
+
+    @property
+    def module(self) -> str:
+        """The module that the user runs."""
+        return str(self.steps[-1][0].OPERATION.name)
+
+
+class Prober:
+    """Runs cases in a namespace, each as a user of its own with the permissions of the module's purpose, but for one."""
+
+    def __init__(self, client, namespace, directory, audit):
+        self._client, self._namespace, self._directory, self._audit = client, namespace, directory, audit
+
+    def run(self, case):
+        user = f"{self._namespace}:{case.name}"
+        rules = RULES[PURPOSES[case.module]]
+        grant(self._client, user, self._namespace, without(rules, case.missing) if case.missing else rules, case.name)
+        steps = [(module, fill(options, case.name)) for module, options in case.steps]
+        for module, options in steps[:-1]:
+            call(module, options, self._namespace)
+        module, options = steps[-1]
+        return call(module, options | {"kubeconfig": str(impersonate(user, self._directory))}, self._namespace)
+
+    def run_all(self, cases):
+        """The result of each case. They run side by side."""
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(self.run, cases))
+
+    def used(self, case):
+        """The permissions that a case used."""
+        return used_permissions(self._audit.entries(f"{self._namespace}:{case.name}"))
+
+
+def fill(value, name):
+    """A value with NAME replaced."""
+    if isinstance(value, dict):
+        return {key: fill(item, name) for key, item in value.items()}
+    return [fill(item, name) for item in value] if isinstance(value, list) else value.replace("NAME", name) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("purpose", sorted(set(PURPOSES.values())))
+def test_each_permission_of_a_purpose_is_needed_and_named_if_it_is_missing(purpose, client, namespace, audit, tmp_path):
+    web = WEB | {"name": "web", "labels": {"app": "web"}, "ports": [{"name": "http", "container_port": 80}]}
+    call(task_pod, web | {"containers": [{"name": "other", "command": ["sleep", "3600"]}]}, namespace)
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}
+    call(resource_set, {"definition": [service]}, namespace)
+    prober = Prober(client, namespace, tmp_path, audit)
+    cases = [case for number, steps in enumerate(PROBES) if PURPOSES[(case := Case(steps, f"full-{number}")).module] == purpose]
+    full = list(zip(cases, prober.run_all(cases), strict=True))
+    needed: dict[tuple[str, Permission], tuple[Case, dict[str, Any]]] = {}
+    for case, result in full:
+        for permission in prober.used(case):
+            needed.setdefault((case.module, permission), (case, result))
+    used = {module: {permission for name, permission in needed if name == module} for module, its in PURPOSES.items() if its == purpose}
+    assert used == {module: listed.needed | listed.comfort for module, listed in documented().items() if module in used}
+    denied = [Case(case.steps, f"denied-{number}", permission) for number, ((_module, permission), (case, _result)) in enumerate(needed.items())]
+    for case, result, (_case, before) in zip(denied, prober.run_all(denied), needed.values(), strict=True):
+        check(case, result, before, namespace)
+
+
+def check(case, result, before, namespace):
+    """Whether a result without a permission names it; or is as it is with it, if that gives only comfort."""
+    told = f"Grant the verb {case.missing} in namespace '{namespace}'"
+    where = (case.module, case.missing, result.get("msg"), result.get("warnings"))
+    assert "Traceback" not in str(result) and result.get("reason") != "Unforeseen", where
+    if case.missing in documented()[case.module].comfort and told not in str(result):
+        assert result["failed"] == before["failed"] and result["changed"] == before["changed"], where
+    elif result["failed"]:
+        assert told in result["msg"], where
+    else:
+        assert told in str(result.get("warnings")).replace("\\", ""), where
 
 
 @pytest.fixture
@@ -58,18 +210,6 @@ def credentials(play, tmp_path):
 
 
 @pytest.fixture
-def account(namespace, play, credentials):
-    """A function that creates a service account with purposes of the role rbac and returns its user name and a kubeconfig."""
-
-    def create(name, purposes):
-        role = {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": name, "purposes": purposes}]}
-        play([{"ansible.builtin.include_role": {"name": "podwright.core.rbac"}, "vars": role}])
-        return credentials(namespace, name)
-
-    return create
-
-
-@pytest.fixture
 def provisioner(client, play, namespace, make_namespace, credentials):
     """A service account that provisions the namespace from another one, so that it can delete the namespace: (user name, kubeconfig)."""
     home = make_namespace()
@@ -79,7 +219,7 @@ def provisioner(client, play, namespace, make_namespace, credentials):
     objects = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": home}}]
     purposes = ("provisioning", "task_running", "reading")
     for kind, metadata, rules in (
-        ("Role", {"namespace": namespace}, [rule for purpose in purposes for rule in RULES["rbac_rules"][purpose]]),
+        ("Role", {"namespace": namespace}, [rule for purpose in purposes for rule in RULES[purpose]]),
         ("ClusterRole", {}, cluster_rules(namespace)),
     ):
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
@@ -93,78 +233,8 @@ def provisioner(client, play, namespace, make_namespace, credentials):
 
 def cluster_rules(namespace):
     """The cluster-scoped rules for that namespace."""
-    rules = RULES["rbac_cluster_rules"] + RULES["rbac_storage_rules"]
+    rules = ROLE["rbac_cluster_rules"] + ROLE["rbac_storage_rules"]
     return [rule | ({"resourceNames": [namespace]} if "resourceNames" in rule else {}) for rule in rules]
-
-
-def test_task_running_grants_exactly_what_is_needed(account, play, namespace, audit):
-    user, kubeconfig = account("runner", ["task_running"])
-    play([task for task in target("task_pod_lifecycle") if "podwright.core.task_pod" in task], namespace=namespace, kubeconfig=kubeconfig)
-    for name in ("task_pod", "pod_exec", "pod_copy", "pod_logs"):
-        play(target(name), namespace=namespace, kubeconfig=kubeconfig)
-    web = {"name": "web", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["httpd", "-f", "-p", "80", "-h", "/etc"]}
-    web |= {"labels": {"app": "web"}, "readiness_probe": {"tcp": 80, "interval": 1}, "termination_grace_period": 0}
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}
-    play([{"podwright.core.task_pod": web}, {"podwright.core.resource_set": {"definition": service}}], namespace=namespace)
-    play([{"podwright.core.pod_request": {"service": "web", "port": "80", "path": "/passwd"}}], namespace=namespace, kubeconfig=kubeconfig)
-    task = {"name": "fails", "image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
-    play([{"name": "Fail", "podwright.core.task_pod": task | {"command": ["false"]}}], namespace=namespace, kubeconfig=kubeconfig, expect=2)
-    job = task | {"command": ["true"], "kind": "Job", "cleanup": "always"}
-    play([{"name": "Run as a Job", "podwright.core.task_pod": job}], namespace=namespace, kubeconfig=kubeconfig)
-    granted = expand(RULES["rbac_rules"]["task_running"])
-    used = used_permissions(audit.entries(user))
-    assert used - granted == set()
-    assert granted - used <= UNLOGGED
-
-
-def test_reading_grants_exactly_what_is_needed(account, play, namespace, audit):
-    user, kubeconfig = account("reader", ["reading"])
-    pod = {
-        "name": "healthy",
-        "image": "busybox",
-        "image_pull_policy": "IfNotPresent",
-        "command": ["sleep", "3600"],
-        "state": "present",
-        "termination_grace_period": 0,
-    }
-    play([{"podwright.core.task_pod": pod}], namespace=namespace)
-    bad = pod | {"name": "bad", "command": ["sh", "-c", "exit 2"], "restart_policy": "Never", "readiness_probe": {"exec": "false"}}
-    play([{"podwright.core.task_pod": bad}], namespace=namespace)
-    tasks = [
-        {"podwright.core.pod_info": {"name": "healthy", "wait_for": "ready", "events": True}},
-        {"podwright.core.pod_info": {"metrics": True}},
-        {"name": "Unreachable", "podwright.core.pod_info": {"name": "bad", "wait_for": "ready", "wait_timeout": 20}, "ignore_errors": True},
-        {"podwright.core.pod_info": {"label_selectors": ["no=such"], "wait_for": "ready", "wait_timeout": 1}, "ignore_errors": True},
-    ]
-    assert play(tasks, namespace=namespace, kubeconfig=kubeconfig).of("Unreachable")["failed"]
-    assert used_permissions(audit.entries(user)) == expand(RULES["rbac_rules"]["reading"]) | {("get", "", "pods/log")}
-
-
-def test_deploying_grants_exactly_what_is_needed(account, play, namespace, audit):
-    user, kubeconfig = account("deployer", ["deploying"])
-    play(target("pod_deployment"), namespace=namespace, kubeconfig=kubeconfig)
-    for task in target("pod_autoscale"):  # another user creates the objects that it scales
-        play([task], namespace=namespace, kubeconfig=kubeconfig if "podwright.core.pod_autoscale" in task else None, expect=None)
-    bad = {"name": "bad", "image": "docker.io/podwright/none:1", "image_pull_policy": "Always", "progress_deadline": 3}
-    direct = {"name": "web", "target_cpu": 50, "engine": "direct"}
-    tasks = [{"podwright.core.pod_deployment": bad, "ignore_errors": True}, {"podwright.core.pod_autoscale": direct, "ignore_errors": True}]
-    crash = {"name": "crash", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sh", "-c", "exit 1"], "progress_deadline": 3}
-    play([*tasks, {"podwright.core.pod_deployment": crash, "ignore_errors": True}], namespace=namespace, kubeconfig=kubeconfig)
-    granted, used = expand(RULES["rbac_rules"]["deploying"]), used_permissions(audit.entries(user))
-    assert used - granted == set()
-    assert granted - used <= UNLOGGED | {("get", "", "pods")}
-
-
-def test_garbage_collecting_grants_exactly_what_is_needed(account, play, namespace, audit):
-    user, kubeconfig = account("collector", ["garbage_collecting"])
-    for task in (task for task in target("pod_gc") if "ansible.builtin.assert" not in task):  # another user creates the objects
-        play([task], namespace=namespace, kubeconfig=kubeconfig if "podwright.core.pod_gc" in task else None, expect=None)
-    job = {"name": "finished", "kind": "Job", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
-    record = {"name": "short", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed", "cleanup": "always"}
-    play([{"podwright.core.task_pod": job}, {"podwright.core.task_pod": record}], namespace=namespace)
-    options = {"completed": {}, "records": {}, "expired": True, "reclaim": ["Job"], "reclaim_age": 0}
-    play([{"podwright.core.pod_gc": options}], namespace=namespace, kubeconfig=kubeconfig)
-    assert used_permissions(audit.entries(user)) == expand(RULES["rbac_rules"]["garbage_collecting"])
 
 
 @pytest.mark.serial  # labels the only real node, as the molecule scenario does
@@ -192,7 +262,7 @@ def test_provisioning_grants_exactly_what_is_needed(provisioner, play, namespace
     # Its Role was deleted with the namespace; the ClusterRole lets it create the namespace again.
     definition = {"definition": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, "wait": False}
     play([{"podwright.core.resource_set": definition}], kubeconfig=kubeconfig)
-    granted = expand(RULES["rbac_rules"]["provisioning"] + RULES["rbac_cluster_rules"] + RULES["rbac_storage_rules"])
+    granted = expand(RULES["provisioning"] + ROLE["rbac_cluster_rules"] + ROLE["rbac_storage_rules"])
     used = used_permissions(audit.entries(user))
     assert used - granted == set()
     # A watch is opened only if an object is not ready, or not deleted, at once.

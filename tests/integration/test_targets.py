@@ -1,5 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Each integration target runs as actions and as modules, and both must return the same results."""
+"""Each integration target runs as actions and as modules, and both must return the same results.
+
+Actions run as the administrator, modules with no permission but those that the role rbac grants for the purpose of each.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import jsonpatch
 import pytest
 import yaml
 
-from ..support.environment import ROOT
-from ..support.playbooks import MODES
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.permissions import PURPOSES, RULES, documented, grant, impersonate, service_account, used_permissions
 
 TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "targets").glob("*/tasks/main.yml"))
 
@@ -34,6 +37,7 @@ VOLATILE_KEYS |= {
     "clusterIP",
     "clusterIPs",
     "exit_codes",
+    "source",  # the kubeconfig, which differs
     "finalizers",  # the job controller removes its own from a finished pod a little later
 }
 VOLATILE_TEXT = [
@@ -79,18 +83,37 @@ def summarize(played):
     return entries
 
 
+def as_accounts(tasks, namespace, kubeconfigs):
+    """A play in which each module has the kubeconfig of its account; objects of other kinds than Pod are read as the administrator."""
+    tasks = [dict(task) for task in tasks]
+    for task in tasks:
+        if "kind" in (task.get("podwright.core.pod_info") or ()):
+            task["podwright.core.pod_info"] = task["podwright.core.pod_info"] | {"kubeconfig": KUBECONFIG}
+    defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}}
+    defaults |= {f"podwright.core.{module}": {"kubeconfig": str(path)} for module, path in kubeconfigs.items()}
+    return [{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}]
+
+
 @pytest.mark.usefixtures("python_image")
 @pytest.mark.parametrize("target", TARGETS)
-def test_actions_and_modules_return_the_same_results(target, play, make_namespace):
+def test_actions_and_modules_return_the_same_results(target, client, play, make_namespace, audit, tmp_path):
     directory = Path(__file__).parent / "targets" / target
     tasks = yaml.safe_load((directory / "tasks/main.yml").read_text())
+    namespaces = {mode: make_namespace() for mode in ("action", "module")}  # each mode starts with an empty one
+    users = {module: service_account(namespaces["module"], module.replace("_", "-")) for module in PURPOSES}
+    for module, user in users.items():
+        grant(client, user, namespaces["module"], RULES[PURPOSES[module]], user.rpartition(":")[2])
+    kubeconfigs = {module: impersonate(user, tmp_path) for module, user in users.items()}
 
     def run(mode):
-        # Each mode starts with an empty namespace.
-        return summarize(play(tasks, mode=mode, namespace=make_namespace(), variables={"target_folder": str(directory)}))
+        played = as_accounts(tasks, namespaces[mode], kubeconfigs) if mode == "module" else tasks
+        return summarize(play(played, mode=mode, namespace=namespaces[mode], variables={"target_folder": str(directory)}))
 
     with ThreadPoolExecutor() as pool:
-        actions, modules = pool.map(run, MODES)
+        actions, modules = pool.map(run, namespaces)
     assert len(actions) >= len(tasks)
     for action, module in zip(actions, modules, strict=True):
         assert not jsonpatch.make_patch(action, module).patch, action[0]
+    used = {module: used_permissions(audit.entries(user)) for module, user in users.items()}
+    listed = documented()
+    assert {module: more for module, found in used.items() if (more := found - listed[module].needed - listed[module].comfort)} == {}

@@ -6,7 +6,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 
@@ -18,7 +19,7 @@ IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_g
 def call(module: ModuleType, options: dict[str, Any], namespace: str, check_mode: bool = False) -> dict[str, Any]:
     """Run an operation in this process, as its action does."""
     operation = module.OPERATION
-    defaults = {name: spec.get("default") for name, spec in operation.arguments.items()}
-    params = dict.fromkeys(CONNECTION) | defaults | {"kubeconfig": KUBECONFIG, "namespace": namespace} | options
-    result: dict[str, Any] = perform(operation, params, check_mode, False, Console())
+    checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate({"kubeconfig": KUBECONFIG, "namespace": namespace} | options)
+    assert not checked.error_messages, checked.error_messages
+    result: dict[str, Any] = perform(operation, checked.validated_parameters, check_mode, False, Console())
     return result

@@ -64,7 +64,7 @@ OTHERS = {
 
 
 def refuse(request, text):
-    return status_error(403, {"kind": "Status", "reason": "Forbidden", "message": text}, request, "me")
+    return status_error(403, {"kind": "Status", "reason": "Forbidden", "message": text}, request, SimpleNamespace(identity="me", mask=str))
 
 
 @pytest.mark.parametrize(("request_", "text", "permission"), DENIALS.values(), ids=DENIALS)

@@ -85,11 +85,12 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
 
 
 def _missing_permission(text: str, request: Request) -> str:
-    """What RBAC denied, such as `the verb 'get' on 'deployments.apps' in namespace 'shop'`."""
+    """What RBAC denied, such as `the verb 'patch' on 'deployments.apps/scale' in namespace 'shop'`."""
     found = _DENIED.search(text)
     if found:
         verb, resource, group, namespace = found.groups()
     else:
         verb, resource, group, namespace = "create" if request.subresource else request.verb, request.resource, "", request.namespace
     place = f" in namespace '{namespace}'" if namespace else ""
-    return f"the verb '{verb}' on '{resource}{'.' if group else ''}{group}'{place}"
+    name, slash, subresource = resource.partition("/")
+    return f"the verb '{verb}' on '{name}{'.' if group else ''}{group}{slash}{subresource}'{place}"

@@ -54,7 +54,10 @@ def run_plugin(plugin: Entry, cluster: Entry, authority: bytes, source: str) -> 
         raise bad_configuration(f"The extension of {source} for exec plugins must be a value of JSON.") from None
     arguments = [command, *map(str, plugin.get("args") or [])]
     try:
-        done = subprocess.run(arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+        # The user's kubeconfig names the program, as for kubectl.
+        done = subprocess.run(  # noqa: S603
+            arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False
+        )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its command or environment is invalid"
         raise _plugin_error(f"{title} cannot be started: {reason}.", plugin) from None

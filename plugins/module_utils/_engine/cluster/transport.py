@@ -199,7 +199,7 @@ def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> b
 
 def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:
     """Seconds until the next attempt: what the response requests (RFC 9110, 10.2.3), up to a limit, but at least what an attempt without it waits."""
-    seconds = min(0.2 * 2.0 ** (attempt - 1), 5) * random.uniform(0.5, 1.5)
+    seconds = min(0.2 * 2.0 ** (attempt - 1), 5) * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
     requested = response.headers.get("Retry-After", "").strip() if response is not None else ""
     date = _parse_date(requested)
     if date is not None:

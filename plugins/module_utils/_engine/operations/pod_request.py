@@ -130,7 +130,7 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
     errors = [each.error for each in outcome if each.error]
     if errors:
         more = f" (and {len(errors) - 1} more of {len(outcome)} requests)" if len(errors) > 1 else ""
-        raise PodwrightError(errors[0].message + more, reason=errors[0].reason, hint=errors[0].hint)
+        raise PodwrightError(errors[0].message + more, status=errors[0].status, reason=errors[0].reason, hint=errors[0].hint)
 
 
 def _prepare(options: Options, prefix: str) -> Exchange:
