@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Mutation testing: change one place of the engine at a time; some unit test has to notice.
 
-    python -m tests.mutation [--jobs N] [--seconds N] [--sample N] [--list FILE | --mutants FILE] [PATH…]
+    python -m tests.mutation [--jobs N] [--seconds N] [--sample N] [--tests GLOB]
+                             [--list FILE | --mutants FILE] [PATH…]
 
 Each mutant lives in a forked process that has pytest loaded but not the engine: nothing is written to the tree. Only the tests that execute the changed
 line run, the shortest first, until one fails.
@@ -118,11 +119,11 @@ def _judge(sender, path: str, source: str, tests: list[str]) -> None:
     sender.send(int(pytest.main(["-x", "-q", "-p", "no:xdist", "--tb=no", *tests])))
 
 
-def trace(jobs: int) -> tuple[dict[str, float], dict[str, dict[int, list[str]]]]:
+def trace(jobs: int, pattern: str) -> tuple[dict[str, float], dict[str, dict[int, list[str]]]]:
     """The seconds of each unit test, and the tests that execute each line of the engine: {module: {line: [tests]}}; "" is its import."""
     seconds: dict[str, float] = {}
     lines: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-    paths = sorted(str(path) for path in Path("tests/unit").glob("test_*.py"))
+    paths = sorted(str(path) for path in Path("tests/unit").glob(pattern))
     with ThreadPoolExecutor(jobs) as pool:
         traced = zip(paths, pool.map(lambda path: _in_fork(_trace, path, timeout=600), paths), strict=True)
     for path, found in traced:
@@ -155,6 +156,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="judge no further mutants after this time")
     parser.add_argument("--sample", type=int, help="judge that many mutants, chosen at random")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", default="test_*.py", help="only the files of unit tests of this name")
     parser.add_argument("--list", type=Path, help="write the mutants to this file, and judge none")
     parser.add_argument("--mutants", type=Path, help="read the mutants from this file")
     parser.add_argument("--report", type=Path, help="write every mutant that was not killed to this file")
@@ -182,7 +184,7 @@ def judge(mutants: list[dict], options: argparse.Namespace) -> int:
     chance.shuffle(mutants)
     mutants = mutants[: options.sample]
     started = time.monotonic()
-    seconds, lines = trace(options.jobs)
+    seconds, lines = trace(options.jobs, options.tests)
     print(f"{len(seconds)} tests traced in {time.monotonic() - started:.0f} s", flush=True)
 
     def outcome(mutant: dict) -> str | None:

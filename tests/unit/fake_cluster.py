@@ -9,7 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.clock impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 
-SERVED = {"apps": ["apps/v1"], "batch": ["batch/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
+SERVED = {"apps": ["apps/v1"], "autoscaling": ["autoscaling/v2"], "batch": ["batch/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
 
 
 class Killed(BaseException):

@@ -1,0 +1,492 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carrying out plans: waves, errors, check mode, replacement, deletion, takeover and waiting, against a cluster in memory."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from dataclasses import fields
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import ARGUMENTS
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
+
+from ..support.outcomes import checked
+from .fake_cluster import FakeCluster, StubWatcher
+from .fake_cluster import fields as managed
+from .model_cluster import VirtualClock
+
+KUBECTL = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {"f:k": {}}}}
+IMMUTABLE = PodwrightError(
+    "it is invalid", status=422, reason="Invalid", causes=[{"field": "spec.selector", "message": "Invalid value: {}: field is immutable", "reason": ""}]
+)
+
+
+def manifest(kind="ConfigMap", name="a", api_version="v1", namespace="n", **rest):
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name} | ({"namespace": namespace} if namespace else {})} | rest
+
+
+def config(name="a", value="v", **metadata):
+    item = manifest(name=name, data={"k": value})
+    return item | {"metadata": item["metadata"] | metadata}
+
+
+class Cluster(FakeCluster):
+    """A cluster that records its requests.
+
+    Attributes:
+        log: each request as (verb, kind, name, further facts).
+        answers: (verb, kind, name) -> errors to raise, the first first; verbs are those of `log`.
+        lingers: seconds for which a deleted object still exists.
+        busy, busiest: the number of requests at this moment, and the largest one; a request waits until it was `expected`.
+        later: (time, function) of what happens in the cluster while a client waits.
+    """
+
+    def __init__(self, tmp_path):
+        super().__init__(tmp_path)
+        self.clock, self.log, self.answers, self.lingers, self.later, self.events = VirtualClock(), [], {}, 0, [], []
+        self.busy = self.busiest = 0
+        self.expected = 1
+        self.turn = threading.Condition()
+
+    def add(self, item, **metadata):
+        """Store a live object."""
+        item = copy.deepcopy(item)
+        item["metadata"] |= {"uid": f"uid-{item['metadata']['name']}", "resourceVersion": "1"} | metadata
+        self.objects[item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]] = item
+        return item
+
+    def add_applied(self, item):
+        """Store a live object that podwright applied."""
+        tree = managed({name: value for name, value in item.items() if name != "metadata"})
+        self.add(item, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": tree}])
+
+    def _note(self, verb, kind, name, *facts):
+        self.log.append((verb, kind.name, name, *facts))
+        errors = self.answers.get((verb, kind.name, name))
+        if errors:
+            raise errors.pop(0)
+
+    def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
+        with self.turn:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+            self.turn.notify_all()
+            self.turn.wait_for(lambda: self.busiest >= self.expected, 5)
+        time.sleep(0.002)  # for more requests to come, should there be any
+        try:
+            self._note("try" if dry_run else "apply", kind, name, manager, force)
+            return super().apply(kind, namespace, name, body, manager, force, dry_run)
+        finally:
+            with self.turn:
+                self.busy -= 1
+
+    def create(self, kind, namespace, body, manager, dry_run):
+        self._note("create", kind, body["metadata"]["name"], dry_run)
+        raise PodwrightError("exists", status=409, reason="AlreadyExists")
+
+    def patch(self, kind, namespace, name, patch, manager, content_type):
+        self._note("patch", kind, name, patch["metadata"]["managedFields"])
+        item = self.objects[kind.name, namespace, name]
+        item["metadata"] |= patch["metadata"]
+        return copy.deepcopy(item)
+
+    def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False, version=None):
+        self._note("delete", kind, name, uid, propagation, grace_period, dry_run)
+        if self.lingers and not dry_run:
+            item = self.objects[kind.name, namespace, name]
+            item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            self.later.append((self.clock.time + self.lingers, lambda: self.vanish(kind.name, namespace, name)))
+            return True
+        return super().delete(kind, namespace, name, uid, propagation, grace_period, dry_run, version)
+
+    def vanish(self, kind_name, namespace, name):
+        """Delete an object."""
+        self.log.append(("gone", kind_name, name))
+        self.events.append(("DELETED", self.objects.pop((kind_name, namespace, name))))
+
+    def verbs(self, *names):
+        """The requests of these verbs as (verb, kind, name)."""
+        return [entry[:3] for entry in self.log if entry[0] in names]
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    class Watcher(StubWatcher):
+        def next(self, seconds):
+            cluster = self._client
+            cluster.clock.time += seconds
+            for entry in [entry for entry in cluster.later if entry[0] <= cluster.clock.time]:
+                cluster.later.remove(entry)
+                entry[1]()
+            return cluster.events.pop(0) if cluster.events else None
+
+    monkeypatch.setattr(wait, "Watcher", Watcher)
+    return Cluster(tmp_path)
+
+
+def reconcile(cluster, manifests, verb="apply", **options):
+    """The Outcome of a run, complete or not."""
+    options = {"concurrency": 1, "wait_timeout": 20} | options
+    return getattr(Reconciler(cluster, ReconcilerOptions(**options), Console()), verb)(copy.deepcopy(manifests), "n")
+
+
+def actions(outcome):
+    return [(change.action, change.key.name, change.note) for change in outcome.changes]
+
+
+def test_defaults_are_those_of_resource_set():
+    options = ReconcilerOptions()
+    arguments = ARGUMENTS | ARGUMENTS["delete_options"]["options"]
+    names = {"manager": "field_manager", "propagation": "propagation_policy"}
+    for field in fields(options):
+        if field.name != "check_mode":
+            assert getattr(options, field.name) == arguments[names.get(field.name, field.name)].get("default"), field.name
+    assert options.check_mode is False and options.takes_over
+
+
+# -- waves and errors -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (2, " (1 more objects failed.)"), (3, " (2 more objects failed.)")])
+def test_first_error_of_a_wave_counts_the_others_and_later_waves_are_not_started(count, more, cluster):
+    for number in range(count):
+        cluster.answers["apply", "ConfigMap", f"c{number}"] = [PodwrightError(f"no {number}.", status=403, reason="Forbidden")]
+    workload = manifest("Deployment", "later", "apps/v1")
+    outcome = reconcile(cluster, [*(config(f"c{number}") for number in range(4)), workload])
+    assert outcome.error.message == f"no 0.{more}"
+    failed = [("none", f"c{number}", f"no {number}.") for number in range(count)]
+    assert [entry[:2] for entry in actions(outcome)] == [*(entry[:2] for entry in failed), *(("create", f"c{n}") for n in range(count, 4))]
+    assert [entry[2] for entry in actions(outcome)[1:count]] == [entry[2] for entry in failed[1:]]
+    assert ("Deployment", "n", "later") not in cluster.objects and outcome.is_changed
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_more_requests_at_once_than_the_option_says(concurrency, cluster):
+    cluster.expected = concurrency
+    checked(reconcile(cluster, [config(f"c{number}") for number in range(9)], concurrency=concurrency))
+    assert cluster.busiest == concurrency
+
+
+def test_internal_error_of_one_object_is_one_failed_object(cluster):
+    cluster.answers["apply", "ConfigMap", "a"] = [ZeroDivisionError()]
+    outcome = reconcile(cluster, [config("a"), config("b")])
+    assert outcome.error.reason == "Unforeseen" and ("ConfigMap", "n", "b") in cluster.objects
+
+
+def test_object_is_unchanged_if_the_server_changed_nothing(cluster):
+    """A difference in notation that only the server knows; the request was needed to find out."""
+    cluster.add(config("a"))
+    outcome = checked(reconcile(cluster, [config("a")]))
+    assert actions(outcome) == [("none", "a", "")] and not outcome.is_changed and cluster.verbs("apply")
+
+
+def test_current_object_costs_no_write(cluster):
+    cluster.add_applied(config("a"))
+    assert actions(checked(reconcile(cluster, [config("a")]))) == [("none", "a", "")] and cluster.log == []
+
+
+# -- check mode -------------------------------------------------------------------------------------------------
+
+
+def test_check_mode_writes_nothing_and_waits_for_nothing(cluster):
+    cluster.add(config("changed"))
+    before = copy.deepcopy(cluster.objects)
+    cluster.lingers = 5
+    outcome = checked(reconcile(cluster, [config("changed", "new"), config("new"), manifest("Namespace", "space", namespace=None)], check_mode=True))
+    assert actions(outcome) == [("create", "space", ""), ("patch", "changed", ""), ("create", "new", "")]
+    outcome = checked(reconcile(cluster, [config("changed")], "remove", check_mode=True))
+    assert actions(outcome) == [("delete", "changed", "")]
+    assert cluster.objects == before and cluster.writes == [] and cluster.clock.time == 0
+    assert cluster.verbs("try", "apply", "delete") == [("try", "Namespace", "space"), ("try", "ConfigMap", "changed"), ("try", "ConfigMap", "new"),
+                                                       ("delete", "ConfigMap", "changed")]  # fmt: skip
+
+
+def test_predicted_patch_is_the_difference_to_the_servers_answer(cluster):
+    cluster.add(config("a") | {"data": {"k": "old", "theirs": "kept"}})
+    (change,) = checked(reconcile(cluster, [config("a")], check_mode=True)).changes
+    assert change.after["data"] == {"k": "v"}, "the cluster in memory replaces fields as a whole, which the local prediction does not"
+    assert {(entry["op"], entry["path"]) for entry in change.patch} == {("replace", "/data/k"), ("remove", "/data/theirs")}
+
+
+def test_predicted_creation_shows_the_manifest_without_defaults_of_the_server(cluster):
+    (change,) = checked(reconcile(cluster, [config("a")], check_mode=True)).changes
+    assert change.after == config("a") and change.patch == [{"op": "add", "path": "", "value": config("a")}]
+
+
+@pytest.mark.parametrize(
+    ("error", "action", "note"),
+    [
+        (PodwrightError("no", status=404, reason="NotFound"), "create", "predicted locally: its namespace or definition does not exist yet"),
+        (PodwrightError("no", status=404, reason=UNKNOWN_KIND), "create", "predicted locally: its namespace or definition does not exist yet"),
+        (PodwrightError("webhook x does not support dry run", status=400), "create", "predicted locally: a webhook does not support dry run"),
+    ],
+)
+def test_prediction_without_an_answer_says_why(error, action, note, cluster):
+    cluster.answers["try", "ConfigMap", "a"] = [error]
+    assert actions(checked(reconcile(cluster, [config("a")], check_mode=True))) == [(action, "a", note)]
+
+
+@pytest.mark.parametrize("error", [PodwrightError("denied", status=403, reason="Forbidden"), PodwrightError("no answer", reason="ConnectionLost")])
+def test_prediction_that_is_refused_is_an_error(error, cluster):
+    cluster.add(config("a", "old"))
+    cluster.answers["try", "ConfigMap", "a"] = [error]
+    outcome = reconcile(cluster, [config("a")], check_mode=True)
+    assert outcome.error is error and actions(outcome) == [("none", "a", str(error))]
+
+
+@pytest.mark.parametrize("on_immutable", ["fail", "replace"])
+def test_predicted_replacement(on_immutable, cluster):
+    cluster.add(config("a", "old"))
+    cluster.answers["try", "ConfigMap", "a"] = [IMMUTABLE]
+    outcome = reconcile(cluster, [config("a")], check_mode=True, on_immutable=on_immutable)
+    assert cluster.writes == []
+    if on_immutable == "replace":
+        assert actions(checked(outcome)) == [("replace", "a", "immutable: spec.selector")]
+    else:
+        assert outcome.error.reason == "Immutable" and not outcome.is_changed
+
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("conflicts", ["take", "fail"])
+def test_fields_are_taken_from_other_managers_only_if_conflicts_says_so(conflicts, cluster):
+    cluster.add_applied(config("a", "old"))
+    apply = FakeCluster.apply
+
+    def apply_and_keep(self, *arguments, **options):
+        item = apply(self, *arguments, **options)
+        item["metadata"] |= {"managedFields": [KUBECTL, *item["metadata"]["managedFields"]], "resourceVersion": "2", "namespace": "n", "name": "a"}
+        return item
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeCluster, "apply", apply_and_keep)
+        outcome = checked(reconcile(cluster, [config("a")], conflicts=conflicts))
+    assert [entry[3:] for entry in cluster.log if entry[0] == "apply"] == [("podwright", conflicts == "take")]
+    patched = [[entry["manager"] for entry in line[3]] for line in cluster.log if line[0] == "patch"]
+    assert patched == ([["podwright"]] if conflicts == "take" else [])
+    managers = [entry["manager"] for entry in outcome.changes[0].after["metadata"]["managedFields"]]
+    assert managers == (["podwright"] if conflicts == "take" else ["kubectl", "podwright"])
+
+
+@pytest.mark.parametrize("was_ours", [False, True])
+def test_first_apply_takes_an_object_from_another_applier_and_later_ones_share_it(was_ours, cluster):
+    argo = {"manager": "argocd", "operation": "Apply", "fieldsV1": {"f:data": {"f:k": {}}}}
+    ours = {"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:data": {"f:k": {}}}}
+    cluster.add(config("a", "old"), managedFields=[argo, *([ours] if was_ours else [])])
+    apply = FakeCluster.apply
+
+    def apply_and_keep(self, *arguments, **options):
+        return apply(self, *arguments, **options) | {"metadata": {"name": "a", "namespace": "n", "resourceVersion": "2", "managedFields": [argo, ours]}}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeCluster, "apply", apply_and_keep)
+        checked(reconcile(cluster, [config("a")], wait=False))
+    assert bool(cluster.verbs("patch")) == (not was_ours)
+
+
+def workload(**spec):
+    return manifest("Deployment", "a", "apps/v1", spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("ours", "wanted", "handed"),
+    [
+        ({"f:replicas": {}, "f:paused": {}}, {"replicas": 2, "paused": True}, [5]),  # an autoscaler scales it from now on
+        ({"f:replicas": {}, "f:paused": {}}, {"paused": True}, [5]),  # the manifest leaves them to others
+        ({"f:paused": {}}, {"replicas": 2, "paused": True}, []),
+    ],
+)
+def test_replicas_that_are_no_longer_applied_keep_their_number(ours, wanted, handed, cluster):
+    """The API server resets a field that loses its only owner to its default, which is one replica."""
+    entry = {"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": ours}}
+    is_autoscaled = {"annotations": {AUTOSCALED: "true"}} if "replicas" in wanted else {}
+    cluster.add(workload(replicas=5, paused=False), managedFields=[entry], **is_autoscaled)
+    bodies = []
+    apply = FakeCluster.apply
+
+    def keep(self, kind, namespace, name, body, manager, *rest):
+        bodies.append((manager, body))
+        return apply(self, kind, namespace, name, body, manager, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeCluster, "apply", keep)
+        checked(reconcile(cluster, [workload(**wanted)], wait=False))
+    assert [body["spec"]["replicas"] for manager, body in bodies if manager == HANDOVER] == handed
+    assert bodies[-1][0] == "podwright" and bodies[-1][1]["spec"] == {"paused": True} and len(bodies) == len(handed) + 1
+    assert all(body["kind"] == "Deployment" and body["metadata"]["name"] == "a" for _manager, body in bodies)
+
+
+def test_replicas_in_the_manifest_are_applied(cluster):
+    cluster.add_applied(workload(replicas=5))
+    checked(reconcile(cluster, [workload(replicas=2)], wait=False))
+    assert [entry[3] for entry in cluster.log] == ["podwright"]
+
+
+@pytest.mark.parametrize("autoscaler", ["live", "desired"])
+def test_replicas_are_left_to_an_autoscaler_of_that_object_only(autoscaler, cluster):
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}
+    scaler = manifest("HorizontalPodAutoscaler", "scaler", "autoscaling/v2", spec={"scaleTargetRef": target})
+    if autoscaler == "live":
+        cluster.add(scaler)
+    others = [workload(replicas=2) | {"metadata": {"name": "b", "namespace": "n"}}, workload(replicas=2) | {"metadata": {"name": "a", "namespace": "m"}}]
+    desired = [workload(replicas=2), *others, *([scaler] if autoscaler == "desired" else [])]
+    outcome = checked(reconcile(cluster, desired, wait=False))
+    applied = {(c.key.namespace, c.key.name): c.desired["spec"] for c in outcome.changes if c.key.kind == "Deployment"}
+    assert applied == {("n", "a"): {}, ("n", "b"): {"replicas": 2}, ("m", "a"): {"replicas": 2}}
+
+
+# -- replacing and deleting -------------------------------------------------------------------------------------
+
+
+def test_replacement_waits_until_the_object_and_its_dependents_are_gone(cluster):
+    cluster.add(config("a", "old"))
+    cluster.lingers, cluster.answers["apply", "ConfigMap", "a"] = 5, [IMMUTABLE]
+    outcome = checked(reconcile(cluster, [config("a")], on_immutable="replace", grace_period=3))
+    assert actions(outcome) == [("replace", "a", "immutable: spec.selector")]
+    assert [entry[:1] + entry[3:] for entry in cluster.log if entry[0] in ("delete", "gone", "apply")] == [
+        ("apply", "podwright", True), ("delete", "uid-a", "Foreground", 3, False), ("gone",), ("apply", "podwright", True)
+    ]  # fmt: skip
+    (change,) = outcome.changes
+    assert change.after["metadata"]["uid"] != "uid-a" and change.after["data"] == {"k": "v"}
+
+
+@pytest.mark.parametrize("why", ["refused", "finalizer"])
+def test_replacement_that_stops_half_way_says_that_the_object_was_deleted(why, cluster):
+    cluster.add(config("a", "old"))
+    cluster.answers["apply", "ConfigMap", "a"] = [IMMUTABLE, PodwrightError("quota.", status=403, reason="Forbidden")]
+    cluster.lingers = 0 if why == "refused" else 100
+    outcome = reconcile(cluster, [config("a")], on_immutable="replace")
+    assert outcome.error.message.startswith("ConfigMap 'a' in namespace 'n' was deleted to be replaced, and has not been created again. ")
+    assert outcome.error.hint and [entry[:2] for entry in actions(outcome)] == [("delete", "a")] and outcome.is_changed and outcome.objects == []
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Orphan"])
+def test_object_is_deleted_as_it_was_seen(propagation, cluster):
+    cluster.add(config("a"))
+    outcome = checked(reconcile(cluster, [config("a"), config("b")], "remove", propagation=propagation, grace_period=7))
+    assert cluster.log == [("delete", "ConfigMap", "a", "uid-a", propagation, 7, False)]
+    assert [entry[:2] for entry in actions(outcome)] == [("delete", "a"), ("none", "b")] and outcome.objects == []
+
+
+def test_object_that_another_client_deletes_first_is_no_change(cluster):
+    cluster.add(config("a"))
+    cluster.delete = lambda *arguments, **options: False
+    assert actions(reconcile(cluster, [config("a")], "remove")) == [("none", "a", "it does not exist any more")]
+
+
+def test_deletions_are_complete_before_the_next_wave(cluster):
+    """A namespace or definition that goes first would delete the objects without their own rules."""
+    cluster.add(manifest("Deployment", "web", "apps/v1"))
+    cluster.add(config("a"))
+    cluster.lingers = 5
+    checked(reconcile(cluster, [config("a"), manifest("Deployment", "web", "apps/v1")], "remove"))
+    assert [entry[:3] for entry in cluster.log] == [
+        ("delete", "Deployment", "web"), ("gone", "Deployment", "web"), ("delete", "ConfigMap", "a"), ("gone", "ConfigMap", "a")
+    ]  # fmt: skip
+    assert cluster.clock.time == 10
+
+
+def test_deletions_are_not_awaited_if_wait_is_false(cluster):
+    cluster.add(config("a"))
+    cluster.lingers = 5
+    checked(reconcile(cluster, [config("a")], "remove", wait=False))
+    assert cluster.clock.time == 0
+
+
+def test_deletion_that_began_before_is_awaited_and_is_no_change(cluster):
+    cluster.add(config("a"), deletionTimestamp="2026-01-01T00:00:00Z")
+    cluster.later.append((4, lambda: cluster.vanish("ConfigMap", "n", "a")))
+    outcome = checked(reconcile(cluster, [config("a")], "remove"))
+    assert actions(outcome) == [("none", "a", "it is being deleted already")] and cluster.clock.time == 4 and not outcome.is_changed
+
+
+def test_deletion_that_does_not_complete_is_an_error_and_a_change(cluster):
+    cluster.add(config("a", finalizers=["example.com/keep"]))
+    cluster.lingers = 100
+    outcome = reconcile(cluster, [config("a")], "remove")
+    assert "example.com/keep" in outcome.error.message and cluster.clock.time == 20 and outcome.is_changed
+
+
+def test_name_of_an_object_that_is_being_deleted_is_awaited(cluster):
+    cluster.add(config("a", "old"), deletionTimestamp="2026-01-01T00:00:00Z")
+    cluster.later.append((4, lambda: cluster.vanish("ConfigMap", "n", "a")))
+    outcome = checked(reconcile(cluster, [config("a")]))
+    assert actions(outcome) == [("create", "a", "")] and [entry[0] for entry in cluster.log] == ["gone", "apply"]
+
+
+# -- waiting ----------------------------------------------------------------------------------------------------
+
+
+def definition():
+    names = {"kind": "Gadget", "plural": "gadgets"}
+    spec = {"group": "example.com", "names": names, "scope": "Namespaced", "versions": [{"name": "v1"}]}
+    return manifest("CustomResourceDefinition", "gadgets.example.com", "apiextensions.k8s.io/v1", namespace=None, spec=spec)
+
+
+@pytest.mark.parametrize("wait_option", [False, True])
+def test_definition_is_served_before_its_objects_are_applied(wait_option, cluster):
+    key = ("CustomResourceDefinition", None, "gadgets.example.com")
+
+    def establish():
+        cluster.objects[key]["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+        cluster.log.append(("established",))
+        cluster.events.append(("MODIFIED", cluster.objects[key]))
+
+    cluster.later.append((3, establish))
+    checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1"), definition()], wait=wait_option))
+    assert [entry[0] for entry in cluster.log] == ["apply", "established", "apply"]
+
+
+@pytest.mark.parametrize("wait_option", [False, True])
+def test_outcome_has_the_objects_as_they_became_ready(wait_option, cluster):
+    """Objects that are unchanged are awaited, too: an earlier run may have reached its timeout."""
+    cluster.add_applied(manifest("Job", "old", "batch/v1"))
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+
+    def complete():
+        for name in ("new", "old"):
+            cluster.objects["Job", "n", name]["status"] = done
+            cluster.events.append(("MODIFIED", cluster.objects["Job", "n", name]))
+
+    cluster.later.append((3, complete))
+    outcome = checked(reconcile(cluster, [manifest("Job", name, "batch/v1") for name in ("old", "new")], wait=wait_option))
+    assert [item.get("status") == done for item in outcome.objects] == [wait_option] * 2
+    assert cluster.clock.time == (4 if wait_option else 0)
+
+
+def test_object_that_does_not_become_ready_is_explained(cluster):
+    reconciler = Reconciler(cluster, ReconcilerOptions(wait_timeout=5), Console(), lambda key: f" Events of {key.name}.")
+    outcome = reconciler.apply([manifest("Job", "j", "batch/v1")], "n")
+    assert outcome.error.message.endswith(" Events of j.") and cluster.clock.time == 5 and outcome.is_changed
+
+
+@pytest.mark.parametrize(("exists", "seconds"), [(False, 3), (True, 0)])
+def test_new_namespace_is_awaited_until_it_has_its_service_account(exists, seconds, cluster):
+    """Pods are refused until a controller has created it."""
+    space = manifest("Namespace", "space", namespace=None, status={"phase": "Active"})
+    account = manifest("ServiceAccount", "default", namespace="space")
+    if exists:
+        cluster.add(space)
+    cluster.later.append((3, lambda: cluster.events.append(("ADDED", cluster.add(account)))))
+    assess = wait.assess
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wait.wait_until_ready, "__defaults__", (lambda item: assess(item | {"status": {"phase": "Active"}}), wait.explain_nothing))
+        checked(reconcile(cluster, [space, config("a")]))
+    assert cluster.clock.time == seconds
+
+
+def test_missing_service_account_of_a_new_namespace_is_an_error(cluster):
+    with pytest.MonkeyPatch.context() as patch:
+        assess = wait.assess
+        patch.setattr(wait.wait_until_ready, "__defaults__", (lambda item: assess(item | {"status": {"phase": "Active"}}), wait.explain_nothing))
+        outcome = reconcile(cluster, [manifest("Namespace", "space", namespace=None)])
+    assert "ServiceAccount 'default' in namespace 'space'" in outcome.error.message and "does not exist yet" in outcome.error.message

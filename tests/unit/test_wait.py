@@ -1,0 +1,258 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Waiting until objects are ready or deleted: what is requested, watched and reported, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CLAIM, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.wait import SELECTED_NODE, wait_until_deleted, wait_until_ready
+
+from .fake_cluster import StubWatcher
+from .model_cluster import VirtualClock
+
+JOB = BUILT_IN["batch/v1", "Job"]
+
+
+def pod(name, phase="Pending", namespace="n", uid="1", **metadata):
+    metadata = {"name": name, "namespace": namespace, "uid": uid} | metadata
+    status = {"phase": phase} | ({"conditions": [{"type": "Ready", "status": "True"}]} if phase == "Running" else {})
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+
+
+def items(*objects):
+    """Key -> (Kind, object)."""
+    kinds = {item["kind"]: BUILT_IN[item["apiVersion"], item["kind"]] for item in objects}
+    return {key_of(item, kinds[item["kind"]]): (kinds[item["kind"]], item) for item in objects}
+
+
+class World:
+    """A Client whose collections contain `objects`, and its Watcher, which delivers `events`: (seconds until then, type, object).
+
+    Attributes:
+        lists: (kind, namespace, field selector) of each LIST; follows: of each watch; shown: each progress text.
+    """
+
+    def __init__(self, *objects, events=()):
+        self.objects, self.events, self.clock = list(objects), list(events), VirtualClock()
+        self.lists, self.follows, self.shown, self.warnings, self.gets, self.classes = [], [], [], [], [], {}
+        self.progress = self.shown.append
+
+    def list(self, kind, namespace=None, field_selector=None):
+        self.lists.append((kind.name, namespace, field_selector))
+        name = (field_selector or "").removeprefix("metadata.name=")
+        return [
+            item
+            for item in self.objects
+            if item["kind"] == kind.name and item["metadata"].get("namespace") == namespace and (not name or item["metadata"]["name"] == name)
+        ], "7"
+
+    def get(self, kind, namespace, name):
+        self.gets.append(name)
+        found = self.classes.get(name)
+        if isinstance(found, PodwrightError):
+            raise found
+        return found
+
+
+@pytest.fixture(autouse=True)
+def watcher(monkeypatch):
+    class Watcher(StubWatcher):
+        def follow(self, kind, namespace, version, field_selector=None, known=()):
+            self._client.follows.append((kind.name, namespace, field_selector))
+            assert version == "7"
+
+        def next(self, seconds):
+            assert 0 < seconds <= 1, "the progress is shown at least once a second"
+            world = self._client
+            if world.events and world.events[0][0] <= world.clock.time + seconds:
+                at, event, item = world.events.pop(0)
+                world.clock.time = max(world.clock.time, at)
+                return event, item
+            world.clock.time += seconds
+            return None
+
+    monkeypatch.setattr(wait, "Watcher", Watcher)
+
+
+def ready(world, *objects, timeout=30, **options):
+    return wait_until_ready(world, items(*objects), timeout, world, **options)
+
+
+def failure(function, *arguments, **options):
+    with pytest.raises(PodwrightError) as caught:
+        function(*arguments, **options)
+    assert caught.value.reason == "WaitFailed"
+    return caught.value
+
+
+# -- ready ------------------------------------------------------------------------------------------------------
+
+
+def test_objects_that_are_ready_cost_no_request():
+    world, running = World(), pod("a", "Running")
+    assert ready(world, running) == {key_of(running, POD): running}
+    assert world.lists == world.follows == world.gets == world.shown == []
+
+
+def test_object_that_became_ready_before_it_was_listed_is_not_watched():
+    world = World(pod("a", "Running"))
+    assert ready(world, pod("a"))[key_of(pod("a"), POD)] == pod("a", "Running")
+    assert world.lists == [("Pod", "n", "metadata.name=a")] and world.follows == [] and world.clock.time == 0
+
+
+def test_only_collections_with_pending_objects_are_watched():
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "n", "uid": "2"}, "status": {}}
+    done = job | {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    world = World(pod("a", "Running"), pod("b"), pod("c", "Running", "m"), job, events=[(5, "MODIFIED", pod("b", "Running")), (9, "MODIFIED", done)])
+    latest = ready(world, pod("a"), pod("b"), pod("c", namespace="m"), job)
+    # A field selector is for one name: several objects of a namespace are listed and watched together.
+    assert world.lists == [("Pod", "n", None), ("Pod", "m", "metadata.name=c"), ("Job", "n", "metadata.name=j")]
+    assert world.follows == [("Pod", "n", None), ("Job", "n", "metadata.name=j")] and world.clock.time == 9
+    assert latest[key_of(done, JOB)] == done and [item["metadata"]["name"] for item in latest.values()] == ["a", "b", "c", "j"]
+
+
+def test_cluster_scoped_objects_are_listed_without_a_namespace():
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "uid": "1"}}
+    world = World(namespace | {"status": {"phase": "Active"}})
+    ready(world, namespace)
+    assert world.lists == [("Namespace", None, "metadata.name=x")]
+
+
+def test_events_of_other_objects_and_of_ready_ones_are_ignored():
+    others = [(1, "MODIFIED", pod("x", "Failed")), (2, "DELETED", pod("x")), (3, "MODIFIED", pod("b", "Running"))]
+    late = [(4, "MODIFIED", pod("b", "Failed")), (5, "DELETED", pod("b")), (6, "MODIFIED", pod("a", "Running"))]
+    world = World(pod("a"), pod("b"), events=others + late)
+    assert ready(world, pod("a"), pod("b"))[key_of(pod("b"), POD)]["status"]["phase"] == "Running"
+    assert world.clock.time == 6
+
+
+def test_object_that_is_missing_from_the_list_is_awaited():
+    """A controller is about to create it, or the list is older than the object."""
+    world = World(events=[(5, "ADDED", pod("a", "Running"))])
+    ready(world, pod("a"))
+    assert world.clock.time == 5 and len(world.follows) == 1
+
+
+def test_failed_object_stops_the_wait_at_once_and_is_explained():
+    world = World(pod("a"), pod("b"), events=[(4, "MODIFIED", pod("b", "Failed") | {"status": {"phase": "Failed", "message": "evicted."}})])
+    error = failure(ready, world, pod("a"), pod("b"), explain=lambda key: f" Logs of {key.name}.")
+    assert error.message.startswith("Pod 'b' in namespace 'n' failed: ") and error.message.endswith(". Logs of b.") and ".." not in error.message
+    assert world.clock.time == 4
+
+
+def test_object_that_is_deleted_while_it_is_awaited_is_an_error():
+    world = World(pod("a"), events=[(4, "DELETED", pod("a"))])
+    assert "'a' in namespace 'n' failed: it was deleted before it became ready" in failure(ready, world, pod("a")).message
+    assert world.clock.time == 4
+
+
+@pytest.mark.parametrize("timeout", [0, 0.25, 1, 2.5, 30])
+def test_wait_stops_at_its_timeout_with_the_last_state(timeout):
+    changed = pod("a") | {"spec": {"containers": []}}
+    world = World(changed)
+    error = failure(ready, world, pod("a"), timeout=timeout, explain=lambda key: " See its events.")
+    assert f"did not become ready within {timeout} s: " in error.message and error.message.endswith(" See its events.")
+    assert world.clock.time == timeout
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(1, "Pod p0"), (3, "Pod p0, Pod p1, Pod p2"), (4, "Pod p0, Pod p1, Pod p2 and 1 more"), (9, "Pod p0, Pod p1, Pod p2 and 6 more")]
+)
+def test_progress_names_a_few_pending_objects_and_counts_the_rest(count, shown):
+    objects = [pod(f"p{number}") for number in range(count)]
+    world = World(*objects, pod("ready", "Running"))
+    failure(ready, world, *objects, pod("ready"), timeout=2)
+    assert set(world.shown) == {f"waiting for {shown}"}
+
+
+# -- claims -----------------------------------------------------------------------------------------------------
+
+
+def claim(name="c", storage_class="local", **metadata):
+    spec = {"storageClassName": storage_class} if storage_class else {}
+    metadata = {"name": name, "namespace": "n", "uid": "1"} | metadata
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
+
+
+LATE, IMMEDIATE = {"volumeBindingMode": "WaitForFirstConsumer"}, {"volumeBindingMode": "Immediate"}
+
+
+def test_claim_that_waits_for_its_first_pod_is_not_awaited():
+    world = World()
+    world.classes = {"local": LATE}
+    assert ready(world, claim("a"), claim("b")) == {key_of(c, CLAIM): c for c in (claim("a"), claim("b"))}
+    assert world.lists == [] and world.gets == ["local"]  # once for all claims of the class
+
+
+@pytest.mark.parametrize(
+    ("waiting", "found", "gets"),
+    [
+        (claim(), IMMEDIATE, ["local"]),
+        (claim(), None, ["local"]),  # the class was deleted
+        (claim(), PodwrightError('storageclasses is forbidden: User "u" cannot get resource', status=403, reason="Forbidden"), ["local"]),
+        (claim(annotations={SELECTED_NODE: "node-1"}), LATE, []),  # its first pod was scheduled
+        (claim(storage_class=None), LATE, []),
+    ],
+)
+def test_other_claims_are_awaited(waiting, found, gets):
+    bound = waiting | {"status": {"phase": "Bound"}}
+    world = World(waiting, events=[(3, "MODIFIED", bound)])
+    world.classes = {"local": found}
+    assert ready(world, waiting)[key_of(waiting, CLAIM)] == bound
+    assert world.clock.time == 3 and world.gets == gets
+
+
+def test_lost_claim_fails_although_its_class_binds_late():
+    world = World(claim() | {"status": {"phase": "Lost"}})
+    world.classes = {"local": LATE}
+    assert "'c' in namespace 'n' failed" in failure(ready, world, claim() | {"status": {"phase": "Lost"}}).message
+
+
+def test_other_errors_of_a_storage_class_are_reported():
+    world = World(claim())
+    world.classes = {"local": PodwrightError("no route to host")}
+    with pytest.raises(PodwrightError, match="no route"):
+        ready(world, claim())
+
+
+# -- deleted ----------------------------------------------------------------------------------------------------
+
+
+def deleted(world, *objects, timeout=30):
+    wait_until_deleted(world, items(*objects), timeout, world)
+
+
+def test_objects_that_are_gone_or_were_created_again_are_deleted():
+    world = World(pod("b", uid="other"))
+    deleted(world, pod("a"), pod("b"))
+    assert world.clock.time == 0 and world.follows == []
+
+
+def test_deletion_is_awaited_by_events():
+    world = World(pod("a"), pod("b"), events=[(1, "MODIFIED", pod("a")), (2, "DELETED", pod("a")), (4, "ADDED", pod("b", uid="other"))])
+    deleted(world, pod("a"), pod("b"))
+    assert world.clock.time == 4
+
+
+def test_wait_for_nothing_costs_no_request():
+    world = World()
+    deleted(world)
+    assert world.lists == world.shown == []
+
+
+def test_object_that_remains_is_reported_with_what_blocks_it():
+    world = World(pod("a"), events=[(1, "MODIFIED", pod("a", finalizers=["example.com/keep"]))])
+    error = failure(deleted, world, pod("a"), timeout=5)
+    assert error.message == "Pod 'a' in namespace 'n' was not deleted within 5 s: deletion is blocked by finalizers: example.com/keep."
+    assert "wait_timeout" in error.hint and world.clock.time == 5
+
+
+def test_namespace_that_remains_is_reported_with_its_condition():
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "uid": "1"}}
+    remaining = {"type": "NamespaceContentRemaining", "status": "True", "message": "pods. has 2 instances"}
+    world = World(namespace | {"status": {"phase": "Terminating", "conditions": [remaining]}})
+    assert "pods. has 2 instances" in failure(wait_until_deleted, world, items(namespace), 5, world).message
