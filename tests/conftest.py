@@ -1,11 +1,31 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Notes how many tests ran, for the closing line of `make test`."""
+"""Notes how many tests ran, for the closing line of `make test`, and what those that look for faults have tried."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from .support.reliability import CHECKS, record_line
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
+    """A function by which a test declares what it has tried, for docs/reliability.md: faults, runs, checks (of CHECKS) and figures by name."""
+    declared: list[dict[str, Any]] = []
+    started = time.monotonic()
+
+    def declare(faults: str, runs: int, *checks: str, **figures: Any) -> None:
+        assert set(checks) <= set(CHECKS)
+        declared.append({"faults": faults, "runs": runs, "checks": checks, "figures": figures})
+
+    yield declare
+    for line in declared:
+        record_line(request.node.nodeid.partition("@")[0], seconds=time.monotonic() - started, **line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -7,6 +7,7 @@ import copy
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import METADATA, Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
@@ -192,3 +193,17 @@ def test_details_of_a_status_may_have_any_type(details):
 
 def test_message_of_a_status_is_shortened():
     assert len(error_of(Response(500, {"kind": "Status", "message": "x" * 100_000}), "create")) < 11_000
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+@pytest.mark.parametrize("use", ["get", "list", "create", "apply", "delete"])
+def test_a_response_whose_head_is_cut_is_a_lost_connection(use, head, monkeypatch):
+    monkeypatch.setattr(transport, "_backoff", lambda *_: 0)
+
+    def cut(handler):
+        handler.wfile.write(head)
+        raise ConnectionAbortedError
+
+    with StubServer(cut) as server, Client(Configuration({"host": server.url})) as client, pytest.raises(PodwrightError) as caught:
+        USES[use](client)
+    assert caught.value.reason == "ConnectionLost", caught.value

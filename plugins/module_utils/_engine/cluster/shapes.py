@@ -18,7 +18,7 @@ _METADATA: dict[str, Any] = {
     "ownerReferences": [{"apiVersion!": str, "kind!": str, "name!": str, "uid!": str}],
     "managedFields": [dict],
 }
-_IDENTIFIED = _METADATA | {"uid!": str, "resourceVersion!": str, "creationTimestamp!": str}
+_IDENTIFIED = _METADATA | {"uid!": str, "creationTimestamp!": str}  # the object of a dry run has no resourceVersion
 _TERMINATED = {"exitCode!": int, "reason": str, "startedAt": str, "finishedAt": str}
 _STATE = {"waiting": {"reason": str, "message": str}, "running": {"startedAt": str}, "terminated": _TERMINATED}
 _CONTAINERS = [{"name!": str, "image": str, "ports": [{"containerPort!": int, "name": str}], "resources": {"limits": dict, "requests": dict}}]

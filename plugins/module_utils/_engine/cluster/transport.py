@@ -176,6 +176,9 @@ class Transport:
             response.close()
             message = f"{request.describe()}: {configuration.server} (from {configuration.source}) responded with more than {limit} bytes."
             raise PodwrightError(message, status=response.status, reason=UNEXPECTED, hint="Check the address of the API server, or select fewer objects.")
+        if not size and _has_no_length(response):
+            # The HTTP library takes a head that is cut by a closed connection for a complete one.
+            raise _connection_error(ConnectionError("the connection was closed within the head of the response"), configuration)
         return b"".join(pieces)
 
 
@@ -189,6 +192,11 @@ def without_deadline(response: BaseHTTPResponse) -> None:
 def socket_of(response: BaseHTTPResponse) -> socket.socket | None:
     """The socket of a response whose body is not read yet, or None."""
     return getattr(getattr(response, "_connection", None), "sock", None)
+
+
+def _has_no_length(response: BaseHTTPResponse) -> bool:
+    """Whether a response that may have a body does not state its length (RFC 9112, 6.3)."""
+    return response.status not in (204, 304) and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers
 
 
 def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> bool:

@@ -1,0 +1,75 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the tests that look for faults have tried: a line for each, from which docs/reliability.md is generated."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .environment import ROOT
+
+LINES = ROOT / "tests/output/reliability.jsonl"
+CHECKS = ("lost", "wrong", "hung", "shown")
+
+
+def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], seconds: float, figures: dict[str, Any]) -> None:
+    """Append what a passed test tried.
+
+    Args:
+        faults: what was tried, for the table.
+        runs: how many times.
+        checks: those of CHECKS of which the test has shown that there was none.
+        seconds: the test's duration.
+        figures: what was measured, {name: value}.
+    """
+    scale = {name: value for name, value in sorted(os.environ.items()) if name.startswith("PODWRIGHT_") and "KUBECONFIG" not in name}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    line = {"test": nodeid, "faults": faults, "runs": runs, "checks": checks, "seconds": round(seconds), "figures": figures, "scale": scale}
+    line |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit}
+    LINES.parent.mkdir(exist_ok=True)
+    with LINES.open("a", encoding="utf-8") as sink:
+        sink.write(json.dumps(line) + "\n")
+
+
+def render(lines: list[dict[str, Any]]) -> str:
+    """The page, with the newest line of each test."""
+    newest = {line["test"]: line for line in lines}
+    rows = [_row(line) for line in sorted(newest.values(), key=lambda line: line["test"])]
+    head = "| faults tried | runs | lost | wrong | hung | shown | measured | seconds | date, commit | command |"
+    return "\n".join([*PREFACE, head, "| --- " * head.count(" | ") + "| --- |", *rows, ""])
+
+
+PREFACE = [
+    "# Reliability",
+    "",
+    "What was tried to make Podwright lose data, report something wrong, hang, or show a secret. The tests fail at the first such case, so that a line is here",
+    "only with 0 of them; `–` means that the test does not look for it. `make reliability` runs the tests and generates this page.",
+    "",
+]
+
+
+def _row(line: dict[str, Any]) -> str:
+    path, _separator, name = line["test"].partition("::")
+    assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items())
+    command = f"{assignments}make test-long ARGS='{path} -k \"{name.partition('[')[0]}\"'"
+    counts = ["0" if check in line["checks"] else "–" for check in CHECKS]
+    measured = ", ".join(f"{name} {value}" for name, value in line["figures"].items()) or "–"
+    cells = [line["faults"], f"{line['runs']:,}", *counts, measured, str(line["seconds"]), f"{line['date']}, {line['commit']}", f"`{command}`"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Generate docs/reliability.md from the lines of all runs and those that the page's own source keeps."""
+    kept = ROOT / "docs/reliability.jsonl"
+    lines = [json.loads(text) for path in (kept, LINES) if path.exists() for text in path.read_text().splitlines()]
+    newest = {line["test"]: line for line in lines}
+    kept.write_text("".join(json.dumps(newest[test]) + "\n" for test in sorted(newest)))
+    Path(ROOT / "docs/reliability.md").write_text(render(list(newest.values())))
+
+
+if __name__ == "__main__":
+    main()
