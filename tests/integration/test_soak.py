@@ -46,10 +46,14 @@ def disrupted(chance: random.Random) -> Disruption:
     return Disruption(pieces=chance.choice([0, 0, 5000]), merges=kind > 0.95)
 
 
+def payload_of(turn: int) -> bytes:
+    """What a turn copies."""
+    return hashlib.shake_256(str(turn).encode()).digest(200_000)
+
+
 def operations(directory: Path, number: int):
     """Operations of one turn, each (module, options, whether a lost connection may fail it)."""
-    payload = hashlib.shake_256(str(number).encode()).digest(200_000)
-    (directory / "source").write_bytes(payload)
+    (directory / "source").write_bytes(payload_of(number))
     tasks = [{"name": f"task-{item}", "command": ["sh", "-c", "cat; exit 0"], "stdin": f"{number}"} for item in range(3)]
     maps = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"map-{item}"}, "data": {"turn": str(number % 7)}} for item in range(5)]
     yield resource_set, {"name": "soak", "definition": maps[: 2 + number % 4], "prune": True, "wait_timeout": 30}
@@ -77,7 +81,7 @@ def test_nothing_grows_while_operations_run_over_connections_that_are_cut(client
             result = call(module, connection | options, namespace)
             calls[module.__name__.rpartition(".")[2]] += 1
             if result["failed"]:
-                assert result["reason"] in LOST or "onnection" in result["msg"], (module.__name__, result["reason"], result["msg"])
+                assert result["reason"] in LOST or "onnection" in result["msg"], f"{module.__name__} {result['reason']} {result['msg']}"
                 failures[result["reason"]] += 1
             elif options.get("state") == "from_pod":
                 assert (tmp_path / "back").read_bytes() in [
