@@ -26,7 +26,10 @@ options:
     type: list
     elements: str
   completed:
-    description: Retention policy for succeeded pods.
+    description:
+      - Retention policy for succeeded pods.
+      - A pod whose result is to be recorded (O(podwright.core.task_pod#module:record)) and is not, because its playbook was interrupted, is kept until
+        the next run of the task records it, or as long as O(records) would keep its record.
     type: dict
     suboptions: &retention
       max_age:
@@ -38,7 +41,7 @@ options:
         type: int
         default: 0
   failed:
-    description: Retention policy for failed pods.
+    description: Retention policy for failed pods, as O(completed).
     type: dict
     suboptions: *retention
   records:

@@ -13,9 +13,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion
 
 from ..support.environment import KUBECONFIG, ROOT
+from ..support.operations import IMAGE, call
 from ..support.outcomes import result_of
 from ..support.scale import add_finished_pods
 from ..support.waiting import wait_for
@@ -213,3 +215,16 @@ def test_all_namespaces_and_the_scheduled_playbook(client, play, make_namespace,
     played = play(playbook["tasks"], namespace=namespaces[0], variables=variables)
     assert "Pod " + namespaces[0] + "/done-" in played.output and "2 objects deleted, 2 kept" in played.output
     assert len(client.list(POD, namespaces[0])[0]) == len(client.list(POD, namespaces[1])[0]) == 1
+
+
+def test_a_finished_pod_is_kept_until_its_result_is_recorded(namespace, monkeypatch):
+    task = IMAGE | {"name": "once", "command": ["true"], "state": "completed", "cleanup": "on_failure"}
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(completion.Completion, "_record", lambda *arguments: None)
+        assert call(task_pod, task, namespace)["state"] == "succeeded"
+    kept = call(pod_gc, {"completed": {"max_age": 0, "keep_last": 0}}, namespace)
+    assert not kept["changed"] and "has not been recorded yet" in kept["kept"][0]["reason"]
+    assert not call(task_pod, task, namespace)["changed"]
+    assert [entry["name"] for entry in call(pod_gc, {"completed": {"max_age": 0, "keep_last": 0}}, namespace)["deleted"]] == ["once"]
+    again = call(task_pod, task, namespace)
+    assert again["recorded"] and not again["changed"]

@@ -56,6 +56,8 @@ class Object:
     task: str | None
     scheduled: int | None = None
     is_blocked: bool = False  # its deletion only waits for a finalizer
+    keeps_record: bool = False
+    is_recorded: bool = False
     owners: list = field(default_factory=list)
 
 
@@ -69,7 +71,9 @@ def manifest(obj):
     metadata |= {"labels": {}, "annotations": {}}
     metadata["labels"] |= {"podwright.io/task": obj.task} if obj.task else {}
     metadata["labels"] |= {"podwright.io/record": "true"} if obj.state == "record" else {}
+    metadata["labels"] |= {"podwright.io/hash": obj.uid} if obj.task else {}
     metadata["annotations"] |= {"podwright.io/ttl": str(obj.ttl)} if obj.ttl is not None else {}
+    metadata["annotations"] |= {"podwright.io/keeps-record": "true"} if obj.keeps_record else {}
     metadata |= {"deletionTimestamp": timestamp(obj.due)} if obj.due is not None else {}
     metadata |= {"deletionGracePeriodSeconds": 0 if obj.is_blocked else 30, "finalizers": ["example.com/hold"]} if obj.due is not None else {}
     metadata["ownerReferences"] = [
@@ -138,7 +142,10 @@ def pod_spec_and_status(obj):
             "status": {"phase": "Failed", "reason": "Evicted", "conditions": [{"type": "Ready", "lastTransitionTime": timestamp(obj.finished)}]},
         }
     spec |= {"schedulingGates": [{"name": "example.com/queue"}]} if obj.state == "gated" else {}
-    status = {"phase": "Running" if obj.state in (*FINISHED, "running") else "Pending"} | CONTAINER_STATUSES[obj.state](obj.finished)
+    phase = "Running" if obj.state in (*FINISHED, "running") else "Pending"
+    if obj.state in FINISHED and obj.task is None:
+        phase = obj.state.title()  # of a pod that is not a task, no container runs any more
+    status = {"phase": phase} | CONTAINER_STATUSES[obj.state](obj.finished)
     if obj.scheduled is not None:
         status["conditions"] = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": timestamp(obj.scheduled)}]
     return {"spec": spec, "status": status}
@@ -164,7 +171,10 @@ def random_cluster(choose):
         ttl = choose.choice([None, None, 0, 60, 600])
         scheduled, is_blocked = choose.choice([None, *MOMENTS]), choose.random() < 0.3
         name, namespace = f"n{choose.randint(0, 3)}", choose.choice("ab")
-        objects.append(Object(kind, namespace, name, f"u{number}", state, created, finished, due, ttl, task, scheduled, is_blocked))
+        keeps_record = kind == "Pod" and task is not None and choose.random() < 0.5
+        is_recorded = keeps_record and choose.random() < 0.5
+        facts = (created, finished, due, ttl, task, scheduled, is_blocked, keeps_record, is_recorded)
+        objects.append(Object(kind, namespace, name, f"u{number}", state, *facts))
     for obj in objects:
         obj.owners = random_owners(choose, objects, obj)
     policies = retention.RetentionPolicies(
@@ -255,7 +265,8 @@ def policies_of_pod(pod, objects, policies):
     if policies.stuck_after is not None and pod.state in NEVER_STARTED and NOW - pending_since >= policies.stuck_after:
         matching.append(("stuck", policies.force))
     for name, policy, states in (("completed", policies.completed, ["succeeded"]), ("failed", policies.failed, ["failed", "evicted"])):
-        if policy and pod.state in states and not is_counted and age >= policy.max_age and newer(pod, objects) >= policy.keep_last:
+        is_needed = pod.keeps_record and not pod.is_recorded and not (policies.records and age >= policies.records.max_age)
+        if policy and pod.state in states and not is_counted and not is_needed and age >= policy.max_age and newer(pod, objects) >= policy.keep_last:
             matching.append((name, False))
     return matching
 
@@ -283,7 +294,8 @@ def planned(objects, policies):
     every = [owner for obj in objects for owner in obj.owners]
     known = {state: frozenset(owner.uid for owner in every if owner.state == state) for state in ("active", "finished")}
     unreadable = frozenset((api_version(owner.kind), owner.kind) for owner in every if owner.state == "unreadable")
-    decisions = reclaim.plan_deletion(candidates, Owners(known["active"], known["finished"], unreadable), policies, NOW)
+    recorded = frozenset((obj.namespace, obj.task, obj.uid) for obj in objects if obj.is_recorded)
+    decisions = reclaim.plan_deletion(candidates, Owners(known["active"], known["finished"], unreadable), policies, NOW, recorded)
     order = [decision.is_deletion for decision in decisions]
     assert order == sorted(order, reverse=True), "the deletions come first"
     assert all(decision.reason for decision in decisions)
@@ -297,10 +309,66 @@ def test_exactly_the_objects_that_the_policies_select_are_deleted(choose):
     assert planned(objects, policies) == expected(objects, policies)
 
 
+# -- pods in any state ------------------------------------------------------------------------------------------
+
+STATES = st.sampled_from(
+    [
+        {},
+        {"waiting": {"reason": "ImagePullBackOff"}},
+        {"waiting": {"reason": "CrashLoopBackOff"}},
+        {"waiting": {}},
+        {"running": {}},
+        terminated(0, NOW),
+        terminated(1, NOW),
+    ]
+)
+OPTIONAL = {"lastState": STATES, "restartCount": st.integers(0, 2), "started": st.booleans()}
+STATUSES = st.lists(st.fixed_dictionaries({"state": STATES}, optional=OPTIONAL), max_size=2)
+PODS = st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": st.sampled_from(["", "Pending", "Running", "Succeeded", "Failed", "Unknown"]),
+        "containerStatuses": STATUSES,
+        "initContainerStatuses": STATUSES,
+        "ephemeralContainerStatuses": STATUSES,
+        "conditions": st.lists(st.sampled_from([{"type": "PodScheduled", "status": "True", "lastTransitionTime": timestamp(NOW - 600)}]), max_size=1),
+    },
+)
+
+
+def has_run(status):
+    """Whether anything in the status of a pod shows that a container ran."""
+    groups = [entries for name, entries in status.items() if name.endswith("Statuses")]
+    texts = [str(entry) for entries in groups for entry in entries]
+    seen = any(word in text for text in texts for word in ("running", "terminated", "'started': True", "'restartCount': 1", "'restartCount': 2"))
+    return seen or status.get("phase") in ("Running", "Succeeded", "Failed", "Unknown")
+
+
+@settings(max_examples=500, deadline=None)
+@given(PODS, st.booleans(), st.sampled_from(["Never", "OnFailure", "Always"]))
+def test_what_ever_ran_and_has_not_finished_is_never_deleted(status, is_task, restart_policy):
+    for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        status = status | {name: [{"name": f"{name[0]}{number}", **entry} for number, entry in enumerate(status.get(name, []))]}
+    metadata = {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "1", "creationTimestamp": timestamp(NOW - 900)}
+    metadata["labels"] = {"podwright.io/task": "a"} if is_task else {}
+    spec = {"restartPolicy": restart_policy, "containers": [{"name": "c0"}, {"name": "c1"}]}
+    pod = read_candidate(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status})
+    everything = retention.RetentionPolicy()
+    policies = retention.RetentionPolicies(everything, everything, everything, True, True, True, 0, True, namespace_ttls={"n": 0})
+    (decision,) = reclaim.plan_deletion([pod], Owners(), policies, NOW)
+    if decision.policy == "stuck":
+        assert decision.is_deletion is not has_run(status)
+    elif decision.is_deletion and not is_task:
+        assert status.get("phase") in ("Succeeded", "Failed")
+    elif decision.is_deletion:  # the container of the task has terminated for good
+        states = [entry["state"] for entry in status["containerStatuses"][:1]]
+        assert status.get("phase") in ("Succeeded", "Failed") or (restart_policy != "Always" and any("terminated" in state for state in states))
+
+
 SWAPS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.GtE: ast.Gt, ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In}
 SWAPS |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is}
 NEGATIONS = SWAPS | {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
-PREFIXES = ("decide_", "_decide_", "_evaluate_", "_state_as_owner", "_unfinished_job")
+PREFIXES = ("decide_", "_decide_", "_evaluate_", "_state_as_owner", "_unfinished_job", "_missing_record")
 RULES = {name: function for module in (retention, reclaim) for name, function in inspect.getmembers(module, inspect.isfunction) if name.startswith(PREFIXES)}
 CLUSTERS = 4000
 

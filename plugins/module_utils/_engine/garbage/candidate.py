@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import JOB, POD
-from ..objects.labels import PARENT, RECORD, TASK, TTL, number_of
+from ..objects.labels import HASH, KEEPS_RECORD, PARENT, RECORD, TASK, TTL, annotation_of, number_of
 from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 PENDING, RUNNING, SUCCEEDED, FAILED, DELETING, RECORDED, LEFTOVER = "pending", "running", "succeeded", "failed", "deleting", "record", "leftover"
+
+
+class TaskRun(NamedTuple):
+    """A run of a task: the namespace, the name of the task, and the hash of its options."""
+
+    namespace: str
+    task: str | None
+    hash: str | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Candidate:
         pending_since: when a pod of which no container has ever been started began to wait; None for any other object.
         blocked_by: the scheduling gates of a pod; the finalizers of an object whose deletion waits for nothing else.
         requests: requested amounts by resource name.
+        hash: the hash of the options of its task, or None.
+        keeps_record: whether the result of its task is to be recorded, so that the task does not run again after its pod is deleted.
     """
 
     kind: Kind
@@ -72,6 +82,13 @@ class Candidate:
     pending_since: float | None = None
     blocked_by: tuple[str, ...] = ()
     requests: Mapping[str, Fraction] = field(default_factory=dict, hash=False)
+    hash: str | None = None
+    keeps_record: bool = False
+
+    @property
+    def run_of_task(self) -> TaskRun:
+        """What a pod and its record have in common."""
+        return TaskRun(self.namespace, self.task, self.hash)
 
     @property
     def is_finished(self) -> bool:
@@ -104,6 +121,8 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
         labels.get(TASK),
         _owners_of(metadata),
         ttl=number_of(item, TTL),
+        hash=labels.get(HASH),
+        keeps_record=annotation_of(item, KEEPS_RECORD) is not None,
     )
     if metadata.get("deletionTimestamp"):
         finalizers = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
@@ -140,12 +159,14 @@ def _owners_of(metadata: Manifest) -> tuple[Owner, ...]:
 
 def _read_pod(candidate: Candidate, pod: Manifest) -> Candidate:
     status = read_pod(pod)
+    # A task is finished when its container terminates; of a pod that is not a task, any container may still work.
+    is_finished = status.is_finished and (candidate.task is not None or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"))
     return replace(
         candidate,
-        state=status.state,
+        state=status.state if is_finished or not status.is_finished else RUNNING,
         reason=status.reason,
-        finished_at=_finished_at(candidate, pod) if status.is_finished else None,
-        pending_since=None if status.is_finished or ever_started(pod) else _pending_since(candidate, pod),
+        finished_at=_finished_at(candidate, pod) if is_finished else None,
+        pending_since=None if is_finished or ever_started(pod) else _pending_since(candidate, pod),
         blocked_by=tuple(gate["name"] for gate in pod["spec"].get("schedulingGates") or []),
         requests=pod_requests(pod),
     )

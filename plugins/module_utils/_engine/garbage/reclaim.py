@@ -13,22 +13,25 @@ from .retention import Decision, Evaluation, decide_pod, decide_record, rank
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .candidate import Candidate
+    from .candidate import Candidate, TaskRun
     from .owners import Owners
     from .retention import RetentionPolicies
 
 
-def plan_deletion(candidates: Sequence[Candidate], owners: Owners, policies: RetentionPolicies, now: float) -> list[Decision]:
+def plan_deletion(
+    candidates: Sequence[Candidate], owners: Owners, policies: RetentionPolicies, now: float, recorded: frozenset[TaskRun] = frozenset()
+) -> list[Decision]:
     """Decide about each object in scope.
 
     Args:
         candidates: objects in scope. Jobs among them protect the objects of their tasks even if Jobs are not to be reclaimed.
         owners: the owners, listed after the candidates.
         now: time of the API server, in seconds since the epoch.
+        recorded: the runs of tasks that have a record, in scope or not.
 
     Returns: a Decision for each, the deletions first, both sorted by Candidate.since.
     """
-    evaluation = Evaluation(policies, owners, now, rank(candidates))
+    evaluation = Evaluation(policies, owners, now, rank(candidates), recorded)
     decisions = [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
     remaining = _Remaining(d.candidate for d in decisions if not d.is_deletion)
     jobs = [c for c in candidates if c.kind == JOB]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..cluster.kinds import Kind
-    from .candidate import Candidate, Owner
+    from .candidate import Candidate, Owner, TaskRun
     from .owners import Owners
 
 
@@ -62,12 +62,14 @@ class Evaluation:
     Attributes:
         now: time of the API server.
         ranks: UID -> number of more recent objects of its kind, state and namespace.
+        recorded: the runs of tasks that have a record.
     """
 
     policies: RetentionPolicies
     owners: Owners
     now: float
     ranks: Mapping[str, int]
+    recorded: frozenset[TaskRun] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,20 @@ def _evaluate_deletion(pod: Candidate, evaluation: Evaluation) -> Decision | Non
 def _evaluate_finished(pod: Candidate, name: str, state: str, policy: RetentionPolicy | None, evaluation: Evaluation) -> Decision | None:
     if policy is None or pod.state != state:
         return None
-    unfinished = _unfinished_job(pod, evaluation.owners)
-    return Decision(pod, False, name, unfinished) if unfinished else _evaluate_retention(pod, name, policy, evaluation)
+    needed = _unfinished_job(pod, evaluation.owners) or _missing_record(pod, evaluation)
+    return Decision(pod, False, name, needed) if needed else _evaluate_retention(pod, name, policy, evaluation)
+
+
+def _missing_record(pod: Candidate, evaluation: Evaluation) -> str | None:
+    """Why a pod is kept if the result of its task was to be recorded and is not: without either the task would run again.
+
+    The pod is kept as long as its record would be.
+    """
+    records = evaluation.policies.records
+    is_outdated = records is not None and evaluation.now - pod.since >= records.max_age
+    if not pod.keeps_record or pod.run_of_task in evaluation.recorded or is_outdated:
+        return None
+    return f"the result of its task {pod.task} has not been recorded yet; the next run of the task records it"
 
 
 def _evaluate_retention(candidate: Candidate, name: str, policy: RetentionPolicy, evaluation: Evaluation) -> Decision:

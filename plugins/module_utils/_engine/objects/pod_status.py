@@ -220,7 +220,7 @@ def ever_started(pod: Manifest) -> bool:
 
 def _has_run(status: Manifest) -> bool:
     states = {**(status.get("state") or {}), **(status.get("lastState") or {})}
-    return bool(status.get("restartCount")) or "running" in states or "terminated" in states
+    return bool(status.get("restartCount") or status.get("started")) or bool({"running", "terminated"} & states.keys())
 
 
 def times(pod: Manifest) -> tuple[str | None, str | None]:

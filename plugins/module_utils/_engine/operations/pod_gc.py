@@ -12,7 +12,7 @@ from ..arguments import CONNECTION, WAIT, read_selector, with_defaults
 from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import PodwrightError, option_error
-from ..garbage.candidate import PENDING, Candidate, read_candidate
+from ..garbage.candidate import PENDING, Candidate, TaskRun, read_candidate
 from ..garbage.owners import find_owners
 from ..garbage.reclaim import plan_deletion
 from ..garbage.retention import RetentionPolicies, RetentionPolicy
@@ -78,7 +78,7 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     warn_of_missing_namespaces(client, {*namespaces} - {None} - {candidate.namespace for candidate in candidates}, invocation.console)
     owners = find_owners(client, candidates, params["orphaned"], invocation.console)
     policies = _policies(params, _namespace_ttls(client, namespaces) if params["expired"] else {})
-    decisions = plan_deletion(candidates, owners, policies, client.now())
+    decisions = plan_deletion(candidates, owners, policies, client.now(), _recorded(invocation, namespaces, candidates))
     deletions = [decision for decision in decisions if decision.is_deletion]
     kept = [_describe(decision) for decision in decisions if not decision.is_deletion]
     if params["limit"] is not None:
@@ -137,6 +137,21 @@ def _list_candidates(client: Client, params: Options, namespace: str | None) -> 
 
 def _list(client: Client, kind: Kind, namespace: str | None, selectors: Sequence[str]) -> list[Candidate]:
     return client.list(kind, namespace, label_selector=",".join(selectors), transform=lambda item: read_candidate(kind, item))[0]
+
+
+def _recorded(invocation: Invocation, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> frozenset[TaskRun]:
+    """The runs of tasks that have a record, if the decision about a finished pod depends on it. They are listed after the pods."""
+    depends = invocation.params["completed"] or invocation.params["failed"]
+    awaited = {c.namespace for c in candidates if depends and c.keeps_record and c.is_finished}
+    recorded: set[TaskRun] = set()
+    for namespace in [name for name in namespaces if awaited and (name is None or name in awaited)]:
+        try:
+            recorded |= {record.run_of_task for record in _list(invocation.client, CONFIG_MAP, namespace, [RECORD])}
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            invocation.console.warn(f"Records could not be listed, so that pods whose results are to be recorded are kept: {error.message}")
+    return frozenset(recorded)
 
 
 def _namespace_ttls(client: Client, namespaces: Sequence[str | None]) -> dict[str, int]:
