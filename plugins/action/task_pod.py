@@ -11,3 +11,7 @@ class ActionModule(OperationAction):
     """The action of the module of this name."""
 
     operation = OPERATION
+    module_farewell = (
+        "It ran as a module, which deletes what it started if on_cancel is delete; otherwise that keeps running, and the next run resumes it. "
+        "To list it: kubectl get pods --all-namespaces --selector app.kubernetes.io/managed-by=podwright"
+    )

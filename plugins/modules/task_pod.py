@@ -58,6 +58,14 @@ options:
     type: str
     choices: [continue, stop]
     default: continue
+  on_cancel:
+    description:
+      - If the run is cancelled (Ctrl-C, SIGTERM, the O(ignore:timeout) of the Ansible task, a job cancelled in AWX), V(keep) the pods, so that the next run
+        resumes them, or V(delete) the pods and Jobs that this run started and that have not finished.
+      - One line on the standard error says what is left. A process that is killed by SIGKILL with its workers can do neither.
+    type: str
+    choices: [keep, delete]
+    default: keep
   full:
     description: Return the pods' manifests for a batch as well.
     type: bool

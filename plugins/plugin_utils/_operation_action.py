@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import datetime
 import json
+import multiprocessing
 import os
 import time
 import zlib
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
@@ -17,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import normalize_options
+from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled, cancellable, cause_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
@@ -25,6 +27,12 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.text import
 
 # Ansible loads the class of an action before it forks: these imports take their time once per playbook.
 preload()
+
+# A worker has no terminal, and nobody displays what it asks for once it is cancelled: it needs the standard error of the process that loads the class.
+try:
+    STDERR = os.dup(2)
+except OSError:
+    STDERR = -1
 
 PROGRESS_SECONDS = 2
 COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright green", "bright yellow", "bright blue", "bright purple")
@@ -53,11 +61,18 @@ class LiveConsole(Console):
         color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
         Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
 
+    def take_leave(self, text):
+        """Write a line to the terminal at once."""
+        super().take_leave("What a cancelled task leaves behind is hidden because no_log is set." if self._silent else text)
+        with suppress(OSError):
+            os.write(STDERR, f"{self.farewell}\n".encode())
+
 
 class OperationAction(ActionBase):
     """Base class of the actions; a subclass sets `operation`."""
 
     operation = None
+    module_farewell = ""  # what to say if a module is cancelled, which can leave something behind
     _supports_check_mode = True
     _supports_async = True
 
@@ -65,10 +80,15 @@ class OperationAction(ActionBase):
         """Run the operation in this process if the task is local, without become and async, else the module."""
         result = super().run(tmp, task_vars)
         args = self.prepare(dict(self._task.args), task_vars)
-        if self._runs_here():
-            with _environment(self._task_environment()):
-                return result | self._run_here(args)
-        return result | self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+        try:
+            with cancellable(_is_orphan):
+                if self._runs_here():
+                    with _environment(self._task_environment()):
+                        return result | self._run_here(args)
+                return result | self._run_module(args, task_vars)
+        except Cancelled as cancelled:
+            os.kill(os.getpid(), cancelled.signum)  # so that the worker terminates as it would have without us
+            raise
 
     def prepare(self, args, task_vars):
         """The arguments of the operation; a subclass can read files of the controller here."""
@@ -91,6 +111,16 @@ class OperationAction(ActionBase):
         no_log = bool(self._task.no_log)
         return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
 
+    def _run_module(self, args, task_vars):
+        try:
+            return self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+        except Exception:
+            raise
+        except BaseException as error:
+            if self.module_farewell:
+                LiveConsole(silent=False).take_leave(f"{self.operation.name} was cancelled by {cause_of(error)}. {self.module_farewell}")
+            raise
+
     def _validation_error(self, checked):
         """The first error of the validation, as AnsibleModule words it."""
         if not checked.unsupported_parameters:
@@ -104,6 +134,12 @@ class OperationAction(ActionBase):
         variables = {}
         self._compute_environment_string(variables)
         return {name: str(value) for name, value in variables.items()}
+
+
+def _is_orphan():
+    """Whether the process that waits for this worker was killed."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and os.getppid() != parent.pid
 
 
 @contextmanager

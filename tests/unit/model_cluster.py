@@ -49,6 +49,7 @@ class ModelCluster(FakeCluster):
         requests: requests that a thread of the pool has not sent yet.
         answers: answers that the runner has not received yet.
         can_resize: whether pods can be resized.
+        foreign: uids of what somebody else created.
     """
 
     def __init__(self, tmp_path, rng, can_resize=True):
@@ -56,7 +57,7 @@ class ModelCluster(FakeCluster):
         self.rng, self.can_resize, self.clock = rng, can_resize, VirtualClock()
         self.disturbances, self.history, self.trace = 0, [], []
         self.streams, self.requests, self.answers, self.ready = {}, [], [], deque()
-        self.fates = {}
+        self.fates, self.foreign = {}, set()
         self.clock.on_sleep = self.act
 
     # -- requests -------------------------------------------------------------------------------------------
@@ -214,8 +215,7 @@ class ModelCluster(FakeCluster):
             item = self._stamp(body, body["metadata"]["name"])
             if self.rng.random() < 0.5:
                 item["metadata"]["labels"] = item["metadata"]["labels"] | {HASH: "another"}
-            else:
-                self.history.append(("create", kind.name, label_of(body, TASK), "lost"))  # it is taken for one's own after a lost answer
+            self.foreign.add(item["metadata"]["uid"])
             self.trace.append("somebody else creates it")
             self._add(kind, item)
 
@@ -302,6 +302,17 @@ class ModelCluster(FakeCluster):
         owned = copy.deepcopy(template["metadata"]) | {"namespace": NAMESPACE, "ownerReferences": [owner_reference(job)]}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": owned, "spec": copy.deepcopy(template["spec"])}
         return lambda: self._add(POD, self._stamp(body, f"{metadata['name']}-{self._version}"))
+
+    @staticmethod
+    def uid_of(item):
+        """The uid of an object; a ConfigMap has none in this cluster."""
+        return item["metadata"].get("uid")
+
+    @staticmethod
+    def is_finished(item):
+        """Whether a pod or Job has terminated."""
+        status = item.get("status", {})
+        return status.get("phase") in ("Succeeded", "Failed") or any(condition["type"] in ("Complete", "Failed") for condition in status.get("conditions", []))
 
     def will_fail(self, item):
         """Whether a pod has failed or will, or cannot be resized."""

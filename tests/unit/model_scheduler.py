@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import queue
 from collections import deque
+from signal import SIGTERM
 from types import SimpleNamespace
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 
 class ModelPool:
-    """Replaces a ThreadPoolExecutor: requests are sent in any order."""
+    """Replaces a Pool: requests are sent in any order."""
 
     def __init__(self, cluster):
         self._cluster = cluster
@@ -22,17 +24,21 @@ class ModelPool:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception):
-        while self._cluster.requests:
-            self.send_one()
-        self._cluster.ready.extend(self._cluster.answers)
-        self._cluster.answers.clear()
+    def __exit__(self, error_type, *_details):
+        cluster = self._cluster
+        is_cancelled = error_type is not None and not issubclass(error_type, Exception)
+        while cluster.requests:
+            if is_cancelled and cluster.rng.random() < 0.5:
+                cluster.requests.pop()  # it was not sent yet
+            else:
+                self.send_one()
+        if is_cancelled:
+            cluster.answers = [answer for answer in cluster.answers if cluster.rng.random() < 0.5]  # others do not come in time
+        cluster.ready.extend(cluster.answers)
+        cluster.answers.clear()
 
     def submit(self, function, *arguments):
         self._cluster.requests.append((function, arguments))
-
-    def map(self, function, items):
-        return [function(item) for item in items]
 
     def send_one(self):
         requests = self._cluster.requests
@@ -76,6 +82,9 @@ class ModelWatcher:
         if cluster.is_disturbed(0.003):
             cluster.trace.append("the watch fails")
             raise PodwrightError("the watch failed", status=404, reason="NotFound")
+        if cluster.is_disturbed(0.02):
+            cluster.trace.append("the run is cancelled")
+            raise Cancelled(SIGTERM)
         if cluster.requests and rng.random() < 0.5:
             self._pool.send_one()
         if cluster.answers and rng.random() < 0.4:
@@ -87,6 +96,22 @@ class ModelWatcher:
             cluster.clock.time += max(timeout, 0.1)
         cluster.clock.time += 0.001
         return rng.choice(streams).popleft() if streams and rng.random() < 0.5 else None
+
+
+class ModelThread:
+    """Replaces a Thread: it runs when it is started."""
+
+    def __init__(self, target, args=(), daemon=False):
+        self._run = lambda: target(*args)
+
+    def start(self):
+        self._run()
+
+    def join(self, timeout=None):
+        pass
+
+    def is_alive(self):
+        return False
 
 
 def answer_queue(cluster):

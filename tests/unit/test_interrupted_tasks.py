@@ -98,10 +98,10 @@ def cluster(tmp_path, monkeypatch):
     return TaskCluster(tmp_path)
 
 
-def perform(cluster, check_mode=False, **options):
+def perform(cluster, check_mode=False, console=None, **options):
     """A run of task_pod: (its result, its warnings)."""
     params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
-    console = Console()
+    console = console or Console()
     return result_of(task_pod.OPERATION, Invocation(params, check_mode, False, console, cluster)), console.warnings
 
 

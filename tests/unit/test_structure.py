@@ -15,7 +15,7 @@ ENGINE = Path(__file__).parents[2] / "plugins/module_utils/_engine"
 FILES = sorted(path for path in ENGINE.rglob("*.py") if path.name != "__init__.py")
 # From the bottom to the top; the rooms of one line do not import each other.
 LAYERS = (
-    {"clock", "text", "threads", "values"},
+    {"cancellation", "clock", "text", "threads", "values"},
     {"console", "errors"},
     {"files", "libraries"},
     {"objects"},

@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import threading
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK, label_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, prediction, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, leftovers, prediction, runner
 
 from .model_cluster import ModelCluster
-from .model_scheduler import ModelPool, ModelWatcher, answer_queue
+from .model_scheduler import ModelPool, ModelThread, ModelWatcher, answer_queue
 
 TIMEOUT, LITTLE = 60, 3
 
@@ -40,18 +43,33 @@ class Session:
                 session.first_cleanup = len(cluster.history)
                 super().complete()
 
+        class Leftovers(leftovers.Leftovers):
+            def delete(self):
+                session.first_cleanup = len(cluster.history)
+                return super().delete()
+
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(task_pod, "Leftovers", Leftovers)
             patch.setattr(runner, "Watcher", ModelWatcher)
             patch.setattr(runner, "queue", answer_queue(cluster))
+            patch.setattr(runner, "Pool", ModelPool(cluster))
             for module in (runner, prediction, completion):
-                patch.setattr(module, "ThreadPoolExecutor", ModelPool(cluster))
+                patch.setattr(module, "call_in_threads", lambda function, items, _threads: [function(item) for item in items])
+            patch.setattr(leftovers, "threading", SimpleNamespace(Thread=ModelThread))
             patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
             patch.setattr(task_pod, "Completion", Completion)
             start, since, threads = cluster.clock.time, len(cluster.history), threading.active_count()
             cluster.trace.append(f"--- {'check' if check_mode else 'run'} {params}")
-            fields, error = attempt(task_pod.OPERATION, Invocation(full, check_mode, False, Console(), cluster))
+            console, before = Console(), set(map(cluster.uid_of, cluster.objects.values()))
+            try:
+                fields, error = attempt(task_pod.OPERATION, Invocation(full, check_mode, False, console, cluster))
+            except Cancelled as cancelled:
+                fields, error = {}, cancelled
             cluster.trace.append(f"--- {error!r} {[(s['action'], s['kind'], s['name']) for s in fields.get('plan', [])]}")
         assert threading.active_count() == threads
+        if isinstance(error, Cancelled):
+            self.check_cancelled(params, console.farewell, before)
+            return fields, error
         assert cluster.clock.time - start <= TIMEOUT + LITTLE, "it returned late"
         assert not cluster.requests and not cluster.answers, "a request is on its way after the run"
         has_crashed = any("crash" in line for line in cluster.trace)
@@ -64,6 +82,20 @@ class Session:
             if params["state"] == "absent":
                 assert not [entry for entry in written if entry[0] == "create"]
         return fields, error
+
+    def check_cancelled(self, params, farewell, before):
+        """A cancelled run says what it leaves, which is nothing that it started if on_cancel is delete."""
+        self.cluster.requests.clear()
+        assert farewell.startswith("task_pod was cancelled by SIGTERM. ") and "\n" not in farewell
+        if params["on_cancel"] == "keep" or "could not be deleted" in farewell:
+            return
+        deleted = {task for verb, _kind, task, _certainty in self.cluster.history[self.first_cleanup :] if verb == "delete"}
+        for item in self.cluster.objects.values():
+            is_task = item["kind"] == "Job" or (item["kind"] == "Pod" and not item["metadata"].get("ownerReferences"))
+            if self.cluster.uid_of(item) in self.cluster.foreign:
+                assert label_of(item, TASK) not in deleted, f"{item['metadata']['name']} of somebody else was deleted"
+            elif is_task and self.cluster.uid_of(item) not in before and not self.cluster.is_finished(item):
+                assert item["metadata"].get("deletionTimestamp"), f"{item['metadata']['name']} is left: {farewell}"
 
     @staticmethod
     def check_plan(fields, written):
@@ -115,6 +147,7 @@ def draw(rng, state, names):
         "prune": rng.random() < 0.5,
         "record": rng.random() < 0.4,
         "cleanup": rng.choice(["never", "never", "always"]),
+        "on_cancel": rng.choice(["keep", "delete"]),
         "wait": rng.choice([None, None, True, False]),
         "rerun": rng.choice(["on_change", "on_change", "on_failure", "never"]),
     }
@@ -164,7 +197,7 @@ def calm_run(session, params):
         owner = cluster.objects.get((task.get("kind", "Pod"), "n", task["name"]))
         if owner and task.get("stdin") and params["state"] != "absent" and params["rerun"] != "never":
             assert secret and secret["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"], "the standard input is missing"
-            assert secret["stringData"]["stdin"] == task["stdin"]
+            assert base64.b64decode(secret["data"]["stdin"]).decode() == task["stdin"]
     is_kept = params["cleanup"] == "never" or (params["record"] and params["state"] != "running")
     if is_kept and not will_fail and not any(map(cluster.will_fail, cluster.objects.values())):
         again, error = session.perform(params)

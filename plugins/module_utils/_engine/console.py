@@ -7,10 +7,16 @@ from .text import printable
 
 
 class Console:
-    """Keeps warnings and drops the rest, as in a module, which cannot show anything before it exits."""
+    """Keeps warnings and drops the rest, as in a module, which cannot show anything before it exits.
+
+    Attributes:
+        warnings: for the result.
+        farewell: what a cancelled operation leaves behind, or an empty string.
+    """
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.farewell = ""
 
     def progress(self, text: str) -> None:
         """Report the progress of a long wait; called whenever it changes."""
@@ -23,3 +29,7 @@ class Console:
         text = printable(text)
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def take_leave(self, text: str) -> None:
+        """Report what a cancelled operation leaves behind, in one line: it is about to be terminated, and has no result."""
+        self.farewell = printable(text)

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .arguments import connection_secrets, normalize_options
+from .cancellation import Cancelled, cancellable
 from .console import Console
 from .errors import PodwrightError
 from .operation import Operation, perform
@@ -40,9 +43,23 @@ class OperationModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has 
 def run_module(operation: Operation[Any]) -> None:
     """Run an operation as the module of the same name."""
     module = OperationModule(argument_spec=operation.arguments, supports_check_mode=True, **operation.rules)
-    result = perform(operation, module.params, module.check_mode, module._diff, Console(), module.no_log)
+    console = Console()
+    try:
+        with cancellable(_is_unheard):
+            result = perform(operation, module.params, module.check_mode, module._diff, console, module.no_log)
+    except Cancelled as cancelled:
+        if cancelled.is_abandoned:
+            sys.exit(1)
+        module.fail_json(msg=console.farewell or f"{operation.name} was cancelled by {cancelled}.", reason="Cancelled")
     for text in result.pop("warnings", ()):
         module.warn(text)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)
+
+
+def _is_unheard() -> bool:
+    """Whether nobody reads the standard output any more, to which the result is written: the worker or the connection that runs the module was killed."""
+    poll = select.poll()
+    poll.register(sys.__stdout__ or 1, 0)  # only errors and hang-ups
+    return bool(poll.poll(0))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -115,7 +116,7 @@ def perform(
     no_log: bool = False,
     masked: Set[str] = frozenset(),
 ) -> Result:
-    """Run an operation. Raises nothing: an unforeseen exception is a failure, too.
+    """Run an operation. Raises nothing but what cancels it: an unforeseen exception is a failure, too.
 
     Args:
         no_log: whether the Ansible task has `no_log`; ansible-core 2.19 and later print `msg` regardless, so that it must not contain output.
@@ -149,7 +150,12 @@ def perform(
 
 
 def _attempt_and_close(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
-    fields, stopped = attempt(operation, invocation)
+    try:
+        fields, stopped = attempt(operation, invocation)
+    except BaseException:  # it was cancelled
+        with suppress(Exception):
+            invocation.close()
+        raise
     try:
         invocation.close()
     except Exception as error:

@@ -8,6 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
 from typing import Generic, TypeVar
 
 STOP_SECONDS = 2  # in which calls should return once they are to stop
@@ -17,7 +20,7 @@ Result = TypeVar("Result")
 
 
 def call_in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int, stop: Callable[[], object], seconds: float | None = None
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, stop: Callable[[], object] | None = None, seconds: float | None = None
 ) -> list[Result]:
     """Call a function with each item, in up to so many threads, and return the results in the order of the items.
 
@@ -25,7 +28,7 @@ def call_in_threads(
     those that still run get STOP_SECONDS to return.
 
     Args:
-        stop: called after an exception, so that the calls which still run return.
+        stop: called after an exception, so that the calls which still run return; or None.
         seconds: in which all calls must return, or None.
 
     Raises: TimeoutError after `seconds`.
@@ -36,6 +39,56 @@ def call_in_threads(
     except BaseException:
         calls.abandon(stop)
         raise
+
+
+class Pool:
+    """Daemon threads for calls that come one by one; a context manager that waits for them.
+
+    After an exception no other call starts. If that cancels the operation, those that still run get STOP_SECONDS to return.
+
+    Args:
+        size: the number of threads at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, function: Callable[..., Result], *arguments: object) -> Future[Result]:
+        """Call a function in one of the threads."""
+        future: Future[Result] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._calls.put(call)
+        if len(self._threads) < self._size:
+            self._threads.append(threading.Thread(target=self._work, daemon=True, name="podwright-pool"))
+            self._threads[-1].start()
+        return future
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            call()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            with suppress(queue.Empty):
+                while True:
+                    self._calls.get_nowait()
+        for _thread in self._threads:
+            self._calls.put(None)
+        is_cancelled = error is not None and not isinstance(error, Exception)
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0) if is_cancelled else None)
 
 
 class _Calls(Generic[Item, Result]):
@@ -81,10 +134,11 @@ class _Calls(Generic[Item, Result]):
         if error is not None:
             raise error
 
-    def abandon(self, stop: Callable[[], object]) -> None:
+    def abandon(self, stop: Callable[[], object] | None) -> None:
         """Start no other call, and wait a little for those that still run."""
         self._pending.clear()
-        stop()
+        if stop:
+            stop()
         deadline = time.monotonic() + STOP_SECONDS
         for worker in filter(threading.Thread.is_alive, self._workers):
             worker.join(max(deadline - time.monotonic(), 0))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ..objects.key import Key
 from ..objects.labels import MANAGED, RECORD, TTL, number_of, selector_of
 from ..operation import Invocation, Operation
 from ..reconciler.wait import wait_until_deleted
+from ..threads import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -192,8 +192,10 @@ class _Deleter:
             self.deleted = list(self._deletions)
             return
         self._started = self._invocation.client.clock.monotonic()
-        with ThreadPoolExecutor(self._invocation.params["concurrency"]) as pool:
-            for number, _done in enumerate(pool.map(self._delete, range(len(self._deletions)), self._deletions), 1):
+        with Pool(self._invocation.params["concurrency"]) as pool:
+            deletions = [pool.submit(self._delete, number, decision) for number, decision in enumerate(self._deletions)]
+            for number, deletion in enumerate(deletions, 1):
+                deletion.result()
                 self._invocation.console.progress(f"{number} of {len(self._deletions)} objects deleted")
 
     def _delete(self, number: int, decision: Decision) -> None:

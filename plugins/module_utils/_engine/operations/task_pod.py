@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, WAIT, given_options, item_arguments, with_defaults
+from ..cancellation import cause_of
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.plan import Change
 from ..tasks.completion import Completion
+from ..tasks.leftovers import Leftovers
 from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
@@ -44,6 +46,7 @@ ARGUMENTS: dict[str, Options] = {
     "prune": {"type": "bool", "default": False},
     "concurrency": {"type": "int", "default": 100},
     "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
+    "on_cancel": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
     "full": {"type": "bool", "default": False},
 }
 
@@ -99,8 +102,16 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         outcome.plan = predict(invocation.client, outcome.plan)
         return
     outcome.runner = Runner(invocation.client, outcome.plan, options, invocation.console)
-    outcome.runner.run()
-    Completion(invocation.client, outcome.runs, invocation.console).complete()
+    try:
+        outcome.runner.run()
+        Completion(invocation.client, outcome.runs, invocation.console).complete()
+    except Exception:
+        raise
+    except BaseException as reason:
+        leftovers = Leftovers(invocation.client, outcome.plan, outcome.runs, outcome.runner.executor)
+        text = leftovers.delete() if params["on_cancel"] == "delete" else leftovers.describe()
+        invocation.console.take_leave(f"task_pod was cancelled by {cause_of(reason)}. {text}")
+        raise
     errors = [run.error for run in outcome.runs if run.error]
     if errors:
         hint = errors[0].hint if len(errors) == 1 else ""

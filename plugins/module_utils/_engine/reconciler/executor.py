@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
+from ..threads import call_in_threads
 from .fields import owned_fields
 from .ownership import HANDOVER
 from .replacement import check_replacement, create_again, immutable_fields
@@ -41,8 +41,7 @@ class Executor:
         Raises: PodwrightError after a wave in which a change failed; the note of that change is the error.
         """
         for wave in split_into_waves(changes, applyset):
-            with ThreadPoolExecutor(max(1, min(self._options.concurrency, len(wave)))) as pool:
-                results = list(pool.map(self._attempt, wave))
+            results = call_in_threads(self._attempt, wave, max(1, self._options.concurrency))
             yield from (change for change, _error in results)
             errors = [error for _change, error in results if error]
             if len(errors) > 1:

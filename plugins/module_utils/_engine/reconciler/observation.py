@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ..cluster.kinds import AUTOSCALER, CONFIG_MAP
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
 from ..objects.labels import AUTOSCALED, annotation_of
+from ..threads import call_in_threads
 from .manifest import key_of
 from .members import Member, Refusal, is_controlled, list_recorded, reject_foreign, unlisted_places
 
@@ -79,11 +79,12 @@ def _read_places(client: Client, desired: Desired, label_selector: str | None, c
     live: dict[Key, Manifest] = {}
     members: list[Member] = []
     refusals: list[Refusal] = []
-    with ThreadPoolExecutor(max(1, min(concurrency, len(places)))) as pool:
-        for found, labeled, refused in pool.map(lambda place: _read_place(client, place[0], place[1], places[place], label_selector), places):
-            live |= found
-            members += labeled
-            refusals += refused
+    for found, labeled, refused in call_in_threads(
+        lambda place: _read_place(client, place[0], place[1], places[place], label_selector), places, max(1, concurrency)
+    ):
+        live |= found
+        members += labeled
+        refusals += refused
     return live, members, refusals
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ..cluster.client import MANAGER, Client
@@ -17,6 +16,7 @@ from ..objects.containers import TASK_CONTAINER
 from ..objects.pod_status import Status, has_started
 from ..reconciler.wait import wait_until_deleted
 from ..text import decode
+from ..threads import call_in_threads
 from .executor import THREADS
 from .record import build_record
 from .task_plan import Listed
@@ -105,5 +105,4 @@ def _is_finished(run: TaskRun) -> bool:
 
 
 def _in_parallel(function: Callable[[Item], object], items: Iterable[Item]) -> None:
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(function, items))
+    call_in_threads(function, items, THREADS)

@@ -49,10 +49,17 @@ class Answer:
 
 
 class Executor:
-    """Sends the requests of tasks."""
+    """Sends the requests of tasks.
+
+    Attributes:
+        created: the uids of the pods and Jobs that it created.
+        unanswered: (namespace, name) of those whose creation was requested and not answered.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.created: set[str] = set()
+        self.unanswered: set[tuple[str, str]] = set()
 
     def delete(self, spec: TaskSpec | None, objects: Iterable[Listed], replacement: Change | None) -> Answer:
         """Delete objects by their uids.
@@ -108,23 +115,38 @@ class Executor:
     def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> tuple[Manifest, bool]:
         """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost.
 
-        Returns: (the live object, whether it was created now).
+        Returns: (the live object, whether it was created now, as far as known).
         """
         try:
-            return self._client.create(spec.kind, spec.namespace, manifest, MANAGER), True
+            return self._create(spec, manifest), True
         except PodwrightError as error:
             if error.status != 409 or error.reason != "AlreadyExists":
                 raise
+            was_lost = error.response_was_lost
         live = self._client.get(spec.kind, spec.namespace, spec.name)
         if live is None:  # it has been deleted since
-            return self._client.create(spec.kind, spec.namespace, manifest, MANAGER), True
+            return self._create(spec, manifest), True
         if label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
-            return live, False
+            self.created |= {live["metadata"]["uid"]} if was_lost else set()
+            return live, was_lost
         raise PodwrightError(
             f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and does not belong to this task.",
             reason="AlreadyExists",
             hint="Give the task another name, or delete the existing object.",
         )
+
+    def _create(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
+        self.unanswered.add((spec.namespace, spec.name))
+        try:
+            live = self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
+            self.created.add(live["metadata"]["uid"])
+        except PodwrightError as error:
+            if error.status is None:
+                raise
+            self.unanswered.discard((spec.namespace, spec.name))
+            raise
+        self.unanswered.discard((spec.namespace, spec.name))
+        return live
 
     def apply_policy(self, spec: TaskSpec, owner: Manifest | None = None) -> Manifest | None:
         """Apply the NetworkPolicy that a task's `network` asks for, owned by its pod or Job once that exists. Raises: PodwrightError."""

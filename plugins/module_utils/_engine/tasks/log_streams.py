@@ -33,6 +33,7 @@ class LogStreams:
     def __init__(self, client: Client, console: Console, seconds: float) -> None:
         self._client, self._console, self._seconds = client, console, seconds
         self._streams: dict[str, tuple[threading.Thread, Client]] = {}  # by the uid of the pod
+        self._is_closed = False
 
     def begin(self, name: str, pod: Manifest) -> None:
         """Follow the log of a pod's task container, unless it is followed already.
@@ -41,7 +42,7 @@ class LogStreams:
             name: the prefix of its lines.
         """
         metadata = pod["metadata"]
-        if metadata["uid"] in self._streams:
+        if metadata["uid"] in self._streams or self._is_closed:
             return
         if sum(thread.is_alive() for thread, _client in self._streams.values()) >= MAX_STREAMS:
             self._console.warn(f"More than {MAX_STREAMS} tasks run at the same time: the logs of the others are not streamed.")
@@ -66,6 +67,7 @@ class LogStreams:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._is_closed = True  # answers may be handled afterwards
         clock = self._client.clock
         deadline = clock.monotonic() + (self._seconds if error_type is None else 0)
         for thread, _client in self._streams.values():

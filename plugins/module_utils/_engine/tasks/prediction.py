@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..cluster.client import Client
 from ..cluster.kinds import POD
 from ..errors import PodwrightError
+from ..threads import call_in_threads
 from ..values import Manifest
 from .decision import CREATE, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
@@ -20,8 +20,7 @@ from .task_spec import TaskSpec
 def predict(client: Client, batch: BatchPlan) -> BatchPlan:
     """The plan after a dry run of each creation, replacement and resize. Raises: PodwrightError."""
     executor = Executor(client)
-    with ThreadPoolExecutor(THREADS) as pool:
-        return replace(batch, tasks=tuple(pool.map(lambda plan: _predict_task(executor, plan), batch.tasks)))
+    return replace(batch, tasks=tuple(call_in_threads(lambda plan: _predict_task(executor, plan), batch.tasks, THREADS)))
 
 
 def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ..cluster.api_errors import admission_hint
@@ -17,6 +16,7 @@ from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
 from ..text import parse_integer
+from ..threads import Pool, call_in_threads
 from ..values import Manifest
 from .decision import NONE
 from .executor import THREADS, Answer, Executor, refuses_resize
@@ -44,11 +44,12 @@ class Runner:
 
     Attributes:
         runs: a TaskRun for each TaskPlan.
+        executor: what sends the requests.
     """
 
     def __init__(self, client: Client, plan: BatchPlan, options: RunnerOptions, console: Console) -> None:
         self._client, self._plan, self._options, self._console = client, plan, options, console
-        self._executor = Executor(client)
+        self.executor = Executor(client)
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
@@ -68,7 +69,7 @@ class Runner:
             self._settle(run)
         deadline = clock.monotonic() + self._options.wait_timeout
         try:
-            with self._streams, ThreadPoolExecutor(THREADS) as pool, Watcher(self._client) as watcher:
+            with self._streams, Pool(THREADS) as pool, Watcher(self._client) as watcher:
                 if self._is_open():
                     for (kind, namespace), (items, version) in self._plan.lists.items():
                         watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
@@ -81,7 +82,7 @@ class Runner:
                     self._check_problems()
                     self._console.progress(progress_line(self.runs))
         finally:
-            self._handle_answers()  # also after a failed watch: the result shows what was changed
+            self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
 
     def _is_open(self) -> bool:
         return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
@@ -90,21 +91,20 @@ class Runner:
         """Restore what others deleted or edited of the tasks that stay: NetworkPolicies, and the standard input of tasks that have not started."""
         kept = [(run, run.spec, run.live) for run in self.runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
         if kept:
-            with ThreadPoolExecutor(THREADS) as pool:
-                list(pool.map(lambda entry: self._restore_one(*entry), kept))
+            call_in_threads(lambda entry: self._restore_one(*entry), kept, THREADS)
 
     def _restore_one(self, run: TaskRun, spec: TaskSpec, live: Manifest) -> None:
         try:
             if run.policy:
-                run.effects.policy = self._executor.apply_policy(spec, live)
+                run.effects.policy = self.executor.apply_policy(spec, live)
             if run.plan.change.action == NONE and run.status and run.status.state == "pending":
-                self._executor.create_stdin(spec, live)
+                self.executor.create_stdin(spec, live)
         except PodwrightError as error:
             self._fail(run, error.reason, f"lacks an object that belongs to it: {error}")
 
     # -- requests and their answers -------------------------------------------------------------------------
 
-    def _send_requests(self, pool: ThreadPoolExecutor) -> None:
+    def _send_requests(self, pool: Pool) -> None:
         active = sum(run.is_active for run in self.runs)
         is_stopped = self._options.on_error == "stop" and any(run.error for run in self.runs)
         now = self._client.clock.monotonic()
@@ -117,16 +117,16 @@ class Runner:
                 active += 1
                 self._send(pool, run)
 
-    def _send(self, pool: ThreadPoolExecutor, run: TaskRun) -> None:
+    def _send(self, pool: Pool, run: TaskRun) -> None:
         spec, manifest = run.spec, run.manifest
         send: Callable[[], Answer]
         handle: Callable[[TaskRun, Answer], None]
         if run.stage is Stage.DELETE or not spec or not manifest:
-            send, handle = partial(self._executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
+            send, handle = partial(self.executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
         elif run.stage is Stage.RESIZE:
-            send, handle = partial(self._executor.resize, spec), partial(self._resized, spec)
+            send, handle = partial(self.executor.resize, spec), partial(self._resized, spec)
         else:
-            send, handle = partial(self._executor.create, spec, manifest), partial(self._created, spec)
+            send, handle = partial(self.executor.create, spec, manifest), partial(self._created, spec)
         run.advance(StageEvent.SENT)
         self._requests += 1
         pool.submit(self._request, run, send, handle)
@@ -158,7 +158,8 @@ class Runner:
     def _created(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
         run.effects.policy = answer.policy or run.effects.policy
         if answer.live:
-            run.effects.created = True
+            run.effects.created |= answer.live["metadata"]["uid"] in self.executor.created
+            run.note = run.note if run.effects.created else "another client created it at the same time"
             event, seen = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
             run.live = _latest(seen, answer.live)
             # The Job that it replaces had pods, too, and another watch reports those.
@@ -314,7 +315,7 @@ class Runner:
                 continue
             status = run.status
             state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
-            state = self._executor.describe_obstacles(run.to_delete.values()) or state
+            state = self.executor.describe_obstacles(run.to_delete.values()) or state
             goal = "deleted" if run.plan.is_deletion else "completed" if self._options.state == "completed" else "running and ready"
             hint = run.refusal.hint if run.refusal else ""
             self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
