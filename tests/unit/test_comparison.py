@@ -191,6 +191,14 @@ def test_empty_labels_are_no_change_of_the_labels_of_others():
     assert not is_current(desired, live, "podwright")
 
 
+def test_object_of_which_nothing_is_applied_but_its_name_is_unchanged():
+    bare = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
+    live = bare | {"metadata": {"name": "x", "labels": {"theirs": "1"}}, "spec": {"finalizers": ["kubernetes"]}}
+    assert is_current(bare, live, "podwright")
+    assert not is_current(bare | {"metadata": {"name": "x", "labels": {"theirs": "1"}}}, live, "podwright")
+    assert not is_current(bare, applied(live), "podwright")
+
+
 @pytest.mark.parametrize(
     ("written", "same"),
     [("aGVsbG8=", True), ("aGVs\r\nbG8=\n", True), ("aGVsbG9=", True), ("aGVsbG8", False), ("aGVsbG8==", False), ("aGVsbG 8=", False), ("aGVsbG8h", False)]
@@ -211,6 +219,8 @@ def test_spec_of_a_signing_request_never_changes():
     def is_same(spec):
         return is_current(manifest_of(request, spec, {"labels": {"a": "b"}}), live, "podwright")
 
+    bare = manifest_of(request, {"usages": ["a"]})
+    assert is_current(bare, bare, "podwright")  # without labels the manager owns nothing
     assert is_same({"request": "aGVs\nbG8=", "usages": ["b", "c"], "seconds": 1}) and is_same({"username": "you"})
     assert not is_same({"request": "invalid"}) and not is_same({"usages": [1]}) and not is_same({"seconds": "1"}) and not is_same({"other": 1})
 
@@ -302,6 +312,17 @@ def test_merges_of_merges_add_each_key_once():
     assert read_documents("a: {<<: {x: 1, y: 1}, x: 2}\nb: {x: 2, <<: {x: 1}}\nc: {<<: [{x: 1}, {x: 2}]}", "src") == [
         {"a": {"x": 2, "y": 1}, "b": {"x": 2}, "c": {"x": 1}}
     ]
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_empty_namespace_is_none(empty):
+    assert clean(manifest_of(GADGET, {}, {"namespace": empty}))["metadata"] == {"name": "x"}
+
+
+@pytest.mark.parametrize("metadata", [{"namespace": 1}, {"labels": ["a"]}, {"labels": "a"}, {"annotations": [1]}, {"namespace": {"a": 1}}])
+def test_metadata_of_another_type_is_named(metadata):
+    with pytest.raises(PodwrightError, match=rf"Gadget 'x': metadata.{next(iter(metadata))} must be"):
+        clean(manifest_of(GADGET, {}, metadata))
 
 
 def test_texts_of_a_secret_are_spelled_as_json():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
 
@@ -111,6 +111,10 @@ def is_built_in(api_version: str) -> bool:
     return api_version.rpartition("/")[0] in BUILT_IN_GROUPS
 
 
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 class Kinds:
     """Finds the kinds that one API server serves.
 
@@ -131,12 +135,14 @@ class Kinds:
 
     def define(self, definition: Manifest) -> None:
         """Add the kinds of a CustomResourceDefinition that is about to be created; an invalid one adds none."""
-        spec = definition.get("spec") or {}
-        names, group = spec.get("names") or {}, spec.get("group")
-        for version in spec.get("versions") or []:
-            if group and names.get("kind") and names.get("plural") and version.get("name"):
-                api_version = f"{group}/{version['name']}"
-                self._defined[api_version, names["kind"]] = Kind(api_version, names["kind"], names["plural"], spec.get("scope") == "Namespaced")
+        spec = _mapping(definition.get("spec"))
+        names, versions = _mapping(spec.get("names")), spec.get("versions")
+        for version in versions if isinstance(versions, list) else []:
+            texts = (spec.get("group"), names.get("kind"), names.get("plural"), _mapping(version).get("name"))
+            group, name, plural, number = (text if isinstance(text, str) else "" for text in texts)
+            if group and name and plural and number:
+                api_version = f"{group}/{number}"
+                self._defined[api_version, name] = Kind(api_version, name, plural, spec.get("scope") == "Namespaced")
 
     def resolve(self, api_version: str, name: str) -> Kind:
         """The kind of that name. Raises: PodwrightError if the server does not serve it."""

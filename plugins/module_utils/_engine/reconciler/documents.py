@@ -59,7 +59,7 @@ def read_documents(text: str, origin: str) -> list[Any]:
             with contextlib.suppress(ValueError):
                 return [as_json(json.loads(text), budget)]
         return [as_json(document, budget) for document in yaml.load_all(text, Loader=_loader())]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:  # the library's own on tags such as !!bool
         place = getattr(error, "problem_mark", None)
         position = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
         raise PodwrightError(f"The YAML of {origin} is invalid{position}: {getattr(error, 'problem', None) or error}.", reason="BadManifest") from error

@@ -11,6 +11,7 @@ from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..threads import call_in_threads
 from .fields import owned_fields
+from .manifest import replicas_of
 from .ownership import HANDOVER
 from .replacement import check_replacement, create_again, immutable_fields
 from .takeover import take_over
@@ -113,7 +114,7 @@ class Executor:
         """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""
         before, desired = change.before or {}, change.desired or {}
         ours = owned_fields(before, self._options.manager)
-        if ours and "f:replicas" in ours.get("f:spec", {}) and "replicas" not in desired.get("spec", {}):
+        if ours and "f:replicas" in ours.get("f:spec", {}) and replicas_of(desired) is None and replicas_of(before) is not None:
             handed = {key: desired[key] for key in ("apiVersion", "kind")}
             handed |= {"metadata": {"name": change.key.name}, "spec": {"replicas": before["spec"]["replicas"]}}
             self._client.apply(change.kind, change.key.namespace, change.key.name, handed, HANDOVER)

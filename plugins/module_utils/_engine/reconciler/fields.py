@@ -20,8 +20,28 @@ def owned_fields(live: Manifest, manager: str) -> dict[str, Any] | None:
     """The tree of fields that `manager` applied to the object, or None if it never did."""
     for entry in live["metadata"].get("managedFields") or []:
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return entry.get("fieldsV1") or {}
+            return tree_of(entry)
     return None
+
+
+def tree_of(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The tree of fields in an entry of managedFields, or None if it is malformed, which no API server sends."""
+    tree = entry.get("fieldsV1") or {}
+    return tree if _is_tree(tree) else None
+
+
+def _is_tree(tree: Any) -> bool:
+    return isinstance(tree, dict) and all((step == "." or _is_step(step)) and _is_tree(below) for step, below in tree.items())
+
+
+def _is_step(step: str) -> bool:
+    if step[:2] not in ("k:", "v:"):
+        return step[:2] in ("f:", "i:")
+    try:
+        value = json.loads(step[2:])
+    except ValueError:
+        return False
+    return step[0] == "v" or isinstance(value, dict)
 
 
 def is_current(desired: Manifest, live: Manifest, manager: str) -> bool:
@@ -30,9 +50,9 @@ def is_current(desired: Manifest, live: Manifest, manager: str) -> bool:
     True only if that is certain: every desired value is live, in the same order, and `manager` owns exactly these fields (it still
     owns a field that was dropped from the desired state). False costs a request, with which the server decides.
     """
-    tree = owned_fields(live, manager)
-    if tree is None or live["metadata"].get("deletionTimestamp"):
+    if live["metadata"].get("deletionTimestamp"):
         return False
+    tree = owned_fields(live, manager) or {}  # whoever applies nothing but the name owns nothing
     schema = Schema(desired["apiVersion"], desired["kind"])
     return _is_map_current(schema, (), schema.complete(_without_identity(desired)), live, tree)
 

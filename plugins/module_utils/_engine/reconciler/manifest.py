@@ -42,6 +42,8 @@ def clean(manifest: Manifest) -> Manifest:
     """
     _check(manifest)
     cleaned: Manifest = _encode_texts(copy.deepcopy(manifest))
+    if not cleaned["metadata"].get("namespace"):
+        cleaned["metadata"].pop("namespace", None)
     if not keeps_null(manifest["apiVersion"]):
         cleaned = drop_nulls(cleaned)
     cleaned.pop("status", None)
@@ -79,6 +81,17 @@ def _check(manifest: object) -> None:
             raise PodwrightError(
                 f"The {shown} lacks {field}, or it is not a string.", reason="BadManifest", hint="Every manifest needs apiVersion, kind and metadata.name."
             )
+    for field, expected in (("namespace", str), ("labels", dict), ("annotations", dict)):
+        value = (metadata or {}).get(field)
+        if value is not None and not isinstance(value, expected):
+            shown = f"{manifest['kind']} '{name}': metadata.{field} must be a {'string' if expected is str else 'mapping'}"
+            raise PodwrightError(f"{shown}, got {type(value).__name__}.", reason="BadManifest", hint="Write it in quotes." if expected is str else "")
+
+
+def replicas_of(manifest: Manifest) -> Any:
+    """The `spec.replicas` of a manifest, or None."""
+    spec = manifest.get("spec")
+    return spec.get("replicas") if isinstance(spec, dict) else None
 
 
 def drop_nulls(value: Any) -> Any:

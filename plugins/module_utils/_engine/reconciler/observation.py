@@ -13,7 +13,7 @@ from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..threads import call_in_threads
-from .manifest import key_of
+from .manifest import key_of, replicas_of
 from .members import Member, Refusal, is_controlled, list_recorded, reject_foreign, unlisted_places
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifes
 
     Warns of replicas that are about to change although autoscalers must not be listed.
     """
-    scalable = {key: manifest["spec"]["replicas"] for key, (_kind, manifest) in desired.items() if "replicas" in manifest.get("spec", {})}
+    scalable = {key: replicas_of(manifest) for key, (_kind, manifest) in desired.items() if replicas_of(manifest) is not None}
     if not scalable:
         return frozenset()
     autoscalers = [manifest for _kind, manifest in desired.values() if manifest["kind"] == AUTOSCALER.name]
@@ -125,13 +125,15 @@ def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifes
         found, error = _list(client, AUTOSCALER, namespace)
         autoscalers += found or []
         for key in scalable if error and error.is_forbidden else ():
-            if key.namespace == namespace and key in live and live[key]["spec"].get("replicas") != scalable[key]:
+            if key.namespace == namespace and key in live and replicas_of(live[key]) != scalable[key]:
                 console.warn(f"Whether an autoscaler scales {key.kind} '{key.name}', whose replicas are about to be set, is unknown: {error}")
     targets = {key for key, item in live.items() if annotation_of(item, AUTOSCALED) is not None}
     return frozenset(scalable.keys() & (targets | set(map(target_of, autoscalers))))
 
 
 def target_of(autoscaler: Manifest) -> Key:
-    """The Key of the object that a HorizontalPodAutoscaler scales."""
-    target = autoscaler["spec"]["scaleTargetRef"]
-    return Key(target.get("apiVersion", "").rpartition("/")[0], target["kind"], autoscaler["metadata"].get("namespace", ""), target["name"])
+    """The Key of the object that a HorizontalPodAutoscaler scales; of an invalid one, a Key that no object has."""
+    spec = autoscaler.get("spec")
+    target = spec.get("scaleTargetRef") if isinstance(spec, dict) else None
+    version, kind, name = (str(target.get(field) or "") for field in ("apiVersion", "kind", "name")) if isinstance(target, dict) else ("", "", "")
+    return Key(version.rpartition("/")[0], kind, autoscaler["metadata"].get("namespace", ""), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .fields import owned_fields
+from .fields import owned_fields, tree_of
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -52,7 +52,7 @@ def released_entries(item: Manifest, manager: str, is_first_apply: bool = False)
         return None
     after = []
     for entry in before:
-        tree = entry.get("fieldsV1") or {}
+        tree = tree_of(entry) or {}
         left = subtract(tree, taken) if _loses_fields(entry, manager, is_first_apply) else tree
         if left == tree:
             after.append(entry)

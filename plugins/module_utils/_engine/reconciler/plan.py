@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .fields import is_current, owned_fields
-from .manifest import Redactor, bare, difference, predict
+from .manifest import Redactor, bare, difference, predict, replicas_of
 from .ownership import released_entries
 from .waves import wave_of
 
@@ -184,6 +184,6 @@ def creation_patch(desired: Manifest) -> Patch:
 
 
 def _release_replicas(manifest: Manifest, is_autoscaled: bool) -> Manifest:
-    if not is_autoscaled or "replicas" not in manifest.get("spec", {}):
+    if not is_autoscaled or replicas_of(manifest) is None:
         return manifest
     return manifest | {"spec": {key: value for key, value in manifest["spec"].items() if key != "replicas"}}
