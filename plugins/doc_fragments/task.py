@@ -87,8 +87,8 @@ options:
     default: 20
   record:
     description:
-      - Record the result of the task (exit code, times, last log lines) in a ConfigMap, so that the task is not run again after its pod is deleted.
-        Defaults to V(true) if O(cleanup) deletes the pod.
+      - Record the result of the task (exit code, times, and the last O(log_tail) log lines unless O(logs=none)) in a ConfigMap, so that the task is not
+        run again after its pod is deleted. Defaults to V(true) if O(cleanup) deletes the pod.
       - If the record cannot be written, the pod is kept with a warning, and the next run records the result.
       - M(podwright.core.pod_gc) deletes records by age, O(state=absent) deletes the record with the task.
     type: bool
@@ -105,6 +105,7 @@ options:
     description:
       - Text for the standard input of the task. Requires O(command) and a shell in the image.
       - Stored in a Secret that is deleted with the task, so that an interrupted run can be resumed.
+      - A label of the pod contains a salted digest of it, by which somebody who can read pods could find an input as short as a PIN.
     type: str
   restart_policy:
     description: Restart policy of the pod. Defaults to V(Never) for a task that completes and to V(Always) for one that keeps running.

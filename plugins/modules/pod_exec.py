@@ -60,7 +60,9 @@ options:
     type: bool
     default: true
   env:
-    description: Environment variables. Requires the program C(env) in the image.
+    description:
+      - Environment variables. Requires the program C(env) in the image.
+      - Like the command they are part of the request's URL, which the API server writes to its audit log. Pass secrets by O(stdin).
     type: dict
   chdir:
     description: Working directory of the command. Requires a shell in the image.

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -22,6 +21,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cancellatio
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
+from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
@@ -51,7 +51,7 @@ class LiveConsole(Console):
         if self._silent or text == self._last or time.monotonic() < self._next:
             return
         self._last, self._next = text, time.monotonic() + PROGRESS_SECONDS
-        Display().display(f"  … {printable(text)}", color="dark gray", stderr=True)
+        Display().display(f"  … {' '.join(printable(text).split())}", color="dark gray", stderr=True)
 
     def line(self, name, text):
         """Show a line of a pod's output, without the control characters of a terminal."""
@@ -107,7 +107,8 @@ class OperationAction(ActionBase):
         masked = set(checked._no_log_values)
         params = checked.validated_parameters
         if checked.error_messages:
-            return remove_values({"failed": True, "changed": False, "msg": self._validation_error(checked)}, masked)
+            message = Masker(masked).mask(self._validation_error(checked))
+            return {"failed": True, "changed": False, "msg": printable(message)}
         no_log = bool(self._task.no_log)
         return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
 

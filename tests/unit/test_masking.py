@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import urllib.parse
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
@@ -58,7 +61,57 @@ def test_escape_sequences_are_removed_from_results():
     assert (result["warnings"], result["diff"]) == (["onetwo"], [{"before": "hidden", "after": "a\tb\n"}])
 
 
-@given(st.text(alphabet=st.sampled_from("\x1b[]0;m\x07\\\x9b\r\n\tab\x00\x7f"), max_size=40))
+HOSTILE = "a\x1b]0;t\x07\x9b31mb\u202ec\u2028d\u2066e\x00\r\U000e0041\udc80f"
+
+
+@pytest.mark.parametrize("field", ["tasks", "results", "plan", "pods", "kept", "deleted", "errors"])
+def test_text_for_people_in_entries_cannot_control_a_terminal_and_data_is_kept(field):
+    entry = {"msg": HOSTILE, "reason": HOSTILE, "note": HOSTILE, "stdout": HOSTILE, "events": [{"message": HOSTILE}]}
+    given_fields = {field: [entry], "events": {"pod": [{"message": HOSTILE}]}, "stdout": HOSTILE}
+    result = perform(operation(describe=lambda task, outcome: given_fields), {}, False, False, Console())
+    shown, kept = printable(HOSTILE), HOSTILE.replace("\udc80", "\ufffd")
+    assert shown == "a31mbcdef" and result["stdout"] == kept
+    assert result[field] == [{"msg": shown, "reason": shown, "note": shown, "stdout": kept, "events": [{"message": shown}]}]
+    assert result["events"] == {"pod": [{"message": shown}]}
+
+
+def mask(*values):
+    return Masker(values).clean
+
+
+def test_names_of_objects_and_parts_of_words_are_not_masked():
+    item = {"kind": "Deployment", "metadata": {"name": "postgres", "namespace": "app1"}, "image": "postgres:16", "data": "app1", "words": "happy app1a app1-b"}
+    masked = mask("postgres", "app1")(item)
+    assert masked["metadata"] == item["metadata"] and masked["kind"] == "Deployment"
+    assert (masked["image"], masked["data"], masked["words"]) == ("********:16", "********", "happy app1a ********-b")
+    assert mask("1234", "12")({"pin": 1234, "rc": 12, "ok": True, "none": None}) == {"pin": "********", "rc": 12, "ok": True, "none": None}
+
+
+@given(st.text(min_size=8, max_size=30).filter(lambda text: len(text.strip()) >= 8), st.sampled_from(["{}", "a{}b", "x\n  {}\n"]))
+def test_values_are_masked_in_every_form(value, frame):
+    value = value.strip()
+    forms = [value, json.dumps(value)[1:-1], base64.b64encode(value.encode()).decode(), urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value)]
+    for form in forms:
+        assert form not in mask(value)({"stdout": frame.format(form)})["stdout"]
+
+
+def test_each_line_of_a_value_is_masked():
+    key = "-----BEGIN KEY-----\n  MIIEvQIBADANBg\n\tkqhkiG9w0BAQ\n-----END KEY-----\n"
+    shown = mask(key)(f"Log:\n    MIIEvQIBADANBg\n{json.dumps(key)} kqhkiG9w0BAQ")
+    assert not [part for part in ("MIIE", "kqhk") if part in shown] and shown.startswith("Log:\n    ***")
+
+
+INTERNAL = ("_ansible_no_log", "_ansible_verbose_always", "__ansible_type", "__ansible_vault", "__ansible_unsafe", "_ansible_\udc80")
+
+
+@pytest.mark.parametrize("key", INTERNAL)
+def test_internal_keys_of_ansible_are_data(key):
+    result = perform(operation(describe=lambda task, outcome: {"json": [{key: {key: "\ud800"}}], key: 1}), {}, False, False, Console())
+    assert not [word for word in ("_ansible", "\\ud800", "\\udc80") if f'"{word}' in json.dumps(result)]
+    assert next(iter(result["json"][0].values())) and "\ufffd" in json.dumps(result, ensure_ascii=False)
+
+
+@given(st.text(alphabet=st.sampled_from("\x1b[]0;m\x07\\\x9b\r\n\tab\x00\x7f\u2028\u202e\u2066\udc80"), max_size=40))
 def test_printable_text_has_no_control_characters(text):
     assert not [character for character in printable(text) if character not in "\t\n" and not character.isprintable()]
 

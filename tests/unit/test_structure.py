@@ -17,7 +17,7 @@ FILES = sorted(path for path in ENGINE.rglob("*.py") if path.name != "__init__.p
 LAYERS = (
     {"cancellation", "clock", "text", "threads", "values"},
     {"console", "errors"},
-    {"files", "libraries"},
+    {"files", "libraries", "masking"},
     {"objects"},
     {"cluster"},
     {"arguments", "clients", "reconciler", "transfer"},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import threading
 
@@ -202,7 +203,7 @@ def test_standard_input_is_not_that_of_the_pod_before(cluster, monkeypatch):
     fields, error = perform(cluster, stdin="new", command=["cat"])
     assert error is None and actions(fields) == ["replace"]
     secret = cluster.objects[SECRET.name, "n", "t-stdin"]
-    assert secret["stringData"] == {"stdin": "new"}
+    assert secret["data"] == {"stdin": base64.b64encode(b"new").decode()}
     assert secret["metadata"]["ownerReferences"][0]["uid"] == cluster.objects[POD]["metadata"]["uid"]
 
 

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import env_fallback
 
 from .cluster.kubeconfig import is_text, secrets_in
 from .errors import option_error
-from .text import LARGEST
+from .text import LARGEST, SURROGATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,6 @@ def _from_environment(name: str) -> tuple[Callable[..., Any], list[str]]:
 
 
 _BINARY = ("stdin", "content", "remote_path", "exclude")  # sent as the bytes that they were read from
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 CONNECTION: Arguments = {
@@ -113,7 +112,7 @@ def _check_value(value: Any, path: str, is_binary: bool) -> None:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_value(item, f"{path}[{index}]", is_binary)
-    elif isinstance(value, str) and _SURROGATE.search(_ESCAPED_BYTE.sub("", value) if is_binary else value):
+    elif isinstance(value, str) and SURROGATE.search(_ESCAPED_BYTE.sub("", value) if is_binary else value):
         raise option_error(path, "must be valid Unicode, got text with surrogates.", "It was read from bytes that are not UTF-8.")
     elif isinstance(value, float) and not math.isfinite(value):
         raise option_error(path, f"must be a finite number, got {value}.")
@@ -172,6 +171,8 @@ def connection_secrets(params: Options) -> set[str]:
         found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
     if is_text(params.get("client_key")):
         found.add(params["client_key"])
+    if isinstance(params.get("password"), str):
+        found.add(f"{params.get('username')}:{params['password']}")  # as basic authentication encodes them
     return found | url_passwords(url for url in (params.get("host"), params.get("proxy")) if isinstance(url, str))
 
 

@@ -46,7 +46,7 @@ def run_module(operation: Operation[Any]) -> None:
     console = Console()
     try:
         with cancellable(_is_unheard):
-            result = perform(operation, module.params, module.check_mode, module._diff, console, module.no_log)
+            result = perform(operation, module.params, module.check_mode, module._diff, console, module.no_log, set(module.no_log_values))
     except Cancelled as cancelled:
         if cancelled.is_abandoned:
             sys.exit(1)

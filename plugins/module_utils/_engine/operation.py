@@ -10,19 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ansible.module_utils.common.parameters import remove_values
-
 from .arguments import check_ranges, connection_secrets, redact_connection
 from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
-from .text import printable
+from .masking import Masker, clean_texts
 
 if TYPE_CHECKING:
     from .console import Console
     from .values import Options, Result
 
 OutcomeT = TypeVar("OutcomeT")
+_WORD = re.compile(r"[A-Za-z]?[a-z]{0,15}|[0-9.]{1,5}|.{1,3}", re.DOTALL)  # messages contain such words anyway
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Operation(Generic[OutcomeT]):
         rules: further arguments for the validation (`mutually_exclusive`, `required_if`, …).
         secrets: returns the secret values in the parameters.
         redact: returns the parameters as results may show them.
+        mostly_public: options that `redact` hides although `secrets` finds the secret values in them.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Operation(Generic[OutcomeT]):
     rules: dict[str, Any] = field(default_factory=dict)
     secrets: Callable[[Options], set[str]] = lambda params: set()
     redact: Callable[[Options], Options] = lambda params: params
+    mostly_public: Set[str] = frozenset()
 
 
 class Invocation:
@@ -127,15 +128,15 @@ def perform(
     started = time.monotonic()
     try:
         # First of all, since an operation whose secrets cannot be masked must not run.
-        secret, shown = masked | secrets_of(operation, params), redact_connection(operation.redact(params))
+        shown = redact_connection(operation.redact(params))
+        secrets = Masker(masked | secrets_of(operation, params))
+        hidden = Masker(_hidden_texts(operation, params, shown))
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     invocation = Invocation(params, check_mode, diff_mode, console)
     fields, stopped = _attempt_and_close(operation, invocation)
     # Ansible treats a result with an rc other than 0, or null, as failed unless it sets `failed`.
     result: Result = {"changed": False, "failed": False} | fields
-    if "diff" in result:
-        result["diff"] = _printable_values(result["diff"])
     if stopped:
         result |= _failure(stopped, no_log)
     result["duration"] = round(time.monotonic() - started, 3)
@@ -143,8 +144,8 @@ def perform(
     if console.warnings:
         result["warnings"] = list(console.warnings)
     try:
-        cleared: Result = remove_values(result, {value for value in secret if value})
-        return cleared
+        cleaned: Result = secrets.clean(clean_texts(result, hidden))
+        return cleaned
     except TypeError as error:  # a value that is not plain data
         return _failure(as_podwright_error(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
 
@@ -165,16 +166,22 @@ def _attempt_and_close(operation: Operation[OutcomeT], invocation: Invocation) -
 
 def _failure(error: PodwrightError, no_log: bool) -> Result:
     shown = _without_output(error) if no_log else error
-    details = {"reason": printable(shown.reason), "hint": printable(shown.hint)}
+    details = {"reason": shown.reason, "hint": shown.hint}
     return {"failed": True, "msg": str(shown)} | {name: text for name, text in details.items() if text}
 
 
-def _printable_values(value: Any) -> Any:
+def _hidden_texts(operation: Operation[OutcomeT], params: Options, shown: Options) -> set[str]:
+    """Texts in the parameters that an invocation does not show: any of them may be secret, and messages of servers repeat them."""
+    given = {name: value for name, value in params.items() if name != "kubeconfig" and name not in operation.mostly_public}
+    return {text for text in _texts(given) - _texts(shown) if not _WORD.fullmatch(text)}
+
+
+def _texts(value: Any) -> set[str]:
     if isinstance(value, dict):
-        return {key: _printable_values(item) for key, item in value.items()}
+        return set().union(*map(_texts, value.values()))
     if isinstance(value, list):
-        return [_printable_values(item) for item in value]
-    return printable(value) if isinstance(value, str) else value
+        return set().union(*map(_texts, value))
+    return {value} if isinstance(value, str) else set()
 
 
 def _without_output(error: PodwrightError) -> PodwrightError:

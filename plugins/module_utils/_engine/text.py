@@ -10,7 +10,10 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?")
 LARGEST, MAX_PORT = 2**63 - 1, 65535  # of integers of the API
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # the control characters but the tab and the line feed
+SURROGATE = re.compile("[\ud800-\udfff]")
+# The control characters but the tab and the line feed; the separators of lines and paragraphs; what sets the direction of text; invisible annotations
+# and tags; what no encoding can write.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]")
 
 
 def decode(content: bytes | bytearray) -> str:

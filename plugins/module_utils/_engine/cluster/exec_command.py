@@ -77,6 +77,8 @@ class Command:
     def with_environment(self) -> list[str]:
         """The words, run by `env` if there are variables."""
         variables = [f"{name}={scalar_text(value)}" for name, value in self.env.items()]
+        if variables and "=" in self.words[0]:
+            return ["env", "--", *variables, "sh", "-c", 'exec "$@"', "sh", *self.words]  # env takes the word for a variable
         return ["env", "--", *variables, *self.words] if variables else list(self.words)
 
     def without_shell(self) -> list[str]:

@@ -141,4 +141,5 @@ OPERATION = Operation(
     rules={"mutually_exclusive": [("definition", "src", "template")], "required_if": [("prune", True, ["name"])]},
     secrets=secrets,
     redact=redact,
+    mostly_public=frozenset(("definition",)),
 )

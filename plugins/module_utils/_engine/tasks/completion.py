@@ -69,8 +69,9 @@ class Completion:
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Keep the result of a task, whose pod may be deleted."""
-        pod, lines = run.pod, spec.options["log_tail"]
-        log = run.logs if run.logs is not None else log_tail(self._client, pod, lines) if pod else ""
+        # Without a wish for logs none is kept where more users can read it than the log itself.
+        pod, lines = run.pod, spec.options["log_tail"] if spec.options["logs"] != "none" else 0
+        log = run.logs if lines and run.logs is not None else log_tail(self._client, pod, lines) if lines and pod else ""
         manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
         try:
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)

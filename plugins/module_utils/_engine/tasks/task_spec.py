@@ -11,13 +11,14 @@ from functools import cached_property
 from ..cluster.kinds import JOB, POD, Kind
 from ..objects.containers import TASK_CONTAINER
 from ..objects.quantity import parse_quantity
-from ..text import scalar_text
+from ..text import encode, scalar_text
 from ..values import Options
 from .environment import order_of_references
 from .options import EXECUTION_OPTIONS, IN_MANIFEST, TASK_OPTIONS
 from .resources import Resources, build_resources
 
 DEFAULT_TIMEOUT = 3600  # seconds
+STDIN_ITERATIONS = 10_000  # some milliseconds
 RESIZABLE = ("resources", "request_ratio")
 
 
@@ -72,6 +73,10 @@ class TaskSpec:
         given |= {name: list(map(_with_words, given[name])) for name in ("containers", "init_containers") if given.get(name)}
         # Live objects carry this digest as a label: another key, or another order, would replace every task after an upgrade.
         given["completes"] = self.completes
+        if "stdin" in given:
+            # Users who can read the label, but not the Secret, must not find the input by trying: each try takes as long as this.
+            salt = f"{self.namespace}/{self.name}".encode()
+            given["stdin"] = hashlib.pbkdf2_hmac("sha256", encode(given["stdin"]), salt, STDIN_ITERATIONS).hex()
         orders = [order_of_references(container) for _path, container in containers_of(self.options)]
         return digest(given | ({"order of variables": orders} if any(orders) else {}))
 
