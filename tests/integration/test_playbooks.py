@@ -27,6 +27,7 @@ INVALID = [
     {"podwright_quota": '{"max_memory": "1 gigabyte"}'},
     {"podwright_default_limits": '{"cpu": "half"}'},
     {"podwright_service_accounts": '["reader"]'},
+    {"podwright_service_accounts": '[{"name": "reader", "purposes": ["reed"]}]'},
 ]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import DEFINITION
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, DEFINITION, NAMESPACE
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_logs, resource_set, task_pod
 
 from ..support.operations import IMAGE, call
 from ..support.waiting import wait_for
+
+ACCOUNT, NODE = BUILT_IN["v1", "ServiceAccount"], BUILT_IN["v1", "Node"]
 
 
 def workload(kind, name, labels, selector, api_version="apps/v1", **container):
@@ -62,6 +64,45 @@ def test_replicas_of_a_custom_kind_are_those_of_its_scale_subresource(namespace,
         assert not call(pod_autoscale, options, namespace)["changed"]
     finally:
         client.delete(DEFINITION, None, f"clusters.{group}")
+
+
+def role(name, **variables):
+    return {"name": f"Role {name}", "ansible.builtin.include_role": {"name": f"podwright.core.{name}"}, "vars": variables}
+
+
+def test_roles_and_tasks_that_apply_the_same_objects_keep_the_fields_of_each_other(make_namespace, client, play):
+    one, other = make_namespace(), make_namespace()
+    metadata = {"name": f"{one}-node", "labels": {"kubernetes.io/hostname": one}}
+    client.create(NODE, None, {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"unschedulable": True}}, "test")
+    secret = {"name": "registry", "registry": "r.example.com", "username": "u", "password": "p"}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "annotations": {"team": "a"}}}
+    labeled = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one, "labels": {"team": "a"}}}
+    tasks = [
+        role("namespace", namespace_name=one, namespace_image_pull_secrets=[secret]),
+        role("rbac", rbac_namespace=one, rbac_service_accounts=[{"name": "default", "purposes": ["reading"]}]),
+        role("quota", quota_namespace=one, quota_pod_ttl_seconds=60),
+        {"name": "Label", "podwright.core.resource_set": {"definition": [account, labeled]}},
+        role("storage", storage_namespace=one, storage_node_labels={metadata["name"]: {"both": "x", "one": "x"}}),
+        role("storage", storage_namespace=other, storage_node_labels={metadata["name"]: {"both": "x", "other": "x"}}),
+    ]
+    objects = (NAMESPACE, one), (ACCOUNT, "default")
+
+    def versions():
+        return [client.get(kind, one if kind.namespaced else None, name)["metadata"]["resourceVersion"] for kind, name in objects]
+
+    try:
+        play(tasks, namespace=one)
+        before = versions()
+        play([*tasks, tasks[-1] | {"vars": tasks[-1]["vars"] | {"storage_state": "absent"}}], namespace=one)
+        namespace, default = (client.get(kind, one if kind.namespaced else None, name) for kind, name in objects)
+        assert namespace["metadata"]["labels"].items() >= {"team": "a", "pod-security.kubernetes.io/enforce": "baseline"}.items()
+        assert namespace["metadata"]["annotations"]["podwright.io/ttl"] == "60"
+        assert default["imagePullSecrets"] == [{"name": "registry"}] and default["metadata"]["annotations"] == {"team": "a"}
+        assert versions() == before
+        labels = client.get(NODE, None, metadata["name"])["metadata"]["labels"]
+        assert labels.items() >= {"both": "x", "one": "x"}.items() and "other" not in labels
+    finally:
+        client.delete(NODE, None, metadata["name"])
 
 
 @pytest.mark.parametrize("user", ["deploy"])

@@ -33,6 +33,12 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert defaults == optional
 
 
+def test_the_playbook_provision_knows_the_purposes_of_the_role_rbac():
+    play = yaml.safe_load((ROLES[0].parents[1] / "playbooks/provision.yml").read_text())[0]
+    options = yaml.safe_load((ROLES[0].parent / "rbac/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    assert play["vars"]["provision_purposes"] == options["rbac_service_accounts"]["options"]["purposes"]["choices"]
+
+
 def render(role, **variables):
     """The manifests of a role with variables beside its defaults."""
     directory = ROLES[0].parent / role
