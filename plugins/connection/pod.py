@@ -183,6 +183,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.up
 
 preload()
 
+MAX_OUTPUT = 1 << 28  # bytes of a command, which Ansible keeps in memory several times
+PROMPT_WINDOW = 1 << 12  # bytes in which a prompt must appear at once
+
 
 class Connection(ConnectionBase):
     """A connection to one container."""
@@ -278,8 +281,12 @@ class _Conversation:
         """Add a piece of output."""
         output = self.stdout if stream == STDOUT else self.stderr
         output += data
+        if len(self.stdout) + len(self.stderr) > MAX_OUTPUT:
+            raise PodwrightError(
+                f"The command printed more than {MAX_OUTPUT >> 20} MiB.", reason="TooLarge", hint="Redirect its output to a file, and fetch that."
+            )
         if self.awaits_prompt:
-            content = bytes(output)
+            content = bytes(output[-PROMPT_WINDOW - len(data) :])
             self.awaits_prompt = not (self._become.check_password_prompt(content) or self._become.check_success(content))
 
 

@@ -51,7 +51,7 @@ options:
         description: Return the body of the response, at most 10 MiB.
         type: bool
       timeout: &timeout
-        description: Timeout in seconds in which data must arrive.
+        description: Timeout in seconds for the whole response.
         type: float
       grpc_method: &grpc_method
         description:

@@ -88,4 +88,4 @@ def test_a_missing_response_is_explained(content, explanation):
 
 
 def test_a_timeout_is_explained():
-    assert client.explain_failure(TimeoutError(), 1.5) == "no data was received within 1.5 s"
+    assert client.explain_failure(TimeoutError(), 1.5) == "no complete response was received within 1.5 s"

@@ -91,6 +91,33 @@ class Pool:
             thread.join(max(deadline - time.monotonic(), 0) if is_cancelled else None)
 
 
+class Deadline:
+    """A context manager that calls a function after so many seconds, in another thread, unless its block was left before.
+
+    Attributes:
+        has_passed: whether the function was called.
+    """
+
+    def __init__(self, seconds: float, action: Callable[[], object]) -> None:
+        self.has_passed = False
+        self._action = action
+        self._timer = threading.Timer(seconds, self._pass)
+        self._timer.daemon = True
+        self._timer.name = "podwright-deadline"
+
+    def _pass(self) -> None:
+        self.has_passed = True
+        self._action()
+
+    def __enter__(self) -> Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._timer.cancel()
+        self._timer.join(STOP_SECONDS)
+
+
 class _Calls(Generic[Item, Result]):
     def __init__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> None:
         self._function = function

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
+from ..threads import Deadline
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
 HEALTH = "grpc.health.v1.Health"
+MAX_DESCRIPTION = 16 << 20  # bytes of the files that describe a service
 
 
 class CallFailed(Exception):
@@ -38,14 +41,14 @@ def call(
         authority: the host name of the call.
         service: the full name of the service, with its package.
         body: the fields of the request's message; None for an empty one.
-        timeout: in seconds.
+        timeout: in seconds, with the reflection.
 
     Raises: CallFailed; PodwrightError if a library is not installed.
     """
     grpc, json_format = load("grpc"), load("google.protobuf.json_format")
     options = [("grpc.default_authority", authority), ("grpc.enable_http_proxy", 0)]
     pairs = [(name.lower(), str(value)) for name, value in metadata.items()]
-    with grpc.insecure_channel(f"unix:{path}", options) as channel:
+    with grpc.insecure_channel(f"unix:{path}", options) as channel, Deadline(timeout, channel.close) as deadline:
         try:
             request_type, response_type = _find_types(channel, service, method)
             try:
@@ -56,12 +59,49 @@ def call(
                 f"/{service}/{method}", request_serializer=request_type.SerializeToString, response_deserializer=response_type.FromString
             )
             response = stub(request, timeout=timeout, metadata=pairs)
-        except grpc.RpcError as error:
+            return _to_mapping(response)
+        except (grpc.RpcError, ValueError) as error:
+            if deadline.has_passed:
+                raise CallFailed("DEADLINE_EXCEEDED", f"no response was received within {timeout:g} s") from error
+            if isinstance(error, ValueError):
+                raise CallFailed("INVALID_ARGUMENT", str(error)) from error
             code = error.code().name
             hint = "The server must support gRPC server reflection, which describes its methods." if code == "UNIMPLEMENTED" else ""
             raise CallFailed(code, error.details(), hint) from error
-    message: dict[str, Any] = json_format.MessageToDict(response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    return message
+
+
+def _to_mapping(message: Message) -> dict[str, Any]:
+    json_format = load("google.protobuf.json_format")
+    try:
+        mapping: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:  # a time out of range, a message of an unknown type
+        raise CallFailed("INTERNAL", f"the response has no JSON mapping: {error}") from error
+    return mapping
+
+
+def _describe(channel: Any, service: str) -> DescriptorPool:
+    """The types of a service. Raises: KeyError if the server does not know it; ValueError and others for invalid descriptions.
+
+    A pool that asks the server by itself crashes the process if files depend on each other in a circle.
+    """
+    database = load("grpc_reflection.v1alpha.proto_reflection_descriptor_database").ProtoReflectionDescriptorDatabase(channel)
+    pool: DescriptorPool = load("google.protobuf.descriptor_pool").DescriptorPool()
+    first = database.FindFileContainingSymbol(service)
+    path, added, size = [(first, iter(first.dependency))], set(), 0
+    while path:
+        file, dependencies = path[-1]
+        name = next((name for name in dependencies if name not in added), None)
+        if name is None:
+            path.pop()
+            added.add(file.name)
+            pool.AddSerializedFile(file.SerializeToString())
+            continue
+        dependency = database.FindFileByName(name)
+        size += dependency.ByteSize()
+        if dependency.name != name or any(name == above.name for above, _rest in path) or size > MAX_DESCRIPTION:
+            raise ValueError(f"file {name[:100]!r} is another one, depends on itself or is too large")
+        path.append((dependency, iter(dependency.dependency)))
+    return pool
 
 
 def _find_types(channel: Any, service: str, method: str) -> tuple[type[Message], type[Message]]:
@@ -69,12 +109,12 @@ def _find_types(channel: Any, service: str, method: str) -> tuple[type[Message],
     if service == HEALTH:
         health = load("grpc_health.v1.health_pb2")
         return health.HealthCheckRequest, health.HealthCheckResponse
-    reflection, pool = load("grpc_reflection.v1alpha.proto_reflection_descriptor_database"), load("google.protobuf.descriptor_pool")
-    types = pool.DescriptorPool(reflection.ProtoReflectionDescriptorDatabase(channel))
     try:
-        descriptor = types.FindServiceByName(service).FindMethodByName(method)
+        descriptor = _describe(channel, service).FindServiceByName(service).FindMethodByName(method)
     except KeyError as error:
         raise CallFailed("UNIMPLEMENTED", f"the server has no service {service} with a method {method}") from error
+    except (TypeError, ValueError, LookupError, RecursionError, load("google.protobuf.message").DecodeError) as error:
+        raise CallFailed("INTERNAL", f"the server describes {service} wrongly: {error}") from error
     if descriptor is None:
         raise CallFailed("UNIMPLEMENTED", f"the service {service} has no method {method}")
     if descriptor.client_streaming or descriptor.server_streaming:

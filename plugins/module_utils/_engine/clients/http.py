@@ -8,12 +8,17 @@ import json
 import re
 import ssl
 import urllib.parse
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from ..cluster.streams import shut_down
+from ..threads import Deadline
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 MAX_BODY_BYTES = 10 << 20  # of a response
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110, 9.2.1
@@ -29,7 +34,7 @@ class HttpRequest:
     Attributes:
         scheme: `http` or `https`.
         target: path and query, percent-encoded.
-        timeout: seconds in which data must arrive.
+        timeout: seconds in which the response must arrive.
     """
 
     scheme: str
@@ -117,6 +122,27 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
+def send(sock: socket.socket, host: str, port: int, request: HttpRequest, ca_file: str | None, on_connected: Callable[[], object]) -> HttpResponse:
+    """Send a request over a connected socket and read the response within the timeout. The arguments are those of `open_connection`.
+
+    Args:
+        on_connected: called before the request is sent.
+
+    Raises: OSError or http.client.HTTPException.
+    """
+    with Deadline(request.timeout, partial(shut_down, sock)) as deadline:
+        try:
+            with closing(open_connection(sock, host, port, request, ca_file)) as connection:
+                on_connected()
+                response = exchange(connection, request)
+        except (OSError, http.client.HTTPException):
+            if not deadline.has_passed:
+                raise
+    if deadline.has_passed:  # also if the response seems complete, since a closed connection can terminate it
+        raise TimeoutError
+    return response
+
+
 def exchange(connection: http.client.HTTPConnection, request: HttpRequest) -> HttpResponse:
     """Send the request and read the response. Raises: OSError or http.client.HTTPException."""
     connection.request(request.method, request.target, request.body, dict(request.headers))
@@ -138,7 +164,7 @@ def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 def explain_failure(error: Exception, timeout: float) -> str:
     """Why there was no complete response."""
     if isinstance(error, TimeoutError):
-        return f"no data was received within {timeout:g} s"
+        return f"no complete response was received within {timeout:g} s"
     if isinstance(error, http.client.IncompleteRead):
         return f"the connection was closed after {len(error.partial)} bytes of the body; {error.expected} bytes are missing"
     if isinstance(error, ConnectionError):  # also http.client.RemoteDisconnected

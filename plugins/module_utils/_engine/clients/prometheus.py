@@ -7,6 +7,7 @@ import json
 import math
 import re
 import urllib.parse
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..cluster.kinds import SERVICE
@@ -14,11 +15,16 @@ from ..cluster.request import ANYTHING, Request
 from ..cluster.responses import decode_body
 from ..errors import PodwrightError
 from ..libraries import load
+from ..threads import call_in_threads
 
 if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
     from ..cluster.client import Client
 
 TIMEOUT = 10
+MAX_BYTES = 10 << 20  # of a response
+_HINT = "Set a URL that this machine can reach, or NAMESPACE/SERVICE:PORT of the cluster."
 _MAX_SHOWN = 200  # characters of a response in an error
 _SERVICE = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
 Response: TypeAlias = dict[str, Any]
@@ -41,10 +47,8 @@ def query_prometheus(client: Client, namespace: str, server: str, query: str) ->
         raise PodwrightError(f"Prometheus at {server} refused the query '{query}': {error}", reason="BadQuery", hint="Correct the query.")
     try:
         return _read_value(response["data"])
-    except (KeyError, TypeError, ValueError):
-        raise PodwrightError(
-            f"Prometheus at {server} did not respond with the result of a query.", reason="NoPrometheus", hint="Check the address of the server."
-        ) from None
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise PodwrightError(f"Prometheus at {server} did not respond with the result of a query.", reason="NoPrometheus", hint=_HINT) from error
 
 
 def _read_value(data: Response) -> float | None:
@@ -70,11 +74,23 @@ def _query_url(server: str, path: str) -> Response:
     urllib3 = load("urllib3")
     try:
         with urllib3.PoolManager() as pool:
-            response = json.loads(pool.request("GET", server.rstrip("/") + path, timeout=TIMEOUT, retries=False).data)
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
+            [content] = call_in_threads(partial(_read_url, pool), [server.rstrip("/") + path], 1, pool.clear, TIMEOUT)
+        response = json.loads(content)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
         raise PodwrightError(
-            f"Prometheus at {server} does not answer: {error}.",
+            f"Prometheus at {server} does not answer: {str(error) or f'no response within {TIMEOUT} s'}.",
             reason="NoPrometheus",
-            hint="Set a URL that this machine can reach, or NAMESPACE/SERVICE:PORT of the cluster.",
+            hint=_HINT,
         ) from error
     return response if isinstance(response, dict) else {"error": str(response)[:_MAX_SHOWN]}
+
+
+def _read_url(pool: PoolManager, url: str) -> bytes:
+    response = pool.request("GET", url, timeout=TIMEOUT, retries=False, preload_content=False)
+    try:
+        content = bytes(response.read(MAX_BYTES + 1))
+    finally:
+        response.close()
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
+    return content

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 5
 LOG_LINES = 10
+READ_BYTES, SHOWN_CHARACTERS = 1 << 20, 1 << 14  # of the last lines of a log: a line can have any length
 
 
 def explain_workload(client: Client, key: Key) -> str:
@@ -42,14 +43,15 @@ def explain_workload(client: Client, key: Key) -> str:
 
 
 def log_tail(client: Client, pod: Manifest, lines: int) -> str:
-    """The last lines of the log of a pod's default container; empty if it has not started or its log cannot be read."""
+    """The last lines of the log of a pod's default container, at most SHOWN_CHARACTERS; empty if it has not started or its log cannot be read."""
     container = default_container(pod)
     if not has_started(pod, container):
         return ""
     try:
-        return decode(client.log(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail_lines=lines))
+        content = client.log(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail_lines=lines, limit_bytes=READ_BYTES)
     except PodwrightError:
         return ""
+    return decode(content)[-SHOWN_CHARACTERS:]
 
 
 def format_diagnosis(events: list[Event], log: str) -> str:

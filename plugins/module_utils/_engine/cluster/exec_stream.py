@@ -23,7 +23,7 @@ V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 FRAME = 1 << 16  # measured: half of it costs more at each hop, twice as much gains nothing
 PING_SECONDS = 15
 UNANSWERED_PINGS = 4
-_MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a status in an error
+MAX_SHOWN, _MAX_REASON = 10_000, 100  # characters of a status in an error
 NOT_YET = None  # what a source of input yields while it has nothing to send; an empty piece is sent at once
 
 
@@ -216,5 +216,5 @@ def exit_code(status: Manifest) -> int:
             code = parse_integer(cause["message"], 255) if cause["reason"] == "ExitCode" else None
             if code is not None:
                 return code
-    message = str(status.get("message") or "the server gave no message")[:_MAX_MESSAGE]
+    message = str(status.get("message") or "the server gave no message")[:MAX_SHOWN]
     raise PodwrightError(message, reason=str(status.get("reason") or "ExecFailed")[:_MAX_REASON], causes=causes)

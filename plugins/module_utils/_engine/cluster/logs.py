@@ -273,17 +273,15 @@ def lines_of(response: Any) -> Iterator[Piece]:
     parts: list[bytes] = []
     size, begins_line = 0, True
     for chunk in response.stream(1 << 16):
-        first, *rest = chunk.split(b"\n")
-        while size + len(first) > MAX_LINE:
-            cut = MAX_LINE - size
-            yield Piece(b"".join([*parts, first[:cut]]), begins_line)
-            parts, size, begins_line, first = [], 0, False, first[cut:]
-        parts.append(first)
-        size += len(first)
-        if rest:
-            yield Piece(b"".join(parts), begins_line)
-            for line in rest[:-1]:
-                yield Piece(line, True)
-            parts, size, begins_line = [rest[-1]], len(rest[-1]), True
+        for number, line in enumerate(chunk.split(b"\n")):
+            if number:
+                yield Piece(b"".join(parts), begins_line)
+                parts, size, begins_line = [], 0, True
+            while size + len(line) > MAX_LINE:
+                cut = MAX_LINE - size
+                yield Piece(b"".join([*parts, line[:cut]]), begins_line)
+                parts, size, begins_line, line = [], 0, False, line[cut:]
+            parts.append(line)
+            size += len(line)
     if size:
         yield Piece(b"".join(parts), begins_line)

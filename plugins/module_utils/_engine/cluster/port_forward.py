@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from ..text import decode
-from .exec_stream import PING_SECONDS
+from .exec_stream import MAX_SHOWN, PING_SECONDS
 from .kinds import POD
 from .request import Request
 from .websocket import BINARY, CLOSE, PING, PONG, Closed, open_websocket
@@ -30,6 +30,9 @@ MAX_HELD = 1 << 18  # bytes from the pod that wait until the local end reads the
 class Connection:
     """One connection to a port of a pod. Use it as a context manager.
 
+    Args:
+        limit: bytes from the pod after which the connection is closed, or None.
+
     Attributes:
         socket: the local end.
         error: why the connection failed after it was opened; empty if it did not. The socket is closed then.
@@ -37,13 +40,14 @@ class Connection:
     Raises: PodwrightError if it cannot be opened.
     """
 
-    def __init__(self, client: Client, namespace: str, pod: str, port: int) -> None:
+    def __init__(self, client: Client, namespace: str, pod: str, port: int, limit: int | None = None) -> None:
         path = POD.path(namespace, pod, "portforward")
         query = (("ports", str(port)),)
         request = Request("GET", path, query, kind=POD, subresource="portforward", namespace=namespace, name=pod, retryable=False)
         self._websocket = open_websocket(client, request, [PROTOCOL])
         self.socket, self._inner = socket.socketpair()
         self._opened_channels: set[int] = set()
+        self._left = limit
         self.error = ""
         self._thread = threading.Thread(target=self._forward, daemon=True, name="podwright-forward")
         self._thread.start()
@@ -92,11 +96,19 @@ class Connection:
                 self._opened_channels.add(channel)  # the first message on each channel is the number of the port
                 data = data[2:]
             if channel == DATA:
-                return data
+                return self._count(data)
             if data:
-                self.error = decode(data).strip()
+                self.error = decode(data[:MAX_SHOWN]).strip()
                 raise Closed(self.error)
         return b""
+
+    def _count(self, data: bytes) -> bytes:
+        """The data. Raises: Closed if the pod sent more than the limit."""
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise Closed("the pod sent too many bytes")
+        return data
 
     def _wait(self, held: int) -> None:
         """Wait until bytes can be transferred. Neither end is read while the other does not accept more."""

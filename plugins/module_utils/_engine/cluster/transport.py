@@ -35,6 +35,7 @@ MAX_ATTEMPTS = 5
 CONNECT_TIMEOUT = 10
 MAX_RETRY_AFTER = 30  # seconds
 MAX_BODY = 1 << 29  # bytes of a response: a page of 500 objects, each as large as etcd stores, and no more than memory has
+MAX_CONTENT = 64 << 20  # bytes of a response that is not an object: a pod may have written it
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
 _READ_SIZE = 1 << 18
 
@@ -88,8 +89,8 @@ class Transport:
         return read_object(request, response.status, response.headers, content, session.configuration)
 
     def fetch(self, request: Request) -> bytes:
-        """Send a request that accepts `ANYTHING`, like `send`, and return the content of the response. Raises: PodwrightError."""
-        session, response, content = self._exchange(request)
+        """Send a request that accepts `ANYTHING`, like `send`, and return the content of the response, at most MAX_CONTENT. Raises: PodwrightError."""
+        session, response, content = self._exchange(request, MAX_CONTENT)
         return read_content(request, response.status, response.headers, content, session.configuration)
 
     def stream(self, request: Request) -> BaseHTTPResponse:
@@ -115,7 +116,7 @@ class Transport:
         self.streams.add(socket_of(response))
         return response
 
-    def _exchange(self, request: Request) -> tuple[Session, BaseHTTPResponse, bytes]:
+    def _exchange(self, request: Request, limit: int | None = None) -> tuple[Session, BaseHTTPResponse, bytes]:
         """The first response of status 2xx and its content, with the session it was requested in."""
         attempt, was_renewed, was_lost = 0, False, False
         while True:
@@ -123,7 +124,7 @@ class Transport:
             response = None
             try:
                 session, response = self._request(request)
-                content = self._read(request, response, session.configuration, MAX_BODY)
+                content = self._read(request, response, session.configuration, limit or MAX_BODY)
                 if response.status == 401 and not was_renewed:
                     self.sessions.renew(session)
                     was_renewed = True

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .request import Request
 
 SWITCHING_PROTOCOLS = 101
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = _OPCODES = (0, 1, 2, 8, 9, 10)
 READ_AHEAD = 1 << 18  # received bytes to buffer
-MAX_FRAME = 1 << 26  # bytes
+MAX_MESSAGE = 1 << 24  # bytes of a message, and of a frame; servers send some 32 KiB at once
+MAX_CONTROL = 125  # bytes (RFC 6455, 5.5)
+MAX_QUEUED = 64  # frames after which no further pong is queued: the other end reads none
 _NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
@@ -128,6 +130,8 @@ class WebSocket:
 
     def send(self, opcode: int, *pieces: bytes | memoryview) -> None:
         """Queue one message with this payload; `flush` sends it."""
+        if opcode == PONG and len(self._outgoing) >= MAX_QUEUED:
+            return
         size = sum(map(len, pieces))
         length = bytes([0x80 | size]) if size < 126 else struct.pack(">BH", 0xFE, size) if size < 1 << 16 else struct.pack(">BQ", 0xFF, size)
         key = self._make_key()
@@ -196,12 +200,14 @@ class WebSocket:
             is_final, opcode, payload = frame
             if opcode >= CLOSE:
                 return opcode, payload
-            if opcode != CONTINUATION:
+            if (opcode == CONTINUATION) != (self._fragments is not None):
+                raise Closed("the server sent the frames of two messages in each other")
+            if self._fragments is None:
                 if is_final:
                     return opcode, payload
                 self._fragments = (opcode, bytearray())
-            if self._fragments is None:
-                raise Closed("the server sent a continuation frame without a message")
+            if len(self._fragments[1]) + len(payload) > MAX_MESSAGE:
+                raise Closed(f"the server sent a message of more than {MAX_MESSAGE} bytes")
             self._fragments[1].extend(payload)
             if is_final:
                 (opcode, content), self._fragments = self._fragments, None
@@ -213,22 +219,23 @@ class WebSocket:
         if len(buffer) < 2:
             return None
         size, start = buffer[1] & 0x7F, 2
-        if buffer[0] & 0x70 or buffer[1] & 0x80:
+        opcode, is_final = buffer[0] & 0x0F, bool(buffer[0] & 0x80)
+        is_invalid_control = opcode >= CLOSE and (size > MAX_CONTROL or not is_final)
+        if buffer[0] & 0x70 or buffer[1] & 0x80 or opcode not in _OPCODES or is_invalid_control:
             raise Closed("the server sent an invalid websocket frame")
         if size >= 126:
             start = 4 if size == 126 else 10
             if len(buffer) < start:
                 return None
             size = int.from_bytes(buffer[2:start], "big")
-        if size > MAX_FRAME:
+        if size > MAX_MESSAGE:
             raise Closed(f"the server sent a frame of {size} bytes")
         self._frame_size = start + size
         if len(buffer) < self._frame_size:
             return None
         payload = bytes(memoryview(buffer)[start : start + size])
-        first = buffer[0]
         del buffer[: start + size]
-        return bool(first & 0x80), first & 0x0F, payload
+        return is_final, opcode, payload
 
     def close(self) -> None:
         """Close the connection at once; queued bytes are not sent."""

@@ -7,23 +7,23 @@ import http.client
 import json
 import os
 import time
-from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, given_options, item_arguments
 from ..clients import grpc as grpc_call
 from ..clients.http import (
+    MAX_BODY_BYTES,
     SAFE_METHODS,
     HttpRequest,
     HttpResponse,
     encode_body,
-    exchange,
     explain_failure,
     is_header_value,
     is_token,
-    open_connection,
     quote_target,
+    send,
 )
 from ..cluster.kinds import POD, SERVICE
 from ..cluster.port_forward import Connection, Listener
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..values import Manifest, Options, Result
 
+MAX_RESPONSE = 4 * MAX_BODY_BYTES  # bytes that are received of an HTTP response, with its headers and encoding
 HEALTH_CHECK = "grpc.health.v1.Health/Check"
 # The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
@@ -233,11 +234,9 @@ def _perform(invocation: Invocation, client: Client, endpoint: Endpoint, each: E
 def _send_http(invocation: Invocation, client: Client, endpoint: Endpoint, each: Exchange) -> None:
     request = each.http
     each.fields["url"] = f"{request.scheme}://{endpoint.host}:{endpoint.port}{request.target}"
-    with Connection(client, endpoint.namespace, endpoint.pod, endpoint.port) as forward:
+    with Connection(client, endpoint.namespace, endpoint.pod, endpoint.port, MAX_RESPONSE) as forward:
         try:
-            with closing(open_connection(forward.socket, endpoint.host, endpoint.port, request, invocation.params["server_ca"])) as connection:
-                each.is_sent = True
-                response = exchange(connection, request)
+            response = send(forward.socket, endpoint.host, endpoint.port, request, invocation.params["server_ca"], partial(setattr, each, "is_sent", True))
         except (http.client.HTTPException, OSError) as error:
             explanation = explain_failure(error, request.timeout)
             is_partial = isinstance(error, http.client.IncompleteRead)
@@ -264,7 +263,7 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     if "json" in fields.get("content_type", ""):
         try:
             fields["json"] = json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     if response.status in options["status_code"]:
         return

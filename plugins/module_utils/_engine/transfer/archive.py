@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from ..cluster.exec_stream import STDOUT
 from ..errors import PodwrightError
 from ..text import decode
+from .tar import HARD_LINK, REGULAR, InvalidArchive, Member, read_members
 from .tree import DIRECTORY, FILE, Entry, Tree, show
 
 if TYPE_CHECKING:
@@ -70,19 +70,15 @@ def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callabl
     linked: set[bytes] = set()
     reader = _Reader(process, sum(entry.size + 4 * READ_SIZE for entry in expected.values()) + 4 * READ_SIZE)
     try:
-        with tarfile.open(fileobj=reader, mode="r|", ignore_zeros=True, encoding="utf-8", errors="surrogateescape") as archive:
-            for member in archive:
-                path = os.fsencode(member.name).removeprefix(b"./")
-                entry = expected.get(path)
-                if entry and member.islnk() and os.fsencode(member.linkname).removeprefix(b"./") in digests:
-                    linked.add(path)
-                    continue
-                content = archive.extractfile(member) if member.isreg() else None
-                if entry is None or path in digests or content is None or member.size != entry.size:
-                    raise _unexpected(f"{member.name!r} ({_describe(member)})", entry)
-                digests[path] = _write(content, open_file(path))
-        reader.drain()
-    except (tarfile.TarError, EOFError) as error:
+        for member in read_members(reader.read):
+            path, entry = member.path, expected.get(member.path)
+            if entry and member.type == HARD_LINK and member.target in digests:
+                linked.add(path)
+                continue
+            if entry is None or path in digests or member.type not in REGULAR or member.size != entry.size:
+                raise _unexpected(str(member), entry)
+            digests[path] = _write(reader, member, open_file(path))
+    except InvalidArchive as error:
         raise PodwrightError(f"The container sent an invalid tar archive: {error}", reason="CopyFailed") from error
     missing = expected.keys() - digests.keys() - linked
     if process.rc or missing:
@@ -92,17 +88,17 @@ def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callabl
     return digests
 
 
-def _write(source: IO[bytes], sink: IO[bytes]) -> str:
-    digest = hashlib.sha256()
+def _write(source: _Reader, member: Member, sink: IO[bytes]) -> str:
+    digest, left = hashlib.sha256(), member.size
     with sink:
-        while piece := source.read(READ_SIZE):
+        while left:
+            piece = source.read(min(READ_SIZE, left))
+            if not piece:
+                raise InvalidArchive("a file is incomplete")
             digest.update(piece)
             sink.write(piece)
+            left -= len(piece)
     return digest.hexdigest()
-
-
-def _describe(member: tarfile.TarInfo) -> str:
-    return "a hard link" if member.islnk() else "a link" if member.issym() else "a device" if member.isdev() else f"{member.size} bytes"
 
 
 def _unexpected(what: str, entry: Entry | None = None) -> PodwrightError:
@@ -114,8 +110,8 @@ def _unexpected(what: str, entry: Entry | None = None) -> PodwrightError:
     )
 
 
-class _Reader(io.RawIOBase):
-    """Standard output of a process as the file that tarfile reads.
+class _Reader:
+    """Standard output of a process.
 
     Args:
         limit: the most bytes that the process may print.
@@ -127,18 +123,13 @@ class _Reader(io.RawIOBase):
         self._buffer = bytearray()
         self.stderr = bytearray()
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int) -> bytes:
         """So many bytes, fewer only at the end."""
         while len(self._buffer) < size and self._fill():
             pass
         piece = bytes(self._buffer[:size])
         del self._buffer[:size]
         return piece
-
-    def drain(self) -> None:
-        """Read until the process has exited."""
-        while self._fill():
-            self._buffer.clear()
 
     def _fill(self) -> bool:
         for stream, data in self._output:

@@ -129,14 +129,6 @@ class Download:
 
             def take(data: bytes) -> None:
                 nonlocal written
-                if data and not size:
-                    raise self._size_mismatch(path)
-                if written + len(data) > size:
-                    raise PodwrightError(
-                        f"Received more than the {size} bytes of {show(path) or self._remote.path} from {self._remote.container}.",
-                        reason="Changed",
-                        hint="Run the task again.",
-                    )
                 temporary.write(data)
                 digest.update(data)
                 written += len(data)

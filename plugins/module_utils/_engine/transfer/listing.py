@@ -7,14 +7,19 @@ import re
 from dataclasses import dataclass, replace
 
 from ..errors import PodwrightError
-from ..text import decode
+from ..text import decode, parse_integer
 from .scripts import KEEPS_MODE
 from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, check_tree, show
 
+MAX_ENTRIES = 1 << 20
+MAX_PATH = 4096  # bytes of a path and of the target of a link, as Linux has it
+MAX_SIZE, MAX_TIME = (1 << 63) - 1, 1 << 55  # bytes of a file, seconds since the epoch
+_MAX_FACTS = 4096  # bytes before the root
 _SEPARATOR = b"--\n"
 _TYPES = {0o100000: FILE, 0o040000: DIRECTORY, 0o120000: LINK}
 _UMASK = re.compile("0?[0-7]{3}")
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
+_ENTRY = re.compile(r"([0-9a-f]{1,8}) ([0-9]{1,19}) ([0-9]{1,10}) ([0-9]{1,10}) (-?[0-9]{1,20}) ([^ ]*) (.*)")
 
 
 @dataclass(frozen=True)
@@ -41,24 +46,60 @@ def read_listing(output: bytes) -> Listing:
 
     Raises: PodwrightError with the reason `Hostile` if it lists what cannot be; ValueError or LookupError if files changed while it was written.
     """
-    facts, _separator, rest = output.partition(_SEPARATOR)
-    words = frozenset(decode(facts).split())
+    if output.find(_SEPARATOR, 0, _MAX_FACTS) < 0:
+        raise ValueError("no facts")
+    rest = _Rest(output)
+    words = frozenset(decode(rest.take(_SEPARATOR)).split())
     umask = next((int(word, 8) for word in words if _UMASK.fullmatch(word)), 0o022)
-    root, _separator, rest = rest.partition(b"\0")
-    return Listing(words, umask, KEEPS_MODE in words, root, _read_tree(root, rest) if rest else {})
+    root = rest.take(b"\0", MAX_PATH)
+    return Listing(words, umask, KEEPS_MODE in words, root, {} if rest.is_empty else _read_tree(root, rest))
 
 
-def _read_tree(root: bytes, rest: bytes) -> Tree:
+class _Rest:
+    """The rest of an output, which is read from its beginning without copying it."""
+
+    def __init__(self, output: bytes) -> None:
+        self._output, self._start = output, 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything was read."""
+        return self._start >= len(self._output)
+
+    def take(self, separator: bytes, limit: int | None = None) -> bytes:
+        """The bytes up to a separator, which follows them. Raises: ValueError if it does not, or if there are more than `limit`."""
+        stop = self._output.index(separator, self._start, None if limit is None else self._start + limit + len(separator))
+        taken = self._output[self._start : stop]
+        self._start = stop + len(separator)
+        return taken
+
+    def skip(self, expected: bytes) -> bool:
+        """Skip these bytes if they are next. Returns: whether they were."""
+        is_next = self._output.startswith(expected, self._start)
+        self._start += len(expected) if is_next else 0
+        return is_next
+
+    def take_group(self) -> list[tuple[bytes, bytes]]:
+        """[(line, name)] of the next group. Raises: ValueError."""
+        count = parse_integer(decode(self.take(b"\n", 10)), MAX_ENTRIES)
+        if count is None:
+            raise ValueError("not a number of entries")
+        lines = [self.take(b"\n", MAX_PATH) for _number in range(count)]
+        return [(line, self.take(b"\0", MAX_PATH)) for line in lines]
+
+
+def _read_tree(root: bytes, rest: _Rest) -> Tree:
     tree: Tree = {}
-    while not rest.startswith(_SEPARATOR):
-        lines, names, rest = _take_group(rest)
-        for line, name in zip(lines, names, strict=True):
-            entry = _read_entry(decode(line))
+    names: dict[str, frozenset[str]] = {}  # the sets of names and IDs that entries share
+    while not rest.skip(_SEPARATOR):
+        for line, name in rest.take_group():
+            entry = _read_entry(decode(line), names)
             if entry:
                 tree[_relative_path(name, root)] = entry
-    links = rest[len(_SEPARATOR) :].split(b"\0")[:-1]
-    for name, target in zip(links[::2], links[1::2], strict=True):
-        path = _relative_path(name, root)
+        if len(tree) > MAX_ENTRIES:
+            raise PodwrightError(f"{show(root)} contains more than {MAX_ENTRIES} entries.", reason="TooLarge", hint="Copy its directories separately.")
+    while not rest.is_empty:
+        path, target = _relative_path(rest.take(b"\0", MAX_PATH), root), rest.take(b"\0", MAX_PATH)
         if path in tree and tree[path].type == LINK:
             tree[path] = replace(tree[path], target=target)
     if not tree:
@@ -69,22 +110,23 @@ def _read_tree(root: bytes, rest: bytes) -> Tree:
     return tree
 
 
-def _take_group(output: bytes) -> tuple[list[bytes], list[bytes], bytes]:
-    """The lines and the names of the first group, and what follows it."""
-    count, _separator, rest = output.partition(b"\n")
-    *lines, rest = rest.split(b"\n", int(count))
-    *names, rest = rest.split(b"\0", int(count))
-    return lines, names, rest
-
-
-def _read_entry(line: str) -> Entry | None:
-    """The entry of a line of stat, or None if it is neither a file, a directory nor a symbolic link."""
-    mode, size, uid, gid, mtime, user, group = line.split(" ", 6)
-    bits = int(mode, 16)
+def _read_entry(line: str, names: dict[str, frozenset[str]]) -> Entry | None:
+    """The entry of a line of stat, or None if it is neither a file, a directory nor a symbolic link. Raises: ValueError."""
+    match = _ENTRY.fullmatch(line)
+    if match is None:
+        raise ValueError("not a line of stat")
+    mode, digits, uid, gid, seconds, user, group = match.groups()
+    bits, size, mtime = int(mode, 16), int(digits), int(seconds)
     kind = _TYPES.get(bits & 0o170000)
     if kind is None:
         return None
-    return Entry(kind, int(size) if kind == FILE else 0, bits & 0o777, int(mtime), owners=frozenset((uid, user)), groups=frozenset((gid, group)))
+    if size > MAX_SIZE:
+        raise ValueError("not the size of a file")
+    # Some file systems have times that no other can store.
+    mtime = max(-MAX_TIME, min(mtime, MAX_TIME))
+    owners = names.setdefault(f"{uid} {user}", frozenset((uid, user)))
+    groups = names.setdefault(f"{gid} {group}", frozenset((gid, group)))
+    return Entry(kind, size if kind == FILE else 0, bits & 0o777, mtime, owners=owners, groups=groups)
 
 
 def _relative_path(name: bytes, root: bytes) -> bytes:
@@ -98,10 +140,9 @@ def _relative_path(name: bytes, root: bytes) -> bytes:
 
 def read_digests(output: bytes) -> dict[bytes, str]:
     """The digests by path that `scripts.UNPACK` prints. Raises: ValueError if one is missing."""
-    digests = {}
-    while output:
-        lines, names, output = _take_group(output)
-        for line, name in zip(lines, names, strict=True):
+    digests, rest = {}, _Rest(output)
+    while not rest.is_empty:
+        for line, name in rest.take_group():
             if not _SHA256.fullmatch(line):
                 raise ValueError("not a sha256")
             digests[name.removeprefix(b"./")] = decode(line)

@@ -12,7 +12,8 @@ from ..errors import PodwrightError
 from ..text import decode
 from . import scripts
 from .listing import read_digests, read_listing
-from .runner import NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_input
+from .local import size_mismatch
+from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_input
 from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script
 from .tree import LINK, MAX_LINKS, ROOT, Tree, leaves_tree, show
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..cluster.exec_command import Container
 
 CLEAN_UP_SECONDS = 10
+_DIGEST_LINES = 128  # bytes that UNPACK prints for a file beside its path, at most
 
 
 class Attributes(NamedTuple):
@@ -109,7 +111,7 @@ class ContainerTree:
         self._follows = follow
         tests = ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")
         try:
-            output = self._runner.query(scripts.LIST.command(root=self.root, follow="-L" if follow else "", tests=tests))
+            output = self._runner.query(scripts.LIST.command(root=self.root, follow="-L" if follow else "", tests=tests), limit=MAX_LISTING)
         except ScriptFailed as error:
             raise self._explain(error) from error
         try:
@@ -159,7 +161,7 @@ class ContainerTree:
             output = self._runner.query(scripts.DIGEST_ROOT.command(root=self.root))
             lines = decode(output.stdout).split()[:1]
         else:
-            output = self._runner.query(scripts.DIGEST_FILES.command(root=self.root), _below_directory(paths))
+            output = self._runner.query(scripts.DIGEST_FILES.command(root=self.root), _below_directory(paths), 66 * len(paths) + MAX_ERRORS)
             lines = decode(output.stdout).split()
         if len(lines) != len(paths):
             raise PodwrightError(f"Cannot read a file below {self.path} in {self.container}: {decode(output.stderr).strip()[:500]}", reason="ReadFailed")
@@ -167,7 +169,19 @@ class ContainerTree:
 
     def read(self, path: bytes, start: int, size: int, sink: Callable[[bytes], object]) -> str:
         """Call the sink with the bytes of a file from `start` up to `size`. Returns: the sha256 of all `size` bytes that the container computed."""
-        output = self._runner.run(scripts.READ_FILE.command(file=self.full_path(path), start=start, size=size), sink=sink)
+        left = size - start
+
+        def take(data: bytes) -> None:
+            nonlocal left
+            left -= len(data)
+            if left < 0 and not size:
+                raise size_mismatch(f"{show(path) or self.path} from {self.container}")
+            if left < 0:
+                message = f"Received more than the {size} bytes of {show(path) or self.path} from {self.container}."
+                raise PodwrightError(message, reason="Changed", hint="Run the task again.")
+            sink(data)
+
+        output = self._runner.run(scripts.READ_FILE.command(file=self.full_path(path), start=start, size=size), sink=take)
         return (decode(output.stderr).split() or [""])[0]
 
     def open_archive(self, paths: Iterable[bytes]) -> Process:
@@ -275,14 +289,16 @@ class ContainerTree:
             hint="Run the task again.",
         )
 
-    def unpack(self, token: str, archive: Callable[[], Iterable[bytes]]) -> dict[bytes, str]:
+    def unpack(self, token: str, archive: Callable[[], Iterable[bytes]], paths: Iterable[bytes]) -> dict[bytes, str]:
         """Unpack a tar archive into a staging directory. Returns: the sha256 of each file in it, by path.
 
         Args:
             token: a name for the staging directory.
             archive: called for the bytes of the archive.
+            paths: what it contains.
         """
-        output = self._runner.run(scripts.UNPACK.command(root=self.root, prefix=self._stage_prefix, token=token), Input(archive))
+        limit = sum(len(path) + _DIGEST_LINES for path in paths) + MAX_ERRORS
+        output = self._runner.run(scripts.UNPACK.command(root=self.root, prefix=self._stage_prefix, token=token), Input(archive), limit=limit)
         try:
             return read_digests(output.stdout)
         except ValueError as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 QUERY_ATTEMPTS, TRANSFER_ATTEMPTS = 3, 6
 IDLE_SECONDS = 60  # without a byte in either direction after which a connection counts as lost
-_MAX_OUTPUT = 1 << 28  # bytes
+MAX_LISTING, MAX_OUTPUT, MAX_ERRORS = 1 << 28, 1 << 20, 1 << 16  # bytes that are kept of an output, and of standard error
 _Result = TypeVar("_Result")
 
 
@@ -102,22 +102,23 @@ class ScriptRunner:
         """The same runner with streams that can be cancelled by themselves."""
         return replace(self, client=self.client.branch())
 
-    def run(self, command: list[str], given: Input = NO_INPUT, sink: Callable[[bytes], object] | None = None) -> Output:
-        """Run a command. If there is a sink, it is called with standard output, piece by piece."""
+    def run(self, command: list[str], given: Input = NO_INPUT, sink: Callable[[bytes], object] | None = None, limit: int = MAX_OUTPUT) -> Output:
+        """Run a command. If there is a sink, it is called with standard output, piece by piece; else that may have `limit` bytes."""
         stdout, stderr = bytearray(), bytearray()
         with self.process(command, given) as process:
             for stream, data in process:
-                if stream == STDOUT and sink:
+                if stream != STDOUT:
+                    stderr += data[: MAX_ERRORS - len(stderr)]
+                elif sink:
                     sink(data)
-                    continue
-                kept = stdout if stream == STDOUT else stderr
-                kept += data
-                if len(kept) > _MAX_OUTPUT:
-                    raise PodwrightError(f"A command in {self.container} printed more than {_MAX_OUTPUT >> 20} MiB.", reason="Hostile")
+                elif len(stdout) + len(data) > limit:
+                    raise PodwrightError(f"A command in {self.container} printed more than {limit} bytes.", reason="Hostile")
+                else:
+                    stdout += data
         if process.rc:
             raise ScriptFailed(self.path, self.container, process.rc, bytes(stderr))
         return Output(bytes(stdout), bytes(stderr))
 
-    def query(self, command: list[str], given: Input = NO_INPUT) -> Output:
+    def query(self, command: list[str], given: Input = NO_INPUT, limit: int = MAX_OUTPUT) -> Output:
         """Run a command that changes nothing, again after a connection loss."""
-        return retry_on_connection_loss(lambda: self.run(command, given), QUERY_ATTEMPTS)
+        return retry_on_connection_loss(lambda: self.run(command, given, limit=limit), QUERY_ATTEMPTS)

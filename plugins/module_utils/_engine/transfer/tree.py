@@ -13,7 +13,7 @@ ROOT = b""
 MAX_LINKS = 40  # symbolic links that Linux follows to resolve one path (path_resolution(7))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file, directory or symbolic link.
 
@@ -85,12 +85,13 @@ def without_excluded(tree: Tree, patterns: Sequence[str]) -> Tree:
 def check_tree(tree: Tree) -> str | None:
     """What is inconsistent in a tree from an untrusted source, or None: each entry must lie below the root, in a directory of the tree."""
     for path in tree:
-        if path != ROOT and (b"\0" in path or not _is_relative(path.split(b"/"))):
+        if path == ROOT:
+            continue
+        if b"\0" in path or not _is_relative(path.split(b"/")):
             return f"{show(path)!r} is not below the directory"
-        for directory in ancestors(path):
-            parent = tree.get(directory)
-            if parent is None or parent.type != DIRECTORY:
-                return f"{show(path)!r} is not in a directory"
+        parent = tree.get(path.rpartition(b"/")[0])  # whose own parent is checked, too
+        if parent is None or parent.type != DIRECTORY:
+            return f"{show(path)!r} is not in a directory"
     return None
 
 

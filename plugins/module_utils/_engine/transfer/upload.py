@@ -114,7 +114,7 @@ class Upload:
         def send() -> tuple[str, dict[bytes, str]]:
             token = token_hex(4)
             digests.clear()
-            return token, self._remote.unpack(token, partial(self._pack, paths, digests))
+            return token, self._remote.unpack(token, partial(self._pack, paths, digests), paths)
 
         token, arrived = retry_on_connection_loss(send)
         for path, digest in digests.items():
