@@ -81,7 +81,7 @@ class Candidate:
     ttl: int | None = None
     pending_since: float | None = None
     blocked_by: tuple[str, ...] = ()
-    requests: Mapping[str, Fraction] = field(default_factory=dict, hash=False)
+    requests: Mapping[str, Fraction] = field(default_factory=dict)
     hash: str | None = None
     keeps_record: bool = False
 

@@ -52,7 +52,7 @@ class RetentionPolicies:
     force: bool = False
     reclaim: frozenset[str] = frozenset()
     reclaim_age: float = 600
-    namespace_ttls: Mapping[str, int] = field(default_factory=dict, hash=False)
+    namespace_ttls: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

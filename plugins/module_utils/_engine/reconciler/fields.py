@@ -191,7 +191,12 @@ def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, An
     else:
         return
     for place, name, below in steps:
-        if name not in wanted:
+        if name not in wanted and not (isinstance(live, dict) and _has_others(live[place], below)):
             found.append([*path, place])
         elif _steps(below):
-            _collect_dropped(schema, wanted[name], live[place], below, [*path, place], found)
+            _collect_dropped(schema, wanted.get(name), live[place], below, [*path, place], found)
+
+
+def _has_others(live: Any, tree: dict[str, Any]) -> bool:
+    """Whether a live map has keys that are not in the tree of its manager."""
+    return bool(_steps(tree)) and isinstance(live, dict) and any(f"f:{key}" not in tree for key in live)
