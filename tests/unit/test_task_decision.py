@@ -7,9 +7,10 @@ import itertools
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import ATTEMPT, HASH, PARENT
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, decide, next_attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
 
@@ -126,3 +127,70 @@ def test_a_record_is_read_as_it_was_written():
     status = Status("failed", "Error", "exit code 3", 3)
     assert read_record(build_record(asked, status, None, 2, "line")) == Record(asked.hash, asked.resources_hash, status, 2, None, None, "line")
     assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
+
+
+def live_task(asked, attempt=1, **labels):
+    metadata = build_manifest(asked, "baseline", attempt)["metadata"]
+    return {"metadata": metadata | {"labels": metadata["labels"] | labels}}
+
+
+@pytest.mark.parametrize(
+    ("uid", "state", "action"), [("1", "active", NONE), ("2", "active", REPLACE), ("2", "succeeded", NONE), ("2", "failed", NONE), (None, "active", NONE)]
+)
+def test_running_task_moves_to_a_new_parent_and_a_finished_one_stays(uid, state, action):
+    asked, parent = spec(), Parent({"metadata": {"uid": uid}}, False) if uid else None
+    assert decide(asked, live_task(asked, **{PARENT: "1"}), STATES[state], None, parent) == (action, "its parent changed" if action == REPLACE else "")
+
+
+@pytest.mark.parametrize(("label", "attempt"), [(None, 1), ("", 1), ("0", 1), ("-3", 1), ("x", 1), ("1", 1), ("4", 4), ("9" * 50, 1)])
+def test_attempt_that_a_label_does_not_tell_is_the_first(label, attempt):
+    assert attempt_of({"metadata": {"labels": {} if label is None else {ATTEMPT: label}}}) == attempt
+
+
+def test_attempts_are_counted_across_runs_of_the_same_task_only():
+    asked, other = spec(retries=5), spec(retries=5, env={"A": "b"})
+    for state in ("active", "succeeded"):
+        assert next_attempt(asked, live_task(asked, 3), STATES[state]) == next_attempt(asked, None, STATES[state], record_of(asked, state, 3)) == 1
+    assert next_attempt(asked, None, None) == next_attempt(asked, live_task(asked, 3), None) == 1
+    failed = STATES["failed"]
+    assert [next_attempt(asked, live_task(asked, number), failed) for number in (1, 3)] == [2, 4]
+    assert [next_attempt(asked, None, failed, record_of(asked, "failed", number)) for number in (1, 3)] == [2, 4]
+    assert next_attempt(other, live_task(asked, 3), failed) == next_attempt(other, None, failed, record_of(asked, "failed", 3)) == 1
+    assert next_attempt(asked, None, failed) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "note"),
+    [
+        ({"rerun": "always"}, "succeeded", "rerun is always"),
+        ({"rerun": "on_failure"}, "failed", "it failed (Error) and rerun is on_failure"),
+        ({"retries": 1}, "failed", "attempt 1 failed (Error)"),
+        ({"state": "running"}, "failed", "it terminated (Error) and must be running"),
+        ({"state": "running", "kind": "Job"}, "failed", None),
+        ({"kind": "Job", "retries": 3}, "failed", None),  # the Job counts its attempts itself
+        ({}, "failed", None),
+    ],
+)
+def test_plan_says_why_a_task_runs_again(options, state, note):
+    asked = spec(**options)
+    assert decide(asked, live_task(asked), STATES[state]) == ((REPLACE, note) if note else (NONE, ""))
+    if options.get("state") == "running" and "kind" not in options:
+        assert decide(asked, None, STATES[state], record_of(asked, state)) == (CREATE, "")  # the record is that of a pod that must run
+    else:
+        kept = f"it {state} in an earlier run, according to its record"
+        assert decide(asked, None, STATES[state], record_of(asked, state)) == ((CREATE, note) if note else (NONE, kept))
+
+
+@pytest.mark.parametrize("rerun", ["never", "on_change"])
+def test_plan_says_what_changed(rerun):
+    asked, never = spec(rerun=rerun), rerun == "never"
+    for other, note in ((spec(rerun=rerun, env={"A": "b"}), "its options changed"), (spec(rerun=rerun, **RESIZED), "its resources changed")):
+        expected = (NONE, f"{note}, and rerun is never") if never else (REPLACE, note)
+        assert decide(other, live_task(asked), STATES["succeeded"]) == expected
+        expected = (NONE, "its options changed, and rerun is never") if never else (CREATE, "its options changed")
+        assert decide(other, None, STATES["succeeded"], record_of(asked, "succeeded")) == expected
+    assert decide(spec(rerun=rerun, **RESIZED), live_task(asked), STATES["active"]) == ((NONE, "") if never else (RESIZE, "its resources changed"))
+    deleting = live_task(asked)
+    deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert decide(asked, deleting, STATES["succeeded"]) == (CREATE, "the previous one is still being deleted")
+    assert decide(asked, None, None) == decide(asked, live_task(asked), None) == (CREATE, "")

@@ -7,8 +7,8 @@ import contextlib
 import functools
 import itertools
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -96,9 +96,7 @@ def _is_json_scalar(value: Any) -> bool:
     """Whether a string has no lone surrogates, and a number is one of the API: at most a double."""
     if isinstance(value, str):
         return value.isascii() or not _SURROGATE.search(value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and value.bit_length() < 1024
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def flatten(documents: Iterable[Any]) -> list[Any]:
