@@ -25,6 +25,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import Member
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change, plan, plan_deletions, plan_removal
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ApplySet
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.waves import split_into_waves
 
 BEFORE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "4"}, "data": {"k": "old"}}
@@ -55,7 +56,7 @@ def test_patch_is_the_difference_that_the_server_made(how, action):
 
 
 def test_patch_that_changes_nothing_is_none_but_a_resize_is_one():
-    """The API answers to a resize before the kubelet has made it."""
+    """The API server answers to a resize before the kubelet has carried it out."""
     for action, expected in (("patch", "none"), ("resize", "resize")):
         done = change(action, patch=[{"op": "add"}]).applied(BEFORE)
         assert (done.action, done.patch) == (expected, [])
@@ -207,6 +208,16 @@ def test_whatever_is_applied_precedes_every_deletion():
     order = [[(c.action, c.key.kind) for c in wave] for wave in split_into_waves([*unwanted, *wanted], None)]
     kinds = ["Namespace", "ConfigMap", "Deployment"]
     assert order == [[("create", kind)] for kind in kinds] + [[("delete", kind)] for kind in reversed(kinds)]
+
+
+def test_parent_of_a_set_exists_before_and_after_its_members_and_within_its_namespace():
+    applyset = ApplySet("web", "n")
+    manifests = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in ("n", "m")] + [applyset.parent([]), WANTED]
+    for action, desired, expected in (
+        ("create", True, [["n"], ["podwright-set-web"], ["m"], ["a"]]), ("delete", False, [["a"], ["m"], ["podwright-set-web"], ["n"]])
+    ):  # fmt: skip
+        changes = [change(action, item if desired else None, item, item) for item in reversed(manifests)]
+        assert [[c.key.name for c in wave] for wave in split_into_waves(changes, applyset)] == expected
 
 
 # -- manifests --------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The limits of documents with manifests, and the errors that say where a document is invalid."""
+"""The limits of documents with manifests, and the line and column of errors."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def test_values_may_be_nested_200_levels_deep(wrap):
 
 
 def aliases(count):
-    """A text of 1,000 characters whose `count` aliases stand for 100 values each."""
+    """A text of 1,000 characters whose `count` aliases repeat 100 values each."""
     text = "- &a [" + ", ".join("0" * 99) + "]\n" + "- *a\n" * count
     return text + "#" * (1000 - len(text))
 
 
 def test_aliases_may_add_ten_values_for_each_character():
-    """A few characters can stand for any number of values, which all have to be copied and compared."""
+    """A few characters can repeat any number of values, each of which is copied and compared."""
     assert len(read_documents(aliases(90), "src")[0]) == 91
     assert "aliases that expand to too many values" in error_of(read_documents, aliases(110), "src").message
 

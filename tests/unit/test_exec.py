@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process, execute
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import V4, V5
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import CLOSE, WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import CLOSE, PING, TEXT, WebSocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from .local_pod import frame
@@ -363,6 +363,12 @@ def test_signal_that_cannot_be_sent_leaves_the_state_unknown(answer, serve):
     assert len(server.words) == 3
 
 
+def test_rest_of_a_process_group_may_still_run_if_the_last_signal_is_refused(serve):
+    server = serve(STARTED, SUCCESS, refused(500, "overloaded", "InternalError"))
+    server.on_request = lambda number: number == 1 and server.sockets[0].sendall(exited(143))
+    assert "it may still run" in fail(server, Command(["x"], timeout=20)).message
+
+
 def test_exit_is_certain_although_the_first_signal_was_refused(serve):
     server = serve(STARTED, refused(500, "overloaded", "InternalError"), SUCCESS)
     server.on_request = lambda number: number == 2 and server.sockets[0].sendall(exited(137))
@@ -390,3 +396,111 @@ def test_connections_are_closed_after_an_error_of_the_caller(serve):
     server.sockets[0].settimeout(5)
     while server.receive():
         pass
+
+
+# -- the protocol -----------------------------------------------------------------------------------------------
+
+
+CLOSE_INPUT = bytes([channel.STREAM_CLOSE, channel.STDIN])
+
+
+@pytest.mark.parametrize(
+    ("command", "answers", "closes"),
+    [
+        (Command(["x"], source, 5, is_bounded=True), [STARTED], False),  # v4 cannot
+        (Command(["x"], source, 5), [STARTED], True),
+        (Command(["x"], source, tty=True), [frame(b"\1feed:12\n")], False),
+        (Command(["x"], source, tty=True), [refused(403), frame(b"\1feed:12\n")], False),  # containerd closes the outputs of a terminal whose input is closed
+    ],
+)
+def test_input_is_closed_by_a_message_only_if_the_protocol_has_one(command, answers, closes, serve):
+    server = serve(*answers)
+    server.meanwhile = lambda: server.receive() or (server.sockets[-1].sendall(SUCCESS) if b"input" in server.received else None)
+    assert run(server, command)[0] == 0
+    assert (CLOSE_INPUT in server.received) == closes
+
+
+def test_input_that_a_command_leaves_is_discarded_once_it_has_exited(serve):
+    """Else the exit of `head -1` would be known after a gigabyte has been sent."""
+    taken = []
+
+    def pieces():
+        for number in range(2000):
+            taken.append(number)
+            yield b"x" * 1000
+
+    server = serve(STARTED + frame(b"\2feed:end:7\n"))
+
+    def receive():
+        if not server.receive() and CLOSE_INPUT in server.received:
+            server.sockets[-1].sendall(exited(7))
+
+    server.meanwhile = receive
+    assert run(server, Command(["x"], pieces)) == (7, []) and len(taken) < 1000
+
+
+@pytest.mark.parametrize(("pieces", "frames"), [([bytes(3 << 16)], 3), ([bytes(1 << 16)] * 3, 3), ([bytes(1 << 15)] * 6, 3), ([bytes(1000)] * 66, 2)])
+def test_input_is_sent_in_frames_of_64_kib(pieces, frames, serve, monkeypatch):
+    sizes, at_first = [], []
+    send = WebSocket.send
+    monkeypatch.setattr(WebSocket, "send", lambda self, opcode, *parts: (sizes.append(sum(map(len, parts)) - 1), send(self, opcode, *parts))[1])
+    taken = []
+    server = serve(STARTED)
+
+    def read():
+        for piece in pieces:
+            taken.append(piece)
+            yield piece
+
+    def receive():
+        at_first.append(len(taken))
+        if not server.receive() and len(server.received) >= sum(map(len, pieces)):
+            server.sockets[-1].sendall(SUCCESS)
+
+    monkeypatch.setattr("tests.unit.test_exec.unmask", lambda data: data)
+    server.meanwhile = receive
+    run(server, Command(["x"], read, size=5, is_bounded=True))
+    assert max(sizes) == 1 << 16 and len([size for size in sizes if size > 0]) == frames
+    assert sum(map(len, pieces[: at_first[0]])) < max(1 << 17, len(pieces[0]) + 1), "no more is read than one frame that is not sent yet"
+
+
+@pytest.mark.parametrize("code", [1, 7, 254, 255])
+def test_exit_codes_are_those_of_the_command(code, serve):
+    assert run(serve(exited(code)), Command(["x"]))[0] == code
+
+
+@pytest.mark.parametrize("code", ["256", "-1", "x", "", None, "1.5", "9" * 100])
+def test_exit_code_that_no_process_has_is_an_error(code, serve):
+    causes = [{"reason": "ExitCode", "message": code}]
+    assert fail(serve(failed("exit status", "NonZeroExitCode", details={"causes": causes})), Command(["x"])).reason == "NonZeroExitCode"
+
+
+def test_exit_code_is_read_from_its_own_cause(serve):
+    causes = [{"reason": "Other", "message": "3"}, {"reason": "ExitCode", "message": "7"}]
+    assert run(serve(failed("exit", "NonZeroExitCode", details={"causes": causes})), Command(["x"]))[0] == 7
+    assert fail(serve(failed("exit", "NonZeroExitCode", details={"causes": causes[:1]})), Command(["x"])).reason == "NonZeroExitCode"
+    assert fail(serve(failed("exit", "InternalError", details={"causes": causes})), Command(["x"])).reason == "InternalError"
+
+
+def test_long_messages_of_a_runtime_are_cut(serve):
+    error = fail(serve(failed("m" * 50_000, "R" * 5000)), Command(["x"]))
+    assert 10_000 <= len(error.message) < 10_200 and len(error.reason) == 100
+    assert "the server gave no message" in fail(serve(failed("", "")), Command(["x"])).message
+
+
+@pytest.mark.parametrize(("command", "verb"), [(["x", "y"], "exec"), (None, "attach")])
+def test_command_is_executed_and_no_command_attaches(command, verb, serve, monkeypatch):
+    requests = []
+    server = serve(SUCCESS)
+    monkeypatch.setattr(channel, "open_websocket", lambda client, request, protocols: (requests.append(request), server.open(client, request, protocols))[1])
+    with channel.Channel(server.client, "n", "p", None, command) as opened:
+        assert opened.read() is None
+    (request,) = requests
+    assert request.path == f"/api/v1/namespaces/n/pods/p/{verb}" and (request.method, request.subresource, request.retryable) == ("POST", verb, False)
+    streams = [("stdin", "false"), ("stdout", "true"), ("stderr", "true"), ("tty", "false")]
+    assert list(request.query) == [("command", word) for word in command or ()] + streams
+
+
+def test_ping_of_the_server_is_answered_and_unknown_messages_are_ignored(serve):
+    server = serve(frame(b"hello", PING) + frame(b"\7x") + frame(b"\1") + frame(b"") + frame(b"\1out", TEXT) + SUCCESS)
+    assert run(server, Command(["x"])) == (0, [("out", b"out")])

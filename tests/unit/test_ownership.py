@@ -122,7 +122,7 @@ class Server:
 @pytest.mark.parametrize(("answers", "requests"), [(["fine"], 1), (["lost"], 1), (["conflict", "conflict", "fine"], 3), (["gone"], 1)])
 def test_ownership_is_changed_in_the_version_that_was_read(answers, requests):
     server = Server(service(KUBECTL, OURS), *answers)
-    after = take_over(server, CONFIG_MAP, server.item, "podwright")
+    after = take_over(server, CONFIG_MAP, server.item, "podwright", is_first_apply=False)
     assert len(server.patches) == requests
     assert "gone" in answers or released_entries(after, "podwright") is None
 
@@ -131,5 +131,5 @@ def test_refused_or_repeatedly_conflicting_takeover_is_an_error():
     for answers, status in ((["forbidden"], 403), (["conflict"] * 9, 409)):
         server = Server(service(KUBECTL, OURS), *answers)
         with pytest.raises(PodwrightError) as caught:
-            take_over(server, CONFIG_MAP, server.item, "podwright")
+            take_over(server, CONFIG_MAP, server.item, "podwright", is_first_apply=False)
         assert caught.value.status == status

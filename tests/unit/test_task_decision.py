@@ -143,7 +143,7 @@ def test_running_task_moves_to_a_new_parent_and_a_finished_one_stays(uid, state,
 
 
 @pytest.mark.parametrize(("label", "attempt"), [(None, 1), ("", 1), ("0", 1), ("-3", 1), ("x", 1), ("1", 1), ("4", 4), ("9" * 50, 1)])
-def test_attempt_that_a_label_does_not_tell_is_the_first(label, attempt):
+def test_attempt_without_a_valid_label_is_the_first(label, attempt):
     assert attempt_of({"metadata": {"labels": {} if label is None else {ATTEMPT: label}}}) == attempt
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 
 
-def take_over(client: Client, kind: Kind, item: Manifest, manager: str, is_first_apply: bool = False) -> Manifest:
+def take_over(client: Client, kind: Kind, item: Manifest, manager: str, is_first_apply: bool) -> Manifest:
     """Remove the fields that `manager` applied to an object from the managedFields of other managers.
 
     Args:

@@ -31,13 +31,13 @@ def wave_of(kind_name: str) -> int:
 
 def split_into_waves(changes: Iterable[Change], applyset: ApplySet | None) -> list[list[Change]]:
     """The changes in lists of one wave each, in the order in which to carry them out."""
-    groups: defaultdict[tuple[int, int], list[Change]] = defaultdict(list)
+    groups: defaultdict[tuple[bool, int], list[Change]] = defaultdict(list)
     for change in changes:
         groups[_position(change, applyset)].append(change)
     return [groups[position] for position in sorted(groups)]
 
 
-def _position(change: Change, applyset: ApplySet | None) -> tuple[int, int]:
+def _position(change: Change, applyset: ApplySet | None) -> tuple[bool, int]:
     """The place of a change in the order: the parent of a set is created before its members and deleted after the last of them."""
     number = wave_of(change.key.kind)
     if applyset and change.key == applyset.namespace_key:
@@ -45,4 +45,4 @@ def _position(change: Change, applyset: ApplySet | None) -> tuple[int, int]:
     elif applyset and change.key == applyset.parent_key:
         number = -1
     is_deletion = change.action == "delete" or not change.desired
-    return (1, -number) if is_deletion else (0, number)
+    return is_deletion, -number if is_deletion else number
