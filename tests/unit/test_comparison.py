@@ -63,6 +63,13 @@ def test_prediction_of_long_lists_equals_the_desired_state(before, data):
     assert (difference(live, predicted) == []) == (before == after)
 
 
+@pytest.mark.parametrize("invalid", [[None], ["A=b"], [{"name": ["A"]}], [{"name": {"A": 1}}, {"name": "B"}]])
+def test_lists_that_the_api_refuses_are_predicted_as_desired(invalid):
+    live, desired = applied(manifest_of(DEPLOYMENT, pod_spec([{"name": "A"}]))), manifest_of(DEPLOYMENT, pod_spec(invalid))
+    assert not is_current(desired, live, "podwright")
+    assert predict(live, desired, [])["spec"] == desired["spec"]
+
+
 @given(names, st.randoms())
 def test_order_of_items_is_compared(variables, chance):
     env = [{"name": name, "value": "1"} for name in variables]

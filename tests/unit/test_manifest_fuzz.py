@@ -86,11 +86,20 @@ def manifests(draw, objects=MANIFESTS):
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-@given(documents=st.lists(manifests() | ODD, min_size=1, max_size=3), name=st.sampled_from([None, "set"]), check_mode=st.booleans(), is_text=st.booleans())
+@given(
+    documents=st.lists(manifests() | ODD, min_size=1, max_size=3),
+    name=st.sampled_from([None, "set"]),
+    check_mode=st.booleans(),
+    is_text=st.booleans(),
+    are_there=st.booleans(),
+)
 @fuzz
-def test_odd_manifests_have_a_clear_result(tmp_path, state, documents, name, check_mode, is_text):
+def test_odd_manifests_have_a_clear_result(tmp_path, state, documents, name, check_mode, is_text, are_there):
     definition = yaml.safe_dump_all(documents) if is_text else documents
     cluster = Cluster(tmp_path)
+    for manifest in MANIFESTS[:7] if are_there else []:
+        cluster.apply(cluster.kinds.resolve(manifest["apiVersion"], manifest["kind"]), "n", manifest["metadata"]["name"], clean(manifest), "podwright")
+    cluster.writes.clear()
     defaults = {option: spec.get("default") for option, spec in resource_set.ARGUMENTS.items()}
     params = defaults | {"definition": definition, "namespace": "n", "name": name, "state": state, "wait": False}
     secrets_of(resource_set.OPERATION, params)
@@ -149,3 +158,11 @@ def test_odd_quantities_are_parsed_or_rejected(value, like):
         return
     assert parse_quantity(format_quantity(quantity, like)) >= quantity
     assert len(str(quantity)) < 200 or len(str(value)) > 90
+
+
+def test_text_is_parsed_once():
+    before = read_documents.cache_info().misses
+    params = {option: spec.get("default") for option, spec in resource_set.ARGUMENTS.items()} | {"definition": "kind: Secret\na: once", "namespace": "n"}
+    secrets_of(resource_set.OPERATION, params)
+    attempt(resource_set.OPERATION, Invocation(params, True, False, Console()))
+    assert read_documents.cache_info().misses == before + 1

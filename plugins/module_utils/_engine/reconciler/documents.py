@@ -43,8 +43,9 @@ def _loader() -> Any:
     return loader
 
 
+@functools.lru_cache(maxsize=64)
 def read_documents(text: str, origin: str) -> list[Any]:
-    """The documents of a YAML or JSON text as JSON values: keys and dates are strings.
+    """The documents of a YAML or JSON text as JSON values: keys and dates are strings. They are cached, and must not be changed.
 
     Args:
         origin: the origin of the text, such as `src web.yml`, for errors.
