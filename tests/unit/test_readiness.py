@@ -55,6 +55,8 @@ def thing(kind, api_version="apps/v1", spec=None, status=None, **metadata):
 
 ALL_READY = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2}
 ALL_SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": 2}
+IS_READY = {"type": "Ready", "status": "True", "observedGeneration": 2}
+STALLED = {"type": "Stalled", "status": "True", "reason": "BuildFailed"}
 SUSPENDED = {"conditions": [{"type": "Suspended", "status": "True"}]}
 BY_MANIFEST = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:suspend": {}}}}]
 BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}}]
@@ -84,9 +86,18 @@ BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spe
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED), READY),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, labels={"kueue.x-k8s.io/queue-name": "q"}), PROGRESSING),
         (thing("Job", "batch/v1", {"suspend": True}, {}), PROGRESSING),
-        # Kinds of other groups are assessed by their Ready condition, whatever their names.
+        (thing("ReplicationController", "v1", {"replicas": 2}, ALL_READY), READY),
+        (thing("ReplicationController", "v1", {"replicas": 3}, ALL_READY), PROGRESSING),
+        (thing("ReplicationController", "v1", {"replicas": 0}, {"observedGeneration": 2, "replicas": 1}), PROGRESSING),
+        # Kinds of other groups are assessed by their conditions, whatever their names.
         (thing("Job", "batch.volcano.sh/v1alpha1", status={"state": "Running"}), READY),
         (thing("Service", "serving.knative.dev/v1", status={"conditions": [{"type": "Ready", "status": "Unknown"}]}), PROGRESSING),
+        (thing("Kustomization", "kustomize.toolkit.fluxcd.io/v1", status={"conditions": [{"type": "Ready", "status": "False"}, STALLED]}), FAILED),
+        (thing("Kustomization", "kustomize.toolkit.fluxcd.io/v1", status={"conditions": [STALLED | {"status": "False"}]}), READY),
+        (thing("Certificate", "cert-manager.io/v1", status={"conditions": [IS_READY]}), READY),
+        (thing("Certificate", "cert-manager.io/v1", status={"conditions": [IS_READY | {"observedGeneration": 1}]}), PROGRESSING),
+        (thing("Certificate", "cert-manager.io/v1", status={"conditions": [IS_READY, STALLED | {"observedGeneration": 1}]}), READY),
+        (thing("Cluster", "cluster.x-k8s.io/v1beta2", status={"conditions": [{"type": "Reconciling", "status": "True"}]}), PROGRESSING),
     ],
 )
 def test_object_in_its_desired_state_is_ready(item, state):

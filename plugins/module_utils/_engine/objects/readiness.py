@@ -79,7 +79,7 @@ def _pods_to_update(item: Manifest, wanted: int) -> int:
     """The number of pods that the controller updates by itself after a change."""
     spec = _mapping(item.get("spec"))
     strategy = _mapping(spec.get("updateStrategy"))
-    if item["kind"] == "ReplicaSet" or strategy.get("type") == "OnDelete":
+    if item["kind"] in ("ReplicaSet", "ReplicationController") or strategy.get("type") == "OnDelete":
         return 0
     return max(wanted - _number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
 
@@ -154,11 +154,23 @@ def _assess_established(item: Manifest) -> Readiness:
 
 
 def _assess_conditions(item: Manifest) -> Readiness:
-    """Any other kind is ready unless it has a Ready condition that is not true (as in kstatus)."""
-    ready = condition(item, "Ready")
+    """Any other kind is ready unless its conditions say otherwise: Stalled, Reconciling and Ready as in kstatus."""
+    stalled, reconciling, ready = (condition(item, name) for name in ("Stalled", "Reconciling", "Ready"))
+    if stalled.get("status") == "True" and not _is_outdated(stalled, item):
+        return Readiness(FAILED, _text(stalled.get("message")) or _text(stalled.get("reason")) or "Stalled")
+    if reconciling.get("status") == "True":
+        return Readiness(PROGRESSING, _text(reconciling.get("message")) or _text(reconciling.get("reason")) or "Reconciling")
+    if _is_outdated(ready, item):
+        return Readiness(PROGRESSING, "its controller has not observed the change yet")
     if ready.get("status") in ("False", "Unknown"):
         return Readiness(PROGRESSING, _text(ready.get("message")) or _text(ready.get("reason")) or "not Ready")
     return Readiness(READY)
+
+
+def _is_outdated(found: Manifest, item: Manifest) -> bool:
+    """Whether a condition says that it is about an earlier generation of the object."""
+    generation = _number(item["metadata"].get("generation"))
+    return _number(found.get("observedGeneration"), generation) < generation
 
 
 def _status(item: Manifest) -> Manifest:
@@ -191,6 +203,7 @@ _ASSESSMENTS: dict[str, Callable[[Manifest], Readiness]] = {
     "Deployment": _assess_replicas,
     "StatefulSet": _assess_replicas,
     "ReplicaSet": _assess_replicas,
+    "ReplicationController": _assess_replicas,
     "DaemonSet": _assess_daemon_set,
     "Job": _assess_job,
     "Pod": _assess_pod,
