@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import admission_hint, status_error
@@ -24,7 +26,10 @@ REFUSALS = {
 def test_a_refusal_names_what_limits_the_pod(text):
     request = Request("POST", POD.path("shop"), kind=POD, namespace="shop")
     status = {"kind": "Status", "message": text, "reason": "Forbidden"}
-    for hint in (status_error(403 if "forbidden" in text else 422, status, request, "me").hint, admission_hint(f"FailedCreate: {text}", "shop")):
+    for hint in (
+        status_error(403 if "forbidden" in text else 422, status, request, SimpleNamespace(identity="me", mask=str)).hint,
+        admission_hint(f"FailedCreate: {text}", "shop"),
+    ):
         assert REFUSALS[text] in hint and "namespace 'shop'" in hint
 
 

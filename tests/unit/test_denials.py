@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import status_error
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, JOB, NETWORK_POLICY, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
@@ -17,6 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 
 from .fake_cluster import FakeCluster
+from .stub_server import Response, StubServer
 
 USER = "system:serviceaccount:n:runner"
 CANNOT = f'is forbidden: User "{USER}" cannot'
@@ -51,8 +54,8 @@ DENIALS = {
     ),
 }
 OTHERS = {
-    "webhook": ('admission webhook "w" denied the request: User "u" cannot create images from there', ""),
-    "policy": ("pods \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: you cannot", ""),
+    "webhook": ('admission webhook "w" denied the request: User "u" cannot create images from there', "A webhook or policy"),
+    "policy": ("pods \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: you cannot", "A webhook or policy"),
     "owner": ('pods "a" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can\'t set finalizers on: , <nil>', ""),
     "quota": ('pods "a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1', "Raise the ResourceQuota"),
     "level": ('pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', "Set security_profile"),
@@ -78,7 +81,18 @@ def test_denial_names_the_permission_that_is_missing(request_, text, permission)
 def test_refusal_by_admission_is_not_taken_for_a_missing_permission(text, hint):
     error = refuse(APPLY, text)
     assert not error.is_forbidden
+    assert error.is_denied_by_admission == ("request" in text and "requested" not in text)
     assert error.hint.startswith(hint) and "Grant the verb" not in error.hint
+
+
+def test_denied_deletion_is_not_taken_for_a_missing_object():
+    """A webhook chooses the status of its denial."""
+    status = {"kind": "Status", "reason": "NotFound", "message": 'admission webhook "w" denied the request: there is no such registry'}
+    error = status_error(404, status, APPLY, SimpleNamespace(identity="me", mask=str))
+    assert not error.is_not_found
+    with StubServer(lambda handler: Response(404, status)) as server, Client(Configuration({"host": server.url})) as client:
+        with pytest.raises(PodwrightError, match="denied the request"):
+            client.delete(CONFIG_MAP, "n", "a")
 
 
 def test_requests_are_described_by_the_object_that_they_create_or_by_the_plural():

@@ -82,6 +82,25 @@ def test_the_state_of_a_job_comes_from_its_conditions_and_the_reason_from_its_la
     assert read_job(job, []).reason == "BackoffLimitExceeded"
 
 
+@pytest.mark.parametrize(
+    ("completions", "states", "state"),
+    [
+        (1, [SUCCEEDED], "succeeded"),
+        (1, [FAILED], "failed"),
+        (1, [RUNNING], "running"),
+        (1, [SUCCEEDED, RUNNING], "running"),
+        (2, [SUCCEEDED], "pending"),  # the Job would have to start another pod
+    ],
+)
+def test_a_job_is_finished_if_nothing_but_a_container_of_a_webhook_runs(completions, states, state):
+    job = {"kind": "Job", "metadata": {"name": "j"}, "spec": {"completions": completions}, "status": {}}
+    pods = [pod("Running", state, others=[{"name": "proxy", "state": RUNNING}]) for state in states]
+    for number, item in enumerate(pods):
+        item["spec"]["containers"].append({"name": "proxy"})
+        item["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:0{number}Z"
+    assert read_job(job, pods).state == state
+
+
 def pod_with(spec_cpu, actual_cpu, conditions=(), observed=2):
     containers = [{"name": "task", "resources": {"requests": {"cpu": spec_cpu}}}]
     statuses = [{"name": "task", "resources": {"requests": {"cpu": actual_cpu}}}]

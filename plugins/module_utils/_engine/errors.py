@@ -62,7 +62,12 @@ class PodwrightError(Exception):
     @property
     def is_not_found(self) -> bool:
         """Whether the object or its namespace does not exist."""
-        return self.status == 404 and self.reason == "NotFound"
+        return self.status == 404 and self.reason == "NotFound" and not self.is_denied_by_admission
+
+    @property
+    def is_denied_by_admission(self) -> bool:
+        """Whether a webhook or a policy denied the request; status and reason are whatever it chose."""
+        return bool(_ADMISSION.search(self.message))
 
     @property
     def is_schema_mismatch(self) -> bool:
@@ -72,7 +77,7 @@ class PodwrightError(Exception):
     @property
     def is_forbidden(self) -> bool:
         """Whether RBAC denied the request; a denial by admission (quota, Pod Security, a webhook) has the same status, but is not that."""
-        return self.status == 403 and bool(_DENIAL.search(self.message)) and not _ADMISSION.search(self.message)
+        return self.status == 403 and bool(_DENIAL.search(self.message)) and not self.is_denied_by_admission
 
     @property
     def exceeds_quota(self) -> bool:

@@ -67,6 +67,8 @@ def admission_hint(text: str, namespace: str | None = None) -> str:
 
 def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> str:
     status, reason = error.status, error.reason
+    if error.is_denied_by_admission:
+        return "A webhook or policy of the cluster refuses it: correct what its message names, or ask those who operate it."
     if status == 401:
         return f"The API server does not accept the credentials of {identity}: renew them (kubectl login, a new token or certificate)."
     if status in (403, 422) and (hint := admission_hint(text, request.namespace)):

@@ -160,12 +160,12 @@ def _evaluate_stuck(pod: Candidate, evaluation: Evaluation) -> Decision | None:
 
 
 def _evaluate_deletion(pod: Candidate, evaluation: Evaluation) -> Decision | None:
-    """The policy `stuck` for a pod that is being deleted."""
+    """The policy `stuck` for a pod that is being deleted; whatever the policy, what blocks its deletion."""
     policies = evaluation.policies
-    if policies.stuck_after is None or pod.deletion_due is None:
-        return None
     if pod.blocked_by:
         return Decision(pod, False, "stuck", f"its deletion is blocked by the finalizer {', '.join(pod.blocked_by)}")
+    if policies.stuck_after is None or pod.deletion_due is None:
+        return None
     if not policies.force:
         return Decision(pod, False, "stuck", "it is being deleted; stuck.force deletes it without a grace period")
     overdue = evaluation.now - pod.deletion_due

@@ -162,9 +162,19 @@ def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
         return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
     if job["metadata"].get("deletionTimestamp"):
         return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
+    if latest and _is_held_open(job, pods):
+        return latest
     if latest is None or latest.is_finished:
         return Status("pending", "Starting", "its Job has not created a pod yet" if latest is None else "its Job is about to finish or to retry")
     return latest
+
+
+def _is_held_open(job: Manifest, pods: Sequence[Manifest]) -> bool:
+    """Whether the task is finished but its Job never will be: a container that a webhook added to the pod, such as a proxy, still runs."""
+    if ((job.get("spec") or {}).get("completions") or 1) > 1 or not all(read_pod(pod).is_finished for pod in pods):
+        return False
+    others = [entry for pod in pods for entry in pod["status"].get("containerStatuses") or [] if entry["name"] != default_container(pod)]
+    return any("running" in (entry.get("state") or {}) for entry in others)
 
 
 def is_serving(pod: Manifest) -> bool:

@@ -13,6 +13,7 @@ from ..threads import call_in_threads
 from .fields import owned_fields
 from .manifest import replicas_of
 from .ownership import HANDOVER
+from .plan import NOT_PREDICTED
 from .replacement import check_replacement, create_again, immutable_fields
 from .takeover import take_over
 from .wait import wait_until_deleted, wait_until_ready
@@ -101,7 +102,7 @@ class Executor:
             if error.is_not_found or error.reason == UNKNOWN_KIND:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
             if error.is_dry_run_refused:
-                return replace(change, note="predicted locally: a webhook does not support dry run")
+                return replace(change, note=NOT_PREDICTED)
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
         return change.predicted(answer) if change.action == "patch" else change

@@ -15,7 +15,7 @@ from ..errors import PodwrightError, as_podwright_error
 from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
 from ..objects.readiness import deletion_obstacle
 from ..reconciler.manifest import difference
-from ..reconciler.plan import Change
+from ..reconciler.plan import NOT_PREDICTED, Change
 from ..values import Manifest
 from .decision import REPLACE
 from .network_policy import build_policy
@@ -211,6 +211,8 @@ class Executor:
                 return replace(change, note="predicted locally: its namespace does not exist yet")
             if error.exceeds_quota:
                 return replace(change, note=f"would have to wait: {error.message}")
+            if error.is_dry_run_refused:
+                return replace(change, note=NOT_PREDICTED)
             raise
         if change.action != REPLACE or not change.before or change.before["kind"] != answer["kind"]:
             return change
@@ -219,7 +221,12 @@ class Executor:
 
     def predict_resize(self, spec: TaskSpec, change: Change) -> Change:
         """A resize as the server answers to a dry run. Raises: PodwrightError."""
-        return change.predicted(self._send_resize(spec, dry_run=True))
+        try:
+            return change.predicted(self._send_resize(spec, dry_run=True))
+        except PodwrightError as error:
+            if error.is_dry_run_refused:
+                return replace(change, note=NOT_PREDICTED)
+            raise
 
 
 def refuses_resize(error: PodwrightError) -> bool:
