@@ -106,7 +106,7 @@ class Subject:
     def manifest(self, number):
         """The manifest with a name of its own."""
         unique = self._run if self.kind == DEFINITION else f"{self._run}-{number}"
-        text = json.dumps(self._manifest).replace("RUN", unique).replace("ADDRESS", f"{int(self._run[-4:], 16):x}")
+        text = json.dumps(self._manifest).replace("RUN", unique).replace("ADDRESS", f"{int(self._run[-4:], 16) | 0x1000:x}:{number + 1:x}")
         text = text.replace("NAMESPACE", self.namespace or "")
         manifest = json.loads(text)
         if self.namespace:
