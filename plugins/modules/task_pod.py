@@ -33,7 +33,7 @@ options:
     choices: [present, running, completed, absent]
     default: running
   wait:
-    description: Wait for the tasks. Defaults to V(true) for the states V(running) and V(completed).
+    description: Wait for the tasks. Defaults to V(true), except for the state V(present), which waits for deletions only.
     type: bool
   wait_timeout:
     description: Timeout of the wait for all tasks together, in seconds. Defaults to 300, plus all attempts' timeouts for tasks that complete.

@@ -101,7 +101,8 @@ class ModelCluster(FakeCluster):
 
         def change(pod):
             if not subresource:
-                pod["metadata"]["annotations"] = pod["metadata"].get("annotations", {}) | patch["metadata"]["annotations"]
+                for field in ("labels", "annotations"):
+                    pod["metadata"][field] = pod["metadata"].get(field, {}) | patch["metadata"].get(field, {})
                 return
             wanted = {container["name"]: container["resources"] for container in patch["spec"]["containers"]}
             for container in pod["spec"]["containers"]:
@@ -112,7 +113,9 @@ class ModelCluster(FakeCluster):
             answer = copy.deepcopy(item)
             change(answer)
             return answer
-        return self._answer("resize" if subresource else "annotate", kind, lambda: self._modify(item, change), label_of(item, TASK))
+        return self._answer(
+            "resize" if subresource else "label" if "uid" in patch["metadata"] else "annotate", kind, lambda: self._modify(item, change), label_of(item, TASK)
+        )
 
     def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False, version=None):
         self._interfere()
@@ -228,8 +231,12 @@ class ModelCluster(FakeCluster):
                 self.trace.append(f"somebody deletes {victim['metadata']['uid']}")
                 if victim["kind"] == "Job" and self.rng.random() < 0.5:
                     self._remove(victim)  # in the background: its pods follow
-                elif not any(owner["kind"] == "Job" for owner in victim["metadata"].get("ownerReferences") or []):
-                    self._begin_deletion(victim)  # without pods, a Job is only found if a Job is asked for
+                else:
+                    self._begin_deletion(victim)
+        if self.is_disturbed(0.05):
+            for item in [item for item in self.objects.values() if "app" in (item["metadata"].get("labels") or {})][:1]:
+                self.trace.append(f"somebody removes a label of {item['metadata']['uid']}")
+                self._modify(item, lambda it: it["metadata"]["labels"].pop("app"))
         if self.is_disturbed(0.02):
             self._relist()
         steps = [step for item in self.objects.values() if (step := self._step_of(item))]

@@ -7,6 +7,7 @@ import copy
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
@@ -55,6 +56,14 @@ class TaskCluster(FakeCluster):
             return {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"name": "task", "state": {"running": {}}}]}
         ended = {"exitCode": self.outcome, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"}
         return {"phase": "Failed" if self.outcome else "Succeeded", "containerStatuses": [{"name": "task", "state": {"terminated": ended}}]}
+
+    def patch(self, kind, namespace, name, patch, manager, content_type=""):
+        assert content_type == MERGE_PATCH
+        pod = self.objects[kind.name, namespace, name]
+        assert patch["metadata"].pop("uid") == pod["metadata"]["uid"]
+        merged = {field: pod["metadata"].get(field, {}) | values for field, values in patch["metadata"].items()}
+        self._write("patch", kind, namespace, name, lambda _key: pod["metadata"].update(merged))
+        return copy.deepcopy(pod)
 
     def apply(self, kind, *arguments, **options):
         after = super().apply(kind, *arguments, **options)
@@ -230,3 +239,106 @@ def test_policies_that_cannot_be_listed_are_reported(cluster):
     _result, warnings = perform(cluster, network="isolated")
     assert len(warnings) == 1 and "are not restored" in warnings[0]
     assert POLICY in cluster.objects
+
+
+# -- labels and annotations -----------------------------------------------------------------------------------
+
+METADATA = {"labels": {"app": "x", "tier": "y"}, "annotations": {"note": "z"}}
+EDITS = {
+    "a label is removed": lambda metadata: metadata["labels"].pop("app"),
+    "a label is changed": lambda metadata: metadata["labels"].update(tier="other"),
+    "the set is removed": lambda metadata: metadata["labels"].pop("podwright.io/set"),
+    "an annotation is removed": lambda metadata: metadata["annotations"].pop("note"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_metadata_of_a_live_pod_changed_by_hand_is_shown_in_check_mode_and_restored(cluster, edit):
+    cluster.outcome = None
+    options = {"set": "s"} | METADATA
+    perform(cluster, **options)
+    pod = cluster.objects["Pod", "n", "t"]
+    pod["metadata"]["labels"]["foreign"] = pod["metadata"]["annotations"]["foreign"] = "stays"
+    right = copy.deepcopy(pod["metadata"])
+    assert not perform(cluster, **options)[0]["changed"]
+    edit(pod["metadata"])
+    predicted = perform(cluster, check_mode=True, **options)[0]
+    assert [step["action"] for step in predicted["plan"]] == ["patch"] and pod["metadata"] != right
+    done = perform(cluster, **options)[0]
+    assert done["changed"] and done["plan"][0]["patch"] == predicted["plan"][0]["patch"] != []
+    assert pod["metadata"] == right and cluster.started == 1
+    assert not perform(cluster, **options)[0]["changed"]
+
+
+def test_metadata_of_a_finished_pod_and_of_other_options_is_left_alone(cluster):
+    perform(cluster, state="completed", **METADATA)
+    cluster.objects["Pod", "n", "t"]["metadata"]["labels"].pop("app")
+    assert not perform(cluster, state="completed", **METADATA)[0]["changed"]
+    assert not perform(cluster, state="completed", rerun="never", labels={"app": "new"})[0]["changed"]
+
+
+# -- standard input and Jobs ----------------------------------------------------------------------------------
+
+STDIN = {"command": ["cat"], "stdin": "secret words"}
+SECRET = ("Secret", "n", "t-stdin")
+
+
+def test_restored_standard_input_is_reported_without_its_text(cluster):
+    cluster._status = lambda: {"phase": "Pending"}
+    perform(cluster, state="present", **STDIN)
+    right = cluster.objects.pop(SECRET)
+    predicted = perform(cluster, check_mode=True, state="present", **STDIN)[0]
+    assert predicted["changed"] and [(step["action"], step["kind"]) for step in predicted["plan"]] == [("create", "Secret"), ("none", "Pod")]
+    assert SECRET not in cluster.objects and right["data"]["stdin"] not in str(predicted)
+    done = perform(cluster, state="present", wait=False, **STDIN)[0]
+    assert done["changed"] and [(step["action"], step["kind"]) for step in done["plan"]] == [("create", "Secret"), ("none", "Pod")]
+    assert cluster.objects[SECRET]["data"] == right["data"] and right["data"]["stdin"] not in str(done)
+    assert not perform(cluster, state="present", wait=False, **STDIN)[0]["changed"]
+
+
+def test_standard_input_that_an_orphaning_deletion_left_is_replaced(cluster):
+    perform(cluster, state="completed", **STDIN)
+    old = cluster.objects[SECRET]
+    cluster.objects = {SECRET: old | {"metadata": old["metadata"] | {"ownerReferences": [], "uid": "u"}}}
+    perform(cluster, state="completed", command=["cat"], stdin="other words", propagation_policy="Orphan")
+    assert cluster.objects[SECRET]["data"] != old["data"] and cluster.objects[SECRET]["metadata"]["ownerReferences"]
+
+
+def test_a_secret_of_others_is_not_taken_for_standard_input(cluster):
+    cluster.objects[SECRET] = {"kind": "Secret", "metadata": {"name": "t-stdin", "namespace": "n", "uid": "u"}}
+    with pytest.raises(PodwrightError, match="Secret 't-stdin' in namespace 'n' exists already and does not belong to task 't'"):
+        perform(cluster, state="completed", propagation_policy="Orphan", **STDIN)
+    assert cluster.objects[SECRET]["metadata"]["uid"] == "u"
+
+
+def test_a_job_without_pods_is_deleted_with_its_task(cluster):
+    cluster.objects["Job", "n", "t"] = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "t", "namespace": "n", "uid": "j", "labels": {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": "t"}},
+    }
+    assert perform(cluster, state="absent", wait=False)[0]["changed"]
+    assert not cluster.objects
+
+
+def test_a_deletion_is_not_waited_for_if_wait_is_false(cluster, monkeypatch):
+    cluster.outcome = None
+    perform(cluster)
+    asked = []
+    monkeypatch.setattr(cluster, "delete", lambda *arguments: asked.append(arguments) or True)  # it takes its grace period
+    done = perform(cluster, state="absent", wait=False, grace_period=20, wait_timeout=600)[0]
+    assert done["changed"] and len(asked) == 1
+    assert [key[0] for key in cluster.objects] == ["Pod"]
+
+
+def test_a_finished_task_that_is_being_deleted_is_not_recorded(cluster, monkeypatch):
+    perform(cluster, state="completed", record=True)
+    cluster.objects = {key: item for key, item in cluster.objects.items() if key[0] == "Pod"}
+    monkeypatch.setattr(cluster, "delete", lambda *arguments: True)  # a finalizer holds it
+    perform(cluster, state="absent", wait=False, record=True)
+    assert [key[0] for key in cluster.objects] == ["Pod"]
+
+
+def test_a_pod_needs_no_permission_to_list_jobs(cluster):
+    cluster.refusals = {("list", "Job"): (403, "jobs.batch is forbidden: User x cannot list resource")}
+    assert perform(cluster, state="completed")[0]["state"] == "succeeded"

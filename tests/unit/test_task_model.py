@@ -113,8 +113,10 @@ class Session:
             if any(entry[3] == "lost" for entry in written if entry[2] == name):
                 continue
             verbs = {verb for verb, _kind in mine}
-            done = "create" if "create" in verbs else "delete" if "delete" in verbs else "resize" if "resize" in verbs else "none"
-            allowed = {"create": {"create", "replace"}, "delete": {"delete"}, "resize": {"resize"}, "none": {"none"}}[done]
+            done = (
+                "create" if "create" in verbs else "delete" if "delete" in verbs else "resize" if "resize" in verbs else "patch" if "label" in verbs else "none"
+            )
+            allowed = {"create": {"create", "replace"}, "delete": {"delete"}, "resize": {"resize"}, "patch": {"patch"}, "none": {"none"}}[done]
             allowed |= {"delete"} if "terminating" in verbs else set()  # somebody else had deleted it just before
             assert set(actions) & allowed, f"{name}: {actions} after {mine}"
             assert done != "none" or set(actions) <= allowed, f"{name}: {actions} after {mine}"
@@ -132,6 +134,8 @@ def draw(rng, state, names):
             task["env"] = {"A": rng.choice("xy")}
         if rng.random() < 0.3:
             task["resources"] = {"limits": {"cpu": rng.choice(["1", "2"])}}
+        if rng.random() < 0.3:
+            task["labels"] = {"app": "x"}
         if rng.random() < 0.3:
             task["network"] = "isolated"
         if rng.random() < 0.3:

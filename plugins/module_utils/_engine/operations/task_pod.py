@@ -87,6 +87,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
     options = RunnerOptions(
         state=params["state"],
         wait=params["wait"] if params["wait"] is not None else params["state"] in ("running", "completed"),
+        awaits_deletion=params["wait"] is not False,
         wait_timeout=_wait_timeout(params, specs),
         concurrency=params["concurrency"],
         on_error=params["on_error"],

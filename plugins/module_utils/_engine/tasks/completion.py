@@ -40,8 +40,9 @@ class Completion:
     def complete(self) -> None:
         """Collect, record, clean up: no pod is deleted before the record that replaces it is written."""
         _in_parallel(lambda pair: self._collect(*pair), self._runs)
-        recorded = [(run, spec, run.status) for run, spec in self._runs if spec.keeps_record and run.live and run.status and run.status.is_finished]
-        _in_parallel(lambda entry: self._record(*entry), recorded)
+        # Not those that are being deleted: their records are deleted as well.
+        kept = [(run, spec, run.status) for run, spec in self._runs if spec.keeps_record and run.live and not run.plan.is_deletion]
+        _in_parallel(lambda entry: self._record(*entry), [(run, spec, status) for run, spec, status in kept if status and status.is_finished])
         self._clean_up()
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
@@ -87,7 +88,7 @@ class Completion:
         """Delete the pods and Jobs that `cleanup` selects, and wait until they are deleted."""
         finished = {}
         for run, spec in self._runs:
-            if not run.live or not _is_finished(run) or run.is_unrecorded:
+            if not run.live or not _is_finished(run) or run.is_unrecorded or run.plan.is_deletion:
                 continue
             policy = spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):

@@ -21,6 +21,8 @@ CREATE: Final = "create"
 REPLACE: Final = "replace"
 RESIZE: Final = "resize"
 NONE: Final = "none"
+PATCH: Final = "patch"  # only labels and annotations of a pod can be changed in place
+_OWN_LABELS = (ATTEMPT, HASH, PARENT)  # a pod with others is that of another attempt, task or parent
 
 
 def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None, parent: Parent | None = None) -> tuple[Action, str]:
@@ -84,6 +86,14 @@ def _why_rerun(spec: TaskSpec, status: Status, attempt: int) -> str | None:
     if spec.state == "running" and not spec.is_job:
         return f"it terminated ({status.reason}) and must be running"
     return None
+
+
+def differing_metadata(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
+    """The labels and annotations of a task's pod that others removed or changed, with their desired values, as metadata; empty if none differ."""
+    labels = {name: value for name, value in desired["labels"].items() if name not in _OWN_LABELS and label_of(live, name) != value}
+    requested = spec.options["annotations"] or {}
+    annotations = {name: value for name, value in (desired.get("annotations") or {}).items() if name in requested and annotation_of(live, name) != value}
+    return {name: values for name, values in (("labels", labels), ("annotations", annotations)) if values}
 
 
 def attempt_of(live: Manifest) -> int:

@@ -17,10 +17,10 @@ from ..objects.readiness import deletion_obstacle
 from ..reconciler.manifest import difference
 from ..reconciler.plan import NOT_PREDICTED, Change
 from ..values import Manifest
-from .decision import REPLACE
+from .decision import REPLACE, differing_metadata
 from .network_policy import build_policy
 from .standard_input import build_secret
-from .task_plan import Listed
+from .task_plan import Listed, stdin_creation
 from .task_spec import TaskSpec
 
 THREADS = 16  # requests at a time
@@ -155,28 +155,47 @@ class Executor:
             return None
         return self._client.apply(NETWORK_POLICY, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
 
-    def create_stdin(self, spec: TaskSpec, live: Manifest, replaces: bool = False) -> None:
+    def create_stdin(self, spec: TaskSpec, live: Manifest, replaces: bool = False) -> Manifest | None:
         """Create the Secret with the standard input of a task, if it has one and the Secret does not exist.
 
         Args:
             replaces: whether a Secret of that name is that of a deleted pod, until it is garbage-collected.
 
-        Raises: PodwrightError.
+        Returns: the Secret if it was created. Raises: PodwrightError.
         """
         if spec.options.get("stdin") is None:
-            return
+            return None
         clock = self._client.clock
-        deadline = clock.monotonic() + (COLLECTION_SECONDS if replaces else 0)
+        is_orphaned = spec.options.get("propagation_policy") == "Orphan"  # then nobody collects it
+        deadline = clock.monotonic() + (0 if is_orphaned else COLLECTION_SECONDS)
         while True:
             try:
-                self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
-                return
+                return self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
             except PodwrightError as error:
                 if error.reason != "AlreadyExists":
                     raise
-                if error.response_was_lost or clock.monotonic() >= deadline:
-                    return
+                if error.response_was_lost or not replaces:
+                    return None
+            if clock.monotonic() >= deadline and not self._delete_stdin(spec, live):
+                return None
             clock.sleep(COLLECTION_PAUSE)
+
+    def _delete_stdin(self, spec: TaskSpec, live: Manifest) -> bool:
+        """Delete the Secret that an earlier pod of the task left. Returns: whether it is deleted; that of the live pod stays. Raises: PodwrightError."""
+        secret = self._client.get(SECRET, spec.namespace, spec.stdin_name)
+        if secret is None:
+            return True
+        metadata = secret["metadata"]
+        if live["metadata"]["uid"] in [owner["uid"] for owner in metadata.get("ownerReferences") or []]:
+            return False
+        if label_of(secret, TASK) != spec.name:
+            raise PodwrightError(
+                f"Secret '{spec.stdin_name}' in namespace '{spec.namespace}' exists already and does not belong to task '{spec.name}'.",
+                reason="AlreadyExists",
+                hint="Give the task another name, or delete the Secret.",
+            )
+        self._client.delete(SECRET, spec.namespace, spec.stdin_name, metadata["uid"])
+        return True
 
     def resize(self, spec: TaskSpec) -> Answer:
         """Change the resources of a running pod in place (KEP-1287)."""
@@ -188,6 +207,20 @@ class Executor:
         except Exception as error:
             return replace(answer, error=as_podwright_error(error))
         return answer
+
+    def correct_metadata(self, spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
+        """Restore the labels and annotations of a pod. Raises: PodwrightError."""
+        patch = {"metadata": differing_metadata(spec, live, desired["metadata"]) | {"uid": live["metadata"]["uid"]}}
+        return self._client.patch(POD, spec.namespace, spec.name, patch, MANAGER, MERGE_PATCH)
+
+    def predict_stdin(self, spec: TaskSpec, live: Manifest) -> Change | None:
+        """The creation of the Secret with the standard input of a pending task if it was deleted, as a dry run answers. Raises: PodwrightError."""
+        try:
+            return stdin_creation(self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER, dry_run=True))
+        except PodwrightError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            return None
 
     def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
         # Replaced as a whole, so that resources that are no longer requested are removed, or refused.

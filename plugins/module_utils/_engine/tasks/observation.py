@@ -71,17 +71,33 @@ class Observer:
         return Observation(lists, selectors, self._list_records(selectors) if matter else {}, self._list_policies())
 
     def _list_tasks(self) -> tuple[dict[tuple[Kind, str], tuple[list[Manifest], str]], dict[str, str]]:
-        """(lists, selectors) of an Observation; Jobs are listed only if one is requested or a pod belongs to one."""
+        """(lists, selectors) of an Observation; Jobs are listed only if one may exist: it is requested, or a task has no pod or that of a Job."""
         wanted: dict[str, list[TaskSpec]] = {namespace: [] for namespace, _name in self._sets}
         for spec in self._specs:
             wanted.setdefault(spec.namespace, []).append(spec)
-        lists, selectors = {}, {}
+        lists: dict[tuple[Kind, str], tuple[list[Manifest], str]] = {}
+        selectors = {}
         for namespace, specs in wanted.items():
             selectors[namespace] = selector = self._selector(namespace, specs)
             lists[POD, namespace] = pods, _version = self._client.list(POD, namespace, label_selector=selector)
-            if not specs or any(spec.is_job for spec in specs) or any(map(owner_job, pods)):
+            found = {label_of(pod, TASK) for pod in pods}
+            is_needed = self._is_deletion or not specs or any(spec.is_job for spec in specs) or any(map(owner_job, pods))
+            # A Job can be without pods: before it creates them, while it is suspended, and after they were deleted.
+            if is_needed:
                 lists[JOB, namespace] = self._client.list(JOB, namespace, label_selector=selector)
+            elif any(spec.name not in found for spec in specs):
+                lists |= self._list_possible_jobs(namespace, selector)
         return lists, selectors
+
+    def _list_possible_jobs(self, namespace: str, selector: str) -> dict[tuple[Kind, str], tuple[list[Manifest], str]]:
+        """The list of Jobs if there are any, to be watched; without the permission there are none."""
+        try:
+            items, version = self._client.list(JOB, namespace, label_selector=selector)
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            return {}
+        return {(JOB, namespace): (items, version)} if items else {}
 
     def _selector(self, namespace: str, specs: Sequence[TaskSpec]) -> str:
         parts = [selector_of(MANAGED)]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ..cluster.client import MANAGER, Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
@@ -11,10 +12,10 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.key import Key
 from ..objects.labels import HASH, SET, label_of, owner_reference
-from ..reconciler.manifest import key_of
+from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
-from .decision import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
+from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, differing_metadata, next_attempt
 from .network_policy import build_policy
 from .observation import Observation, Observer, TaskName, owner_job
 from .owner import Parent, Parents
@@ -92,6 +93,8 @@ class Planner:
             attempt = attempt_of(own) if own else record.attempt if record else 1
             manifest = build_manifest(spec, profile, attempt, parent)
             change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own, note=note)
+            if action == NONE and own and not spec.is_job and label_of(own, HASH) == spec.hash and not (status and status.is_finished):
+                change = _plan_metadata_correction(spec, own, change)
             policy = self._plan_policy_correction(spec, own, seen) if own else None
             return TaskPlan(change, spec, own, pods, (), attempt, profile, parent, policy, record)
         attempt = next_attempt(spec, own, status, record)
@@ -149,6 +152,16 @@ class Planner:
         if place not in self._profiles:
             self._profiles[place] = choose_profile(self._client, spec.namespace, asked)
         return self._profiles[place]
+
+
+def _plan_metadata_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:
+    """The change that restores labels and annotations of a live pod, or the change as it is if none differ."""
+    differing = differing_metadata(spec, live, (change.desired or {})["metadata"])
+    if not differing:
+        return change
+    metadata = {name: (live["metadata"].get(name) or {}) | values for name, values in differing.items()}
+    after = live | {"metadata": live["metadata"] | metadata}
+    return replace(change, action=PATCH, after=after, patch=difference(live, after), note="its labels or annotations were changed")
 
 
 def plan_policy(spec: TaskSpec) -> Change | None:

@@ -10,10 +10,11 @@ from ..cluster.kinds import POD
 from ..errors import PodwrightError
 from ..threads import call_in_threads
 from ..values import Manifest
-from .decision import CREATE, REPLACE, RESIZE
+from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
 from .planner import immutable_error, plan_policy
 from .task_plan import BatchPlan, TaskPlan
+from .task_run import status_of
 from .task_spec import TaskSpec
 
 
@@ -32,6 +33,9 @@ def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
             if not refuses_resize(error):
                 raise
             plan = plan_replacement(plan, spec, plan.live, error.message)
+    if spec and plan.live and plan.change.action in (NONE, PATCH) and spec.options.get("stdin") is not None:
+        status = status_of(spec, plan.live, list(plan.pods), None)
+        return replace(plan, stdin=executor.predict_stdin(spec, plan.live)) if status and status.state == "pending" else plan
     if spec and plan.change.action in (CREATE, REPLACE):
         return replace(plan, change=executor.predict_creation(spec, plan.change))
     return plan

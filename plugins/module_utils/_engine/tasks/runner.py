@@ -18,7 +18,7 @@ from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, ha
 from ..text import parse_integer
 from ..threads import Pool, call_in_threads
 from ..values import Manifest
-from .decision import NONE
+from .decision import NONE, PATCH
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .observation import TaskName, owner_job
@@ -88,7 +88,7 @@ class Runner:
         return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
 
     def _restore(self) -> None:
-        """Restore what others deleted or edited of the tasks that stay: NetworkPolicies, and the standard input of tasks that have not started."""
+        """Restore what others deleted or edited of the tasks that stay: policies, labels and annotations, the standard input of tasks that have not started."""
         kept = [(run, run.spec, run.live) for run in self.runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
         if kept:
             call_in_threads(lambda entry: self._restore_one(*entry), kept, THREADS)
@@ -97,8 +97,10 @@ class Runner:
         try:
             if run.policy:
                 run.effects.policy = self.executor.apply_policy(spec, live)
-            if run.plan.change.action == NONE and run.status and run.status.state == "pending":
-                self.executor.create_stdin(spec, live)
+            if run.plan.change.action == PATCH:
+                run.effects.corrected = self.executor.correct_metadata(spec, live, run.plan.change.desired or {})
+            if run.plan.change.action in (NONE, PATCH) and run.status and run.status.state == "pending":
+                run.effects.stdin = self.executor.create_stdin(spec, live)
         except PodwrightError as error:
             self._fail(run, error.reason, f"lacks an object that belongs to it: {error}")
 
@@ -152,8 +154,12 @@ class Runner:
         run.predicted = answer.predicted or run.predicted
         # The watch may have reported the deletion before this answer came, or before the request was sent.
         run.forget(answer.missing)
-        if answer.error and run.stage is Stage.DELETING:
+        if run.stage is not Stage.DELETING:
+            return
+        if answer.error:
             self._fail(run, answer.error.reason, f"was not deleted: {answer.error.message}", answer.error.hint)
+        elif run.plan.is_deletion and not self._options.awaits_deletion:
+            run.advance(StageEvent.FINISHED)
 
     def _created(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
         run.effects.policy = answer.policy or run.effects.policy

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..cluster.kinds import Kind
-from ..reconciler.plan import Change
+from ..cluster.kinds import SECRET, Kind
+from ..reconciler.manifest import key_of
+from ..reconciler.plan import Change, creation_patch
 from ..values import Manifest
-from .decision import CREATE, NONE, REPLACE, RESIZE
+from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .owner import Parent
 from .record import Record
 from .stages import Stage
@@ -35,6 +36,7 @@ class TaskPlan:
         parent: its Parent, or None.
         policy: the creation or correction of its NetworkPolicy, or None.
         record: the Record of an earlier run that replaces its pod, or None.
+        stdin: in check mode, the creation of the Secret with its standard input if that was deleted, or None.
     """
 
     change: Change
@@ -47,11 +49,12 @@ class TaskPlan:
     parent: Parent | None = None
     policy: Change | None = None
     record: Record | None = None
+    stdin: Change | None = None
 
     @property
     def changes(self) -> list[Change]:
         """Its steps."""
-        return [self.policy, self.change] if self.policy else [self.change]
+        return [change for change in (self.policy, self.stdin, self.change) if change]
 
     @property
     def is_deletion(self) -> bool:
@@ -65,7 +68,7 @@ class TaskPlan:
             return Stage.DELETE
         if self.is_deletion:
             return Stage.DONE
-        return {NONE: Stage.WATCH, RESIZE: Stage.RESIZE, CREATE: Stage.CREATE, REPLACE: Stage.CREATE}[self.change.action]
+        return {NONE: Stage.WATCH, PATCH: Stage.WATCH, RESIZE: Stage.RESIZE, CREATE: Stage.CREATE, REPLACE: Stage.CREATE}[self.change.action]
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,8 @@ class BatchPlan:
     tasks: tuple[TaskPlan, ...]
     lists: Mapping[tuple[Kind, str], tuple[list[Manifest], str]] = field(default_factory=dict)
     selectors: Mapping[str, str] = field(default_factory=dict)
+
+
+def stdin_creation(secret: Manifest) -> Change:
+    """The step of a plan that creates the Secret with a task's standard input."""
+    return Change(CREATE, key_of(secret, SECRET), SECRET, secret, after=secret, patch=creation_patch(secret))

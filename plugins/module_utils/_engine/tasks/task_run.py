@@ -11,10 +11,10 @@ from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
-from .decision import CREATE, NONE, REPLACE, RESIZE
+from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .record import Record
 from .stages import Stage, StageEvent, next_stage
-from .task_plan import DELETE, Listed, TaskPlan
+from .task_plan import DELETE, Listed, TaskPlan, stdin_creation
 from .task_spec import TaskSpec
 
 
@@ -32,11 +32,15 @@ class Effects:
     Attributes:
         policy: the NetworkPolicy as the server answered, or None.
         resized: the pod as the server answered to its resize, or None.
+        corrected: the pod as the server answered when its labels and annotations were restored, or None.
+        stdin: the Secret with the standard input that was restored, or None.
     """
 
     deleted: bool = False
     created: bool = False
     resized: Manifest | None = None
+    corrected: Manifest | None = None
+    stdin: Manifest | None = None
     policy: Manifest | None = None
 
 
@@ -173,7 +177,7 @@ class TaskRun:
     def replaces_live(self) -> bool:
         """Whether a creation replaces what was live when the plan was made."""
         planned = self.plan.change
-        return planned.action == REPLACE or (planned.action in (NONE, RESIZE) and planned.before is not None and not self.plan.is_deletion)
+        return planned.action == REPLACE or (planned.action in (NONE, PATCH, RESIZE) and planned.before is not None and not self.plan.is_deletion)
 
     @property
     def untried_replacement(self) -> Change | None:
@@ -189,18 +193,21 @@ class TaskRun:
             return REPLACE if self.replaces_live else CREATE
         if self.effects.deleted:
             return DELETE
-        return RESIZE if self.effects.resized else NONE
+        return RESIZE if self.effects.resized else PATCH if self.effects.corrected else NONE
 
     @property
     def changes(self) -> list[Applied]:
         """The steps of the plan as they were carried out."""
-        policy = self._describe_policy(self.policy) if self.policy else None
-        return [policy, self._describe_change()] if policy else [self._describe_change()]
+        policy = [self._describe_policy(self.policy)] if self.policy else []
+        stdin = [stdin_creation(self.effects.stdin).applied(self.effects.stdin)] if self.effects.stdin else []
+        return [*policy, *stdin, self._describe_change()]
 
     def _describe_change(self) -> Applied:
         planned, action, effects = self.plan.change, self.action, self.effects
         if action == NONE:
             return planned.not_applied(self.note)
+        if action == PATCH:
+            return planned.applied(effects.corrected)
         if action == DELETE:
             return planned.deleted_only(self.note)
         if action == RESIZE:
@@ -218,10 +225,15 @@ class TaskRun:
 
 @dataclass
 class RunnerOptions:
-    """How a batch of tasks is run; the names are those of task_pod's options."""
+    """How a batch of tasks is run; the names are those of task_pod's options.
+
+    Attributes:
+        awaits_deletion: whether tasks that are only deleted are waited for; a replaced one always is.
+    """
 
     state: str = "running"
     wait: bool = True
+    awaits_deletion: bool = True
     wait_timeout: float = 300
     concurrency: int = 100
     on_error: str = "continue"
