@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import AUTOSCALER, BUILT_IN
@@ -85,6 +88,32 @@ def test_each_kind_and_namespace_is_read_by_itself(cluster):
     assert sorted(cluster.reads, key=str) == [("get", "s"), ("list", "ConfigMap", "m", None, False), ("list", "ConfigMap", "n", None, False)]
 
 
+@pytest.mark.parametrize("concurrency", [0, 1, 3])
+def test_no_more_lists_at_once_than_the_option_says(concurrency, cluster):
+    busy, busiest, turn = [], [], threading.Condition()
+
+    def get(kind, namespace, name):
+        with turn:
+            busy.append(name)
+            busiest.append(len(busy))
+            turn.notify_all()
+            turn.wait_for(lambda: max(busiest) >= concurrency, 5)
+        time.sleep(0.002)  # for more requests to come, should there be any
+        busy.remove(name)
+
+    cluster.get = get
+    observe(cluster, keyed(*(manifest(f"c{number}", namespace=f"n{number}") for number in range(8))), concurrency)
+    assert max(busiest) == max(concurrency, 1) and len(busiest) == 8
+
+
+def test_recorded_kinds_after_one_that_cannot_be_found_are_listed(cluster, console):
+    recorded = WEB.parent([Key("example.com", "Gadget", "n", "x"), Key("", "Secret", "n", "x"), Key("", "ConfigMap", "n", "x")])
+    cluster.add(recorded, member("secret", kind="Secret"))
+    cluster.refusals["discover", "/apis/example.com"] = 503
+    found = observe_set(cluster, keyed(manifest("kept")), WEB, 1, console)
+    assert [place.group_kind for place in found.unlisted] == ["Gadget.example.com"] and [m.key.name for m in found.members] == ["secret"]
+
+
 def test_nothing_desired_reads_nothing(cluster):
     assert observe(cluster, {}, 10).live == {} and cluster.reads == []
 
@@ -154,6 +183,7 @@ def test_kind_of_desired_objects_that_cannot_be_listed_stays_recorded(error, rec
     cluster.errors["Secret", "n"] = error
     found = observe_set(cluster, desired, WEB, 1, console)
     assert [(place.group_kind, place.namespaces) for place in found.unlisted] == ([("Secret", ("n",))] if is_kept else [])
+    assert all(entry[4] for entry in cluster.reads if entry[:2] == ("list", "CustomResourceDefinition")), "of definitions the metadata is enough"
     assert [("of kind Secret cannot be listed; they are not deleted" in warning, error.message in warning) for warning in console.warnings] == (
         [(True, True)] if is_kept else []
     )
@@ -199,7 +229,7 @@ def test_foreign_set_is_named_by_the_parent_that_can_be_listed(kind, cluster, co
     expected = f"the set 'settings' ({kind} 'settings' in namespace 'n', {'kubectl/v1' if kind == 'Secret' else 'an unknown tool'})"
     with pytest.raises(PodwrightError) as caught:
         observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console)
-    assert expected in caught.value.message
+    assert expected in caught.value.message and all(entry[4] for entry in cluster.reads if entry[0] == "list" and ID in (entry[3] or ""))
     cluster.errors |= {(name, "n"): DENIED for name in ("ConfigMap", "Secret")}
     with pytest.raises(PodwrightError, match="the set with the ID applyset-x-v1"):
         observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console)

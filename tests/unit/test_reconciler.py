@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.lab
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import ARGUMENTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 
 from ..support.outcomes import checked
@@ -168,11 +169,11 @@ def test_first_error_of_a_wave_counts_the_others_and_later_waves_are_not_started
     assert ("Deployment", "n", "later") not in cluster.objects and outcome.is_changed
 
 
-@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("concurrency", [0, 1, 3])
 def test_no_more_requests_at_once_than_the_option_says(concurrency, cluster):
-    cluster.expected = concurrency
+    cluster.expected = max(concurrency, 1)
     checked(reconcile(cluster, [config(f"c{number}") for number in range(9)], concurrency=concurrency))
-    assert cluster.busiest == concurrency
+    assert cluster.busiest == max(concurrency, 1)
 
 
 def test_internal_error_of_one_object_is_one_failed_object(cluster):
@@ -191,6 +192,18 @@ def test_object_is_unchanged_if_the_server_changed_nothing(cluster):
 def test_current_object_costs_no_write(cluster):
     cluster.add_applied(config("a"))
     assert actions(checked(reconcile(cluster, [config("a")]))) == [("none", "a", "")] and cluster.log == []
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_outcome_has_plans_in_check_mode_and_what_was_done_otherwise(check_mode, cluster):
+    cluster.add_applied(config("same"))
+    cluster.add(config("changed", "old"))
+    cluster.add(config("gone"))
+    options = {"check_mode": check_mode, "wait": False}
+    outcomes = [reconcile(cluster, [config("same"), config("changed"), config("new")], **options), reconcile(cluster, [config("gone")], "remove", **options)]
+    changes = [change for outcome in outcomes for change in checked(outcome).changes]
+    assert [change.action for change in changes] == ["none", "patch", "create", "delete"]
+    assert {type(change) for change in changes} == {Change if check_mode else Applied}
 
 
 # -- check mode -------------------------------------------------------------------------------------------------
