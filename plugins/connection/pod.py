@@ -11,6 +11,7 @@ author: Podwright contributors (@podwright)
 description:
   - Runs any Ansible module in a container that has a shell and Python. Each command uses one websocket; no kubectl or other process is started.
   - Transfers files like M(podwright.core.pod_copy), verified at both ends and renamed into place.
+  - A command can print at most 256 MiB. Redirect more output to a file, and fetch that.
 options:
   pod:
     description: Name of the pod.

@@ -19,6 +19,7 @@ description:
 notes:
   - Copied files belong to the user of the container unless O(owner) and O(group) are set. The setuid, setgid and sticky bits are not copied.
   - Symbolic links that point outside a directory copied from a pod are skipped with a warning.
+  - A directory in a container can have at most 1048576 entries, with paths of at most 4096 bytes.
   - A helper container is an ephemeral container and needs the permission to patch C(pods/ephemeralcontainers). It terminates after an hour and is reused
     until then; Kubernetes cannot remove it from the pod.
   - A helper container can access the files of a container if it can run as the same user, that is if the pod sets the user or the user is root.

@@ -16,6 +16,7 @@ description:
 notes:
   - If the image has no shell, a command can keep running after its timeout; the error message says so. A command that closes its own output there loses
     the rest of its input, which no client can detect.
+  - A command with O(stdin) or O(stdin_file) that leaves processes in the background is waited for until these print nothing for 30 seconds.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes.command
