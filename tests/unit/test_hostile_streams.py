@@ -337,3 +337,4 @@ def test_forwarded_bytes_are_limited(monkeypatch):
     received, why = forward(content, monkeypatch, limit=50_000)
     assert len(received) <= 50_000 and "too many bytes" in why
     assert len(forward(frame(b"\1\0\0") + frame(b"\1" + b"e" * 100_000), monkeypatch)[1]) <= exec_stream.MAX_SHOWN
+    assert forward(frame(b"\1\0\0") + frame(b"\1\t"), monkeypatch)[1] == "the pod reported an error"

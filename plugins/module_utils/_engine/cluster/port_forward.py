@@ -98,7 +98,7 @@ class Connection:
             if channel == DATA:
                 return self._count(data)
             if data:
-                self.error = decode(data[:MAX_SHOWN]).strip()
+                self.error = decode(data[:MAX_SHOWN]).strip() or "the pod reported an error"
                 raise Closed(self.error)
         return b""
 
