@@ -20,7 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.li
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.runner import MAX_ERRORS, MAX_OUTPUT, ScriptRunner
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tar import InvalidArchive, read_members
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT, Entry
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import DIRECTORY, FILE, LINK, ROOT, Entry, leaves_tree
 
 from ..support.fuzzing import fuzz, peak_memory
 from .local_pod import LocalPod
@@ -245,6 +245,16 @@ def test_deep_list_is_checked_in_linear_time():
     content = FACTS + ROOT_ENTRY + b"".join(b"1\n41ed 0 0 0 1 root root\n%s\0" % name for name in names) + b"--\n"
     begun = time.monotonic()
     assert len(read_listing(content).tree) == 2000 and time.monotonic() - begun < 2
+
+
+def test_links_that_refer_to_themselves_over_many_directories_are_resolved_in_time():
+    deep = b"/".join([b"d"] * 1000)
+    tree = {deep[:length]: Entry(DIRECTORY) for length in range(0, len(deep) + 1, 2)}
+    link = deep + b"/l"
+    tree |= {ROOT: Entry(DIRECTORY), deep: Entry(DIRECTORY), link: Entry(LINK, target=b"../" * 1000 + link)}
+    begun = time.monotonic()
+    assert all(leaves_tree(tree, link) for _number in range(10))
+    assert time.monotonic() - begun < 2
 
 
 def test_list_of_too_many_entries_is_refused(monkeypatch):

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 FILE, DIRECTORY, LINK = "file", "directory", "link"
 ROOT = b""
+MAX_STEPS = 1 << 13  # components of paths and of targets of links, far more than any path has that can be opened
 MAX_LINKS = 40  # symbolic links that Linux follows to resolve one path (path_resolution(7))
 
 
@@ -102,21 +103,24 @@ def _is_relative(parts: Iterable[bytes]) -> bool:
 def leaves_tree(tree: Tree, path: bytes) -> bool:
     """Whether the symbolic link at a path resolves to something outside the tree, directly or through other links of the tree.
 
-    A directory that the tree does not list is assumed to contain no links.
+    A directory that the tree does not list is assumed to contain no links. A link that takes more than MAX_STEPS to resolve counts as one that leaves.
     """
     if not tree[path].target:
         return True
-    resolved: list[bytes] = []
-    pending, links = path.split(b"/")[::-1], 0
+    resolved: list[bytes] = []  # the paths of the directories so far
+    pending, links, steps = path.split(b"/")[::-1], 0, 0
     while pending:
+        steps += 1
+        if steps > MAX_STEPS:
+            return True
         part = pending.pop()
         if part == b"..":
             if not resolved:
                 return True
             resolved.pop()
         elif part not in (b"", b"."):
-            resolved.append(part)
-            entry = tree.get(b"/".join(resolved))
+            resolved.append(resolved[-1] + b"/" + part if resolved else part)
+            entry = tree.get(resolved[-1])
             if entry and entry.type == LINK:
                 links += 1
                 if entry.target.startswith(b"/"):
