@@ -38,10 +38,10 @@ class Sudo:
 @pytest.mark.parametrize("sizes", [[1] * 200, [len(PROMPT)], [7] * 40, [5000]])
 def test_prompt_is_found_in_pieces_after_much_output(sizes):
     conversation, content = _Conversation(Sudo(), b"input"), b"motd " * 50_000 + PROMPT
-    begun, start = time.monotonic(), len(content) - len(PROMPT)
+    begun, start = time.thread_time(), len(content) - len(PROMPT)
     for at in range(0, start, 100):
         conversation.add_output(STDERR, content[at : min(at + 100, start)])
-    assert conversation.awaits_prompt and time.monotonic() - begun < 2
+    assert conversation.awaits_prompt and time.thread_time() - begun < 2
     for size in sizes:
         if start < len(content):
             conversation.add_output(STDERR, content[start : start + size])

@@ -178,11 +178,11 @@ def test_much_output_is_read_in_linear_time(monkeypatch):
     """Frames of one byte, without a marker of the shell."""
     content = [frame(b"\2x") * 5000] * 6 + [frame(b"\3" + json.dumps({"status": "Success"}).encode())]
     monkeypatch.setattr(exec_stream, "open_websocket", lambda client, request, protocols: WebSocket(Sent(content), exec_stream.V5))
-    begun, count = time.monotonic(), 0
+    begun, count = time.thread_time(), 0
     with Process(SimpleNamespace(clock=SentClock()), Container("n", "p"), Command(["x"], timeout=900.0)) as process:
         for _stream, data in process:
             count += len(data)
-    assert (count, process.rc) == (30_000, 0) and time.monotonic() - begun < 5
+    assert (count, process.rc) == (30_000, 0) and time.thread_time() - begun < 5
 
 
 # -- logs ---------------------------------------------------------------------------------------------------

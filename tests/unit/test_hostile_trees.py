@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tar archives, lists of files and digests from a container that sends anything: a clear error, in limited memory and time."""
+"""Tar archives, lists of files and digests from a container that sends anything: a clear error, in limited memory and time of the processor."""
 
 from __future__ import annotations
 
@@ -164,10 +164,10 @@ def test_invalid_headers_are_refused(content):
 
 
 def test_archive_of_many_short_headers_is_refused_in_time():
-    begun = time.monotonic()
+    begun = time.thread_time()
     with pytest.raises(PodwrightError):
         archive.unpack(Printed(itertools.repeat(pax(b"12 path=./b\n") * 60)), {b"a": Entry(FILE, 3)}, lambda path: io.BytesIO())
-    assert time.monotonic() - begun < 3
+    assert time.thread_time() - begun < 3
 
 
 # -- lists of files -----------------------------------------------------------------------------------------
@@ -233,18 +233,18 @@ def in_groups_of_one(count):
 
 def test_list_in_groups_of_one_is_read_in_linear_time_and_memory():
     count, content = 20_000, in_groups_of_one(20_000)
-    begun = time.monotonic()
-    assert len(read_listing(content).tree) == count + 1 and time.monotonic() - begun < 3
+    begun = time.thread_time()
+    assert len(read_listing(content).tree) == count + 1 and time.thread_time() - begun < 3
     assert peak_memory(lambda: read_listing(in_groups_of_one(2000))) < 700 * 2000
-    begun = time.monotonic()
-    assert len(read_digests(b"".join(b"1\n%064x\n./%d\0" % (number, number) for number in range(count)))) == count and time.monotonic() - begun < 3
+    begun = time.thread_time()
+    assert len(read_digests(b"".join(b"1\n%064x\n./%d\0" % (number, number) for number in range(count)))) == count and time.thread_time() - begun < 3
 
 
 def test_deep_list_is_checked_in_linear_time():
     names = [b"/r" + b"/a" * depth for depth in range(1, 2000)]
     content = FACTS + ROOT_ENTRY + b"".join(b"1\n41ed 0 0 0 1 root root\n%s\0" % name for name in names) + b"--\n"
-    begun = time.monotonic()
-    assert len(read_listing(content).tree) == 2000 and time.monotonic() - begun < 2
+    begun = time.thread_time()
+    assert len(read_listing(content).tree) == 2000 and time.thread_time() - begun < 2
 
 
 def test_links_that_refer_to_themselves_over_many_directories_are_resolved_in_time():
@@ -252,9 +252,9 @@ def test_links_that_refer_to_themselves_over_many_directories_are_resolved_in_ti
     tree = {deep[:length]: Entry(DIRECTORY) for length in range(0, len(deep) + 1, 2)}
     link = deep + b"/l"
     tree |= {ROOT: Entry(DIRECTORY), deep: Entry(DIRECTORY), link: Entry(LINK, target=b"../" * 1000 + link)}
-    begun = time.monotonic()
+    begun = time.thread_time()
     assert all(leaves_tree(tree, link) for _number in range(10))
-    assert time.monotonic() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_list_of_too_many_entries_is_refused(monkeypatch):
