@@ -16,6 +16,7 @@ from ..support.environment import KUBECONFIG
 from ..support.playbooks import MODES
 
 CANARY = "canary-7Yq2"
+LINES = f"{CANARY}-line\n  {CANARY}: 'quoted' \"twice\" {{x}}\n\t{CANARY}-last\n"
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 SERVED = {"image": "busybox", "image_pull_policy": "IfNotPresent", "service": "d", "ports": [80], "drain_seconds": 0}
 
@@ -32,6 +33,8 @@ def canary_tasks():
         ("resource_set", {"definition": [secret | {"data": {"a": encoded}}]}),
         ("resource_set", {"definition": yaml.safe_dump(secret | {"stringData": {"a": f"{CANARY}-yaml"}})}),
         ("resource_set", {"definition": secret | {"stringData": {"a": f"{CANARY}-bad"}, "nonsense": 1}}),
+        ("resource_set", {"definition": secret | {"stringData": {"a": LINES}}}),
+        ("task_pod", {"name": "lines", "command": ["false"], "env": {"P": LINES}, "stdin": LINES, "state": "completed", "cleanup": "always", **IMAGE}),
         ("pod_info", {"kind": "Secret", "name": "s"}),
         ("task_pod", {"name": "env", "command": ["true"], "env": {"PASSWORD": f"{CANARY}-env"}, "state": "completed", **IMAGE}),
         ("task_pod", {"name": "env", "command": ["true"], "env": {"PASSWORD": f"{CANARY}-env-changed"}, "state": "completed", **IMAGE}),
@@ -62,7 +65,13 @@ def test_secrets_appear_in_no_output(mode, play, namespace, client, tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     environment = {"TMPDIR": str(temporary), "ANSIBLE_LOCAL_TEMP": str(temporary / "local"), "ANSIBLE_REMOTE_TEMP": str(temporary / "remote")}
-    played = play(tasks, "-vvvv", "--diff", mode=mode, namespace=namespace, environment=environment)
+    pull_secret = {"name": "pull", "registry": "r.example", "username": "u", "password": LINES}
+    role = {"name": "podwright.core.namespace"}
+    variables = {"namespace_name": namespace, "namespace_image_pull_secrets": [pull_secret]}
+    tasks += [{"name": "role", "ansible.builtin.include_role": role, "vars": variables, "ignore_errors": True}]
+    wrong = {"namespace_name": namespace, "namespace_image_pull_secrets": [pull_secret | {"name": ["a"]}], "namespace_pod_security": "wrong"}
+    tasks += [{"name": "wrong", "ansible.builtin.include_role": role, "vars": wrong}]  # the last, since it fails
+    played = play(tasks, "-vvvv", "--diff", mode=mode, namespace=namespace, environment=environment, expect=2)
     encoded = base64.b64encode(CANARY.encode()).decode()[:12]
     for canary in (CANARY, encoded):
         assert [line for line in _without_paths(played.output).splitlines() if canary in line] == []

@@ -165,6 +165,7 @@ def test_no_result_shows_a_canary(name, mode, ending, monkeypatch):
     for form, canary in forms.items():
         own = build(canary)
         api.created.clear()
+        api.deleted.clear()
         given_options = {"namespace": "default", **({} if "kubeconfig" in own else {"host": address}), **own}
         given_options |= {"state": "completed"} if module == "task_pod" else {}
         given_options |= {"wait_timeout": 1} if "wait_timeout" in operation.arguments else {}

@@ -39,9 +39,10 @@ def test_unforeseen_exceptions_become_failures(part, no_log):
 
 
 def test_result_that_is_not_plain_data_is_an_unforeseen_failure():
-    result = perform(operation(describe=lambda task, outcome: {"changed": True, "value": object()}), {}, False, False, Console())
+    params = {"api_key": MARK}
+    result = perform(operation(describe=lambda task, outcome: {"changed": True, "value": object()}), params, False, False, Console(), masked={MARK})
     assert (result["failed"], result["changed"], result["reason"]) == (True, True, "Unforeseen")
-    json.dumps(result)
+    assert MARK not in json.dumps(result)
 
 
 def test_operation_whose_secrets_are_unknown_does_not_run():

@@ -64,7 +64,7 @@ class Api:
     """
 
     def __init__(self):
-        self.writes, self.created = [], {}
+        self.writes, self.created, self.deleted = [], {}, set()
 
     def __call__(self, handler):
         url = urllib.parse.urlsplit(handler.path)
@@ -75,6 +75,7 @@ class Api:
         if "dryRun" not in url.query and b'"dryRun"' not in handler.body:
             self.writes.append(f"{handler.command} {handler.path}")
         if handler.command == "DELETE":
+            self.deleted.add(url.path)
             return Response(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
         body = json.loads(handler.body or b"null")
         item = self._finish(body if isinstance(body, dict) and "kind" in body else self._look_up(url)[1])
@@ -91,9 +92,9 @@ class Api:
             return 200, {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "web"}, "spec": {"replicas": 1}}
         if group not in KIND_OF:
             return 200, {"kind": "APIResourceList", "resources": [], "versions": [], "preferredVersion": {}}
-        if (KIND_OF[group], name) in self.created:
+        if (KIND_OF[group], name) in self.created and url.path not in self.deleted:
             return 200, self.created[KIND_OF[group], name]
-        if name == "new" or KIND_OF[group] in ("Service", "Job", "ConfigMap"):
+        if url.path in self.deleted or name == "new" or KIND_OF[group] in ("Service", "Job", "ConfigMap"):
             return 404, {"kind": "Status", "code": 404, "reason": "NotFound", "message": f'{group} "{name}" not found'}
         return 200, self._finish({"kind": KIND_OF[group], "metadata": {"name": name}})
 
@@ -151,6 +152,7 @@ def test_options_of_any_value_are_refused_before_a_write_or_end_with_plain_data(
             return
         api.writes.clear()
         api.created.clear()
+        api.deleted.clear()
         started = time.monotonic()
         params = checked.validated_parameters | {"host": server.url}
         result = perform(operation, params, check_mode, True, Console(), masked=set(checked._no_log_values))
@@ -227,6 +229,7 @@ def test_options_that_are_null_are_not_set():
         ("pod_gc", {"label_selectors": [""]}, "label_selectors[0]: must not be empty"),
         ("pod_info", {"label_selectors": [""]}, "label_selectors[0]: must not be empty"),
         ("pod_autoscale", {"label_selectors": [""], "replicas": 1}, "label_selectors[0]: must not be empty"),
+        ("pod_logs", {"name": "a", "tail_lines": "1" * 400}, "tail_lines: must be between -9223372036854775807 and"),
         ("pod_exec", {"pod": "a", "command": "a", "timeout": 0}, "timeout: must be greater than 0, got 0."),
         ("pod_info", {"wait_sleep": 0}, "wait_sleep: must be 1 or greater, got 0."),
         ("pod_gc", {"completed": {"max_age": -1}}, "completed.max_age: must be 0 or greater, got -1."),

@@ -117,7 +117,7 @@ def _check_value(value: Any, path: str, is_binary: bool) -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         raise option_error(path, f"must be a finite number, got {value}.")
     elif isinstance(value, int) and abs(value) > LARGEST:
-        raise option_error(path, f"must be between {-LARGEST} and {LARGEST}, got a number of {len(str(abs(value)))} digits.")
+        raise option_error(path, f"must be between {-LARGEST} and {LARGEST}, got a number of {math.floor(math.log10(abs(value))) + 1} digits.")
 
 
 _LONGEST, _MANY = 10 * 365 * 86_400, 10**6  # seconds; things
@@ -142,6 +142,8 @@ def check_ranges(arguments: Arguments, params: Options, path: str = "") -> None:
             items = [(f"{path}{name}[{index}].", item) for index, item in enumerate(value)] if isinstance(value, list) else [(f"{path}{name}.", value)]
             for prefix, item in items:
                 check_ranges(suboptions, item, prefix)
+        elif isinstance(value, int) and abs(value) > LARGEST:  # it was text
+            _check_value(value, f"{path}{name}", False)
         elif isinstance(value, (int, float)) and (name in _RANGES or name in _POSITIVE):
             low, high = _RANGES.get(name, (0, _LONGEST))
             if value < low or (name in _POSITIVE and value == 0):

@@ -147,7 +147,7 @@ def perform(
         cleaned: Result = secrets.clean(clean_texts(result, hidden))
         return cleaned
     except TypeError as error:  # a value that is not plain data
-        return _failure(as_podwright_error(error), no_log) | {name: result[name] for name in ("changed", "duration", "invocation")}
+        return _failure(as_podwright_error(error), no_log) | {"changed": result["changed"], "duration": 0.0, "invocation": {"module_args": {}}}
 
 
 def _attempt_and_close(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Result, PodwrightError | None]:
