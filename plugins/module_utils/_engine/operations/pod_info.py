@@ -225,13 +225,13 @@ def _wait(
     deadline = client.clock.monotonic() + goal.timeout
     if goal.is_reached(found):
         return
+    if version is None:
+        items, version = client.list(kind, namespace, **selectors)
+        found.clear()
+        found.update({item["metadata"]["uid"]: item for item in items})
     for item in found.values():
         _check_reachable(client, goal, item)
     with Watcher(client) as watcher:
-        if version is None:
-            items, version = client.list(kind, namespace, **selectors)
-            found.clear()
-            found.update({item["metadata"]["uid"]: item for item in items})
         watcher.follow(kind, namespace, version, known=list(found.values()), **selectors)
         while not goal.is_reached(found):
             remaining = deadline - client.clock.monotonic()
