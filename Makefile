@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration mutation sanity lint molecule docs audit bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration mutation reliability sanity lint molecule docs audit bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -49,12 +49,19 @@ test-integration: env ## run the integration tests on the local cluster (or PODW
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) \
 	  $(or $(ARGS),--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
 
-test-long: env ## run the tests that take long (2 GiB streams, 5000 pods)
-	@tests/tools/with-test-cluster $(BIN)/pytest tests/integration -m long -v --timeout 1800 $(ARGS)
+test-long: env ## run the tests that take long (2 GiB streams, 5000 pods, 90 minutes of soak)
+	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) -m long -v --timeout 1800 $(ARGS)
 
 mutation: env ## change one place of the engine at a time: a unit test has to notice (an hour on two cores; ARGS="--sample 50 PATH")
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/mutation/requirements.txt
 	$(BIN)/python -m tests.mutation $(ARGS)
+
+# The tests whose scale or seed an environment variable sets run at full size here.
+reliability: env ## try to make it fail, for hours, and generate docs/reliability.md from what was tried
+	@rm -f tests/output/reliability.jsonl
+	export PODWRIGHT_PAIRS=$${PODWRIGHT_PAIRS:-20000} PODWRIGHT_OPTIONS=$${PODWRIGHT_OPTIONS:-1000} PODWRIGHT_SETS=$${PODWRIGHT_SETS:-5000}
+	tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests) -m "long or tried" -v --timeout 7200 $(ARGS)
+	$(BIN)/python -m tests.support.reliability
 
 molecule: env ## test the roles: converge, idempotence, verify, cleanup
 	@tests/tools/with-test-cluster tests/tools/run-molecule

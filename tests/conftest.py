@@ -13,6 +13,14 @@ import pytest
 from .support.reliability import CHECKS, record_line
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that declare what they have tried."""
+    for item in items:
+        if "tried" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.tried)
+
+
 @pytest.fixture
 def tried(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     """A function by which a test declares what it has tried, for docs/reliability.md: faults, runs, checks (of CHECKS) and figures by name."""

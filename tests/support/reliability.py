@@ -16,19 +16,21 @@ LINES = ROOT / "tests/output/reliability.jsonl"
 CHECKS = ("lost", "wrong", "hung", "shown")
 
 
-def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], seconds: float, figures: dict[str, Any]) -> None:
+def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], seconds: float, figures: dict[str, Any], command: str = "") -> None:
     """Append what a passed test tried.
 
     Args:
+        nodeid: pytest's name of the test.
         faults: what was tried, for the table.
         runs: how many times.
         checks: those of CHECKS of which the test has shown that there was none.
         seconds: the test's duration.
         figures: what was measured, {name: value}.
+        command: what reproduces it, if that is not pytest.
     """
     scale = {name: value for name, value in sorted(os.environ.items()) if name.startswith("PODWRIGHT_") and "KUBECONFIG" not in name}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    line = {"test": nodeid, "faults": faults, "runs": runs, "checks": checks, "seconds": round(seconds), "figures": figures, "scale": scale}
+    line = {"test": nodeid, "faults": faults, "runs": runs, "checks": checks, "seconds": round(seconds), "figures": figures, "scale": scale, "command": command}
     line |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit}
     LINES.parent.mkdir(exist_ok=True)
     with LINES.open("a", encoding="utf-8") as sink:
@@ -55,7 +57,7 @@ PREFACE = [
 def _row(line: dict[str, Any]) -> str:
     path, _separator, name = line["test"].partition("::")
     assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items())
-    command = f"{assignments}make test-long ARGS='{path} -k \"{name.partition('[')[0]}\"'"
+    command = line.get("command") or f"{assignments}make reliability ARGS='{path} -k {name.partition('[')[0]}'"
     counts = ["0" if check in line["checks"] else "–" for check in CHECKS]
     measured = ", ".join(f"{name} {value}" for name, value in line["figures"].items()) or "–"
     cells = [line["faults"], f"{line['runs']:,}", *counts, measured, str(line["seconds"]), f"{line['date']}, {line['commit']}", f"`{command}`"]
