@@ -169,6 +169,14 @@ def test_current_object_is_applied_to_take_fields_that_another_manager_owns_too(
     assert planned.action == ("patch" if takes_over else "none") and planned.patch == []
 
 
+def test_field_that_another_applier_applies_too_is_shared():
+    tree = {"f:data": {"f:k": {}}}
+    entries = [{"manager": name, "operation": "Apply", "fieldsV1": tree} for name in ("podwright", "argocd")]
+    live = WANTED | {"metadata": {"name": "a", "namespace": "n", "managedFields": entries}}
+    (planned,) = plan(keyed(WANTED), dict.fromkeys(keyed(WANTED), live), "podwright")
+    assert planned.action == "none"
+
+
 def test_replicas_are_applied_unless_the_object_is_autoscaled():
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "namespace": "n"}, "spec": {"replicas": 2, "paused": True}}
     bare_account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "n"}}

@@ -78,6 +78,22 @@ def test_order_of_items_is_compared(variables, chance):
     assert is_current(manifest_of(DEPLOYMENT, pod_spec(other)), live, "podwright") == (other == env)
 
 
+@pytest.mark.parametrize("left", ["", "A", "B"])
+def test_items_that_the_manager_owns_and_are_not_live_are_a_change(left):
+    manifest = manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in "AB"]))
+    live = applied(manifest)
+    live["spec"] = pod_spec([{"name": name, "value": "1"} for name in left])
+    assert not is_current(manifest, live, "podwright")
+
+
+@pytest.mark.parametrize("wanted", ["AA", "BB", "BA", "A", "ABB", "AC"])
+def test_list_with_other_items_than_the_live_one_is_a_change(wanted):
+    """Also a list with an item that is there twice, which the API refuses."""
+    live = applied(manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in "AB"])))
+    assert is_current(manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in "AB"])), live, "podwright")
+    assert not is_current(manifest_of(DEPLOYMENT, pod_spec([{"name": name, "value": "1"} for name in wanted])), live, "podwright")
+
+
 @pytest.mark.parametrize("empty", [{}, []])
 @pytest.mark.parametrize("is_live", [True, False])
 def test_change_after_an_empty_value_is_found(empty, is_live):

@@ -63,12 +63,13 @@ def test_output_without_any_marker_is_complete(output, sizes, reports_exit):
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_markers_split_at_every_byte(line_end):
-    start, end = START.replace(b"\n", line_end), EXIT.replace(b"\n", line_end)
-    data = start + b"no line feed" + end + b"more"
-    for cut in range(len(data) + 1):
-        events, rest = read(data, [cut])
-        assert reports_of(events) == [Started(12), Exited(7)]
-        assert output_of(events) + rest == b"no line feedmore"
+    for code in (7, 255):
+        start, end = START.replace(b"\n", line_end), f"{TOKEN}:end:{code}".encode() + line_end
+        data = start + b"no line feed" + end + b"more"
+        for cut in range(len(data) + 1):
+            events, rest = read(data, [cut])
+            assert reports_of(events) == [Started(12), Exited(code)]
+            assert output_of(events) + rest == b"no line feedmore"
 
 
 @pytest.mark.parametrize("code", [0, 1, 9, 10, 99, 100, 126, 127, 137, 255])
@@ -94,6 +95,8 @@ def test_lines_like_the_start_marker_are_output(tail):
 def test_output_after_the_exit_marker_is_not_searched():
     events, rest = read(START + EXIT + EXIT + START)
     assert events == [Started(12), Exited(7), EXIT + START] and rest == b""
+    events, rest = read(START + EXIT + EXIT + START, [len(START + EXIT), len(EXIT)])
+    assert events == [Started(12), Exited(7), EXIT, START] and rest == b""
 
 
 def test_exit_marker_is_output_if_the_shell_does_not_report_the_exit():
@@ -115,6 +118,12 @@ def test_command_counts_as_started_without_a_marker_after_the_limit(size):
         events += markers.feed(piece)
     assert events[0] == Started(None) and len(output_of(events)) <= START_LIMIT + size
     assert markers.feed(START + EXIT) == [START, Exited(7)]
+
+
+def test_output_is_held_back_up_to_the_limit_before_the_command_counts_as_started():
+    markers = Markers(TOKEN, reports_exit=True)
+    assert markers.feed(b"x" * (START_LIMIT - 1)) == [] and not markers.has_started
+    assert markers.feed(b"x") == [Started(None), b"x" * START_LIMIT] and markers.has_started
 
 
 @pytest.mark.parametrize("output", [b"\n" * (1 << 16), f"{TOKEN}:end:7".encode() * 5000, bytes(range(256)) * 300])
