@@ -195,6 +195,22 @@ def test_lost_connection_says_how_much_output_had_arrived(serve):
         assert error.reason == "ConnectionLost" and f"after {size} bytes of output" in error.message
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (Command(["/bin/bash", "-c", "cat", "x"]), ["/bin/bash", "-c", 'exec "$@" < /dev/null', "/bin/bash", "/bin/bash", "-c", "cat", "x"]),
+        (Command(["/bin/bash", "-c", "cat"], tty=True), ["/bin/bash", "-c", "cat"]),
+        (Command(["cat", "sh"]), ["cat", "sh"]),
+        (Command(["cat", "x"], env={"A": 1, "B": "c d"}), ["env", "--", "A=1", "B=c d", "cat", "x"]),
+    ],
+)
+def test_shell_without_input_reads_an_empty_one(command, words, serve):
+    """containerd may lose the end of an empty input, which a shell would wait for."""
+    server = serve(SUCCESS)
+    run(server, command)
+    assert server.words == [words]
+
+
 # -- containers -------------------------------------------------------------------------------------------------
 
 
