@@ -162,7 +162,8 @@ class LookupModule(LookupBase):
         spec = {"expirationSeconds": self.get_option("seconds"), "audiences": self.get_option("audiences")}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         request = Request("POST", kind.path(namespace, name, "token"), body=body, kind=kind, namespace=namespace, name=name, subresource="token")
-        token = (client.send(request).get("status") or {}).get("token")
+        status = client.send(request).get("status")
+        token = status.get("token") if isinstance(status, dict) else None
         if not isinstance(token, str) or not token:
             raise PodwrightError(
                 f"The API server created no token of ServiceAccount '{name}' in namespace '{namespace}'.",

@@ -14,7 +14,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import WebSocket
 
-from .local_pod import TOOLS, LocalPod, frame
+from ..support.local_commands import frame
+from .local_pod import TOOLS, LocalPod
 from .test_websocket import InstantClock
 
 

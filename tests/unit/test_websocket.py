@@ -22,7 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import BINARY, CLOSE, PING, PONG, Closed, WebSocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
-from .local_pod import frame
+from ..support.local_commands import frame
 
 
 @pytest.fixture

@@ -164,6 +164,9 @@ class Transport:
     def _read(request: Request, response: BaseHTTPResponse, configuration: Configuration, limit: int) -> bytes:
         """The content of a response. Raises: PodwrightError if the connection fails, or there is more than the limit."""
         pieces, size = [], 0
+        if response.status < 200:
+            response.close()  # what follows on the connection belongs to no request
+            return b""
         try:
             for piece in response.stream(_READ_SIZE):
                 pieces.append(piece)

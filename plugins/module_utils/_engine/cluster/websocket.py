@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import threading
 import urllib.parse
 from collections import deque
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from ..errors import PodwrightError
 from ..libraries import load
 from .responses import refuse_upgrade
 from .session import USER_AGENT
+from .streams import shut_down
 from .transport import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SWITCHING_PROTOCOLS = 101
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = _OPCODES = (0, 1, 2, 8, 9, 10)
+UPGRADE_SECONDS = 40  # in which a websocket must be open: an API server gives up on a node after 30 s
 READ_AHEAD = 1 << 18  # received bytes to buffer
 MAX_MESSAGE = 1 << 24  # bytes of a message, and of a frame; servers send some 32 KiB at once
 MAX_CONTROL = 125  # bytes (RFC 6455, 5.5)
@@ -64,12 +67,18 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
     sockopt = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
     connection = websocket.WebSocket(sockopt=sockopt, sslopt=route.pop("sslopt", {}))
     failure: Exception | None = None
+    # The library limits neither the time nor the size of the response, but each read.
+    watchdog = threading.Timer(UPGRADE_SECONDS, lambda: shut_down(connection.sock))
+    watchdog.start()
     try:
         connection.connect(url, timeout=CONNECT_TIMEOUT, header=headers, subprotocols=protocols, redirect_limit=0, **route)
     except websocket.WebSocketBadStatusException as error:
         _refuse(request, error.status_code, error.resp_headers, error.resp_body, configuration)
-    except (websocket.WebSocketException, OSError, ValueError) as error:
+    except Exception as error:  # of any type, for a response that is not one of HTTP
         failure = error
+    finally:
+        watchdog.cancel()
+        watchdog.join()
     answer = connection.handshake_response  # also of a redirect, for which only some versions of the library raise
     if answer is not None and answer.status != SWITCHING_PROTOCOLS:
         connection.shutdown()
