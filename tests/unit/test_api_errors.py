@@ -22,14 +22,21 @@ REFUSALS = {
 }
 
 
+CONFIGURATION = SimpleNamespace(identity="me", mask=str)
+
+
+@pytest.mark.parametrize("code", [401, 403, 405, 409, 410, 413, 429, 500, 502, 503, 504])
+def test_a_status_without_an_explanation_has_a_hint(code):
+    request = Request("GET", POD.path("shop"), kind=POD, namespace="shop")
+    for body in ({"kind": "Status", "message": "no", "reason": "Odd"}, "no"):
+        assert status_error(code, body, request, CONFIGURATION).hint
+
+
 @pytest.mark.parametrize("text", REFUSALS)
 def test_a_refusal_names_what_limits_the_pod(text):
     request = Request("POST", POD.path("shop"), kind=POD, namespace="shop")
     status = {"kind": "Status", "message": text, "reason": "Forbidden"}
-    for hint in (
-        status_error(403 if "forbidden" in text else 422, status, request, SimpleNamespace(identity="me", mask=str)).hint,
-        admission_hint(f"FailedCreate: {text}", "shop"),
-    ):
+    for hint in (status_error(403 if "forbidden" in text else 422, status, request, CONFIGURATION).hint, admission_hint(f"FailedCreate: {text}", "shop")):
         assert REFUSALS[text] in hint and "namespace 'shop'" in hint
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client as client_module
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import session, transport
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH, Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import MAX_ATTEMPTS, MAX_RETRY_AFTER
@@ -232,6 +232,26 @@ def test_error_names_the_package_of_a_missing_library(monkeypatch):
 NOT_FOUND = (404, {}, {"kind": "Status", "reason": "NotFound", "message": 'configmaps "a" not found'})
 OTHER_UID = (409, {}, {"reason": "Conflict", "message": "Precondition failed: UID in precondition: u, UID in object meta: v"})
 LOST = (None, {}, {})
+
+
+CONFLICT = (409, {}, {"kind": "Status", "reason": "Conflict", "message": "the object has been modified"})
+PATCH = {"metadata": {"resourceVersion": "1", "annotations": {"a": "b", "c": None}}}
+PATCHED = (200, {}, POD_OBJECT | {"metadata": POD_OBJECT["metadata"] | {"annotations": {"a": "b"}}})
+
+
+@pytest.mark.parametrize(
+    ("responses", "is_patched"),
+    [([LOST, CONFLICT, PATCHED], True), ([BROKEN, CONFLICT, PATCHED], True), ([LOST, CONFLICT, OK], False), ([CONFLICT], False), ([BUSY, CONFLICT], False)],
+)
+def test_patch_is_looked_up_if_the_response_to_an_earlier_attempt_was_lost(server, connect, responses, is_patched):
+    """Its resource version is no longer the one that the patch requires then."""
+    server.responses[:] = responses
+    if is_patched:
+        assert connect().patch(POD, "n", "a", PATCH, "me", MERGE_PATCH) == PATCHED[2]
+    else:
+        with pytest.raises(PodwrightError, match="has been modified"):
+            connect().patch(POD, "n", "a", PATCH, "me", MERGE_PATCH)
+    assert not server.responses
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def query_prometheus(client: Client, namespace: str, server: str, query: str) ->
         raise PodwrightError(f"Prometheus at {server} refused the query '{query}': {error}", reason="BadQuery", hint="Correct the query.")
     try:
         return _read_value(response["data"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise PodwrightError(f"Prometheus at {server} did not respond with the result of a query.", reason="NoPrometheus", hint=_HINT) from error
 
 

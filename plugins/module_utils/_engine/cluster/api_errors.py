@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from .configuration import Configuration
     from .request import Request
 
+# What to do about a status whose message says no more.
+_HINTS = {
+    "403": "An admission plugin or webhook denied it: change the object as the message says, or the policy.",
+    "405": "The API server does not support this for the kind: check api_version and kind.",
+    "409": "Another client changed the object meanwhile: run the task again.",
+    "410": "Run the task again.",
+    "413": "Split the object: a cluster stores objects of up to about 1 MiB.",
+    "429": "The API server limits the rate of requests: lower concurrency or forks, or raise the limits of its priority levels.",
+    "5xx": "Check the health of the API server, of its webhooks and of proxies in between: kubectl get --raw '/readyz?verbose'.",
+}
 _MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a response in an error
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
@@ -83,7 +93,9 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Write quantities such as 500m, 2, 128Mi or 1Gi."
     if status == 409 and reason == "Conflict" and "conflict with" in text:
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
-    return ""
+    if error.is_schema_mismatch:
+        return "Correct the fields that the message names."
+    return _HINTS.get("5xx" if status and status >= 500 else str(status), "")
 
 
 def _missing_permission(text: str, request: Request) -> str:

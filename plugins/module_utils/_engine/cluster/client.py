@@ -147,7 +147,16 @@ class Client(Transport):
     ) -> Manifest:
         """Patch an object or its subresource, and return it as patched. Raises: PodwrightError."""
         query = _write_query(manager, dry_run)
-        return self.send(_object_request("PATCH", kind, namespace, name, subresource, query=query, body=patch, content_type=content_type))
+        try:
+            return self.send(_object_request("PATCH", kind, namespace, name, subresource, query=query, body=patch, content_type=content_type))
+        except PodwrightError as error:
+            if error.status != 409 or not error.response_was_lost or not isinstance(patch, dict):
+                raise
+            # The attempt whose response was lost may have changed the resource version that the patch requires.
+            live = self.get(kind, namespace, name)
+            if live is None or not _contains(live, _without_version(patch)):
+                raise
+            return live
 
     def delete(
         self,
@@ -199,6 +208,18 @@ class Client(Transport):
 def _object_request(method: str, kind: Kind, namespace: str | None, name: str, subresource: str | None = None, **options: Any) -> Request:
     namespace = namespace if kind.namespaced else None
     return Request(method, kind.path(namespace, name, subresource), kind=kind, namespace=namespace, name=name, subresource=subresource, **options)
+
+
+def _contains(value: Any, patch: Any) -> bool:
+    """Whether a value is as a merge patch leaves it (RFC 7386)."""
+    if isinstance(patch, dict):
+        return isinstance(value, dict) and all(_contains(value.get(name), part) for name, part in patch.items())
+    return bool(value == patch)
+
+
+def _without_version(patch: Manifest) -> Manifest:
+    metadata = {name: value for name, value in (patch.get("metadata") or {}).items() if name != "resourceVersion"}
+    return patch | {"metadata": metadata}
 
 
 def _query(**parameters: str | None) -> Query:

@@ -19,7 +19,7 @@ _MAX_NAMES = 20  # names in an error
 def path_segment(text: str) -> str:
     """A segment of an API path, percent-encoded. Raises: PodwrightError if it cannot be one: the path would be that of another object."""
     if text in ("", ".", ".."):
-        raise PodwrightError(f"A name or namespace must not be {text!r}: names are segments of API paths.", reason="BadName")
+        raise PodwrightError(f"A name or namespace must not be {text!r}: names are segments of API paths.", reason="BadName", hint="Correct it.")
     return urllib.parse.quote(text, safe=":")
 
 

@@ -154,7 +154,7 @@ class LogFollower:
     def _finish_previous(self, restarts: int) -> None:
         """Read the rest of the log before a restart, and start with the new log. Raises: PodwrightError if it was cut off."""
         if not self._read(follow=False, previous=True):
-            raise PodwrightError(f"The log of pod '{self._pod}' before its restart was cut off.", reason=CONNECTION_LOST)
+            raise PodwrightError(f"The log of pod '{self._pod}' before its restart was cut off.", reason=CONNECTION_LOST, hint="Run it again.")
         if restarts > self._restarts + 1:
             self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, ""))
         self._recent, self._first_timestamp, self._last_timestamp, self._first = {}, "", "", {}

@@ -156,7 +156,9 @@ def _find_reason_to_skip(invocation: Invocation, client: Client, container: Cont
 def _exists(client: Client, container: Container, path: str) -> bool:
     rc = execute(client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
     if rc not in (0, 1):
-        raise PodwrightError(f"Could not check whether {path} exists in {container}: exit code {rc}.", reason="ExecFailed")
+        raise PodwrightError(
+            f"Could not check whether {path} exists in {container}: exit code {rc}.", reason="ExecFailed", hint="Check that the image has a shell."
+        )
     return rc == 0
 
 

@@ -272,6 +272,7 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     raise PodwrightError(
         f"{each.http.method} {fields['url']} returned {response.status} {response.reason} instead of {expected}{': ' + start if start else '.'}",
         reason="Status",
+        hint="Add the status to status_code if it is expected.",
     )
 
 
@@ -289,7 +290,7 @@ def _call_grpc(client: Client, endpoint: Endpoint, each: Exchange) -> None:
             raise PodwrightError(f"{service}/{method} on {endpoint} returned {error.code}: {error.details}", reason="GrpcStatus", hint=error.hint) from error
     each.fields |= {"grpc_status": "OK", "json": message, "msg": "OK"}
     if options["grpc_method"] == HEALTH_CHECK and message.get("status") != "SERVING":
-        raise PodwrightError(f"The health check of {endpoint} returned {message.get('status', 'UNKNOWN')}.", reason="NotServing")
+        raise PodwrightError(f"The health check of {endpoint} returned {message.get('status', 'UNKNOWN')}.", reason="NotServing", hint="Read the pod's log.")
 
 
 # -- describing -----------------------------------------------------------------------------------------------

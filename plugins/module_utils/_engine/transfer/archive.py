@@ -79,7 +79,8 @@ def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callabl
                 raise _unexpected(str(member), entry)
             digests[path] = _write(reader, member, open_file(path))
     except InvalidArchive as error:
-        raise PodwrightError(f"The container sent an invalid tar archive: {error}", reason="CopyFailed") from error
+        hint = "Check tar in the image, or set method to stream or helper."
+        raise PodwrightError(f"The container sent an invalid tar archive: {error}", reason="CopyFailed", hint=hint) from error
     missing = expected.keys() - digests.keys() - linked
     if process.rc or missing:
         cause = decode(bytes(reader.stderr)).strip()[:500] or f"exit code {process.rc}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.client import MANAGER
+from ..cluster.client import MANAGER, STRATEGIC_PATCH
 from ..cluster.exec_command import Container
 from ..cluster.exec_errors import pod_not_found
 from ..cluster.kinds import POD
@@ -16,7 +16,7 @@ from ..objects.containers import default_container
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
-    from ..values import Manifest, Patch
+    from ..values import Manifest
 
 NAME = "podwright-helper-"
 LIFETIME = 3600  # seconds until it terminates: an ephemeral container cannot be removed from its pod
@@ -61,10 +61,9 @@ def start_helper(client: Client, container: Container, pod: Manifest, image: str
     }
     if spec.get("securityContext"):
         entry["securityContext"] = spec["securityContext"]  # the same user may access the files, and the Pod Security level allows it
-    patch: Patch = [{"op": "add", "path": "/spec/ephemeralContainers", "value": [entry]}]
-    if pod["spec"].get("ephemeralContainers"):
-        patch = [{"op": "add", "path": "/spec/ephemeralContainers/-", "value": entry}]
-    live = client.patch(POD, container.namespace, container.pod, patch, MANAGER, subresource="ephemeralcontainers")
+    # A strategic merge patch, which merges by name: sent again after a lost response it changes nothing.
+    patch = {"spec": {"ephemeralContainers": [entry]}}
+    live = client.patch(POD, container.namespace, container.pod, patch, MANAGER, STRATEGIC_PATCH, subresource="ephemeralcontainers")
     problem = _wait_until_running(client, live, entry["name"])
     if problem:
         raise PodwrightError(
