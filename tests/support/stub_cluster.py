@@ -145,7 +145,10 @@ class StubCluster:
 
     def _list(self, call):
         items = self._matching(call)
-        start = int(call.query.get("continue", 0))
+        token = call.query.get("continue", "0")
+        if not token.isdigit():
+            return failure(400, "BadRequest", "invalid continue token")
+        start = int(token)
         size = PAGE if "limit" in call.query else len(items)
         metadata = {"resourceVersion": str(self._version)} | ({"continue": str(start + size)} if start + size < len(items) else {})
         name = "PartialObjectMetadata" if "PartialObjectMetadata" in call.headers.get("accept", "") else call.kind.name

@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every operation and plugin against every fault of a hostile server: the right result or a clear error, and nothing done twice, shown or left.
 
-`PODWRIGHT_CELLS=all` tests every cell of the matrix, a number that many, chosen by `PODWRIGHT_SEED`.
+`PODWRIGHT_CELLS=all` tests every cell of the matrix, a number that many, chosen by `PODWRIGHT_SEED`;
+`PODWRIGHT_MUTATIONS` is the number of answers with a random value.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
     task_pod,
 )
 
-from ..support.faults import FAULTS, Injected
+from ..support.faults import FAULTS, Fault, Injected, changed
 from ..support.hostile_server import HostileServer, behave
 from ..support.stub_cluster import RUNNING, SUCCEEDED, StubCluster, live
 
@@ -330,3 +331,47 @@ def test_result_is_right_or_a_clear_error(part, tmp_path):
         except Exception as error:
             failures.append(f"{cell}: {type(error).__name__}: {error}")
     assert not failures, f"{len(failures)} cells:\n" + "\n".join(failures)
+
+
+# -- answers with any value ---------------------------------------------------------------------------------------
+
+MUTATIONS = int(os.environ.get("PODWRIGHT_MUTATIONS", "120"))
+ODD = [None, 5, -1, True, 1.5, "", "odd", "\xb2", [], [None], [5], ["a"], {}, {"a": None}, {"a": {"b": [1]}}]
+
+
+def paths_in(value, path=()):
+    """The path of each node below a value."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from paths_in(item, (*path, key))
+
+
+def mutate(chance, changes):
+    """A change of an answer: any of its values is replaced by any other."""
+
+    def change(body):
+        paths = list(paths_in(body))
+        if paths:
+            *parents, last = chance.choice(paths)
+            parent = body
+            for key in parents:
+                parent = parent[key]
+            parent[last] = chance.choice(ODD)
+            changes.append((parents, last, parent[last]))
+        return body
+
+    return change
+
+
+def test_any_value_of_an_answer_may_be_any_other(tmp_path):
+    chance, failures = random.Random(int(os.environ.get("PODWRIGHT_SEED", "0"))), []
+    for number in range(MUTATIONS):
+        (call, check_mode), changes = chance.choice(MODES), []
+        groups = chance.choice([("get",), ("list",), ("write",), ("get", "list", "write")])
+        injected = Injected(Fault(changed(mutate(chance, changes)), groups), groups, chance.choice([1, 1, 2, 3]), chance.choice([1, 10**9]))
+        try:
+            result = observe(call, check_mode, injected, tmp_path / str(number))[0]
+            assert "Internal error" not in json.dumps(result), result["msg"]
+        except Exception as error:
+            failures.append(f"{call}, {check_mode}, {changes}: {type(error).__name__}: {error}")
+    assert not failures, "\n".join(failures)

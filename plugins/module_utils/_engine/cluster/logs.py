@@ -134,7 +134,7 @@ class LogFollower:
         pod = self._client.get(POD, self._namespace, self._pod)
         if pod is None or pod["metadata"]["uid"] != self._uid:
             return "finished"
-        is_finished = pod["status"].get("phase") in ("Succeeded", "Failed")
+        is_finished = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
         status = container_status(pod, self._container)
         state, container_id = status.get("state") or {}, status.get("containerID")
         has_started = "running" in state or "terminated" in state

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .kinds import BUILT_IN, POD, Kind
+from .kinds import BUILT_IN, POD, SERVICE, Kind
 
 _TEXT = dict[str, str]  # a mapping of text to text
-# A type, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null.
+# A type, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null,
+# one with it must not be an empty list either.
 _METADATA: dict[str, Any] = {
     **dict.fromkeys(("name!", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"), str),
     "generation": int,
@@ -28,6 +29,7 @@ _POD = {
     "spec!": {"containers!": _CONTAINERS, "initContainers": _CONTAINERS, "ephemeralContainers": _CONTAINERS, "restartPolicy": str, "nodeName": str},
     "status": _STATUS | dict.fromkeys(("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"), _STATUSES),
 }
+_SERVICE = {"selector": _TEXT, "ports": [{"port!": int, "name": str}]}
 _DISCOVERY: dict[str, Any] = {
     "APIGroup": {"versions": [{"groupVersion!": str}], "preferredVersion": {"groupVersion!": str}},
     "APIResourceList": {"resources": [{"name!": str, "kind!": str, "namespaced!": bool}]},
@@ -48,6 +50,7 @@ _SHAPES = {
     "any": _compile({"metadata!": _METADATA}),
     "built-in": _compile({"metadata!": _IDENTIFIED, "spec": dict, "status": dict}),
     "Pod": _compile({"metadata!": _IDENTIFIED} | _POD),
+    "Service": _compile({"metadata!": _IDENTIFIED, "spec": _SERVICE, "status": dict}),
     "bookmark": _compile({"metadata!": {"resourceVersion!": str}}),
     **{name: _compile(shape) for name, shape in _DISCOVERY.items()},
 }
@@ -61,7 +64,7 @@ def find_misfit(item: Any, kind: Kind | None) -> str | None:
     """
     # Metrics are computed for each request, and have no identity.
     is_built_in = kind is not None and BUILT_IN.get((kind.api_version, kind.name)) == kind and kind.group != "metrics.k8s.io"
-    shape = _SHAPES["Pod" if kind == POD else "built-in" if is_built_in else "any"]
+    shape = _SHAPES[kind.name if kind in (POD, SERVICE) and kind else "built-in" if is_built_in else "any"]
     return None if _fits(item, shape) else _find(item, shape, "")
 
 
@@ -88,7 +91,7 @@ def _fits(value: Any, shape: Any) -> bool:
         return all(type(text) is str for text in value.values())
     for name, is_required, part in shape:
         field = value.get(name)
-        if field is None:
+        if field is None or (is_required and field == []):
             if is_required:
                 return False
         elif type(part) is type:
@@ -107,6 +110,7 @@ def _find(value: Any, shape: Any, path: str) -> str:
     if isinstance(value, dict) and isinstance(shape, tuple):
         for name, is_required, part in shape:
             field = value.get(name)
-            if is_required if field is None else not _fits(field, part):
+            is_missing = field is None or (is_required and field == [])
+            if is_required if is_missing else not _fits(field, part):
                 return _find(field, part, f"{path}.{name}" if path else name)
     return path or "metadata"

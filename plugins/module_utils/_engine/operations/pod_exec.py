@@ -100,7 +100,7 @@ def _find_containers(invocation: Invocation) -> list[Container]:
     if not selector:
         raise option_error("pod", "must be set unless label_selectors is.")
     pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
-    running = [pod for pod in pods if pod["status"].get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
+    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
     if not running:
         raise PodwrightError(
             f"No running pod in namespace '{invocation.namespace}' matches {selector} ({len(pods)} matching pods do not run).",
