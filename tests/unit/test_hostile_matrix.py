@@ -307,6 +307,7 @@ REGRESSIONS = [
     ("lookup", "status text", ("write",), "always", False),
     ("pod_info", "429 odd", ("get",), "once", False),
     ("pod_info", "endless drip", ("get",), "once", False),
+    ("pod_autoscale", "spec null", ("get",), "once", True),
     ("pod_deployment", "HTTP/0.9", ("write",), "always", True),
     ("pod_info", "enormous body", ("get",), "always", False),
 ]

@@ -30,6 +30,7 @@ _POD = {
     "status": _STATUS | dict.fromkeys(("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"), _STATUSES),
 }
 _SERVICE = {"selector": _TEXT, "ports": [{"port!": int, "name": str}]}
+_WORKLOADS = ("Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "Job")
 _DISCOVERY: dict[str, Any] = {
     "APIGroup": {"versions": [{"groupVersion!": str}], "preferredVersion": {"groupVersion!": str}},
     "APIResourceList": {"resources": [{"name!": str, "kind!": str, "namespaced!": bool}]},
@@ -50,6 +51,7 @@ _SHAPES = {
     "any": _compile({"metadata!": _METADATA}),
     "built-in": _compile({"metadata!": _IDENTIFIED, "spec": dict, "status": dict}),
     "Pod": _compile({"metadata!": _IDENTIFIED} | _POD),
+    "workload": _compile({"metadata!": _IDENTIFIED, "spec!": {"replicas": int, "parallelism": int}, "status": dict}),
     "Service": _compile({"metadata!": _IDENTIFIED, "spec": _SERVICE, "status": dict}),
     "bookmark": _compile({"metadata!": {"resourceVersion!": str}}),
     **{name: _compile(shape) for name, shape in _DISCOVERY.items()},
@@ -64,7 +66,8 @@ def find_misfit(item: Any, kind: Kind | None) -> str | None:
     """
     # Metrics are computed for each request, and have no identity.
     is_built_in = kind is not None and BUILT_IN.get((kind.api_version, kind.name)) == kind and kind.group != "metrics.k8s.io"
-    shape = _SHAPES[kind.name if kind in (POD, SERVICE) and kind else "built-in" if is_built_in else "any"]
+    name = "any" if kind is None or not is_built_in else "workload" if kind.name in _WORKLOADS else kind.name
+    shape = _SHAPES[name if name in ("any", "workload", POD.name, SERVICE.name) else "built-in"]
     return None if _fits(item, shape) else _find(item, shape, "")
 
 
