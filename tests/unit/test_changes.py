@@ -259,6 +259,14 @@ def test_incomplete_manifest_is_named_by_what_it_has(broken, shown):
     assert caught.value.message.startswith(shown)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "rule"), [("labels", ["a"], "must be a mapping"), ("annotations", "a", "must be a mapping"), ("namespace", 5, "must be a string")]
+)
+def test_metadata_of_another_type_is_named_with_its_rule(field, value, rule):
+    with pytest.raises(PodwrightError, match=f"metadata.{field} {rule}"):
+        clean(WANTED | {"metadata": {"name": "a", field: value}})
+
+
 def test_manifest_must_be_a_mapping():
     with pytest.raises(PodwrightError, match="each manifest must be a mapping, got list"):
         clean([])

@@ -54,6 +54,8 @@ def test_default_mode_of_a_volume_is_one_of_a_template_only():
         (("data",), {}, False, False),
         (("spec", "args"), ["x"], True, False),
         (("spec", "hostNetwork"), False, True, True),
+        (("spec", "template", "spec", "hostNetwork"), False, True, True),
+        (("spec", "hostNetwork", "deeper"), False, True, False),
         (("spec", "hostNetwork"), False, False, False),
         (("spec", "hostNetwork"), True, True, False),
         (("spec", "hostNetwork"), 0, True, False),
