@@ -280,35 +280,38 @@ def test_metadata_of_a_finished_pod_and_of_other_options_is_left_alone(cluster):
 # -- standard input and Jobs ----------------------------------------------------------------------------------
 
 STDIN = {"command": ["cat"], "stdin": "secret words"}
-SECRET = ("Secret", "n", "t-stdin")
+
+
+def input_of(cluster):
+    """The key of the Secret that the pod mounts as its standard input."""
+    volumes = cluster.objects["Pod", "n", "t"]["spec"]["volumes"]
+    return "Secret", "n", next(volume["secret"]["secretName"] for volume in volumes if volume["name"] == "podwright-stdin")
 
 
 def test_restored_standard_input_is_reported_without_its_text(cluster):
     cluster._status = lambda: {"phase": "Pending"}
     perform(cluster, state="present", **STDIN)
-    right = cluster.objects.pop(SECRET)
+    secret = input_of(cluster)
+    right = cluster.objects.pop(secret)
     predicted = perform(cluster, check_mode=True, state="present", **STDIN)[0]
     assert predicted["changed"] and [(step["action"], step["kind"]) for step in predicted["plan"]] == [("create", "Secret"), ("none", "Pod")]
-    assert SECRET not in cluster.objects and right["data"]["stdin"] not in str(predicted)
+    assert secret not in cluster.objects and right["data"]["stdin"] not in str(predicted)
     done = perform(cluster, state="present", wait=False, **STDIN)[0]
     assert done["changed"] and [(step["action"], step["kind"]) for step in done["plan"]] == [("create", "Secret"), ("none", "Pod")]
-    assert cluster.objects[SECRET]["data"] == right["data"] and right["data"]["stdin"] not in str(done)
+    assert cluster.objects[secret]["data"] == right["data"] and right["data"]["stdin"] not in str(done)
     assert not perform(cluster, state="present", wait=False, **STDIN)[0]["changed"]
 
 
-def test_standard_input_that_an_orphaning_deletion_left_is_replaced(cluster):
+def test_a_secret_that_an_earlier_pod_or_somebody_else_left_is_not_taken_for_standard_input(cluster):
     perform(cluster, state="completed", **STDIN)
-    old = cluster.objects[SECRET]
-    cluster.objects = {SECRET: old | {"metadata": old["metadata"] | {"ownerReferences": [], "uid": "u"}}}
-    perform(cluster, state="completed", command=["cat"], stdin="other words", propagation_policy="Orphan")
-    assert cluster.objects[SECRET]["data"] != old["data"] and cluster.objects[SECRET]["metadata"]["ownerReferences"]
-
-
-def test_a_secret_of_others_is_not_taken_for_standard_input(cluster):
-    cluster.objects[SECRET] = {"kind": "Secret", "metadata": {"name": "t-stdin", "namespace": "n", "uid": "u"}}
-    with pytest.raises(PodwrightError, match="Secret 't-stdin' in namespace 'n' exists already and does not belong to task 't'"):
-        perform(cluster, state="completed", propagation_policy="Orphan", **STDIN)
-    assert cluster.objects[SECRET]["metadata"]["uid"] == "u"
+    old = input_of(cluster)
+    del cluster.objects["Pod", "n", "t"]  # by a deletion that orphans the Secret
+    cluster.objects[old]["metadata"]["ownerReferences"] = []
+    cluster.objects["Secret", "n", "t-stdin"] = {"kind": "Secret", "metadata": {"name": "t-stdin", "namespace": "n", "uid": "u"}}
+    perform(cluster, state="completed", propagation_policy="Orphan", **STDIN)
+    new = cluster.objects[input_of(cluster)]
+    assert new["metadata"]["ownerReferences"] and new["data"] == cluster.objects[old]["data"] and input_of(cluster) != old
+    assert cluster.objects["Secret", "n", "t-stdin"]["metadata"]["uid"] == "u"
 
 
 def test_a_job_without_pods_is_deleted_with_its_task(cluster):

@@ -16,7 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import RESOURCES, owner_reference
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import executor, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
 from .test_runner import POD, QueuedWatcher, WatchedCluster
 
@@ -204,16 +204,22 @@ def test_check_mode_predicts_locally_what_a_webhook_does_not_dry_run(cluster, mo
     assert error is None and actions(fields) == ["create"] and fields["plan"][0]["note"] == "predicted locally: a webhook does not support dry run"
 
 
-def test_standard_input_is_not_that_of_the_pod_before(cluster, monkeypatch):
-    """The garbage collector deletes a Secret some time after its owner."""
-    monkeypatch.setattr(executor, "COLLECTION_PAUSE", 0.01)
+def test_standard_input_is_not_that_of_the_pod_before(cluster):
+    """The garbage collector deletes a Secret some time after its owner, and the response to a creation can be lost."""
     perform(cluster, stdin="old", command=["cat"])
-    cluster.faults = {"Secret": [EXISTS, EXISTS]}
-    fields, error = perform(cluster, stdin="new", command=["cat"])
-    assert error is None and actions(fields) == ["replace"]
-    secret = cluster.objects[SECRET.name, "n", "t-stdin"]
-    assert secret["data"] == {"stdin": base64.b64encode(b"new").decode()}
-    assert secret["metadata"]["ownerReferences"][0]["uid"] == cluster.objects[POD]["metadata"]["uid"]
+    old = {key: copy.deepcopy(item) for key, item in cluster.objects.items() if key[0] == SECRET.name}
+    assert len(old) == 1
+    cluster.faults = {"Secret": [PodwrightError("cut", reason="ConnectionLost")]}
+    perform(cluster, stdin="new", command=["cat"])
+    cluster.objects |= old
+    cluster.objects[POD]["status"] = STARTING
+    cluster.status = STARTING
+    assert perform(cluster, stdin="new", command=["cat"], state="present", wait=False)[1] is None
+    pod = cluster.objects[POD]
+    mounted = next(volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume)
+    secret = cluster.objects[SECRET.name, "n", mounted]
+    assert base64.b64decode(secret["data"]["stdin"]) == b"new"
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
 
 
 @pytest.mark.parametrize("state", ["absent", "running"])

@@ -25,6 +25,12 @@ from .model_scheduler import ModelPool, ModelThread, ModelWatcher, answer_queue
 TIMEOUT, LITTLE = 60, 3
 
 
+def name_of_input(owner):
+    """The name of the Secret that a pod or Job mounts as standard input, or None."""
+    pod = owner["spec"].get("template", owner)["spec"]
+    return next((volume["secret"]["secretName"] for volume in pod.get("volumes", ()) if volume["name"] == "podwright-stdin"), None)
+
+
 class Session:
     """Runs task_pod in a ModelCluster and checks each run."""
 
@@ -197,8 +203,8 @@ def calm_run(session, params):
         names = {task["name"] for task in params["tasks"]}
         assert not [key for key, item in cluster.objects.items() if label_of(item, TASK) in names and key[0] in ("Pod", "Job")]
     for task in params["tasks"]:
-        secret = cluster.objects.get(("Secret", "n", f"{task['name']}-stdin"))
         owner = cluster.objects.get((task.get("kind", "Pod"), "n", task["name"]))
+        secret = cluster.objects.get(("Secret", "n", name_of_input(owner))) if owner else None
         if owner and task.get("stdin") and params["state"] != "absent" and params["rerun"] != "never":
             assert secret and secret["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"], "the standard input is missing"
             assert base64.b64decode(secret["data"]["stdin"]).decode() == task["stdin"]

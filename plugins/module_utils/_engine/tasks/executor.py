@@ -20,11 +20,10 @@ from ..values import Manifest
 from .decision import REPLACE, differing_metadata
 from .network_policy import build_policy
 from .standard_input import build_secret
-from .task_plan import Listed, stdin_creation
+from .task_plan import Listed
 from .task_spec import TaskSpec
 
 THREADS = 16  # requests at a time
-COLLECTION_SECONDS, COLLECTION_PAUSE = 10, 0.2  # until the Secret of a deleted pod is garbage-collected
 
 
 @dataclass(frozen=True)
@@ -105,30 +104,27 @@ class Executor:
         answer = Answer()
         try:
             answer = replace(answer, policy=self.apply_policy(spec))
-            live, is_new = self._create_or_adopt(spec, manifest)
+            live = self._create_or_adopt(spec, manifest)
             answer = replace(answer, live=live)
-            self.create_stdin(spec, live, replaces=is_new)
+            self.create_stdin(spec, live)
             return replace(answer, policy=self.apply_policy(spec, live))
         except Exception as error:
             return replace(answer, error=as_podwright_error(error))
 
-    def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> tuple[Manifest, bool]:
-        """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost.
-
-        Returns: (the live object, whether it was created now, as far as known).
-        """
+    def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
+        """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost."""
         try:
-            return self._create(spec, manifest), True
+            return self._create(spec, manifest)
         except PodwrightError as error:
             if error.status != 409 or error.reason != "AlreadyExists":
                 raise
             was_lost = error.response_was_lost
         live = self._client.get(spec.kind, spec.namespace, spec.name)
         if live is None:  # it has been deleted since
-            return self._create(spec, manifest), True
+            return self._create(spec, manifest)
         if label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
             self.created |= {live["metadata"]["uid"]} if was_lost else set()
-            return live, was_lost
+            return live
         raise PodwrightError(
             f"{spec.kind.name} '{spec.name}' in namespace '{spec.namespace}' exists already and does not belong to this task.",
             reason="AlreadyExists",
@@ -155,47 +151,18 @@ class Executor:
             return None
         return self._client.apply(NETWORK_POLICY, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
 
-    def create_stdin(self, spec: TaskSpec, live: Manifest, replaces: bool = False) -> Manifest | None:
-        """Create the Secret with the standard input of a task, if it has one and the Secret does not exist.
+    def create_stdin(self, spec: TaskSpec, live: Manifest, dry_run: bool = False) -> Manifest | None:
+        """Create the Secret with the standard input of a live Pod or Job, if the task has one.
 
-        Args:
-            replaces: whether a Secret of that name is that of a deleted pod, until it is garbage-collected.
-
-        Returns: the Secret if it was created. Raises: PodwrightError.
+        Returns: the Secret, or None if it exists already. Raises: PodwrightError.
         """
-        if spec.options.get("stdin") is None:
+        secret = build_secret(spec, live)
+        try:
+            return secret and self._client.create(SECRET, spec.namespace, secret, MANAGER, dry_run=dry_run)
+        except PodwrightError as error:
+            if error.reason != "AlreadyExists":
+                raise
             return None
-        clock = self._client.clock
-        is_orphaned = spec.options.get("propagation_policy") == "Orphan"  # then nobody collects it
-        deadline = clock.monotonic() + (0 if is_orphaned else COLLECTION_SECONDS)
-        while True:
-            try:
-                return self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER)
-            except PodwrightError as error:
-                if error.reason != "AlreadyExists":
-                    raise
-                if error.response_was_lost or not replaces:
-                    return None
-            if clock.monotonic() >= deadline and not self._delete_stdin(spec, live):
-                return None
-            clock.sleep(COLLECTION_PAUSE)
-
-    def _delete_stdin(self, spec: TaskSpec, live: Manifest) -> bool:
-        """Delete the Secret that an earlier pod of the task left. Returns: whether it is deleted; that of the live pod stays. Raises: PodwrightError."""
-        secret = self._client.get(SECRET, spec.namespace, spec.stdin_name)
-        if secret is None:
-            return True
-        metadata = secret["metadata"]
-        if live["metadata"]["uid"] in [owner["uid"] for owner in metadata.get("ownerReferences") or []]:
-            return False
-        if label_of(secret, TASK) != spec.name:
-            raise PodwrightError(
-                f"Secret '{spec.stdin_name}' in namespace '{spec.namespace}' exists already and does not belong to task '{spec.name}'.",
-                reason="AlreadyExists",
-                hint="Give the task another name, or delete the Secret.",
-            )
-        self._client.delete(SECRET, spec.namespace, spec.stdin_name, metadata["uid"])
-        return True
 
     def resize(self, spec: TaskSpec) -> Answer:
         """Change the resources of a running pod in place (KEP-1287)."""
@@ -212,15 +179,6 @@ class Executor:
         """Restore the labels and annotations of a pod. Raises: PodwrightError."""
         patch = {"metadata": differing_metadata(spec, live, desired["metadata"]) | {"uid": live["metadata"]["uid"]}}
         return self._client.patch(POD, spec.namespace, spec.name, patch, MANAGER, MERGE_PATCH)
-
-    def predict_stdin(self, spec: TaskSpec, live: Manifest) -> Change | None:
-        """The creation of the Secret with the standard input of a pending task if it was deleted, as a dry run answers. Raises: PodwrightError."""
-        try:
-            return stdin_creation(self._client.create(SECRET, spec.namespace, build_secret(spec, live), MANAGER, dry_run=True))
-        except PodwrightError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            return None
 
     def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
         # Replaced as a whole, so that resources that are no longer requested are removed, or refused.

@@ -13,7 +13,7 @@ from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
 from .planner import immutable_error, plan_policy
-from .task_plan import BatchPlan, TaskPlan
+from .task_plan import BatchPlan, TaskPlan, stdin_creation
 from .task_run import status_of
 from .task_spec import TaskSpec
 
@@ -35,7 +35,10 @@ def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
             plan = plan_replacement(plan, spec, plan.live, error.message)
     if spec and plan.live and plan.change.action in (NONE, PATCH) and spec.options.get("stdin") is not None:
         status = status_of(spec, plan.live, list(plan.pods), None)
-        return replace(plan, stdin=executor.predict_stdin(spec, plan.live)) if status and status.state == "pending" else plan
+        if status and status.state == "pending":
+            secret = executor.create_stdin(spec, plan.live, dry_run=True)
+            return replace(plan, stdin=stdin_creation(secret) if secret else None)
+        return plan
     if spec and plan.change.action in (CREATE, REPLACE):
         return replace(plan, change=executor.predict_creation(spec, plan.change))
     return plan

@@ -7,6 +7,7 @@ Unlike an attached stream it survives an interrupted run and is never cut short.
 from __future__ import annotations
 
 import base64
+import os
 from typing import TYPE_CHECKING
 
 from ..errors import option_error
@@ -21,8 +22,11 @@ VOLUME, DIRECTORY = "podwright-stdin", "/podwright"
 
 
 def build_volume(spec: TaskSpec) -> Manifest:
-    """The volume with the task's standard input."""
-    return {"name": VOLUME, "secret": {"secretName": spec.stdin_name}}
+    """The volume with the task's standard input.
+
+    The Secret of each Pod or Job has a name of its own: that of a deleted one is garbage-collected some time later, or never if its deletion orphans it.
+    """
+    return {"name": VOLUME, "secret": {"secretName": f"{spec.name}-stdin-{os.urandom(4).hex()}"}}
 
 
 def redirect_input(container: Manifest) -> Manifest:
@@ -37,12 +41,11 @@ def redirect_input(container: Manifest) -> Manifest:
     return redirected
 
 
-def build_secret(spec: TaskSpec, owner: Manifest) -> Manifest:
-    """The Secret with the task's standard input, which is garbage-collected with its owner, the live Pod or Job."""
-    metadata = {
-        "name": spec.stdin_name,
-        "namespace": spec.namespace,
-        "labels": MANAGED | {TASK: spec.name},
-        "ownerReferences": [owner_reference(owner)],
-    }
+def build_secret(spec: TaskSpec, owner: Manifest) -> Manifest | None:
+    """The Secret with the task's standard input for its live Pod or Job, with which it is garbage-collected; None if either has no standard input."""
+    pod = owner["spec"].get("template", owner)["spec"]
+    name = next((volume["secret"]["secretName"] for volume in pod.get("volumes") or [] if volume["name"] == VOLUME), None)
+    if name is None or spec.options.get("stdin") is None:
+        return None
+    metadata = {"name": name, "namespace": spec.namespace, "labels": MANAGED | {TASK: spec.name}, "ownerReferences": [owner_reference(owner)]}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"stdin": base64.b64encode(encode(spec.options["stdin"])).decode()}}

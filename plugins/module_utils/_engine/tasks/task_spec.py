@@ -104,11 +104,6 @@ class TaskSpec:
         given: bool | None = self.options.get("record")
         return given if given is not None else self.options["cleanup"] != "never"
 
-    @property
-    def stdin_name(self) -> str:
-        """Name of the Secret that holds the task's standard input."""
-        return f"{self.name}-stdin"
-
 
 def containers_of(options: Options) -> list[tuple[str, Options]]:
     """(prefix of its options' paths, options) of each container: that of the task itself, the additional ones, the init containers."""
