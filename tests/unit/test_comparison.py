@@ -245,6 +245,7 @@ def test_spec_of_a_signing_request_never_changes():
     bare = manifest_of(request, {"usages": ["a"]})
     assert is_current(bare, bare, "podwright")  # without labels the manager owns nothing
     assert is_same({"request": "aGVs\nbG8=", "usages": ["b", "c"], "seconds": 1}) and is_same({"username": "you"})
+    assert not is_same({"usages": "a"}) and not is_same({"username": ["you"]})
     assert not is_same({"request": "invalid"}) and not is_same({"usages": [1]}) and not is_same({"seconds": "1"}) and not is_same({"other": 1})
 
 

@@ -204,6 +204,29 @@ def test_recorded_kind_that_the_server_refuses_to_list_is_unlisted(status, clust
     assert [(place.group_kind, place.namespaces, place.reason) for place in found.unlisted] == [("Secret", ("n",), "no.")] and len(console.warnings) == 1
 
 
+def definition(kind, served):
+    names = {"kind": kind, "plural": f"{kind.lower()}s"}
+    spec = {"group": "example.com", "names": names, "scope": "Namespaced", "versions": [{"name": "v1", "served": served}]}
+    return manifest(f"{names['plural']}.example.com", "CustomResourceDefinition", "apiextensions.k8s.io/v1", None, spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("definitions", "error", "is_kept"),
+    [
+        ([], None, False),  # its definition was deleted, and with it all objects
+        ([("Widget", True)], None, False),
+        ([("Gadget", False), ("Widget", True)], None, True),  # it is defined and not served: its objects exist
+        ([("Widget", True)], DENIED, True),
+        ([], DENIED, True),
+    ],
+)
+def test_recorded_kind_is_forgotten_only_if_its_definition_was_deleted(definitions, error, is_kept, cluster, console):
+    cluster.add(WEB.parent([Key("example.com", "Gadget", "n", "x")]), *(definition(*each) for each in definitions))
+    cluster.errors["CustomResourceDefinition", None] = error
+    found = observe_set(cluster, keyed(manifest("kept")), WEB, 1, console)
+    assert [place.group_kind for place in found.unlisted] == (["Gadget.example.com"] if is_kept else []) and len(console.warnings) == is_kept
+
+
 def test_error_names_a_few_foreign_objects_and_counts_the_others(cluster, console):
     other = ApplySet("other", "n")
     for count in (1, SHOWN, SHOWN + 2):
