@@ -160,7 +160,7 @@ def test_no_result_shows_a_canary(name, mode, ending, monkeypatch):
         monkeypatch.setattr(Transport, "_request", fail)
     module, build = OPTIONS[name]
     operation = operation_of(module)
-    forms = {"bytes": BYTES} if name in BINARY else {}
+    forms = {"bytes": BYTES} if name in BINARY and mode == "action" else {}  # ansible-core sends modules no text that is not UTF-8
     forms |= FORMS if isinstance(api, Echo) else {"lines": FORMS["lines"]}
     for form, canary in forms.items():
         own = build(canary)
