@@ -17,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import CLOSE, PING, TEXT, WebSocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
-from .local_pod import frame
+from ..support.local_commands import frame
 from .test_exec_errors import NO_ANSWER, NO_PROGRAM, NO_SHELL, NOT_RUNNING
 from .test_websocket import InstantClock, unmask
 

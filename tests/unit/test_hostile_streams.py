@@ -25,7 +25,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.web
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from ..support.fuzzing import JSON, fuzz, peak_memory
-from .local_pod import frame
+from ..support.local_commands import frame
 from .test_websocket import InstantClock
 
 OPCODES = st.sampled_from([0, 1, 2, 2, 2, 3, 8, 9, 10, 15])
