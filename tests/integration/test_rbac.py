@@ -172,7 +172,10 @@ def test_each_permission_of_a_purpose_is_needed_and_named_if_it_is_missing(purpo
     needed: dict[tuple[str, Permission], tuple[Case, dict[str, Any]]] = {}
     for case, result in full:
         for permission in prober.used(case):
-            needed.setdefault((case.module, permission), (case, result))
+            # A task that is a Pod looks for a Job of its name if it may.
+            is_needed = permission.resource != "jobs" or case.module != "task_pod" or "Job" in str(case.steps)
+            if is_needed:
+                needed.setdefault((case.module, permission), (case, result))
     used = {module: {permission for name, permission in needed if name == module} for module, its in PURPOSES.items() if its == purpose}
     assert used == {module: listed.needed | listed.comfort for module, listed in documented().items() if module in used}
     denied = [Case(case.steps, f"denied-{number}", permission) for number, ((_module, permission), (case, _result)) in enumerate(needed.items())]

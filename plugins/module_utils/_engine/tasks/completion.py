@@ -70,8 +70,9 @@ class Completion:
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Keep the result of a task, whose pod may be deleted."""
-        # Without a wish for logs none is kept where more users can read it than the log itself.
-        pod, lines = run.pod, spec.options["log_tail"] if spec.options["logs"] != "none" else 0
+        # A later run reports the failure with its log; else it is kept only if wanted: more users may read records than logs.
+        is_wanted = spec.options["logs"] != "none" or status.state == "failed"
+        pod, lines = run.pod, spec.options["log_tail"] if is_wanted else 0
         log = run.logs if lines and run.logs is not None else log_tail(self._client, pod, lines) if lines and pod else ""
         manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
         try:
