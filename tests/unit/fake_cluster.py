@@ -58,7 +58,8 @@ class FakeCluster:
         after = before | copy.deepcopy(body)
         after["metadata"] = before["metadata"] | copy.deepcopy(body["metadata"])
         entry = {"manager": manager, "operation": "Apply", "fieldsV1": fields(body)}
-        after["metadata"] |= {"uid": before["metadata"].get("uid") or f"uid-{self._version}", "managedFields": [entry]}
+        uid = before["metadata"].get("uid") or f"uid-{self._version}"
+        after["metadata"] |= {"uid": uid, "resourceVersion": str(self._version), "managedFields": [entry]}
         if not dry_run:
             self._write("apply", kind, namespace, name, lambda key: self.objects.__setitem__(key, after))
         return copy.deepcopy(after)

@@ -231,7 +231,7 @@ def test_error_names_the_package_of_a_missing_library(monkeypatch):
 
 NOT_FOUND = (404, {}, {"kind": "Status", "reason": "NotFound", "message": 'configmaps "a" not found'})
 OTHER_UID = (409, {}, {"reason": "Conflict", "message": "Precondition failed: UID in precondition: u, UID in object meta: v"})
-LOST = (None, {}, {})
+LOST, CREATED = (None, {}, {}), "2026-01-01T00:00:00Z"
 
 
 CONFLICT = (409, {}, {"kind": "Status", "reason": "Conflict", "message": "the object has been modified"})
@@ -268,3 +268,29 @@ def test_patch_is_looked_up_if_the_response_to_an_earlier_attempt_was_lost(serve
 def test_delete_is_reported_if_the_response_to_an_earlier_attempt_was_lost(server, connect, responses, deleted):
     server.responses[:] = responses
     assert connect().delete(CONFIG_MAP, "n", "a", "u") is deleted
+
+
+@pytest.mark.parametrize(
+    ("live", "deleted"),
+    [
+        ({"uid": "u"}, False),  # the lost request was not executed, and another client changed the object
+        ({"uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}, True),
+        ({"uid": "v"}, True),
+        (None, True),
+    ],
+)
+def test_conflict_after_a_lost_deletion_is_judged_by_the_live_object(server, connect, live, deleted):
+    conflict = (409, {}, {"reason": "Conflict", "message": "Precondition failed: ResourceVersion in precondition: 1, ResourceVersion in object meta: 2"})
+    server.responses[:] = [
+        LOST,
+        conflict,
+        (
+            200,
+            {},
+            {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "n", "resourceVersion": "2", "creationTimestamp": CREATED} | live},
+        )
+        if live
+        else NOT_FOUND,
+    ]
+    assert connect().delete(CONFIG_MAP, "n", "a", "u", version="1") is deleted
+    assert len(server.requests) == 3

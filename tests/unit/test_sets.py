@@ -271,6 +271,40 @@ def test_a_namespace_that_the_set_is_in_is_not_pruned(web):
     assert ("Namespace", None, "shop") in web.members and ("Namespace", None, "other") in web.members
 
 
+def test_a_definition_whose_kind_the_set_needs_is_not_pruned(web):
+    gadget = manifest("Gadget", "mine", "example.com/v1")
+    web.apply([definition(), definition("Widget"), gadget])
+    outcome = web.apply([gadget])
+    assert [change.key.name for change in outcome.changes if change.action == "delete"] == ["widgets.example.com"]
+    assert [change.note for change in outcome.changes if change.note] == ["kept: it defines the kind of objects of the set"]
+    assert ("Gadget", "shop", "mine") in web.cluster.objects and not web.apply([gadget]).is_changed
+
+
+def test_a_parent_that_is_being_deleted_is_not_deleted_again(web):
+    web.apply([KEPT])
+    web.cluster.objects["ConfigMap", "shop", "podwright-set-web"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    del web.cluster.objects["ConfigMap", "shop", "kept"]
+    assert not web.remove().is_changed and web.cluster.writes == []
+
+
+def test_a_member_that_left_the_set_after_it_was_listed_is_kept(web):
+    web.apply([KEPT, manifest("Secret", "left"), manifest("Secret", "changed")])
+    delete = web.cluster.delete
+
+    def interfere(kind, namespace, name, *rest, version=None, **options):
+        metadata = web.cluster.objects[kind.name, namespace, name]["metadata"]
+        if kind.name == "Secret" and metadata["resourceVersion"] != "x":  # another client is faster
+            metadata |= {"resourceVersion": "x"} | ({"labels": {PART_OF: "applyset-x-v1"}} if name == "left" else {})
+            return False
+        return delete(kind, namespace, name, *rest, version=version, **options)
+
+    web.cluster.delete = interfere
+    outcome = web.apply([KEPT])
+    secrets = {change.key.name: (change.action, change.note) for change in outcome.changes if change.key.kind == "Secret"}
+    assert secrets == {"left": ("none", "kept: it has left the set"), "changed": ("delete", "")}
+    assert ("Secret", "shop", "left") in web.cluster.objects and ("Secret", "shop", "changed") not in web.cluster.objects
+
+
 def test_object_of_an_unknown_kind_is_absent(web):
     web.apply([KEPT])
     outcome = Reconciler(web.cluster, ReconcilerOptions(wait=False), Console()).remove([manifest("Sprocket", "a", "nowhere.com/v1"), KEPT], "shop")

@@ -191,9 +191,13 @@ class Client(Transport):
             self.send(_object_request("DELETE", kind, namespace, name, body=body))
             return True
         except PodwrightError as error:
-            if error.is_not_found or (error.status == 409 and "precondition" in error.message.lower()):
-                return error.response_was_lost
-            raise
+            is_conflict = error.status == 409 and "precondition" in error.message.lower()
+            if not error.is_not_found and not is_conflict:
+                raise
+            if is_conflict and version and error.response_was_lost:  # by the lost request, or by another client
+                live = self.get(kind, namespace, name)
+                return live is None or live["metadata"]["uid"] != uid or bool(live["metadata"].get("deletionTimestamp"))
+            return error.response_was_lost
 
     def log(self, namespace: str, pod: str, container: str, tail_lines: int | None = None, limit_bytes: int | None = None) -> bytes:
         """The log of a container. Raises: PodwrightError."""

@@ -12,6 +12,7 @@ from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..threads import call_in_threads
 from .fields import owned_fields
 from .manifest import replicas_of
+from .members import is_member
 from .ownership import HANDOVER
 from .plan import NOT_PREDICTED
 from .replacement import check_replacement, create_again, immutable_fields
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .plan import Applied, Change
     from .reconciler import ReconcilerOptions
     from .sets import ApplySet
+
+
+DELETE_ATTEMPTS = 8  # to delete a member that other clients change
 
 
 class Executor:
@@ -43,7 +47,7 @@ class Executor:
         Raises: PodwrightError after a wave in which a change failed; the note of that change is the error.
         """
         for wave in split_into_waves(changes, applyset):
-            results = call_in_threads(self._attempt, wave, max(1, self._options.concurrency))
+            results = call_in_threads(lambda change: self._attempt(change, applyset), wave, max(1, self._options.concurrency))
             yield from (change for change, _error in results)
             errors = [error for _change, error in results if error]
             if len(errors) > 1:
@@ -53,23 +57,23 @@ class Executor:
             if not self._options.check_mode:
                 self._finish_wave([change for change, _error in results])
 
-    def _attempt(self, change: Change) -> tuple[Change, PodwrightError | None]:
+    def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
         reached: Change = change.not_applied()
         try:
-            for step in self._steps(change):
+            for step in self._steps(change, applyset):
                 reached = step
             return reached, None
         except Exception as failure:
             error = as_podwright_error(failure)
             return replace(reached, note=str(error)), error
 
-    def _steps(self, change: Change) -> Iterator[Change]:
+    def _steps(self, change: Change, applyset: ApplySet | None) -> Iterator[Change]:
         """Carry out a change. Yields: what has been done of it, after each step."""
         if change.action == "none":
             yield change if self._options.check_mode else change.applied(change.after)
         elif change.action == "delete":
-            yield self._delete(change)
+            yield self._delete_member(change, applyset) if applyset and change.before and is_member(change.before, applyset) else self._delete(change)
         elif self._options.check_mode:
             yield self._predict(change)
         else:
@@ -139,12 +143,31 @@ class Executor:
             raise
         yield change.applied(after, action="replace", note=f"immutable: {immutable_fields(refusal)}")
 
-    def _delete(self, change: Change) -> Change:
+    def _delete(self, change: Change, version: str | None = None) -> Change:
+        """Delete an object by its uid; with a version, only if it has not changed since."""
         options, key = self._options, change.key
         uid = change.before["metadata"]["uid"] if change.before else None
-        existed = self._client.delete(change.kind, key.namespace, key.name, uid, options.propagation, options.grace_period, options.check_mode)
+        existed = self._client.delete(
+            change.kind, key.namespace, key.name, uid, options.propagation, options.grace_period, dry_run=options.check_mode, version=version
+        )
         deleted = change if options.check_mode else change.applied(None)
         return deleted if existed else replace(deleted, action="none", note="it does not exist any more")
+
+    def _delete_member(self, change: Change, applyset: ApplySet) -> Change:
+        """Delete a member, unless it has left the set since it was listed."""
+        live = change.before
+        for _attempt in range(DELETE_ATTEMPTS):
+            if live is None or (change.before and live["metadata"]["uid"] != change.before["metadata"]["uid"]):
+                return change.not_applied("it does not exist any more")
+            if not is_member(live, applyset):
+                return change.not_applied("kept: it has left the set")
+            done = self._delete(change, live["metadata"]["resourceVersion"])
+            if done.is_change:
+                return done
+            live = self._client.get(change.kind, change.key.namespace, change.key.name)
+        raise PodwrightError(
+            f"{change.key.title} could not be deleted: it changed before each of {DELETE_ATTEMPTS} attempts.", reason="Conflict", hint="Run the task again."
+        )
 
     def _finish_wave(self, wave: list[Change]) -> None:
         """Wait until the deletions of a wave are complete and new definitions are served, before the next wave starts."""

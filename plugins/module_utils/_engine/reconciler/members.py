@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..cluster.kinds import CONFIG_MAP, DEFINITION, SECRET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
+from ..objects.labels import label_of
 from .manifest import key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
 
@@ -38,6 +39,11 @@ class Refusal(NamedTuple):
 def is_controlled(item: Manifest) -> bool:
     """Whether a controller created the object: such an object may have the label of a set from its owner, and is deleted with its owner."""
     return any(owner.get("controller") for owner in item["metadata"].get("ownerReferences") or [])
+
+
+def is_member(item: Manifest, applyset: ApplySet) -> bool:
+    """Whether an object is a member that the set may delete."""
+    return label_of(item, PART_OF) == applyset.id and not is_controlled(item)
 
 
 def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, listed: Collection[tuple[Kind, str]]) -> tuple[list[Member], list[Unlisted]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..cluster.client import MANAGER
-from ..cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE
+from ..cluster.kinds import BUILT_IN, CONFIG_MAP, DEFINITION, NAMESPACE
 from ..errors import as_podwright_error
 from ..objects.readiness import PROGRESSING, Readiness, assess
 from .desired import read_desired, read_undesired
@@ -18,7 +18,7 @@ from .members import Member
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
-from .sets import ApplySet
+from .sets import ApplySet, Unlisted
 from .wait import explain_nothing, wait_until_ready
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Reconciler:
         desired = read_desired(self._client, manifests, namespace, applyset)
         found = self._observe(desired, applyset)
         surplus = [member for member in found.members if member.key not in desired] if options.prune else []
-        pruned, kept = _split_namespaces_in_use(surplus, desired, applyset)
+        pruned, kept = _split_used(surplus, desired, applyset)
         if applyset:
             # Until the pruned members are deleted, the parent records their kinds, too: the run after an interrupted one finds them.
             manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
@@ -120,7 +120,7 @@ class Reconciler:
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
         # The deletion of the parent's namespace deletes the parent.
         if applyset and found.parent and applyset.namespace_key not in present:
-            changes.append(_plan_parent_deletion(applyset, found))
+            changes += _plan_parent_deletion(applyset, found.parent, found.unlisted)
         absent += [Change("none", key, kind) for key, (kind, _manifest) in undesired.items() if key not in found.live]
         self._carry_out(outcome, changes, applyset)
         outcome.changes += absent
@@ -155,15 +155,21 @@ def _assess_existence(item: Manifest) -> Readiness:
     return assess(item) if item["metadata"]["uid"] else Readiness(PROGRESSING, "it does not exist yet")
 
 
-def _split_namespaces_in_use(surplus: list[Member], desired: Desired, applyset: ApplySet | None) -> tuple[list[Member], list[Change]]:
-    """The members to prune, and a Change that does nothing for each namespace that still contains objects of the set."""
-    in_use = {key.namespace for key in desired} | ({applyset.namespace} if applyset else set())
-    kept = [member for member in surplus if member.kind == NAMESPACE and member.key.name in in_use]
-    changes = [Change("none", key, kind, before=item, after=item, note="kept: it contains objects of the set") for kind, key, item in kept]
-    return [member for member in surplus if member not in kept], changes
+def _split_used(surplus: list[Member], desired: Desired, applyset: ApplySet | None) -> tuple[list[Member], list[Change]]:
+    """The members to prune, and a Change that does nothing for each namespace and definition whose deletion would delete desired objects."""
+    namespaces = {key.namespace for key in desired} | ({applyset.namespace} if applyset else set())
+    kinds = {(key.group, key.kind) for key in desired}
+    notes = {}
+    for member in surplus:
+        if member.kind == NAMESPACE and member.key.name in namespaces:
+            notes[member.key] = "kept: it contains objects of the set"
+        elif member.kind == DEFINITION and (member.item["spec"]["group"], member.item["spec"]["names"]["kind"]) in kinds:
+            notes[member.key] = "kept: it defines the kind of objects of the set"
+    changes = [Change("none", key, kind, before=item, after=item, note=notes[key]) for kind, key, item in surplus if key in notes]
+    return [member for member in surplus if member.key not in notes], changes
 
 
-def _plan_parent_deletion(applyset: ApplySet, found: Observation) -> Change:
-    if found.unlisted:
-        return Change("none", applyset.parent_key, CONFIG_MAP, before=found.parent, note="kept: members of the set could not be listed")
-    return Change("delete", applyset.parent_key, CONFIG_MAP, before=found.parent)
+def _plan_parent_deletion(applyset: ApplySet, parent: Manifest, unlisted: list[Unlisted]) -> list[Change]:
+    if unlisted:
+        return [Change("none", applyset.parent_key, CONFIG_MAP, before=parent, note="kept: members of the set could not be listed")]
+    return plan_deletions([Member(CONFIG_MAP, applyset.parent_key, parent)])
