@@ -23,16 +23,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def tried(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
-    """A function by which a test declares what it has tried, for docs/reliability.md: faults, runs, checks (of CHECKS) and figures by name."""
-    declared: list[dict[str, Any]] = []
-    started = time.monotonic()
+    """A function by which a test declares what it has tried, for docs/reliability.md: faults, runs, checks (of CHECKS) and figures by name.
+
+    Runs of the same faults are added up.
+    """
+    declared: dict[str, dict[str, Any]] = {}
+    started, failed_before = time.monotonic(), request.session.testsfailed
 
     def declare(faults: str, runs: int, *checks: str, **figures: Any) -> None:
         assert set(checks) <= set(CHECKS)
-        declared.append({"faults": faults, "runs": runs, "checks": checks, "figures": figures})
+        known = declared.setdefault(faults, {"faults": faults, "runs": 0, "checks": checks, "figures": {}})
+        known["runs"] += runs
+        known["figures"] |= figures
 
     yield declare
-    for line in declared:
+    for line in declared.values() if request.session.testsfailed == failed_before else ():
         record_line(request.node.nodeid.partition("@")[0], seconds=time.monotonic() - started, **line)
 
 

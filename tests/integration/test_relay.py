@@ -54,7 +54,7 @@ def check(command, client, container):
 
 
 @pytest.mark.parametrize("command", [echo, read])
-def test_connection_loss_at_any_byte_is_reported(command, relay, box):
+def test_connection_loss_at_any_byte_is_reported(command, relay, box, tried):
     container, token = box
     with connect(relay, token) as client:
         execute(client, container, Command(["sh", "-c", "cat > /tmp/input"], source=lambda: iter([INPUT]), size=len(INPUT)))
@@ -69,6 +69,7 @@ def test_connection_loss_at_any_byte_is_reported(command, relay, box):
             relay.disruption = lambda number, cut=cut: Disruption(cut)
             completed += check(command, client, container)
         assert completed < len(cuts) / 2
+    tried("connections of commands cut at any byte", len(cuts), "lost", "wrong", "hung", seed=SEED)
 
 
 def test_split_and_merged_streams_are_complete(relay, box):
@@ -107,7 +108,7 @@ def copy(relay, token, container, **options):
     return perform(operation, params | options, False, False, Console())
 
 
-def test_copies_are_complete_or_missing(relay, box, client, tmp_path):
+def test_copies_are_complete_or_missing(relay, box, client, tmp_path, tried):
     container, token = box
     chance = random.Random(SEED)
     tree = tmp_path / "tree"
@@ -137,6 +138,7 @@ def test_copies_are_complete_or_missing(relay, box, client, tmp_path):
             assert back["failed"] or arrived == wanted
             assert not list((tmp_path / str(turn)).glob(".podwright*"))
     assert finished > COPY_CUTS / 2
+    tried("connections of copies cut at any byte, in both directions", COPY_CUTS + finished, "lost", "wrong", "hung", seed=SEED)
 
 
 @pytest.mark.parametrize("hidden", [V4, V5])

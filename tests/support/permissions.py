@@ -85,7 +85,7 @@ def used_permissions(entries: Iterable[Entry]) -> set[Permission]:
         resource, group = "/".join(filter(None, (reference["resource"], reference.get("subresource")))), reference.get("apiGroup", "")
         verb = entry["verb"]
         if resource in ("pods/exec", "pods/portforward"):
-            verb = "create"  # since Kubernetes 1.35 this verb authorizes them over websockets too; the audit log has the verb of the method
+            found.add(Permission("create", group, resource))  # besides the verb of the method, which the audit log has: since Kubernetes 1.35
         found.add(Permission(verb, group, resource))
         if verb == "patch" and entry["responseStatus"].get("code") == 201:
             found.add(Permission("create", group, resource))

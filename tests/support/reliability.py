@@ -38,11 +38,15 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
 
 
 def render(lines: list[dict[str, Any]]) -> str:
-    """The page, with the newest line of each test."""
-    newest = {line["test"]: line for line in lines}
-    rows = [_row(line) for line in sorted(newest.values(), key=lambda line: line["test"])]
+    """The page, with the newest line of each test; the parametrized forms of a test are one row."""
+    rows: dict[str, dict[str, Any]] = {}
+    for line in {line["test"]: line for line in lines}.values():
+        name = line["test"].partition("[")[0]
+        known = rows.get(name)
+        added = {} if known is None else {part: known[part] + line[part] for part in ("runs", "seconds")}
+        rows[name] = line | added | {"test": name}
     head = "| faults tried | runs | lost | wrong | hung | shown | measured | seconds | date, commit | command |"
-    return "\n".join([*PREFACE, head, "| --- " * head.count(" | ") + "| --- |", *rows, ""])
+    return "\n".join([*PREFACE, head, "| --- " * (head.count("|") - 1) + "|", *(_row(rows[name]) for name in sorted(rows)), ""])
 
 
 PREFACE = [
@@ -57,7 +61,7 @@ PREFACE = [
 def _row(line: dict[str, Any]) -> str:
     path, _separator, name = line["test"].partition("::")
     assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items())
-    command = line.get("command") or f"{assignments}make reliability ARGS='{path} -k {name.partition('[')[0]}'"
+    command = line.get("command") or f"{assignments}make reliability ARGS='{path} -k {name}'"
     counts = ["0" if check in line["checks"] else "–" for check in CHECKS]
     measured = ", ".join(f"{name} {value}" for name, value in line["figures"].items()) or "–"
     cells = [line["faults"], f"{line['runs']:,}", *counts, measured, str(line["seconds"]), f"{line['date']}, {line['commit']}", f"`{command}`"]

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleError
@@ -41,9 +42,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
     resource_set,
     task_pod,
 )
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import standard_input
 
 from ..support.faults import FAULTS, Fault, Injected, changed
 from ..support.hostile_server import HostileServer, behave
+from ..support.reliability import CHECKS
 from ..support.stub_cluster import RUNNING, SUCCEEDED, StubCluster, live
 
 MARK = "c4n4ry"
@@ -144,6 +147,7 @@ def _fast(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
         patch.setenv("TMPDIR", tempfile.tempdir)
+        patch.setattr(standard_input, "os", SimpleNamespace(urandom=bytes))  # the Secrets of all runs have the same names
         patch.setattr(Clock, "sleep", staticmethod(lambda seconds: time.sleep(min(seconds, 0.005))))
         patch.setattr(transport, "_backoff", lambda *arguments, original=transport._backoff: min(original(*arguments), 0.005))
         patch.setattr(watch, "_PAUSE", 0.005)
@@ -322,10 +326,11 @@ PARTS = 20
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_result_is_right_or_a_clear_error(part, tmp_path):
+def test_result_is_right_or_a_clear_error(part, tmp_path, tried):
     """A part of the cells: a test for each of them would take longer than the cell."""
     failures = []
-    for number, cell in enumerate(chosen_cells(tmp_path)[part::PARTS]):
+    cells = chosen_cells(tmp_path)[part::PARTS]
+    for number, cell in enumerate(cells):
         directory = tmp_path / str(number)
         directory.mkdir()
         try:
@@ -333,6 +338,7 @@ def test_result_is_right_or_a_clear_error(part, tmp_path):
         except Exception as error:
             failures.append(f"{cell}: {type(error).__name__}: {error}")
     assert not failures, f"{len(failures)} cells:\n" + "\n".join(failures)
+    tried("every module, the connection and the lookup against an API server, exec and forwarding that fail in every way", len(cells), *CHECKS)
 
 
 # -- answers with any value ---------------------------------------------------------------------------------------
@@ -365,7 +371,7 @@ def mutate(chance, changes):
     return change
 
 
-def test_any_value_of_an_answer_may_be_any_other(tmp_path):
+def test_any_value_of_an_answer_may_be_any_other(tmp_path, tried):
     chance, failures = random.Random(int(os.environ.get("PODWRIGHT_SEED", "0"))), []
     for number in range(MUTATIONS):
         (call, check_mode), changes = chance.choice(MODES), []
@@ -377,3 +383,4 @@ def test_any_value_of_an_answer_may_be_any_other(tmp_path):
         except Exception as error:
             failures.append(f"{call}, {check_mode}, {changes}: {type(error).__name__}: {error}")
     assert not failures, "\n".join(failures)
+    tried("answers of the API server with a random value in any place", MUTATIONS, "hung")

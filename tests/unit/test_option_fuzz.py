@@ -140,7 +140,7 @@ def names_option(message, arguments):
 
 
 @pytest.mark.parametrize("name", LIKELY)
-def test_options_of_any_value_are_refused_before_a_write_or_end_with_plain_data(name):
+def test_options_of_any_value_are_refused_before_a_write_or_end_with_plain_data(name, tried):
     operation, api = operation_of(name), Api()
 
     @seed(SEED)
@@ -164,6 +164,7 @@ def test_options_of_any_value_are_refused_before_a_write_or_end_with_plain_data(
 
     with StubServer(api) as server:
         run()
+    tried("options of any type and value, for every module", EXAMPLES, "wrong", "hung")
 
 
 @seed(SEED)

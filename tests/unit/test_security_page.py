@@ -10,14 +10,11 @@ import pytest
 from ..support.environment import ROOT
 from ..support.permissions import PURPOSES, RULES, Permission, documented, expand
 
-# Before Kubernetes 1.35 the verb of a websocket is that of its method.
-EARLIER = {Permission("get", "", "pods/exec"), Permission("get", "", "pods/portforward")}
-
 
 @pytest.mark.parametrize("purpose", sorted(set(PURPOSES.values())))
 def test_purpose_grants_what_its_modules_need(purpose):
     listed = [permissions for module, entry in documented().items() for permissions in entry if PURPOSES[module] == purpose]
-    assert set().union(*listed) == expand(RULES[purpose]) - EARLIER
+    assert set().union(*listed) == expand(RULES[purpose])
 
 
 def test_each_module_has_a_purpose_and_an_entry():

@@ -245,5 +245,6 @@ def finish(session):
 
 @settings(max_examples=EXAMPLES, derandomize="PODWRIGHT_SETS" not in os.environ, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32))
-def test_sets_hold_their_promises_whatever_happens(seed):
+def test_sets_hold_their_promises_whatever_happens(tried, seed):
     play(seed)
+    tried("sets in a simulated cluster that refuses, loses answers and is changed by others, with kills", 1, "lost", "wrong")
