@@ -189,3 +189,23 @@ def test_direct_scaling_of_a_custom_kind_writes_its_replicas_to_the_subresource(
     first, second = server.patches
     assert first == ({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 4}}, "scale")
     assert second[0]["metadata"]["annotations"]["podwright.io/autoscaled"] == "direct" and "spec" not in second[0]
+
+
+@pytest.mark.parametrize(("changed", "error_reason"), [({"status": {"replicas": 1}}, None), ({"metadata": {"generation": 2}}, "Conflict")])
+def test_a_step_is_written_again_only_if_nothing_but_the_status_changed(changed, error_reason, monkeypatch):
+    server = ScaledServer({"spec": {}, "status": {"selector": "app=db"}})
+    server.item["metadata"] |= {"uid": "u", "generation": 1}
+    monkeypatch.setattr(pod_autoscale, "read_metrics", lambda *arguments: [{"name": "m", "value": 90, "target": 10, "per": "pod"}])
+    write = server.patch
+
+    def patch(kind, namespace, name, body, *arguments, **options):
+        if body["metadata"].get("resourceVersion") == "7":  # another client has written since
+            metadata = server.item["metadata"] | {"resourceVersion": "8"} | changed.get("metadata", {})
+            server.item = server.item | changed | {"metadata": metadata}
+            raise PodwrightError("the object has been modified", status=409, reason="Conflict")
+        return write(kind, namespace, name, body, *arguments, **options)
+
+    server.patch = patch
+    fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
+    assert (error and error.reason, fields["changed"]) == (error_reason, error_reason is None)
+    assert [body["spec"] for body, subresource in server.patches if subresource] == ([] if error_reason else [{"replicas": 4}])

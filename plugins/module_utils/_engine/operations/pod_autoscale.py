@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..reconciler.outcome import Outcome
     from ..values import Manifest, Options, Result
 
+WRITE_ATTEMPTS = 5  # while the status of an object changes
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
 ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **SCALING_OPTIONS}
 
@@ -234,14 +235,41 @@ def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None
     if not is_scaled and annotation_of(item, AUTOSCALED):
         return
     annotations = {AUTOSCALED: "direct"} | ({LAST_SCALED: f"{now:.0f}"} if is_scaled else {})
-    guard, spec = {"resourceVersion": item["metadata"]["resourceVersion"]}, {"spec": {"replicas": replicas}} if is_scaled else {}
+    spec = {"spec": {"replicas": replicas}} if is_scaled else {}
     write = partial(client.patch, target.kind, invocation.namespace, target.name, manager=MANAGER, content_type=MERGE_PATCH, dry_run=invocation.check_mode)
     if target.scale and is_scaled:  # in a field that only the subresource knows
-        target.record(item, write({"metadata": guard} | spec, subresource="scale"))
-        guard, spec = {}, {}
-    target.record(write({"metadata": {**guard, "annotations": annotations}} | spec))
+        target.record(item, _write_unless_changed(invocation, target, lambda guard: write({"metadata": guard} | spec, subresource="scale")))
+        target.record(write({"metadata": {"annotations": annotations}}))
+    else:
+        target.record(_write_unless_changed(invocation, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}} | spec)))
     if params["wait"] and not invocation.check_mode:
         _wait_for_targets(invocation, [target])
+
+
+def _write_unless_changed(invocation: Invocation, target: Target, write: Callable[[Manifest], Manifest]) -> Manifest:
+    """The answer to a write that requires the version of the object which was read; sent again if only its status has changed since.
+
+    Args:
+        write: called with the metadata that requires the version.
+
+    Raises: PodwrightError.
+    """
+    item, attempts = target.before, WRITE_ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            return write({"resourceVersion": item["metadata"]["resourceVersion"]})
+        except PodwrightError as error:
+            live = invocation.client.get(target.kind, invocation.namespace, target.name) if error.status == 409 and attempts else None
+            if live is None or _scaling_of(live) != _scaling_of(target.before):
+                raise
+            item = live
+
+
+def _scaling_of(item: Manifest) -> tuple[object, ...]:
+    """What a step of scaling depends on."""
+    metadata = item["metadata"]
+    return metadata["uid"], metadata.get("generation"), annotation_of(item, AUTOSCALED), annotation_of(item, LAST_SCALED)
 
 
 # -- the result -----------------------------------------------------------------------------------------------
