@@ -71,11 +71,16 @@ def find_mutants(path: Path) -> Iterator[Mutant]:
                 mutated = mutate_code(source, operator, occurrence)
             if mutated is None or mutated == source:
                 continue
-            changed = next((a, b) for a, b in zip(source.splitlines(), mutated.splitlines(), strict=False) if a != b)
-            before, after = changed[0].strip(), changed[1].strip()
+            before, after = _first_change(source, mutated)
             seen[before, after] = seen.get((before, after), 0) + 1
             digest = hashlib.sha256(f"{path} {before} {after} {seen[before, after]}".encode()).hexdigest()[:10]
             yield Mutant(str(path), line, before, after, mutated, digest)
+
+
+def _first_change(source: str, mutated: str) -> tuple[str, str]:
+    """The first line that differs, stripped: as it was, and as it is."""
+    before, after = next((a, b) for a, b in zip(source.splitlines(), mutated.splitlines(), strict=False) if a != b)
+    return before.strip(), after.strip()
 
 
 def _lines_of_types(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:

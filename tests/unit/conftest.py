@@ -3,8 +3,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 
 # A deadline per example fails on a busy machine, and finds no fault.
 settings.register_profile("podwright", deadline=None)
 settings.load_profile("podwright")
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """Operations write files into a directory of the test, and retry at once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(transport, "_backoff", lambda *_: 0)

@@ -19,7 +19,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks impor
 
 from .stub_server import Response, StubServer
 from .task_specs import spec
-from .test_option_fuzz import BOX, Api, as_module, elsewhere, operation_of, validated  # noqa: F401
+from .test_option_fuzz import BOX, Api, as_module, operation_of, validated
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 FORMS = {
     "long": "c4n4ry-0123456789abcdef",

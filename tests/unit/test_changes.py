@@ -34,10 +34,13 @@ SERVER_STATE = {"uid": "1", "resourceVersion": "5", "generation": 2, "managedFie
 AFTER = WANTED | {"metadata": {"name": "a", "namespace": "n"} | SERVER_STATE}
 
 
-def change(action="patch", desired=WANTED, before=BEFORE, after=AFTER, **rest):
-    manifest = desired or before
+def change(action="patch", *objects, **rest):
+    """A Change with the objects desired, before and after, which are those above by default."""
+    names = ("desired", "before", "after")
+    fields = dict(zip(names, (WANTED, BEFORE, AFTER))) | dict(zip(names, objects)) | rest
+    manifest = fields["desired"] or fields["before"]
     kind = BUILT_IN[manifest["apiVersion"], manifest["kind"]]
-    return Change(action, key_of(manifest, kind), kind, desired, before, after, **rest)
+    return Change(action, key_of(manifest, kind), kind, **fields)
 
 
 def secret(item, value):

@@ -144,14 +144,14 @@ def test_other_errors_stop_the_collection():
 # -- policies ---------------------------------------------------------------------------------------------------
 
 
-EVERYTHING = [
+EVERYTHING = (
     candidate(uid="failed", finished_at=5, ttl=1, reason="Evicted"),
     candidate(uid="succeeded", state=SUCCEEDED, finished_at=5, ttl=1),
     candidate(owner(), uid="orphan", finished_at=5),
     candidate(uid="pending", state="pending", pending_since=5),
     candidate(uid="deleting", state="deleting", deletion_due=5),
     candidate(kind=CONFIG_MAP, uid="record", state=RECORDED, finished_at=5, ttl=1),
-]
+)
 
 
 def deleted(policies, candidates=EVERYTHING, owners=None):

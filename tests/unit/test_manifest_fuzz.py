@@ -34,7 +34,7 @@ ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from([2**70, 1.5, "", " ", "a", "²", "\ud83d\ude00", "a/b", "..", "x" * 300, "v1", "List"]),
     st.sampled_from([[], {}, [None], [[]], [1, "a", {}], {"a": None}, {"name": None}, {"": ""}, [{"name": "a"}, {"name": "a"}]]),
 )  # fmt: skip
-MANIFESTS = [
+MANIFESTS = (
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "labels": {"a": "b"}, "annotations": {"c": "d"}}, "data": {"e": "f"}},
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"a": "eA=="}, "stringData": {"b": "text"}},
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a", "finalizers": ["x"]}},
@@ -59,7 +59,7 @@ MANIFESTS = [
     },
     {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"replicas": 1, "any": [{"a": None}]}},
     {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}]},
-]
+)
 
 
 class Cluster(FakeCluster):

@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION, normalize_options
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -32,6 +31,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 
 from .option_values import options
 from .stub_server import Response, StubServer
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 EXAMPLES, SEED = int(os.environ.get("PODWRIGHT_OPTIONS", "30")), int(os.environ.get("PODWRIGHT_SEED", "1"))
 PACKAGE = "ansible_collections.podwright.core.plugins.module_utils._engine.operations"
@@ -108,13 +109,6 @@ class Api:
         replicas = {f"{name}Replicas": spec["replicas"] for name in ("updated", "ready", "available")} | {"replicas": spec["replicas"]}
         status = {"phase": "Succeeded", "containerStatuses": [ended], "conditions": conditions, "observedGeneration": 1, **replicas}
         return item | {"metadata": metadata | given_metadata, "spec": spec, "status": status}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    """Operations write files into a directory of the test, and retry at once."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(transport, "_backoff", lambda *_: 0)
 
 
 def operation_of(name):

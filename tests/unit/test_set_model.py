@@ -36,7 +36,10 @@ def definition():
 
 def universe(rng):
     """All objects that may be in the set, each with one of few contents."""
-    content = lambda: {"data": {name: rng.choice("xy") for name in rng.sample("abc", rng.randrange(1, 3))}}  # noqa: E731
+
+    def content():
+        return {"data": {name: rng.choice("xy") for name in rng.sample("abc", rng.randrange(1, 3))}}
+
     return [
         manifest("ConfigMap", "one", **content()),
         manifest("ConfigMap", "two", **content()),

@@ -24,6 +24,12 @@ from .model_cluster import ModelCluster
 from .model_scheduler import ModelPool, ModelThread, ModelWatcher, answer_queue
 
 TIMEOUT, LITTLE = 60, 3
+
+
+def call_in_turn(function, items, _threads):
+    return [function(item) for item in items]
+
+
 EXAMPLES = int(os.environ.get("PODWRIGHT_BATCHES", "120"))
 
 
@@ -62,7 +68,7 @@ class Session:
             patch.setattr(runner, "queue", answer_queue(cluster))
             patch.setattr(runner, "Pool", ModelPool(cluster))
             for module in (runner, prediction, completion):
-                patch.setattr(module, "call_in_threads", lambda function, items, _threads: [function(item) for item in items])
+                patch.setattr(module, "call_in_threads", call_in_turn)
             patch.setattr(leftovers, "threading", SimpleNamespace(Thread=ModelThread))
             patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
             patch.setattr(task_pod, "Completion", Completion)

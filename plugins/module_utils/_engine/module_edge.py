@@ -49,7 +49,7 @@ def run_module(operation: Operation[Any]) -> None:
             result = perform(operation, module.params, module.check_mode, module._diff, console, module.no_log, set(module.no_log_values))
     except Cancelled as cancelled:
         if cancelled.is_abandoned:
-            sys.exit(1)
+            raise SystemExit(1) from None
         module.fail_json(msg=console.farewell or f"{operation.name} was cancelled by {cancelled}.", reason="Cancelled")
     for text in result.pop("warnings", ()):
         module.warn(text)

@@ -83,22 +83,23 @@ def is_bookmark(item: Any) -> bool:
 
 
 def _fits(value: Any, shape: Any) -> bool:
-    kind = type(shape)
+    # Of exactly that type: True is an int, too.
+    kind = shape.__class__
     if kind is type:
-        return type(value) is shape
+        return value.__class__ is shape
     if kind is list:
-        return type(value) is list and all(_fits(item, shape[0]) for item in value)
-    if type(value) is not dict:
+        return value.__class__ is list and all(_fits(item, shape[0]) for item in value)
+    if value.__class__ is not dict:
         return False
     if kind is not tuple:
-        return all(type(text) is str for text in value.values())
+        return all(text.__class__ is str for text in value.values())
     for name, is_required, part in shape:
         field = value.get(name)
         if field is None or (is_required and field == []):
             if is_required:
                 return False
-        elif type(part) is type:
-            if type(field) is not part:
+        elif part.__class__ is type:
+            if field.__class__ is not part:
                 return False
         elif not _fits(field, part):
             return False

@@ -158,7 +158,7 @@ class Schema:
         if not self.is_known or value:
             return False
         if path[-1] in _OMITTED or isinstance(value, (bool, int, float)):
-            return is_owned and type(value) is _OMITTED.get(path[-1])
+            return is_owned and value.__class__ is _OMITTED.get(path[-1])
         is_unowned_list = value == [] and path[-1] in MERGE_KEYS and (path[0] == "metadata" or path[-1] not in ("finalizers", "ownerReferences"))
         return is_owned or is_unowned_list
 
