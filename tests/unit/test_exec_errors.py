@@ -41,6 +41,11 @@ def test_failures_of_the_runtime_are_explained(message, command, hint, reason):
     assert (error.hint, error.reason) == (hint, reason)
 
 
+def test_a_container_that_does_not_run_is_no_failure_of_the_api_server():
+    error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING, status=500, reason="HTTP 500", hint="Check the API server."), CONTAINER, Command(["x"]))
+    assert error.hint == "The container does not run. Wait for it, or check its state with pod_info."
+
+
 @pytest.mark.parametrize("error", [PodwrightError("explained", hint="Do this."), PodwrightError("refused", status=403, reason="Forbidden")])
 def test_explained_failures_are_unchanged(error):
     assert exec_errors.explain_failure(error, CONTAINER, Command(["x"])) is error

@@ -56,7 +56,8 @@ def explain_refusal(error: PodwrightError, container: Container) -> PodwrightErr
 
 def explain_failure(error: PodwrightError, container: Container, command: Command) -> PodwrightError:
     """The error for a command that the container runtime did not run."""
-    if error.hint or (error.status is not None and not is_not_running(error)):
+    is_of_node = error.status == 500 and is_not_running(error)  # the hint for a failing API server does not help
+    if not is_of_node and (error.hint or (error.status is not None and not is_not_running(error))):
         return error  # it is explained already
     hint, reason = "", error.reason
     if lacks_shell(error):
