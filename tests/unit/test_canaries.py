@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import Transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import task_spec
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, task_spec
 
 from .stub_server import Response, StubServer
 from .task_specs import spec
@@ -190,7 +190,8 @@ class LoggingApi(Api):
 
 
 @pytest.mark.parametrize("logs", ["none", "collect"])
-def test_record_has_no_log_unless_logs_are_wanted(logs):
+def test_record_has_no_log_unless_logs_are_wanted(logs, monkeypatch):
+    monkeypatch.setattr(completion, "wait_until_deleted", lambda *_: None)
     api, operation = LoggingApi(), operation_of("task_pod")
     with StubServer(api) as server:
         given_options = {"host": server.url, "namespace": "n", "name": "t", **BOX, "state": "completed", "cleanup": "always", "logs": logs, "wait_timeout": 1}

@@ -61,7 +61,9 @@ def _encode_texts(manifest: Manifest) -> Manifest:
         if not isinstance(part, dict):
             message = f"Secret {manifest['metadata']['name']}: {field} must be a mapping, got {type(part).__name__}."
             raise PodwrightError(message, reason="BadManifest", hint="Each of its keys names one value.")
-    encoded = {name: base64.b64encode(_json_text(value).encode()).decode() for name, value in parts["stringData"].items() if value is not None}
+    encoded = {
+        name: base64.b64encode(_json_text(value).encode(errors="surrogatepass")).decode() for name, value in parts["stringData"].items() if value is not None
+    }
     return {key: value for key, value in manifest.items() if key != "stringData"} | {"data": parts["data"] | encoded}
 
 
