@@ -60,7 +60,8 @@ PREFACE = [
 
 def _row(line: dict[str, Any]) -> str:
     path, _separator, name = line["test"].partition("::")
-    assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items())
+    read = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
+    assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items() if variable in read or variable == "PODWRIGHT_SEED")
     command = line.get("command") or f"{assignments}make reliability ARGS='{path} -k {name}'"
     counts = ["0" if check in line["checks"] else "–" for check in CHECKS]
     measured = ", ".join(f"{name} {value}" for name, value in line["figures"].items()) or "–"
