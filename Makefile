@@ -57,7 +57,7 @@ mutation: env ## change one place of the engine at a time: a unit test has to no
 	$(BIN)/python -m tests.mutation $(ARGS)
 
 # The tests whose scale or seed an environment variable sets run at full size here.
-reliability: env ## try to make it fail, for hours, and generate docs/reliability.md from what was tried
+reliability: env ## look for faults for hours, and generate docs/reliability.md from what was tried
 	@rm -f tests/output/reliability.jsonl
 	export PODWRIGHT_PAIRS=$${PODWRIGHT_PAIRS:-20000} PODWRIGHT_OPTIONS=$${PODWRIGHT_OPTIONS:-1000} PODWRIGHT_SETS=$${PODWRIGHT_SETS:-5000} PODWRIGHT_BATCHES=$${PODWRIGHT_BATCHES:-5000}
 	export PODWRIGHT_CELLS=$${PODWRIGHT_CELLS:-all} PODWRIGHT_MUTATIONS=$${PODWRIGHT_MUTATIONS:-5000} PODWRIGHT_EXAMPLES=$${PODWRIGHT_EXAMPLES:-1000}
