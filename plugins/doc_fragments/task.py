@@ -87,8 +87,9 @@ options:
     default: 20
   record:
     description:
-      - Record the result of the task (exit code, times, and the last O(log_tail) log lines unless O(logs=none)) in a ConfigMap, so that the task is not
-        run again after its pod is deleted. Defaults to V(true) if O(cleanup) deletes the pod.
+      - Record the result of the task (exit code and times) in a ConfigMap, so that the task is not run again after its pod is deleted. Defaults to
+        V(true) if O(cleanup) deletes the pod.
+      - The record contains the last O(log_tail) log lines if the task failed, or if O(logs) is not V(none).
       - If the record cannot be written, the pod is kept with a warning, and the next run records the result.
       - M(podwright.core.pod_gc) deletes records by age, O(state=absent) deletes the record with the task.
     type: bool

@@ -106,8 +106,8 @@ def assert_stable(client, namespace, names=tuple(OPERATIONS)):
     pods = restarts(client, namespace)
     for check_mode in (True, False):
         again = run_all(namespace, check_mode, names)
-        told = {name: (check_mode, result.get("msg"), result.get("plan")) for name, result in again.items() if result["failed"] or result["changed"]}
-    assert told == {}
+        unstable = {name: (check_mode, result.get("msg"), result.get("plan")) for name, result in again.items() if result["failed"] or result["changed"]}
+    assert unstable == {}
     assert restarts(client, namespace) == pods and set(pods.values()) == {0}
 
 

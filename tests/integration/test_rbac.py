@@ -185,15 +185,15 @@ def test_each_permission_of_a_purpose_is_needed_and_named_if_it_is_missing(purpo
 
 def check(case, result, before, namespace):
     """Whether a result without a permission names it; or is as it is with it, if that gives only comfort."""
-    told = f"Grant the verb {case.missing} in namespace '{namespace}'"
+    hint = f"Grant the verb {case.missing} in namespace '{namespace}'"
     where = (case.module, case.missing, result.get("msg"), result.get("warnings"))
     assert "Traceback" not in str(result) and result.get("reason") != "Unforeseen", where
-    if case.missing in documented()[case.module].comfort and told not in str(result):
+    if case.missing in documented()[case.module].comfort and hint not in str(result):
         assert result["failed"] == before["failed"] and result["changed"] == before["changed"], where
     elif result["failed"]:
-        assert told in result["msg"], where
+        assert hint in result["msg"], where
     else:
-        assert told in str(result.get("warnings")).replace("\\", ""), where
+        assert hint in str(result.get("warnings")).replace("\\", ""), where
 
 
 @pytest.fixture

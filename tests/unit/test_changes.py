@@ -135,7 +135,7 @@ def test_diff_shows_each_changed_object_as_sorted_yaml_without_the_servers_metad
     [
         (change("patch"), BEFORE, AFTER),
         (change("replace"), BEFORE, AFTER),
-        (change("create", after=AFTER), None, WANTED),  # without the defaults of the server; the previous object of that name is no part of it
+        (change("create", after=AFTER), None, WANTED),  # without the defaults of the server; the previous object of that name is not part of it
         (change("delete"), BEFORE, None),
         (change("delete", desired=None, after=None), BEFORE, None),
     ],

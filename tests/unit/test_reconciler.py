@@ -397,7 +397,7 @@ def test_object_that_another_client_deletes_first_is_no_change(cluster):
 
 
 def test_deletions_are_complete_before_the_next_wave(cluster):
-    """A namespace or definition that goes first would delete the objects without their own rules."""
+    """A namespace or definition that is deleted first would delete the objects without their own rules."""
     cluster.add(manifest("Deployment", "web", "apps/v1"))
     cluster.add(config("a"))
     cluster.lingers = 5

@@ -67,7 +67,7 @@ class Session:
             patch.setattr(runner, "Watcher", ModelWatcher)
             patch.setattr(runner, "queue", answer_queue(cluster))
             patch.setattr(runner, "Pool", ModelPool(cluster))
-            for module in (runner, prediction, completion):
+            for module in (runner, prediction, completion, leftovers):
                 patch.setattr(module, "call_in_threads", call_in_turn)
             patch.setattr(leftovers, "threading", SimpleNamespace(Thread=ModelThread))
             patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)

@@ -22,8 +22,8 @@ Action: TypeAlias = Literal["create", "patch", "replace", "resize", "delete", "n
 Desired: TypeAlias = "Mapping[Key, tuple[Kind, Manifest]]"
 """Desired objects by Key, each with its Kind and clean manifest."""
 
-# Kubernetes creates these in every cluster or namespace: it would create a deleted one again, without what others put there, or refuses the deletion.
 NOT_PREDICTED = "predicted locally: a webhook does not support dry run"  # the note of such a change
+# Kubernetes creates these in every cluster or namespace: it would create a deleted one again, without what others put there, or refuses the deletion.
 INHERENT = frozenset(
     [("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")]
     + [("Namespace", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")]

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from ..cluster.client import MANAGER, Client
 from ..cluster.diagnosis import format_diagnosis, log_tail
@@ -26,8 +25,6 @@ from .task_spec import TaskSpec
 LOG_BYTES = 1 << 20
 DELETION_SECONDS = 60
 
-Item = TypeVar("Item")
-
 
 class Completion:
     """Completes tasks that a Runner has run."""
@@ -39,10 +36,10 @@ class Completion:
 
     def complete(self) -> None:
         """Collect, record, clean up: no pod is deleted before the record that replaces it is written."""
-        _in_parallel(lambda pair: self._collect(*pair), self._runs)
+        call_in_threads(lambda pair: self._collect(*pair), self._runs, THREADS)
         # Not those that are being deleted: their records are deleted as well.
         kept = [(run, spec, run.status) for run, spec in self._runs if spec.keeps_record and run.live and not run.plan.is_deletion]
-        _in_parallel(lambda entry: self._record(*entry), [(run, spec, status) for run, spec, status in kept if status and status.is_finished])
+        call_in_threads(lambda entry: self._record(*entry), [(run, spec, status) for run, spec, status in kept if status and status.is_finished], THREADS)
         self._clean_up()
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
@@ -94,7 +91,7 @@ class Completion:
             policy = spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
-        _in_parallel(self._delete, finished.values())
+        call_in_threads(self._delete, finished.values(), THREADS)
         wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)
 
     def _delete(self, entry: Listed) -> None:
@@ -105,7 +102,3 @@ class Completion:
 
 def _is_finished(run: TaskRun) -> bool:
     return run.status is not None and run.status.is_finished
-
-
-def _in_parallel(function: Callable[[Item], object], items: Iterable[Item]) -> None:
-    call_in_threads(function, items, THREADS)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +10,7 @@ from ..cluster.client import Client
 from ..cluster.kinds import Kind
 from ..errors import PodwrightError
 from ..objects.labels import HASH, TASK, label_of
+from ..threads import call_in_threads
 from ..values import Manifest
 from .executor import THREADS, Executor
 from .observation import TaskName, owner_job
@@ -55,30 +55,21 @@ class Leftovers:
         return " ".join(parts) or "Nothing that it started is running."
 
     def _delete(self, deleted: list[Listed], failed: dict[str, str]) -> None:
-        tasks: queue.SimpleQueue[tuple[TaskSpec, Listed]] = queue.SimpleQueue()
         try:
-            for entry in self._started():
-                tasks.put(entry)
+            started = self._started()
         except PodwrightError as error:
             failed["What it started"] = str(error)
             return
-        threads = [threading.Thread(target=self._delete_next, args=(tasks, deleted, failed), daemon=True) for _number in range(min(THREADS, tasks.qsize()))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
 
-    def _delete_next(self, tasks: queue.SimpleQueue[tuple[TaskSpec, Listed]], deleted: list[Listed], failed: dict[str, str]) -> None:
-        while True:
-            try:
-                spec, target = tasks.get_nowait()
-            except queue.Empty:
-                return
+        def delete(entry: tuple[TaskSpec, Listed]) -> None:
+            spec, target = entry
             answer = self._executor.delete(spec, [target], None)
             if answer.error:
                 failed[f"{target[0].name} '{spec.name}' in namespace '{spec.namespace}'"] = str(answer.error)
             elif answer.deleted:
                 deleted.append(target)
+
+        call_in_threads(delete, started, THREADS)
 
     def _started(self) -> list[tuple[TaskSpec, Listed]]:
         """What was created in this run, and exists: it is listed, since the answers to creations may have been lost. Raises: PodwrightError."""
