@@ -16,7 +16,7 @@ SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}
 # name -> (options, possible reasons, what the message must contain)
 FAILURES = {
     "no-image": ({"image": "podwright/missing:1"}, {"ErrImagePull", "ImagePullBackOff"}, ["podwright/missing", "Failed"]),
-    "exits": ({"command": ["sh", "-c", "echo last words; exit 3"]}, {"Error"}, ["exit code 3", "Log:\n  last words"]),
+    "exits": ({"command": ["sh", "-c", "echo words; echo last words; exit 3"], "log_tail": 1}, {"Error"}, ["exit code 3", "Log:\n  last words"]),
     "memory": ({"command": ["tail", "/dev/zero"], "resources": SMALL}, {"OOMKilled"}, ["more memory"]),
     "slow": ({"command": ["sh", "-c", "echo begun; sleep 60"], "timeout": 2}, {"DeadlineExceeded"}, ["active", "Log:\n  begun"]),
     "nowhere": ({"command": ["true"], "node_selector": {"no": "such"}}, {"Unschedulable"}, ["within 15 s", "didn't match Pod's node affinity/selector"]),

@@ -209,3 +209,39 @@ def test_a_step_is_written_again_only_if_nothing_but_the_status_changed(changed,
     fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
     assert (error and error.reason, fields["changed"]) == (error_reason, error_reason is None)
     assert [body["spec"] for body, subresource in server.patches if subresource] == ([] if error_reason else [{"replicas": 4}])
+
+
+@pytest.mark.parametrize(
+    ("condition", "note"),
+    [
+        ({"resource_version": "7", "current_replicas": 5}, None),
+        ({"resource_version": "6"}, "its resource version is 7, not 6"),
+        ({"current_replicas": 4}, "it has 5 replicas, not 4"),
+    ],
+)
+def test_an_object_is_scaled_only_under_the_given_conditions(condition, note):
+    server = ScaledServer({"spec": {"replicas": 5}, "status": {"selector": "app=db"}})
+    fields, error = scale(server, replicas=1, wait=False, **condition)
+    assert error is None and fields["changed"] == (note is None)
+    # The server compares the version once more.
+    version = {"metadata": {"resourceVersion": "7"}} if condition.get("resource_version") else {}
+    assert server.patches == ([] if note else [({"spec": {"replicas": 1}} | version, "scale")])
+
+
+@pytest.mark.parametrize("continue_on_error", [False, True])
+def test_an_object_that_cannot_be_scaled_keeps_others_from_it_unless_continued(continue_on_error):
+    server = ScaledServer({"spec": {"replicas": 5}, "status": {"selector": "app=db"}})
+    items = [server.item | {"metadata": server.item["metadata"] | {"name": name}} for name in ("a", "b")]
+    server.list = lambda kind, namespace, label_selector=None: (items if kind.name == "Cluster" else [], "1")
+    write, names = server.patch, []
+
+    def patch(kind, namespace, name, *arguments):
+        names.append(name)
+        if name == "a":
+            raise PodwrightError("denied", status=403, reason="Forbidden")
+        return write(kind, namespace, name, *arguments)
+
+    server.patch = patch
+    fields, error = scale(server, name=None, label_selectors=["app=db"], replicas=1, wait=False, continue_on_error=continue_on_error)
+    assert names == (["a", "b"] if continue_on_error else ["a"]) and fields["changed"] == continue_on_error
+    assert (error is not None) != continue_on_error

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.analysis import judge
-from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.manifests import build_service, canary_replicas
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.manifests import build_deployment, build_service, canary_replicas
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.options import DEPLOYMENT_OPTIONS, validate
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+from .task_specs import spec
 
 
 @given(st.integers(1, 200), st.integers(1, 99))
@@ -38,6 +40,13 @@ def test_outcome_of_a_measurement(value, success, failure, outcome):
 
 def options(**given):
     return {name: spec.get("default") for name, spec in DEPLOYMENT_OPTIONS.items()} | {"wait": True, "service": "shop", "strategy": "canary"} | given
+
+
+@pytest.mark.parametrize(("given", "counts"), [({}, (1, 0)), ({"max_surge": "25%", "max_unavailable": "1"}, ("25%", 1)), ({"max_unavailable": 2}, (1, 2))])
+def test_a_rollout_replaces_as_many_pods_at_a_time_as_given(given, counts):
+    params = options(name="web", **given)
+    strategy = build_deployment(spec("running", "web"), params, "baseline", "rolling", 3)["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": dict(zip(("maxSurge", "maxUnavailable"), counts, strict=True))}
 
 
 def canary(*steps, **entry):

@@ -53,7 +53,7 @@ MARK = "c4n4ry"
 LINES, QUOTED = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}"
 HIDDEN = [MARK, *(base64.b64encode(text.encode()).decode() for text in (LINES, QUOTED))]
 SECONDS = 10  # in which a cell must finish
-SETTLE_SECONDS = 5  # in which threads that have been told to stop must be gone
+SETTLE_SECONDS = 5  # in which threads that were stopped must be gone
 SAMPLE = 400
 BOX = {"image": "busybox", "command": ["true"], "env": {"LINES": LINES, "QUOTED": QUOTED}}
 WAIT = {"wait_timeout": 1}
@@ -249,7 +249,7 @@ def resources():
 
 
 def left_since(before):
-    """What is there more than before, once what is about to end has ended."""
+    """What is there more than before, once what stops by itself has stopped."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         left = {kind: found - before[kind] for kind, found in resources().items() if found - before[kind]}
