@@ -50,10 +50,10 @@ options:
       - When to run an existing task again. A running task whose options are unchanged is always left alone.
       - V(never) leaves every existing task alone. V(on_change) runs it again if its options changed, or if it was interrupted by eviction,
         preemption or the loss of its node.
-      - V(on_failure) also runs a failed task again. V(always) also runs a succeeded task again.
+      - V(on_failure) also runs a failed task again, with all its O(retries). V(always) also runs a succeeded task again.
     type: str
     choices: [never, on_change, on_failure, always]
-    default: on_change
+    default: on_failure
   on_immutable:
     description: What to do if options of an existing task changed that cannot be updated in place. Resources of a running pod can.
     type: str

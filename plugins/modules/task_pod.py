@@ -54,10 +54,16 @@ options:
     type: int
     default: 100
   on_error:
-    description: After a failure, V(continue) with the other tasks or V(stop) starting tasks.
+    description:
+      - After a failure, V(continue) with the other tasks or V(stop) them at once.
+      - V(stop) starts no further task (state V(skipped), reason V(NotStarted)) and deletes those that have not finished (state V(stopped), reason V(Stopped)).
+        Tasks that were running before and must keep running are left alone.
     type: str
     choices: [continue, stop]
     default: continue
+  stop_grace:
+    description: Deletion grace period in seconds of tasks that O(on_error=stop) stops. Defaults to O(grace_period), then to that of the pod.
+    type: int
   on_cancel:
     description:
       - If the run is cancelled (Ctrl-C, SIGTERM, the O(ignore:timeout) of the Ansible task, a job cancelled in AWX), V(keep) the pods, so that the next run
@@ -178,7 +184,9 @@ tasks:
       type: str
       returned: always
     state:
-      description: State of the task, one of V(absent), V(pending), V(running), V(succeeded), V(failed) and V(deleting).
+      description:
+        - State of the task, one of V(absent), V(pending), V(running), V(succeeded), V(failed), V(deleting), V(stopped) and V(skipped).
+        - V(stopped) and V(skipped) tasks have not failed by themselves. A stopped task was deleted because another one failed, a skipped one did not start.
       type: str
       returned: always
     reason:
@@ -231,7 +239,7 @@ tasks:
       elements: dict
       returned: always
     msg:
-      description: Error message.
+      description: Error message, or why the task was stopped or skipped.
       type: str
       returned: on failure
     pod:

@@ -18,7 +18,7 @@ ROWS = covering_array(
     [{}, {"cleanup": "always"}, {"cleanup": "on_success"}, {"cleanup": "on_failure"}],
     [{}, {"record": True}, {"record": False}],
     [{}, {"logs": "collect"}],
-    [{}, {"rerun": "never"}, {"rerun": "on_failure"}, {"rerun": "always"}],
+    [{}, {"rerun": "never"}, {"rerun": "on_change"}, {"rerun": "always"}],
     [{}, {"retries": 0}],
 )
 
@@ -35,7 +35,7 @@ def test_combined_options_determine_what_remains_and_what_runs_again(client, nam
             assert fields["attempt"] == (2 if task["command"] == FAILS and "retries" not in task else 1), task
     actions, result = run(batch, namespace)
     for task in tasks:
-        rerun = task.get("rerun", "on_change")
+        rerun = task.get("rerun", "on_failure")
         runs = rerun == "always" or (rerun == "on_failure" and task["command"] == FAILS)
         is_live, is_known = task["name"] in left["live"], task["name"] in left["live"] | left["recorded"]
         assert actions[task["name"]] == ("none" if is_known and not runs else "replace" if is_live else "create"), task

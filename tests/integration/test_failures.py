@@ -118,13 +118,13 @@ def test_a_replacement_that_the_server_refuses_keeps_the_existing_pod(play, name
 
 
 def test_a_failed_task_is_retried_and_then_left_alone(play, namespace):
-    options = {"name": "stubborn", "command": ["sh", "-c", "exit 5"], "state": "completed", "retries": 2, **IMAGE}
+    options = {"name": "stubborn", "command": ["sh", "-c", "exit 5"], "state": "completed", "retries": 2, "rerun": "on_change", **IMAGE}
     result = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
     assert result["attempt"] == 3 and result["rc"] == 5
     again = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
     assert again["uid"] == result["uid"] and "earlier run" in again["msg"]
     rerun = play([{"name": "Fail", "podwright.core.task_pod": options | {"rerun": "on_failure", "retries": 0}}], namespace=namespace, expect=2).of("Fail")
-    assert rerun["uid"] != result["uid"]
+    assert rerun["uid"] != result["uid"] and rerun["attempt"] == 1
 
 
 def until(path):

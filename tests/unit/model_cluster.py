@@ -50,6 +50,7 @@ class ModelCluster(FakeCluster):
         answers: answers that the runner has not received yet.
         can_resize: whether pods can be resized.
         foreign: uids of what somebody else created.
+        exits: task name -> the exit codes of its pods, one after the other, the last one also later; None: it does not exit.
     """
 
     def __init__(self, tmp_path, rng, can_resize=True):
@@ -57,7 +58,7 @@ class ModelCluster(FakeCluster):
         self.rng, self.can_resize, self.clock = rng, can_resize, VirtualClock()
         self.disturbances, self.history, self.trace = 0, [], []
         self.streams, self.requests, self.answers, self.ready = {}, [], [], deque()
-        self.fates, self.foreign = {}, set()
+        self.fates, self.foreign, self.exits = {}, set(), {}
         self.clock.on_sleep = self.act
 
     # -- requests -------------------------------------------------------------------------------------------
@@ -161,7 +162,9 @@ class ModelCluster(FakeCluster):
         if kind == POD:
             item["status"] = {"phase": "Pending"}
             will_fail = self.is_disturbed(0.3)
-            self.fates[item["metadata"]["uid"]] = will_fail or (0 if item["spec"].get("restartPolicy") == "Never" else None)
+            codes = self.exits.get(label_of(item, TASK), [])
+            own = codes.pop(0) if len(codes) > 1 else codes[0] if codes else 0
+            self.fates[item["metadata"]["uid"]] = will_fail or (own if item["spec"].get("restartPolicy") == "Never" else None)
         if kind in (POD, JOB) and item["metadata"]["namespace"] == NAMESPACE:
             self._check_alone(item)
         self.objects[kind.name, NAMESPACE, item["metadata"]["name"]] = item
@@ -324,7 +327,7 @@ class ModelCluster(FakeCluster):
     def will_fail(self, item):
         """Whether a pod has failed or will, or cannot be resized."""
         conditions = item.get("status", {}).get("conditions", [])
-        return self.fates.get(item["metadata"]["uid"]) is True or any(condition.get("reason") == "Infeasible" for condition in conditions)
+        return bool(self.fates.get(item["metadata"]["uid"])) or any(condition.get("reason") == "Infeasible" for condition in conditions)
 
     def calm(self):
         """Let everything happen that happens by itself."""

@@ -121,3 +121,33 @@ def pod_with(spec_cpu, actual_cpu, conditions=(), observed=2):
 def test_the_progress_of_a_resize_is_read_from_the_pod(pod, reason):
     status = read_resize(pod)
     assert (status and status.reason) == reason
+
+
+STARTED = "2026-01-01T00:00:00Z"
+
+
+def failed_pod(code, finished, reason="DeadlineExceeded", deadline=60, **status):
+    state = {"terminated": {"exitCode": code, "reason": "Completed", "finishedAt": finished}}
+    status = {"phase": "Failed", "reason": reason, "startTime": STARTED, "containerStatuses": [{"name": "task", "state": state}]} | status
+    return {"metadata": {}, "spec": {"restartPolicy": "Never", "activeDeadlineSeconds": deadline, "containers": [{"name": "task"}]}, "status": status}
+
+
+DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "lastTransitionTime": "2026-01-01T00:00:30Z"}]
+
+
+@pytest.mark.parametrize(
+    ("pod", "state"),
+    [
+        (failed_pod(0, "2026-01-01T00:00:05Z"), "succeeded"),  # a proxy ran until the deadline
+        (failed_pod(0, "2026-01-01T00:01:00Z"), "failed"),  # it exited with 0 when the deadline terminated it
+        (failed_pod(0, "2026-01-01T00:01:05Z"), "failed"),
+        (failed_pod(0, None), "failed"),
+        (failed_pod(1, "2026-01-01T00:00:05Z"), "failed"),
+        (failed_pod(0, "2026-01-01T00:00:05Z", "Evicted", conditions=DISRUPTED), "succeeded"),
+        (failed_pod(0, "2026-01-01T00:00:40Z", "Evicted", conditions=DISRUPTED), "failed"),
+        (failed_pod(0, "2026-01-01T00:00:05Z", "Evicted"), "failed"),
+        (failed_pod(0, "2026-01-01T00:00:05Z", None), "succeeded"),  # another container failed
+    ],
+)
+def test_a_task_that_had_succeeded_when_its_pod_was_terminated_has_succeeded(pod, state):
+    assert read_pod(pod).state == state

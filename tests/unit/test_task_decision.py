@@ -46,11 +46,18 @@ def test_a_missing_or_deleting_task_is_created():
 
 
 def test_an_interrupted_run_resumes_the_count_of_retries():
-    asked = spec(retries=1)
+    asked = spec(retries=1, rerun="on_change")
     live = {"metadata": build_manifest(asked, "baseline", 1)["metadata"]}
     assert decide(asked, live, STATES["failed"])[0] == REPLACE
     live["metadata"]["labels"]["podwright.io/attempt"] = "2"
     assert decide(asked, live, STATES["failed"])[0] == NONE
+
+
+def test_each_run_has_its_own_retries():
+    asked = spec(retries=2)
+    assert decide(asked, live_task(asked, 3), STATES["failed"]) == (REPLACE, "it failed (Error)")
+    assert [next_attempt(asked, live_task(asked, number), STATES["failed"]) for number in (1, 2, 3)] == [2, 3, 1]
+    assert [next_attempt(asked, None, STATES["failed"], record_of(asked, "failed", number)) for number in (1, 2, 3)] == [2, 3, 1]
 
 
 @pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
@@ -59,7 +66,7 @@ def test_an_interrupted_task_runs_again_without_using_up_an_attempt(rerun, actio
     live = {"metadata": build_manifest(asked, "baseline", 2)["metadata"]}
     evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
     assert decide(asked, live, evicted)[0] == action
-    assert (next_attempt(asked, live, evicted), next_attempt(asked, live, STATES["failed"])) == (2, 3)
+    assert next_attempt(asked, live, evicted) == 2
 
 
 def test_a_terminated_task_whose_state_is_running_is_replaced():
@@ -106,9 +113,9 @@ def record_of(asked, state, attempt=1):
     ("options", "state", "action"),
     [
         ({}, "succeeded", NONE),
-        ({}, "failed", NONE),
-        ({"rerun": "on_failure"}, "succeeded", NONE),
-        ({"rerun": "on_failure"}, "failed", CREATE),
+        ({}, "failed", CREATE),
+        ({"rerun": "on_change"}, "succeeded", NONE),
+        ({"rerun": "on_change"}, "failed", NONE),
         ({"rerun": "always"}, "succeeded", CREATE),
         ({"retries": 1}, "failed", CREATE),
         ({"state": "running"}, "succeeded", CREATE),
@@ -134,9 +141,7 @@ def live_task(asked, attempt=1, **labels):
     return {"metadata": metadata | {"labels": metadata["labels"] | labels}}
 
 
-@pytest.mark.parametrize(
-    ("uid", "state", "action"), [("1", "active", NONE), ("2", "active", REPLACE), ("2", "succeeded", NONE), ("2", "failed", NONE), (None, "active", NONE)]
-)
+@pytest.mark.parametrize(("uid", "state", "action"), [("1", "active", NONE), ("2", "active", REPLACE), ("2", "succeeded", NONE), (None, "active", NONE)])
 def test_running_task_moves_to_a_new_parent_and_a_finished_one_stays(uid, state, action):
     asked, parent = spec(), Parent({"metadata": {"uid": uid}}, False) if uid else None
     assert decide(asked, live_task(asked, **{PARENT: "1"}), STATES[state], None, parent) == (action, "its parent changed" if action == REPLACE else "")
@@ -163,12 +168,12 @@ def test_attempts_are_counted_across_runs_of_the_same_task_only():
     ("options", "state", "note"),
     [
         ({"rerun": "always"}, "succeeded", "rerun is always"),
-        ({"rerun": "on_failure"}, "failed", "it failed (Error) and rerun is on_failure"),
+        ({}, "failed", "it failed (Error)"),
         ({"retries": 1}, "failed", "attempt 1 failed (Error)"),
-        ({"state": "running"}, "failed", "it terminated (Error) and must be running"),
-        ({"state": "running", "kind": "Job"}, "failed", None),
-        ({"kind": "Job", "retries": 3}, "failed", None),  # the Job counts its attempts itself
-        ({}, "failed", None),
+        ({"state": "running", "rerun": "on_change"}, "failed", "it terminated (Error) and must be running"),
+        ({"state": "running", "kind": "Job", "rerun": "on_change"}, "failed", None),
+        ({"kind": "Job", "retries": 3, "rerun": "on_change"}, "failed", None),  # the Job counts its attempts itself
+        ({"rerun": "on_change"}, "failed", None),
     ],
 )
 def test_plan_says_why_a_task_runs_again(options, state, note):

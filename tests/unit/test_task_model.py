@@ -88,6 +88,8 @@ class Session:
         assert not cluster.requests and not cluster.answers, "a request is on its way after the run"
         has_crashed = any("crash" in line for line in cluster.trace)
         assert error is None or error.reason != "Unforeseen" or has_crashed, str(error)
+        if not check_mode and not has_crashed:
+            self.check_stopped(full, fields, error)
         written = cluster.history[since : self.first_cleanup]
         if check_mode:
             assert not written
@@ -110,6 +112,18 @@ class Session:
                 assert label_of(item, TASK) not in deleted, f"{item['metadata']['name']} of somebody else was deleted"
             elif is_task and self.cluster.uid_of(item) not in before and not self.cluster.is_finished(item):
                 assert item["metadata"].get("deletionTimestamp"), f"{item['metadata']['name']} is left: {farewell}"
+
+    def check_stopped(self, params, fields, error):
+        """A task that was stopped has no pod, and on_error: stop leaves none running that must complete."""
+        stops = params["on_error"] == "stop" and error is not None and "the watch failed" not in str(error)
+        for task in fields.get("tasks", ()):
+            assert task["state"] != "stopped" or stops
+            assert task["reason"] != "NotStarted" or stops
+            pod = self.cluster.objects.get((task["kind"], "n", task["name"]))
+            is_own = pod and task["uid"] == self.cluster.uid_of(pod)
+            assert task["state"] != "stopped" or not is_own, "it was reported as stopped"
+            if stops and params["state"] == "completed" and params["wait"] is not False:
+                assert task["state"] in ("succeeded", "failed", "stopped", "skipped"), f"{task['name']} is {task['state']}"
 
     @staticmethod
     def check_plan(fields, written):

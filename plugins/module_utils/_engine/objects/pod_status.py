@@ -10,6 +10,7 @@ from ..values import Manifest
 from .containers import container_status, container_statuses, default_container
 from .quantity import same_quantity
 from .readiness import condition
+from .timestamps import parse_timestamp
 
 # The class of a problem, which decides how long the problem may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
@@ -78,7 +79,7 @@ def read_pod(pod: Manifest) -> Status:
     status = pod.get("status") or {}
     restarts = pod["spec"].get("restartPolicy", "Always") == "Always"
     terminated = _task_state(pod).get("terminated")
-    if terminated and not restarts and terminated["exitCode"] == 0 and status.get("phase") != "Failed":
+    if terminated and not restarts and terminated["exitCode"] == 0 and not _was_terminated(pod, status, terminated):
         return Status("succeeded", terminated.get("reason", "Completed"), "", 0)
     if status.get("phase") == "Succeeded":
         return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
@@ -88,6 +89,22 @@ def read_pod(pod: Manifest) -> Status:
     if pod["metadata"].get("deletionTimestamp"):
         return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
     return _read_active(pod, status)
+
+
+def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bool:
+    """Whether the task's container was running when its failed pod was terminated: by its deadline, an eviction or the loss of its node."""
+    if status.get("phase") != "Failed" or not (status.get("reason") or _interruption(pod, status)):
+        return False
+    end = _moment(condition(pod, "DisruptionTarget").get("lastTransitionTime"))
+    if status.get("reason") == "DeadlineExceeded":
+        start, seconds = _moment(status.get("startTime")), pod["spec"].get("activeDeadlineSeconds")
+        end = start + seconds if start is not None and seconds else None
+    finished = _moment(terminated.get("finishedAt"))
+    return end is None or finished is None or finished >= end
+
+
+def _moment(text: str | None) -> float | None:
+    return parse_timestamp(text) if text else None
 
 
 def _read_failure(status: Manifest, terminated: Manifest | None, interruption: str | None) -> Status:

@@ -46,6 +46,7 @@ ARGUMENTS: dict[str, Options] = {
     "prune": {"type": "bool", "default": False},
     "concurrency": {"type": "int", "default": 100},
     "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
+    "stop_grace": {"type": "int"},
     "on_cancel": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
     "full": {"type": "bool", "default": False},
 }
@@ -83,6 +84,8 @@ class Tasks:
 def run(invocation: Invocation, outcome: Tasks) -> None:
     """Reconcile the tasks. Raises: PodwrightError, also if a task failed."""
     params = invocation.params
+    if params["stop_grace"] is not None and params["on_error"] != "stop":
+        raise option_error("stop_grace", "requires on_error to be stop.")
     specs = _read_specs(invocation)
     options = RunnerOptions(
         state=params["state"],
@@ -91,6 +94,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         wait_timeout=_wait_timeout(params, specs),
         concurrency=params["concurrency"],
         on_error=params["on_error"],
+        stop_grace=params["stop_grace"],
         prune=params["prune"] or params["state"] == "absent",
         check_mode=invocation.check_mode,
     )
@@ -113,10 +117,10 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         text = leftovers.delete() if params["on_cancel"] == "delete" else leftovers.describe()
         invocation.console.take_leave(f"task_pod was cancelled by {cause_of(reason)}. {text}")
         raise
-    errors = [run.error for run in outcome.runs if run.error]
+    errors = [run.error for run in outcome.runs if run.error and run.has_failed]
     if errors:
         hint = errors[0].hint if len(errors) == 1 else ""
-        raise PodwrightError(_failure_message(errors, len(outcome.runs)), reason=errors[0].reason, hint=hint)
+        raise PodwrightError(_failure_message(errors, outcome.runs), reason=errors[0].reason, hint=hint)
 
 
 def _names_tasks(params: Options) -> bool:
@@ -227,10 +231,11 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
-def _failure_message(errors: list[PodwrightError], total: int) -> str:
-    if total == 1:
+def _failure_message(errors: list[PodwrightError], runs: list[TaskRun]) -> str:
+    if len(runs) == 1:
         return errors[0].message
-    parts = [f"{len(errors)} of {total} tasks failed."]
+    others = Counter(run.outcome for run in runs if run.error and not run.has_failed)
+    parts = [f"{len(errors)} of {len(runs)} tasks failed{''.join(f', {count} {outcome}' for outcome, count in sorted(others.items()))}."]
     parts += [str(error) for error in errors[:DETAILED_FAILURES]]
     parts += [str(error).splitlines()[0] for error in errors[DETAILED_FAILURES:LISTED_FAILURES]]
     if len(errors) > LISTED_FAILURES:

@@ -16,13 +16,12 @@ from ..objects.pod_status import Status, has_started
 from ..reconciler.wait import wait_until_deleted
 from ..text import decode
 from ..threads import call_in_threads
-from .executor import THREADS
+from .executor import LOG_BYTES, THREADS
 from .record import build_record
 from .task_plan import Listed
 from .task_run import TaskRun
 from .task_spec import TaskSpec
 
-LOG_BYTES = 1 << 20
 DELETION_SECONDS = 60
 
 
@@ -44,12 +43,12 @@ class Completion:
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
         options, pod = spec.options, run.pod
-        if options["logs"] != "none" and pod and has_started(pod, TASK_CONTAINER):
+        if options["logs"] != "none" and pod and run.logs is None and not run.is_stopping and has_started(pod, TASK_CONTAINER):
             try:
                 run.logs = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
             except PodwrightError as error:
                 self._console.warn(f"The log of task '{spec.name}' could not be read: {error}")
-        if run.error:
+        if run.error and run.has_failed:
             self._explain(run, spec, run.error)
 
     def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
@@ -89,7 +88,7 @@ class Completion:
             if not run.live or not _is_finished(run) or run.is_unrecorded or run.plan.is_deletion:
                 continue
             policy = spec.options["cleanup"]
-            if policy == "always" or policy == ("on_failure" if run.error else "on_success"):
+            if policy == "always" or policy == ("on_failure" if run.has_failed else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
         call_in_threads(self._delete, finished.values(), THREADS)
         wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)

@@ -79,10 +79,10 @@ def _why_rerun(spec: TaskSpec, status: Status, attempt: int) -> str | None:
     if status.state == "failed":
         if status.is_interrupted:
             return f"it was interrupted ({status.reason})"
-        if rerun == "on_failure":
-            return f"it failed ({status.reason}) and rerun is on_failure"
         if not spec.is_job and attempt <= spec.options["retries"]:
             return f"attempt {attempt} failed ({status.reason})"
+        if rerun == "on_failure":
+            return f"it failed ({status.reason})"
     if spec.state == "running" and not spec.is_job:
         return f"it terminated ({status.reason}) and must be running"
     return None
@@ -102,11 +102,15 @@ def attempt_of(live: Manifest) -> int:
 
 
 def next_attempt(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None) -> int:
-    """The number of the attempt that replaces the live or recorded one: it increases if the same task failed without being interrupted, else it is 1."""
+    """The number of the attempt that replaces the live or recorded one.
+
+    It increases if the same task failed and has retries left, is the same if it was interrupted, else it is 1: each run has its own retries.
+    """
     if status is None or status.state != "failed":
         return 1
-    if live is None:
-        return record.attempt + 1 if record and record.hash == spec.hash else 1
-    if label_of(live, HASH) != spec.hash:
+    last = attempt_of(live) if live else record.attempt if record else 0
+    if (label_of(live, HASH) if live else record.hash if record else None) != spec.hash:
         return 1
-    return attempt_of(live) + (0 if status.is_interrupted else 1)
+    if status.is_interrupted:
+        return last
+    return last + 1 if last <= spec.options["retries"] else 1

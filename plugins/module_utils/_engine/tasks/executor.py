@@ -6,16 +6,19 @@ They run in threads: each returns what the server answered as far as it got, als
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET
 from ..errors import PodwrightError, as_podwright_error
+from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
+from ..objects.pod_status import has_started
 from ..objects.readiness import deletion_obstacle
 from ..reconciler.manifest import difference
 from ..reconciler.plan import NOT_PREDICTED, Change
+from ..text import decode
 from ..values import Manifest
 from .decision import REPLACE, differing_metadata
 from .network_policy import build_policy
@@ -24,6 +27,7 @@ from .task_plan import Listed
 from .task_spec import TaskSpec
 
 THREADS = 16  # requests at a time
+LOG_BYTES = 1 << 20  # of a log that is collected
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Answer:
         missing: uids of objects that do not exist any more.
         predicted: a replacement as the server's dry run answered, or None.
         live: what was created or resized, or None.
+        log: the end of the log of a pod that is stopped, or None.
         policy: the NetworkPolicy that was applied, or None.
         error: why the step was not completed, or None.
     """
@@ -43,6 +48,7 @@ class Answer:
     missing: tuple[str, ...] = ()
     predicted: Change | None = None
     live: Manifest | None = None
+    log: str | None = None
     policy: Manifest | None = None
     error: PodwrightError | None = None
 
@@ -60,14 +66,16 @@ class Executor:
         self.created: set[str] = set()
         self.unanswered: set[tuple[str, str]] = set()
 
-    def delete(self, spec: TaskSpec | None, objects: Iterable[Listed], replacement: Change | None) -> Answer:
+    def delete(self, spec: TaskSpec | None, objects: Iterable[Listed], replacement: Change | None = None, grace: int | None = None) -> Answer:
         """Delete objects by their uids.
 
         Args:
             replacement: what takes the place of a pod, to be accepted by the server's dry run before anything is deleted; or None.
+            grace: the deletion grace period in seconds, or None for that of the task.
         """
         options = spec.options if spec else {}
-        grace = 0 if options.get("force") else options.get("grace_period")
+        if grace is None:
+            grace = 0 if options.get("force") else options.get("grace_period")
         policy = options.get("propagation_policy", "Background")
         answer = Answer()
         try:
@@ -86,6 +94,19 @@ class Executor:
         except Exception as error:
             return replace(answer, error=as_podwright_error(error))
         return answer
+
+    def stop(self, spec: TaskSpec, live: Manifest | None, pods: Sequence[Manifest], grace: int | None) -> Answer:
+        """Delete an unfinished task, a Job with its pods, after its log is read if it is collected."""
+        pod = pods[-1] if pods else None if spec.is_job else live
+        log = None
+        if pod and spec.options["logs"] != "none" and has_started(pod, TASK_CONTAINER):
+            try:
+                log = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
+            except PodwrightError:
+                pass  # it is stopped all the same
+        # The grace period of a Job is not that of its pods, which are deleted with their own.
+        objects = [*([(spec.kind, live)] if live else []), *((POD, item) for item in pods)]
+        return replace(self.delete(spec, objects, grace=grace), log=log)
 
     def describe_obstacles(self, objects: Iterable[Listed]) -> str:
         """Why objects whose deletion was requested still exist, or an empty text."""

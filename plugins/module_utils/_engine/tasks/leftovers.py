@@ -63,7 +63,7 @@ class Leftovers:
 
         def delete(entry: tuple[TaskSpec, Listed]) -> None:
             spec, target = entry
-            answer = self._executor.delete(spec, [target], None)
+            answer = self._executor.delete(spec, [target])
             if answer.error:
                 failed[f"{target[0].name} '{spec.name}' in namespace '{spec.namespace}'"] = str(answer.error)
             elif answer.deleted:

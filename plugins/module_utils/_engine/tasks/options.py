@@ -91,7 +91,7 @@ EXECUTION_OPTIONS: dict[str, Options] = {
     "kind": {"type": "str", "default": "Pod"},
     "timeout": {"type": "int"},
     "retries": {"type": "int", "default": 0},
-    "rerun": {"type": "str", "choices": ["never", "on_change", "on_failure", "always"], "default": "on_change"},
+    "rerun": {"type": "str", "choices": ["never", "on_change", "on_failure", "always"], "default": "on_failure"},
     "on_immutable": {"type": "str", "choices": ["fail", "replace"], "default": "replace"},
     "cleanup": {"type": "str", "choices": ["always", "on_success", "on_failure", "never"], "default": "never"},
     "ttl": {"type": "int"},

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .stages import Stage
-from .task_run import TaskRun
+from .task_run import FAILED, SKIPPED, STOPPED, TaskRun
 
 
 def progress_line(runs: Sequence[TaskRun]) -> str:
     """The numbers of tasks that are done, running, pending and failed, and why the first pending one waits."""
-    counts = {"done": 0, "running": 0, "pending": 0, "failed": 0}
+    counts = {"done": 0, "running": 0, "pending": 0, FAILED: 0, STOPPED: 0, SKIPPED: 0}
     waiting = None
     for run in runs:
         state = _state_of(run)
@@ -30,5 +30,5 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
 
 def _state_of(run: TaskRun) -> str:
     if run.stage is Stage.DONE:
-        return "failed" if run.error else "done"
+        return run.outcome if run.error else "done"
     return "running" if run.status and run.status.state == "running" else "pending"

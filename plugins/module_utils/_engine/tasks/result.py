@@ -54,7 +54,7 @@ def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
         "uid": run.live["metadata"].get("uid") if run.live else None,
         "kind": spec.options["kind"],
         "phase": ((pod or {}).get("status") or {}).get("phase"),
-        "state": "failed" if run.error else status.state if status else "absent",
+        "state": run.outcome if run.error else status.state if status else "absent",
         "reason": run.error.reason if run.error else status.reason if status else "",
         "rc": status.rc if status else None,
         "exit_codes": exit_codes(pod) if pod else {},

@@ -7,14 +7,13 @@ import queue
 from collections.abc import Callable
 from functools import partial
 
-from ..cluster.api_errors import admission_hint
 from ..cluster.client import Client
 from ..cluster.watch import Watcher
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
-from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status, has_started, read_resize
+from ..objects.pod_status import FIXABLE, Status, has_started, read_resize
 from ..text import parse_integer
 from ..threads import Pool, call_in_threads
 from ..values import Manifest
@@ -25,14 +24,13 @@ from .observation import TaskName, owner_job
 from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
+from .problems import Problems
 from .progress import progress_line
 from .stages import Stage, StageEvent
-from .start_events import FAILED_CREATE, StartEvents
 from .task_plan import BatchPlan
-from .task_run import RunnerOptions, TaskRun
+from .task_run import SKIPPED, RunnerOptions, TaskRun
 from .task_spec import TaskSpec
 
-SETTLING_SECONDS = 5
 TICK_SECONDS = 1
 BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
 QUOTA_PAUSE = 2
@@ -54,7 +52,7 @@ class Runner:
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
-        self._start_events = StartEvents(client)
+        self._problems = Problems(client, self.executor, options)
         self.runs = [TaskRun(task) for task in plan.tasks]
         self._by_name: dict[TaskName, list[TaskRun]] = {}
         for run in self.runs:
@@ -75,11 +73,11 @@ class Runner:
                         watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
                 while self._is_open():
                     if clock.monotonic() > deadline:
-                        self._give_up()
+                        self._problems.give_up(self.runs)
                         break
                     self._send_requests(pool)
                     self._receive(watcher)
-                    self._check_problems()
+                    self._problems.check(self.runs)
                     self._console.progress(progress_line(self.runs))
         finally:
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
@@ -102,28 +100,37 @@ class Runner:
             if run.plan.change.action in (NONE, PATCH) and run.status and run.status.state == "pending":
                 run.effects.stdin = self.executor.create_stdin(spec, live)
         except PodwrightError as error:
-            self._fail(run, error.reason, f"lacks an object that belongs to it: {error}")
+            run.fail_because(error.reason, f"lacks an object that belongs to it: {error}")
 
     # -- requests and their answers -------------------------------------------------------------------------
 
     def _send_requests(self, pool: Pool) -> None:
+        if self._options.on_error == "stop" and any(run.has_failed for run in self.runs):
+            self._stop()
         active = sum(run.is_active for run in self.runs)
-        is_stopped = self._options.on_error == "stop" and any(run.error for run in self.runs)
         now = self._client.clock.monotonic()
         for run in self.runs:
-            if not run.stage.is_queued or run.timing.not_before > now:
-                continue
-            if is_stopped and run.spec:
-                self._fail(run, "NotStarted", "was not started, because another task failed and on_error is stop")
-            elif active < self._options.concurrency:
+            if run.stage.is_queued and run.timing.not_before <= now and (active < self._options.concurrency or run.is_stopping):
                 active += 1
                 self._send(pool, run)
+
+    def _stop(self) -> None:
+        """Do not start what is not started, and delete what has not finished; what was running before this run and must keep running is left alone."""
+        for run in self.runs:
+            if not run.spec or run.is_stopping:
+                continue
+            if run.stage.is_queued:
+                run.fail_because("NotStarted", "was not started, because another task failed and on_error is stop", outcome=SKIPPED)
+            elif run.stage is Stage.WATCH and run.live and (run.spec.completes or run.effects.created):
+                run.stop()
 
     def _send(self, pool: Pool, run: TaskRun) -> None:
         spec, manifest = run.spec, run.manifest
         send: Callable[[], Answer]
         handle: Callable[[TaskRun, Answer], None]
-        if run.stage is Stage.DELETE or not spec or not manifest:
+        if run.is_stopping and spec:
+            send, handle = partial(self.executor.stop, spec, run.live, list(run.pods.values()), self._options.stop_grace), self._deleted
+        elif run.stage is Stage.DELETE or not spec or not manifest:
             send, handle = partial(self.executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
         elif run.stage is Stage.RESIZE:
             send, handle = partial(self.executor.resize, spec), partial(self._resized, spec)
@@ -152,12 +159,13 @@ class Runner:
     def _deleted(self, run: TaskRun, answer: Answer) -> None:
         run.effects.deleted |= answer.deleted
         run.predicted = answer.predicted or run.predicted
+        run.logs = run.logs if answer.log is None else answer.log
         # The watch may have reported the deletion before this answer came, or before the request was sent.
         run.forget(answer.missing)
         if run.stage is not Stage.DELETING:
             return
         if answer.error:
-            self._fail(run, answer.error.reason, f"was not deleted: {answer.error.message}", answer.error.hint)
+            run.fail_because(answer.error.reason, f"was not deleted: {answer.error.message}", answer.error.hint)
         elif run.plan.is_deletion and not self._options.awaits_deletion:
             run.advance(StageEvent.FINISHED)
 
@@ -198,7 +206,7 @@ class Runner:
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
         """Postpone a request that exceeds a quota, which may be freed; other refusals are final."""
         if not error.exceeds_quota:
-            self._fail(run, error.reason, f"failed: {error.message}", error.hint)
+            run.fail_because(error.reason, f"failed: {error.message}", error.hint)
             return
         run.advance(StageEvent.POSTPONED)
         run.timing.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
@@ -293,46 +301,12 @@ class Runner:
         can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and status.state == "failed"
         if not can_retry or (run.is_from_earlier_run and spec.options["rerun"] == "never"):
             what = "finished, but must keep running" if status.state == "succeeded" else "failed"
-            self._fail(run, status.reason, f"{what}: {status.reason}{': ' + status.message if status.message else ''}")
+            run.fail_because(status.reason, f"{what}: {status.reason}{': ' + status.message if status.message else ''}")
             return
         attempt = run.attempt + 1
         manifest = build_manifest(spec, run.plan.profile, attempt, run.plan.parent)
         note = f"attempt {attempt}, since the one before failed ({status.reason})"
         run.replace_pod(manifest, attempt, run.policy or plan_policy(spec), note)
-
-    # -- what takes too long --------------------------------------------------------------------------------
-
-    def _check_problems(self) -> None:
-        """Fail tasks whose problem has lasted longer than the grace period of its class."""
-        now = self._client.clock.monotonic()
-        self._start_events.read([run for run in self.runs if run.stage is Stage.WATCH and run.spec], now)
-        for run in self.runs:
-            status, timing = run.status, run.timing
-            if run.stage is not Stage.WATCH or not run.spec or not status or status.grace in (None, FIXABLE):
-                continue
-            timing.problem_since = now if timing.problem_since is None else timing.problem_since
-            grace = {FINAL: 0, SETTLING: SETTLING_SECONDS, TRANSIENT: run.spec.options["failure_grace"]}[status.grace]
-            if now - timing.problem_since >= grace:
-                self._fail(run, status.reason, f"cannot start: {status.reason}: {status.message}")
-
-    def _give_up(self) -> None:
-        for run in self.runs:
-            if run.stage is Stage.DONE:
-                continue
-            status = run.status
-            state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
-            state = self.executor.describe_obstacles(run.to_delete.values()) or state
-            goal = "deleted" if run.plan.is_deletion else "completed" if self._options.state == "completed" else "running and ready"
-            hint = run.refusal.hint if run.refusal else ""
-            self._fail(run, status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
-
-    @staticmethod
-    def _fail(run: TaskRun, reason: str, why: str, hint: str = "") -> None:
-        key = run.plan.change.key
-        name, namespace = run.spec.name if run.spec else key.name, key.namespace
-        kind = ("Job" if run.spec.is_job else "task") if run.spec else "task" if key.kind == "Pod" else key.kind
-        hint = hint or (admission_hint(why, namespace) if reason == FAILED_CREATE else "")
-        run.fail(PodwrightError(f"The {kind} '{name}' in namespace '{namespace}' {why}", reason=reason, hint=hint))
 
 
 def _latest(*versions: Manifest | None) -> Manifest:

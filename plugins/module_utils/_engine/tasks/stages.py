@@ -38,6 +38,7 @@ class StageEvent(Enum):
     POSTPONED = "the server refused the request for now"
     OUTDATED = "its pod must be replaced, and exists"
     LOST = "its pod must be replaced, and does not exist any more"
+    STOPPED = "its pod must be deleted, since another task failed"
     FINISHED = "it reached its state, or failed"
 
 
@@ -52,6 +53,7 @@ _NEXT = {
     (Stage.RESIZING, StageEvent.POSTPONED): Stage.RESIZE,
     (Stage.RESIZING, StageEvent.OUTDATED): Stage.DELETE,
     (Stage.WATCH, StageEvent.OUTDATED): Stage.DELETE,
+    (Stage.WATCH, StageEvent.STOPPED): Stage.DELETE,
     (Stage.WATCH, StageEvent.LOST): Stage.CREATE,
     (Stage.RESIZING, StageEvent.LOST): Stage.CREATE,
 }

@@ -9,10 +9,9 @@ from ..cluster.client import Client
 from ..cluster.kinds import EVENT
 from ..errors import PodwrightError
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
-from .task_run import TaskRun
+from .task_run import FAILED_CREATE, TaskRun
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
-FAILED_CREATE = "FailedCreate"
 _REASONS = ("Starting", "FailedMount", FAILED_CREATE)  # of a Status that events may explain
 
 

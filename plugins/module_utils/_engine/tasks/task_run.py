@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ..cluster.api_errors import admission_hint
 from ..cluster.events import Event
 from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
@@ -16,6 +17,9 @@ from .record import Record
 from .stages import Stage, StageEvent, next_stage
 from .task_plan import DELETE, Listed, TaskPlan, stdin_creation
 from .task_spec import TaskSpec
+
+FAILED, STOPPED, SKIPPED = "failed", "stopped", "skipped"  # the states of tasks that did not reach theirs
+FAILED_CREATE = "FailedCreate"  # reason of the event of a Job that may not create its pod
 
 
 def status_of(spec: TaskSpec, live: Manifest | None, pods: list[Manifest], record: Record | None) -> Status | None:
@@ -77,7 +81,9 @@ class TaskRun:
         note: why it was replaced after the plan was made, or an empty string.
         timing: its Timing.
         refusal: the last error of a request that is sent again, or None.
-        error: why it failed, or None.
+        error: why it did not reach its state, or None.
+        outcome: the state of a task with an error: FAILED; STOPPED if it was terminated because of another; SKIPPED if it did not start.
+        is_stopping: whether its pod is deleted because another task failed.
         logs: its log, or None if it is not collected.
         events: the events of a task that failed.
         is_unrecorded: whether its record could not be written.
@@ -99,6 +105,8 @@ class TaskRun:
         self.timing = Timing()
         self.refusal: PodwrightError | None = None
         self.error: PodwrightError | None = None
+        self.outcome = FAILED
+        self.is_stopping = False
         self.logs: str | None = None
         self.events: list[Event] = []
         self.is_unrecorded = False
@@ -140,10 +148,33 @@ class TaskRun:
         """Go to the stage that an event leads to."""
         self.stage = next_stage(self.stage, event)
 
-    def fail(self, error: PodwrightError) -> None:
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed by itself."""
+        return self.error is not None and self.outcome == FAILED
+
+    def fail(self, error: PodwrightError, outcome: str = FAILED) -> None:
         """Finish it with an error."""
-        self.error = error
+        self.error, self.outcome = error, outcome
         self.advance(StageEvent.FINISHED)
+
+    def fail_because(self, reason: str, why: str, hint: str = "", outcome: str = FAILED) -> None:
+        """Finish it with an error that names it.
+
+        Args:
+            why: the rest of the sentence.
+        """
+        key = self.plan.change.key
+        name, namespace = self.spec.name if self.spec else key.name, key.namespace
+        kind = ("Job" if self.spec.is_job else "task") if self.spec else "task" if key.kind == "Pod" else key.kind
+        hint = hint or (admission_hint(why, namespace) if reason == FAILED_CREATE else "")
+        self.fail(PodwrightError(f"The {kind} '{name}' in namespace '{namespace}' {why}", reason=reason, hint=hint), outcome)
+
+    def stop(self) -> None:
+        """Delete what is live, because another task failed."""
+        self.is_stopping = True
+        self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
+        self.advance(StageEvent.STOPPED)
 
     def read_status(self) -> None:
         """Read the status from what was seen last."""
@@ -167,6 +198,9 @@ class TaskRun:
         for uid in uids:
             self.to_delete.pop(uid, None)
         if self.stage is not Stage.DELETING or self.to_delete:
+            return
+        if self.is_stopping:
+            self.fail_because("Stopped", "was stopped, because another task failed and on_error is stop", outcome=STOPPED)
             return
         self.live, self.pods, self.status = None, {}, None
         self.advance(StageEvent.FINISHED if self.plan.is_deletion else StageEvent.CLEARED)
@@ -237,5 +271,6 @@ class RunnerOptions:
     wait_timeout: float = 300
     concurrency: int = 100
     on_error: str = "continue"
+    stop_grace: int | None = None
     prune: bool = False
     check_mode: bool = False
