@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.pod
+  - podwright.core.review
   - podwright.core.attributes
 options:
   name:
@@ -225,6 +226,10 @@ plan:
   returned: always
   type: list
   elements: dict
+plan_digest:
+  description: Digest of the plan for its review, see O(expect).
+  returned: in check mode, or if O(expect) or O(plan_file) is set
+  type: str
 duration:
   description: Duration of the invocation in seconds.
   returned: always

@@ -15,6 +15,7 @@ description:
   - A pod of an unfinished Job is left to the Job unless it is orphaned, evicted or stuck.
 extends_documentation_fragment:
   - podwright.core.connection
+  - podwright.core.review
   - podwright.core.attributes
 options:
   namespaces:
@@ -233,6 +234,10 @@ plan:
   returned: always
   type: list
   elements: dict
+plan_digest:
+  description: Digest of the plan for its review, see O(expect).
+  returned: in check mode, or if O(expect) or O(plan_file) is set
+  type: str
 duration:
   description: Duration of the invocation in seconds.
   returned: always

@@ -19,6 +19,7 @@ description:
   - A named set records its members (by the ApplySet specification, KEP-3659), so that members that are no longer in the manifests can be pruned.
 extends_documentation_fragment:
   - podwright.core.connection
+  - podwright.core.review
   - podwright.core.attributes
 options:
   name:
@@ -188,6 +189,10 @@ summary:
   returned: always
   type: dict
   sample: {create: 2, none: 198}
+plan_digest:
+  description: Digest of the plan for its review, see O(expect).
+  returned: in check mode, or if O(expect) or O(plan_file) is set
+  type: str
 duration:
   description: Duration of the invocation in seconds.
   returned: always

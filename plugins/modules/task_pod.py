@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - podwright.core.task.tasks
   - podwright.core.connection
   - podwright.core.pod
+  - podwright.core.review
   - podwright.core.attributes
 options:
   tasks:
@@ -260,6 +261,10 @@ plan:
   returned: always
   type: list
   elements: dict
+plan_digest:
+  description: Digest of the plan for its review, see O(expect).
+  returned: in check mode, or if O(expect) or O(plan_file) is set
+  type: str
 duration:
   description: Duration of the invocation in seconds.
   returned: always

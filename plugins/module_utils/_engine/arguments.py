@@ -64,6 +64,11 @@ WAIT: Arguments = {
     "wait_sleep": {"type": "int", "default": 5},
 }
 
+REVIEW: Arguments = {
+    "expect": {"type": "str"},
+    "plan_file": {"type": "path"},
+}
+
 
 def with_defaults(arguments: Arguments, **defaults: object) -> Arguments:
     """A copy of an argument spec with other defaults."""

@@ -18,12 +18,13 @@ class AtomicFile:
 
     Args:
         creates_parents: whether `finish` creates missing parent directories, instead of failing at once.
+        mode: the mode of the file; None for that of the file that it replaces, or by the umask.
 
     Raises: PodwrightError if the file cannot be written.
     """
 
-    def __init__(self, path: str, creates_parents: bool = False) -> None:
-        self._path = os.path.abspath(path)
+    def __init__(self, path: str, creates_parents: bool = False, mode: int | None = None) -> None:
+        self._path, self._mode = os.path.abspath(path), mode
         self._creates_parents = creates_parents
         self._digest = hashlib.sha256()
         directory = os.path.dirname(self._path)
@@ -54,12 +55,12 @@ class AtomicFile:
         return digest.digest() != self._digest.digest()
 
     def finish(self) -> None:
-        """Rename the file to its path; it keeps the mode of the file that it replaces. Raises: PodwrightError."""
+        """Rename the file to its path. Raises: PodwrightError."""
         try:
             self._sink.close()
             if self._creates_parents:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            os.chmod(self._temporary, file_mode(self._path))
+            os.chmod(self._temporary, file_mode(self._path) if self._mode is None else self._mode)
             os.replace(self._temporary, self._path)
         except OSError as error:
             raise self._failure(error) from error

@@ -15,9 +15,14 @@ from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
 from .masking import Masker, clean_texts
+from .reconciler.approval import Approval
+from .reconciler.manifest import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .console import Console
+    from .reconciler.plan import Change
     from .values import Options, Result
 
 OutcomeT = TypeVar("OutcomeT")
@@ -38,6 +43,9 @@ class Operation(Generic[OutcomeT]):
         secrets: returns the secret values in the parameters.
         redact: returns the parameters as results may show them.
         mostly_public: options that `redact` hides although `secrets` finds the secret values in them.
+        redactor: what replaces secret values in the objects of the plan.
+        predicted: returns the changes in the outcome of a run in check mode, for an operation whose plan is not complete before its first write; its
+            review requires such a run first. Other operations that plan call `Invocation.review`.
     """
 
     name: str
@@ -49,6 +57,8 @@ class Operation(Generic[OutcomeT]):
     secrets: Callable[[Options], set[str]] = lambda params: set()
     redact: Callable[[Options], Options] = lambda params: params
     mostly_public: Set[str] = frozenset()
+    redactor: type[Redactor] = Redactor
+    predicted: Callable[[OutcomeT], Iterable[Change]] | None = None
 
 
 class Invocation:
@@ -59,9 +69,15 @@ class Invocation:
         check_mode, diff_mode: those of the Ansible task.
         console: a Console.
         client: a Client to share, or None to open one.
+        approval: the Approval of its plan.
+        rehearsal: the outcome of the run in check mode that was approved, or None.
     """
 
-    def __init__(self, params: Options, check_mode: bool, diff_mode: bool, console: Console, client: Client | None = None):
+    def __init__(
+        self, params: Options, check_mode: bool, diff_mode: bool, console: Console, client: Client | None = None, approval: Approval | None = None
+    ) -> None:
+        self.approval = approval or Approval(params)
+        self.rehearsal: Any = None
         self.params = params
         self.check_mode = check_mode
         self.diff_mode = diff_mode
@@ -82,6 +98,11 @@ class Invocation:
         namespace: str = self.params.get("namespace") or self.client.configuration.namespace
         return namespace
 
+    @property
+    def review(self) -> Callable[[Iterable[Change]], None] | None:
+        """What takes the complete plan, as predicted by dry runs, before anything is written; None if nobody reviews it."""
+        return self.approval.submit if self.check_mode or self.approval.is_requested else None
+
     def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
@@ -99,13 +120,27 @@ def attempt(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Res
     stopped: PodwrightError | None = None
     try:
         check_ranges(operation.arguments, invocation.params)
-        operation.run(invocation, outcome)
+        invocation.approval.prepare()
+        _run(operation, invocation, outcome)
     except Exception as error:
         stopped = as_podwright_error(error)
     try:
-        return operation.describe(invocation, outcome), stopped
+        return operation.describe(invocation, outcome) | invocation.approval.describe(invocation.diff_mode), stopped
     except Exception as error:
         return {}, stopped or as_podwright_error(error)
+
+
+def _run(operation: Operation[OutcomeT], invocation: Invocation, outcome: OutcomeT) -> None:
+    """Run an operation; one whose plan is only known after a run in check mode rehearses, if the plan is reviewed."""
+    if operation.predicted and invocation.review:
+        rehearsal, predicted = invocation, outcome
+        if not invocation.check_mode:
+            rehearsal, predicted = Invocation(invocation.params, True, False, invocation.console, invocation.client), operation.outcome()
+        operation.run(rehearsal, predicted)
+        invocation.approval.submit(operation.predicted(predicted))
+        invocation.rehearsal = predicted
+    if not (operation.predicted and invocation.check_mode):
+        operation.run(invocation, outcome)
 
 
 def perform(
@@ -133,8 +168,8 @@ def perform(
         hidden = Masker(_hidden_texts(operation, params, shown))
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
-    invocation = Invocation(params, check_mode, diff_mode, console)
-    fields, stopped = _attempt_and_close(operation, invocation)
+    approval = Approval(params, operation.redactor, lambda entries: [secrets.clean(clean_texts(entry, hidden)) for entry in entries])
+    fields, stopped = _attempt_and_close(operation, Invocation(params, check_mode, diff_mode, console, approval=approval))
     # Ansible treats a result with an rc other than 0, or null, as failed unless it sets `failed`.
     result: Result = {"changed": False, "failed": False} | fields
     if stopped:

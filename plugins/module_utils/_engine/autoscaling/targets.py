@@ -105,7 +105,10 @@ class Target:
 
     def to_change(self) -> Change:
         """The entry of the plan."""
-        return Change("patch" if self.patch else "none", self.key, self.kind, before=self.before, after=self.after, patch=self.patch, note=self.note)
+        before, after = self.before, self.after
+        if self.scale:
+            before, after = (item | {"spec": (item.get("spec") or {}) | {"replicas": n}} for item, n in ((before, self.replicas), (after, self.replicas_after)))
+        return Change("patch" if self.patch else "none", self.key, self.kind, before=before, after=after, patch=self.patch, note=self.note)
 
 
 def find_targets(client: Client, namespace: str, params: Options) -> list[Target]:

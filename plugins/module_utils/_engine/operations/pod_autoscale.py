@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, url_passwords, with_defaults
 from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import read_metrics, ready_pods
 from ..autoscaling.options import SCALING_OPTIONS, validate
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 WRITE_ATTEMPTS = 5  # while the status of an object changes
 SCALED_OBJECT = ("keda.sh", "ScaledObject")
-ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **SCALING_OPTIONS}
+ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **REVIEW, **SCALING_OPTIONS}
 
 
 @dataclass
@@ -224,7 +224,9 @@ def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None
     if target.kind.name == "Job":
         raise option_error("engine", "must not be direct for a Job.", "Set replicas to scale it to a fixed number.")
     pods = ready_pods(client, invocation.namespace, target)
-    outcome.metrics = metrics = read_metrics(client, invocation.namespace, params, pods)
+    # What was approved was computed from the metrics of the rehearsal.
+    metrics = invocation.rehearsal.metrics if invocation.rehearsal else read_metrics(client, invocation.namespace, params, pods)
+    outcome.metrics = metrics
     bounds = Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
     last, now = number_of(item, LAST_SCALED), client.now()
     recommended = recommend(target.replicas, len(pods), metrics)
@@ -303,4 +305,4 @@ def secrets(params: Options) -> set[str]:
     return url_passwords([(params["prometheus"] or {}).get("server")])
 
 
-OPERATION = Operation("pod_autoscale", ARGUMENTS, Scaling, run, describe, secrets=secrets)
+OPERATION = Operation("pod_autoscale", ARGUMENTS, Scaling, run, describe, secrets=secrets, predicted=lambda outcome: outcome.plan)

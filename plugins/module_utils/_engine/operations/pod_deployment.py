@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, WAIT, url_passwords, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, url_passwords, with_defaults
 from ..clients.prometheus import query_prometheus
 from ..cluster.kinds import SERVICE
 from ..deployments.analysis import Measurement, judge
@@ -27,9 +27,10 @@ from . import pod_exec, pod_request, task_pod
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..reconciler.plan import Change
     from ..values import Options, Result
 
-ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **DEPLOYMENT_OPTIONS}
+ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **REVIEW, **DEPLOYMENT_OPTIONS}
 
 
 @dataclass
@@ -148,4 +149,9 @@ def redact(params: Options) -> Options:
     return shown
 
 
-OPERATION = Operation("pod_deployment", ARGUMENTS, Deployed, run, describe, secrets=secrets, redact=redact)
+def predicted(outcome: Deployed) -> list[Change]:
+    """The changes of a run in check mode."""
+    return outcome.deployer.changes if outcome.deployer else []
+
+
+OPERATION = Operation("pod_deployment", ARGUMENTS, Deployed, run, describe, secrets=secrets, redact=redact, redactor=TaskRedactor, predicted=predicted)

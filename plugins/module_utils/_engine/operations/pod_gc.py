@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, WAIT, read_selector, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, read_selector, with_defaults
 from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import PodwrightError, option_error
@@ -18,6 +18,8 @@ from ..garbage.retention import RetentionPolicies, RetentionPolicy
 from ..objects.key import Key
 from ..objects.labels import MANAGED, RECORD, TTL, number_of, selector_of
 from ..operation import Invocation, Operation
+from ..reconciler.manifest import Redactor
+from ..reconciler.plan import Change
 from ..reconciler.wait import wait_until_deleted
 from ..threads import Pool
 
@@ -36,6 +38,7 @@ _RETENTION = {"max_age": {"type": "int", "default": 0}, "keep_last": {"type": "i
 ARGUMENTS = {
     **CONNECTION,
     **with_defaults(WAIT, wait=False, wait_timeout=120),
+    **REVIEW,
     "namespaces": {"type": "list", "elements": "str"},
     "label_selectors": {"type": "list", "elements": "str"},
     "completed": {"type": "dict", "options": _RETENTION},
@@ -85,6 +88,8 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         kept = [_describe(d) | {"reason": f"the limit of {params['limit']} deletions is reached: {d.reason}"} for d in deletions[params["limit"] :]] + kept
         deletions = deletions[: params["limit"]]
     outcome.kept = kept
+    if invocation.review:
+        invocation.review(map(_change, deletions))
     deleter = outcome.deleter = _Deleter(invocation, deletions)
     deleter.run()
     if deleter.errors:
@@ -262,7 +267,7 @@ def describe(invocation: Invocation, outcome: Collection) -> Result:
     errors = [_describe(d) | {"msg": str(error)} for d, error in deleter.errors]
     result = {
         "changed": bool(deleted),
-        "plan": [_planned(decision) for decision in decisions],
+        "plan": [_change(decision).describe(Redactor()) for decision in decisions],
         "deleted": deleted,
         "kept": sorted(kept, key=_sort_key),
         "errors": errors,
@@ -275,10 +280,11 @@ def describe(invocation: Invocation, outcome: Collection) -> Result:
     return result
 
 
-def _planned(decision: Decision) -> Result:
+def _change(decision: Decision) -> Change:
+    """A deletion as an entry of the plan."""
     candidate = decision.candidate
-    change = {"action": "delete", "api_version": candidate.kind.api_version, "kind": candidate.kind.name, "namespace": candidate.namespace}
-    return change | {"name": candidate.name, "patch": [], "note": decision.reason}
+    key = Key(candidate.kind.group, candidate.kind.name, candidate.namespace, candidate.name)
+    return Change("delete", key, candidate.kind, before={"metadata": {"uid": candidate.uid}}, note=decision.reason)
 
 
 def _sort_key(entry: Result) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, WAIT, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, with_defaults
 from ..cluster.client import MANAGER
 from ..cluster.diagnosis import explain_workload
 from ..errors import PodwrightError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ARGUMENTS = {
     **CONNECTION,
     **with_defaults(WAIT, wait=True, wait_timeout=120),
+    **REVIEW,
     "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "definition": {"type": "raw", "aliases": ["resource_definition", "inline"]},
@@ -61,7 +62,7 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         wait=params["wait"],
         wait_timeout=params["wait_timeout"],
     )
-    reconciler = Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client))
+    reconciler = Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client), invocation.review)
     act = reconciler.apply if params["state"] == "present" else reconciler.remove
     done = act(manifests, invocation.namespace, params["name"])
     outcome.changes = done.changes

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, WAIT, given_options, item_arguments, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, given_options, item_arguments, with_defaults
 from ..cancellation import cause_of
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
@@ -22,6 +22,7 @@ from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
 from ..tasks.result import TaskRedactor, describe_pod, describe_task
+from ..tasks.review import reviewed_changes
 from ..tasks.runner import Runner
 from ..tasks.task_plan import BatchPlan, TaskPlan
 from ..tasks.task_run import RunnerOptions, TaskRun
@@ -39,6 +40,7 @@ STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own 
 ARGUMENTS: dict[str, Options] = {
     **CONNECTION,
     **with_defaults(WAIT),
+    **REVIEW,
     **TASK_OPTIONS,
     "tasks": {"type": "list", "elements": "dict", "options": item_arguments(TASK_OPTIONS)},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
@@ -103,8 +105,8 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
     whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
     sets = [(invocation.namespace, params["set"])] if whole_set else []
     outcome.plan = planner.plan(sets)
+    _submit_plan(invocation, outcome, outcome.plan)
     if invocation.check_mode:
-        outcome.plan = predict(invocation.client, outcome.plan)
         return
     outcome.runner = Runner(invocation.client, outcome.plan, options, invocation.console)
     try:
@@ -121,6 +123,14 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
     if errors:
         hint = errors[0].hint if len(errors) == 1 else ""
         raise PodwrightError(_failure_message(errors, outcome.runs), reason=errors[0].reason, hint=hint)
+
+
+def _submit_plan(invocation: Invocation, outcome: Tasks, plan: BatchPlan) -> None:
+    """Predict the plan by dry runs if it is reviewed; in check mode the prediction is the outcome. Raises: PodwrightError."""
+    if invocation.review:
+        predicted = predict(invocation.client, plan)
+        outcome.plan = predicted if invocation.check_mode else plan
+        invocation.review(reviewed_changes(predicted.tasks))
 
 
 def _names_tasks(params: Options) -> bool:
@@ -272,4 +282,5 @@ OPERATION = Operation(
     describe,
     rules={"mutually_exclusive": [("name", "generate_name", "tasks")], "required_one_of": [("name", "generate_name", "tasks", "set")]},
     redact=redact,
+    redactor=TaskRedactor,
 )

@@ -175,10 +175,15 @@ def difference(before: Manifest, after: Manifest) -> Patch:
 
 
 class Redactor:
-    """Replaces each secret value by a digest with a key of its own: equal values have equal digests, which cannot be looked up."""
+    """Replaces each secret value by a digest with a key of its own: equal values have equal digests, which cannot be looked up.
 
-    def __init__(self) -> None:
+    Args:
+        is_numbered: replace the values by numbers instead, in the order of their first appearance: the same in each run, and nothing to guess them by.
+    """
+
+    def __init__(self, is_numbered: bool = False) -> None:
         self._key = secrets.token_bytes(32)
+        self._numbers: dict[str, int] | None = {} if is_numbered else None
 
     @staticmethod
     def has_secrets(kind_name: str) -> bool:
@@ -187,6 +192,8 @@ class Redactor:
 
     def digest(self, value: object) -> str:
         """The digest that replaces a value."""
+        if self._numbers is not None:
+            return f"secret:{self._numbers.setdefault(str(value), len(self._numbers) + 1)}"
         return "secret:" + hmac.new(self._key, str(value).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:12]
 
     def summarize(self, text: str) -> str:

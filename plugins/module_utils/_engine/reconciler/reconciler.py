@@ -59,13 +59,22 @@ class Reconciler:
 
     Args:
         explain: called with the Key of an object that does not become ready; returns text to append to the error.
+        review: called with the plan as the API server's dry runs answer to it, before anything is written; raises to stop. None if nobody reviews it.
     """
 
-    def __init__(self, client: Client, options: ReconcilerOptions, console: Console, explain: Callable[[Key], str] = explain_nothing):
+    def __init__(
+        self,
+        client: Client,
+        options: ReconcilerOptions,
+        console: Console,
+        explain: Callable[[Key], str] = explain_nothing,
+        review: Callable[[list[Change]], None] | None = None,
+    ):
         self._client = client
         self._options = options
         self._console = console
         self._explain = explain
+        self._review = review
         self._executor = Executor(client, options, console)
 
     def apply(self, manifests: Iterable[Manifest], namespace: str, set_name: str | None = None) -> Outcome:
@@ -130,9 +139,14 @@ class Reconciler:
             return observe_set(self._client, desired, applyset, self._options.concurrency, self._console)
         return observe(self._client, desired, self._options.concurrency)
 
-    def _carry_out(self, outcome: Outcome, changes: Iterable[Change], applyset: ApplySet | None) -> None:
+    def _carry_out(self, outcome: Outcome, changes: list[Change], applyset: ApplySet | None) -> None:
+        if self._review and not self._options.check_mode:
+            rehearsal = Executor(self._client, replace(self._options, check_mode=True), self._console)
+            self._review(list(rehearsal.carry_out(changes, applyset)))
         for change in self._executor.carry_out(changes, applyset):
             outcome.changes.append(change)
+        if self._review and self._options.check_mode:
+            self._review(outcome.changes)
 
     def _wait(self, outcome: Outcome) -> None:
         """Wait until the objects are ready. Raises: PodwrightError."""

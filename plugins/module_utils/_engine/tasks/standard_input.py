@@ -43,9 +43,21 @@ def redirect_input(container: Manifest) -> Manifest:
 
 def build_secret(spec: TaskSpec, owner: Manifest) -> Manifest | None:
     """The Secret with the task's standard input for its live Pod or Job, with which it is garbage-collected; None if either has no standard input."""
-    pod = owner["spec"].get("template", owner)["spec"]
-    name = next((volume["secret"]["secretName"] for volume in pod.get("volumes") or [] if volume["name"] == VOLUME), None)
+    name = next((volume["secret"]["secretName"] for volume in _volumes(owner)), None)
     if name is None or spec.options.get("stdin") is None:
         return None
     metadata = {"name": name, "namespace": spec.namespace, "labels": MANAGED | {TASK: spec.name}, "ownerReferences": [owner_reference(owner)]}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"stdin": base64.b64encode(encode(spec.options["stdin"])).decode()}}
+
+
+def rename_secret(manifest: Manifest, name: str) -> Manifest:
+    """The manifest of a Pod or Job, changed in place, with another name of the Secret with standard input, if it has one."""
+    for volume in _volumes(manifest):
+        volume["secret"]["secretName"] = name
+    return manifest
+
+
+def _volumes(owner: Manifest) -> list[Manifest]:
+    """The volume of a Pod or Job with standard input, if it has one."""
+    pod = owner["spec"].get("template", owner)["spec"]
+    return [volume for volume in pod.get("volumes") or [] if volume["name"] == VOLUME and "secret" in volume]
