@@ -32,7 +32,7 @@ class ActionModule(OperationAction):
             raise AnsibleActionFail(f"{option}: file {path} does not exist in {directory}/ of the role or beside the play.") from error
         if option == "template":
             lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-            return lookup.run([found], variables=task_vars)[0]
+            return lookup.run([found], variables=task_vars)[0] or ""  # None if nothing is left of it
         try:
             with open(self._loader.get_real_file(found), encoding="utf-8") as source:
                 return source.read()

@@ -19,11 +19,11 @@ options:
     description: Name of the object. Defaults to all objects that the selectors match.
     type: str
   kind:
-    description: Kind of the objects.
+    description: Kind of the objects. Its plural and its short name, such as V(deploy), are accepted in any case.
     type: str
     default: Pod
   api_version:
-    description: API version of the objects.
+    description: API version of the objects. Optional unless several API groups have a kind of that name.
     type: str
     default: v1
     aliases: [api, version]
@@ -37,6 +37,33 @@ options:
     type: list
     elements: str
     default: []
+  all_namespaces:
+    description:
+      - Read the objects of all namespaces instead of O(namespace). The keys of RV(events) are then C(NAMESPACE/NAME).
+      - Kinds other than Pod are read from all namespaces also if neither O(name) nor O(namespace) is set.
+    type: bool
+    default: false
+  limit:
+    description: Maximum number of objects to read, in the order of the API server. RV(truncated) reports whether there may be more.
+    type: int
+  continue_token:
+    description: RV(continue_token) of the previous page, to read the page that follows it. It expires after about five minutes.
+    type: str
+  metadata_only:
+    description: Read nothing but the metadata of the objects.
+    type: bool
+    default: false
+  hidden_fields:
+    description: Paths of fields to remove from RV(resources), such as V(status) or V(metadata.annotations[example.com/owner]).
+    type: list
+    elements: str
+    default: []
+  secret_values:
+    description:
+      - Return the values of Secrets, encoded in base64, instead of digests.
+      - Requires C(no_log=true) in the task. The tasks that use the values need C(no_log), too.
+    type: bool
+    default: false
   parent:
     description:
       - Object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and C(api_version). Returns all pods below it, also through
@@ -114,17 +141,40 @@ EXAMPLES = r"""
   podwright.core.pod_info:
     kind: Namespace
     name: default
+
+- name: Read the first 10 pods of all namespaces
+  podwright.core.pod_info:
+    all_namespaces: true
+    limit: 10
 """
 
 RETURN = r"""
 resources:
-  description: Manifests of the objects. Digests replace the values of Secrets, and literal environment variables of pods that Podwright manages.
+  description:
+    - Manifests of the objects, without C(managedFields). Digests replace the values of Secrets, and literal environment variables of pods that
+      Podwright manages.
   returned: always
   type: list
   elements: dict
+api_found:
+  description: Whether the API server serves the kind. The task fails if it does not.
+  returned: if the server was asked
+  type: bool
+truncated:
+  description: Whether there may be more objects than O(limit). With selectors, the next page can be empty.
+  returned: with O(limit)
+  type: bool
+continue_token:
+  description: Value of O(continue_token) for the next page. Empty if there is none.
+  returned: with O(limit)
+  type: str
+remaining:
+  description: Number of objects after these. Null if the API server does not report it, as with selectors.
+  returned: with O(limit)
+  type: int
 pods:
   description: Summary of each pod.
-  returned: for pods
+  returned: for pods, unless O(metadata_only) is set
   type: list
   elements: dict
   contains:

@@ -18,11 +18,13 @@ extends_documentation_fragment:
   - podwright.core.attributes.reading
 options:
   kind:
-    description: Kind of the object O(name). For kinds other than Pod, such as Job and Deployment, reads the pods that the object selects.
+    description:
+      - Kind of the object O(name), or its plural or short name. For kinds other than Pod, such as Job and Deployment, reads the pods that the
+        object selects.
     type: str
     default: Pod
   api_version:
-    description: API version of the object. Optional for kinds that are built into Kubernetes.
+    description: API version of the object. Optional unless several API groups have a kind of that name.
     type: str
     default: v1
     aliases: [api, version]

@@ -180,7 +180,7 @@ plan:
       type: str
       returned: if there is any
 resources:
-  description: Objects after the task, or as predicted in check mode.
+  description: Objects after the task, or in check mode as the API server predicts them, with its defaults. Includes the answers of access reviews.
   returned: always
   type: list
   elements: dict

@@ -12,12 +12,15 @@ import zlib
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.vault import is_encrypted_file
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled, cancellable, cause_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
@@ -79,7 +82,7 @@ class OperationAction(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Run the operation in this process if the task is local, without become and async, else the module."""
         result = super().run(tmp, task_vars)
-        args = self.prepare(dict(self._task.args), task_vars)
+        args = self._find_kubeconfig(self.prepare(dict(self._task.args), task_vars))
         try:
             with cancellable(_is_orphan):
                 if self._runs_here():
@@ -93,6 +96,22 @@ class OperationAction(ActionBase):
     def prepare(self, args, task_vars):
         """The arguments of the operation; a subclass can read files of the controller here."""
         return args
+
+    def _find_kubeconfig(self, args):
+        """The arguments of a local task with the path of a kubeconfig as Ansible finds files, or the content of an encrypted one."""
+        given = args.get("kubeconfig")
+        if self._connection.transport != "local" or not isinstance(given, str) or is_text(given) or os.pathsep in given:
+            return args
+        path = os.path.expanduser(given)
+        with suppress(AnsibleError, OSError):
+            path = path if os.path.exists(path) else self._find_needle("files", path)
+            with open(path, "rb") as file:
+                is_encrypted = is_encrypted_file(file)
+            if is_encrypted:
+                with open(self._loader.get_real_file(path), encoding="utf-8") as file:
+                    return args | {"kubeconfig": file.read()}
+            return args | {"kubeconfig": path}
+        return args  # the operation reports a file that does not exist or cannot be read
 
     def _runs_here(self):
         return self._connection.transport == "local" and not self._play_context.become and not self._task.async_val

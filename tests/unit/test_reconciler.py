@@ -229,9 +229,10 @@ def test_predicted_patch_is_the_difference_to_the_servers_answer(cluster):
     assert {(entry["op"], entry["path"]) for entry in change.patch} == {("replace", "/data/k"), ("remove", "/data/theirs")}
 
 
-def test_predicted_creation_shows_the_manifest_without_defaults_of_the_server(cluster):
+def test_predicted_creation_shows_the_manifest_as_its_patch_and_the_servers_answer_as_the_object(cluster):
     (change,) = checked(reconcile(cluster, [config("a")], check_mode=True)).changes
-    assert change.after == config("a") and change.patch == [{"op": "add", "path": "", "value": config("a")}]
+    assert change.after["metadata"]["uid"] and change.after["data"] == config("a")["data"]
+    assert change.patch == [{"op": "add", "path": "", "value": config("a")}]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,17 @@ REVIEW: Arguments = {
     "plan_file": {"type": "path"},
 }
 
+CONDITION: Arguments = {
+    "wait_condition": {
+        "type": "dict",
+        "options": {
+            "type": {"type": "str", "required": True},
+            "status": {"type": "str", "choices": ["True", "False", "Unknown"], "default": "True"},
+            "reason": {"type": "str"},
+        },
+    },
+}
+
 
 def with_defaults(arguments: Arguments, **defaults: object) -> Arguments:
     """A copy of an argument spec with other defaults."""

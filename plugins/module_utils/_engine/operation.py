@@ -71,10 +71,18 @@ class Invocation:
         client: a Client to share, or None to open one.
         approval: the Approval of its plan.
         rehearsal: the outcome of the run in check mode that was approved, or None.
+        no_log: whether the Ansible task has `no_log`.
     """
 
     def __init__(
-        self, params: Options, check_mode: bool, diff_mode: bool, console: Console, client: Client | None = None, approval: Approval | None = None
+        self,
+        params: Options,
+        check_mode: bool,
+        diff_mode: bool,
+        console: Console,
+        client: Client | None = None,
+        approval: Approval | None = None,
+        no_log: bool = False,
     ) -> None:
         self.approval = approval or Approval(params)
         self.rehearsal: Any = None
@@ -82,6 +90,7 @@ class Invocation:
         self.check_mode = check_mode
         self.diff_mode = diff_mode
         self.console = console
+        self.no_log = no_log
         self._client = client
 
     @property
@@ -169,7 +178,7 @@ def perform(
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     approval = Approval(params, operation.redactor, lambda entries: [secrets.clean(clean_texts(entry, hidden)) for entry in entries])
-    fields, stopped = _attempt_and_close(operation, Invocation(params, check_mode, diff_mode, console, approval=approval))
+    fields, stopped = _attempt_and_close(operation, Invocation(params, check_mode, diff_mode, console, approval=approval, no_log=no_log))
     # Ansible treats a result with an rc other than 0, or null, as failed unless it sets `failed`.
     result: Result = {"changed": False, "failed": False} | fields
     if stopped:

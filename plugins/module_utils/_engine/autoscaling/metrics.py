@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..clients.prometheus import query_prometheus
 from ..cluster.kinds import POD
-from ..cluster.metrics import read_usage
+from ..cluster.metrics import read_usage, usage_key
 from ..errors import PodwrightError
 from ..objects.pod_status import is_serving
 from ..objects.resources import pod_requests
@@ -38,7 +38,7 @@ def read_metrics(client: Client, namespace: str, params: Options, pods: list[Man
     """
     resources = [name for name in ("cpu", "memory") if params[f"target_{name}"]]
     usage: Usage = read_usage(client, namespace) if resources else {}
-    measured = [pod for pod in pods if pod["metadata"]["name"] in usage]
+    measured = [pod for pod in pods if usage_key(pod) in usage]
     metrics = [Metric(name=name, value=_utilization(name, measured, usage), target=params[f"target_{name}"], per="share") for name in resources]
     query = params["prometheus"]
     if query:
@@ -59,5 +59,5 @@ def _utilization(name: str, pods: list[Manifest], usage: Usage) -> float:
             reason="NoMetrics",
             hint=f"Set a {name} request for the containers, and retry when the metrics API reports the pods.",
         )
-    used = sum(usage[pod["metadata"]["name"]][name] for pod in pods)
+    used = sum(usage[usage_key(pod)][name] for pod in pods)
     return round(float(used / requested * 100), 1)

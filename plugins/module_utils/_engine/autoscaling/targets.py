@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Kinds of other groups may have their replicas in any field: their scale subresource names it.
 _BUILT_IN_GROUPS = ("", "apps", "batch")
-# k8s_scale defaults api_version to v1 for every kind.
-_API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Pod": "v1"}
 
 
 @dataclass
@@ -117,10 +115,7 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
     Returns: an empty list if there is none and state is absent, since an autoscaler can outlive its object.
     Raises: PodwrightError if there is none, or a pod has no controller.
     """
-    api_version = params["api_version"]
-    if api_version in (None, "v1") and params["kind"] in _API_VERSIONS:
-        api_version = _API_VERSIONS[params["kind"]]
-    kind = client.kinds.resolve(api_version or "apps/v1", params["kind"])
+    kind = client.kinds.find_optional(params["api_version"], params["kind"])
     if params["name"]:
         item = client.get(kind, namespace, params["name"])
         items = [item] if item else []

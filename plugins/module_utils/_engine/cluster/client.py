@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, overload
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
+from ..text import parse_integer
 from .kinds import POD, Kind, Kinds
 from .request import ANYTHING, Query, Request
 from .transport import Transport
@@ -28,6 +29,21 @@ METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 T = TypeVar("T")
 Listing: TypeAlias = tuple[list[T], str]
 """Items, and the resource version to watch from."""
+
+
+class Page(NamedTuple):
+    """A page of a list.
+
+    Attributes:
+        token: for the next page; empty if there is none.
+        remaining: how many objects follow, if the API server says so.
+        version: resource version to watch from.
+    """
+
+    items: list[Manifest]
+    token: str
+    remaining: int | None
+    version: str
 
 
 class Client(Transport):
@@ -103,27 +119,50 @@ class Client(Transport):
         Returns: (items, resource version to watch from).
         Raises: PodwrightError.
         """
-        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        accept = METADATA if metadata_only else Request.accept
         items: list[Any] = []
-        token, limit = "", str(PAGE_SIZE)
+        token, limit = "", PAGE_SIZE
         for _number in range(MAX_PAGES):
-            query = _query(limit=limit, **selectors, **{"continue": token})
             try:
-                page = self.send(Request("GET", kind.path(namespace), query, kind=kind, namespace=namespace, accept=accept))
+                page = self.page(kind, namespace, label_selector, field_selector, metadata_only, limit, token)
             except PodwrightError as error:
                 if error.status == 410 and token:  # the continue token has expired, and so may the next one: all in one page
-                    items, token, limit = [], "", ""
+                    items, token, limit = [], "", 0
                     continue
                 raise
-            for item in page.get("items") or []:
-                item.setdefault("apiVersion", kind.api_version)
-                item.setdefault("kind", kind.name)
-                items.append(transform(item) if transform else item)
-            token = page["metadata"].get("continue")
+            items += map(transform, page.items) if transform else page.items
+            token = page.token
             if not token:
-                return items, page["metadata"].get("resourceVersion", "")
+                return items, page.version
         raise PodwrightError(f"The list of {kind.name}s has more than {MAX_PAGES} pages.", reason=UNEXPECTED, hint="Check the address of the API server.")
+
+    def page(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        metadata_only: bool = False,
+        limit: int = PAGE_SIZE,
+        token: str = "",
+    ) -> Page:
+        """The first objects of a kind, as from `list`.
+
+        Args:
+            limit: how many objects; 0 for all.
+            token: that of the page before, or an empty string.
+
+        Raises: PodwrightError; with status 410 if the token has expired.
+        """
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        query = _query(limit=str(limit) if limit else None, **selectors, **{"continue": token})
+        accept = METADATA if metadata_only else Request.accept
+        answer = self.send(Request("GET", kind.path(namespace), query, kind=kind, namespace=namespace, accept=accept))
+        items = answer.get("items") or []
+        for item in items:
+            item.setdefault("apiVersion", kind.api_version)
+            item.setdefault("kind", kind.name)
+        metadata = answer["metadata"]
+        return Page(items, metadata.get("continue") or "", parse_integer(metadata.get("remainingItemCount")), metadata.get("resourceVersion", ""))
 
     def create(self, kind: Kind, namespace: str | None, body: Manifest, manager: str, dry_run: bool = False) -> Manifest:
         """Create an object and return it as created. Raises: PodwrightError; AlreadyExists also if the response to an earlier attempt was lost."""

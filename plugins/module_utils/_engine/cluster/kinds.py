@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,8 +93,17 @@ def _parse_table() -> dict[tuple[str, str], Kind]:
 
 
 BUILT_IN = _parse_table()
+# As `kubectl api-resources` lists them.
+_SHORT_NAMES = (
+    "cm ConfigMap|ep Endpoints|ev Event|limits LimitRange|ns Namespace|no Node|pvc PersistentVolumeClaim|pv PersistentVolume|po Pod"
+    "|rc ReplicationController|quota ResourceQuota|sa ServiceAccount|svc Service|ds DaemonSet|deploy Deployment|rs ReplicaSet|sts StatefulSet|cj CronJob"
+    "|hpa HorizontalPodAutoscaler|pdb PodDisruptionBudget|ing Ingress|netpol NetworkPolicy|sc StorageClass|pc PriorityClass"
+    "|crd CustomResourceDefinition|crds CustomResourceDefinition|csr CertificateSigningRequest"
+)
 # The groups of the API server itself, also those of which the table names no kind.
 BUILT_IN_GROUPS = frozenset(kind.group for kind in BUILT_IN.values()) | {"events.k8s.io", "flowcontrol.apiserver.k8s.io", "resource.k8s.io"}
+# Objects of these groups are questions (access and token reviews) that the API server answers and does not store.
+ANSWERED_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 POD = BUILT_IN["v1", "Pod"]
 NAMESPACE = BUILT_IN["v1", "Namespace"]
 JOB = BUILT_IN["batch/v1", "Job"]
@@ -104,6 +115,26 @@ CLAIM = BUILT_IN["v1", "PersistentVolumeClaim"]
 DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 NETWORK_POLICY = BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"]
 AUTOSCALER = BUILT_IN["autoscaling/v2", "HorizontalPodAutoscaler"]
+
+
+@functools.cache
+def _built_in_names() -> dict[str, list[Kind]]:
+    """The built-in kinds by each name in lower case that kubectl accepts."""
+    names: dict[str, list[Kind]] = {}
+    short_names = [entry.split() for entry in _SHORT_NAMES.split("|")]
+    for kind in BUILT_IN.values():
+        for name in {kind.name.lower(), kind.plural, *(short for short, long in short_names if long == kind.name)}:
+            names.setdefault(name, []).append(kind)
+    return names
+
+
+def find_built_in(api_version: str | None, name: str) -> Kind | None:
+    """The built-in kind of that name, plural or short name in any case, or None; an api_version of None is any."""
+    known = BUILT_IN.get((api_version or "v1", name))
+    if known:
+        return known
+    kinds = _built_in_names().get(name.lower(), [])
+    return next((kind for kind in kinds if api_version in (None, kind.api_version)), None)
 
 
 def is_built_in(api_version: str) -> bool:
@@ -127,6 +158,7 @@ class Kinds:
     def __init__(self, fetch: Callable[[str], Manifest]) -> None:
         self._fetch = fetch
         self._discovered: dict[str, dict[str, Kind]] = {}  # by API version, by name
+        self._names: dict[str, dict[str, Kind]] = {}  # by API version, by each name in lower case
         self._defined: dict[tuple[str, str], Kind] = {}
 
     def is_defined(self, kind: Kind) -> bool:
@@ -161,6 +193,51 @@ class Kinds:
                 hint="Install its definition first, or correct api_version and kind (kubectl api-resources lists them).",
             )
         return kinds[name]
+
+    def find(self, api_version: str | None, name: str) -> Kind:
+        """The kind that a user names: by its kind, or by the plural, singular or short name of its resource, in any case.
+
+        Args:
+            api_version: None searches every group.
+
+        Raises: PodwrightError if the server does not serve it, or several groups do.
+        """
+        found = find_built_in(api_version, name)
+        if found or api_version is None:
+            return found or self._search(name)
+        try:
+            return self.resolve(api_version, name)
+        except PodwrightError as error:
+            named = self._names.get(api_version, {}).get(name.lower())
+            if error.reason != UNKNOWN_KIND or not named:
+                raise
+            return named
+
+    def find_optional(self, api_version: str | None, name: str) -> Kind:
+        """Like `find`, for options whose `api_version` defaults to `v1` for every kind."""
+        return self.find(None if api_version == "v1" else api_version, name)
+
+    def _search(self, name: str) -> Kind:
+        """The kind of that name in any group. Raises: PodwrightError."""
+        groups = (self._request("/apis") or {}).get("groups") or []
+        known: dict[str, Kind] = {}
+        found = []
+        for api_version in ["v1", *(str(group["preferredVersion"]["groupVersion"]) for group in groups if group.get("preferredVersion"))]:
+            self._discovered[api_version] = self._discover(api_version)
+            known |= self._discovered[api_version]
+            found += [self._names[api_version][name.lower()]] if name.lower() in self._names[api_version] else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            places = ", ".join(kind.api_version for kind in found)
+            raise PodwrightError(f"Kind '{name}' is served by several groups: {places}.", reason=UNKNOWN_KIND, hint="Set api_version to one of them.")
+        similar = difflib.get_close_matches(name.lower(), {kind.lower(): kind for kind in known}) or sorted(known)
+        listed = ", ".join(f"{kind.name} ({kind.api_version})" for kind in known.values() if kind.name.lower() in similar[:_MAX_NAMES])
+        raise PodwrightError(
+            f"Kind '{name}' not found in any API group; similar kinds: {listed or 'none'}.",
+            reason=UNKNOWN_KIND,
+            hint="Install its definition first, or correct kind (kubectl api-resources lists them).",
+        )
 
     def find_served(self, group: str, name: str) -> Kind:
         """The kind in the preferred version of the group, or in another version that serves it. Raises: PodwrightError if none does."""
@@ -198,7 +275,11 @@ class Kinds:
     def _discover(self, api_version: str) -> dict[str, Kind]:
         response = self._request(_version_path(api_version)) or {}
         resources = [entry for entry in response.get("resources") or [] if "/" not in entry["name"]]
-        return {entry["kind"]: Kind(api_version, entry["kind"], entry["name"], entry["namespaced"]) for entry in resources}
+        kinds = [Kind(api_version, entry["kind"], entry["name"], entry["namespaced"]) for entry in resources]
+        names = self._names[api_version] = {}
+        for kind, entry in zip(kinds, resources):
+            names |= dict.fromkeys({kind.name.lower(), kind.plural, entry.get("singularName") or kind.plural, *(entry.get("shortNames") or [])}, kind)
+        return {kind.name: kind for kind in kinds}
 
     def _request(self, path: str) -> Manifest | None:
         """The response, or None if the server does not serve the path: any server can say so, so `/apis` must show that it is an API server."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .client import Client
 
-    Usage = Mapping[str, Mapping[str, Fraction]]
-    """The resource usage of pods: name -> {"cpu": cores, "memory": bytes}."""
+    Usage = Mapping[tuple[str, str], Mapping[str, Fraction]]
+    """The resource usage of pods: `usage_key` -> {"cpu": cores, "memory": bytes}."""
 
 POD_METRICS = BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"]
 
@@ -30,7 +30,13 @@ def read_usage(client: Client, namespace: str | None, label_selector: str | None
         if error.reason == UNKNOWN_KIND or error.status == 503:
             raise PodwrightError("The cluster does not serve the metrics API.", reason="NoMetrics", hint="Install metrics-server, or omit metrics.") from error
         raise
-    return {item["metadata"]["name"]: {name: _total(item, name) for name in ("cpu", "memory")} for item in items}
+    return {usage_key(item): {name: _total(item, name) for name in ("cpu", "memory")} for item in items}
+
+
+def usage_key(pod: Manifest) -> tuple[str, str]:
+    """(namespace, name) of a pod or of its metrics."""
+    metadata = pod["metadata"]
+    return metadata.get("namespace") or "", metadata["name"]
 
 
 def _total(item: Manifest, resource: str) -> Fraction:

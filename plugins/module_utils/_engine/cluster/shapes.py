@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .kinds import BUILT_IN, POD, SERVICE, Kind
+from .kinds import ANSWERED_GROUPS, BUILT_IN, POD, SERVICE, Kind
 
 _TEXT = dict[str, str]  # a mapping of text to text
 # A type, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null,
@@ -31,9 +31,11 @@ _POD = {
 }
 _SERVICE = {"selector": _TEXT, "ports": [{"port!": int, "name": str}]}
 _WORKLOADS = ("Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "Job")
+_GROUP = {"versions": [{"groupVersion!": str}], "preferredVersion": {"groupVersion!": str}}
 _DISCOVERY: dict[str, Any] = {
-    "APIGroup": {"versions": [{"groupVersion!": str}], "preferredVersion": {"groupVersion!": str}},
-    "APIResourceList": {"resources": [{"name!": str, "kind!": str, "namespaced!": bool}]},
+    "APIGroup": _GROUP,
+    "APIGroupList": {"groups": [_GROUP]},
+    "APIResourceList": {"resources": [{"name!": str, "kind!": str, "namespaced!": bool, "singularName": str, "shortNames": [str]}]},
 }
 
 
@@ -53,6 +55,7 @@ _SHAPES = {
     "Pod": _compile({"metadata!": _IDENTIFIED} | _POD),
     "workload": _compile({"metadata!": _IDENTIFIED, "spec!": {"replicas": int, "parallelism": int}, "status": dict}),
     "Service": _compile({"metadata!": _IDENTIFIED, "spec": _SERVICE, "status": dict}),
+    "answer": _compile({"status": dict}),
     "bookmark": _compile({"metadata!": {"resourceVersion!": str}}),
     **{name: _compile(shape) for name, shape in _DISCOVERY.items()},
 }
@@ -64,6 +67,8 @@ def find_misfit(item: Any, kind: Kind | None) -> str | None:
     Args:
         kind: None for a kind that is unknown.
     """
+    if kind is not None and kind.group in ANSWERED_GROUPS:
+        return None if _fits(item, _SHAPES["answer"]) else "status"
     # Metrics are computed for each request, and have no identity.
     is_built_in = kind is not None and BUILT_IN.get((kind.api_version, kind.name)) == kind and kind.group != "metrics.k8s.io"
     name = "any" if kind is None or not is_built_in else "workload" if kind.name in _WORKLOADS else kind.name

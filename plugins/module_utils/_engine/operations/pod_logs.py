@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
-from ..cluster.kinds import BUILT_IN, POD
+from ..cluster.kinds import POD
 from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
@@ -145,7 +145,7 @@ def _select_logs(invocation: Invocation) -> list[ContainerLog]:
 def _find_pods(invocation: Invocation) -> list[Manifest]:
     """The pods of the options. Raises: PodwrightError if there is none."""
     client, namespace, name = invocation.client, invocation.namespace, invocation.params["name"]
-    kind = _find_kind(client, invocation.params)
+    kind = client.kinds.find_optional(invocation.params["api_version"], invocation.params["kind"])
     if kind is POD and name:
         pod = client.get(POD, namespace, name)
         if pod is None:
@@ -171,15 +171,6 @@ def _pod_selector(client: Client, kind: Kind, namespace: str, name: str) -> str:
         problem = f"{kind.name} '{name}' in namespace '{namespace}' has no selector for pods."
         raise PodwrightError(problem, reason="NotFound", hint="Check kind and name, or set label_selectors.")
     return selector
-
-
-def _find_kind(client: Client, params: Options) -> Kind:
-    """The kind of the options; a built-in kind needs no API version."""
-    if params["api_version"] == "v1":
-        for (_version, name), kind in BUILT_IN.items():
-            if name == params["kind"]:
-                return kind
-    return client.kinds.resolve(params["api_version"], params["kind"])
 
 
 # -- reading --------------------------------------------------------------------------------------------------

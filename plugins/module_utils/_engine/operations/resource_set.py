@@ -17,6 +17,7 @@ from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.outcome import Outcome
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
+from ..reconciler.reviews import check_review, is_review, send_review
 
 if TYPE_CHECKING:
     from ..values import Options, Result
@@ -63,10 +64,14 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         wait_timeout=params["wait_timeout"],
     )
     reconciler = Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client), invocation.review)
+    reviews = [manifest for manifest in manifests if is_review(manifest)]
+    for review in reviews:
+        check_review(review, params["state"])
     act = reconciler.apply if params["state"] == "present" else reconciler.remove
-    done = act(manifests, invocation.namespace, params["name"])
+    done = act([manifest for manifest in manifests if not is_review(manifest)], invocation.namespace, params["name"])
     outcome.changes = done.changes
     done.raise_error()
+    outcome.changes += [send_review(invocation.client, review, invocation.namespace) for review in reviews]
 
 
 def describe(invocation: Invocation, outcome: Outcome) -> Result:
@@ -90,10 +95,9 @@ def _read_manifests(params: Options) -> list[Any]:
             documents += read_documents(document, "definition") if isinstance(document, str) else [as_json(document)]
     elif params["src"]:
         documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
-    flat = flatten(documents)
-    if not flat and not (params["name"] and (params["state"] == "absent" or params["prune"])):
-        raise PodwrightError("No objects are defined.", reason="BadManifest", hint="Set definition, src or template to at least one manifest.")
-    return flat
+    elif not (params["name"] and (params["state"] == "absent" or params["prune"])):
+        raise PodwrightError("No objects are defined.", reason="BadManifest", hint="Set definition, src or template.")
+    return flatten(documents)
 
 
 def _read_file(path: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import DEFINITION, Kind
+from ..cluster.kinds import DEFINITION, Kind, find_built_in
 from ..errors import UNKNOWN_KIND, PodwrightError
 from .manifest import clean, key_of
 from .plan import Change
@@ -27,13 +27,13 @@ def read_desired(client: Client, manifests: Iterable[Manifest], namespace: str, 
 
     Raises: PodwrightError for an invalid manifest, two of the same Key, or a kind that neither the server nor a manifest defines.
     """
-    cleaned = [clean(manifest) for manifest in manifests]
+    cleaned = [clean(_complete(manifest)) for manifest in manifests]
     for manifest in cleaned:
         if manifest["kind"] == DEFINITION.name:
             client.kinds.define(manifest)
     desired: dict[Key, tuple[Kind, Manifest]] = {}
     for manifest in cleaned:
-        _add(desired, client.kinds.resolve(manifest["apiVersion"], manifest["kind"]), manifest, namespace)
+        _add(desired, client.kinds.find(manifest["apiVersion"], manifest["kind"]), manifest, namespace)
     return {key: (kind, applyset.mark(manifest)) for key, (kind, manifest) in desired.items()} if applyset else desired
 
 
@@ -44,9 +44,9 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
     """
     undesired: dict[Key, tuple[Kind, Manifest]] = {}
     absent = []
-    for manifest in map(clean, manifests):
+    for manifest in [clean(_complete(manifest)) for manifest in manifests]:
         try:
-            kind = client.kinds.resolve(manifest["apiVersion"], manifest["kind"])
+            kind = client.kinds.find(manifest["apiVersion"], manifest["kind"])
         except PodwrightError as error:
             if error.reason != UNKNOWN_KIND:
                 raise
@@ -57,7 +57,17 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
     return undesired, absent
 
 
+def _complete(manifest: Manifest) -> Manifest:
+    """The manifest of a built-in kind with the apiVersion that it may lack, and with the kind as the API spells it."""
+    api_version, name = (manifest.get("apiVersion"), manifest.get("kind")) if isinstance(manifest, dict) else (None, None)
+    if not isinstance(api_version, (str, type(None))) or not isinstance(name, str):
+        return manifest  # `clean` reports it
+    kind = find_built_in(api_version, name)
+    return manifest | {"apiVersion": kind.api_version, "kind": kind.name} if kind else manifest
+
+
 def _add(objects: dict[Key, tuple[Kind, Manifest]], kind: Kind, manifest: Manifest, namespace: str) -> None:
+    manifest |= {"apiVersion": kind.api_version, "kind": kind.name}
     if kind.namespaced:
         manifest["metadata"].setdefault("namespace", namespace)
     else:

@@ -109,7 +109,7 @@ class Executor:
                 return replace(change, note=NOT_PREDICTED)
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
-        return change.predicted(answer) if change.action == "patch" else change
+        return change.predicted(answer)
 
     def _apply(self, change: Change, dry_run: bool = False) -> Manifest:
         key, options = change.key, self._options

@@ -219,7 +219,7 @@ def secret_values(manifests: Iterable[object]) -> set[str]:
     """The secret values in manifests, both encoded and decoded, which results must not contain."""
     found: set[str] = set()
     for manifest in manifests:
-        if isinstance(manifest, dict) and manifest.get("kind") == "Secret":
+        if isinstance(manifest, dict) and str(manifest.get("kind")).lower() in ("secret", "secrets"):
             for text in _text_values(manifest.get("stringData")):
                 found |= {text, base64.b64encode(text.encode()).decode()}
             for encoded in _text_values(manifest.get("data")):
@@ -228,6 +228,8 @@ def secret_values(manifests: Iterable[object]) -> set[str]:
                     found.add(base64.b64decode(encoded, validate=True).decode())
                 except ValueError:
                     pass  # not text in base64, which the server refuses if it is invalid
+        if isinstance(manifest, dict) and isinstance(spec := manifest.get("spec"), dict) and manifest.get("kind") == "TokenReview":
+            found |= {spec["token"]} if isinstance(spec.get("token"), str) else set()
     # Masking a very short value would make any output unreadable; such a value is only redacted in its Secret.
     return {value for value in found if len(value) >= 4}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import JOB, POD
+from ..cluster.metrics import usage_key
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.labels import PARENT, label_of
 from ..objects.pod_status import read_job, read_pod
@@ -127,7 +128,7 @@ def _own_resources(item: Manifest, usage: Usage | None) -> dict[str, float]:
         return resources
     requests = pod_requests(item)
     resources |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}
-    used = (usage or {}).get(item["metadata"]["name"])
+    used = (usage or {}).get(usage_key(item))
     if used:
         resources |= {"cpu_used": float(used["cpu"]), "memory_used": int(used["memory"])}
     return resources

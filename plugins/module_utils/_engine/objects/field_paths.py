@@ -1,0 +1,52 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Paths of fields as options name them, such as `spec.containers[0].env` and `metadata.annotations[example.com/owner]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import option_error
+
+if TYPE_CHECKING:
+    from ..values import Manifest
+
+FieldPath: TypeAlias = "tuple[str, ...]"
+_STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([^\[\]]+)\]")
+
+
+def read_paths(option: str, texts: Iterable[str] | None) -> list[FieldPath]:
+    """The paths in an option. Raises: PodwrightError for an invalid one."""
+    return [_read_path(f"{option}[{index}]", text) for index, text in enumerate(texts or ())]
+
+
+def _read_path(option: str, text: str) -> FieldPath:
+    steps, position = [], 0
+    while position < len(text):
+        step = _STEP.match(text, position)
+        if step is None:
+            break
+        steps.append((step[1] or step[2]).strip("'\""))
+        position = step.end()
+    if position < len(text) or not steps:
+        raise option_error(option, f"must be the path of a field, such as metadata.labels or spec.containers[0].env, got {text!r}.")
+    return tuple(steps)
+
+
+def without_fields(item: Manifest, paths: Iterable[FieldPath]) -> Manifest:
+    """An object without the fields of these paths; one that it lacks changes nothing."""
+    for path in sorted(paths, reverse=True):  # the later items of a list first
+        item = _without(item, path)
+    return item
+
+
+def _without(value: Any, path: Sequence[str]) -> Any:
+    step, rest = path[0], path[1:]
+    if isinstance(value, dict) and step in value:
+        kept = {name: part for name, part in value.items() if name != step or rest}
+        return kept | {step: _without(value[step], rest)} if rest else kept
+    if isinstance(value, list) and step.isascii() and step.isdigit() and len(step) < 10 and int(step) < len(value):
+        index = int(step)
+        return value[:index] + ([_without(value[index], rest)] if rest else []) + value[index + 1 :]
+    return value
