@@ -47,6 +47,12 @@ options:
         requests:
           description: Resource requests, a quantity for each resource.
           type: dict
+        claims:
+          description:
+            - "Names in O(resource_claims) that the container uses, or C({name, request})."
+            - The task's own container uses all of them unless this is set, other containers none.
+          type: list
+          elements: raw
     request_ratio:
       description: Share of the cpu and memory limits to request if only limits are given. Other resources are requested in full.
       type: float
@@ -70,6 +76,35 @@ options:
     lifecycle:
       description: Lifecycle hooks C(post_start) and C(pre_stop), in the API's form.
       type: dict
+    privileged:
+      description: Run the container with all privileges on the node. Requires the Pod Security level V(privileged).
+      type: bool
+    allow_privilege_escalation:
+      description:
+        - Allow processes to gain more privileges than their parent. Defaults to V(false), unless O(security_profile) is V(privileged) or the container is
+          privileged.
+      type: bool
+    capabilities:
+      description: Linux capabilities, with or without C(CAP_), in any case.
+      type: dict
+      suboptions:
+        add:
+          description:
+            - Capabilities to add. V(NET_BIND_SERVICE) is allowed by each Pod Security level, those of a container runtime's default by V(baseline), others by
+              V(privileged).
+          type: list
+          elements: str
+        drop:
+          description: Capabilities to drop. The profile V(restricted) drops V(ALL) in any case.
+          type: list
+          elements: str
+    read_only_root_filesystem:
+      description: Mount the root file system of the container read-only.
+      type: bool
+    proc_mount:
+      description: Type of the proc mount. V(Unmasked) requires O(host_users) V(false), and the Pod Security level V(baseline).
+      type: str
+      choices: [Default, Unmasked]
   containers:
     description: Additional containers of the pod. If the task completes, they are sidecars that terminate with it.
     type: list
@@ -79,6 +114,24 @@ options:
         description: Name of the container.
         type: str
         required: true
+      run_as_user:
+        description: User ID to run as. Defaults to that of the pod.
+        type: raw
+      run_as_group:
+        description: Group ID to run as. Defaults to that of the pod.
+        type: int
+      run_as_non_root:
+        description: Refuse to run as root. Defaults to that of the pod.
+        type: bool
+      selinux_options:
+        description: SELinux options. Defaults to those of the pod.
+        type: raw
+      seccomp:
+        description: Seccomp profile. Defaults to that of the pod.
+        type: str
+      apparmor:
+        description: AppArmor profile. Defaults to that of the pod.
+        type: str
       <<: *container
   init_containers:
     description: Init containers, which run to completion one after the other before the main container starts.
@@ -158,21 +211,74 @@ options:
       - V(baseline) uses the runtime's seccomp profile and forbids privilege escalation. V(restricted) also drops all capabilities and runs as user
         65532 unless O(run_as_user) is set.
       - V(privileged) sets nothing.
+      - Other options override these settings. An option that the level of the namespace (V(auto)) or the profile that is set forbids is an error before
+        anything is created.
     type: str
     choices: [auto, restricted, baseline, privileged]
     default: auto
   run_as_user:
-    description: User ID to run as, or V(image) for the image's own user even if the security profile would set one.
+    description:
+      - User ID to run as, or V(image) for the image's own user even if the security profile would set one.
+      - V(auto) leaves user and groups to the admission of the cluster, such as the ranges of a security context constraint in OpenShift.
     type: raw
   run_as_group:
     description: Group ID to run as.
     type: int
+  run_as_non_root:
+    description: Refuse to run as root. The profile V(restricted) sets it.
+    type: bool
   fs_group:
     description: Group ID that owns the volumes.
     type: int
+  fs_group_change_policy:
+    description: When to change the group of a volume's files to O(fs_group). Defaults to V(Always).
+    type: str
+    choices: [Always, OnRootMismatch]
+  supplemental_groups:
+    description: Further group IDs of the processes.
+    type: list
+    elements: int
+  supplemental_groups_policy:
+    description: Whether the groups that the image's C(/etc/group) lists for the user are added. Requires Kubernetes 1.33 for V(Strict).
+    type: str
+    choices: [Merge, Strict]
   selinux_options:
-    description: SELinux options, or V(auto) for a separate level for each task.
+    description:
+      - SELinux options C(level), C(role), C(type) and C(user), or V(auto) for a separate level for each task.
+      - User, role and types other than those of containers require the Pod Security level V(privileged).
     type: raw
+  seccomp:
+    description:
+      - Seccomp profile, V(RuntimeDefault), V(localhost/PATH) for a profile of the node, or V(Unconfined), which requires the Pod Security level
+        V(privileged).
+    type: str
+  apparmor:
+    description:
+      - AppArmor profile, V(RuntimeDefault), V(localhost/PROFILE) for a profile of the node, or V(Unconfined), which requires the Pod Security level
+        V(privileged). Requires Kubernetes 1.30.
+    type: str
+  sysctls:
+    description:
+      - Kernel parameters of the pod, a value for each name. Those that are not safe require the Pod Security level V(privileged), and a node that allows
+        them.
+    type: dict
+  host_network:
+    description:
+      - Run in the network of the node. Requires the Pod Security level V(privileged), and cannot be combined with O(network).
+      - To resolve the names of Services, set C(policy) of O(dns) to V(ClusterFirstWithHostNet).
+    type: bool
+  host_pid:
+    description: See the processes of the node. Requires the Pod Security level V(privileged).
+    type: bool
+  host_ipc:
+    description: Use the IPC namespace of the node. Requires the Pod Security level V(privileged).
+    type: bool
+  host_users:
+    description: Whether user IDs are those of the node. V(false) maps them to unprivileged ones (user namespaces, Kubernetes 1.33).
+    type: bool
+  share_process_namespace:
+    description: Let the containers of the pod see each other's processes.
+    type: bool
   node_selector:
     description: Labels that the node must have.
     type: dict
@@ -183,9 +289,30 @@ options:
     description: Tolerations in the API's form. Keys may be in snake_case.
     type: list
     elements: dict
+  topology_spread:
+    description:
+      - Spread of pods over the domains of a topology, each a topology key such as V(topology.kubernetes.io/zone), or a mapping with C(topology_key) and the
+        other fields of the API's form. Keys may be in snake_case.
+      - Defaults are C(max_skew) 1, C(when_unsatisfiable) V(ScheduleAnyway), and a C(label_selector) of the pods of the same set, the same deployment, or
+        without either all tasks in the namespace.
+    type: list
+    elements: raw
+  scheduler_name:
+    description: Scheduler of the pod.
+    type: str
   priority_class:
     description: Priority class of the pod.
     type: str
+  preemption_policy:
+    description: Preemption policy that the O(priority_class) must have, which determines that of the pod.
+    type: str
+    choices: [Never, PreemptLowerPriority]
+  resource_claims:
+    description:
+      - "Claims of devices (dynamic resource allocation, Kubernetes 1.34), each C({name, claim: NAME}) for a ResourceClaim or C({name, template: NAME}) for a
+        ResourceClaimTemplate."
+    type: list
+    elements: dict
   runtime_class:
     description: Runtime class of the pod.
     type: str

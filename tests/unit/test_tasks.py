@@ -175,6 +175,11 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "affinity": {"node_affinity": {}}, "tolerations": [{"operator": "Exists"}], "priority_class": "p", "runtime_class": "r", "restart_policy": "OnFailure",
         "termination_grace_period": 1, "host_aliases": [{"ip": "1.1.1.1", "hostnames": ["a"]}], "dns": {"policy": "None"}, "labels": {"a": "b"},
         "annotations": {"a": "b"}, "definition": {"spec": {"hostname": "h"}}, "patches": [{"op": "add", "path": "/metadata/labels/z", "value": "y"}],
+        "privileged": True, "allow_privilege_escalation": True, "capabilities": {"add": ["CHOWN"]}, "read_only_root_filesystem": True, "proc_mount": "Default",
+        "run_as_non_root": True, "seccomp": "Unconfined", "apparmor": "RuntimeDefault", "fs_group_change_policy": "Always", "supplemental_groups": [1],
+        "supplemental_groups_policy": "Strict", "sysctls": {"kernel.msgmax": 1}, "host_network": True, "host_pid": True, "host_ipc": True, "host_users": False,
+        "share_process_namespace": True, "topology_spread": ["zone"], "scheduler_name": "s", "preemption_policy": "Never",
+        "resource_claims": [{"name": "gpu", "claim": "c"}],
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
     }  # fmt: skip
     elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # these have tests of their own

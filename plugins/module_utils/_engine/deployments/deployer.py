@@ -17,9 +17,11 @@ from ..reconciler.plan import Change
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.wait import wait_until_ready
 from ..tasks.options import TASK_OPTIONS
-from ..tasks.security_context import choose_profile
+from ..tasks.pod_security import AUTO, check_level, profile_of, read_level
+from ..tasks.server_support import ServerSupport
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
+from .manifests import build_deployment
 from .options import TEMPLATE_OPTIONS
 
 if TYPE_CHECKING:
@@ -120,13 +122,18 @@ class Deployer(ABC):
     def task_spec(self) -> TaskSpec:
         """The pods of the options. Raises: PodwrightError if an option is invalid."""
         options = {name: spec.get("default") for name, spec in TASK_OPTIONS.items()} | {name: self.params[name] for name in TEMPLATE_OPTIONS} | {"kind": "Pod"}
-        spec = TaskSpec(self.name, self.namespace, options, "running")
+        spec = TaskSpec(self.name, self.namespace, options, "running", peers={DEPLOYMENT: self.name})
         validate(spec)
         return spec
 
-    def profile(self) -> str:
-        """The Pod Security profile of the pods."""
-        return choose_profile(self.client, self.namespace, self.params["security_profile"])
+    def build(self, spec: TaskSpec, generation: str, replicas: int, revision: int | None = None) -> Manifest:
+        """The Deployment of a generation; see `build_deployment`. Raises: PodwrightError if the namespace does not allow its pods."""
+        asked = self.params["security_profile"]
+        level = read_level(self.client, self.namespace) if asked == AUTO else ""
+        deployment = build_deployment(spec, self.params, profile_of(asked, level), generation, replicas, revision)
+        check_level(spec, deployment, level)
+        ServerSupport(self.client).check(spec.options, DEPLOYMENT_KIND, self.namespace, deployment)
+        return deployment
 
     # -- changing ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
 from ..errors import PodwrightError
 from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
 from .deployer import DEPLOYMENT_KIND, Deployer
-from .manifests import build_deployment, build_service, generation_of, share_of
+from .manifests import build_service, generation_of, share_of
 from .options import CANARY, ROLLING
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Generations(Deployer):
 
     def apply_generation(self, spec: TaskSpec, generation: str, replicas: int) -> None:
         """Apply the Deployment of a generation and wait until it is ready. Raises: PodwrightError."""
-        manifest = build_deployment(spec, self.params, self.profile(), generation, replicas, self._choose_revision(generation))
+        manifest = self.build(spec, generation, replicas, self._choose_revision(generation))
         try:
             self.apply(manifest)
         except PodwrightError as error:

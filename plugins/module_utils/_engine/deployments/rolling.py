@@ -10,7 +10,7 @@ from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import READY, assess
 from .deployer import DEPLOYMENT_KIND, Deployer
-from .manifests import build_deployment, build_service
+from .manifests import build_service
 from .options import ROLLING
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Rolling(Deployer):
         self._apply(paused=True)
 
     def _apply(self, paused: bool) -> None:
-        deployment = build_deployment(self.task_spec(), self.params, self.profile(), ROLLING, self.params["replicas"])
+        deployment = self.build(self.task_spec(), ROLLING, self.params["replicas"])
         live = self.deployments.get(ROLLING)
         if not live:
             self._refuse_foreign()

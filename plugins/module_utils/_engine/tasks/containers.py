@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import option_error
 from ..text import MAX_PORT, parse_integer
 from ..values import Manifest, Options
@@ -11,22 +13,28 @@ from .field_names import camelize
 from .options import text_of
 from .probes import build_probe
 from .resources import build_resources
+from .scheduling import container_claims
 from .security_context import container_context
 from .spiffe import endpoint_variable, read_spiffe
 
+if TYPE_CHECKING:
+    from .task_spec import TaskSpec
 
-def build_container(name: str, container: Options, pod: Options, profile: str, mounts: list[Manifest], path: str = "") -> Manifest:
+
+def build_container(name: str, container: Options, spec: TaskSpec, profile: str, mounts: list[Manifest], path: str = "") -> Manifest:
     """The manifest of a container.
 
     Args:
         container: its options.
-        pod: the options of the task, whose image is the default.
+        spec: the task, whose image is the default.
         profile: the Pod Security profile.
         mounts: the volume mounts that all containers have.
         path: prefix of the container's options in errors, such as `containers[0].`.
 
     Raises: PodwrightError that names the invalid option.
     """
+    pod = spec.options
+    claims = container_claims(container, pod, path)
     built = {
         "name": name,
         "image": container.get("image") or pod.get("image"),
@@ -36,9 +44,9 @@ def build_container(name: str, container: Options, pod: Options, profile: str, m
         "envFrom": build_sources(container.get("env_from") or [], f"{path}env_from"),
         "workingDir": container.get("working_dir"),
         "ports": [_build_port(port, f"{path}ports[{index}]") for index, port in enumerate(container.get("ports") or [])],
-        "resources": build_resources(container, path),
+        "resources": build_resources(container, path) | ({"claims": claims} if claims else {}),
         "volumeMounts": mounts,
-        "securityContext": container_context(profile),
+        "securityContext": container_context(profile, container, spec.name, path),
         "imagePullPolicy": container.get("image_pull_policy") or pod.get("image_pull_policy"),
         "lifecycle": camelize(container.get("lifecycle")),
         # The last lines of a failed task are in its status even if its log is lost.

@@ -203,7 +203,7 @@ class Executor:
 
     def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
         # Replaced as a whole, so that resources that are no longer requested are removed, or refused.
-        containers = [{"name": name, "resources": {"$patch": "replace"} | resources} for name, resources in spec.resources.items()]
+        containers = [{"name": name, "resources": {"$patch": "replace"} | resources} for name, resources in spec.resources_with_claims.items()]
         body = {"spec": {"containers": containers}}
         return self._client.patch(POD, spec.namespace, spec.name, body, MANAGER, STRATEGIC_PATCH, subresource="resize", dry_run=dry_run)
 

@@ -21,16 +21,34 @@ CONTAINER_OPTIONS: dict[str, Options] = {
     "env_from": {"type": "list", "elements": "dict"},
     "working_dir": {"type": "str"},
     "ports": {"type": "list", "elements": "raw"},
-    "resources": {"type": "dict", "options": {"limits": {"type": "dict"}, "requests": {"type": "dict"}}},
+    "resources": {"type": "dict", "options": {"limits": {"type": "dict"}, "requests": {"type": "dict"}, "claims": {"type": "list", "elements": "raw"}}},
     "request_ratio": {"type": "float", "default": 0.5},
     "readiness_probe": {"type": "dict"},
     "liveness_probe": {"type": "dict"},
     "startup_probe": {"type": "dict"},
     "image_pull_policy": {"type": "str", "choices": ["Always", "IfNotPresent", "Never"]},
     "lifecycle": {"type": "dict"},
+    "privileged": {"type": "bool"},
+    "allow_privilege_escalation": {"type": "bool"},
+    "capabilities": {"type": "dict", "options": {"add": {"type": "list", "elements": "str"}, "drop": {"type": "list", "elements": "str"}}},
+    "read_only_root_filesystem": {"type": "bool"},
+    "proc_mount": {"type": "str", "choices": ["Default", "Unmasked"]},
 }
 
-NAMED_CONTAINER_OPTIONS: dict[str, Options] = {"name": {"type": "str", "required": True}, **CONTAINER_OPTIONS}
+# Those of the pod, which a further container may override.
+IDENTITY_OPTIONS: dict[str, Options] = {
+    "run_as_user": {"type": "raw"},
+    "run_as_group": {"type": "int"},
+    "run_as_non_root": {"type": "bool"},
+    "selinux_options": {"type": "raw"},
+    "seccomp": {"type": "str"},
+    "apparmor": {"type": "str"},
+}
+
+# Options of containers that came later: without a value they are not part of a task's hash.
+LATER_OPTIONS = frozenset(("privileged", "allow_privilege_escalation", "capabilities", "read_only_root_filesystem", "proc_mount", *IDENTITY_OPTIONS))
+
+NAMED_CONTAINER_OPTIONS: dict[str, Options] = {"name": {"type": "str", "required": True}, **CONTAINER_OPTIONS, **IDENTITY_OPTIONS}
 
 POD_OPTIONS: dict[str, Options] = {
     "stdin": {"type": "str"},
@@ -60,14 +78,25 @@ POD_OPTIONS: dict[str, Options] = {
     "automount_service_account_token": {"type": "bool", "default": False},
     "image_pull_secrets": {"type": "list", "elements": "str", "no_log": False},
     "security_profile": {"type": "str", "choices": ["auto", "restricted", "baseline", "privileged"], "default": "auto"},
-    "run_as_user": {"type": "raw"},
-    "run_as_group": {"type": "int"},
+    **IDENTITY_OPTIONS,
     "fs_group": {"type": "int"},
-    "selinux_options": {"type": "raw"},
+    "fs_group_change_policy": {"type": "str", "choices": ["Always", "OnRootMismatch"]},
+    "supplemental_groups": {"type": "list", "elements": "int"},
+    "supplemental_groups_policy": {"type": "str", "choices": ["Merge", "Strict"]},
+    "sysctls": {"type": "dict"},
+    "host_network": {"type": "bool"},
+    "host_pid": {"type": "bool"},
+    "host_ipc": {"type": "bool"},
+    "host_users": {"type": "bool"},
+    "share_process_namespace": {"type": "bool"},
     "node_selector": {"type": "dict"},
     "affinity": {"type": "dict"},
     "tolerations": {"type": "list", "elements": "dict"},
+    "topology_spread": {"type": "list", "elements": "raw"},
+    "scheduler_name": {"type": "str"},
     "priority_class": {"type": "str"},
+    "preemption_policy": {"type": "str", "choices": ["Never", "PreemptLowerPriority"]},
+    "resource_claims": {"type": "list", "elements": "dict"},
     "runtime_class": {"type": "str"},
     "restart_policy": {"type": "str", "choices": ["Always", "OnFailure", "Never"]},
     "termination_grace_period": {"type": "int"},

@@ -19,9 +19,10 @@ from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, 
 from .network_policy import build_policy
 from .observation import Observation, Observer, TaskName, owner_job
 from .owner import Parent, Parents
+from .pod_security import AUTO, check_level, profile_of, read_level
 from .pod_template import build_manifest
 from .record import read_record
-from .security_context import choose_profile
+from .server_support import ServerSupport
 from .task_plan import DELETE, BatchPlan, Listed, TaskPlan
 from .task_run import RunnerOptions, status_of
 from .task_spec import TaskSpec
@@ -41,7 +42,8 @@ class Planner:
         self._console = console
         self._is_deletion = options.state == "absent"
         self._parents = Parents(client)
-        self._profiles: dict[tuple[str, str], str] = {}
+        self._levels: dict[str, str] = {}
+        self._support = ServerSupport(client)
         self._queues: dict[tuple[str, str], Manifest | None] = {}
 
     def plan(self, sets: Iterable[tuple[str, str]] = ()) -> BatchPlan:
@@ -88,7 +90,8 @@ class Planner:
             raise immutable_error(spec)
         if others:
             action, note = REPLACE, "it was of another kind"
-        profile = self._profile(spec)
+        level = self._level(spec)
+        profile = profile_of(spec.options["security_profile"], level)
         if action in (NONE, RESIZE):
             attempt = attempt_of(own) if own else record.attempt if record else 1
             manifest = build_manifest(spec, profile, attempt, parent)
@@ -100,6 +103,8 @@ class Planner:
         attempt = next_attempt(spec, own, status, record)
         note = "; ".join(filter(None, (note, self._admit(spec, parent, own, orphaned))))
         manifest = build_manifest(spec, profile, attempt, parent)
+        check_level(spec, manifest, level)
+        self._support.check(spec.options, spec.kind, spec.namespace, manifest)
         patch = creation_patch(manifest) if action == CREATE else []
         change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, manifest, patch, note)
         to_delete = (*others, *remains, (spec.kind, own)) if own else others + remains
@@ -146,12 +151,13 @@ class Planner:
         change = plan({key: (NETWORK_POLICY, manifest)}, {key: policy} if policy else {}, MANAGER, takes_over=False)[0]
         return change if change.is_change else None
 
-    def _profile(self, spec: TaskSpec) -> str:
-        asked = spec.options["security_profile"]
-        place = (spec.namespace, asked)
-        if place not in self._profiles:
-            self._profiles[place] = choose_profile(self._client, spec.namespace, asked)
-        return self._profiles[place]
+    def _level(self, spec: TaskSpec) -> str:
+        """The Pod Security level that the namespace enforces, if the profile depends on it."""
+        if spec.options["security_profile"] != AUTO:
+            return ""
+        if spec.namespace not in self._levels:
+            self._levels[spec.namespace] = read_level(self._client, spec.namespace)
+        return self._levels[spec.namespace]
 
 
 def _plan_metadata_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:

@@ -16,7 +16,8 @@ from .containers import build_container
 from .field_names import camelize
 from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
-from .security_context import pod_context
+from .scheduling import build_claims, build_spread
+from .security_context import namespace_fields, pod_context
 from .standard_input import redirect_input
 from .volumes import build_volumes
 
@@ -95,9 +96,9 @@ def _annotations(spec: TaskSpec) -> dict[str, str]:
 def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
     options = spec.options
     volumes, mounts = build_volumes(spec)
-    own = build_container(TASK_CONTAINER, options, options, profile, mounts)
+    own = build_container(TASK_CONTAINER, options, spec, profile, mounts)
     additional, init = (
-        [build_container(c["name"], c, options, profile, mounts, f"{name}[{index}].") for index, c in enumerate(options.get(name) or [])]
+        [build_container(c["name"], c, spec, profile, mounts, f"{name}[{index}].") for index, c in enumerate(options.get(name) or [])]
         for name in ("containers", "init_containers")
     )
     if spec.completes:
@@ -113,6 +114,9 @@ def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
         "restartPolicy": options.get("restart_policy") or ("Never" if spec.completes else "Always"),
         "activeDeadlineSeconds": spec.timeout,
         "enableServiceLinks": False,
+        "topologySpreadConstraints": build_spread(options.get("topology_spread"), spec.group),
+        "resourceClaims": build_claims(options.get("resource_claims")),
+        **namespace_fields(options),
     }
     for option, (field, convert) in _POD_FIELDS.items():
         if options.get(option) is not None:
@@ -132,7 +136,9 @@ _POD_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "node_selector": ("nodeSelector", lambda labels: texts_of("node_selector", labels)),
     "affinity": ("affinity", camelize),
     "tolerations": ("tolerations", camelize),
+    "scheduler_name": ("schedulerName", _as_is),
     "priority_class": ("priorityClassName", _as_is),
+    "preemption_policy": ("preemptionPolicy", _as_is),
     "runtime_class": ("runtimeClassName", _as_is),
     "termination_grace_period": ("terminationGracePeriodSeconds", _as_is),
     "host_aliases": ("hostAliases", camelize),

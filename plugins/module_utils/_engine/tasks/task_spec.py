@@ -7,15 +7,21 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..cluster.kinds import JOB, POD, Kind
 from ..objects.containers import TASK_CONTAINER
+from ..objects.labels import MANAGED, SET
 from ..objects.quantity import parse_quantity
 from ..text import encode, scalar_text
-from ..values import Options
+from ..values import Manifest, Options
 from .environment import order_of_references
-from .options import EXECUTION_OPTIONS, IN_MANIFEST, TASK_OPTIONS
+from .options import EXECUTION_OPTIONS, IN_MANIFEST, LATER_OPTIONS, TASK_OPTIONS
 from .resources import Resources, build_resources
+from .scheduling import container_claims
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_TIMEOUT = 3600  # seconds
 STDIN_ITERATIONS = 10_000  # some milliseconds
@@ -30,6 +36,7 @@ class TaskSpec:
         options: its options, defaults merged in.
         state: the requested state.
         set_name: name of the set to which it belongs, or None.
+        peers: labels of the pods that are spread together, or None for those of its set.
     """
 
     name: str
@@ -37,6 +44,12 @@ class TaskSpec:
     options: Options
     state: str
     set_name: str | None = None
+    peers: Mapping[str, str] | None = None
+
+    @property
+    def group(self) -> Mapping[str, str]:
+        """Labels of the pods that are spread together: its `peers`, its set, or all tasks of the namespace."""
+        return self.peers or ({SET: self.set_name} if self.set_name else MANAGED)
 
     @property
     def is_job(self) -> bool:
@@ -70,7 +83,8 @@ class TaskSpec:
         given = _with_words(_without_resources(given))
         if not self.completes and given.get("containers"):
             given["containers"] = [_without_resources(container) for container in given["containers"]]
-        given |= {name: list(map(_with_words, given[name])) for name in ("containers", "init_containers") if given.get(name)}
+        for name in ("containers", "init_containers"):
+            given |= {name: [_with_words(_as_known_before(container)) for container in given[name]]} if given.get(name) else {}
         # Live objects carry this digest as a label: another key, or another order, would replace every task after an upgrade.
         given["completes"] = self.completes
         if "stdin" in given:
@@ -99,6 +113,13 @@ class TaskSpec:
         return resources
 
     @property
+    def resources_with_claims(self) -> dict[str, Manifest]:
+        """`resources` and the claims of devices, which cannot be changed, of these containers."""
+        containers = {container["name"] if path else TASK_CONTAINER: (path, container) for path, container in containers_of(self.options)}
+        claims = {name: container_claims(container, self.options, path) for name, (path, container) in containers.items()}
+        return {name: resources | ({"claims": claims[name]} if claims[name] else {}) for name, resources in self.resources.items()}
+
+    @property
     def keeps_record(self) -> bool:
         """Whether a record keeps the task's result after its pod is deleted."""
         given: bool | None = self.options.get("record")
@@ -116,8 +137,20 @@ def _with_words(container: Options) -> Options:
     return container | ({"args": list(map(scalar_text, container["args"]))} if container.get("args") else {})
 
 
+def _as_known_before(container: Options) -> Options:
+    """The options without those that are not set and that earlier versions of Podwright did not have, as these hashed them."""
+    known = {name: value for name, value in container.items() if value is not None or name not in LATER_OPTIONS}
+    resources = known.get("resources")
+    if resources and resources.get("claims") is None:
+        known["resources"] = {part: quantities for part, quantities in resources.items() if part != "claims"}
+    return known
+
+
 def _without_resources(container: Options) -> Options:
-    return {name: value for name, value in container.items() if name not in RESIZABLE}
+    """The options without the resources that can be resized, to which claims do not belong."""
+    claims = (container.get("resources") or {}).get("claims")
+    rest = {name: value for name, value in container.items() if name not in RESIZABLE}
+    return rest if claims is None else rest | {"claims": claims}
 
 
 def digest(value: object) -> str:

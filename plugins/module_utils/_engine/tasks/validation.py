@@ -12,6 +12,7 @@ from .manifest_shape import check_shape
 from .network_policy import build_policy
 from .options import check_name, check_variable
 from .owner import read_parent
+from .pod_security import check_profile, profile_of
 from .pod_template import build_manifest
 from .task_spec import containers_of
 
@@ -29,7 +30,7 @@ def validate(spec: TaskSpec) -> None:
     if options.get("parent"):
         read_parent(options["parent"], spec.namespace)
     build_policy(spec.name, spec.namespace, options.get("network"))
-    build_manifest(spec, "baseline")
+    check_profile(spec, build_manifest(spec, profile_of(options["security_profile"])))
 
 
 def _validate_containers(spec: TaskSpec) -> None:
