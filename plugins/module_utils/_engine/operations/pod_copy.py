@@ -56,6 +56,7 @@ class Copy:
         sizes: the sizes of the files in the plan, by path.
         checksum: the sha256 if the source is a file.
         diff: Ansible's diff.
+        is_complete: whether it has succeeded.
     """
 
     remote_name: str = ""
@@ -64,6 +65,7 @@ class Copy:
     sizes: dict[bytes, int] = field(default_factory=dict)
     checksum: str | None = None
     diff: list[dict[str, str]] = field(default_factory=list)
+    is_complete: bool = False
 
 
 def run(invocation: Invocation, outcome: Copy) -> None:
@@ -80,15 +82,16 @@ def run(invocation: Invocation, outcome: Copy) -> None:
     excluded = everything.target.keys() - pair.target.keys()
     plan = compare(pair.source, pair.target, options, excluded)
     _check_obstacles(params, pair, plan, containing_directories(excluded))
-    outcome.remote_name, outcome.method = f"{params['remote_path']} in {pair.remote.container}", _method(params, pair)
-    outcome.sizes = {path: pair.source[path].size for path in plan.files}
     if invocation.diff_mode:
         outcome.diff = pair.diff(plan)
+    outcome.remote_name, outcome.method = f"{params['remote_path']} in {pair.remote.container}", _method(params, pair)
+    outcome.sizes = {path: pair.source[path].size for path in plan.files}
     outcome.done, digests = plan, {path: entry.digest for path, entry in pair.source.items()}
     if not invocation.check_mode and plan.is_change:
         digests |= _carry_out(invocation, pair, options, plan, outcome)
     if pair.source[ROOT].type == FILE:
         outcome.checksum = digests.get(ROOT)
+    outcome.is_complete = True
 
 
 # -- both sides -----------------------------------------------------------------------------------------------
@@ -249,12 +252,13 @@ def describe(invocation: Invocation, outcome: Copy) -> Result:
     source, target = (local_name, outcome.remote_name) if params["state"] == "to_pod" else (outcome.remote_name, local_name)
     result = {
         "changed": done.is_change,
-        "result": f"{source} is copied to {target}." if done.is_change else f"{target} already matches {source}.",
         "files": {"copied": len(done.files), "unchanged": done.unchanged, "deleted": len(done.delete)},
         "bytes": sum(outcome.sizes[path] for path in done.files),
         "method": outcome.method,
         "changes": done.lines(),
     }
+    if outcome.is_complete:
+        result["result"] = f"{source} is copied to {target}." if done.is_change else f"{target} already matches {source}."
     result |= {"checksum": outcome.checksum} if outcome.checksum else {}
     return result | ({"diff": outcome.diff} if invocation.diff_mode else {})
 
