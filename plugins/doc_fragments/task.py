@@ -88,7 +88,7 @@ options:
   record:
     description:
       - Record the result of the task (exit code and times) in a ConfigMap, so that the task is not run again after its pod is deleted. Defaults to
-        V(true) if O(cleanup) deletes the pod.
+        V(true) if O(cleanup) deletes the pod, or if files are fetched with O(results) or O(artifacts).
       - The record contains the last O(log_tail) log lines if the task failed, or if O(logs) is not V(none).
       - If the record cannot be written, the pod is kept with a warning, and the next run records the result.
       - M(podwright.core.pod_gc) deletes records by age, O(state=absent) deletes the record with the task.
@@ -102,6 +102,56 @@ options:
     description: Seconds that a possibly transient problem (an image that cannot be pulled, a crash loop) may last before the task fails.
     type: int
     default: 30
+  results:
+    description:
+      - Small values that a task leaves when it completes, by name. They are returned as RV(ignore:results).
+      - Each is the path of a file in the container, or a mapping with C(path) or C(termination_message=true), with optional C(type) (C(text), the default,
+        or C(json)) and C(optional) (C(true) if a task that succeeds may leave it out).
+      - At most 64 KiB each, 256 KiB together, and 4095 bytes of a termination message. A larger result fails the task.
+      - They are kept in the record of the task, which users who can read ConfigMaps can read, and returned by later runs.
+      - A directory in which no volume is mounted becomes an empty volume, which hides what the image has in it. Files require O(kind=Pod).
+    type: dict
+  artifacts:
+    description:
+      - Files and directories to copy from the container when the task has completed, also if it failed, before O(cleanup). Requires O(kind=Pod).
+      - Each is verified by its sha256, as by M(podwright.core.pod_copy).
+      - A container of their own in the pod holds them until they are copied. If this run is interrupted, the next one copies them.
+      - The task runs again if a copy does not exist any more, or if the files were lost before they were copied.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description: >-
+          Path in the container. A directory in which no volume is mounted becomes an empty volume, which hides what the image has in it: the one that
+          contains the path, or the path itself if it ends with a slash.
+        type: str
+        required: true
+      dest:
+        description:
+          - Path on the host that runs this task. The content of a directory is copied into it.
+          - A file is placed under its own name in a directory that exists, or whose path ends with a slash.
+        type: path
+        required: true
+      optional:
+        description: Whether a task that succeeds may leave it out.
+        type: bool
+        default: false
+  helper_image:
+    description: >-
+      Image of the container that holds the files of O(results) and O(artifacts), with C(sh), C(find), C(stat), C(sha256sum), C(xargs), C(sed) and C(dd).
+      The image of the task needs none of them.
+    type: str
+    default: busybox
+  helper_resources:
+    description: Resource requests and limits of that container. Defaults to 100m of cpu and 64Mi of memory if O(resources) is set, else to none.
+    type: dict
+    suboptions:
+      limits:
+        description: Resource limits, a quantity for each resource.
+        type: dict
+      requests:
+        description: Resource requests, a quantity for each resource.
+        type: dict
   stdin:
     description:
       - Text for the standard input of the task. Requires O(command) and a shell in the image.

@@ -234,6 +234,44 @@ tasks:
       description: Log of the task with O(logs), or the last lines if it failed.
       type: str
       returned: always
+    results:
+      description: Results of the task by name, each as text or as the value of its JSON.
+      type: dict
+      returned: with O(results)
+    artifacts:
+      description: Artifacts of the task.
+      type: list
+      elements: dict
+      returned: with O(artifacts)
+      contains:
+        path:
+          description: Path in the container.
+          type: str
+          returned: always
+        dest:
+          description: The option O(artifacts[].dest).
+          type: str
+          returned: always
+        exists:
+          description: Whether the task left it.
+          type: bool
+          returned: always
+        changed:
+          description: Whether this run changed files on the host that runs this task.
+          type: bool
+          returned: always
+        bytes:
+          description: Bytes that were copied.
+          type: int
+          returned: if it was compared in this run
+        files:
+          description: Numbers of files that were C(copied) and C(unchanged).
+          type: dict
+          returned: if it was compared in this run
+        checksum:
+          description: The sha256 of a file.
+          type: str
+          returned: for a file that was compared in this run
     events:
       description: Events of a failed task.
       type: list

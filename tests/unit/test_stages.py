@@ -43,7 +43,7 @@ def test_nothing_is_created_before_what_it_replaces_is_deleted():
 
 
 def test_every_stage_leads_to_the_watch():
-    for start in set(Stage) - {Stage.DONE}:
+    for start in set(Stage) - {Stage.DONE, Stage.COLLECT, Stage.COLLECTING}:  # it has terminated
         seen = {start}
         for _step in Stage:
             seen |= set(itertools.chain.from_iterable(map(reachable, seen)))

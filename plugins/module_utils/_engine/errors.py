@@ -65,11 +65,6 @@ class PodwrightError(Exception):
         return self.status == 404 and self.reason == "NotFound" and not self.is_denied_by_admission
 
     @property
-    def leaves_unknown(self) -> bool:
-        """Whether it is unknown if the server executed the request."""
-        return self.response_was_lost or self.reason in (UNEXPECTED, CONNECTION_LOST)
-
-    @property
     def is_denied_by_admission(self) -> bool:
         """Whether a webhook or a policy denied the request; status and reason are whatever it chose."""
         return bool(_ADMISSION.search(self.message))

@@ -217,33 +217,26 @@ class Client(Transport):
             version: delete the object of that uid only if this is still its resource version.
 
         Returns: False if the object did not exist, unless the response to an earlier attempt was lost.
-        Raises: PodwrightError; not if no response says whether it was deleted, and the object was or is being deleted.
+        Raises: PodwrightError.
         """
-        body: Manifest = {"propagationPolicy": propagation} | ({"dryRun": ["All"]} if dry_run else {})
+        body: Manifest = {"propagationPolicy": propagation}
         if uid:
             body["preconditions"] = {"uid": uid} | ({"resourceVersion": version} if version else {})
         if grace_period is not None:
             body["gracePeriodSeconds"] = grace_period
+        if dry_run:
+            body["dryRun"] = ["All"]
         try:
             self.send(_object_request("DELETE", kind, namespace, name, body=body))
             return True
         except PodwrightError as error:
             is_conflict = error.status == 409 and "precondition" in error.message.lower()
-            if error.is_not_found or (is_conflict and not version):
-                return error.response_was_lost
-            if error.leaves_unknown and not dry_run and self._is_deleted(kind, namespace, name, uid):
-                return True  # by the request whose response was lost, or by another client
-            if is_conflict:
-                return False
-            raise
-
-    def _is_deleted(self, kind: Kind, namespace: str | None, name: str, uid: str | None) -> bool:
-        """Whether an object has certainly been deleted, or is being deleted."""
-        try:
-            live = self.get(kind, namespace, name)
-        except PodwrightError:
-            return False
-        return live is None or bool(live["metadata"].get("deletionTimestamp")) or (uid is not None and live["metadata"].get("uid") != uid)
+            if not error.is_not_found and not is_conflict:
+                raise
+            if is_conflict and version and error.response_was_lost:  # by the lost request, or by another client
+                live = self.get(kind, namespace, name)
+                return live is None or live["metadata"]["uid"] != uid or bool(live["metadata"].get("deletionTimestamp"))
+            return error.response_was_lost
 
     def log(self, namespace: str, pod: str, container: str, tail_lines: int | None = None, limit_bytes: int | None = None) -> bytes:
         """The log of a container. Raises: PodwrightError."""

@@ -54,7 +54,7 @@ _SHAPES = {
     "built-in": _compile({"metadata!": _IDENTIFIED, "spec": dict, "status": dict}),
     "Pod": _compile({"metadata!": _IDENTIFIED} | _POD),
     "workload": _compile({"metadata!": _IDENTIFIED, "spec!": {"replicas": int, "parallelism": int}, "status": dict}),
-    "Service": _compile({"metadata!": _IDENTIFIED, "spec!": _SERVICE, "status": dict}),
+    "Service": _compile({"metadata!": _IDENTIFIED, "spec": _SERVICE, "status": dict}),
     "answer": _compile({"status": dict}),
     "bookmark": _compile({"metadata!": {"resourceVersion!": str}}),
     **{name: _compile(shape) for name, shape in _DISCOVERY.items()},

@@ -146,18 +146,26 @@ def _interruption(pod: Manifest, status: Manifest) -> str | None:
 def _read_active(pod: Manifest, status: Manifest) -> Status:
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
-        waiting = container.get("state", {}).get("waiting") or {}
-        grace = _WAITING_GRACE.get(waiting.get("reason", ""))
-        if grace:
-            last = container.get("lastState", {}).get("terminated") or {}
-            message = waiting.get("message") or (f"its command exited with exit code {last['exitCode']}" if last else "")
-            return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
+        problem = read_waiting(container)
+        if problem:
+            return problem
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
     if "running" in _task_state(pod):
         return Status("running", "", "", is_ready=condition(pod, "Ready").get("status") == "True")
     return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
+
+
+def read_waiting(container: Manifest) -> Status | None:
+    """The Status of a task one of whose containers cannot start, from the status of that container; None if it has no such problem."""
+    waiting = container.get("state", {}).get("waiting") or {}
+    grace = _WAITING_GRACE.get(waiting.get("reason", ""))
+    if not grace:
+        return None
+    last = container.get("lastState", {}).get("terminated") or {}
+    message = waiting.get("message") or (f"its command exited with exit code {last['exitCode']}" if last else "")
+    return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
 
 
 def _task_state(pod: Manifest) -> Manifest:

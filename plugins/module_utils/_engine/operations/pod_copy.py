@@ -16,10 +16,10 @@ from ..tasks.result import TaskRedactor
 from ..transfer.download import Download
 from ..transfer.helper import find_helper, start_helper
 from ..transfer.local import LocalTree, Text
-from ..transfer.pair import TreePair
+from ..transfer.pair import TreePair, download_pair
 from ..transfer.plan import CopyOptions, Plan, compare, containing_directories
 from ..transfer.remote import ContainerTree
-from ..transfer.tree import DIRECTORY, FILE, LINK, ROOT, Tree, leaves_tree, show, subtree
+from ..transfer.tree import DIRECTORY, FILE, ROOT, Tree, show, subtree
 from ..transfer.upload import Upload
 from ..values import Options, Result
 
@@ -56,7 +56,6 @@ class Copy:
         sizes: the sizes of the files in the plan, by path.
         checksum: the sha256 if the source is a file.
         diff: Ansible's diff.
-        is_complete: whether it has succeeded.
     """
 
     remote_name: str = ""
@@ -65,7 +64,6 @@ class Copy:
     sizes: dict[bytes, int] = field(default_factory=dict)
     checksum: str | None = None
     diff: list[dict[str, str]] = field(default_factory=list)
-    is_complete: bool = False
 
 
 def run(invocation: Invocation, outcome: Copy) -> None:
@@ -82,16 +80,15 @@ def run(invocation: Invocation, outcome: Copy) -> None:
     excluded = everything.target.keys() - pair.target.keys()
     plan = compare(pair.source, pair.target, options, excluded)
     _check_obstacles(params, pair, plan, containing_directories(excluded))
-    if invocation.diff_mode:
-        outcome.diff = pair.diff(plan)
     outcome.remote_name, outcome.method = f"{params['remote_path']} in {pair.remote.container}", _method(params, pair)
     outcome.sizes = {path: pair.source[path].size for path in plan.files}
+    if invocation.diff_mode:
+        outcome.diff = pair.diff(plan)
     outcome.done, digests = plan, {path: entry.digest for path, entry in pair.source.items()}
     if not invocation.check_mode and plan.is_change:
         digests |= _carry_out(invocation, pair, options, plan, outcome)
     if pair.source[ROOT].type == FILE:
         outcome.checksum = digests.get(ROOT)
-    outcome.is_complete = True
 
 
 # -- both sides -----------------------------------------------------------------------------------------------
@@ -133,14 +130,7 @@ def _observe_download(invocation: Invocation, deadline: float | None) -> TreePai
     remote, remote_tree = observed
     if not remote_tree:
         raise PodwrightError(f"{params['remote_path']} not found in {remote.container}.", reason="NotFound", hint="Check remote_path and container.")
-    for path in [path for path, entry in remote_tree.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
-        invocation.console.warn(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {params['remote_path']}.")
-        del remote_tree[path]
-    is_file, local_path = remote_tree[ROOT].type == FILE, params["local_path"]
-    if is_file and (os.path.isdir(local_path) or local_path.endswith("/")):
-        local_path = os.path.join(local_path, os.path.basename(params["remote_path"].rstrip("/")))
-    local = LocalTree(local_path, params["follow"])
-    return TreePair(False, local, remote, local.observe(invocation.console, 0 if is_file else None), remote_tree)
+    return download_pair(remote, remote_tree, params["local_path"], invocation.console, params["follow"])
 
 
 def _observe_remote(invocation: Invocation, deadline: float | None, follow: bool = False, shallow: bool = False) -> tuple[ContainerTree, Tree] | None:
@@ -252,13 +242,12 @@ def describe(invocation: Invocation, outcome: Copy) -> Result:
     source, target = (local_name, outcome.remote_name) if params["state"] == "to_pod" else (outcome.remote_name, local_name)
     result = {
         "changed": done.is_change,
+        "result": f"{source} is copied to {target}." if done.is_change else f"{target} already matches {source}.",
         "files": {"copied": len(done.files), "unchanged": done.unchanged, "deleted": len(done.delete)},
         "bytes": sum(outcome.sizes[path] for path in done.files),
         "method": outcome.method,
         "changes": done.lines(),
     }
-    if outcome.is_complete:
-        result["result"] = f"{source} is copied to {target}." if done.is_change else f"{target} already matches {source}."
     result |= {"checksum": outcome.checksum} if outcome.checksum else {}
     return result | ({"diff": outcome.diff} if invocation.diff_mode else {})
 

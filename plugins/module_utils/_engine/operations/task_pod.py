@@ -19,6 +19,7 @@ from ..reconciler.plan import Change
 from ..tasks.completion import Completion
 from ..tasks.leftovers import Leftovers
 from ..tasks.options import TASK_OPTIONS, check_name
+from ..tasks.outputs import check_destinations, read_artifacts
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
 from ..tasks.result import TaskRedactor, describe_pod, describe_task
@@ -128,7 +129,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
 def _submit_plan(invocation: Invocation, outcome: Tasks, plan: BatchPlan) -> None:
     """Predict the plan by dry runs if it is reviewed; in check mode the prediction is the outcome. Raises: PodwrightError."""
     if invocation.review:
-        predicted = predict(invocation.client, plan)
+        predicted = predict(invocation.client, plan, invocation.console)
         outcome.plan = predicted if invocation.check_mode else plan
         invocation.review(reviewed_changes(predicted.tasks))
 
@@ -149,7 +150,7 @@ def _read_specs(invocation: Invocation) -> list[TaskSpec]:
         return []
     defaults = {name: params[name] for name in TASK_OPTIONS}
     if params["tasks"] is None:
-        return [_read_spec(invocation, defaults)]
+        return _check_outputs([_read_spec(invocation, defaults)], "")
     specs: list[TaskSpec] = []
     known = set()
     for index, item in enumerate(params["tasks"]):
@@ -162,6 +163,13 @@ def _read_specs(invocation: Invocation) -> list[TaskSpec]:
             raise option_error(f"tasks[{index}].name", f"must be unique in namespace '{spec.namespace}', got '{spec.name}' again.")
         known.add((spec.namespace, spec.name))
         specs.append(spec)
+    return _check_outputs(specs, "tasks[{}].")
+
+
+def _check_outputs(specs: list[TaskSpec], prefix: str) -> list[TaskSpec]:
+    """The tasks. Raises: PodwrightError if two of their artifacts would replace each other."""
+    artifacts = [(number, index, artifact) for number, spec in enumerate(specs) for index, artifact in enumerate(read_artifacts(spec.options))]
+    check_destinations((f"{prefix.format(number)}artifacts[{index}]", artifact) for number, index, artifact in artifacts)
     return specs
 
 
@@ -232,7 +240,8 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     runs = [(run.spec, run) for run in outcome.runs if run.spec]
     is_single = params["tasks"] is None and len(runs) == 1
     tasks = [describe_task(spec, run) for spec, run in runs]
-    result = {"changed": any(change.is_change for change in changes), "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
+    is_change = any(change.is_change for change in changes) or any(run.collected.is_change for run in outcome.runs if run.collected)
+    result = {"changed": is_change, "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
     if is_single:
         result |= {name: value for name, value in tasks[0].items() if name not in ("duration", "msg")} | describe_pod(runs[0][1], redactor)

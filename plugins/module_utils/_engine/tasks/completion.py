@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..cluster.client import MANAGER, Client
 from ..cluster.diagnosis import format_diagnosis, log_tail
 from ..cluster.events import list_events
-from ..cluster.kinds import CONFIG_MAP
+from ..cluster.kinds import CONFIG_MAP, POD
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
@@ -16,7 +16,9 @@ from ..objects.pod_status import Status, has_started
 from ..reconciler.wait import wait_until_deleted
 from ..text import decode
 from ..threads import call_in_threads
+from ..values import Manifest
 from .executor import LOG_BYTES, THREADS
+from .file_containers import can_fetch, holds_files
 from .record import build_record
 from .task_plan import Listed
 from .task_run import TaskRun
@@ -39,7 +41,11 @@ class Completion:
         # Not those that are being deleted: their records are deleted as well.
         kept = [(run, spec, run.status) for run, spec in self._runs if spec.keeps_record and run.live and not run.plan.is_deletion]
         call_in_threads(lambda entry: self._record(*entry), [(run, spec, status) for run, spec, status in kept if status and status.is_finished], THREADS)
-        self._clean_up()
+        deleted = self._clean_up()
+        fetched = [(spec, run.pod) for run, spec in self._runs if run.pod and can_fetch(run.pod) and run.fetched and not run.is_unrecorded]
+        released = [(spec, pod) for spec, pod in fetched if pod["metadata"]["uid"] not in deleted]
+        if released:
+            call_in_threads(lambda pair: self._release(*pair), released, THREADS)
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
         options, pod = spec.options, run.pod
@@ -48,6 +54,9 @@ class Completion:
                 run.logs = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
             except PodwrightError as error:
                 self._console.warn(f"The log of task '{spec.name}' could not be read: {error}")
+        if run.collected and run.error and run.status and run.status.state == "failed":
+            for problem in run.collected.failures:
+                self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
         if run.error and run.has_failed:
             self._explain(run, spec, run.error)
 
@@ -70,7 +79,7 @@ class Completion:
         is_wanted = spec.options["logs"] != "none" or status.state == "failed"
         pod, lines = run.pod, spec.options["log_tail"] if is_wanted else 0
         log = run.logs if lines and run.logs is not None else log_tail(self._client, pod, lines) if lines and pod else ""
-        manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "")
+        manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "", run.fetched)
         try:
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
@@ -81,22 +90,39 @@ class Completion:
                 "If the task may run again, set record to false."
             )
 
-    def _clean_up(self) -> None:
-        """Delete the pods and Jobs that `cleanup` selects, and wait until they are deleted."""
+    def _release(self, spec: TaskSpec, pod: Manifest) -> None:
+        """Let the pod of a task complete, whose files were fetched."""
+        from .collector import Collector  # few tasks leave files
+
+        try:
+            Collector(self._client, self._console).release(spec, pod)
+        except PodwrightError as error:
+            live = self._client.get(POD, spec.namespace, pod["metadata"]["name"])
+            if live and can_fetch(live):
+                self._console.warn(f"The pod of task '{spec.name}' still holds its files, although they were fetched: {error}")
+
+    def _clean_up(self) -> set[str]:
+        """Delete the pods and Jobs that `cleanup` selects, and wait until they are deleted. Returns: their uids."""
         finished = {}
         for run, spec in self._runs:
-            if not run.live or not _is_finished(run) or run.is_unrecorded or run.plan.is_deletion:
+            if not run.live or not _is_finished(run) or run.is_unrecorded or run.plan.is_deletion or _is_unfetched(run):
                 continue
             policy = spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.has_failed else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
         call_in_threads(self._delete, finished.values(), THREADS)
         wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)
+        return {item["metadata"]["uid"] for _kind, item in finished.values()}
 
     def _delete(self, entry: Listed) -> None:
         kind, item = entry
         metadata = item["metadata"]
         self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
+
+
+def _is_unfetched(run: TaskRun) -> bool:
+    """Whether the pod of a task holds files that were not fetched: it must stay for another run."""
+    return bool(run.spec and run.spec.leaves_files and run.pod and holds_files(run.pod) and not run.fetched)
 
 
 def _is_finished(run: TaskRun) -> bool:

@@ -25,7 +25,9 @@ PATCH: Final = "patch"  # only labels and annotations of a pod can be changed in
 _OWN_LABELS = (ATTEMPT, HASH, PARENT)  # a pod with others is that of another attempt, task or parent
 
 
-def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None, parent: Parent | None = None) -> tuple[Action, str]:
+def decide(
+    spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None, parent: Parent | None = None, lost: str = ""
+) -> tuple[Action, str]:
     """(the action for a task, its reason as a note for the plan).
 
     Args:
@@ -33,9 +35,10 @@ def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record:
         status: the Status of the live object or of the record, or None if there is neither.
         record: the Record of an earlier run if there is no live object, or None.
         parent: its Parent, or None.
+        lost: why what it left cannot be returned, or an empty text.
     """
     if live is None or status is None:
-        return _decide_by_record(spec, record) if record else (CREATE, "")
+        return _decide_by_record(spec, record, lost) if record else (CREATE, "")
     if live["metadata"].get("deletionTimestamp"):
         return CREATE, "the previous one is still being deleted"
     is_never = spec.options["rerun"] == "never"
@@ -45,7 +48,7 @@ def decide(spec: TaskSpec, live: Manifest | None, status: Status | None, record:
     if not status.is_finished:
         is_unchanged = annotation_of(live, RESOURCES) == spec.resources_hash
         return (NONE, "") if is_never or is_unchanged else (RESIZE, "its resources changed")
-    why = _why_rerun(spec, status, attempt_of(live))
+    why = _why_rerun(spec, status, attempt_of(live), lost)
     return (REPLACE, why) if why else (NONE, "")
 
 
@@ -60,16 +63,16 @@ def _find_change(spec: TaskSpec, live: Manifest, status: Status, parent: Parent 
     return None
 
 
-def _decide_by_record(spec: TaskSpec, record: Record) -> tuple[Action, str]:
+def _decide_by_record(spec: TaskSpec, record: Record, lost: str) -> tuple[Action, str]:
     if spec.state == "running" and not spec.is_job:
         return CREATE, ""
     if (record.hash, record.resources) != (spec.hash, spec.resources_hash):
         return (NONE, "its options changed, and rerun is never") if spec.options["rerun"] == "never" else (CREATE, "its options changed")
-    why = _why_rerun(spec, record.status, record.attempt)
+    why = _why_rerun(spec, record.status, record.attempt, lost)
     return (CREATE, why) if why else (NONE, f"it {record.status.state} in an earlier run, according to its record")
 
 
-def _why_rerun(spec: TaskSpec, status: Status, attempt: int) -> str | None:
+def _why_rerun(spec: TaskSpec, status: Status, attempt: int, lost: str) -> str | None:
     """Why a finished task runs again, or None."""
     rerun = spec.options["rerun"]
     if rerun == "always":
@@ -85,7 +88,7 @@ def _why_rerun(spec: TaskSpec, status: Status, attempt: int) -> str | None:
             return f"it failed ({status.reason})"
     if spec.state == "running" and not spec.is_job:
         return f"it terminated ({status.reason}) and must be running"
-    return None
+    return lost if lost and status.state == "succeeded" else None
 
 
 def differing_metadata(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:

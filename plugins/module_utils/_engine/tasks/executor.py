@@ -20,6 +20,7 @@ from ..reconciler.manifest import difference
 from ..reconciler.plan import NOT_PREDICTED, Change
 from ..text import decode
 from ..values import Manifest
+from .collected import Collected
 from .decision import REPLACE, differing_metadata
 from .network_policy import build_policy
 from .standard_input import build_secret
@@ -41,6 +42,7 @@ class Answer:
         live: what was created or resized, or None.
         log: the end of the log of a pod that is stopped, or None.
         policy: the NetworkPolicy that was applied, or None.
+        collected: what the task left, or None.
         error: why the step was not completed, or None.
     """
 
@@ -50,6 +52,7 @@ class Answer:
     live: Manifest | None = None
     log: str | None = None
     policy: Manifest | None = None
+    collected: Collected | None = None
     error: PodwrightError | None = None
 
 

@@ -131,12 +131,35 @@ EXECUTION_OPTIONS: dict[str, Options] = {
     "record": {"type": "bool"},
     "propagation_policy": {"type": "str", "choices": ["Background", "Foreground", "Orphan"], "default": "Background"},
     "failure_grace": {"type": "int", "default": 30},
+    "helper_image": {"type": "str", "default": "busybox"},
+    "helper_resources": {"type": "dict", "options": {"limits": {"type": "dict"}, "requests": {"type": "dict"}}},
+}
+
+# Files that a task is given and leaves; the hash of a task includes what of them its pod depends on.
+FILE_OPTIONS: dict[str, Options] = {
+    "results": {"type": "dict"},
+    "artifacts": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "path": {"type": "str", "required": True},
+            "dest": {"type": "path", "required": True},
+            "optional": {"type": "bool", "default": False},
+        },
+    },
 }
 
 # Those of them that are part of the manifest, too.
 IN_MANIFEST = ("kind", "timeout", "ttl")
 
-TASK_OPTIONS: dict[str, Options] = {"name": {"type": "str"}, "generate_name": {"type": "str"}, **EXECUTION_OPTIONS, **CONTAINER_OPTIONS, **POD_OPTIONS}
+TASK_OPTIONS: dict[str, Options] = {
+    "name": {"type": "str"},
+    "generate_name": {"type": "str"},
+    **EXECUTION_OPTIONS,
+    **CONTAINER_OPTIONS,
+    **POD_OPTIONS,
+    **FILE_OPTIONS,
+}
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")

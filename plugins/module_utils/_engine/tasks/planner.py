@@ -16,12 +16,14 @@ from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, differing_metadata, next_attempt
+from .file_containers import holds_files
 from .network_policy import build_policy
 from .observation import Observation, Observer, TaskName, owner_job
+from .outputs import why_incomplete
 from .owner import Parent, Parents
 from .pod_security import AUTO, check_level, profile_of, read_level
 from .pod_template import build_manifest
-from .record import read_record
+from .record import Record, read_record
 from .server_support import ServerSupport
 from .task_plan import DELETE, BatchPlan, Listed, TaskPlan
 from .task_run import RunnerOptions, status_of
@@ -83,9 +85,10 @@ class Planner:
             return _plan_task_deletion(spec, own, pods, others + remains)
         known = seen.records.get((spec.namespace, spec.name))
         record = read_record(known) if known and own is None and spec.keeps_record else None
+        kept = _kept_record(known, own, pods) if spec.keeps_record else None
         status = status_of(spec, own, list(pods), record)
         parent, orphaned = self._find_parent(spec)
-        action, note = decide(spec, own, status, record, parent)
+        action, note = decide(spec, own, status, record, parent, _why_incomplete(spec, own, record or kept))
         if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
             raise immutable_error(spec)
         if others:
@@ -99,7 +102,7 @@ class Planner:
             if action == NONE and own and not spec.is_job and label_of(own, HASH) == spec.hash and not (status and status.is_finished):
                 change = _plan_metadata_correction(spec, own, change)
             policy = self._plan_policy_correction(spec, own, seen) if own else None
-            return TaskPlan(change, spec, own, pods, (), attempt, profile, parent, policy, record)
+            return TaskPlan(change, spec, own, pods, (), attempt, profile, parent, policy, record, kept)
         attempt = next_attempt(spec, own, status, record)
         note = "; ".join(filter(None, (note, self._admit(spec, parent, own, orphaned))))
         manifest = build_manifest(spec, profile, attempt, parent)
@@ -158,6 +161,17 @@ class Planner:
         if spec.namespace not in self._levels:
             self._levels[spec.namespace] = read_level(self._client, spec.namespace)
         return self._levels[spec.namespace]
+
+
+def _kept_record(known: Manifest | None, live: Manifest | None, pods: tuple[Manifest, ...]) -> Record | None:
+    """The record of an earlier run if that recorded a live pod, or None."""
+    record = read_record(known) if known and live else None
+    return record if record and record.uid in {item["metadata"]["uid"] for item in (live, *pods) if item} else None
+
+
+def _why_incomplete(spec: TaskSpec, live: Manifest | None, record: Record | None) -> str:
+    """Why what a task left in an earlier run cannot be returned, or an empty text."""
+    return why_incomplete(spec.options, record, live is not None and holds_files(live))
 
 
 def _plan_metadata_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:

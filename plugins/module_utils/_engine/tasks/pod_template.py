@@ -14,6 +14,7 @@ from ..reconciler.manifest import drop_nulls, merge
 from ..values import Manifest, Options, Patch
 from .containers import build_container
 from .field_names import camelize
+from .file_containers import build_holder
 from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
 from .scheduling import build_claims, build_spread
@@ -106,7 +107,7 @@ def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
         init += [container | {"restartPolicy": "Always"} for container in additional]
         additional = []
     pod = {
-        "containers": [redirect_input(own) if options.get("stdin") is not None else own, *additional],
+        "containers": [redirect_input(own) if options.get("stdin") is not None else own, *additional, *build_holder(spec, profile, mounts)],
         "initContainers": init,
         "volumes": volumes,
         "securityContext": pod_context(profile, options, spec.name),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..cluster.client import Client
 from ..cluster.kinds import POD
+from ..console import Console
 from ..errors import PodwrightError
 from ..threads import call_in_threads
 from ..values import Manifest
@@ -14,14 +15,26 @@ from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
 from .planner import immutable_error, plan_policy
 from .task_plan import BatchPlan, TaskPlan, stdin_creation
-from .task_run import status_of
+from .task_run import TaskRun, status_of
 from .task_spec import TaskSpec
 
 
-def predict(client: Client, batch: BatchPlan) -> BatchPlan:
-    """The plan after a dry run of each creation, replacement and resize. Raises: PodwrightError."""
+def predict(client: Client, batch: BatchPlan, console: Console) -> BatchPlan:
+    """The plan after a dry run of each creation, replacement, resize and copy of artifacts. Raises: PodwrightError."""
     executor = Executor(client)
-    return replace(batch, tasks=tuple(call_in_threads(lambda plan: _predict_task(executor, plan), batch.tasks, THREADS)))
+    predicted = call_in_threads(lambda plan: _predict_task(executor, plan), batch.tasks, THREADS)
+    return replace(batch, tasks=tuple(_predict_copies(client, plan, console) for plan in predicted))
+
+
+def _predict_copies(client: Client, plan: TaskPlan, console: Console) -> TaskPlan:
+    pod = TaskRun(plan).pod_to_fetch_from if plan.change.action in (NONE, PATCH) else None
+    if not plan.spec or not pod:
+        return plan
+    from .collector import Collector  # few tasks leave files
+
+    status = status_of(plan.spec, plan.live, list(plan.pods), None)
+    collector = Collector(client, console, is_check=True)
+    return replace(plan, collected=collector.collect(plan.spec, pod, status is not None and status.state == "succeeded"))
 
 
 def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import Status, times
@@ -12,10 +13,12 @@ from ..text import parse_integer
 
 if TYPE_CHECKING:
     from ..values import Manifest
+    from .collected import Collected
     from .task_spec import TaskSpec
 
 PREFIX = "podwright-record-"
 LOG_CHARACTERS = 16 << 10
+_Kind = TypeVar("_Kind", dict[str, Any], list[Any])
 MAX_EXIT_CODE, MAX_ATTEMPT = 2**31 - 1, 10**6
 
 
@@ -29,6 +32,9 @@ class Record:
         attempt: number of the last attempt.
         started_at, finished_at: times in the API's format, or None.
         log: the last lines of its log.
+        uid: the uid of its pod or Job, or None.
+        results: the texts of its results by name, or None if what it left was not fetched.
+        artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none.
     """
 
     hash: str
@@ -38,14 +44,18 @@ class Record:
     started_at: str | None
     finished_at: str | None
     log: str
+    uid: str | None = None
+    results: dict[str, str] | None = None
+    artifacts: list[dict[str, str | None]] = field(default_factory=list)
 
 
-def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, log: str) -> Manifest:
+def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, log: str, collected: Collected | None = None) -> Manifest:
     """The manifest of the record of a finished task.
 
     Args:
         pod: its last pod, or None if that is deleted.
         log: its log as text; only the end is recorded.
+        collected: what it left and was fetched, or None.
     """
     started, finished = times(pod) if pod else (None, None)
     data = {
@@ -58,7 +68,10 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
         "started_at": started or "",
         "finished_at": finished or "",
         "log": log[-LOG_CHARACTERS:],
+        "uid": pod["metadata"]["uid"] if pod else "",
     }
+    if collected:
+        data |= {"results": json.dumps(collected.texts, sort_keys=True), "artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
     labels = MANAGED | {TASK: spec.name, HASH: spec.hash, RECORD: "true"} | ({SET: spec.set_name} if spec.set_name else {})
     metadata: Manifest = {"name": PREFIX + spec.name, "namespace": spec.namespace, "labels": labels}
     if spec.options.get("ttl") is not None:
@@ -79,4 +92,16 @@ def read_record(item: Manifest) -> Record:
         started_at=data.get("started_at") or None,
         finished_at=data.get("finished_at") or None,
         log=data.get("log", ""),
+        uid=data.get("uid") or None,
+        results={name: text for name, text in _read_json(data["results"], dict).items() if isinstance(text, str)} if "results" in data else None,
+        artifacts=[entry for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
     )
+
+
+def _read_json(text: str | None, kind: type[_Kind]) -> _Kind:
+    """The value of that type, empty unless the text contains one."""
+    try:
+        value = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, kind) else kind()

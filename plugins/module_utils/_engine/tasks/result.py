@@ -67,7 +67,17 @@ def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
         "logs": record.log if record and spec.options["logs"] != "none" else run.logs,
         "events": run.events,
     }
-    return fields | ({"recorded": True} if record else {}) | ({"msg": str(run.error)} if run.error else {})
+    return fields | _describe_outputs(spec, run) | ({"recorded": True} if record else {}) | ({"msg": str(run.error)} if run.error else {})
+
+
+def _describe_outputs(spec: TaskSpec, run: TaskRun) -> Result:
+    """What it left, if that was requested."""
+    wanted = [name for name in ("results", "artifacts") if spec.options.get(name)]
+    if not wanted or run.plan.is_deletion:
+        return {}
+    left = run.left
+    fields = {"results": left.results(spec), "artifacts": [entry.describe() for entry in left.artifacts]}
+    return {name: fields[name] for name in wanted}
 
 
 def describe_pod(run: TaskRun, redactor: TaskRedactor) -> Result:

@@ -19,6 +19,7 @@ from ..threads import Pool, call_in_threads
 from ..values import Manifest
 from .decision import NONE, PATCH
 from .executor import THREADS, Answer, Executor, refuses_resize
+from .file_containers import holder_problem
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .observation import TaskName, owner_job
 from .planner import plan_policy
@@ -51,6 +52,8 @@ class Runner:
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
+        self._branches: list[Client] = []  # of the transfers
+        self._deadline = 0.0
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self._problems = Problems(client, self.executor, options)
         self.runs = [TaskRun(task) for task in plan.tasks]
@@ -65,7 +68,7 @@ class Runner:
         self._restore()
         for run in self.runs:
             self._settle(run)
-        deadline = clock.monotonic() + self._options.wait_timeout
+        self._deadline = deadline = clock.monotonic() + self._options.wait_timeout
         try:
             with self._streams, Pool(THREADS) as pool, Watcher(self._client) as watcher:
                 if self._is_open():
@@ -80,6 +83,8 @@ class Runner:
                     self._problems.check(self.runs)
                     self._console.progress(progress_line(self.runs))
         finally:
+            for client in self._branches:
+                client.streams.cancel()
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
 
     def _is_open(self) -> bool:
@@ -119,7 +124,7 @@ class Runner:
         for run in self.runs:
             if not run.spec or run.is_stopping:
                 continue
-            if run.stage.is_queued:
+            if run.stage.is_queued and run.stage is not Stage.COLLECT:
                 run.fail_because("NotStarted", "was not started, because another task failed and on_error is stop", outcome=SKIPPED)
             elif run.stage is Stage.WATCH and run.live and (run.spec.completes or run.effects.created):
                 run.stop()
@@ -134,6 +139,8 @@ class Runner:
             send, handle = partial(self.executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
         elif run.stage is Stage.RESIZE:
             send, handle = partial(self.executor.resize, spec), partial(self._resized, spec)
+        elif run.stage is Stage.COLLECT and run.pod:
+            send, handle = partial(self._collect, spec, run.pod, run.error is None), self._collected
         else:
             send, handle = partial(self.executor.create, spec, manifest), partial(self._created, spec)
         run.advance(StageEvent.SENT)
@@ -157,7 +164,7 @@ class Runner:
         return self._requests < before
 
     def _deleted(self, run: TaskRun, answer: Answer) -> None:
-        run.effects.deleted |= answer.deleted or bool(answer.error and answer.error.leaves_unknown and not run.to_delete)
+        run.effects.deleted |= answer.deleted
         run.predicted = answer.predicted or run.predicted
         run.logs = run.logs if answer.log is None else answer.log
         # The watch may have reported the deletion before this answer came, or before the request was sent.
@@ -202,6 +209,20 @@ class Runner:
             run.live = _latest(answer.live, run.live)
             run.advance(StageEvent.ANSWERED)
             self._settle(run)
+
+    def _collect(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Answer:
+        """Fetch what a task has left, in a thread of the pool."""
+        from .collector import Collector  # few tasks leave files
+
+        client = self._client.branch()
+        self._branches.append(client)
+        return Answer(collected=Collector(client, self._console, self._deadline).collect(spec, pod, is_success))
+
+    @staticmethod
+    def _collected(run: TaskRun, answer: Answer) -> None:
+        run.collected = answer.collected
+        if run.stage is Stage.COLLECTING:
+            run.finish()
 
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
         """Postpone a request that exceeds a quota, which may be freed; other refusals are final."""
@@ -287,8 +308,11 @@ class Runner:
             run.timing.problem_since = None
         has_completed = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
         is_running = status.is_ready and status.state == "running" and state in ("running", "present")
-        if not self._options.wait or has_completed or is_running:
-            run.advance(StageEvent.FINISHED)
+        pending = holder_problem(run.pod) if run.pod and run.spec.leaves_files and status.is_finished and self._options.wait else None
+        if pending:
+            run.status = pending
+        elif not self._options.wait or has_completed or is_running:
+            run.finish()
         elif status.is_finished:
             self._retry_or_fail(run, run.spec, status)
 

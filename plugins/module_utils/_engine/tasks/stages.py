@@ -16,17 +16,19 @@ class Stage(Enum):
     RESIZE = auto()
     RESIZING = auto()
     WATCH = auto()
+    COLLECT = auto()
+    COLLECTING = auto()
     DONE = auto()
 
     @property
     def is_queued(self) -> bool:
         """Whether its next request has not been sent."""
-        return self in (Stage.DELETE, Stage.CREATE, Stage.RESIZE)
+        return self in (Stage.DELETE, Stage.CREATE, Stage.RESIZE, Stage.COLLECT)
 
     @property
     def is_sending(self) -> bool:
         """Whether its request has not been answered."""
-        return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING)
+        return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.COLLECTING)
 
 
 class StageEvent(Enum):
@@ -39,6 +41,7 @@ class StageEvent(Enum):
     OUTDATED = "its pod must be replaced, and exists"
     LOST = "its pod must be replaced, and does not exist any more"
     STOPPED = "its pod must be deleted, since another task failed"
+    TERMINATED = "its pod has terminated, and holds files to fetch"
     FINISHED = "it reached its state, or failed"
 
 
@@ -46,6 +49,8 @@ _NEXT = {
     (Stage.DELETE, StageEvent.SENT): Stage.DELETING,
     (Stage.CREATE, StageEvent.SENT): Stage.CREATING,
     (Stage.RESIZE, StageEvent.SENT): Stage.RESIZING,
+    (Stage.COLLECT, StageEvent.SENT): Stage.COLLECTING,
+    (Stage.WATCH, StageEvent.TERMINATED): Stage.COLLECT,
     (Stage.DELETING, StageEvent.CLEARED): Stage.CREATE,
     (Stage.CREATING, StageEvent.ANSWERED): Stage.WATCH,
     (Stage.RESIZING, StageEvent.ANSWERED): Stage.WATCH,

@@ -11,6 +11,7 @@ from ..cluster.kinds import SECRET, Kind
 from ..reconciler.manifest import key_of
 from ..reconciler.plan import Change, creation_patch
 from ..values import Manifest
+from .collected import Collected
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .owner import Parent
 from .record import Record
@@ -36,6 +37,8 @@ class TaskPlan:
         parent: its Parent, or None.
         policy: the creation or correction of its NetworkPolicy, or None.
         record: the Record of an earlier run that replaces its pod, or None.
+        kept: the Record of an earlier run of the live pod or Job, or None.
+        collected: in check mode, what would be fetched, or None.
         stdin: in check mode, the creation of the Secret with its standard input if that was deleted, or None.
     """
 
@@ -49,6 +52,8 @@ class TaskPlan:
     parent: Parent | None = None
     policy: Change | None = None
     record: Record | None = None
+    kept: Record | None = None
+    collected: Collected | None = None
     stdin: Change | None = None
 
     @property

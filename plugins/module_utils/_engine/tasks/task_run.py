@@ -12,7 +12,9 @@ from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
+from .collected import Collected, restore
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
+from .file_containers import can_fetch, holds_files
 from .record import Record
 from .stages import Stage, StageEvent, next_stage
 from .task_plan import DELETE, Listed, TaskPlan, stdin_creation
@@ -87,6 +89,7 @@ class TaskRun:
         logs: its log, or None if it is not collected.
         events: the events of a task that failed.
         is_unrecorded: whether its record could not be written.
+        collected: what it left and this run has fetched, or None.
     """
 
     def __init__(self, plan: TaskPlan) -> None:
@@ -110,6 +113,7 @@ class TaskRun:
         self.logs: str | None = None
         self.events: list[Event] = []
         self.is_unrecorded = False
+        self.collected = plan.collected
         self.read_status()
 
     @property
@@ -156,7 +160,7 @@ class TaskRun:
     def fail(self, error: PodwrightError, outcome: str = FAILED) -> None:
         """Finish it with an error."""
         self.error, self.outcome = error, outcome
-        self.advance(StageEvent.FINISHED)
+        self.finish()
 
     def fail_because(self, reason: str, why: str, hint: str = "", outcome: str = FAILED) -> None:
         """Finish it with an error that names it.
@@ -175,6 +179,40 @@ class TaskRun:
         self.is_stopping = True
         self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
         self.advance(StageEvent.STOPPED)
+
+    def finish(self) -> None:
+        """Finish it; first what it left is to be fetched if its pod holds it."""
+        if self.stage is Stage.WATCH and self.pod_to_fetch_from:
+            self.advance(StageEvent.TERMINATED)
+            return
+        pod = self.pod if self.spec and self.spec.leaves_files and not self.fetched else None
+        if not self.error and self.status and self.status.state == "succeeded" and not (pod and self.collected is None and holds_files(pod)):
+            self.error = self._find_lack()
+        self.advance(StageEvent.FINISHED)
+
+    @property
+    def pod_to_fetch_from(self) -> Manifest | None:
+        """Its pod if that has terminated and holds what it left, none of which was fetched; else None."""
+        is_finished = self.status is not None and self.status.is_finished
+        pod = self.pod if is_finished and self.spec and self.spec.leaves_files and not self.fetched else None
+        return pod if pod and can_fetch(pod) else None
+
+    def _find_lack(self) -> PodwrightError | None:
+        """What is missing of what a task that succeeded should have left, or None."""
+        problems = self.left.problems + self.left.failures
+        if not problems or not self.spec:
+            return None
+        text = "; ".join(problem.message.rstrip(".") for problem in problems)
+        message = f"The task '{self.spec.name}' in namespace '{self.spec.namespace}' succeeded, but not with all that it should leave: {text}."
+        return PodwrightError(message, reason=problems[0].reason, hint=problems[0].hint)
+
+    @property
+    def left(self) -> Collected:
+        """What it left: fetched in this run, or else in an earlier one."""
+        if self.collected or not self.spec:
+            return self.collected or Collected()
+        is_success = self.status is not None and self.status.state == "succeeded"
+        return restore(self.spec, self.pod, self.record or self.plan.kept, is_success and not self.plan.is_deletion)
 
     def read_status(self) -> None:
         """Read the status from what was seen last."""
@@ -204,6 +242,13 @@ class TaskRun:
             return
         self.live, self.pods, self.status = None, {}, None
         self.advance(StageEvent.FINISHED if self.plan.is_deletion else StageEvent.CLEARED)
+
+    @property
+    def fetched(self) -> Collected | None:
+        """What it left, to be recorded; None if not all of it was fetched, so that a later run has to."""
+        known = self.record or self.plan.kept
+        is_known = not self.spec or not self.spec.leaves_files or bool(self.collected or (known and known.results is not None))
+        return self.left if is_known and not self.left.failures else None
 
     # -- the plan, as far as it was carried out -------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from ..objects.quantity import parse_quantity
 from ..text import encode, scalar_text
 from ..values import Manifest, Options
 from .environment import order_of_references
-from .options import EXECUTION_OPTIONS, IN_MANIFEST, LATER_OPTIONS, TASK_OPTIONS
+from .options import EXECUTION_OPTIONS, FILE_OPTIONS, IN_MANIFEST, LATER_OPTIONS, TASK_OPTIONS
+from .outputs import output_paths
 from .resources import Resources, build_resources
 from .scheduling import container_claims
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 3600  # seconds
 STDIN_ITERATIONS = 10_000  # some milliseconds
 RESIZABLE = ("resources", "request_ratio")
+_NOT_HASHED = {**EXECUTION_OPTIONS, **FILE_OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class TaskSpec:
 
         It excludes the resources of the containers that can be resized in place.
         """
-        defaults = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in EXECUTION_OPTIONS or name in IN_MANIFEST}
+        defaults = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in _NOT_HASHED or name in IN_MANIFEST}
         given = {name: self.options[name] for name, default in defaults.items() if self.options.get(name) not in (None, default)}
-        given = _with_words(_without_resources(given))
+        given = _with_words(_without_resources(given)) | self._hashed_files
         if not self.completes and given.get("containers"):
             given["containers"] = [_without_resources(container) for container in given["containers"]]
         for name in ("containers", "init_containers"):
@@ -93,6 +95,12 @@ class TaskSpec:
             given["stdin"] = hashlib.pbkdf2_hmac("sha256", encode(given["stdin"]), salt, STDIN_ITERATIONS).hex()
         orders = [order_of_references(container) for _path, container in containers_of(self.options)]
         return digest(given | ({"order of variables": orders} if any(orders) else {}))
+
+    @property
+    def _hashed_files(self) -> Options:
+        """What of the files of the task its pod depends on, in place of the options for them."""
+        outputs = sorted({path for _option, path in output_paths(self.options)})
+        return {"outputs": outputs} if outputs else {}
 
     @cached_property
     def resources_hash(self) -> str:
@@ -123,7 +131,12 @@ class TaskSpec:
     def keeps_record(self) -> bool:
         """Whether a record keeps the task's result after its pod is deleted."""
         given: bool | None = self.options.get("record")
-        return given if given is not None else self.options["cleanup"] != "never"
+        return given if given is not None else self.options["cleanup"] != "never" or self.leaves_files
+
+    @property
+    def leaves_files(self) -> bool:
+        """Whether it has results or artifacts that are files, which its pod holds until they are fetched."""
+        return bool(output_paths(self.options))
 
 
 def containers_of(options: Options) -> list[tuple[str, Options]]:

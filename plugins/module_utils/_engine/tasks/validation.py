@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..values import Options
+from .file_containers import HOLDER
 from .manifest_shape import check_shape
 from .network_policy import build_policy
 from .options import check_name, check_variable
+from .outputs import output_paths
 from .owner import read_parent
 from .pod_security import check_profile, profile_of
 from .pod_template import build_manifest
@@ -29,8 +31,25 @@ def validate(spec: TaskSpec) -> None:
         raise option_error("restart_policy", "must be OnFailure or Never for a task that completes, got 'Always'.", "Or set state to running.")
     if options.get("parent"):
         read_parent(options["parent"], spec.namespace)
+    _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))
     check_profile(spec, build_manifest(spec, profile_of(options["security_profile"])))
+
+
+def _validate_outputs(spec: TaskSpec) -> None:
+    options, given = spec.options, [name for name in ("results", "artifacts") if spec.options.get(name)]
+    if given and not spec.completes:
+        raise option_error(given[0], "requires state to be completed, since a task that keeps running leaves nothing.", "Copy from it with pod_copy.")
+    paths = output_paths(options)
+    if not paths:
+        return
+    if spec.is_job:
+        hint = "Set kind to Pod, which has retries, too; or return results of up to 4 KiB by termination_message."
+        raise option_error(paths[0][0], "requires kind to be Pod: a Job would not complete before its files are fetched.", hint)
+    if options.get("record") is False:
+        raise option_error("record", f"must not be false with {given[0]}, which are kept in it.")
+    if any(container["name"] == HOLDER for container in [*(options.get("containers") or []), *(options.get("init_containers") or [])]):
+        raise option_error("containers", f"must not contain '{HOLDER}', which results and artifacts add.")
 
 
 def _validate_containers(spec: TaskSpec) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import option_error
 from ..reconciler.manifest import drop_nulls
 from ..values import Manifest, Options
-from . import spiffe, standard_input
+from . import file_containers, spiffe, standard_input
 from .field_names import camelize
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
         added.append(spiffe.build_volume(settings))
     if options.get("stdin") is not None:
         added.append((standard_input.build_volume(spec), None))
+    added += file_containers.output_volumes(options)
+    added += file_containers.holder_volumes(options)
     return added
 
 

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .local import LocalTree
 from .plan import Plan, same_size_files
-from .tree import FILE, Tree, show, with_digests, without_excluded
+from .tree import FILE, LINK, ROOT, Tree, leaves_tree, show, with_digests, without_excluded
 
 if TYPE_CHECKING:
-    from .local import LocalTree, Text
+    from ..console import Console
+    from .local import Text
     from .remote import ContainerTree
 
 SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # files whose texts a diff shows, and the largest size of such a file
@@ -83,6 +86,18 @@ class TreePair:
         if entry and entry.type == FILE:
             self.remote.read(path, 0, entry.size, content.extend)
         return bytes(content)
+
+
+def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, console: Console, follow: bool = False) -> TreePair:
+    """The pair of a copy from a container: a file is placed in a directory under its own name; links that leave the tree are skipped with a warning."""
+    for path in [path for path, entry in remote_tree.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
+        console.warn(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {remote.path}.")
+        del remote_tree[path]
+    is_file = remote_tree[ROOT].type == FILE
+    if is_file and (os.path.isdir(local_path) or local_path.endswith("/")):
+        local_path = os.path.join(local_path, os.path.basename(remote.path.rstrip("/")))
+    local = LocalTree(local_path, follow)
+    return TreePair(False, local, remote, local.observe(console, 0 if is_file else None), remote_tree)
 
 
 def _text(content: bytes) -> str:

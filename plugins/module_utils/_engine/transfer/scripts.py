@@ -221,6 +221,24 @@ wait
     ("start", "size"),
 )
 
+# Prints each file that standard input names: a line `SIZE SHA256` and its content, unless it has more than `limit` bytes; a line `-` if it is not a file.
+READ_SMALL_FILES = Script(
+    """
+xargs -0 sh -c 'limit=$1; shift
+  for file; do
+    size=$(stat -L -c %s "$file" 2>/dev/null)
+    if ! [ -f "$file" ] || [ -z "$size" ]; then echo -; continue; fi
+    if [ "$size" -gt "$limit" ]; then echo "$size "; continue; fi
+    if ! [ -r "$file" ]; then echo "0 "; continue; fi
+    digest=$(sha256sum < "$file")
+    echo "$size ${digest%% *}"
+    head -c "$size" "$file"
+  done' sh "$limit"
+""",
+    (),
+    ("limit",),
+)
+
 # Prints tar archives, one after the other, of the files below the root that standard input names.
 READ_FILES = Script('cd "$root" && xargs -0 tar "$flags" -', words=("flags",))
 

@@ -1,0 +1,98 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Fetches what tasks have left, from the containers that hold it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..cluster.exec import execute
+from ..cluster.exec_command import Command, Container
+from ..errors import PodwrightError, as_podwright_error
+from ..transfer.download import Download
+from ..transfer.local import LocalTree
+from ..transfer.pair import download_pair
+from ..transfer.plan import CopyOptions, compare
+from ..transfer.remote import ContainerTree
+from ..transfer.small_files import read_small_files
+from ..transfer.tree import FILE, ROOT, show
+from .collected import Collected, Fetched, decode_results, find_omissions
+from .file_containers import HOLDER, RELEASE
+from .outputs import RESULT_BYTES, Artifact, read_artifacts, read_sources
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..transfer.tree import Tree
+    from ..values import Manifest
+    from .task_spec import TaskSpec
+
+RELEASE_SECONDS = 30
+
+
+class Collector:
+    """Fetches results and artifacts.
+
+    Args:
+        client: a branch, whose streams can be cancelled.
+        deadline: the time of the client's clock at which transfers are terminated, or None.
+        is_check: whether nothing is written.
+    """
+
+    def __init__(self, client: Client, console: Console, deadline: float | None = None, is_check: bool = False) -> None:
+        self._client, self._console, self._deadline, self._is_check = client, console, deadline, is_check
+
+    def collect(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected:
+        """Fetch what a task has left. Something that is missing is a problem only if the task succeeded."""
+        collected = Collected()
+        container = Container(spec.namespace, pod["metadata"]["name"], HOLDER)
+        try:
+            self._read_results(spec, pod, container, collected)
+            for artifact in read_artifacts(spec.options):
+                self._fetch(artifact, container, collected)
+        except Exception as error:
+            collected.failures.append(as_podwright_error(error))
+        if is_success:
+            collected.problems += find_omissions(spec, collected)
+        return collected
+
+    def _read_results(self, spec: TaskSpec, pod: Manifest, container: Container, collected: Collected) -> None:
+        sources = read_sources(spec.options)
+        files = [source for source in sources if source.path]
+        limit, paths = RESULT_BYTES, [source.path or "" for source in files]
+        contents = dict(zip([source.name for source in files], read_small_files(self._client, container, paths, limit, self._deadline)))
+        decode_results(sources, contents, pod, collected)
+
+    # -- artifacts ------------------------------------------------------------------------------------------
+
+    def _fetch(self, artifact: Artifact, container: Container, collected: Collected) -> None:
+        remote = ContainerTree(self._client, container, artifact.path, deadline=self._deadline)
+        try:
+            tree = remote.observe()
+            collected.artifacts.append(self._copy(artifact, remote, tree) if tree else Fetched(artifact))
+        except PodwrightError as error:
+            collected.failures.append(error)
+
+    def _copy(self, artifact: Artifact, remote: ContainerTree, tree: Tree) -> Fetched:
+        pair = download_pair(remote, tree, artifact.dest, self._console).with_digests()
+        plan = compare(pair.source, pair.target, CopyOptions())
+        if plan.obstacles:
+            path = plan.obstacles[0]
+            raise PodwrightError(
+                f"The artifact {artifact.path} cannot be copied to {artifact.dest}: {show(pair.local.full_path(path))} is a "
+                f"{pair.target[path].type}, but a {pair.source[path].type} in the container.",
+                reason="Obstacle",
+                hint="Delete it, or set another dest.",
+            )
+        fetched = Fetched(artifact, os.fsdecode(os.path.realpath(pair.local.full_path(ROOT))), plan, sum(pair.source[path].size for path in plan.files))
+        digests = {path: entry.digest for path, entry in pair.source.items()}
+        if plan.is_change and not self._is_check and isinstance(pair.local, LocalTree):
+            download = Download(pair.local, remote, pair.source, CopyOptions(), plan, "tar" in remote.tools, self._console)
+            download.run()
+            digests |= download.digests
+        fetched.checksum = digests.get(ROOT) if pair.source[ROOT].type == FILE else None
+        return fetched
+
+    def release(self, spec: TaskSpec, pod: Manifest) -> None:
+        """Let the container that holds the files of a task terminate, so that its pod completes. Raises: PodwrightError."""
+        execute(self._client, Container(spec.namespace, pod["metadata"]["name"], HOLDER), Command(RELEASE, timeout=RELEASE_SECONDS))

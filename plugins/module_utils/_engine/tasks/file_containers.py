@@ -1,0 +1,98 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The container beside a task's own that holds the files which the task leaves until they are fetched.
+
+It is an ordinary container, not a sidecar: Kubernetes terminates sidecars with the task (KEP-753), and the files of a pod are deleted once its last
+container has terminated. It has a memory limit of its own, so that it survives a task which exceeds its limit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..objects.containers import container_names, container_status
+from ..objects.pod_status import Status, read_waiting
+from .containers import build_container
+from .outputs import contains, output_directories, output_paths
+from .security_context import UNPRIVILEGED_USER, USER_OF_IMAGE
+
+if TYPE_CHECKING:
+    from ..values import Manifest, Options
+    from .task_spec import TaskSpec
+
+HOLDER = "podwright-files"
+CONTROL, RELEASED = "/podwright-files", "/podwright-files/released"  # the directory of the holder, and the file whose existence terminates it
+# As much as it may use is requested: a LimitRange may restrict the ratio, and the quality of service of the pod stays that of the task.
+RESOURCES = {"cpu": "100m", "memory": "64Mi"}
+_OUTPUT = "podwright-output-"
+_HOLD = f"trap 'exit 0' TERM; until [ -e {RELEASED} ]; do sleep 1 & wait $!; done"
+RELEASE = ["sh", "-c", f": > {RELEASED}"]
+
+
+def mounted_paths(options: Options) -> list[str]:
+    """The paths at which a task mounts volumes."""
+    mounted = [entry["mount_path"] for entry in options.get("volumes") or [] if entry.get("mount_path")]
+    return mounted + ([options["shared_workspace"]] if options.get("shared_workspace") else [])
+
+
+def output_volumes(options: Options) -> list[tuple[Manifest, Manifest]]:
+    """(volume, its mount in every container) for each directory in which a task leaves files. Raises: PodwrightError."""
+    directories = output_directories(options, mounted_paths(options))
+    return [
+        ({"name": f"{_OUTPUT}{number}", "emptyDir": {}}, {"name": f"{_OUTPUT}{number}", "mountPath": directory}) for number, directory in enumerate(directories)
+    ]
+
+
+def holder_volumes(options: Options) -> list[tuple[Manifest, None]]:
+    """The volume of the holder alone, if the task has one."""
+    return [({"name": HOLDER, "emptyDir": {"sizeLimit": "1Mi"}}, None)] if output_paths(options) else []
+
+
+def build_holder(spec: TaskSpec, profile: str, mounts: list[Manifest]) -> list[Manifest]:
+    """The container that holds the files of a task, if it leaves any.
+
+    Args:
+        mounts: the volume mounts that all containers of the task have.
+    """
+    paths = [path for _option, path in output_paths(spec.options)]
+    if not paths:
+        return []
+    # Read-only: nothing that fetches files can change them.
+    needed = [mount | {"readOnly": True} for mount in mounts if any(contains(mount["mountPath"], path) or contains(path, mount["mountPath"]) for path in paths)]
+    return [_build_helper(spec, HOLDER, _HOLD, profile, [*needed, {"name": HOLDER, "mountPath": CONTROL}])]
+
+
+def _build_helper(spec: TaskSpec, name: str, script: str, profile: str, mounts: list[Manifest]) -> Manifest:
+    options = spec.options
+    resources = options.get("helper_resources") or ({"limits": RESOURCES, "requests": RESOURCES} if options.get("resources") else None)
+    container = {
+        "image": options["helper_image"],
+        "image_pull_policy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+        "resources": resources,
+        "request_ratio": options["request_ratio"],
+        "read_only_root_filesystem": True,
+    }
+    built = build_container(name, container, spec, profile, mounts, "helper_")
+    if profile == "restricted" and options.get("run_as_user") == USER_OF_IMAGE:
+        built["securityContext"]["runAsUser"] = UNPRIVILEGED_USER  # the image of the helper names no user
+    return built
+
+
+def can_fetch(pod: Manifest) -> bool:
+    """Whether the holder of a pod runs, so that its files can be fetched."""
+    return "running" in (container_status(pod, HOLDER).get("state") or {})
+
+
+def holds_files(pod: Manifest) -> bool:
+    """Whether a pod has a holder that has not terminated, so that what the task leaves can still be fetched."""
+    if HOLDER not in container_names(pod) or "terminated" in (container_status(pod, HOLDER).get("state") or {}):
+        return False
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def holder_problem(pod: Manifest) -> Status | None:
+    """What a task that has terminated waits for before its files can be fetched: its holder is about to start, or cannot; None if it has started."""
+    state = container_status(pod, HOLDER).get("state") or {}
+    if "running" in state or not holds_files(pod):
+        return None
+    return read_waiting({"name": HOLDER, "state": state}) or Status("pending", "Starting", f"the container '{HOLDER}', which holds its files, is being created")

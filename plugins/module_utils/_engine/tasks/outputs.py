@@ -1,0 +1,268 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a task leaves when it completes: results, which are small and typed, and artifacts. Pure functions."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PodwrightError, option_error
+from ..objects.containers import TASK_CONTAINER, container_status
+from ..text import LARGEST, encode, scalar_text
+from .options import check_keys
+
+if TYPE_CHECKING:
+    from ..values import Manifest, Options
+    from .record import Record
+
+RESULT_BYTES, TOTAL_RESULT_BYTES = 64 << 10, 256 << 10  # of one result, and of all results of a task: they are kept in a ConfigMap
+TERMINATION_MESSAGE_BYTES = 4096  # of which the kubelet keeps the last (API reference, Container, terminationMessagePath)
+MAX_DEPTH = 100  # of a JSON result
+JSON, TEXT = "json", "text"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+# An empty volume there would hide what every program needs.
+_SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr"))
+
+
+@dataclass(frozen=True)
+class ResultSource:
+    """The source of a result.
+
+    Attributes:
+        path: the file, or None for the termination message of the task's container.
+        type: TEXT or JSON.
+        is_optional: whether a task that succeeds may leave it out.
+    """
+
+    name: str
+    path: str | None
+    type: str
+    is_optional: bool
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file or directory to fetch from a task that has terminated.
+
+    Attributes:
+        path: the path in the container; that of a directory may end with a slash.
+        dest: the path of the copy, on the host that runs the module.
+        is_optional: whether a task that succeeds may leave it out.
+    """
+
+    path: str
+    dest: str
+    is_optional: bool
+
+    @property
+    def place(self) -> str:
+        """What no other artifact may have: the normalized `dest`, with the name of the file if that is a directory by its trailing slash."""
+        is_into_directory = self.dest.endswith("/") and not self.path.endswith("/")
+        return os.path.realpath(os.path.join(self.dest, posixpath.basename(self.path)) if is_into_directory else self.dest)
+
+
+def read_sources(options: Options) -> list[ResultSource]:
+    """The sources of a task's results. Raises: PodwrightError that names the invalid option."""
+    return [_read_source(scalar_text(name), value) for name, value in (options.get("results") or {}).items()]
+
+
+def _read_source(name: str, value: Any) -> ResultSource:
+    option = f"results.{name}"
+    if not _NAME.fullmatch(name):
+        raise option_error("results", f"must have names of at most 63 letters, digits and underscores that start with a letter, got {name!r}.")
+    if isinstance(value, str):
+        value = {"path": value}
+    if not isinstance(value, dict):
+        raise option_error(option, "must be a path or a mapping with path or termination_message.")
+    check_keys(option, value, ("path", "termination_message", "type", "optional"))
+    for key in ("termination_message", "optional"):
+        if not isinstance(value.get(key, False), bool):
+            raise option_error(f"{option}.{key}", f"must be true or false, got {value[key]!r}.")
+    if value.get("type", TEXT) not in (TEXT, JSON):
+        raise option_error(f"{option}.type", f"must be {TEXT} or {JSON}, got {value['type']!r}.")
+    if bool(value.get("path")) == value.get("termination_message", False):
+        raise option_error(option, "must have one of path and termination_message.")
+    path = value.get("path")
+    if path is not None:
+        check_path(f"{option}.path", path)
+        if path.endswith("/"):
+            raise option_error(f"{option}.path", f"must be a file, got the directory {path!r}.", "Fetch directories with artifacts.")
+    return ResultSource(name, path, value.get("type", TEXT), value.get("optional", False))
+
+
+def read_artifacts(options: Options) -> list[Artifact]:
+    """The artifacts of a task. Raises: PodwrightError that names the invalid option."""
+    artifacts = []
+    for index, entry in enumerate(options.get("artifacts") or []):
+        check_path(f"artifacts[{index}].path", entry["path"])
+        if not entry["dest"]:
+            raise option_error(f"artifacts[{index}].dest", "must be a path, got an empty string.")
+        artifacts.append(Artifact(entry["path"], entry["dest"], bool(entry.get("optional"))))
+    return artifacts
+
+
+def check_path(option: str, path: object) -> None:
+    """Check a path in a container. Raises: PodwrightError."""
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path or posixpath.normpath(path) != path.rstrip("/") or path.startswith("//"):
+        raise option_error(option, f"must be an absolute path without '.', '..' and empty parts, got {path!r}.")
+
+
+def check_destinations(destinations: Iterable[tuple[str, Artifact]]) -> None:
+    """Check that no two artifacts would replace each other.
+
+    Args:
+        destinations: (path of the option, artifact) of all tasks.
+
+    Raises: PodwrightError.
+    """
+    known: dict[str, str] = {}
+    for option, artifact in destinations:
+        other = known.setdefault(artifact.place, option)
+        if other != option:
+            raise option_error(f"{option}.dest", f"must not be that of {other}, got {artifact.dest!r} for both.", "Use the name of the task in it.")
+
+
+def output_paths(options: Options) -> list[tuple[str, str]]:
+    """(path of the option, path in the container) of each result and artifact that is a file or directory of the task."""
+    results = [(f"results.{source.name}", source.path) for source in read_sources(options) if source.path]
+    return results + [(f"artifacts[{index}].path", artifact.path) for index, artifact in enumerate(read_artifacts(options))]
+
+
+def output_directories(options: Options, mounted: Iterable[str]) -> list[str]:
+    """The directories in which a task leaves files and that no other volume contains.
+
+    Args:
+        mounted: the paths at which other volumes are mounted.
+
+    Raises: PodwrightError for a directory of the image that must not be hidden.
+    """
+    mounted, directories = tuple(mounted), []
+    for option, path in output_paths(options):
+        directory = path.rstrip("/") if path.endswith("/") else posixpath.dirname(path)
+        if any(contains(place, path) for place in mounted):
+            continue
+        if directory in ("", "/") or directory.split("/")[1] in _SYSTEM:
+            problem = f"must be in a directory that an empty volume can take the place of, got {path!r}."
+            raise option_error(option, problem, "Write it to a directory such as /output, or to a volume of the task.")
+        directories.append(directory)
+    return [place for place in sorted(set(directories)) if not any(place != other and contains(other, place) for other in directories)]
+
+
+def contains(directory: str, path: str) -> bool:
+    """Whether a path is a directory or below it."""
+    return (path.rstrip("/") + "/").startswith(directory.rstrip("/") + "/")
+
+
+# -- values ---------------------------------------------------------------------------------------------------
+
+
+def termination_message(pod: Manifest) -> str:
+    """The termination message of a task's container, or an empty text."""
+    state = container_status(pod, TASK_CONTAINER).get("state") or {}
+    message: str = (state.get("terminated") or {}).get("message") or ""
+    return message
+
+
+def parse_result(source: ResultSource, text: str) -> Any:
+    """The value of a result. Raises: PodwrightError that names it."""
+    if source.type == TEXT:
+        return text
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+        is_plain = _is_plain(value, MAX_DEPTH)
+    except (ValueError, RecursionError):
+        is_plain = False
+    if not is_plain:
+        message = f"its result '{source.name}' is not valid JSON, at most {MAX_DEPTH} levels deep and with numbers of at most 64 bits"
+        raise PodwrightError(message, reason="BadResult", hint="Set its type to text to see it.")
+    return value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    if not depth:
+        return False
+    if isinstance(value, dict):
+        return all(_is_plain(item, depth - 1) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_plain(item, depth - 1) for item in value)
+    return math.isfinite(value) if isinstance(value, float) else not isinstance(value, int) or abs(value) <= LARGEST
+
+
+def parse_results(sources: Iterable[ResultSource], texts: Mapping[str, str]) -> tuple[dict[str, Any], list[PodwrightError]]:
+    """(results by name, what is wrong with the others)."""
+    values, problems = {}, []
+    for source in sources:
+        if source.name in texts:
+            try:
+                values[source.name] = parse_result(source, texts[source.name])
+            except PodwrightError as error:
+                problems.append(error)
+    return values, problems
+
+
+def too_large(source: ResultSource, size: int, limit: int = RESULT_BYTES) -> PodwrightError:
+    """The error for a result above the limit."""
+    hint = "Fetch it with artifacts, which have no limit." if source.path else "Write it to a file, and fetch that with results or artifacts."
+    return PodwrightError(f"its result '{source.name}' has {size} bytes, but at most {limit} are returned", reason="ResultTooLarge", hint=hint)
+
+
+def check_total(texts: Mapping[str, str]) -> None:
+    """Check the size of all results together. Raises: PodwrightError."""
+    total = sum(len(encode(text)) for text in texts.values())
+    if total > TOTAL_RESULT_BYTES:
+        message = f"its results have {total} bytes together, but at most {TOTAL_RESULT_BYTES} are returned"
+        raise PodwrightError(message, reason="ResultTooLarge", hint="Fetch large files with artifacts.")
+
+
+def missing_error(what: str, path: str | None) -> PodwrightError:
+    """The error for a result or an artifact that a task which succeeded did not leave."""
+    message = f"its {what} is missing ({path or 'a termination message'})"
+    return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
+
+
+def result_variables(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Environment variables with the results of other tasks: the result `size` of the task `my-task` as MY_TASK_SIZE; what is not text as JSON.
+
+    Args:
+        results: results by name, by the name of the task.
+    """
+    return {
+        re.sub(r"[^A-Z0-9]", "_", f"{task}_{name}".upper()): value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for task, values in results.items()
+        for name, value in values.items()
+    }
+
+
+# -- what is known from earlier runs --------------------------------------------------------------------------
+
+
+def why_incomplete(options: Options, record: Record | None, can_be_fetched: bool, exists: Callable[[str], bool] = os.path.lexists) -> str:
+    """Why a task that succeeded in an earlier run must run again: something that it left was lost. An empty text if nothing was.
+
+    Args:
+        record: the Record of that run, or None.
+        can_be_fetched: whether its pod still has the files.
+    """
+    artifacts = read_artifacts(options)
+    if not output_paths(options):
+        return ""
+    if record is None or record.results is None:
+        return "" if can_be_fetched else "the files that it left were lost before they were fetched"
+    fetched = {(entry.get("path"), entry.get("dest")): entry.get("target") for entry in record.artifacts}
+    for artifact in artifacts:
+        if (artifact.path, artifact.dest) not in fetched:
+            return f"its artifact was not copied to {artifact.dest}"
+        target = fetched[artifact.path, artifact.dest]
+        if target and not exists(target):
+            return f"its artifact {artifact.dest} does not exist any more"
+    return ""

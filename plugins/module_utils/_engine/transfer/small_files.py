@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The content of small files in a container, by one command."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import PodwrightError
+from ..text import encode
+from .runner import ScriptRunner, names_input
+from .scripts import READ_SMALL_FILES
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..cluster.exec_command import Container
+
+MAX_SMALL_FILES = 1000
+_HEADER = re.compile(rb"([0-9]{1,19}) ([0-9a-f]{64})?")
+_HEADER_BYTES = 128
+_MISSING = b"-"
+
+
+def read_small_files(client: Client, container: Container, paths: Sequence[str], limit: int, deadline: float | None) -> list[bytes | int | None]:
+    """The content of each file; its size if it has more than `limit` bytes; None if it is not a file.
+
+    Raises: PodwrightError, also if a file cannot be read or other content arrives than the container has.
+    """
+    if not paths:
+        return []
+    runner = ScriptRunner(client, container, paths[0] if len(paths) == 1 else f"{len(paths)} files", deadline)
+    output = runner.query(READ_SMALL_FILES.command(limit=limit), names_input(map(encode, paths)), len(paths) * (limit + _HEADER_BYTES)).stdout
+    found: list[bytes | int | None] = []
+    for path in paths:
+        content, output = _take(output, limit, f"{path} in {container}")
+        found.append(content)
+    return found
+
+
+def _take(output: bytes, limit: int, file: str) -> tuple[bytes | int | None, bytes]:
+    """(the next content, the rest of the output)."""
+    header, _separator, rest = output.partition(b"\n")
+    if header == _MISSING:
+        return None, rest
+    match = _HEADER.fullmatch(header)
+    if match is None:
+        raise PodwrightError(f"Cannot read {file}: the container answered with something else.", reason="Hostile")
+    size = int(match[1])
+    if size > limit:
+        return size, rest
+    content, rest = rest[:size], rest[size:]
+    if match[2] is None:
+        raise PodwrightError(
+            f"Cannot read {file}: permission denied.", reason="ReadFailed", hint="Set run_as_user for the task, so that its helper runs as the same user."
+        )
+    if hashlib.sha256(content).hexdigest().encode() != match[2]:
+        raise PodwrightError(f"{file} changed while it was read.", reason="Changed", hint="Run the task again.")
+    return content, rest

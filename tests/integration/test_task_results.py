@@ -1,0 +1,77 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What tasks leave, on a real cluster: results and artifacts of tasks that succeed, fail, or whose run is interrupted."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+
+BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
+REPORT = "mkdir /output/report; echo one > /output/report/1; ln -s 1 /output/report/link"
+LEAVE = f"""{REPORT}; echo '[1, {{"a": null}}]' > /output/values; printf fine > /dev/termination-log"""
+
+
+@pytest.mark.parametrize("mode", ["action", "module"])
+def test_results_and_artifacts_of_a_batch(client, play, namespace, tmp_path, mode):
+    def item(name, code):
+        return {
+            "name": name,
+            "command": ["sh", "-c", f"{LEAVE}; exit {code}"],
+            "results": {"values": {"path": "/output/values", "type": "json"}, "message": {"termination_message": True}},
+            "artifacts": [{"path": "/output/report", "dest": str(tmp_path / name)}, {"path": "/output/core", "dest": f"{tmp_path}/", "optional": True}],
+        }
+
+    run = {"name": "Run", "podwright.core.task_pod": BOX | {"tasks": [item("good", 0)], "cleanup": "always"}}
+    failing = {"name": "Fail", "ignore_errors": True, "podwright.core.task_pod": BOX | item("bad", 3) | {"rerun": "on_change"}}
+    tasks = [run | {"name": "Predict", "check_mode": True}, run, run | {"name": "Repeat"}, failing, failing | {"name": "Fail again"}]
+    played = play(tasks, namespace=namespace, mode=mode)
+    assert [played.of(name)["changed"] for name in ("Predict", "Run", "Repeat", "Fail", "Fail again")] == [True, True, False, True, False]
+    for name in ("Run", "Repeat", "Fail", "Fail again"):
+        task = played.of(name)["tasks"][0]
+        assert task["results"] == {"values": [1, {"a": None}], "message": "fine"}, name
+        assert [entry["exists"] for entry in task["artifacts"]] == [True, False], name
+    assert played.of("Fail")["rc"] == 3 and "exit code 3" in played.of("Fail")["msg"]
+    for name in ("good", "bad"):
+        assert (tmp_path / name / "1").read_text() == "one\n" and (tmp_path / name / "link").is_symlink()
+    assert client.get(POD, namespace, "good") is None
+
+
+def test_a_run_that_could_not_fetch_is_resumed(client, play, namespace, tmp_path):
+    dest = tmp_path / "report"
+    run = {
+        "name": "Run",
+        "ignore_errors": True,
+        "podwright.core.task_pod": BOX
+        | {
+            "name": "held",
+            "command": ["sh", "-c", "cat /proc/sys/kernel/random/uuid > /output/once"],
+            "cleanup": "always",
+            "artifacts": [{"path": "/output/once", "dest": f"{dest}/once"}],
+        },
+    }
+    dest.write_text("a file, and no directory\n")
+    failed = play([run], namespace=namespace).of("Run")
+    assert failed["state"] == "failed" and str(dest) in failed["msg"]
+    uid = client.get(POD, namespace, "held")["metadata"]["uid"]
+    dest.unlink()
+    played = play([run | {"name": "Predict", "check_mode": True}, run, run | {"name": "Repeat"}], namespace=namespace)
+    assert played.of("Predict")["changed"] and played.of("Run")["changed"] and not played.of("Repeat")["changed"]
+    assert played.of("Run")["uid"] == uid and client.get(POD, namespace, "held") is None
+    first = (dest / "once").read_text()
+    (dest / "once").unlink()
+    again = play([run], namespace=namespace).of("Run")
+    assert again["changed"] and (dest / "once").read_text() != first
+
+
+def test_a_task_without_its_outputs_fails(play, namespace, tmp_path):
+    outputs = {
+        "results": {"none": "/output/none", "large": "/output/large", "bad": {"path": "/output/bad", "type": "json"}, "binary": "/output/binary"},
+        "artifacts": [{"path": "/output/missing", "dest": str(tmp_path / "missing")}],
+    }
+    command = "head -c 70000 /dev/zero > /output/large; echo '{' > /output/bad; printf '\\377' > /output/binary"
+    run = {"name": "Run", "ignore_errors": True, "podwright.core.task_pod": BOX | outputs | {"name": "poor", "command": ["sh", "-c", command]}}
+    failed = play([run], namespace=namespace).of("Run")
+    for part in ("'large' has 70000 bytes", "'bad' is not valid JSON", "'binary' is not text in UTF-8", "artifact is missing (/output/missing)"):
+        assert part in failed["msg"], failed["msg"]
+    assert (failed["rc"] == 0 and failed["state"] == "failed" and failed["results"] == {"bad": None}) or "bad" not in failed["results"]

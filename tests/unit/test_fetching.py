@@ -1,0 +1,266 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a task leaves is fetched once it has terminated, from a pod of this process whose commands run on this machine."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import queue
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, file_containers, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import read_small_files
+
+from .fake_cluster import FakeCluster
+from .local_pod import TOOLS, LocalPod
+from .test_runner import QueuedWatcher
+
+POD = ("Pod", "n", "t")
+HOLDER = file_containers.HOLDER
+
+
+class HoldingCluster(FakeCluster):
+    """Pods whose task terminates at once, and whose holder has the states in `holder`, one after the other.
+
+    Attributes:
+        code: the exit code of the task.
+        commands: the LocalPod.
+    """
+
+    def __init__(self, tmp_path, commands, holder=("running",), code=0):
+        super().__init__(tmp_path)
+        self.changes, self.commands, self.holder, self.code, self.numbers = queue.Queue(), commands, holder, code, itertools.count(1)
+        self.created, self.streams = 0, commands.client.streams
+
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+        return super().list(kind, namespace, None, field_selector)
+
+    def create(self, kind, namespace, body, manager, dry_run=False):
+        pod = copy.deepcopy(body)
+        pod["metadata"] |= {"uid": f"uid-{next(self.numbers)}", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+        if dry_run:
+            return pod
+        self.created += 1
+        for number, state in enumerate(self.holder):
+            pod["metadata"]["resourceVersion"] = str(next(self.numbers))
+            pod["status"] = self.status(state)
+            if number:
+                self.changes.put(("MODIFIED", copy.deepcopy(pod)))
+            else:
+                answer = copy.deepcopy(pod)
+        self.objects[POD] = pod
+        return answer
+
+    def delete(self, kind, namespace, name, uid=None, propagation="Background", grace=None):
+        pod = self.objects.pop((kind.name, namespace, name), None)
+        if pod:
+            self.changes.put(("DELETED", pod))
+        return pod is not None
+
+    def status(self, state):
+        """The status of a pod with this state of the holder, such as `running` or `waiting/ImagePullBackOff`."""
+        word, _slash, reason = state.partition("/")
+        ended = {
+            "exitCode": self.code,
+            "reason": "Error" if self.code else "Completed",
+            "startedAt": "2026-01-01T00:00:00Z",
+            "finishedAt": "2026-01-01T00:00:01Z",
+        }
+        states = {"task": {"terminated": ended | {"message": "fine"}}, HOLDER: {word: {"reason": reason, "message": "no such image", "exitCode": 0}}}
+        return {"phase": "Running", "containerStatuses": [{"name": name, "state": value} for name, value in states.items()]}
+
+    def branch(self):
+        return self.commands.client.branch()
+
+    def log(self, *arguments, **options):
+        return b""
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """A LocalPod with a directory `out` that the task leaves."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(runner, "Watcher", QueuedWatcher)
+    monkeypatch.setattr(runner, "TICK_SECONDS", 0)
+    monkeypatch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
+    monkeypatch.setattr(completion, "list_events", lambda *arguments: [])
+    monkeypatch.setattr(collector, "RELEASE", ["sh", "-c", f": > {tmp_path}/released"])
+    return LocalPod("gnu", tmp_path / "tools", monkeypatch)
+
+
+@pytest.fixture
+def cluster(tmp_path, local):
+    return HoldingCluster(tmp_path, local)
+
+
+def perform(cluster, tmp_path, check_mode=False, **options):
+    files = {
+        "results": {"r": {"path": f"{tmp_path}/out/r", "type": "json"}, "m": {"termination_message": True}},
+        "artifacts": [{"path": f"{tmp_path}/out/a", "dest": f"{tmp_path}/copied/", "optional": False}],
+    }
+    defaults = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()}
+    params = defaults | {"name": "t", "namespace": "n", "image": "i", "state": "completed", "wait_timeout": 20} | files | options
+    console = Console()
+    result, error = attempt(task_pod.OPERATION, Invocation(params, check_mode, False, console, cluster))
+    return result | {"warnings": console.warnings} | ({"msg": str(error), "reason": error.reason} if error else {})
+
+
+def leave(tmp_path, **contents):
+    for name, text in contents.items():
+        (tmp_path / "out" / name).write_text(text)
+
+
+def test_what_a_task_left_is_fetched_recorded_and_released(cluster, tmp_path):
+    leave(tmp_path, r='{"n": 1}', a="artifact\n")
+    first = perform(cluster, tmp_path)
+    assert first["results"] == {"r": {"n": 1}, "m": "fine"} and first["state"] == "succeeded" and first["changed"]
+    assert (tmp_path / "copied/a").read_text() == "artifact\n" and (tmp_path / "released").exists()
+    commands = cluster.commands.commands
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    again = perform(cluster, tmp_path)
+    assert again["results"] == first["results"] and not again["changed"] and cluster.commands.commands == commands
+    del cluster.objects[POD]
+    recorded = perform(cluster, tmp_path)
+    assert recorded["results"] == first["results"] and recorded["recorded"] and not recorded["changed"] and cluster.created == 1
+
+
+@pytest.mark.parametrize("holder", [("waiting/ContainerCreating", "running"), ("waiting/", "waiting/ImagePullBackOff", "running")])
+def test_a_holder_that_has_not_started_is_waited_for(cluster, tmp_path, holder):
+    leave(tmp_path, r="1", a="")
+    cluster.holder = holder
+    assert perform(cluster, tmp_path)["results"]["r"] == 1
+
+
+def test_a_holder_that_cannot_start_is_named(cluster, tmp_path):
+    cluster.holder = ("waiting/ErrImageNeverPull",)
+    failed = perform(cluster, tmp_path)
+    assert failed["state"] == "failed" and f"ErrImageNeverPull: {HOLDER}: no such image" in failed["msg"]
+
+
+def test_a_failed_task_leaves_what_it_has(cluster, tmp_path):
+    leave(tmp_path, a="core\n")
+    cluster.code = 3
+    failed = perform(cluster, tmp_path, rerun="on_change")
+    assert failed["rc"] == 3 and failed["results"] == {"m": "fine"} and (tmp_path / "copied/a").read_text() == "core\n"
+    assert "exit code 3" in failed["msg"] and "missing" not in failed["msg"]
+
+
+def test_a_task_that_leaves_too_little_fails_every_time(cluster, tmp_path):
+    leave(tmp_path, a="x")
+    for _run in range(2):
+        failed = perform(cluster, tmp_path)
+        assert failed["state"] == "failed" and failed["reason"] == "NoOutput" and f"its result 'r' is missing ({tmp_path}/out/r)" in failed["msg"]
+    assert cluster.created == 1
+
+
+@pytest.mark.parametrize("cleanup", ["never", "always"])
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_pod_stays_until_its_files_are_fetched(cluster, tmp_path, cleanup, code):
+    leave(tmp_path, r="1", a="x")
+    (tmp_path / "copied").write_text("a file, and no directory")
+    cluster.code = code
+    failed = perform(cluster, tmp_path, cleanup=cleanup, rerun="on_change")
+    assert failed["state"] == "failed" and POD in cluster.objects and not (tmp_path / "released").exists()
+    assert str(tmp_path / "copied") in (failed["msg"] if not code else failed["warnings"][0])
+    (tmp_path / "copied").unlink()
+    checked = perform(cluster, tmp_path, check_mode=True, cleanup=cleanup, rerun="on_change")
+    assert checked["changed"] and not (tmp_path / "copied").exists() and checked["results"]["r"] == 1
+    fetched = perform(cluster, tmp_path, cleanup=cleanup, rerun="on_change")
+    assert fetched["changed"] and (tmp_path / "copied/a").read_text() == "x" and cluster.created == 1
+    assert (POD in cluster.objects) == (cleanup == "never")
+
+
+def test_a_pod_whose_release_failed_is_released_by_the_next_run(cluster, tmp_path, monkeypatch):
+    leave(tmp_path, r="1", a="x")
+
+    def refuse(*arguments):
+        raise PodwrightError("the connection was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collector, "execute", refuse)
+        first = perform(cluster, tmp_path)
+    assert first["state"] == "succeeded" and "still holds its files" in first["warnings"][0]
+    again = perform(cluster, tmp_path)
+    assert not again["changed"] and (tmp_path / "released").exists() and not again["warnings"]
+
+
+def test_a_task_whose_copy_was_deleted_runs_again(cluster, tmp_path):
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    (tmp_path / "copied/a").unlink()
+    again = perform(cluster, tmp_path)
+    assert again["plan"][0]["action"] == "replace" and "does not exist any more" in again["plan"][0]["note"] and cluster.created == 2
+    assert (tmp_path / "copied/a").exists()
+
+
+@pytest.mark.parametrize("rerun", ["on_change", "never"])
+def test_a_task_whose_files_were_lost_runs_again(cluster, tmp_path, rerun):
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    del cluster.objects["ConfigMap", "n", "podwright-record-t"]
+    again = perform(cluster, tmp_path, rerun=rerun)
+    assert cluster.created == (2 if rerun == "on_change" else 1)
+    assert again["state"] == ("succeeded" if rerun == "on_change" else "failed")
+
+
+def test_results_in_a_record_that_was_edited_are_missing(cluster, tmp_path):
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    record = cluster.objects["ConfigMap", "n", "podwright-record-t"]
+    assert json.loads(record["data"]["results"]) == {"r": "1", "m": "fine"}
+    record["data"]["results"] = '{"r": 5}'
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    assert "its result 'r' is missing" in perform(cluster, tmp_path)["msg"]
+
+
+def test_a_run_without_waiting_keeps_the_pod_for_the_next(cluster, tmp_path):
+    leave(tmp_path, r="1", a="x")
+    cluster.holder = ("waiting/ContainerCreating",)
+    started = perform(cluster, tmp_path, wait=False, cleanup="always")
+    assert POD in cluster.objects and "msg" not in started
+    cluster.objects[POD]["status"] = cluster.status("running")
+    assert perform(cluster, tmp_path, wait=False, cleanup="always")["results"]["r"] == 1 and POD not in cluster.objects
+    assert cluster.get(CONFIG_MAP, "n", "podwright-record-t")
+
+
+# -- small files ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tools", TOOLS)
+def test_small_files_are_read_by_one_command(tmp_path, monkeypatch, tools):
+    (tmp_path / "tools").mkdir()
+    pod = LocalPod(tools, tmp_path / "tools", monkeypatch)
+    contents = {"empty": b"", "text": b"one\ntwo", "binary": bytes(range(256)), "-n 'name' $x": b"-\n", "full": b"x" * 100}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "large").write_bytes(b"y" * 101)
+    (tmp_path / "link").symlink_to("text")
+    names = [*contents, "large", "missing", "tools", "link"]
+    found = read_small_files(pod.client, pod.container, [f"{tmp_path}/{name}" for name in names], 100, None)
+    assert found == [*(content if len(content) <= 100 else 256 for content in contents.values()), 101, None, None, b"one\ntwo"]
+    assert pod.commands == 1 and read_small_files(pod.client, pod.container, [], 100, None) == []
+
+
+@pytest.mark.parametrize("output", [b"", b"5 \nabc", b"3 " + b"0" * 64 + b"\nabc", b"9" * 30 + b" x\n", b"3 \xff\n"])
+def test_what_a_hostile_container_answers_is_an_error(monkeypatch, output):
+    client = SimpleNamespace()
+    monkeypatch.setattr(
+        "ansible_collections.podwright.core.plugins.module_utils._engine.transfer.runner.ScriptRunner.query", lambda *a, **k: SimpleNamespace(stdout=output)
+    )
+    with pytest.raises(PodwrightError):
+        read_small_files(client, Container("n", "p", "c"), ["/f"], 100, None)

@@ -1,0 +1,198 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Results and artifacts: which options are valid, what the pod looks like, which values are returned."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import outputs
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import decide
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.outputs import JSON, TEXT, ResultSource, parse_result
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import build_record, read_record
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
+
+from .task_specs import spec
+
+
+def pod_of(profile="baseline", **options):
+    return build_manifest(spec(**options), profile)["spec"]
+
+
+def mounts_of(pod, name):
+    container = next(container for container in pod["containers"] if container["name"] == name)
+    return {mount["mountPath"]: mount.get("readOnly", False) for mount in container.get("volumeMounts", [])}
+
+
+# -- options --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"results": {"a b": "/out/x"}}, "results: must have names"),
+        ({"results": {"a": 5}}, "results.a: must be a path or a mapping"),
+        ({"results": {"a": "out/x"}}, "results.a.path: must be an absolute path"),
+        ({"results": {"a": "/out/../etc/x"}}, "results.a.path: must be an absolute path"),
+        ({"results": {"a": "/out/"}}, "results.a.path: must be a file"),
+        ({"results": {"a": {"path": "/out/x", "kind": "json"}}}, "results.a: unknown key 'kind'; use path"),
+        ({"results": {"a": {"path": "/out/x", "type": "yaml"}}}, "results.a.type: must be text or json, got 'yaml'"),
+        ({"results": {"a": {"path": "/out/x", "optional": "yes"}}}, "results.a.optional: must be true or false, got 'yes'"),
+        ({"results": {"a": {"path": "/out/x", "termination_message": True}}}, "results.a: must have one of path and termination_message"),
+        ({"results": {"a": {"type": "json"}}}, "results.a: must have one of"),
+        ({"results": {"a": "/x"}}, "results.a: must be in a directory that an empty volume can take the place of, got '/x'"),
+        ({"results": {"a": "/etc/x"}}, "results.a: must be in a directory"),
+        ({"artifacts": [{"path": "/usr/lib/", "dest": "x"}]}, "artifacts[0].path: must be in a directory"),
+        ({"artifacts": [{"path": "/out/x", "dest": ""}]}, "artifacts[0].dest: must be a path, got an empty string"),
+        ({"artifacts": [{"path": "/out/x", "dest": "x"}], "kind": "Job"}, "artifacts[0].path: requires kind to be Pod"),
+        ({"results": {"a": "/out/x"}, "record": False}, "record: must not be false with results"),
+        ({"results": {"a": "/out/x"}, "containers": [{"name": HOLDER}]}, f"containers: must not contain '{HOLDER}'"),
+        ({"results": {"a": "/out/x"}, "state": "running"}, "results: requires state to be completed"),
+        ({"artifacts": [{"path": "/out/x", "dest": "x"}], "state": "running"}, "artifacts: requires state to be completed"),
+    ],
+)
+def test_invalid_options_are_named(options, expected):
+    with pytest.raises(PodwrightError) as caught:
+        validate(spec(**options))
+    assert str(caught.value).startswith(expected), str(caught.value)
+
+
+def test_a_job_returns_its_termination_message():
+    task = spec(kind="Job", results={"a": {"termination_message": True}})
+    validate(task)
+    pod = build_manifest(task, "baseline")["spec"]["template"]["spec"]
+    assert [container["name"] for container in pod["containers"]] == ["task"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [
+        (("/out/a", "x"), ("/out/a", "./x"), True),
+        (("/out/a", "x/"), ("/out/a", "x/a"), True),
+        (("/out/a", "x/"), ("/out/b", "x/"), False),
+        (("/out/a/", "x/"), ("/out/b", "x/"), False),
+        (("/out/a/", "x/"), ("/out/b/", "x"), True),
+    ],
+)
+def test_artifacts_must_not_replace_each_other(first, second, clash):
+    pairs = [(f"tasks[{number}].artifacts[0]", outputs.Artifact(*pair, False)) for number, pair in enumerate((first, second))]
+    if not clash:
+        outputs.check_destinations(pairs)
+        return
+    with pytest.raises(PodwrightError, match=r"^tasks\[1\]\.artifacts\[0\]\.dest: must not be that of tasks\[0\]\.artifacts\[0\]"):
+        outputs.check_destinations(pairs)
+
+
+# -- the pod --------------------------------------------------------------------------------------------------
+
+
+def test_directories_become_volumes_that_the_holder_reads():
+    pod = pod_of(results={"a": "/out/a", "b": "/out/sub/b"}, artifacts=[{"path": "/srv/report/", "dest": "x"}, {"path": "/srv/log", "dest": "y"}])
+    assert mounts_of(pod, "task") == {"/out": False, "/srv": False}
+    assert mounts_of(pod, HOLDER) == {"/out": True, "/srv": True, "/podwright-files": False}
+    assert {tuple(volume)[1] for volume in pod["volumes"]} == {"emptyDir"}
+
+
+def test_files_in_volumes_of_the_task_need_no_other_volume():
+    volumes = [{"name": "data", "mount_path": "/data", "claim": "c"}, {"name": "other", "mount_path": "/other", "empty_dir": {}}]
+    pod = pod_of(volumes=volumes, shared_workspace="/work", results={"a": "/data/a"}, artifacts=[{"path": "/work/", "dest": "x"}])
+    assert mounts_of(pod, "task") == {"/data": False, "/other": False, "/work": False}
+    assert mounts_of(pod, HOLDER) == {"/data": True, "/work": True, "/podwright-files": False}
+
+
+def test_a_task_without_files_has_no_other_container():
+    assert [container["name"] for container in pod_of(results={"a": {"termination_message": True}})["containers"]] == ["task"]
+
+
+def test_the_holder_complies_with_the_pod_security_level_and_with_quotas():
+    files = {"results": {"a": "/out/a"}}
+    plain, limited = (pod_of(**files, **more)["containers"][1] for more in ({}, {"resources": {"limits": {"cpu": "1"}}}))
+    assert "resources" not in plain and limited["resources"]["limits"] == limited["resources"]["requests"] == {"cpu": "100m", "memory": "64Mi"}
+    own = pod_of(**files, helper_image="tools:1", helper_resources={"limits": {"cpu": "2"}})["containers"][1]
+    assert own["image"] == "tools:1" and own["resources"] == {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}
+    context = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert pod_of("restricted", **files)["containers"][1]["securityContext"] == context
+    as_image = pod_of("restricted", run_as_user="image", **files)
+    assert as_image["containers"][1]["securityContext"] == context | {"runAsUser": 65532} and "runAsUser" not in as_image["containers"][0]["securityContext"]
+
+
+def test_only_paths_in_the_pod_are_part_of_the_hash():
+    task = spec(results={"a": "/out/a"}, artifacts=[{"path": "/out/b", "dest": "x", "optional": False}])
+    same = spec(results={"z": {"path": "/out/a", "type": "json"}}, artifacts=[{"path": "/out/b", "dest": "y", "optional": True}], helper_image="other")
+    assert task.hash == same.hash != spec(results={"a": "/out/c"}).hash != spec().hash
+    assert spec().hash == spec(results={"a": {"termination_message": True}}).hash
+    assert task.keeps_record and not spec().keeps_record
+
+
+# -- values ---------------------------------------------------------------------------------------------------
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+)
+
+
+@given(JSON_VALUES)
+def test_json_results_have_their_types(value):
+    assert parse_result(ResultSource("r", "/r", JSON, False), json.dumps(value)) == value
+    assert parse_result(ResultSource("r", "/r", TEXT, False), json.dumps(value)) == json.dumps(value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", "[Infinity]", "1" * 5000, "1e999", "9" * 30, "[" * 5000 + "]" * 5000, "[" * 150 + "]" * 150, "'x'"])
+def test_other_text_is_no_json_result(text):
+    with pytest.raises(PodwrightError, match="its result 'r' is not valid JSON"):
+        parse_result(ResultSource("r", "/r", JSON, False), text)
+
+
+def test_results_of_other_tasks_are_variables():
+    results = {"my-task": {"size": "5\n", "list": [1, "a"], "none": None}, "b": {"yes": True}}
+    assert outputs.result_variables(results) == {"MY_TASK_SIZE": "5\n", "MY_TASK_LIST": '[1, "a"]', "MY_TASK_NONE": "null", "B_YES": "true"}
+
+
+# -- records --------------------------------------------------------------------------------------------------
+
+
+RECORD = {"results": json.dumps({"a": "x"}), "artifacts": json.dumps([{"path": "/out/b", "dest": "d", "target": "/host/d"}]), "state": "succeeded"}
+FILES = {"results": {"a": "/out/a"}, "artifacts": [{"path": "/out/b", "dest": "d", "optional": False}]}
+
+
+def record_of(task, **data):
+    manifest = build_record(task, decide_status(), None, 1, "")
+    return read_record(manifest | {"data": manifest["data"] | data})
+
+
+def decide_status():
+    return read_record({"metadata": {"labels": {}}, "data": {"state": "succeeded", "rc": "0"}}).status
+
+
+@pytest.mark.parametrize(
+    ("data", "can_be_fetched", "exists", "why"),
+    [
+        (RECORD, False, True, ""),
+        (RECORD, True, True, ""),
+        (RECORD, True, False, "its artifact d does not exist any more"),
+        (RECORD | {"artifacts": "[]"}, False, True, "its artifact was not copied to d"),
+        (RECORD | {"artifacts": json.dumps([{"path": "/out/b", "dest": "d", "target": None}])}, False, False, ""),
+        ({}, False, True, "the files that it left were lost before they were fetched"),
+        ({}, True, True, ""),
+        ({"results": "[", "artifacts": "5"}, False, True, "its artifact was not copied to d"),
+    ],
+)
+def test_a_task_runs_again_if_what_it_left_was_lost(data, can_be_fetched, exists, why):
+    task = spec(**FILES)
+    record = record_of(task, **data)
+    assert outputs.why_incomplete(task.options, record, can_be_fetched, lambda path: exists) == why
+    expected = ("create", why) if why else ("none", "it succeeded in an earlier run, according to its record")
+    assert decide(task, None, record.status, record, None, why) == expected
+    assert decide(spec(**FILES, rerun="never"), None, record.status, record, None, why)[0] == "none"
+
+
+def test_a_task_without_files_loses_nothing():
+    assert outputs.why_incomplete(spec(results={"a": {"termination_message": True}}).options, None, False) == ""
