@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The local comparison and the API server: for generated live and desired states a dry-run apply decides which is right.
 
-PODWRIGHT_PAIRS sets the number of pairs, PODWRIGHT_SEED the seed, PODWRIGHT_KINDS limits the kinds (separated by commas).
+PODWRIGHT_SEED sets the seed, PODWRIGHT_KINDS limits the kinds (separated by commas).
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current, owned_fields
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, difference
 
+from ..support.environment import scaled
 from ..support.mutation import Mutator, is_kept, value_at
 from ..support.openapi import OpenApi
 from ..support.operations import call
 from ..support.waiting import wait_for
 
 SEED = int(os.environ.get("PODWRIGHT_SEED", "1"))
-PAIRS = int(os.environ.get("PODWRIGHT_PAIRS", "500"))
+PAIRS = scaled(500)
 KINDS = tuple(filter(None, os.environ.get("PODWRIGHT_KINDS", "").split(",")))
 RUNS = PAIRS // 16
 THREADS = 4
@@ -252,7 +253,7 @@ def test_local_comparison_agrees_with_the_api_server(subjects, pairs, tried):
     counts = sum((result[0] for result in results), Counter())
     needless = [text for result in results for text in result[1]]
     wrong = [text for result in results for text in result[2]]
-    print(f"PODWRIGHT_SEED={SEED} PODWRIGHT_PAIRS={pairs}: {counts.total()} pairs; {len(wrong)} wrong; {len(needless)} needless requests")
+    print(f"PODWRIGHT_SEED={SEED}: {counts.total()} pairs; {len(wrong)} wrong; {len(needless)} needless requests")
     for subject, (own, vain, _wrong) in zip(made, results):
         print(f"  {subject.kind.name}: {len(vain)} of {own.total()} needless; {dict(own)}")
     print(*wrong, *sorted(needless), sep="\n")

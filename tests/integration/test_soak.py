@@ -19,10 +19,11 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_exec, pod_gc, pod_info, pod_logs, resource_set, task_pod
 
+from ..support.environment import SCALE
 from ..support.operations import IMAGE, call
 from ..support.relay import DOWN, SEED, UP, Disruption
 
-MINUTES = float(os.environ.get("PODWRIGHT_SOAK_MINUTES", "90"))
+MINUTES = 90 * min(SCALE, 1)  # a smaller scale for a short look
 LOST = {"ConnectionLost", "Refused", "Timeout"}
 GROWTH = 12 << 20  # bytes of memory that may be more in the last quarter than in the second
 KINDS = [BUILT_IN[kind] for kind in (("v1", "Pod"), ("v1", "ConfigMap"), ("v1", "Secret"), ("networking.k8s.io/v1", "NetworkPolicy"))]

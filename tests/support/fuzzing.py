@@ -1,9 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How many examples the tests with hostile input try: few and always the same, or as many random ones as PODWRIGHT_EXAMPLES says."""
+"""How many examples the tests with hostile input try, and what memory a call needs."""
 
 from __future__ import annotations
 
-import os
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("PODWRIGHT_EXAMPLES", "0"))
-fuzz = settings(
-    max_examples=EXAMPLES or 40, derandomize=not EXAMPLES, database=None, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+from .environment import scaled
+
+fuzz = settings(max_examples=scaled(40), database=None, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda items: st.lists(items, max_size=4) | st.dictionaries(st.text(max_size=10), items, max_size=4),

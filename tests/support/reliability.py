@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .environment import ROOT
+from .environment import ROOT, SCALE
 
 LINES = ROOT / "tests/output/reliability.jsonl"
 CHECKS = ("lost", "wrong", "hung", "shown")
@@ -28,7 +28,7 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
         figures: what was measured, {name: value}.
         command: what reproduces it, if that is not pytest.
     """
-    scale = {name: value for name, value in sorted(os.environ.items()) if name.startswith("PODWRIGHT_") and "KUBECONFIG" not in name}
+    scale = {"PODWRIGHT_SCALE": f"{SCALE:g}"} | ({"PODWRIGHT_SEED": os.environ["PODWRIGHT_SEED"]} if "PODWRIGHT_SEED" in os.environ else {})
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     line = {"test": nodeid, "faults": faults, "runs": runs, "checks": checks, "seconds": round(seconds), "figures": figures, "scale": scale, "command": command}
     line |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit}
@@ -60,8 +60,7 @@ PREFACE = [
 
 def _row(line: dict[str, Any]) -> str:
     path, _separator, name = line["test"].partition("::")
-    read = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
-    assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items() if variable in read or variable == "PODWRIGHT_SEED")
+    assignments = "".join(f"{variable}={value} " for variable, value in line["scale"].items())
     command = line.get("command") or f"{assignments}make reliability ARGS='{path} -k {name}'"
     counts = ["0" if check in line["checks"] else "–" for check in CHECKS]
     measured = ", ".join(f"{name} {value}" for name, value in line["figures"].items()) or "–"

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import settings
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 
+from ..support.environment import SCALE
+
 # A deadline per example fails on a busy machine, and finds no fault. The examples are the same in each run, unless more of them are asked for.
-settings.register_profile("podwright", deadline=None, derandomize="PODWRIGHT_EXAMPLES" not in os.environ)
+settings.register_profile("podwright", deadline=None, derandomize=SCALE == 1)
 settings.load_profile("podwright")
 
 

@@ -1,8 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every operation and plugin against every fault of a hostile server: the right result or a clear error, and nothing done twice, shown or left.
 
-`PODWRIGHT_CELLS=all` tests every cell of the matrix, a number that many, chosen by `PODWRIGHT_SEED`;
-`PODWRIGHT_MUTATIONS` is the number of answers with a random value.
+`PODWRIGHT_SEED` chooses the cells and the random values of answers; a scale of 52 tests every cell.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import standard_input
 
+from ..support.environment import scaled
 from ..support.faults import FAULTS, Fault, Injected, changed
 from ..support.hostile_server import HostileServer, behave
 from ..support.reliability import CHECKS
@@ -54,7 +54,7 @@ LINES, QUOTED = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}"
 HIDDEN = [MARK, *(base64.b64encode(text.encode()).decode() for text in (LINES, QUOTED))]
 SECONDS = 10  # in which a cell must finish
 SETTLE_SECONDS = 5  # in which threads that were stopped must be gone
-SAMPLE = 400
+SAMPLE, SEED = scaled(400), int(os.environ.get("PODWRIGHT_SEED", "0"))
 BOX = {"image": "busybox", "command": ["true"], "env": {"LINES": LINES, "QUOTED": QUOTED}}
 WAIT = {"wait_timeout": 1}
 
@@ -136,10 +136,9 @@ def all_cells(directory):
 
 
 def chosen_cells(directory):
-    """The cells to test: all, or some of them by seed."""
-    cells, wanted = all_cells(directory), os.environ.get("PODWRIGHT_CELLS", str(SAMPLE))
-    chance = random.Random(int(os.environ.get("PODWRIGHT_SEED", "0")))
-    return cells if wanted == "all" else chance.sample(cells, min(int(wanted), len(cells)))
+    """The cells to test, chosen by the seed."""
+    cells = all_cells(directory)
+    return random.Random(SEED).sample(cells, min(SAMPLE, len(cells)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -354,7 +353,7 @@ def test_result_is_right_or_a_clear_error(part, tmp_path, tried):
 
 # -- answers with any value ---------------------------------------------------------------------------------------
 
-MUTATIONS = int(os.environ.get("PODWRIGHT_MUTATIONS", "120"))
+MUTATIONS = scaled(120)
 ODD = [None, 5, -1, True, 1.5, "", "odd", "\xb2", [], [None], [5], ["a"], {}, {"a": None}, {"a": {"b": [1]}}]
 
 
@@ -383,7 +382,7 @@ def mutate(chance, changes):
 
 
 def test_any_value_of_an_answer_may_be_any_other(tmp_path, tried):
-    chance, failures = random.Random(int(os.environ.get("PODWRIGHT_SEED", "0"))), []
+    chance, failures = random.Random(SEED), []
     for number in range(MUTATIONS):
         (call, check_mode), changes = chance.choice(MODES), []
         groups = chance.choice([("get",), ("list",), ("write",), ("get", "list", "write")])

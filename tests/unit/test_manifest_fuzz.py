@@ -1,14 +1,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Manifests as nobody should write them: a result or a clear error, and nothing is written before all of them are valid.
-
-PODWRIGHT_EXAMPLES is the number of examples for each test.
-"""
+"""Manifests as nobody should write them: a result or a clear error, and nothing is written before all of them are valid."""
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 
 import pytest
 import yaml
@@ -25,10 +21,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, predict
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import released_entries
 
+from ..support.environment import scaled
 from ..support.mutation import places, value_at
 from .fake_cluster import FakeCluster
 
-EXAMPLES = int(os.environ.get("PODWRIGHT_EXAMPLES", "60"))
+EXAMPLES = scaled(60)
 fuzz = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from([2**70, 1.5, "", " ", "a", "²", "\ud83d\ude00", "a/b", "..", "x" * 300, "v1", "List"]),

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every option of every operation with values of any type: an error names the option and nothing is written, or the operation ends with plain data.
 
-PODWRIGHT_OPTIONS is the number of examples for each operation, PODWRIGHT_SEED their seed.
+PODWRIGHT_SEED is the seed of the examples.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, pod_info, pod_request, task_pod
 
+from ..support.environment import scaled
 from .option_values import options
 from .stub_server import Response, StubServer
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-EXAMPLES, SEED = int(os.environ.get("PODWRIGHT_OPTIONS", "30")), int(os.environ.get("PODWRIGHT_SEED", "1"))
+EXAMPLES, SEED = scaled(30), int(os.environ.get("PODWRIGHT_SEED", "1"))
 PACKAGE = "ansible_collections.podwright.core.plugins.module_utils._engine.operations"
 STAMP = "2001-01-01T00:00:00Z"
 BOX = {"image": "busybox", "command": ["true"]}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,9 +12,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
+from ..support.environment import scaled
 from .task_specs import spec
 
-EXAMPLES = int(os.environ.get("PODWRIGHT_EXAMPLES", "60"))
+EXAMPLES = scaled(60)
 STEPS = [
     "",
     "metadata",

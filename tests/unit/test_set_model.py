@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -16,12 +15,13 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import GROUP_KINDS, NAMESPACES, PART_OF, ApplySet
 
+from ..support.environment import scaled
 from .fake_cluster import Killed
 from .model_server import OURS, ModelServer, is_terminating
 
 PARENT = ("ConfigMap", "shop", "podwright-set-web")
 RBAC = "rbac.authorization.k8s.io/v1"
-EXAMPLES = int(os.environ.get("PODWRIGHT_SETS", "200"))
+EXAMPLES = scaled(200)
 
 
 def manifest(kind, name, api_version="v1", namespace=None, **rest):
@@ -246,7 +246,7 @@ def finish(session):
     assert ("ConfigMap", "shop", "inherited") in server.objects
 
 
-@settings(max_examples=EXAMPLES, derandomize="PODWRIGHT_SETS" not in os.environ, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32))
 def test_sets_hold_their_promises_whatever_happens(tried, seed):
     play(seed)

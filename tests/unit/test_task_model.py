@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import random
 import threading
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, leftovers, prediction, runner
 
+from ..support.environment import scaled
 from .model_cluster import ModelCluster
 from .model_scheduler import ModelPool, ModelThread, ModelWatcher, answer_queue
 
@@ -30,7 +30,7 @@ def call_in_turn(function, items, _threads):
     return [function(item) for item in items]
 
 
-EXAMPLES = int(os.environ.get("PODWRIGHT_BATCHES", "120"))
+EXAMPLES = scaled(120)
 
 
 def name_of_input(owner):
@@ -244,7 +244,7 @@ def actions_of(fields):
     return [(step["action"], step["kind"], step["name"]) for step in fields["plan"]]
 
 
-@settings(max_examples=EXAMPLES, derandomize="PODWRIGHT_BATCHES" not in os.environ, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32))
 def test_batches_hold_their_promises_whatever_happens(tried, seed):
     play(seed)
