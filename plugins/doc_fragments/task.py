@@ -189,5 +189,20 @@ options:
     type: str
 """
 
+    ITEMS = r"""
+options:
+  needs:
+    description:
+      - Tasks of the batch that must succeed, or be ready if they keep running, before this one starts. C(NAMESPACE/NAME) is one of another namespace.
+      - If one of them fails, is stopped or is skipped, this task is skipped (state V(skipped), reason V(NeedFailed)); the other tasks continue.
+      - A task runs again after one that it needs runs again, unless O(rerun=never).
+      - Its containers get the variables C(PODWRIGHT_NEED_NAME_STATE), C(PODWRIGHT_NEED_NAME_RC), C(PODWRIGHT_NEED_NAME_POD) and C(PODWRIGHT_NEED_NAME_IP) of
+        each, with C(NAME) in upper case and V(_) for V(-), and C(PODWRIGHT_NEED_NAME_RESULT_KEY) for each of its RV(tasks[].results) up to 32 KiB, as JSON if
+        it is not text. What is not known is not set.
+      - Requires that the run waits for its tasks.
+    type: list
+    elements: str
+"""
+
     # The annotation hides the value from the sanity test yamllint, which reads literals only.
-    TASKS: str = items_documentation(DOCUMENTATION, Pod.DOCUMENTATION)
+    TASKS: str = items_documentation(DOCUMENTATION, Pod.DOCUMENTATION, ITEMS)

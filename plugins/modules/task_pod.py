@@ -111,6 +111,19 @@ EXAMPLES = r"""
         kind: Job
         command: [seq, "3"]
 
+- name: Build, then test what was built
+  podwright.core.task_pod:
+    namespace: default
+    image: busybox
+    image_pull_policy: IfNotPresent
+    state: completed
+    tasks:
+      - name: build
+        command: [echo, built]
+      - name: test
+        command: [sh, -c, "echo testing what pod $PODWRIGHT_NEED_BUILD_POD built"]
+        needs: [build]
+
 - name: Run a coordinator and a worker that share a directory
   podwright.core.task_pod:
     name: team

@@ -50,6 +50,7 @@ class ModelCluster(FakeCluster):
         answers: answers that the runner has not received yet.
         can_resize: whether pods can be resized.
         foreign: uids of what somebody else created.
+        on_create: called with each Pod or Job that a client asks to create.
         exits: task name -> the exit codes of its pods, one after the other, the last one also later; None: it does not exit.
     """
 
@@ -59,7 +60,7 @@ class ModelCluster(FakeCluster):
         self.disturbances, self.history, self.trace = 0, [], []
         self.streams, self.requests, self.answers, self.ready = {}, [], [], deque()
         self.fates, self.foreign, self.exits = {}, set(), {}
-        self.clock.on_sleep = self.act
+        self.clock.on_sleep, self.on_create = self.act, lambda body: None
 
     # -- requests -------------------------------------------------------------------------------------------
 
@@ -84,6 +85,8 @@ class ModelCluster(FakeCluster):
             raise PodwrightError(f"{name} exists already", status=409, reason="AlreadyExists")
         if dry_run:
             return self._stamp(body, name)
+        if kind in (POD, JOB):
+            self.on_create(body)
         return self._answer("create", kind, lambda: self._add(kind, self._stamp(body, name)), label_of(body, TASK))
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):

@@ -17,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK, label_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, leftovers, prediction, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, leftovers, prediction, restoration, runner
 
 from ..support.environment import scaled
 from .model_cluster import ModelCluster
@@ -46,11 +46,14 @@ class Session:
         self.rng = random.Random(seed)
         self.cluster = ModelCluster(None, self.rng, can_resize=self.rng.random() < 0.7)
         self.first_cleanup = None
+        self.needs = {}  # of tasks that must complete
 
     def perform(self, params, check_mode=False):
         session, cluster = self, self.cluster
         full = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"namespace": "n", "image": "i", "wait_timeout": TIMEOUT} | params
         self.first_cleanup = None
+        self.needs = {task["name"]: task.get("needs", ()) for task in full["tasks"]} if full["state"] == "completed" else {}
+        cluster.on_create = self.check_started
 
         class Completion(completion.Completion):
             def complete(self):
@@ -67,7 +70,7 @@ class Session:
             patch.setattr(runner, "Watcher", ModelWatcher)
             patch.setattr(runner, "queue", answer_queue(cluster))
             patch.setattr(runner, "Pool", ModelPool(cluster))
-            for module in (runner, prediction, completion, leftovers):
+            for module in (restoration, prediction, completion, leftovers):
                 patch.setattr(module, "call_in_threads", call_in_turn)
             patch.setattr(leftovers, "threading", SimpleNamespace(Thread=ModelThread))
             patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
@@ -90,6 +93,7 @@ class Session:
         assert error is None or error.reason != "Unforeseen" or has_crashed, str(error)
         if not check_mode and not has_crashed:
             self.check_stopped(full, fields, error)
+            self.check_needs(full, fields)
         written = cluster.history[since : self.first_cleanup]
         if check_mode:
             assert not written
@@ -112,6 +116,27 @@ class Session:
                 assert label_of(item, TASK) not in deleted, f"{item['metadata']['name']} of somebody else was deleted"
             elif is_task and self.cluster.uid_of(item) not in before and not self.cluster.is_finished(item):
                 assert item["metadata"].get("deletionTimestamp"), f"{item['metadata']['name']} is left: {farewell}"
+
+    def check_needs(self, params, fields):
+        """A task starts only if all its needs succeeded, and is skipped only if one did not."""
+        found = {task["name"]: task for task in fields.get("tasks", ())}
+        started = {step["name"] for step in fields.get("plan", ()) if step["action"] in ("create", "replace") and step["kind"] in ("Pod", "Job")}
+        for task in params["tasks"] if params["state"] != "absent" else ():
+            if not task.get("needs") or task["name"] not in found:
+                continue
+            needs = [found[need]["state"] for need in task["needs"]]
+            if task["name"] in started:
+                assert not set(needs) & {"failed", "stopped", "skipped"}, f"{task['name']} was started although its needs are {needs}"
+            if found[task["name"]]["reason"] == "NeedFailed":
+                assert set(needs) & {"failed", "stopped", "skipped"}, f"{task['name']} was skipped although its needs are {needs}"
+
+    def check_started(self, body):
+        """What a task needs has finished when it is created."""
+        task = self.needs.get(label_of(body, TASK), ())
+        for item in self.cluster.objects.values():
+            if item["kind"] in ("Pod", "Job") and not item["metadata"].get("ownerReferences") and label_of(item, TASK) in task:
+                is_own = self.cluster.uid_of(item) not in self.cluster.foreign and not item["metadata"].get("deletionTimestamp")
+                assert not is_own or self.cluster.is_finished(item), f"{label_of(body, TASK)} was created while {label_of(item, TASK)} runs"
 
     def check_stopped(self, params, fields, error):
         """A task that was stopped has no pod, and on_error: stop leaves none running that must complete."""
@@ -154,8 +179,12 @@ class Session:
 
 def draw(rng, state, names):
     tasks = []
-    for name in names:
+    wait = rng.choice([None, None, True, False])
+    can_need = wait or (wait is None and state in ("running", "completed")) or state == "absent"
+    for index, name in enumerate(names):
         task = {"name": name, "command": ["true"]}
+        if can_need and index and rng.random() < 0.4:
+            task["needs"] = rng.sample(names[:index], rng.randrange(1, index + 1))
         if rng.random() < 0.25:
             task["kind"] = "Job"
         if rng.random() < 0.3:
@@ -169,6 +198,7 @@ def draw(rng, state, names):
         if rng.random() < 0.3:
             task["stdin"] = rng.choice(["p", "q"])
         tasks.append(task)
+    rng.shuffle(tasks)
     return {
         "tasks": tasks,
         "state": state,
@@ -180,7 +210,7 @@ def draw(rng, state, names):
         "record": rng.random() < 0.4,
         "cleanup": rng.choice(["never", "never", "always"]),
         "on_cancel": rng.choice(["keep", "delete"]),
-        "wait": rng.choice([None, None, True, False]),
+        "wait": wait,
         "rerun": rng.choice(["on_change", "on_change", "on_failure", "never"]),
     }
 

@@ -3,8 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.needs import variables_of
+
+from .task_specs import spec
 from .test_task_model import Session
 
 
@@ -100,3 +108,172 @@ def test_a_failed_task_runs_again_and_a_succeeded_one_does_not(kind):
         assert fields["plan"][0]["note"].startswith("it failed (")
     third, error = made.perform(batch("flaky", "good", kind=kind))
     assert error is None and not third["changed"]
+
+
+def needing(name, *needs, **options):
+    return {"name": name, "command": ["true"], "needs": list(needs)} | options
+
+
+def created(made):
+    return [task for verb, kind, task, _certainty in made.cluster.history if verb == "create" and kind in ("Pod", "Job")]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tasks_start_after_those_that_they_need(seed):
+    made = session({}, seed)
+    fields, error = made.perform(batch(needing("last", "left", "right"), needing("left", "first"), needing("right", "first"), "first", "alone"))
+    assert error is None and set(states(fields).values()) == {"succeeded"}
+    order = created(made)
+    assert order.index("first") < min(order.index("left"), order.index("right")) and order.index("last") > max(order.index("left"), order.index("right"))
+
+
+def test_followers_of_a_failed_task_are_skipped_and_others_are_not():
+    made = session({"bad": 2})
+    fields, error = made.perform(batch("bad", needing("next", "bad"), needing("after", "next"), needing("free", "good"), "good"))
+    assert states(fields) == {"bad": "failed", "next": "skipped", "after": "skipped", "free": "succeeded", "good": "succeeded"}
+    by_name = {task["name"]: task for task in fields["tasks"]}
+    assert by_name["next"]["reason"] == by_name["after"]["reason"] == "NeedFailed"
+    assert by_name["next"]["msg"].endswith("was skipped, because its need 'bad' failed (Error)")
+    assert by_name["after"]["msg"].endswith("was skipped, because its need 'next' was skipped")
+    assert str(error).startswith("1 of 5 tasks failed, 2 skipped.") and fields["summary"] == {"failed": 1, "skipped": 2, "succeeded": 2, "total": 5}
+    assert {step["name"]: step["action"] for step in fields["plan"]} == {"bad": "create", "next": "none", "after": "none", "free": "create", "good": "create"}
+    assert {"next", "after"} & pods(made) == set()
+
+
+def test_check_mode_predicts_what_is_skipped():
+    made = session({"bad": 2})
+    params = batch("bad", needing("next", "bad"), needing("after", "next"), rerun="on_change")
+    made.perform(params)
+    predicted, _error = made.perform(params, check_mode=True)
+    done, _error = made.perform(params)
+    steps = [[(step["name"], step["action"]) for step in fields["plan"]] for fields in (predicted, done)]
+    assert steps[0] == steps[1] == [("bad", "none"), ("next", "none"), ("after", "none")]
+    assert [step.get("note") for step in predicted["plan"]][1:] == [
+        "was skipped, because its need 'bad' failed (Error)",
+        "was skipped, because its need 'next' was skipped",
+    ]
+
+
+def test_followers_run_again_after_what_they_need():
+    made = session({})
+    plain = batch("build", needing("test", "build"), "other")
+    made.perform(plain)
+    assert not made.perform(plain)[0]["changed"]
+    changed = batch("build", needing("test", "build"), "other")
+    changed["tasks"][0]["env"] = {"A": "b"}
+    for check_mode in (True, False):
+        fields, error = made.perform(changed, check_mode=check_mode)
+        assert error is None
+        assert {step["name"]: (step["action"], step.get("note", "")) for step in fields["plan"]} == {
+            "build": ("replace", "its options changed"),
+            "test": ("replace", "its need 'build' runs again"),
+            "other": ("none", ""),
+        }
+    assert not made.perform(changed)[0]["changed"]
+
+
+def test_a_follower_that_is_older_than_its_need_runs_again():
+    made = session({})
+    made.perform(batch("build", needing("test", "build")))
+    made.perform(batch({"name": "build", "command": ["true"], "env": {"A": "b"}}))  # an interrupted run got no further
+    fields, _error = made.perform(batch({"name": "build", "command": ["true"], "env": {"A": "b"}}, needing("test", "build")))
+    assert [(step["action"], step.get("note", "")) for step in fields["plan"]] == [("none", ""), ("replace", "its need 'build' ran after it")]
+    fields, _error = made.perform(batch({"name": "build", "command": ["true"]}, needing("test", "build"), rerun="never"))
+    assert not fields["changed"]
+
+
+def test_results_of_needs_are_variables_of_those_that_follow():
+    made = session({})
+    own = needing("test", "build-1", env={"PODWRIGHT_NEED_BUILD_1_RC": "mine", "OWN": "$(PODWRIGHT_NEED_BUILD_1_POD)"}, init_containers=[{"name": "i"}])
+    made.perform(batch("build-1", own | {"kind": "Job"}))
+    spec = made.cluster.objects["Job", "n", "test"]["spec"]["template"]["spec"]
+    variables = [(entry["name"], entry["value"]) for entry in spec["containers"][0]["env"]]
+    assert variables[:2] == [("PODWRIGHT_NEED_BUILD_1_STATE", "succeeded"), ("PODWRIGHT_NEED_BUILD_1_POD", "build-1")]
+    assert dict(variables[2:]) == {"PODWRIGHT_NEED_BUILD_1_RC": "mine", "OWN": "$(PODWRIGHT_NEED_BUILD_1_POD)"}
+    assert {"name": "PODWRIGHT_NEED_BUILD_1_RC", "value": "0"} in spec["initContainers"][0]["env"]
+    assert not made.perform(batch("build-1", own | {"kind": "Job"}))[0]["changed"]
+
+
+def test_a_need_is_met_by_its_record():
+    made = session({})
+    params = batch("build", needing("test", "build"), cleanup="always")
+    assert made.perform(params)[1] is None
+    made.cluster.calm()
+    assert pods(made) == set()
+    fields, error = made.perform(params)
+    assert error is None and not fields["changed"]
+    params["tasks"].append(needing("more", "build"))
+    made.perform(params | {"cleanup": "never", "record": True})
+    variables = {entry["name"]: entry["value"] for entry in made.cluster.objects["Pod", "n", "more"]["spec"]["containers"][0]["env"]}
+    assert variables == {"PODWRIGHT_NEED_BUILD_STATE": "succeeded", "PODWRIGHT_NEED_BUILD_RC": "0"}
+
+
+def test_servers_start_when_those_that_they_need_are_ready():
+    made = session({})
+    fields, error = made.perform(batch(needing("app", "db"), "db", state="running"))
+    assert error is None and created(made) == ["db", "app"] and states(fields) == {"app": "running", "db": "running"}
+
+
+def test_needs_work_with_a_concurrency_of_one_and_stop():
+    made = session({"bad": 1})
+    fields, _error = made.perform(batch(needing("c", "b"), needing("b", "a"), "a", concurrency=1))
+    assert created(made) == ["a", "b", "c"] and set(states(fields).values()) == {"succeeded"}
+    fields, _error = made.perform(batch(needing("d", "bad"), "bad", on_error="stop"))
+    assert {task["name"]: task["reason"] for task in fields["tasks"]} in ({"d": "NotStarted", "bad": "Error"}, {"d": "NeedFailed", "bad": "Error"})
+
+
+def test_a_follower_whose_need_does_not_finish_in_time_is_skipped():
+    made = session({"long": None})
+    fields, _error = made.perform(batch(needing("next", "long"), "long", wait_timeout=5))
+    assert states(fields) == {"next": "skipped", "long": "failed"} and fields["tasks"][0]["reason"] == "Timeout"
+    assert "its needs have not finished" in fields["tasks"][0]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ([needing("a", "x"), "b"], "tasks[0].needs[0]: unknown task 'x'; the other tasks are b."),
+        ([needing("a", "x")], "tasks[0].needs[0]: unknown task 'x'; the other tasks are none."),
+        (["b", needing("a", "b", "a")], "tasks[1].needs[1]: must not be the task itself, got 'a'."),
+        ([needing("a", "b"), needing("b", "c"), needing("c", "b")], "tasks[1].needs: must not form a cycle, got b -> c -> b."),
+        ([needing("a", "m/b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'm/b'; the other tasks are o/b."),
+        ([needing("a", "b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'b'; the other tasks are o/b."),
+    ],
+)
+def test_needs_are_validated_before_the_first_request(tasks, message):
+    made = session({})
+    fields, error = made.perform(batch(*tasks))
+    assert (fields, error.message, made.cluster.history) == ({}, message, [])
+
+
+@pytest.mark.parametrize("options", [{"wait": False}, {"state": "present"}])
+def test_needs_require_waiting(options):
+    fields, error = session({}).perform(batch("a", needing("b", "a"), **options))
+    assert fields == {} and error.message.startswith("wait: must be true if tasks have needs.")
+
+
+def test_needs_of_deleted_tasks_do_not_matter():
+    made = session({})
+    made.perform(batch("a", needing("b", "a")))
+    _fields, error = made.perform(batch(needing("b", "a"), state="absent"))
+    assert error is None and pods(made) == {"a"}
+
+
+def test_a_retried_follower_keeps_its_variables():
+    made = session({"test": [1, 0]})
+    fields, error = made.perform(batch("build", needing("test", "build"), retries=1))
+    assert error is None and fields["tasks"][1]["attempt"] == 2
+    assert made.cluster.objects["Pod", "n", "test"]["spec"]["containers"][0]["env"][0]["name"] == "PODWRIGHT_NEED_BUILD_STATE"
+
+
+def test_the_timeout_of_the_batch_allows_for_tasks_in_a_row():
+    tasks = [spec(name=name, timeout=100) for name in "abc"]
+    chain = [replace(task, needs=tuple(("n", other) for other in "abc"[:index][-1:])) for index, task in enumerate(tasks)]
+    params = {"wait_timeout": None, "state": "completed", "concurrency": 100}
+    assert [task_pod._wait_timeout(params, specs) - task_pod.STARTING_SECONDS for specs in (tasks, chain)] == [100, 300]
+
+
+def test_results_of_needs_are_handed_over_unless_they_are_too_large():
+    texts = {"size": 3, "text": "t", "large": "x" * 40_000, "nul": "a\0"}
+    run = SimpleNamespace(spec=spec(results={"size": {}}), status=Status("succeeded", rc=0), pod=None, left=SimpleNamespace(results=lambda _spec: texts))
+    assert variables_of(run) == {"STATE": "succeeded", "RC": "0", "RESULT_SIZE": "3", "RESULT_TEXT": "t"}

@@ -18,6 +18,7 @@ from ..reconciler.diff import yaml_diff
 from ..reconciler.plan import Change
 from ..tasks.completion import Completion
 from ..tasks.leftovers import Leftovers
+from ..tasks.needs import depth, resolve_needs
 from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.outputs import check_destinations, read_artifacts
 from ..tasks.planner import Planner
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
 DETAILED_FAILURES, LISTED_FAILURES = 3, 20  # in the message of a batch: with details, and in one line each
 STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own timeouts
 
+NEEDS: dict[str, Options] = {"needs": {"type": "list", "elements": "str"}}  # of an item of `tasks`
 ARGUMENTS: dict[str, Options] = {
     **CONNECTION,
     **with_defaults(WAIT),
     **REVIEW,
     **TASK_OPTIONS,
-    "tasks": {"type": "list", "elements": "dict", "options": item_arguments(TASK_OPTIONS)},
+    "tasks": {"type": "list", "elements": "dict", "options": item_arguments(TASK_OPTIONS | NEEDS)},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
     "set": {"type": "str"},
     "prune": {"type": "bool", "default": False},
@@ -87,8 +89,6 @@ class Tasks:
 def run(invocation: Invocation, outcome: Tasks) -> None:
     """Reconcile the tasks. Raises: PodwrightError, also if a task failed."""
     params = invocation.params
-    if params["stop_grace"] is not None and params["on_error"] != "stop":
-        raise option_error("stop_grace", "requires on_error to be stop.")
     specs = _read_specs(invocation)
     options = RunnerOptions(
         state=params["state"],
@@ -101,6 +101,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         prune=params["prune"] or params["state"] == "absent",
         check_mode=invocation.check_mode,
     )
+    _check_run(specs, options)
     planner = Planner(invocation.client, specs, options, invocation.console)
     # Tasks to delete are those that are listed, or without any the whole set.
     whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
@@ -163,6 +164,7 @@ def _read_specs(invocation: Invocation) -> list[TaskSpec]:
             raise option_error(f"tasks[{index}].name", f"must be unique in namespace '{spec.namespace}', got '{spec.name}' again.")
         known.add((spec.namespace, spec.name))
         specs.append(spec)
+    specs = resolve_needs(specs) if params["state"] != "absent" else specs
     return _check_outputs(specs, "tasks[{}].")
 
 
@@ -171,6 +173,15 @@ def _check_outputs(specs: list[TaskSpec], prefix: str) -> list[TaskSpec]:
     artifacts = [(number, index, artifact) for number, spec in enumerate(specs) for index, artifact in enumerate(read_artifacts(spec.options))]
     check_destinations((f"{prefix.format(number)}artifacts[{index}]", artifact) for number, index, artifact in artifacts)
     return specs
+
+
+def _check_run(specs: list[TaskSpec], options: RunnerOptions) -> None:
+    """Check the options of the run. Raises: PodwrightError."""
+    if options.stop_grace is not None and options.on_error != "stop":
+        raise option_error("stop_grace", "requires on_error to be stop.")
+    # Nobody would start a task when its needs have finished.
+    if not options.wait and any(spec.needs for spec in specs) and options.state != "absent":
+        raise option_error("wait", "must be true if tasks have needs.", "It is false by default if state is present.")
 
 
 def _merge_item(defaults: Options, own: Options) -> Options:
@@ -226,7 +237,7 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
         return STARTING_SECONDS
     turns: int = -(-len(specs) // max(params["concurrency"], 1))
     longest = max(((spec.timeout or 0) * (spec.options["retries"] + 1) for spec in specs), default=0)
-    return int(longest) * turns + STARTING_SECONDS
+    return int(longest) * (turns + depth(specs) - 1) + STARTING_SECONDS
 
 
 # -- the result -----------------------------------------------------------------------------------------------

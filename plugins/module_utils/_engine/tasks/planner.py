@@ -17,6 +17,7 @@ from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, differing_metadata, next_attempt
 from .file_containers import holds_files
+from .needs import in_order, why_again
 from .network_policy import build_policy
 from .observation import Observation, Observer, TaskName, owner_job
 from .outputs import why_incomplete
@@ -59,7 +60,10 @@ class Planner:
         sets = set(sets)
         seen = Observer(self._client, self._console, self._specs, sets, self._is_deletion).observe(self._options.prune)
         found = seen.by_task()
-        plans = [self._plan_task(spec, found.pop((spec.namespace, spec.name), []), seen) for spec in self._specs]
+        planned: dict[TaskName, TaskPlan] = {}
+        for spec in in_order(self._specs):
+            planned[spec.task_name] = self._plan_task(spec, found.pop(spec.task_name, []), seen, [planned[need] for need in spec.needs])
+        plans = [planned[spec.task_name] for spec in self._specs]
         if self._options.prune:
             plans += self._plan_pruning(found, seen, sets)
         return BatchPlan(tuple(plans), seen.lists, seen.selectors)
@@ -76,7 +80,7 @@ class Planner:
                 plans += [_plan_object_deletion(kind, item) for kind, item in objects if not owner_job(item)]
         return plans
 
-    def _plan_task(self, spec: TaskSpec, objects: list[Listed], seen: Observation) -> TaskPlan:
+    def _plan_task(self, spec: TaskSpec, objects: list[Listed], seen: Observation, needs: Sequence[TaskPlan]) -> TaskPlan:
         own = next((item for kind, item in objects if kind == spec.kind and not owner_job(item)), None)
         others = tuple((kind, item) for kind, item in objects if item is not own and not (kind == POD and owner_job(item)))
         pods = tuple(item for kind, item in objects if own and owner_job(item) == own["metadata"]["uid"])
@@ -91,6 +95,8 @@ class Planner:
         action, note = decide(spec, own, status, record, parent, _why_incomplete(spec, own, record or kept))
         if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
             raise immutable_error(spec)
+        if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(own, needs)):
+            action, note = (REPLACE if own else CREATE), again
         if others:
             action, note = REPLACE, "it was of another kind"
         level = self._level(spec)

@@ -13,6 +13,7 @@ from ..threads import call_in_threads
 from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
+from .needs import predict_skips
 from .planner import immutable_error, plan_policy
 from .task_plan import BatchPlan, TaskPlan, stdin_creation
 from .task_run import TaskRun, status_of
@@ -22,7 +23,7 @@ from .task_spec import TaskSpec
 def predict(client: Client, batch: BatchPlan, console: Console) -> BatchPlan:
     """The plan after a dry run of each creation, replacement, resize and copy of artifacts. Raises: PodwrightError."""
     executor = Executor(client)
-    predicted = call_in_threads(lambda plan: _predict_task(executor, plan), batch.tasks, THREADS)
+    predicted = call_in_threads(lambda plan: _predict_task(executor, plan), predict_skips(batch.tasks), THREADS)
     return replace(batch, tasks=tuple(_predict_copies(client, plan, console) for plan in predicted))
 
 

@@ -10,7 +10,7 @@ from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT
 from .executor import Executor
 from .stages import Stage
 from .start_events import StartEvents
-from .task_run import RunnerOptions, TaskRun
+from .task_run import SKIPPED, RunnerOptions, TaskRun
 
 SETTLING_SECONDS = 5
 
@@ -39,6 +39,9 @@ class Problems:
         """Fail what is not done when the batch's timeout has expired."""
         for run in runs:
             if run.stage is Stage.DONE:
+                continue
+            if run.stage is Stage.NEEDS:
+                run.fail_because("Timeout", f"was not started within {self._options.wait_timeout} s: its needs have not finished", outcome=SKIPPED)
                 continue
             status = run.status
             state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"

@@ -15,18 +15,19 @@ from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FIXABLE, Status, has_started, read_resize
 from ..text import parse_integer
-from ..threads import Pool, call_in_threads
+from ..threads import Pool
 from ..values import Manifest
-from .decision import NONE, PATCH
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .file_containers import holder_problem
 from .log_streams import FINISHING_SECONDS, LogStreams
+from .needs import Needs
 from .observation import TaskName, owner_job
 from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
 from .problems import Problems
 from .progress import progress_line
+from .restoration import restore
 from .stages import Stage, StageEvent
 from .task_plan import BatchPlan
 from .task_run import SKIPPED, RunnerOptions, TaskRun
@@ -55,8 +56,9 @@ class Runner:
         self._branches: list[Client] = []  # of the transfers
         self._deadline = 0.0
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
-        self._problems = Problems(client, self.executor, options)
         self.runs = [TaskRun(task) for task in plan.tasks]
+        self._needs = Needs(self.runs)
+        self._problems = Problems(client, self.executor, options)
         self._by_name: dict[TaskName, list[TaskRun]] = {}
         for run in self.runs:
             name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
@@ -65,7 +67,7 @@ class Runner:
     def run(self) -> None:
         """Carry out the plan. What fails is noted in each TaskRun, not raised."""
         clock = self._client.clock
-        self._restore()
+        restore(self.executor, self.runs)
         for run in self.runs:
             self._settle(run)
         self._deadline = deadline = clock.monotonic() + self._options.wait_timeout
@@ -78,6 +80,7 @@ class Runner:
                     if clock.monotonic() > deadline:
                         self._problems.give_up(self.runs)
                         break
+                    self._needs.release()
                     self._send_requests(pool)
                     self._receive(watcher)
                     self._problems.check(self.runs)
@@ -89,23 +92,6 @@ class Runner:
 
     def _is_open(self) -> bool:
         return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
-
-    def _restore(self) -> None:
-        """Restore what others deleted or edited of the tasks that stay: policies, labels and annotations, the standard input of tasks that have not started."""
-        kept = [(run, run.spec, run.live) for run in self.runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
-        if kept:
-            call_in_threads(lambda entry: self._restore_one(*entry), kept, THREADS)
-
-    def _restore_one(self, run: TaskRun, spec: TaskSpec, live: Manifest) -> None:
-        try:
-            if run.policy:
-                run.effects.policy = self.executor.apply_policy(spec, live)
-            if run.plan.change.action == PATCH:
-                run.effects.corrected = self.executor.correct_metadata(spec, live, run.plan.change.desired or {})
-            if run.plan.change.action in (NONE, PATCH) and run.status and run.status.state == "pending":
-                run.effects.stdin = self.executor.create_stdin(spec, live)
-        except PodwrightError as error:
-            run.fail_because(error.reason, f"lacks an object that belongs to it: {error}")
 
     # -- requests and their answers -------------------------------------------------------------------------
 
@@ -124,13 +110,14 @@ class Runner:
         for run in self.runs:
             if not run.spec or run.is_stopping:
                 continue
-            if run.stage.is_queued and run.stage is not Stage.COLLECT:
+            if run.stage is Stage.NEEDS or (run.stage.is_queued and run.stage is not Stage.COLLECT):
                 run.fail_because("NotStarted", "was not started, because another task failed and on_error is stop", outcome=SKIPPED)
             elif run.stage is Stage.WATCH and run.live and (run.spec.completes or run.effects.created):
                 run.stop()
 
     def _send(self, pool: Pool, run: TaskRun) -> None:
-        spec, manifest = run.spec, run.manifest
+        spec = run.spec
+        manifest = run.manifest = run.manifest and self._needs.hand_over(run, run.manifest)
         send: Callable[[], Answer]
         handle: Callable[[TaskRun, Answer], None]
         if run.is_stopping and spec:

@@ -7,8 +7,9 @@ from enum import Enum, auto
 
 
 class Stage(Enum):
-    """What a task waits for: a turn to send a request, the answer to it, its own progress, or nothing any more."""
+    """What a task waits for: the tasks that it needs, a turn to send a request, the answer to it, its own progress, or nothing any more."""
 
+    NEEDS = auto()
     DELETE = auto()
     DELETING = auto()
     CREATE = auto()
@@ -34,6 +35,7 @@ class Stage(Enum):
 class StageEvent(Enum):
     """What happens to a task."""
 
+    RELEASED = "the tasks that it needs reached their states"
     SENT = "its request is sent"
     CLEARED = "what had to be deleted before its creation does not exist any more"
     ANSWERED = "the server created or resized its pod"
@@ -46,6 +48,8 @@ class StageEvent(Enum):
 
 
 _NEXT = {
+    (Stage.NEEDS, StageEvent.RELEASED): Stage.CREATE,
+    (Stage.NEEDS, StageEvent.OUTDATED): Stage.DELETE,
     (Stage.DELETE, StageEvent.SENT): Stage.DELETING,
     (Stage.CREATE, StageEvent.SENT): Stage.CREATING,
     (Stage.RESIZE, StageEvent.SENT): Stage.RESIZING,

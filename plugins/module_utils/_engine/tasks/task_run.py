@@ -94,7 +94,8 @@ class TaskRun:
 
     def __init__(self, plan: TaskPlan) -> None:
         self.plan = plan
-        self.stage = plan.first_stage
+        waits = plan.spec and plan.spec.needs and plan.first_stage in (Stage.DELETE, Stage.CREATE) and not plan.is_deletion
+        self.stage = Stage.NEEDS if waits else plan.first_stage
         self.live = plan.live
         self.pods = {pod["metadata"]["uid"]: pod for pod in plan.pods}
         self.to_delete: dict[str, Listed] = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}

@@ -39,6 +39,7 @@ class TaskSpec:
         state: the requested state.
         set_name: name of the set to which it belongs, or None.
         peers: labels of the pods that are spread together, or None for those of its set.
+        needs: the tasks of the batch that must reach their state before it starts, by `task_name`.
     """
 
     name: str
@@ -47,11 +48,17 @@ class TaskSpec:
     state: str
     set_name: str | None = None
     peers: Mapping[str, str] | None = None
+    needs: tuple[tuple[str, str], ...] = ()
 
     @property
     def group(self) -> Mapping[str, str]:
         """Labels of the pods that are spread together: its `peers`, its set, or all tasks of the namespace."""
         return self.peers or ({SET: self.set_name} if self.set_name else MANAGED)
+
+    @property
+    def task_name(self) -> tuple[str, str]:
+        """Its namespace and name, which identify it."""
+        return self.namespace, self.name
 
     @property
     def is_job(self) -> bool:

@@ -1,0 +1,196 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tasks of a batch that need others: their order, when they start or are skipped, and what they get from those that they need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import option_error
+from ..text import encode
+from .decision import CREATE, NONE, REPLACE
+from .outputs import result_variables
+from .stages import Stage, StageEvent
+from .task_run import SKIPPED, STOPPED, TaskRun
+
+if TYPE_CHECKING:
+    from ..values import Manifest
+    from .observation import TaskName
+    from .task_plan import TaskPlan
+    from .task_spec import TaskSpec
+
+VARIABLE_PREFIX = "PODWRIGHT_NEED_"
+VARIABLE_BYTES = 32 << 10  # of the largest result that is handed over
+
+
+def resolve_needs(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """The items of `tasks` with their needs as TaskNames. Raises: PodwrightError for an unknown task, and for a cycle."""
+    names = {spec.task_name for spec in specs}
+    resolved = [replace(spec, needs=_resolve(spec, index, names)) if spec.options.get("needs") else spec for index, spec in enumerate(specs)]
+    in_order(resolved)
+    return resolved
+
+
+def _resolve(spec: TaskSpec, index: int, names: set[TaskName]) -> tuple[TaskName, ...]:
+    needs = []
+    for position, text in enumerate(spec.options["needs"]):
+        option = f"tasks[{index}].needs[{position}]"
+        namespace, slash, name = text.partition("/")
+        need = (namespace, name) if slash else (spec.namespace, text)
+        if need == spec.task_name:
+            raise option_error(option, f"must not be the task itself, got {text!r}.")
+        if need not in names:
+            known = sorted(_text_of(other, spec.namespace) for other in names - {spec.task_name})
+            raise option_error(option, f"unknown task {text!r}; the other tasks are {', '.join(known) or 'none'}.")
+        if need not in needs:
+            needs.append(need)
+    return tuple(needs)
+
+
+def _text_of(task: TaskName, namespace: str) -> str:
+    """A task as `needs` names it in a namespace."""
+    return task[1] if task[0] == namespace else "/".join(task)
+
+
+def in_order(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """The tasks, each after those that it needs, else in their order. Raises: PodwrightError for a cycle."""
+    by_name = {spec.task_name: spec for spec in specs}
+    ordered: dict[TaskName, TaskSpec] = {}
+    for spec in specs:
+        path = [spec.task_name]  # each needs the one after it
+        while path:
+            open_needs = [need for need in by_name[path[-1]].needs if need not in ordered]
+            if not open_needs:
+                name = path.pop()
+                ordered[name] = by_name[name]
+            elif open_needs[0] in path:
+                cycle = [*path[path.index(open_needs[0]) :], open_needs[0]]
+                option = f"tasks[{specs.index(by_name[cycle[0]])}].needs"
+                raise option_error(option, f"must not form a cycle, got {' -> '.join(_text_of(name, spec.namespace) for name in cycle)}.")
+            else:
+                path.append(open_needs[0])
+    return list(ordered.values())
+
+
+def depth(specs: Sequence[TaskSpec]) -> int:
+    """The number of tasks that run one after the other, at least."""
+    depths: dict[TaskName, int] = {}
+    for spec in in_order(specs):
+        depths[spec.task_name] = 1 + max((depths[need] for need in spec.needs), default=0)
+    return max(depths.values(), default=1)
+
+
+# -- planning -------------------------------------------------------------------------------------------------
+
+
+def why_again(live: Manifest | None, needs: Iterable[TaskPlan]) -> str:
+    """Why an existing task runs again after what it needs: that runs again, or ran after it. Empty if it does not."""
+    for need in needs:
+        name = need.change.key.name
+        if need.change.action in (CREATE, REPLACE):
+            return f"its need '{name}' runs again"
+        if live and need.live and live["metadata"]["creationTimestamp"] < need.live["metadata"]["creationTimestamp"]:
+            return f"its need '{name}' ran after it"
+    return ""
+
+
+def predict_skips(plans: Sequence[TaskPlan]) -> list[TaskPlan]:
+    """The plans; a task whose need has failed and does not run again is not going to start."""
+    if not any(plan.spec and plan.spec.needs for plan in plans):
+        return list(plans)
+    known: dict[TaskName, str] = {}  # -> why it fails its followers
+    by_name = {plan.spec.task_name: plan for plan in plans if plan.spec}
+    for spec in in_order([plan.spec for plan in plans if plan.spec]):
+        plan = by_name[spec.task_name]
+        failed = [need for need in spec.needs if need in known]
+        if failed and plan.change.action in (CREATE, REPLACE):
+            note = _why_skipped(_text_of(failed[0], spec.namespace), known[failed[0]])
+            known[spec.task_name] = "was skipped"
+            by_name[spec.task_name] = replace(plan, change=replace(plan.change, action=NONE, after=plan.live, patch=[], note=note), policy=None, to_delete=())
+        elif plan.change.action == NONE and (run := TaskRun(plan)).status and run.status and run.status.state == "failed":
+            known[spec.task_name] = f"failed ({run.status.reason})"
+    return [by_name[plan.spec.task_name] if plan.spec else plan for plan in plans]
+
+
+def _why_skipped(need: str, why: str) -> str:
+    return f"was skipped, because its need '{need}' {why}"
+
+
+# -- running --------------------------------------------------------------------------------------------------
+
+
+class Needs:
+    """Starts or skips the tasks of a batch that need others."""
+
+    def __init__(self, runs: Sequence[TaskRun]) -> None:
+        self._runs = {run.spec.task_name: run for run in runs if run.spec}
+        specs = [run.spec for run in runs if run.spec]
+        self._waiting = [self._runs[spec.task_name] for spec in in_order(specs)] if any(spec.needs for spec in specs) else []
+
+    def release(self) -> None:
+        """Start each task whose needs have all reached their state; skip it as soon as one cannot any more."""
+        self._waiting = [run for run in self._waiting if run.stage is not Stage.DONE]
+        for run in self._waiting:
+            if run.stage is not Stage.NEEDS or not run.spec:
+                continue
+            needs = [(need, self._runs[need]) for need in run.spec.needs]
+            lost = next(((need, other) for need, other in needs if other.stage is Stage.DONE and other.error), None)
+            if lost:
+                text = _why_skipped(_text_of(lost[0], run.spec.namespace), _fate_of(lost[1]))
+                run.fail_because("NeedFailed", text, outcome=SKIPPED)
+            elif all(other.stage is Stage.DONE for _need, other in needs):
+                run.advance(StageEvent.OUTDATED if run.to_delete else StageEvent.RELEASED)
+
+    def hand_over(self, run: TaskRun, manifest: Manifest) -> Manifest:
+        """The manifest of a task's Pod or Job with variables for what became of its needs, in all containers and before their own variables."""
+        if not run.spec or not run.spec.needs:
+            return manifest
+        variables = {name: value for need in run.spec.needs for name, value in self._variables(run.spec, need).items()}
+        return with_variables(manifest, variables)
+
+    def _variables(self, spec: TaskSpec, need: TaskName) -> dict[str, str]:
+        prefix = VARIABLE_PREFIX + re.sub(r"[^A-Z0-9]", "_", _text_of(need, spec.namespace).upper())
+        return {f"{prefix}_{name}": value for name, value in variables_of(self._runs[need]).items()}
+
+
+def _fate_of(run: TaskRun) -> str:
+    if run.outcome in (STOPPED, SKIPPED):
+        return f"was {run.outcome}"
+    return f"failed ({run.error.reason})" if run.error else ""
+
+
+def variables_of(run: TaskRun) -> dict[str, str]:
+    """What a task that reached its state hands over to those that need it: suffix of the variable -> value."""
+    status, pod = run.status, run.pod
+    ip = ((pod or {}).get("status") or {}).get("podIP")
+    left = run.left.results(run.spec) if run.spec and run.spec.options.get("results") else {}
+    results = result_variables({"RESULT": left})
+    return {
+        "STATE": status.state if status else "",
+        **({"RC": str(status.rc)} if status and status.rc is not None else {}),
+        **({"POD": pod["metadata"]["name"]} if pod else {}),
+        **({"IP": ip} if ip else {}),
+        # Others would keep every program of the container from starting.
+        **{name: value for name, value in results.items() if "\0" not in value and len(encode(value)) <= VARIABLE_BYTES},
+    }
+
+
+def with_variables(manifest: Manifest, variables: Mapping[str, str]) -> Manifest:
+    """A manifest whose containers have further environment variables; their own come later, so that they can refer to these, and have precedence."""
+    if manifest["kind"] == "Job":
+        template = manifest["spec"]["template"]
+        return manifest | {"spec": manifest["spec"] | {"template": template | {"spec": _with_variables(template["spec"], variables)}}}
+    return manifest | {"spec": _with_variables(manifest["spec"], variables)}
+
+
+def _with_variables(spec: Manifest, variables: Mapping[str, str]) -> Manifest:
+    fields = [field for field in ("containers", "initContainers") if spec.get(field)]
+    return spec | {field: [_add_variables(container, variables) for container in spec[field]] for field in fields}
+
+
+def _add_variables(container: Manifest, variables: Mapping[str, str]) -> Manifest:
+    own = container.get("env") or []
+    names = {entry["name"] for entry in own}
+    return container | {"env": [*({"name": name, "value": value} for name, value in variables.items() if name not in names), *own]}

@@ -1,0 +1,33 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restores what others deleted or edited of tasks that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import PodwrightError
+from ..threads import call_in_threads
+from ..values import Manifest
+from .decision import NONE, PATCH
+from .executor import THREADS, Executor
+from .task_run import TaskRun
+from .task_spec import TaskSpec
+
+
+def restore(executor: Executor, runs: Iterable[TaskRun]) -> None:
+    """Restore the policies, labels and annotations of tasks that stay, and the standard input of those that have not started."""
+    kept = [(run, run.spec, run.live) for run in runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
+    if kept:
+        call_in_threads(lambda entry: _restore(executor, *entry), kept, THREADS)
+
+
+def _restore(executor: Executor, run: TaskRun, spec: TaskSpec, live: Manifest) -> None:
+    try:
+        if run.policy:
+            run.effects.policy = executor.apply_policy(spec, live)
+        if run.plan.change.action == PATCH:
+            run.effects.corrected = executor.correct_metadata(spec, live, run.plan.change.desired or {})
+        if run.plan.change.action in (NONE, PATCH) and run.status and run.status.state == "pending":
+            run.effects.stdin = executor.create_stdin(spec, live)
+    except PodwrightError as error:
+        run.fail_because(error.reason, f"lacks an object that belongs to it: {error}")
