@@ -24,10 +24,12 @@ class Cluster:
 
     Args:
         number: distinguishes several clusters on one machine.
+        durable: whether etcd writes to the disk before it answers.
     """
 
-    def __init__(self, state: Path, number: int = 0):
+    def __init__(self, state: Path, number: int = 0, durable: bool = False):
         self.state = state.resolve()
+        self._durable = durable
         self.kubeconfig = self.state / "kubeconfig"
         self._layout = Layout(self.state, number)
         self._sandbox = Sandbox(self._layout)
@@ -81,6 +83,19 @@ class Cluster:
                 self.load_image(images.python_image().save(self.state / "image-python.tar"))
                 loaded.write_text(version)
 
+    def kill(self, component: str) -> None:
+        """Kill a component at once (SIGKILL), for example `apiserver` or `kubelet`. Containers keep running. Returns when it has exited."""
+        self._sandbox.kill(component)
+
+    def restart(self, component: str) -> None:
+        """Start a component again that was killed. It may not be ready when this returns; `wait_until_ready` waits for it."""
+        self._sandbox.restart(component)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the API server, the runtime and the node are ready. Raises: SystemExit."""
+        self._wait_for_containerd()
+        self._wait_for_core()
+
     def is_running(self) -> bool:
         """Whether the API server of this state directory is ready."""
         try:
@@ -94,7 +109,7 @@ class Cluster:
     def _start_core(self) -> None:
         kubeconfigs = self._create_credentials()
         layout, start = self._layout, self._sandbox.start
-        start("etcd", ["server", "--unsafe-no-fsync", f"--data-dir={self.state}/etcd", "--log-level=warn"])
+        start("etcd", ["server", f"--unsafe-no-fsync={not self._durable}", f"--data-dir={self.state}/etcd", "--log-level=warn"])
         self._use_registry_as_mirror()
         start("containerd", ["containerd", "--config", self._write("containerd.toml", configuration.containerd(layout))])
         start("apiserver", configuration.apiserver(layout, self._write("audit-policy.yml", configuration.AUDIT_POLICY)))

@@ -84,6 +84,19 @@ class Sandbox:
         partial.write_text(json.dumps(spec))
         partial.rename(partial.with_suffix(".json"))
 
+    def kill(self, name: str) -> None:
+        """Kill a process at once (SIGKILL); what it has started stays. Returns when it has exited."""
+        self.run("kill", "-KILL", (self._processes / f"{name}.pid").read_text())
+        wait_for(lambda: self.has_exited(name), 10, f"the exit of {name}", self._layout.log(name))
+
+    def restart(self, name: str) -> None:
+        """Start a process that has exited again, as it was started before. Returns when it has been started."""
+        request = self._processes / f"{name}.json"
+        partial = request.with_suffix(".partial")
+        partial.write_text(request.read_text())
+        partial.rename(request)
+        wait_for(lambda: not self.has_exited(name), 10, f"the start of {name}", self._layout.log(name))
+
     def has_started(self, name: str) -> bool:
         """Whether a process was started."""
         return (self._processes / f"{name}.json").exists()

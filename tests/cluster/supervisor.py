@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Process 1 in the namespaces of the cluster: starts the processes in `processes/NAME.json` and reaps exited ones.
+"""Process 1 in the namespaces of the cluster: starts the processes in `processes/NAME.json`, again if the file is replaced, and reaps exited ones.
 
 When it exits, the kernel kills all processes and containers of the cluster, and removes its mounts and network.
 """
@@ -15,16 +15,20 @@ from pathlib import Path
 
 
 def supervise(state: Path) -> None:
-    """Start each process once and write its exit code to `processes/NAME.exit`; never returns."""
+    """Start each process and write its process ID to `processes/NAME.pid`, then its exit code to `processes/NAME.exit`; never returns."""
     _prepare(state)
     running: dict[int, str] = {}
-    started: set[str] = set()
+    started: set[tuple[str, int]] = set()
     while True:
         for request in sorted((state / "processes").glob("*.json")):
-            if request.stem not in started:
-                started.add(request.stem)
+            version = request.stem, request.stat().st_mtime_ns
+            if version not in started:
+                started.add(version)
                 try:
-                    running[_start(state, request)] = request.stem
+                    pid = _start(state, request)
+                    running[pid] = request.stem
+                    request.with_suffix(".pid").write_text(str(pid))
+                    request.with_suffix(".exit").unlink(missing_ok=True)
                 except OSError as error:
                     request.with_suffix(".exit").write_text(str(error))
         try:

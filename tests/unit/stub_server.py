@@ -35,13 +35,14 @@ class StubServer:
     Args:
         respond: called with the handler of each request; returns a Response.
         context: the server's ssl.SSLContext, or None for plain HTTP.
+        port: to listen on, or 0 for any.
 
     Attributes:
-        url: of the server.
+        url, port: of the server.
         heads: the request line and headers of each request as text, exactly as received.
     """
 
-    def __init__(self, respond=lambda handler: Response(), context: ssl.SSLContext | None = None):
+    def __init__(self, respond=lambda handler: Response(), context: ssl.SSLContext | None = None, port: int = 0):
         heads = self.heads = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -82,10 +83,11 @@ class StubServer:
             def handle_error(self, request, client_address):
                 """Ignore errors: a client that rejects the certificate closes the connection, which some tests expect."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         if context:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self._server.server_port}"
+        self.port = self._server.server_port
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self):
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -22,7 +22,7 @@ from .test_exec_errors import NO_ANSWER, NO_PROGRAM, NO_SHELL, NOT_RUNNING
 from .test_websocket import InstantClock, unmask
 
 SUCCESS = frame(b"\3" + json.dumps({"status": "Success"}).encode())
-STARTED = frame(b"\2feed:12\n")  # what the shell reports; see the fixture
+STARTED, ENDED = frame(b"\2feed:12\n"), frame(b"\2feed:end:0\n")  # what the shell reports; see the fixture
 UNNAMED = PodwrightError("a container name must be specified for pod p, choose one of: [proxy task]", status=400, reason="BadRequest")
 
 
@@ -263,7 +263,7 @@ def source():
 )
 @pytest.mark.parametrize("status", [400, 403, 500, 501])
 def test_protocol_that_a_server_refuses_is_replaced_by_the_other(status, command, protocols, serve):
-    server = serve(refused(status), STARTED + SUCCESS)
+    server = serve(refused(status), STARTED + (ENDED if protocols[1] == V5 and command.source and not command.is_bounded else b"") + SUCCESS)
     assert run(server, command)[0] == 0 and server.protocols == protocols
     server = serve(refused(status), refused(status, "neither"))
     assert "neither" in fail(server, command).message and server.protocols == protocols
@@ -285,6 +285,17 @@ def test_bounded_input_without_a_shell_is_closed_by_the_server(serve):
     server = serve(failed(NO_SHELL), SUCCESS)
     run(server, Command(["x"], source, 5, is_bounded=True))
     assert server.protocols == [V4, V5]
+
+
+@pytest.mark.parametrize(("size", "is_reported"), [(5, True), (5, False), (None, True), (None, False)])
+def test_success_without_the_report_of_the_shell_is_a_lost_connection(size, is_reported, serve):
+    """A server that decodes the streams reports success if the node is lost."""
+    server = serve(STARTED + frame(b"\1begun") + (ENDED if is_reported else b"") + SUCCESS)
+    if is_reported:
+        assert run(server, Command(["x"], source, size)) == (0, [("out", b"begun")])
+    else:
+        assert fail(server, Command(["x"], source, size)).reason == "ConnectionLost"
+    assert server.protocols == [V5]
 
 
 @pytest.mark.parametrize("refusal", [refused(403, "pods is forbidden", "Forbidden"), refused(500, "no idea", "InternalError"), refused(409)])
@@ -428,7 +439,7 @@ CLOSE_INPUT = bytes([channel.STREAM_CLOSE, channel.STDIN])
     ("command", "answers", "closes"),
     [
         (Command(["x"], source, 5, is_bounded=True), [STARTED], False),  # v4 cannot
-        (Command(["x"], source, 5), [STARTED], True),
+        (Command(["x"], source, 5), [STARTED + ENDED], True),
         (Command(["x"], source, tty=True), [frame(b"\1feed:12\n")], False),
         (Command(["x"], source, tty=True), [refused(403), frame(b"\1feed:12\n")], False),  # containerd closes the outputs of a terminal whose input is closed
     ],

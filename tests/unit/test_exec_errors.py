@@ -15,6 +15,10 @@ NO_SHELL = (
 )
 NO_ENV, NO_PROGRAM = NO_SHELL.replace('"sh"', '"env"'), NO_SHELL.replace('"sh"', '"nope"')
 NOT_RUNNING = "unable to upgrade connection: container not found"
+RESTARTED = "pod does not exist"  # says a kubelet that has just been started
+NO_RUNTIME = (
+    'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix /run/containerd.sock: connection refused"'
+)
 NO_ANSWER = "failed to exec in container: failed to load task: context deadline exceeded: deadline exceeded"
 
 
@@ -46,12 +50,20 @@ def test_a_container_that_does_not_run_is_no_failure_of_the_api_server():
     assert error.hint == "The container does not run. Wait for it, or check its state with pod_info."
 
 
+def test_a_runtime_that_does_not_run_is_no_failure_of_the_api_server():
+    error = exec_errors.explain_failure(PodwrightError(NO_RUNTIME, status=500, reason="HTTP 500", hint="Check the API server."), CONTAINER, Command(["x"]))
+    assert error.hint.startswith("The container runtime does not respond. Check the node")
+
+
 @pytest.mark.parametrize("error", [PodwrightError("explained", hint="Do this."), PodwrightError("refused", status=403, reason="Forbidden")])
 def test_explained_failures_are_unchanged(error):
     assert exec_errors.explain_failure(error, CONTAINER, Command(["x"])) is error
 
 
-@pytest.mark.parametrize(("message", "expected"), [(NOT_RUNNING, True), (NO_ANSWER, True), (NO_SHELL, False), (NO_PROGRAM, False), ("", False)])
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [(NOT_RUNNING, True), (NO_ANSWER, True), (RESTARTED, True), (NO_RUNTIME, True), (NO_SHELL, False), (NO_PROGRAM, False), ("", False)],
+)
 def test_only_commands_that_have_not_started_can_be_retried(message, expected):
     assert exec_errors.has_not_started(PodwrightError(message)) == expected
 

@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive, scripts
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree, digest_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, compare, containing_directories, same_size_files
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, Plan, compare, containing_directories, same_size_files
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import BLOCK, Exit, Script, escape
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import (
@@ -410,3 +412,18 @@ def test_a_file_whose_size_is_0_is_compared_by_its_content():
     assert same_size_files(source, target) == [ROOT]
     assert compare(source, target, CopyOptions()).files == [ROOT]
     assert same_size_files({ROOT: Entry(DIRECTORY), b"a": Entry(FILE)}, {ROOT: Entry(DIRECTORY), b"a": Entry(FILE)}) == []
+
+
+@pytest.mark.parametrize(
+    ("done", "is_complete", "text"),
+    [
+        (Plan(), True, "/remote in pod 'p' already matches /local."),
+        (Plan(files=[b"a"]), True, "/local is copied to /remote in pod 'p'."),
+        (Plan(), False, "Nothing is copied to /remote in pod 'p'."),
+        (Plan(files=[b"a"]), False, "/local is copied to /remote in pod 'p' in part."),
+    ],
+)
+def test_result_of_a_failed_copy_claims_no_more_than_was_done(done, is_complete, text):
+    outcome = pod_copy.Copy("/remote in pod 'p'", "tar", done, {b"a": 1}, is_complete=is_complete)
+    params = {"content": None, "local_path": "/local", "state": "to_pod"}
+    assert pod_copy.describe(Invocation(params, False, False, Console(), None), outcome)["result"] == text

@@ -266,7 +266,7 @@ def test_input_is_not_closed_before_the_command_has_started(pair, monkeypatch):
             if theirs.recv(1000)[0] == 0x80 | PING:
                 return
             events.append("end")
-            theirs.sendall(frame(b"\3" + json.dumps({"status": "Success"}).encode()))
+            theirs.sendall(frame(b"\2feed:end:0\n") + frame(b"\3" + json.dumps({"status": "Success"}).encode()))
         except BlockingIOError:
             if not events and next(looks) > 1:
                 events.append("runs")

@@ -41,9 +41,11 @@ class PodwrightError(Exception):
         causes: the causes that the API reported.
         hint: what to do, or an empty string.
         response_was_lost: whether the response to an earlier attempt of the request was lost, so that it may have been executed.
+        is_unreachable: whether no server accepted the connection, so that nothing was sent.
     """
 
     response_was_lost = False
+    is_unreachable = False
 
     def __init__(self, message: str, *, status: int | None = None, reason: str = "", causes: Iterable[Cause] = (), hint: str = "") -> None:
         super().__init__(message)

@@ -79,6 +79,9 @@ class Process:
                 self._channel = self._open()
                 yield from self._read(self._channel)
                 self.rc = exit_code(self._channel.status) if self._channel.status else self._reported_rc
+                if self.rc == 0 and self._is_unconfirmed(self._channel):
+                    self.rc = None
+                    raise StreamClosed("the shell that ran the command did not report its exit")
                 return
             except StreamClosed as error:
                 raise exec_errors.connection_lost(self._container, self._received, error) from error
@@ -120,6 +123,15 @@ class Process:
             return channel.read(min(limits))
         except TimedOut:
             return None  # a process in the background holds the outputs, or the runtime hangs
+
+    def _is_unconfirmed(self, channel: Channel) -> bool:
+        """Whether a status of success may be false, since the shell did not report the exit of the command.
+
+        What decodes the streams of v5 reports success if it loses the node or the container runtime (https://github.com/kubernetes/kubectl/issues/1726).
+        """
+        command = self._command
+        reports = self._has_shell and command.source is not None and not command.tty and not command.is_bounded
+        return channel.ends_input and reports and self._reported_rc is None
 
     def _can_retry(self, error: PodwrightError) -> bool:
         """Whether the command has not started and can be started again, without a shell if the image has none. Waits before a retry."""

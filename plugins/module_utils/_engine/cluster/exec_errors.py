@@ -11,10 +11,13 @@ from ..errors import CONNECTION_LOST, PodwrightError, not_found_error
 if TYPE_CHECKING:
     from .exec_command import Command, Container
 
-# Messages of the kubelet and of containerd while the container does not run: the command has not started.
-_NOT_RUNNING = re.compile(r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED")
-# containerd could not determine within 2 s whether the container runs: the command has not started.
-_NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded")
+# Messages of the kubelet and of containerd while the container does not run: the command has not started. A kubelet that was restarted
+# does not know its pods for a moment.
+_NOT_RUNNING = re.compile(
+    r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED|pod does not exist"
+)
+# containerd could not determine within 2 s whether the container runs, or does not run itself: the command has not started.
+_NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded|Error while dialing")
 _NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
 _SHELL = re.compile(r"""["`']sh["`']""")
 
@@ -56,8 +59,8 @@ def explain_refusal(error: PodwrightError, container: Container) -> PodwrightErr
 
 def explain_failure(error: PodwrightError, container: Container, command: Command) -> PodwrightError:
     """The error for a command that the container runtime did not run."""
-    is_of_node = error.status == 500 and is_not_running(error)  # the hint for a failing API server does not help
-    if not is_of_node and (error.hint or (error.status is not None and not is_not_running(error))):
+    is_of_node = error.status == 500 and has_not_started(error)  # the hint for a failing API server does not help
+    if not is_of_node and (error.hint or (error.status is not None and not has_not_started(error))):
         return error  # it is explained already
     hint, reason = "", error.reason
     if lacks_shell(error):

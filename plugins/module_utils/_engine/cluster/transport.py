@@ -14,6 +14,7 @@ from ..clock import Clock
 from ..errors import CONNECTION_LOST, UNEXPECTED, PodwrightError
 from ..libraries import load
 from ..text import parse_integer
+from .availability import Availability
 from .responses import check_content_type, check_status, read_content, read_object
 from .session import Sessions
 from .streams import Streams
@@ -50,12 +51,14 @@ class Transport:
         sessions: the credentials in use.
         streams: the open streams.
         clock: what the time is read from.
+        availability: the outages of the server.
     """
 
     def __init__(self, configuration: Configuration, connections: int, clock: Clock | None) -> None:
         self.sessions = Sessions(configuration, connections)
         self.streams = Streams()
         self.clock = clock or Clock()
+        self.availability = Availability(self.clock)
         self._clock_offset = 0.0  # seconds that the server's clock is ahead of this machine's
 
     @property
@@ -80,8 +83,8 @@ class Transport:
     def send(self, request: Request) -> Manifest:
         """Send a request and return the object that the server responds with.
 
-        Connection errors, 429 and 5xx are retried after `Retry-After` or with jittered exponential backoff if the request is retryable;
-        a 401 is retried once with renewed credentials.
+        Connection errors, 429 and 5xx are retried after `Retry-After` or with jittered exponential backoff if the request is retryable, for longer
+        if a server that has responded before cannot be reached; a 401 is retried once with renewed credentials.
 
         Raises: PodwrightError, also if the response is not an object of the expected kind.
         """
@@ -119,6 +122,7 @@ class Transport:
     def _exchange(self, request: Request, limit: int | None = None) -> tuple[Session, BaseHTTPResponse, bytes]:
         """The first response of status 2xx and its content, with the session it was requested in."""
         attempt, was_renewed, was_lost = 0, False, False
+        failing_since = None
         while True:
             attempt += 1
             response = None
@@ -133,9 +137,11 @@ class Transport:
                 return session, response, content
             except PodwrightError as error:
                 error.response_was_lost = was_lost
-                if attempt >= MAX_ATTEMPTS or not request.retryable or not _is_transient(response, error):
+                failing_since = self.clock.monotonic() if failing_since is None else failing_since
+                is_transient = attempt < MAX_ATTEMPTS and _is_transient(response, error)
+                if not request.retryable or not (is_transient or self.availability.lets_retry(error, failing_since)):
                     raise
-            was_lost |= response is None or response.status != 429
+                was_lost |= not error.is_unreachable and (response is None or response.status >= 500)
             self.clock.sleep(_backoff(attempt, response, self.now()))
 
     def _request(self, request: Request) -> tuple[Session, BaseHTTPResponse]:
@@ -154,7 +160,9 @@ class Transport:
                 request.method, url, body=body, headers=headers, timeout=timeout, preload_content=False, retries=False, redirect=False
             )
         except urllib3.exceptions.HTTPError as error:
+            self.availability.note_failure()
             raise _connection_error(error, session.configuration) from None
+        self.availability.note_response()
         date = _parse_date(response.headers.get("Date"))
         if date is not None:
             self._clock_offset = date - self.clock.now()
@@ -243,7 +251,8 @@ def _connection_error(error: HTTPError | OSError, configuration: Configuration) 
             hint="Check ca_cert and the expiry of the client certificate, or set validate_certs to false if you accept the risk.",
         )
     if "refused" in text or "Name or service" in text or "not known" in text:
-        return PodwrightError(
-            f"No API server responds at {server}: {text}", reason="Refused", hint="Check that the cluster is running and that its address is correct."
-        )
+        hint = "Check that the cluster is running and that its address is correct."
+        unreachable = PodwrightError(f"No API server responds at {server}: {text}", reason="Refused", hint=hint)
+        unreachable.is_unreachable = True
+        return unreachable
     return PodwrightError(f"The connection to {server} failed: {text}", reason=CONNECTION_LOST, hint="Check the network between this machine and the cluster.")

@@ -144,7 +144,7 @@ class _Watch(threading.Thread):
                 elif error.is_forbidden:
                     self._stopped.wait(self._client.poll_seconds)
                     self._relist()
-                elif error.status in (401, 403, 404, 422) or failures > _MAX_FAILURES:
+                elif (error.status in (401, 403, 404, 422) or failures > _MAX_FAILURES) and not self._client.availability.lets_wait(error):
                     raise
                 else:
                     self._stopped.wait(_backoff(failures))

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PodwrightError
+from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from .responses import refuse_upgrade
 from .session import USER_AGENT
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SWITCHING_PROTOCOLS = 101
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = _OPCODES = (0, 1, 2, 8, 9, 10)
 UPGRADE_SECONDS = 40  # in which a websocket must be open: an API server gives up on a node after 30 s
+OUTAGE_PAUSE = 1  # seconds between attempts to reach a server
 READ_AHEAD = 1 << 18  # received bytes to buffer
 MAX_MESSAGE = 1 << 24  # bytes of a message, and of a frame; servers send some 32 KiB at once
 MAX_CONTROL = 125  # bytes (RFC 6455, 5.5)
@@ -42,19 +43,28 @@ class Closed(Exception):
 def open_websocket(client: Client, request: Request, protocols: list[str]) -> WebSocket:
     """Open a websocket with the headers, proxy and TLS of the client's configuration, after a 401 once more with new credentials.
 
+    A server that has responded before and cannot be reached is awaited as for other requests.
+
     Args:
         protocols: subprotocols to offer; the server selects one.
 
     Raises: PodwrightError, with `status` if the server answered; nothing has started on the server then.
     """
     client.streams.check()
-    session = client.sessions.at(client.clock.now())
-    try:
-        websocket = _open(session.configuration, request, protocols)
-    except PodwrightError as error:
-        if error.status != 401:
-            raise
-        websocket = _open(client.sessions.renew(session).configuration, request, protocols)
+    session, was_renewed, failing_since = client.sessions.at(client.clock.now()), False, client.clock.monotonic()
+    while True:
+        try:
+            websocket = _open(session.configuration, request, protocols)
+            break
+        except PodwrightError as error:
+            client.availability.note_response() if error.status else client.availability.note_failure()
+            if error.status == 401 and not was_renewed:
+                session, was_renewed = client.sessions.renew(session), True
+            elif client.availability.lets_retry(error, failing_since):
+                client.clock.sleep(OUTAGE_PAUSE)
+            else:
+                raise
+    client.availability.note_response()
     client.streams.add(websocket.sock)
     return websocket
 
@@ -74,8 +84,8 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
         connection.connect(url, timeout=CONNECT_TIMEOUT, header=headers, subprotocols=protocols, redirect_limit=0, **route)
     except websocket.WebSocketBadStatusException as error:
         _refuse(request, error.status_code, error.resp_headers, error.resp_body, configuration)
-    except Exception as error:  # of any type, for a response that is not one of HTTP
-        failure = error
+    except Exception as caught:  # of any type, for a response that is not one of HTTP
+        failure = caught
     finally:
         watchdog.cancel()
         watchdog.join()
@@ -84,11 +94,15 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
         connection.shutdown()
         _refuse(request, answer.status, answer.headers, None, configuration)
     if failure or answer is None:
-        raise PodwrightError(
+        # A server whose connection is lost may have executed the request.
+        is_lost = isinstance(failure, (ConnectionResetError, BrokenPipeError, websocket.WebSocketConnectionClosedException))
+        unopened = PodwrightError(
             f"Could not open a websocket to {configuration.server} (from {configuration.source}) for {request.name}: {configuration.mask(str(failure))}",
-            reason="Refused",
+            reason=CONNECTION_LOST if is_lost else "Refused",
             hint="Check the network, and that proxies between this host and the cluster support websockets.",
-        ) from failure
+        )
+        unopened.is_unreachable = isinstance(failure, (ConnectionRefusedError, socket.gaierror))
+        raise unopened from failure
     return WebSocket(connection.sock, connection.getsubprotocol())
 
 

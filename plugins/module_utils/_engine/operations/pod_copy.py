@@ -56,6 +56,7 @@ class Copy:
         sizes: the sizes of the files in the plan, by path.
         checksum: the sha256 if the source is a file.
         diff: Ansible's diff.
+        is_complete: whether nothing is left to do.
     """
 
     remote_name: str = ""
@@ -64,6 +65,7 @@ class Copy:
     sizes: dict[bytes, int] = field(default_factory=dict)
     checksum: str | None = None
     diff: list[dict[str, str]] = field(default_factory=list)
+    is_complete: bool = False
 
 
 def run(invocation: Invocation, outcome: Copy) -> None:
@@ -89,6 +91,7 @@ def run(invocation: Invocation, outcome: Copy) -> None:
         digests |= _carry_out(invocation, pair, options, plan, outcome)
     if pair.source[ROOT].type == FILE:
         outcome.checksum = digests.get(ROOT)
+    outcome.is_complete = True
 
 
 # -- both sides -----------------------------------------------------------------------------------------------
@@ -240,9 +243,13 @@ def describe(invocation: Invocation, outcome: Copy) -> Result:
         return {"changed": True, "result": note, "method": outcome.method}
     local_name = "The content" if params["content"] is not None else params["local_path"]
     source, target = (local_name, outcome.remote_name) if params["state"] == "to_pod" else (outcome.remote_name, local_name)
+    if outcome.is_complete:
+        text = f"{source} is copied to {target}." if done.is_change else f"{target} already matches {source}."
+    else:
+        text = f"{source} is copied to {target} in part." if done.is_change else f"Nothing is copied to {target}."
     result = {
         "changed": done.is_change,
-        "result": f"{source} is copied to {target}." if done.is_change else f"{target} already matches {source}.",
+        "result": text,
         "files": {"copied": len(done.files), "unchanged": done.unchanged, "deleted": len(done.delete)},
         "bytes": sum(outcome.sizes[path] for path in done.files),
         "method": outcome.method,
