@@ -29,7 +29,7 @@ from ..cluster.definitions import read_definition
 from ..support.audit import AuditLog
 from ..support.cluster_lock import hold_cluster
 from ..support.environment import KUBECONFIG, ROOT
-from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables
+from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables, needs_process
 from ..support.pods import start_pod
 from ..support.relay import SEED, Relay
 from ..support.scale import add_nodes, remove_nodes
@@ -102,8 +102,10 @@ def launch(playbooks: PlaybookServer, tmp_path: Path) -> Callable[..., Playbook]
         plays = [{"module_defaults": defaults} | play for play in plays]
         path = tmp_path / f"play-{next(counter)}.yml"
         path.write_text(yaml.safe_dump(plays, sort_keys=False))
-        extra = {"test_namespace": namespace} | mode_variables(mode) | (variables or {})
-        return playbooks.start([str(path), "--extra-vars", json.dumps(extra), *arguments], tmp_path, environment or {})
+        environment = environment or {}
+        interpreter = None if needs_process(environment) else playbooks.interpreter
+        extra = {"test_namespace": namespace} | mode_variables(mode, interpreter) | (variables or {})
+        return playbooks.start([str(path), "--extra-vars", json.dumps(extra), *arguments], tmp_path, environment)
 
     return start
 

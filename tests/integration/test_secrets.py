@@ -52,6 +52,8 @@ def canary_tasks():
         ("pod_deployment", {"name": "d", "command": ["sleep", "60"], "env": {"P": f"{CANARY}-changed"}, "strategy": "blue_green", **SERVED}),
         ("task_pod", {"name": "gone", "command": ["true"], "env": {"P": f"{CANARY}-gone"}, "state": "completed", "cleanup": "always", **IMAGE}),
         ("pod_info", {"api_key": f"{CANARY}-key"}),
+        ("pod_gc", {"api_key": f"{CANARY}-key"}),
+        ("pod_autoscale", {"name": "d", "replicas": 1, "api_key": f"{CANARY}-key"}),
         ("pod_info", {"username": "u", "password": f"{CANARY}-password"}),
         ("pod_info", {"proxy": f"http://user:{CANARY}-in-address@127.0.0.1:9"}),
         ("pod_info", {"kubeconfig": with_token}),
@@ -61,6 +63,7 @@ def canary_tasks():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_secrets_appear_in_no_output(mode, play, namespace, client, tmp_path):
+    """Each module is a process of its own here, in which Python starts and compiles the payload; in other tests it is mostly a fork."""
     tasks = [{"name": str(n), f"podwright.core.{module}": options, "ignore_errors": True} for n, (module, options) in enumerate(canary_tasks())]
     temporary = tmp_path / "temporary"
     temporary.mkdir()

@@ -4,26 +4,22 @@
 Starting ansible-playbook costs 0.8 s of CPU time, most of it imports; a fork costs 0.1 s. Every run is a process of its own
 with its own arguments, environment, directory and temporary directory, and can be killed like any other.
 
-Started by `playbooks.PlaybookServer` with the file descriptor of a listening socket. A connection carries one request,
-{arguments, environment, directory} with the descriptors for standard output and error, and gets two answers:
-the process ID, and once the process has terminated its exit code (negative: the signal). The server exits when its input closes.
+Started by `playbooks.PlaybookServer` with the file descriptor of a listening socket.
 """
 
 from __future__ import annotations
 
 import atexit
-import gc
 import importlib
-import json
 import os
-import select
 import shutil
-import signal
 import socket
 import sys
 import tempfile
+from functools import partial
 
-LARGEST = 1 << 20
+from forking import serve
+
 ACTIONS = ("add_host", "assert", "command", "copy", "debug", "fail", "include_role", "include_tasks", "normal", "raw", "set_fact")
 PLUGINS = (("strategy", "linear"), ("connection", "local"), ("become", "su"), ("shell", "sh"), ("cache", "memory"), ("callback", "default"))
 INVENTORIES = ("host_list", "script", "auto", "yaml", "ini", "toml")
@@ -47,51 +43,14 @@ def preload(actions):
     return modules[0].PlaybookCLI
 
 
-def serve(listener, command):
-    """Serve connections until the standard input closes."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the handlers
-    while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
-        connection, _address = listener.accept()
-        if not os.fork():
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            handle(connection, command)
-            os._exit(0)
-        connection.close()
-
-
-def handle(connection, command):
-    """Run the playbook of one connection."""
-    content, descriptors, _flags, _address = socket.recv_fds(connection, LARGEST, 2)
-    request = json.loads(content)
-    pid = os.fork()
-    if not pid:
-        connection.close()
-        prepare(request, descriptors)
-        command.cli_executor(request["arguments"])
-    connection.send(str(pid).encode())
-    _pid, status = os.waitpid(pid, 0)
-    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
-
-
-def prepare(request, descriptors):
-    """Make this process what a new one with that request would be."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, standard in zip((nothing, *descriptors), range(3)):
-        os.dup2(descriptor, standard)
-        os.close(descriptor)
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    os.chdir(request["directory"])
-    sys.argv[:] = request["arguments"]
+def run(command):
+    """Run ansible-playbook with the arguments of this process and a temporary directory of its own."""
     constants = importlib.import_module("ansible.constants")
     atexit.unregister(importlib.import_module("ansible.utils.path").cleanup_tmp_file)  # the server's own directory stays
     constants.DEFAULT_LOCAL_TMP = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=os.path.dirname(constants.DEFAULT_LOCAL_TMP))
     atexit.register(shutil.rmtree, constants.DEFAULT_LOCAL_TMP, ignore_errors=True)
+    command.cli_executor(sys.argv)
 
 
 if __name__ == "__main__":
-    command = preload(sys.argv[2:])
-    gc.collect()
-    gc.freeze()  # or each fork's garbage collections would copy all pages
-    serve(socket.socket(fileno=int(sys.argv[1])), command)
+    serve(socket.socket(fileno=int(sys.argv[-1])), partial(run, preload(sys.argv[1:-1])))

@@ -17,11 +17,25 @@ from functools import partial
 from pathlib import Path
 
 from .environment import ROOT
-from .playbook_server import LARGEST
+from .forking import LARGEST
 
 COMMAND = str(Path(sys.executable).with_name("ansible-playbook"))
 MODES = ("action", "module")
 ACTIONS = [f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").glob("*.py")]
+
+# What modules have as their Python: it passes its arguments, environment, directory and streams on to the server of modules.
+# (The module `socket` alone would take longer to import than all the rest.)
+INTERPRETER = """#!{python} -ISE
+import _socket, os, sys
+connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+connection.connect({address!r})
+request = repr({{"arguments": sys.argv[1:], "environment": dict(os.environ), "directory": os.getcwd()}}).encode()
+streams = b"".join(stream.to_bytes(4, sys.byteorder) for stream in range(3))
+connection.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+connection.recv(100)
+status = int(connection.recv(100))
+sys.exit(status if status >= 0 else 128 - status)
+"""
 
 
 @dataclass
@@ -60,9 +74,11 @@ def play_environment(record: Path | str) -> dict[str, str]:
     }
 
 
-def mode_variables(mode: str) -> dict:
-    """Extra variables: with become a task runs as a module; without it the action runs it in the controller's process."""
-    return {"ansible_become": True, "ansible_become_method": "su"} if mode == "module" else {}
+def mode_variables(mode: str, interpreter: Path | None = None) -> dict:
+    """Extra variables: with become a task runs as a module, with that interpreter; without it the action runs it in the controller's process."""
+    if mode != "module":
+        return {}
+    return {"ansible_become": True, "ansible_become_method": "su"} | ({"ansible_python_interpreter": str(interpreter)} if interpreter else {})
 
 
 @dataclass
@@ -117,23 +133,27 @@ class Playbook:
         return Played(self.wait(), stdout, stderr, results)
 
 
-class PlaybookServer:
-    """Starts playbooks by forking a process that has imported Ansible already. Use it as a context manager.
+class ForkServer:
+    """A process that runs a program in forks of its own. Use it as a context manager.
 
     Args:
-        directory: for the files of the runs.
+        address: of its socket.
+        program: a script of this directory that serves.
+        arguments: of the script.
+
+    Attributes:
+        address: as given.
     """
 
-    def __init__(self, directory: Path):
-        self._directory = directory
-        self._address = str(directory / "socket")
-        self._numbers = itertools.count()
+    def __init__(self, address: Path, program: str, *arguments: str):
+        self.address = str(address)
+        self._command = [sys.executable, str(Path(__file__).with_name(program)), *arguments]
 
-    def __enter__(self) -> PlaybookServer:
+    def __enter__(self) -> ForkServer:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(self._address)
+            listener.bind(self.address)
             listener.listen(64)
-            command = [sys.executable, str(Path(__file__).with_name("playbook_server.py")), str(listener.fileno()), *ACTIONS]
+            command = [*self._command, str(listener.fileno())]
             self._process = subprocess.Popen(command, env=play_environment(""), stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
         return self
 
@@ -141,6 +161,42 @@ class PlaybookServer:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
+
+    def start(self, request: dict, descriptors: list[int]) -> tuple[int, socket.socket]:
+        """Start the program. Returns its process ID and the connection that receives its exit code."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect(self.address)
+        socket.send_fds(connection, [repr(request).encode()], descriptors)
+        return int(connection.recv(LARGEST)), connection
+
+
+class PlaybookServer:
+    """Starts playbooks in forks of a process that has imported Ansible already, and their modules in forks of another. Use it as a context manager.
+
+    Args:
+        directory: for the files of the runs.
+
+    Attributes:
+        interpreter: the Python of modules.
+    """
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._numbers = itertools.count()
+        self._playbooks = ForkServer(directory / "playbooks", "playbook_server.py", *ACTIONS)
+        self._modules = ForkServer(directory / "modules", "module_server.py")
+        self.interpreter = directory / "python"
+
+    def __enter__(self) -> PlaybookServer:
+        self._playbooks.__enter__()
+        self._modules.__enter__()
+        self.interpreter.write_text(INTERPRETER.format(python=sys.executable, address=self._modules.address))
+        self.interpreter.chmod(0o755)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._modules.__exit__()
+        self._playbooks.__exit__()
 
     def start(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> Playbook:
         """Start ansible-playbook.
@@ -154,15 +210,18 @@ class PlaybookServer:
         record, *streams = (self._directory / f"{number}.{name}" for name in ("record", "stdout", "stderr"))
         record.touch()
         command, variables = [COMMAND, *arguments], play_environment(record) | environment
-        with streams[0].open("wb") as stdout, streams[1].open("wb") as stderr:
-            if any(name.startswith(("ANSIBLE_", "TMPDIR")) for name in environment):
+        with streams[0].open("wb") as stdout, streams[1].open("wb") as stderr, open(os.devnull, "rb") as nothing:
+            if needs_process(environment):
                 process = subprocess.Popen(command, env=variables, cwd=directory, stdout=stdout, stderr=stderr)
                 return Playbook(process.pid, record, streams, partial(_await_process, process))
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            connection.connect(self._address)
             request = {"arguments": command, "environment": variables, "directory": str(directory)}
-            socket.send_fds(connection, [json.dumps(request).encode()], [stdout.fileno(), stderr.fileno()])
-        return Playbook(int(connection.recv(LARGEST)), record, streams, partial(_await_answer, connection))
+            pid, connection = self._playbooks.start(request, [nothing.fileno(), stdout.fileno(), stderr.fileno()])
+        return Playbook(pid, record, streams, partial(_await_answer, connection))
+
+
+def needs_process(environment: dict[str, str]) -> bool:
+    """Whether a playbook and its modules have to be processes of their own: Python and Ansible read such variables when they start."""
+    return any(name.startswith(("ANSIBLE_", "TMPDIR")) for name in environment)
 
 
 def _await_process(process: subprocess.Popen, timeout: float | None) -> int:
