@@ -3,38 +3,103 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import urllib.parse
+
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.urls import open_url
 from ansible.plugins.loader import lookup_loader
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
+MAX_DOWNLOAD = 64 << 20  # bytes
+DOWNLOAD_SECONDS = 30
+SYNTAX = (
+    *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string"),
+    *("trim_blocks", "lstrip_blocks", "newline_sequence"),
+)
+
 
 class ActionModule(OperationAction):
-    """The action of the module of this name; `src` and `template` are files of the controller."""
+    """The action of the module of this name; `src` and `template` are files of the controller, and `src` can be a URL."""
 
     operation = OPERATION
 
     def prepare(self, args, task_vars):
         """Read `src` and render `template` into `definition`."""
-        if args.get("definition") is not None or (args.get("src") and args.get("template")):
+        sources = [name for name in ("definition", "resource_definition", "inline", "src", "template") if args.get(name) is not None]
+        if sources not in (["src"], ["template"]):
             return args  # the validation reports options that exclude each other
-        for option, directory in (("src", "files"), ("template", "templates")):
-            if args.get(option):
-                rest = {name: value for name, value in args.items() if name != option}
-                return rest | {"definition": self._read(str(args[option]), directory, option, task_vars)}
-        return args
+        (source,) = sources
+        rest = {name: value for name, value in args.items() if name != source}
+        return rest | {"definition": self._read_src(str(args["src"])) if source == "src" else self._render(args["template"], task_vars)}
 
-    def _read(self, path, directory, option, task_vars):
+    def _find(self, option, directory, path):
         try:
-            found = self._find_needle(directory, path)
+            return self._find_needle(directory, path)
         except AnsibleError as error:
             raise AnsibleActionFail(f"{option}: file {path} does not exist in {directory}/ of the role or beside the play.") from error
-        if option == "template":
-            lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-            return lookup.run([found], variables=task_vars)[0] or ""  # None if nothing is left of it
+
+    def _read_src(self, path):
+        if path.partition("://")[0].lower() in ("http", "https"):
+            return self._download(path)
+        return self._read_file("src", self._find("src", "files", path))
+
+    def _read_file(self, option, path):
         try:
-            with open(self._loader.get_real_file(found), encoding="utf-8") as source:
+            with open(self._loader.get_real_file(path), encoding="utf-8") as source:
                 return source.read()
         except (OSError, UnicodeDecodeError) as error:
             raise AnsibleActionFail(f"{option}: file {path} cannot be read: {error}") from error
+
+    def _download(self, url):
+        parts = urllib.parse.urlsplit(url)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        try:
+            with open_url(url, timeout=DOWNLOAD_SECONDS, http_agent="podwright") as response:
+                content = response.read(MAX_DOWNLOAD + 1)
+        except Exception as error:  # of urllib, http.client, ssl and socket
+            reason = f"{type(error).__name__}: {error}".replace(url, shown)
+            raise AnsibleActionFail(f"src: {shown} cannot be read: {reason}. Check the address and the network of the controller.") from None
+        if len(content) > MAX_DOWNLOAD:
+            raise AnsibleActionFail(f"src: {shown} has more than {MAX_DOWNLOAD} bytes. Check the address.")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise AnsibleActionFail(f"src: {shown} must be text in UTF-8. Check the address.") from None
+
+    def _render(self, given, task_vars):
+        """The text of a template, or of a list of them as documents that follow each other."""
+        if isinstance(given, (list, tuple)):
+            return "\n---\n".join(self._render_one(template, f"template[{index}]", task_vars) for index, template in enumerate(given))
+        return self._render_one(given, "template", task_vars)
+
+    def _render_one(self, given, option, task_vars):
+        options = dict(given) if isinstance(given, dict) else {"path": given}
+        unknown = sorted(options.keys() - {"path", *SYNTAX})
+        if unknown:
+            raise AnsibleActionFail(f"{option}: unknown option {unknown[0]}; options: path, {', '.join(SYNTAX)}.")
+        path = options.pop("path", None)
+        if not isinstance(path, str) or not path:
+            raise AnsibleActionFail(f"{option}.path: must be the path of a template.")
+        found = self._find(option, "templates", str(path))
+        if not options:
+            return self._look_up(found, task_vars)
+        # All versions of Ansible read the syntax of a template from its first line, and only some from options.
+        header = "#jinja2: " + ", ".join(f"{name}:{_literal(value)}" for name, value in options.items())
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".j2") as file:
+            file.write(f"{header}\n{self._read_file(option, found)}")
+            file.flush()
+            search_path = [*(task_vars.get("ansible_search_path") or []), os.path.dirname(found)]
+            return self._look_up(file.name, task_vars | {"ansible_search_path": search_path})
+
+    def _look_up(self, path, task_vars):
+        lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        return lookup.run([path], variables=task_vars)[0] or ""  # None if nothing is left of it
+
+
+def _literal(value):
+    """The value as the first line of a template has it."""
+    return repr(bool(value)) if isinstance(value, bool) else repr(str(value))

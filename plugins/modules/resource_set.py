@@ -22,31 +22,94 @@ extends_documentation_fragment:
   - podwright.core.review
   - podwright.core.attributes
 options:
+  set:
+    description:
+      - Name of the set. Without one the members are not recorded.
+      - An object is a member of one set. A manifest that names a member of another set, or a set of another tool, is refused before anything is written.
+    type: str
   name:
     description:
-      - Name of the set. Without a name the members are not recorded.
-      - An object is a member of one set. A manifest that names a member of another set, or a set of another tool, is refused before anything is written.
+      - With O(kind), the name of the object, for manifests that lack one.
+      - Without O(kind), the same as O(set).
+    type: str
+  kind:
+    description:
+      - Kind of the object, or its plural or short name, for manifests that lack one. Without a manifest, the object has no other fields.
+    type: str
+  api_version:
+    description: API version of O(kind). Optional unless several API groups have a kind of that name.
+    type: str
+    aliases: [api, version]
+  generate_name:
+    description:
+      - Beginning of a generated name, for manifests of O(kind) that lack a name. Each run creates another object.
+      - A manifest can contain C(metadata.generateName) instead.
     type: str
   state:
     description:
-      - V(present) applies the manifests. V(absent) deletes their objects, or with O(name) every member of the set.
+      - V(present) applies the manifests. V(absent) deletes their objects, or with O(set) every member of the set.
+      - V(patched) merges the manifests or O(patch) into existing objects. Fields that these do not contain are kept, whoever set them, and
+        an object that does not exist is not created.
       - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, patched]
     default: present
   definition:
     description: A manifest, a list of manifests, or YAML text with one or more documents.
     type: raw
     aliases: [resource_definition, inline]
   src:
-    description: File with manifests on the controller. Relative paths are resolved in C(files) of the role and beside the playbook.
+    description:
+      - File with manifests on the controller, or an HTTP(S) URL that the controller reads.
+      - Relative paths are resolved in C(files) of the role and beside the playbook.
     type: path
   template:
-    description: Jinja2 template of manifests on the controller. Relative paths are resolved in C(templates) of the role and beside the playbook.
-    type: path
+    description:
+      - Jinja2 template of manifests on the controller, or a list of templates. Relative paths are resolved in C(templates) of the role and beside
+        the playbook.
+      - A template can be a mapping of V(path) and of the syntax options of M(ansible.builtin.template), such as V(variable_start_string).
+    type: raw
+  patch:
+    description: RFC 6902 patch of the object with O(kind) and O(name), with O(state=patched).
+    type: list
+    elements: dict
+  merge_type:
+    description:
+      - Types of merge patch to try in this order, with O(state=patched). V(strategic-merge) merges the items of lists such as containers by name,
+        V(merge) replaces lists as a whole.
+      - Defaults to V(strategic-merge) for kinds that are built into Kubernetes, and to V(merge) for custom resources, which support no other.
+    type: list
+    elements: str
+    choices: [merge, strategic-merge]
+  label_selectors:
+    description:
+      - Apply, patch or delete only manifests whose labels match.
+      - With O(state=absent) and O(kind), without manifests and O(name), deletes all objects of the namespace that match.
+    type: list
+    elements: str
+  delete_all:
+    description: With O(state=absent) and O(kind), without manifests and O(name), delete all objects of the kind in the namespace.
+    type: bool
+    default: false
+    aliases: [all]
+  append_hash:
+    description:
+      - Append a hash of the content to the names of ConfigMaps and Secrets, as C(kubectl) does. References in other manifests are not changed.
+    type: bool
+    default: false
+  continue_on_error:
+    description:
+      - Continue with the other objects after a failure. RV(plan) contains the errors as notes, and the task fails in the end.
+    type: bool
+    default: false
+  hidden_fields:
+    description: Paths of fields to remove from RV(resources) and the diff, such as V(status) or V(metadata.annotations[example.com/owner]).
+    type: list
+    elements: str
+    default: []
   prune:
     description:
-      - Delete members that are no longer in the manifests. Requires O(name).
+      - Delete members that are no longer in the manifests. Requires O(set).
       - Objects that a controller created for a member, and namespaces that other members are in, are not deleted. A kind that cannot
         be listed is reported as a warning and stays recorded.
     type: bool
@@ -79,9 +142,22 @@ options:
         type: str
         choices: [Background, Foreground, Orphan]
         default: Background
+        aliases: [propagationPolicy]
       grace_period:
         description: Deletion grace period in seconds. Defaults to that of the kind.
         type: int
+        aliases: [gracePeriodSeconds]
+      preconditions:
+        description: Delete the object only if it is this one. Fails otherwise.
+        type: dict
+        suboptions:
+          uid:
+            description: UID of the object.
+            type: str
+          resource_version:
+            description: Resource version of the object.
+            type: str
+            aliases: [resourceVersion]
   concurrency:
     description: Maximum number of requests at the same time.
     type: int
@@ -94,6 +170,23 @@ options:
     description: Timeout of the wait for all objects together, in seconds.
     type: int
     default: 120
+  wait_condition:
+    description:
+      - Condition that every object must have, to wait for instead of readiness.
+    type: dict
+    suboptions:
+      type:
+        description: Type of the condition.
+        type: str
+        required: true
+      status:
+        description: Status of the condition.
+        type: str
+        choices: ["True", "False", "Unknown"]
+        default: "True"
+      reason:
+        description: Reason of the condition. Defaults to any reason.
+        type: str
   wait_sleep:
     description: Polling interval in seconds if watching is forbidden.
     type: int
@@ -103,7 +196,7 @@ options:
 EXAMPLES = r"""
 - name: Apply a ConfigMap and the Deployment that reads it as one set
   podwright.core.resource_set:
-    name: web
+    set: web
     namespace: default
     prune: true
     definition:
@@ -136,9 +229,21 @@ EXAMPLES = r"""
                     - configMapRef:
                         name: web
 
+- name: Change one field
+  podwright.core.resource_set:
+    kind: Deployment
+    name: web
+    namespace: default
+    state: patched
+    definition:
+      spec:
+        template:
+          spec:
+            terminationGracePeriodSeconds: 0
+
 - name: Delete all members of the set
   podwright.core.resource_set:
-    name: web
+    set: web
     namespace: default
     state: absent
 """
@@ -184,6 +289,10 @@ resources:
   returned: always
   type: list
   elements: dict
+result:
+  description: The object, empty if it was deleted or does not exist.
+  returned: for exactly one object
+  type: dict
 summary:
   description: Number of objects for each action.
   returned: always

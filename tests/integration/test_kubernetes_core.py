@@ -10,6 +10,7 @@ import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from ..support.environment import KUBECONFIG
+from ..unit.stub_server import Response, StubServer
 
 MODES = pytest.mark.parametrize("mode", ["action", "module"])
 
@@ -83,3 +84,97 @@ def test_an_encrypted_kubeconfig_beside_the_play_is_decrypted(play, namespace, t
     (tmp_path / "files/encrypted").write_bytes(vault.encrypt(Path(KUBECONFIG).read_bytes()))
     text = "- podwright.core.pod_info: {kubeconfig: encrypted, kind: Namespace}"
     play(tasks(text), "--vault-password-file", str(password), namespace=namespace)
+
+
+@MODES
+def test_objects_are_described_by_options_patched_and_deleted_by_selectors(mode, play, namespace):
+    text = """
+    - podwright.core.resource_set: {kind: configmap, name: settings, definition: {metadata: {labels: {app: web}}, data: {a: "1", b: "2"}}}
+    - podwright.core.resource_set: {kind: ConfigMap, name: settings, state: patched, definition: {data: {b: null, c: "3"}}}
+      check_mode: true
+      register: predicted
+    - podwright.core.resource_set: {kind: ConfigMap, name: settings, state: patched, definition: {data: {b: null, c: "3"}}}
+      register: patched
+    - podwright.core.resource_set: {kind: ConfigMap, name: settings, state: patched, definition: {data: {b: null, c: "3"}}}
+      register: again
+    - podwright.core.resource_set:
+        {kind: ConfigMap, name: settings, state: patched, patch: [{op: test, path: /data/a, value: "1"}, {op: move, from: /data/a, path: /data/z}]}
+      register: moved
+    - podwright.core.resource_set: {kind: ConfigMap, name: settings, state: patched, patch: [{op: test, path: /data/z, value: "2"}]}
+      register: refused
+      failed_when: refused is not failed
+    - podwright.core.resource_set: {kind: ConfigMap, generate_name: run-, definition: {metadata: {labels: {app: web}}}}
+      register: generated
+    - podwright.core.resource_set: {kind: ConfigMap, name: settings, state: absent, delete_options: {preconditions: {uid: other}}}
+      register: kept
+      failed_when: kept is not failed or kept.reason != 'Conflict'
+    - podwright.core.resource_set: {kind: cm, state: absent, label_selectors: [app=web]}
+      register: deleted
+    - podwright.core.resource_set:
+        continue_on_error: true
+        definition:
+          - {kind: ConfigMap, metadata: {name: wrong}, dat: {}}
+          - {kind: Service, metadata: {name: right}, spec: {ports: [{port: 80}]}}
+      register: partial
+      failed_when: partial is not failed
+    - ansible.builtin.assert:
+        that:
+          - patched.result.data == {'a':'1', 'c':'3'} and patched.plan == predicted.plan and again is not changed
+          - moved.result.data == {'z':'1', 'c':'3'} and moved is changed
+          - generated.result.metadata.name is match('run-.....')
+          - "deleted.plan | map(attribute='name') | sort == ['settings', generated.result.metadata.name] | sort"
+          - "partial.plan | map(attribute='action') | list == ['none', 'create'] and partial.plan[0].note != ''"
+    """
+    play(tasks(text), mode=mode, namespace=namespace)
+
+
+CONDITION = {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}
+
+
+@MODES
+def test_manifests_come_from_urls_and_lists_of_templates_and_conditions_are_awaited(mode, play, namespace, tmp_path):
+    (tmp_path / "included.j2").write_text("data: {value: from-include}\n")
+    (tmp_path / "one.j2").write_text("kind: ConfigMap\nmetadata: {name: '{{ name }}'}\n{% include 'included.j2' %}\n")
+    (tmp_path / "two.j2").write_text("kind: ConfigMap\nmetadata: {name: [[ name ]]-2}\n[% if true %]\n[% include 'included.j2' %]\n[% endif %]\n")
+    text = """
+    - podwright.core.resource_set: {src: "{{ url }}/web.yml?token={{ token }}"}
+      register: downloaded
+    - podwright.core.resource_set: {src: "{{ url }}/missing?token={{ token }}"}
+      register: missing
+      ignore_errors: true
+    - podwright.core.resource_set: {template: [one.j2, {path: two.j2, variable_start_string: "[[", variable_end_string: "]]", block_start_string: "[%",
+                                                        block_end_string: "%]"}]}
+      register: two
+      vars: {name: same}
+    - podwright.core.resource_set: {template: {path: one.j2, nope: 1}}
+      register: unknown
+      ignore_errors: true
+    - podwright.core.resource_set:
+        wait_condition: "{{ condition }}"
+        definition: &web
+          kind: Deployment
+          metadata: {name: web}
+          spec:
+            replicas: 0
+            selector: {matchLabels: {app: web}}
+            template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: busybox}]}}
+      register: available
+    - podwright.core.resource_set: {wait_condition: {type: Never}, wait_timeout: 1, definition: *web}
+      register: never
+      failed_when: never is not failed or 'condition Never is missing' not in never.msg
+    - ansible.builtin.assert:
+        that:
+          - downloaded.result.data.url == 'yes'
+          - missing is failed and '404' in missing.msg and unknown is failed and 'unknown option nope' in unknown.msg
+          - two.resources | map(attribute='metadata.name') | list == ['same', 'same-2']
+          - two.resources | map(attribute='data.value') | unique == ['from-include']
+          - available.result.status.conditions | selectattr('type', 'equalto', 'Available') | map(attribute='status') | first == 'True'
+    """
+
+    def respond(handler):
+        body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {url: 'yes'}\n"
+        return Response(200, body, {"Content-Type": "text/yaml"}) if handler.path.startswith("/web.yml") else Response(404, b"", {})
+
+    with StubServer(respond) as server:
+        variables = {"url": server.url, "token": "canary-of-the-url", "condition": CONDITION}
+        assert "canary-of-the-url" not in play(tasks(text), mode=mode, namespace=namespace, variables=variables).output

@@ -146,7 +146,8 @@ def actions(outcome):
 def test_defaults_are_those_of_resource_set():
     options = ReconcilerOptions()
     arguments = ARGUMENTS | ARGUMENTS["delete_options"]["options"]
-    names = {"manager": "field_manager", "propagation": "propagation_policy"}
+    arguments |= arguments["preconditions"]["options"]
+    names = {"manager": "field_manager", "propagation": "propagation_policy", "delete_uid": "uid", "delete_version": "resource_version"}
     for field in fields(options):
         if field.name != "check_mode":
             assert getattr(options, field.name) == arguments[names.get(field.name, field.name)].get("default"), field.name

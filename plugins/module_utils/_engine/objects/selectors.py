@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from ..errors import option_error
 from .labels import selector_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..values import Manifest
 
 _OPERATORS = {"In": "{key} in ({values})", "NotIn": "{key} notin ({values})", "Exists": "{key}", "DoesNotExist": "!{key}"}
@@ -34,3 +38,26 @@ def pod_selector(item: Manifest) -> str:
             return ""  # of a custom resource: what it means is unknown
         terms.append(_OPERATORS[entry["operator"]].format(key=entry["key"], values=",".join(entry.get("values") or [])))
     return ",".join(terms)
+
+
+_TERMS = re.compile(r",(?![^(]*\))")  # a comma that is not in parentheses
+_IN = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
+_EQUALS = re.compile(r"([^\s=!]+)\s*(==|=|!=)\s*(\S*)")
+
+
+def matches(selector: str, labels: Mapping[str, object]) -> bool:
+    """Whether labels match a selector as text, such as `app=web,tier in (a, b),!old`. Raises: PodwrightError for an invalid selector."""
+    return all(_matches_term(term.strip(), labels) for term in _TERMS.split(selector))
+
+
+def _matches_term(term: str, labels: Mapping[str, object]) -> bool:
+    if found := _IN.fullmatch(term):
+        is_one = str(labels.get(found[1])) in [value.strip() for value in found[3].split(",")] and found[1] in labels
+        return is_one == (found[2] == "in")
+    if found := _EQUALS.fullmatch(term):
+        is_equal = found[1] in labels and str(labels[found[1]]) == found[3]
+        return is_equal != (found[2] == "!=")
+    name = term.removeprefix("!").strip()
+    if not name or re.search(r"[\s=!(),]", name):
+        raise option_error("label_selectors", f"must be label selectors such as app=web, got {term!r}.")
+    return (name in labels) != term.startswith("!")

@@ -3,34 +3,47 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, REVIEW, WAIT, with_defaults
+from ..arguments import CONDITION, CONNECTION, REVIEW, WAIT, read_selector, with_defaults
 from ..cluster.client import MANAGER
 from ..cluster.diagnosis import explain_workload
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
+from ..objects.field_paths import read_paths, without_fields
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
-from ..reconciler.documents import as_json, flatten, read_documents
 from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.outcome import Outcome
+from ..reconciler.patching import Patches, check_operations
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.reviews import check_review, is_review, send_review
+from ..reconciler.sources import check_sources, list_manifests, read_manifests, selects_live, set_name_of, with_names
 
 if TYPE_CHECKING:
-    from ..values import Options, Result
+    from ..values import Manifest, Options, Result
 
 ARGUMENTS = {
     **CONNECTION,
     **with_defaults(WAIT, wait=True, wait_timeout=120),
+    **CONDITION,
+    "set": {"type": "str"},
+    "kind": {"type": "str"},
+    "api_version": {"type": "str", "aliases": ["api", "version"]},
     **REVIEW,
     "name": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "generate_name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent", "patched"], "default": "present"},
     "definition": {"type": "raw", "aliases": ["resource_definition", "inline"]},
     "src": {"type": "path"},
-    "template": {"type": "path"},  # the action renders it on the controller into definition
+    "template": {"type": "raw"},  # the action renders it on the controller into definition
+    "patch": {"type": "list", "elements": "dict"},
+    "merge_type": {"type": "list", "elements": "str", "choices": ["merge", "strategic-merge"]},
+    "label_selectors": {"type": "list", "elements": "str"},
+    "delete_all": {"type": "bool", "default": False, "aliases": ["all"]},
+    "append_hash": {"type": "bool", "default": False},
+    "continue_on_error": {"type": "bool", "default": False},
+    "hidden_fields": {"type": "list", "elements": "str", "default": []},
     "prune": {"type": "bool", "default": False},
     "conflicts": {"type": "str", "choices": ["take", "fail"], "default": "take"},
     "field_manager": {"type": "str", "default": MANAGER},
@@ -38,8 +51,14 @@ ARGUMENTS = {
     "delete_options": {
         "type": "dict",
         "options": {
-            "propagation_policy": {"type": "str", "choices": ["Background", "Foreground", "Orphan"], "default": "Background"},
-            "grace_period": {"type": "int"},
+            "propagation_policy": {
+                "type": "str",
+                "choices": ["Background", "Foreground", "Orphan"],
+                "default": "Background",
+                "aliases": ["propagationPolicy"],
+            },
+            "grace_period": {"type": "int", "aliases": ["gracePeriodSeconds"]},
+            "preconditions": {"type": "dict", "options": {"uid": {"type": "str"}, "resource_version": {"type": "str", "aliases": ["resourceVersion"]}}},
         },
     },
     "concurrency": {"type": "int", "default": 10},
@@ -47,11 +66,57 @@ ARGUMENTS = {
 
 
 def run(invocation: Invocation, outcome: Outcome) -> None:
-    """Apply or delete the objects. Raises: PodwrightError."""
+    """Apply, patch or delete the objects. Raises: PodwrightError."""
     params = invocation.params
-    manifests = _read_manifests(params)
+    _check(params)
+    manifests = with_names(read_manifests(params), params, invocation.check_mode)
+    _check_preconditions(params, manifests)
+    reviews = [manifest for manifest in manifests if is_review(manifest)]
+    for review in reviews:
+        check_review(review, params["state"])
+    client, namespace = invocation.client, invocation.namespace
+    if selects_live(params):
+        manifests = list_manifests(client, namespace, params)
+    stored = [manifest for manifest in manifests if not is_review(manifest)]
+    reconciler = Reconciler(client, _read_options(invocation), invocation.console, partial(explain_workload, client), invocation.review)
+    if params["state"] == "patched":
+        done = reconciler.patch(stored, namespace, Patches(params["patch"], params["merge_type"]))
+    else:
+        act = reconciler.apply if params["state"] == "present" else reconciler.remove
+        done = act(stored, namespace, set_name_of(params))
+    outcome.changes = done.changes
+    done.raise_error()
+    outcome.changes += [send_review(client, review, namespace) for review in reviews]
+
+
+def _check(params: Options) -> None:
+    """Raises: PodwrightError for options that exclude each other."""
+    check_sources(params)
+    read_selector(params)
+    read_paths("hidden_fields", params["hidden_fields"])
+    if params["wait_condition"] and not params["wait"]:
+        raise option_error("wait_condition", "must not be set with wait: false.")
+    if params["state"] != "patched":
+        for name in ("patch", "merge_type"):
+            if params[name] is not None:
+                raise option_error(name, "must not be set unless state is patched.")
+    elif params["patch"] is not None:
+        if params["merge_type"] or not params["name"]:
+            raise option_error("patch", "requires the name of an object, and must not be set with merge_type.")
+        check_operations(params["patch"])
+
+
+def _check_preconditions(params: Options, manifests: list[Any]) -> None:
+    given = (params["delete_options"] or {}).get("preconditions")
+    if given and (len(manifests) != 1 or set_name_of(params) or selects_live(params)):
+        raise option_error("delete_options.preconditions", "must not be set unless exactly one object is defined.")
+
+
+def _read_options(invocation: Invocation) -> ReconcilerOptions:
+    params = invocation.params
     deletion = params["delete_options"] or {}
-    options = ReconcilerOptions(
+    preconditions = deletion.get("preconditions") or {}
+    return ReconcilerOptions(
         check_mode=invocation.check_mode,
         manager=params["field_manager"],
         conflicts=params["conflicts"],
@@ -62,60 +127,43 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         grace_period=deletion.get("grace_period"),
         wait=params["wait"],
         wait_timeout=params["wait_timeout"],
+        wait_condition=params["wait_condition"],
+        delete_uid=preconditions.get("uid"),
+        delete_version=preconditions.get("resource_version"),
+        continue_on_error=params["continue_on_error"],
     )
-    reconciler = Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client), invocation.review)
-    reviews = [manifest for manifest in manifests if is_review(manifest)]
-    for review in reviews:
-        check_review(review, params["state"])
-    act = reconciler.apply if params["state"] == "present" else reconciler.remove
-    done = act([manifest for manifest in manifests if not is_review(manifest)], invocation.namespace, params["name"])
-    outcome.changes = done.changes
-    done.raise_error()
-    outcome.changes += [send_review(invocation.client, review, invocation.namespace) for review in reviews]
 
 
 def describe(invocation: Invocation, outcome: Outcome) -> Result:
     """The fields of the result."""
-    redactor = Redactor()
+    redactor = _Redactor(invocation.params["hidden_fields"])
     fields: Result = {
         "changed": outcome.is_changed,
         "plan": [change.describe(redactor) for change in outcome.changes],
         "resources": [drop_managed_fields(redactor.redact(item)) for item in outcome.objects],
         "summary": outcome.summary(),
     }
+    if len(outcome.changes) == 1:
+        fields["result"] = fields["resources"][0] if fields["resources"] else {}
     return fields | ({"diff": yaml_diff(outcome.changes, redactor)} if invocation.diff_mode else {})
 
 
-def _read_manifests(params: Options) -> list[Any]:
-    """The manifests in definition or src. Raises: PodwrightError that names the option and the file."""
-    documents: list[Any] = []
-    if params["definition"] is not None:
-        given = params["definition"]
-        for document in given if isinstance(given, list) else [given]:
-            documents += read_documents(document, "definition") if isinstance(document, str) else [as_json(document)]
-    elif params["src"]:
-        documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
-    elif not (params["name"] and (params["state"] == "absent" or params["prune"])):
-        raise PodwrightError("No objects are defined.", reason="BadManifest", hint="Set definition, src or template.")
-    return flatten(documents)
+class _Redactor(Redactor):
+    """Removes the fields of `hidden_fields` as well."""
 
+    def __init__(self, hidden_fields: list[str]) -> None:
+        super().__init__()
+        self._paths = read_paths("hidden_fields", hidden_fields)
 
-def _read_file(path: str) -> str:
-    if not os.path.isfile(path):
-        message = f"src: must be a file on the host that runs this task, got {path}."
-        raise PodwrightError(message, reason="BadManifest", hint="Correct the path, or set definition.")
-    try:
-        with open(path, encoding="utf-8") as source:
-            return source.read()
-    except (OSError, UnicodeDecodeError) as error:
-        hint = "It must be text in UTF-8 that this user can read."
-        raise PodwrightError(f"src: file {path} cannot be read: {error}.", reason="BadManifest", hint=hint) from error
+    def redact(self, manifest: Manifest) -> Manifest:
+        """The manifest without hidden fields, with digests in place of secret values."""
+        return without_fields(super().redact(manifest), self._paths) if self._paths and manifest else super().redact(manifest)
 
 
 def secrets(params: Options) -> set[str]:
     """The secret values in the manifests."""
     try:
-        return secret_values(_read_manifests(params))
+        return secret_values([*read_manifests(params), _patched_secret(params)])
     except (PodwrightError, OSError):
         return set()  # `run` reports the error
 
@@ -123,9 +171,21 @@ def secrets(params: Options) -> set[str]:
 def redact(params: Options) -> Options:
     """The parameters with the identities of objects instead of their manifests, and with the length of a text instead of the text."""
     given = params["definition"]
+    if params["patch"] is not None:
+        params = params | {"patch": [{name: entry[name] for name in ("op", "path", "from") if name in entry} for entry in params["patch"]]}
     if given is None:
         return params
     return params | {"definition": [_identity(manifest) for manifest in (given if isinstance(given, list) else [given])]}
+
+
+def _patched_secret(params: Options) -> Options:
+    """The values that `patch` sets, as a Secret if they are those of one."""
+    values = {}
+    for index, entry in enumerate(params["patch"] or ()):
+        value = entry.get("value")
+        for name, part in value.items() if isinstance(value, dict) else [("", value)]:
+            values[f"{index}/{name}"] = part
+    return {"kind": params["kind"], "data": values}
 
 
 def _identity(manifest: object) -> object:
@@ -143,8 +203,8 @@ OPERATION = Operation(
     Outcome,
     run,
     describe,
-    rules={"mutually_exclusive": [("definition", "src", "template")], "required_if": [("prune", True, ["name"])]},
+    rules={"mutually_exclusive": [("definition", "src", "template", "patch")], "required_if": [("prune", True, ["set", "name"], True)]},
     secrets=secrets,
     redact=redact,
-    mostly_public=frozenset(("definition",)),
+    mostly_public=frozenset(("definition", "patch")),
 )

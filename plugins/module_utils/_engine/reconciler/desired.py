@@ -27,7 +27,7 @@ def read_desired(client: Client, manifests: Iterable[Manifest], namespace: str, 
 
     Raises: PodwrightError for an invalid manifest, two of the same Key, or a kind that neither the server nor a manifest defines.
     """
-    cleaned = [clean(_complete(manifest)) for manifest in manifests]
+    cleaned = [clean(complete(manifest)) for manifest in manifests]
     for manifest in cleaned:
         if manifest["kind"] == DEFINITION.name:
             client.kinds.define(manifest)
@@ -44,7 +44,7 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
     """
     undesired: dict[Key, tuple[Kind, Manifest]] = {}
     absent = []
-    for manifest in [clean(_complete(manifest)) for manifest in manifests]:
+    for manifest in [clean(complete(manifest)) for manifest in manifests]:
         try:
             kind = client.kinds.find(manifest["apiVersion"], manifest["kind"])
         except PodwrightError as error:
@@ -57,7 +57,7 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
     return undesired, absent
 
 
-def _complete(manifest: Manifest) -> Manifest:
+def complete(manifest: Manifest) -> Manifest:
     """The manifest of a built-in kind with the apiVersion that it may lack, and with the kind as the API spells it."""
     api_version, name = (manifest.get("apiVersion"), manifest.get("kind")) if isinstance(manifest, dict) else (None, None)
     if not isinstance(api_version, (str, type(None))) or not isinstance(name, str):

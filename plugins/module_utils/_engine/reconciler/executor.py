@@ -14,8 +14,9 @@ from .fields import owned_fields
 from .manifest import replicas_of
 from .members import is_member
 from .ownership import HANDOVER
+from .patching import send_merge
 from .plan import NOT_PREDICTED
-from .replacement import check_replacement, create_again, immutable_fields
+from .replacement import check_replacement, create_again, immutable_fields, precondition_error
 from .takeover import take_over
 from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
@@ -44,18 +45,21 @@ class Executor:
         """Carry out the changes, concurrently within a wave. In check mode nothing is written.
 
         Yields: for each change of a wave what became of it: an Applied, or a Change in check mode.
-        Raises: PodwrightError after a wave in which a change failed; the note of that change is the error.
+        Raises: PodwrightError after a wave in which a change failed, or with `continue_on_error` after all of them; the note of that change is the error.
         """
+        failed: list[PodwrightError] = []
         for wave in split_into_waves(changes, applyset):
             results = call_in_threads(lambda change: self._attempt(change, applyset), wave, max(1, self._options.concurrency))
             yield from (change for change, _error in results)
-            errors = [error for _change, error in results if error]
-            if len(errors) > 1:
-                errors[0].message += f" ({len(errors) - 1} more objects failed.)"
-            if errors:
-                raise errors[0]
+            failed += [error for _change, error in results if error]
+            if failed and not self._options.continue_on_error:
+                break
             if not self._options.check_mode:
                 self._finish_wave([change for change, _error in results])
+        if len(failed) > 1:
+            failed[0].message += f" ({len(failed) - 1} more objects failed.)"
+        if failed:
+            raise failed[0]
 
     def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
@@ -74,6 +78,9 @@ class Executor:
             yield change if self._options.check_mode else change.applied(change.after)
         elif change.action == "delete":
             yield self._delete_member(change, applyset) if applyset and change.before and is_member(change.before, applyset) else self._delete(change)
+        elif change.merge:
+            after = send_merge(self._client, change, change.merge, self._options.manager, self._options.check_mode)
+            yield change.predicted(after) if self._options.check_mode else change.applied(after)
         elif self._options.check_mode:
             yield self._predict(change)
         else:
@@ -147,9 +154,12 @@ class Executor:
         """Delete an object by its uid; with a version, only if it has not changed since."""
         options, key = self._options, change.key
         uid = change.before["metadata"]["uid"] if change.before else None
+        version = version or options.delete_version
         existed = self._client.delete(
             change.kind, key.namespace, key.name, uid, options.propagation, options.grace_period, dry_run=options.check_mode, version=version
         )
+        if not existed and options.delete_version and self._client.get(change.kind, key.namespace, key.name):
+            raise precondition_error(key, "resource_version", options.delete_version)
         deleted = change if options.check_mode else change.applied(None)
         return deleted if existed else replace(deleted, action="none", note="it does not exist any more")
 

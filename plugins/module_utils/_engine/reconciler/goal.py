@@ -11,7 +11,7 @@ from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.pod_status import read_pod
-from ..objects.readiness import FAILED, READY, assess, condition
+from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,6 +81,21 @@ class Goal:
 def has_condition(option: Options) -> Callable[[Manifest], bool]:
     """Whether an object has the condition of the option `wait_condition`."""
     return lambda item: all(condition(item, option["type"]).get(key) == option[key] for key in ("status", "reason") if option[key])
+
+
+def condition_assessment(option: Options) -> Callable[[Manifest], Readiness]:
+    """What assesses an object by the option `wait_condition`: ready if it has the condition, failed if it has failed without it."""
+    is_met = has_condition(option)
+
+    def assess_item(item: Manifest) -> Readiness:
+        readiness = assess(item)
+        if is_met(item):
+            return Readiness(READY)
+        found = condition(item, option["type"])
+        shown = f"{found.get('status')} ({found.get('reason')})" if found else "missing"
+        return Readiness(FAILED if readiness.state == FAILED else PROGRESSING, f"condition {option['type']} is {shown}; {readiness.message}".rstrip("; "))
+
+    return assess_item
 
 
 def wait_for(

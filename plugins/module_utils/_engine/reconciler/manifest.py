@@ -40,7 +40,7 @@ def clean(manifest: Manifest) -> Manifest:
 
     Raises: PodwrightError if it is not a manifest.
     """
-    _check(manifest)
+    check_manifest(manifest)
     cleaned: Manifest = _encode_texts(copy.deepcopy(manifest))
     if not cleaned["metadata"].get("namespace"):
         cleaned["metadata"].pop("namespace", None)
@@ -72,7 +72,8 @@ def _json_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _check(manifest: object) -> None:
+def check_manifest(manifest: object) -> None:
+    """Raises: PodwrightError if a value is not a manifest with apiVersion, kind and name."""
     if not isinstance(manifest, dict):
         raise PodwrightError(f"definition: each manifest must be a mapping, got {type(manifest).__name__}.", reason="BadManifest")
     metadata = manifest.get("metadata")

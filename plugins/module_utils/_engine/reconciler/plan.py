@@ -31,6 +31,19 @@ INHERENT = frozenset(
 
 
 @dataclass(frozen=True)
+class Merge:
+    """A patch to send as it is.
+
+    Attributes:
+        body: the fields to merge, or the operations of an RFC 6902 patch.
+        content_types: those to try, in order, until the API server supports one for the kind.
+    """
+
+    body: Manifest | Patch
+    content_types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Change:
     """One entry of a plan: what is to be done to an object. A plan is never changed; what was done is an Applied.
 
@@ -41,6 +54,7 @@ class Change:
         after: the object after the change, as predicted; None if it is deleted.
         patch: the difference from before to after (RFC 6902); the desired manifest if the object is created.
         note: why the action is not the obvious one, or an empty string.
+        merge: what to send instead of applying `desired`, or None; its effect is not predicted locally.
     """
 
     action: Action
@@ -51,6 +65,7 @@ class Change:
     after: Manifest | None = None
     patch: Patch = field(default_factory=list)
     note: str = ""
+    merge: Merge | None = None
 
     @property
     def is_change(self) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,11 +13,13 @@ from ..errors import as_podwright_error
 from ..objects.readiness import PROGRESSING, Readiness, assess
 from .desired import read_desired, read_undesired
 from .executor import Executor
+from .goal import condition_assessment
 from .manifest import key_of
 from .members import Member
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
+from .replacement import precondition_error
 from .sets import ApplySet, Unlisted
 from .wait import explain_nothing, wait_until_ready
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..objects.key import Key
-    from ..values import Manifest
+    from ..values import Manifest, Options
+    from .patching import Patches
     from .plan import Desired
 
     _Verb: TypeAlias = "Callable[[Outcome, Iterable[Manifest], str, ApplySet | None], None]"
@@ -35,7 +38,8 @@ SERVICE_ACCOUNT = BUILT_IN["v1", "ServiceAccount"]
 
 @dataclass(frozen=True)
 class ReconcilerOptions:
-    """How to reconcile, in the options of resource_set; `propagation` is its delete_options.propagation_policy, times are in seconds."""
+    """How to reconcile, in the options of resource_set; `propagation` is its delete_options.propagation_policy, `delete_uid` and `delete_version`
+    are its delete_options.preconditions, times are in seconds."""
 
     check_mode: bool = False
     manager: str = MANAGER
@@ -47,6 +51,10 @@ class ReconcilerOptions:
     grace_period: int | None = None
     wait: bool = True
     wait_timeout: float = 120
+    wait_condition: Options | None = None
+    delete_uid: str | None = None
+    delete_version: str | None = None
+    continue_on_error: bool = False
 
     @property
     def takes_over(self) -> bool:
@@ -90,6 +98,17 @@ class Reconciler:
         """Delete the objects that the manifests name; with `set_name`, also the other members of the set and its parent. As `apply` otherwise."""
         return self._run(self._remove, manifests, namespace, set_name)
 
+    def patch(self, manifests: Iterable[Manifest], namespace: str, patches: Patches) -> Outcome:
+        """Patch the objects that the manifests name, and wait until they are ready. As `apply` otherwise."""
+
+        def verb(outcome: Outcome, manifests: Iterable[Manifest], namespace: str, _applyset: ApplySet | None) -> None:
+            changes = patches.plan(self._client, manifests, namespace, self._options.concurrency, self._console)
+            self._carry_out(outcome, changes, None)
+            if self._options.wait and not self._options.check_mode:
+                self._wait(outcome)
+
+        return self._run(verb, manifests, namespace, None)
+
     @staticmethod
     def _run(verb: _Verb, manifests: Iterable[Manifest], namespace: str, set_name: str | None) -> Outcome:
         outcome = Outcome()
@@ -119,13 +138,14 @@ class Reconciler:
             manifest = applyset.parent(members, found.unlisted)
             self._client.apply(CONFIG_MAP, applyset.namespace, applyset.parent_name, manifest, options.manager)
         if options.wait:
-            self._wait(outcome)
+            self._wait(outcome, applyset)
 
     def _remove(self, outcome: Outcome, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> None:
         undesired, absent = read_undesired(self._client, manifests, namespace)
         found = self._observe(undesired, applyset)
         present = {key: Member(kind, key, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
         present |= {member.key: member for member in found.members}
+        self._check_preconditions(present)
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
         # The deletion of the parent's namespace deletes the parent.
         if applyset and found.parent and applyset.namespace_key not in present:
@@ -133,6 +153,13 @@ class Reconciler:
         absent += [Change("none", key, kind) for key, (kind, _manifest) in undesired.items() if key not in found.live]
         self._carry_out(outcome, changes, applyset)
         outcome.changes += absent
+
+    def _check_preconditions(self, present: Mapping[Key, Member]) -> None:
+        """Raises: PodwrightError if an object to delete is not the one of delete_options.preconditions."""
+        for key, member in present.items():
+            for option, field, wanted in (("uid", "uid", self._options.delete_uid), ("resource_version", "resourceVersion", self._options.delete_version)):
+                if wanted and member.item["metadata"].get(field) != wanted:
+                    raise precondition_error(key, option, wanted)
 
     def _observe(self, desired: Desired, applyset: ApplySet | None) -> Observation:
         if applyset:
@@ -148,10 +175,14 @@ class Reconciler:
         if self._review and self._options.check_mode:
             self._review(outcome.changes)
 
-    def _wait(self, outcome: Outcome) -> None:
-        """Wait until the objects are ready. Raises: PodwrightError."""
+    def _wait(self, outcome: Outcome, applyset: ApplySet | None = None) -> None:
+        """Wait until the objects are ready, or meet `wait_condition`. Raises: PodwrightError."""
         awaited = {change.key: (change.kind, change.after) for change in outcome.changes if change.after is not None}
-        latest = wait_until_ready(self._client, awaited, self._options.wait_timeout, self._console, explain=self._explain)
+        if applyset:
+            del awaited[applyset.parent_key]
+        condition = self._options.wait_condition
+        how = {"assess_item": condition_assessment(condition)} if condition else {}
+        latest = wait_until_ready(self._client, awaited, self._options.wait_timeout, self._console, explain=self._explain, **how)
         for change in outcome.changes:
             if change.kind == NAMESPACE and change.action == "create":
                 self._wait_for_service_account(change.key.name)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..cluster.client import Client
+    from ..objects.key import Key
     from ..values import Manifest
     from .plan import Change
 
@@ -133,3 +134,9 @@ def _hint(error: PodwrightError) -> str:
     if error.is_dry_run_refused:
         return "A webhook does not support dry run, so the replacement cannot be checked: delete the object yourself and run the task again."
     return "Correct the manifest, or delete the object yourself and run the task again."
+
+
+def precondition_error(key: Key, option: str, wanted: str) -> PodwrightError:
+    """The error for an object that is not the one of `delete_options.preconditions`."""
+    message = f"{key.title} is not deleted: its {option} is not {wanted}, as delete_options.preconditions requires."
+    return PodwrightError(message, status=409, reason="Conflict", hint="Read the object again.")

@@ -1,0 +1,174 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The manifests that options describe: documents completed by options, filtered by labels, with generated names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PodwrightError, option_error
+from ..objects.selectors import matches
+from .documents import as_json, flatten, read_documents
+from .manifest import clean
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest, Options
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes generates names: no vowels, so that no words
+_SUFFIX = 5  # characters
+_HASHED = ("ConfigMap", "Secret")
+_ESCAPED = "<>&\u2028\u2029"  # as the JSON library of Go does
+_HASH_LETTERS = str.maketrans("013ae", "ghkmt")  # as kubectl's hashes
+
+
+def set_name_of(params: Options) -> str | None:
+    """The name of the set, or None. Without `kind`, `name` is that name."""
+    name: str | None = params["set"] or (None if params["kind"] else params["name"])
+    return name
+
+
+def check_sources(params: Options) -> None:
+    """Check the options that describe objects. Raises: PodwrightError."""
+    if params["set"] and params["name"] and not params["kind"]:
+        raise option_error("name", "must not be set with set unless kind is, since it is the name of the set, too.")
+    if params["prune"] and not set_name_of(params):
+        raise option_error("prune", "must not be true without set, the name of the set.", "With kind, name is the name of the object.")
+    if set_name_of(params):
+        for name in ("label_selectors", "generate_name", "patch", "delete_all"):
+            if params[name]:
+                raise option_error(name, "must not be set with the name of a set, whose members are all of its objects.")
+        if params["state"] == "patched":
+            raise option_error("state", "must not be patched with the name of a set: a patch leaves what the set contains as it is.")
+    if not params["kind"]:
+        for name in ("api_version", "generate_name", "delete_all", "patch"):
+            if params[name]:
+                raise option_error(name, "must not be set without kind.")
+    if params["name"] and params["generate_name"]:
+        raise option_error("generate_name", "must not be set with name.")
+    if params["delete_all"] and params["state"] != "absent":
+        raise option_error("delete_all", "must not be true unless state is absent.")
+    if params["delete_all"] and params["name"]:
+        raise option_error("delete_all", "must not be true with name, which names one object.")
+    if params["generate_name"] and params["state"] != "present":
+        raise option_error("generate_name", "must not be set unless state is present.")
+
+
+def selects_live(params: Options) -> bool:
+    """Whether the options select live objects to delete, rather than to describe them."""
+    is_unnamed = params["kind"] and not params["name"] and params["definition"] is None and not params["src"]
+    return bool(is_unnamed and params["state"] == "absent" and (params["delete_all"] or params["label_selectors"]))
+
+
+def read_manifests(params: Options) -> list[Any]:
+    """The manifests of the options, without the objects that `selects_live` is about. Raises: PodwrightError that names the option and the file."""
+    documents: list[Any] = []
+    if params["definition"] is not None:
+        given = params["definition"]
+        for document in given if isinstance(given, list) else [given]:
+            documents += read_documents(document, "definition") if isinstance(document, str) else [as_json(document)]
+    elif params["src"]:
+        documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
+    elif params["kind"] and (params["name"] or params["generate_name"]):
+        documents = [{}]
+    elif not selects_live(params) and not (set_name_of(params) and (params["state"] == "absent" or params["prune"])):
+        hint = "Set definition, src or template, or kind with name, or to delete several objects with label_selectors or delete_all."
+        raise PodwrightError("No objects are defined.", reason="BadManifest", hint=hint)
+    manifests = [_complete(document, params) for document in flatten(documents)]
+    if params["label_selectors"] and not selects_live(params):
+        manifests = [manifest for manifest in manifests if matches(",".join(params["label_selectors"]), _labels_of(manifest))]
+    return manifests
+
+
+def list_manifests(client: Client, namespace: str, params: Options) -> list[Manifest]:
+    """The manifests, without content, of the live objects that `kind` and `label_selectors` select in a namespace. Raises: PodwrightError."""
+    kind = client.kinds.find_optional(params["api_version"], params["kind"])
+    items = client.list(kind, namespace if kind.namespaced else None, label_selector=",".join(params["label_selectors"] or ()) or None, metadata_only=True)[0]
+    named = [{name: item["metadata"][name] for name in ("name", "namespace") if name in item["metadata"]} for item in items]
+    return [{"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata} for metadata in named]
+
+
+def _complete(manifest: Any, params: Options) -> Any:
+    """A manifest with the apiVersion, kind and name of the options if it lacks them."""
+    if not params["kind"] or not isinstance(manifest, dict) or not isinstance(manifest.get("metadata") or {}, dict):
+        return manifest
+    metadata = dict(manifest.get("metadata") or {})
+    if params["name"] and not metadata.get("name") and not metadata.get("generateName"):
+        metadata["name"] = params["name"]
+    if params["generate_name"] and not metadata.get("name"):
+        metadata.setdefault("generateName", params["generate_name"])
+    if not manifest.get("kind") and params["api_version"]:
+        manifest = {"apiVersion": params["api_version"]} | manifest
+    return {"kind": params["kind"]} | manifest | {"metadata": metadata}
+
+
+def _labels_of(manifest: Any) -> dict[str, Any]:
+    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return labels if isinstance(labels, dict) else {}
+
+
+def _read_file(path: str) -> str:
+    if not os.path.isfile(path):
+        message = f"src: must be a file on the host that runs this task, got {path}."
+        raise PodwrightError(message, reason="BadManifest", hint="Correct the path, or set definition.")
+    try:
+        with open(path, encoding="utf-8") as source:
+            return source.read()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "It must be text in UTF-8 that this user can read."
+        raise PodwrightError(f"src: file {path} cannot be read: {error}.", reason="BadManifest", hint=hint) from error
+
+
+# -- names ----------------------------------------------------------------------------------------------------
+
+
+def with_names(manifests: Iterable[Any], params: Options, check_mode: bool) -> list[Any]:
+    """The manifests with generated names and hashes in names.
+
+    A name is generated here rather than by the API server, so that a retried request cannot create two objects; in check mode its last characters are `xxxxx`.
+
+    Raises: PodwrightError for a name that must not be generated.
+    """
+    named = []
+    for manifest in manifests:
+        generated = _generate_name(manifest, params, check_mode)
+        named.append(_append_hash(generated) if params["append_hash"] and _is_hashed(generated) else generated)
+    return named
+
+
+def _generate_name(manifest: Any, params: Options, check_mode: bool) -> Any:
+    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
+    prefix = metadata.get("generateName") if isinstance(metadata, dict) and not metadata.get("name") else None
+    if not isinstance(prefix, str) or not prefix or not isinstance(metadata, dict):
+        return manifest
+    if params["state"] != "present" or set_name_of(params):
+        raise PodwrightError(
+            f"The {manifest.get('kind')} with generateName '{prefix}' has no name, by which it could be found again.",
+            reason="BadManifest",
+            hint="Set metadata.name.",
+        )
+    suffix = "x" * _SUFFIX if check_mode else "".join(secrets.choice(_ALPHABET) for _position in range(_SUFFIX))
+    rest = {name: value for name, value in metadata.items() if name != "generateName"}
+    return manifest | {"metadata": rest | {"name": prefix[:58] + suffix}}
+
+
+def _is_hashed(manifest: Any) -> bool:
+    return isinstance(manifest, dict) and manifest.get("kind") in _HASHED
+
+
+def _append_hash(manifest: Manifest) -> Manifest:
+    """A ConfigMap or Secret with the hash of its content at the end of its name, by kubectl's algorithm."""
+    cleaned = clean({"apiVersion": "v1"} | manifest)
+    content = {"kind": cleaned["kind"], "name": cleaned["metadata"]["name"], "data": cleaned.get("data") or {}}
+    content |= {"type": cleaned.get("type") or ""} if cleaned["kind"] == "Secret" else {}
+    content |= {"binaryData": cleaned["binaryData"]} if cleaned.get("binaryData") else {}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for character in _ESCAPED:
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return manifest | {"metadata": manifest["metadata"] | {"name": f"{content['name']}-{digest[:10].translate(_HASH_LETTERS)}"}}

@@ -1,0 +1,267 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""resource_set with objects that options describe: by kind and name, patches, selections, generated names, hashes, preconditions."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sources import read_manifests, with_names
+
+from .fake_cluster import FakeCluster
+
+
+class Cluster(FakeCluster):
+    """A cluster that merges JSON merge patches and records the types of patches."""
+
+    def __init__(self, tmp_path):
+        super().__init__(tmp_path)
+        self.patches, self.unsupported = [], ()
+
+    def add(self, kind, name, namespace="n", **fields):
+        metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "resourceVersion": "7"} | fields.pop("metadata", {})
+        self.objects[kind, namespace, name] = {"apiVersion": "v1", "kind": kind, "metadata": metadata, **fields}
+
+    def patch(self, kind, namespace, name, patch, manager, content_type=JSON_PATCH, subresource=None, dry_run=False):
+        self.patches.append((content_type, dry_run))
+        if content_type in self.unsupported:
+            raise PodwrightError("the body of the request was in an unknown format", status=415, reason="UnsupportedMediaType")
+        before = self.objects[kind.name, namespace, name]
+        after = copy.deepcopy(before)
+        for part in ("data", "spec", "status"):
+            if isinstance(patch, dict) and part in patch:
+                after[part] = {key: value for key, value in (after.get(part, {}) | patch[part]).items() if value is not None}
+        for entry in patch if isinstance(patch, list) else ():
+            after["data"] = after.get("data", {}) | {entry["path"].rpartition("/")[2]: entry["value"]}
+        if not dry_run:
+            self._write("patch", kind, namespace, name, lambda key: self.objects.__setitem__(key, after))
+        return after
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    return Cluster(tmp_path)
+
+
+def options(**given):
+    params = {name: spec.get("default") for name, spec in OPERATION.arguments.items()}
+    return params | {"namespace": "n", "wait": False} | given
+
+
+def run(cluster, check_mode=False, console=None, **given):
+    invocation = Invocation(options(**given), check_mode, False, console or Console(), cluster)
+    return attempt(OPERATION, invocation)
+
+
+def done(cluster, **given):
+    fields, error = run(cluster, **given)
+    assert error is None, error
+    return fields
+
+
+# -- kind and name --------------------------------------------------------------------------------------------
+
+
+def test_kind_and_name_describe_an_object_without_a_definition(cluster):
+    fields = done(cluster, kind="namespace", name="shop")
+    assert (fields["result"]["kind"], fields["result"]["metadata"]["name"]) == ("Namespace", "shop")
+    fields = done(cluster, kind="ns", name="shop", state="absent")
+    assert cluster.objects == {} and fields["result"] == {}
+
+
+def test_kind_api_version_and_name_complete_manifests_and_do_not_replace_what_is_there(cluster):
+    fields = done(cluster, kind="ConfigMap", api_version="v1", name="one", definition=[{"data": {"a": "b"}}, {"metadata": {"name": "two"}}])
+    assert [item["metadata"]["name"] for item in fields["resources"]] == ["one", "two"] and fields["resources"][0]["data"] == {"a": "b"}
+    fields = done(cluster, kind="ConfigMap", name="one", definition={"apiVersion": "apps/v1", "kind": "Deployment", "spec": {}})
+    assert (fields["result"]["kind"], fields["result"]["metadata"]["name"]) == ("Deployment", "one")
+
+
+def test_name_without_kind_is_the_name_of_the_set(cluster):
+    for given in ({"name": "web"}, {"set": "web"}, {"set": "web", "kind": "ConfigMap", "name": "c"}):
+        cluster.objects.clear()
+        done(cluster, definition={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}, **given)
+        assert sorted(name for _kind, _namespace, name in cluster.objects) == ["c", "podwright-set-web"], given
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"set": "a", "name": "b"}, "name: must not be set with set unless kind is"),
+        ({"kind": "Pod", "name": "a", "prune": True}, "prune: must not be true without set"),
+        ({"kind": "Pod", "name": "a", "delete_all": True, "state": "absent"}, "delete_all: must not be true with name"),
+        ({"kind": "Pod", "delete_all": True}, "delete_all: must not be true unless state is absent"),
+        ({"definition": {}, "delete_all": True, "state": "absent"}, "delete_all: must not be set without kind"),
+        ({"kind": "Pod", "name": "a", "generate_name": "b"}, "generate_name: must not be set with name"),
+        ({"kind": "Pod", "generate_name": "b", "state": "absent"}, "generate_name: must not be set unless state is present"),
+        ({"set": "a", "kind": "Pod", "generate_name": "b"}, "generate_name: must not be set with the name of a set"),
+        ({"set": "a", "definition": {}, "state": "patched"}, "state: must not be patched with the name of a set"),
+        ({"set": "a", "definition": {}, "label_selectors": ["a"]}, "label_selectors: must not be set with the name of a set"),
+        ({"kind": "Pod", "name": "a", "patch": []}, "patch: must not be set unless state is patched"),
+        ({"kind": "Pod", "name": "a", "merge_type": ["merge"]}, "merge_type: must not be set unless state is patched"),
+        ({"kind": "Pod", "patch": [{}], "state": "patched"}, "patch: requires the name of an object"),
+        ({"kind": "Pod", "name": "a", "patch": [{"op": "put"}], "state": "patched"}, "patch[0].op: must be one of add, replace, test, move, copy, remove"),
+        ({"kind": "Pod", "name": "a", "patch": [{"op": "add", "path": "a"}], "state": "patched"}, "patch[0].path: must be a JSON pointer"),
+        ({"kind": "Pod", "name": "a", "patch": [{"op": "add", "path": "/a"}], "state": "patched"}, "patch[0].value: must be set for add"),
+        ({"kind": "Pod", "name": "a", "patch": [{"op": "move", "path": "/a"}], "state": "patched"}, "patch[0].from: must be a JSON pointer"),
+        ({"kind": "Pod", "name": "a", "wait_condition": {"type": "Ready"}}, "wait_condition: must not be set with wait: false"),
+        ({"kind": "Pod", "state": "absent", "delete_all": True, "delete_options": {"preconditions": {"uid": "u"}}}, "delete_options.preconditions: must not"),
+        ({"kind": "Pod"}, "No objects are defined."),
+        ({"kind": "Pod", "state": "absent"}, "No objects are defined."),
+        ({"kind": "Pod", "name": "a", "hidden_fields": ["["]}, "hidden_fields[0]: must be the path of a field"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused_before_any_request(given, message):
+    _fields, error = run(None, **given)
+    assert error is not None and error.message.startswith(message)
+
+
+# -- patches --------------------------------------------------------------------------------------------------
+
+
+def test_a_patch_keeps_the_fields_that_it_does_not_name(cluster):
+    cluster.add("ConfigMap", "c", data={"a": "1", "b": "2"})
+    patch = {"kind": "ConfigMap", "name": "c", "state": "patched", "definition": {"data": {"b": "3", "a": None}}}
+    predicted, error = run(cluster, check_mode=True, **patch)
+    assert error is None and cluster.writes == [] and predicted["changed"]
+    fields = done(cluster, **patch)
+    assert fields["plan"] == predicted["plan"] and fields["result"]["data"] == {"b": "3"}
+    assert sorted((entry["op"], entry["path"]) for entry in fields["plan"][0]["patch"]) == [("remove", "/data/a"), ("replace", "/data/b")]
+    again = done(cluster, **patch)
+    assert not again["changed"] and again["plan"][0]["action"] == "none"
+    assert {content_type for content_type, _dry_run in cluster.patches} == {STRATEGIC_PATCH}
+
+
+def test_a_json_patch_is_sent_as_it_is(cluster):
+    cluster.add("ConfigMap", "c", data={"a": "1"})
+    fields = done(cluster, kind="cm", name="c", state="patched", patch=[{"op": "add", "path": "/data/b", "value": "2"}])
+    assert fields["result"]["data"] == {"a": "1", "b": "2"} and cluster.patches == [(JSON_PATCH, False)]
+
+
+def test_the_next_type_is_tried_if_the_server_does_not_support_one(cluster):
+    cluster.add("ConfigMap", "c", data={})
+    cluster.unsupported = (STRATEGIC_PATCH,)
+    definition = {"data": {"a": "1"}}
+    done(cluster, kind="ConfigMap", name="c", state="patched", definition=definition, merge_type=["strategic-merge", "merge"])
+    assert [content_type for content_type, _dry_run in cluster.patches] == [STRATEGIC_PATCH, MERGE_PATCH]
+    _fields, error = run(cluster, kind="ConfigMap", name="c", state="patched", definition=definition)
+    assert error.status == 415
+
+
+def test_an_object_that_does_not_exist_is_not_created_by_a_patch(cluster):
+    console = Console()
+    fields, error = run(cluster, console=console, kind="ConfigMap", name="c", state="patched", definition={"data": {"a": "1"}})
+    assert error is None and not fields["changed"] and fields["plan"][0]["note"] == "it does not exist" and cluster.objects == {}
+    assert console.warnings == ["ConfigMap 'c' in namespace 'n' does not exist, and a patch does not create it."]
+
+
+def test_values_that_a_patch_sets_in_a_secret_are_not_shown():
+    canary = "canary-in-a-patch"
+    patch = [{"op": "replace", "path": "/stringData", "value": {"password": canary}}, {"op": "add", "path": "/stringData/other", "value": canary + "-2"}]
+    params = options(kind="Secret", name="s", state="patched", patch=patch, kubeconfig="/nonexistent-" + canary)
+    result = perform(OPERATION, params, False, False, Console())
+    assert result["failed"] and canary not in json.dumps(result)
+    assert result["invocation"]["module_args"]["patch"] == [{"op": "replace", "path": "/stringData"}, {"op": "add", "path": "/stringData/other"}]
+
+
+# -- selections -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        *[(text, True) for text in ("app=web", "app==web", "app != api", "tier in (a, b)", "app", "!old", "gone!=x", "app=web,tier in (a,b)")],
+        *[(text, False) for text in ("app=api", "app!=web", "tier notin (a,b)", "tier in (x)", "old", "!app", "app=web,old", "empty", "app=")],
+    ],
+)
+def test_selectors_match_as_the_api_server_defines_them(selector, expected):
+    assert matches(selector, {"app": "web", "tier": "a"}) is expected
+
+
+@pytest.mark.parametrize("selector", ["a b", "a=b=c d", "!", "a in b", "(a)"])
+def test_invalid_selectors_are_refused(selector):
+    with pytest.raises(PodwrightError, match="label_selectors: must be label selectors"):
+        matches(selector, {"a": "b"})
+
+
+def test_only_manifests_with_matching_labels_are_applied(cluster):
+    manifests = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"tier": name}}} for name in ("a", "b")]
+    fields = done(cluster, definition=[*manifests, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}], label_selectors=["tier!=a", "tier"])
+    assert [entry["name"] for entry in fields["plan"]] == ["b"]
+
+
+def test_all_or_the_selected_objects_of_a_kind_in_the_namespace_are_deleted(cluster):
+    for name in ("a", "b", "c"):
+        cluster.add("ConfigMap", name, metadata={"labels": {"app": name}})
+    cluster.add("ConfigMap", "other", "elsewhere")
+    fields = done(cluster, kind="ConfigMap", state="absent", label_selectors=["app=a"])
+    assert [(entry["action"], entry["name"]) for entry in fields["plan"]] == [("delete", "a")]
+    fields = done(cluster, kind="configmaps", state="absent", delete_all=True)
+    assert [entry["name"] for entry in fields["plan"]] == ["b", "c"] and list(cluster.objects) == [("ConfigMap", "elsewhere", "other")]
+    assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"]
+
+
+# -- names ----------------------------------------------------------------------------------------------------
+
+
+def test_each_run_generates_another_name_and_check_mode_none(cluster):
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "run-"}}
+    names = [done(cluster, definition=manifest)["result"]["metadata"]["name"] for _run in range(2)]
+    names.append(done(cluster, kind="ConfigMap", generate_name="run-")["result"]["metadata"]["name"])
+    assert len(set(names)) == 3 and all(name.startswith("run-") and len(name) == 9 for name in names)
+    predicted, error = run(cluster, check_mode=True, definition=manifest)
+    assert error is None and predicted["plan"][0]["name"] == "run-xxxxx"
+
+
+@pytest.mark.parametrize("given", [{"state": "absent"}, {"state": "patched"}, {"set": "web"}])
+def test_an_object_without_a_name_cannot_be_found_again(given):
+    _fields, error = run(None, definition={"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "a-"}}, **given)
+    assert "has no name, by which it could be found again" in error.message
+
+
+def hashed(**manifest):
+    params = options(definition={"apiVersion": "v1", **manifest}, append_hash=True)
+    return with_names(read_manifests(params), params, False)[0]["metadata"]["name"]
+
+
+def test_hashes_are_those_of_kubectl():
+    """As `kubectl create configmap|secret generic --append-hash --dry-run=client` names them."""
+    assert hashed(kind="ConfigMap", metadata={"name": "c"}, data={"one": "a", "two": '<b>&"ü'}) == "c-f2ggd4ghk5"
+    assert hashed(kind="ConfigMap", metadata={"name": "c"}) == "c-94b26g54cg"
+    assert hashed(kind="ConfigMap", metadata={"name": "b"}, binaryData={"bin": "//4="}) == "b-5hc4dfhm9k"
+    assert hashed(kind="Secret", metadata={"name": "s"}, stringData={"password": "hunter22"}) == "s-9m67748tch"
+    assert hashed(kind="Secret", metadata={"name": "s"}, type="Opaque", data={"password": "aHVudGVyMjI="}) == "s-bm729cbghh"
+    assert hashed(kind="Pod", metadata={"name": "p"}) == "p"
+
+
+# -- deletion and failures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("preconditions", "refused"), [({"uid": "uid-c"}, False), ({"uid": "x"}, True), ({"resource_version": "7"}, False)])
+def test_preconditions_are_checked_before_anything_is_deleted(cluster, preconditions, refused):
+    cluster.add("ConfigMap", "c")
+    _fields, error = run(cluster, kind="ConfigMap", name="c", state="absent", delete_options={"preconditions": preconditions})
+    assert (error is not None and error.reason == "Conflict") is refused and bool(cluster.objects) is refused
+
+
+def test_the_other_objects_are_applied_after_a_failure_and_the_task_fails(cluster):
+    manifests = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}} for kind in ("Secret", "Service")]
+    cluster.refusals["patch", "Secret"] = 422
+    fields, error = run(cluster, definition=manifests, continue_on_error=True)
+    assert error is not None and fields["summary"] == {"none": 1, "create": 1} and ("Service", "n", "a") in cluster.objects
+    cluster.objects.clear()
+    fields, error = run(cluster, definition=manifests)
+    assert error is not None and cluster.objects == {}
+
+
+def test_hidden_fields_are_in_neither_the_resources_nor_the_diff(cluster):
+    invocation = Invocation(options(kind="ConfigMap", name="c", definition={"data": {"a": "b"}}, hidden_fields=["data"]), False, True, Console(), cluster)
+    fields, error = attempt(OPERATION, invocation)
+    assert error is None and "data" not in fields["result"] and "a: b" not in str(fields["diff"])
