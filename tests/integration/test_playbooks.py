@@ -69,14 +69,19 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, shell)
     assert client.get(BUILT_IN["v1", "LimitRange"], namespace, "podwright")["spec"]["limits"][0]["default"] == {"cpu": "500m", "memory": "256Mi"}
     assert client.get(BUILT_IN["v1", "ResourceQuota"], namespace, "podwright") is None, "no quota without limits"
     assert "changed=0 " in shell(documented("provision"))
-    output = shell(documented("run"))
+    shell([*documented("run"), "--check", "-e", "podwright_plan_file=plan.json"])
+    refused = shell([*documented("run"), "-e", "podwright_expect=plan.json", "-e", json.dumps({"podwright_tasks": [TASK | {"name": "other"}]})], expect=2)
+    assert "not reviewed: create Pod 'other'" in refused
+    output = shell([*documented("run"), "-e", "podwright_expect=plan.json"])
     assert "greet                          succeeded  exit code 0" in output
     failing = json.dumps([TASK | {"name": "fail", "command": ["false"]}, TASK | {"name": "work"}])
     failed = shell(["ansible-playbook", "podwright.core.run", "-e", "podwright_namespace=builds", "-e", json.dumps({"podwright_tasks": failing})], expect=2)
     assert "fail                           failed     exit code 1" in failed and "work                           succeeded  exit code 0" in failed
     output = shell(documented("gc"))
     assert "0 objects deleted, 3 kept" in output and "not found" not in output
-    output = shell([*documented("gc"), "-e", json.dumps({"podwright_completed": '{"max_age": 0}'})])
+    everything = ["-e", json.dumps({"podwright_completed": '{"max_age": 0}'})]
+    shell([*documented("gc"), *everything, "--check", "-e", "podwright_plan_file=gc.json"])
+    output = shell([*documented("gc"), *everything, "-e", "podwright_expect=gc.json"])
     assert f"Pod {namespace}/greet: " in output
     assert [pod["metadata"]["name"] for pod in client.list(POD, namespace)[0]] == ["fail"]
     shell(documented("teardown"))

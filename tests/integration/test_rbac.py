@@ -61,6 +61,8 @@ SCALED["template"] = {
 }
 SCALED = a("Deployment", "apps/v1", spec=SCALED)
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}, "storageClassName": "none"}
+LABELED_JOB = SLEEP | {"kind": "Job", "labels": {"tier": "test"}}
+EDITED_JOB = {"definition": {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "NAME", "labels": {"tier": "x"}}}, "wait": False}
 # Per case the steps, (module, options) with a unique name for NAME: the last one runs as the user, those before as the administrator.
 # The pod `web` runs already. Fast ones come first: the first that uses a permission is the one that is repeated without it.
 PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
@@ -77,6 +79,7 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [(task_pod, RUN | {"cleanup": "always"}), (task_pod, {"name": "NAME", "state": "absent"})],
     [(task_pod, RUN | {"cleanup": "always", "logs": "collect"})],
     [(task_pod, RUN | {"kind": "Job", "cleanup": "always"})],
+    [(task_pod, LABELED_JOB), (resource_set, EDITED_JOB), (task_pod, LABELED_JOB)],
     [(task_pod, RUN | FAIL)],
     [(pod_info, {"metrics": True})],
     [(pod_info, {"name": "web", "events": True})],

@@ -7,11 +7,12 @@ import copy
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import STRATEGIC_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
 from ..support.outcomes import result_of
@@ -58,11 +59,10 @@ class TaskCluster(FakeCluster):
         return {"phase": "Failed" if self.outcome else "Succeeded", "containerStatuses": [{"name": "task", "state": {"terminated": ended}}]}
 
     def patch(self, kind, namespace, name, patch, manager, content_type=""):
-        assert content_type == MERGE_PATCH
+        assert content_type == STRATEGIC_PATCH
         pod = self.objects[kind.name, namespace, name]
         assert patch["metadata"].pop("uid") == pod["metadata"]["uid"]
-        merged = {field: pod["metadata"].get(field, {}) | values for field, values in patch["metadata"].items()}
-        self._write("patch", kind, namespace, name, lambda _key: pod["metadata"].update(merged))
+        self._write("patch", kind, namespace, name, lambda _key: pod.update(merge(pod, patch)))
         return copy.deepcopy(pod)
 
     def apply(self, kind, *arguments, **options):

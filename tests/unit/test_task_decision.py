@@ -35,7 +35,7 @@ DECISIONS = {
 @pytest.mark.parametrize(("rerun", "same", "state"), list(itertools.product(("never", "on_change", "on_failure", "always"), (True, False), STATES)))
 def test_rerun_determines_the_action_for_an_existing_task(rerun, same, state):
     asked = spec(rerun=rerun)
-    live = {"metadata": build_manifest(asked, "baseline")["metadata"]}
+    live = build_manifest(asked, "baseline")
     live["metadata"]["labels"][HASH] = asked.hash if same else "other"
     assert decide(asked, live, STATES[state])[0] == DECISIONS[rerun, same][state]
 
@@ -47,7 +47,7 @@ def test_a_missing_or_deleting_task_is_created():
 
 def test_an_interrupted_run_resumes_the_count_of_retries():
     asked = spec(retries=1, rerun="on_change")
-    live = {"metadata": build_manifest(asked, "baseline", 1)["metadata"]}
+    live = build_manifest(asked, "baseline", 1)
     assert decide(asked, live, STATES["failed"])[0] == REPLACE
     live["metadata"]["labels"]["podwright.io/attempt"] = "2"
     assert decide(asked, live, STATES["failed"])[0] == NONE
@@ -63,7 +63,7 @@ def test_each_run_has_its_own_retries():
 @pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
 def test_an_interrupted_task_runs_again_without_using_up_an_attempt(rerun, action):
     asked = spec(rerun=rerun)
-    live = {"metadata": build_manifest(asked, "baseline", 2)["metadata"]}
+    live = build_manifest(asked, "baseline", 2)
     evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
     assert decide(asked, live, evicted)[0] == action
     assert next_attempt(asked, live, evicted) == 2
@@ -88,19 +88,19 @@ RESIZED = {"resources": {"limits": {"cpu": "2"}}}
     ],
 )
 def test_resources_of_a_running_pod_are_resized_in_place(options, state, action):
-    live = {"metadata": build_manifest(spec(**options), "baseline")["metadata"]}
+    live = build_manifest(spec(**options), "baseline")
     assert decide(spec(**options, **RESIZED), live, STATES[state])[0] == action
     equal = {"resources": {"limits": {"cpu": "2000m"}, "requests": {"cpu": "1"}}}
-    live = {"metadata": build_manifest(spec(**options, **RESIZED), "baseline")["metadata"]}
+    live = build_manifest(spec(**options, **RESIZED), "baseline")
     if state == "active":
         assert decide(spec(**options, **equal), live, STATES[state])[0] == NONE
 
 
 def test_resources_of_ordinary_containers_are_resized_in_place_too():
     one, other = ({"containers": [{"name": "side", "request_ratio": 0.5, "resources": {"limits": {"cpu": cpu}}}]} for cpu in ("1", "2"))
-    live = {"metadata": build_manifest(spec(state="running", **one), "baseline")["metadata"]}
+    live = build_manifest(spec(state="running", **one), "baseline")
     assert decide(spec(state="running", **other), live, STATES["active"])[0] == RESIZE
-    live = {"metadata": build_manifest(spec(**one), "baseline")["metadata"]}
+    live = build_manifest(spec(**one), "baseline")
     assert decide(spec(**other), live, STATES["active"])[0] == REPLACE
 
 
@@ -137,8 +137,8 @@ def test_a_record_is_read_as_it_was_written():
 
 
 def live_task(asked, attempt=1, **labels):
-    metadata = build_manifest(asked, "baseline", attempt)["metadata"]
-    return {"metadata": metadata | {"labels": metadata["labels"] | labels}}
+    manifest = build_manifest(asked, "baseline", attempt)
+    return manifest | {"metadata": manifest["metadata"] | {"labels": manifest["metadata"]["labels"] | labels}}
 
 
 @pytest.mark.parametrize(("uid", "state", "action"), [("1", "active", NONE), ("2", "active", REPLACE), ("2", "succeeded", NONE), (None, "active", NONE)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..objects.labels import ATTEMPT, HASH, PARENT, RESOURCES, annotation_of, label_of
 from ..text import parse_integer
+from .live_state import has_edited_resources, has_shortened_deadline
 from .record import MAX_ATTEMPT
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ CREATE: Final = "create"
 REPLACE: Final = "replace"
 RESIZE: Final = "resize"
 NONE: Final = "none"
-PATCH: Final = "patch"  # only labels and annotations of a pod can be changed in place
-_OWN_LABELS = (ATTEMPT, HASH, PARENT)  # a pod with others is that of another attempt, task or parent
+PATCH: Final = "patch"
 
 
 def decide(
@@ -46,8 +46,11 @@ def decide(
     if change:
         return (NONE, f"{change}, and rerun is never") if is_never else (REPLACE, change)
     if not status.is_finished:
-        is_unchanged = annotation_of(live, RESOURCES) == spec.resources_hash
-        return (NONE, "") if is_never or is_unchanged else (RESIZE, "its resources changed")
+        if is_never or spec.is_job:
+            return NONE, ""
+        if annotation_of(live, RESOURCES) != spec.resources_hash:
+            return RESIZE, "its resources changed"
+        return (RESIZE, "its resources were changed by others") if has_edited_resources(spec, live) else (NONE, "")
     why = _why_rerun(spec, status, attempt_of(live), lost)
     return (REPLACE, why) if why else (NONE, "")
 
@@ -60,6 +63,8 @@ def _find_change(spec: TaskSpec, live: Manifest, status: Status, parent: Parent 
         return "its resources changed"
     if parent and label_of(live, PARENT) != parent.uid and not status.is_finished:
         return "its parent changed"
+    if not spec.is_job and not status.is_finished and has_shortened_deadline(spec, live):
+        return "its deadline was shortened by others"
     return None
 
 
@@ -89,14 +94,6 @@ def _why_rerun(spec: TaskSpec, status: Status, attempt: int, lost: str) -> str |
     if spec.state == "running" and not spec.is_job:
         return f"it terminated ({status.reason}) and must be running"
     return lost if lost and status.state == "succeeded" else None
-
-
-def differing_metadata(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
-    """The labels and annotations of a task's pod that others removed or changed, with their desired values, as metadata; empty if none differ."""
-    labels = {name: value for name, value in desired["labels"].items() if name not in _OWN_LABELS and label_of(live, name) != value}
-    requested = spec.options["annotations"] or {}
-    annotations = {name: value for name, value in (desired.get("annotations") or {}).items() if name in requested and annotation_of(live, name) != value}
-    return {name: values for name, values in (("labels", labels), ("annotations", annotations)) if values}
 
 
 def attempt_of(live: Manifest) -> int:

@@ -21,7 +21,8 @@ from ..reconciler.plan import NOT_PREDICTED, Change
 from ..text import decode
 from ..values import Manifest
 from .collected import Collected
-from .decision import REPLACE, differing_metadata
+from .decision import REPLACE
+from .live_state import find_correction
 from .network_policy import build_policy
 from .standard_input import build_secret
 from .task_plan import Listed
@@ -199,10 +200,13 @@ class Executor:
             return replace(answer, error=as_podwright_error(error))
         return answer
 
-    def correct_metadata(self, spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
-        """Restore the labels and annotations of a pod. Raises: PodwrightError."""
-        patch = {"metadata": differing_metadata(spec, live, desired["metadata"]) | {"uid": live["metadata"]["uid"]}}
-        return self._client.patch(POD, spec.namespace, spec.name, patch, MANAGER, MERGE_PATCH)
+    def correct(self, spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest | None:
+        """Restore what others changed of a Pod or Job and can be changed in place; None if nothing differs. Raises: PodwrightError."""
+        correction = find_correction(spec, live, desired)
+        if not correction:
+            return None
+        body = correction | {"metadata": correction.get("metadata", {}) | {"uid": live["metadata"]["uid"]}}
+        return self._client.patch(spec.kind, spec.namespace, spec.name, body, MANAGER, STRATEGIC_PATCH)
 
     def _send_resize(self, spec: TaskSpec, dry_run: bool = False) -> Manifest:
         # Replaced as a whole, so that resources that are no longer requested are removed, or refused.

@@ -12,11 +12,13 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.key import Key
 from ..objects.labels import HASH, SET, label_of, owner_reference
-from ..reconciler.manifest import difference, key_of
+from ..objects.pod_status import Status
+from ..reconciler.manifest import difference, key_of, merge
 from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
-from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, differing_metadata, next_attempt
+from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, next_attempt
 from .file_containers import holds_files
+from .live_state import find_correction, has_shortened_deadline
 from .needs import in_order, why_again
 from .network_policy import build_policy
 from .observation import Observation, Observer, TaskName, owner_job
@@ -93,8 +95,8 @@ class Planner:
         status = status_of(spec, own, list(pods), record)
         parent, orphaned = self._find_parent(spec)
         action, note = decide(spec, own, status, record, parent, _why_incomplete(spec, own, record or kept))
-        if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None and label_of(own, HASH) != spec.hash:
-            raise immutable_error(spec)
+        if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None:
+            _check_immutable(spec, own, status)
         if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(own, needs)):
             action, note = (REPLACE if own else CREATE), again
         if others:
@@ -105,8 +107,8 @@ class Planner:
             attempt = attempt_of(own) if own else record.attempt if record else 1
             manifest = build_manifest(spec, profile, attempt, parent)
             change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own, note=note)
-            if action == NONE and own and not spec.is_job and label_of(own, HASH) == spec.hash and not (status and status.is_finished):
-                change = _plan_metadata_correction(spec, own, change)
+            if action == NONE and own and label_of(own, HASH) == spec.hash and not (status and status.is_finished):
+                change = _plan_correction(spec, own, change)
             policy = self._plan_policy_correction(spec, own, seen) if own else None
             return TaskPlan(change, spec, own, pods, (), attempt, profile, parent, policy, record, kept)
         attempt = next_attempt(spec, own, status, record)
@@ -180,14 +182,13 @@ def _why_incomplete(spec: TaskSpec, live: Manifest | None, record: Record | None
     return why_incomplete(spec.options, record, live is not None and holds_files(live))
 
 
-def _plan_metadata_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:
-    """The change that restores labels and annotations of a live pod, or the change as it is if none differ."""
-    differing = differing_metadata(spec, live, (change.desired or {})["metadata"])
-    if not differing:
+def _plan_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:
+    """The change that restores in place what others changed of a live Pod or Job, or the change as it is if nothing differs."""
+    correction = find_correction(spec, live, change.desired or {})
+    if not correction:
         return change
-    metadata = {name: (live["metadata"].get(name) or {}) | values for name, values in differing.items()}
-    after = live | {"metadata": live["metadata"] | metadata}
-    return replace(change, action=PATCH, after=after, patch=difference(live, after), note="its labels or annotations were changed")
+    after = merge(live, correction)
+    return replace(change, action=PATCH, after=after, patch=difference(live, after), note="it was changed by others")
 
 
 def plan_policy(spec: TaskSpec) -> Change | None:
@@ -217,10 +218,18 @@ def _plan_object_deletion(kind: Kind, item: Manifest) -> TaskPlan:
     return TaskPlan(Change(DELETE if is_change else NONE, key_of(item, kind), kind, before=item), to_delete=((kind, item),))
 
 
-def immutable_error(spec: TaskSpec, why: str = "a pod cannot be changed in place") -> PodwrightError:
+def _check_immutable(spec: TaskSpec, live: Manifest, status: Status | None) -> None:
+    """Refuse the replacement of a Pod or Job because it changed, rather than to run its task again. Raises: PodwrightError."""
+    if label_of(live, HASH) != spec.hash:
+        raise immutable_error(spec)
+    if status and not status.is_finished and has_shortened_deadline(spec, live):
+        raise immutable_error(spec, what="deadline")
+
+
+def immutable_error(spec: TaskSpec, why: str = "a pod cannot be changed in place", what: str = "options") -> PodwrightError:
     """The error for a task whose pod or Job would have to be replaced, which on_immutable does not allow."""
     return PodwrightError(
-        f"The options of task '{spec.name}' changed, and {why.rstrip('.')}.",
+        f"The {what} of task '{spec.name}' changed, and {why.rstrip('.')}.",
         reason="Immutable",
         hint="Set on_immutable to replace, or give the task another name.",
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..errors import PodwrightError
 from ..threads import call_in_threads
 from ..values import Manifest
-from .decision import NONE, PATCH
+from .decision import NONE, PATCH, RESIZE
 from .executor import THREADS, Executor
 from .task_run import TaskRun
 from .task_spec import TaskSpec
@@ -25,8 +25,8 @@ def _restore(executor: Executor, run: TaskRun, spec: TaskSpec, live: Manifest) -
     try:
         if run.policy:
             run.effects.policy = executor.apply_policy(spec, live)
-        if run.plan.change.action == PATCH:
-            run.effects.corrected = executor.correct_metadata(spec, live, run.plan.change.desired or {})
+        if run.plan.change.action in (PATCH, RESIZE):
+            run.effects.corrected = executor.correct(spec, live, run.plan.change.desired or {})
         if run.plan.change.action in (NONE, PATCH) and run.status and run.status.state == "pending":
             run.effects.stdin = executor.create_stdin(spec, live)
     except PodwrightError as error:

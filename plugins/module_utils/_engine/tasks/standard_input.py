@@ -47,7 +47,14 @@ def build_secret(spec: TaskSpec, owner: Manifest) -> Manifest | None:
     if name is None or spec.options.get("stdin") is None:
         return None
     metadata = {"name": name, "namespace": spec.namespace, "labels": MANAGED | {TASK: spec.name}, "ownerReferences": [owner_reference(owner)]}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"stdin": base64.b64encode(encode(spec.options["stdin"])).decode()}}
+    # Immutable, so that nobody replaces the input of a task that has not started.
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "immutable": True,
+        "data": {"stdin": base64.b64encode(encode(spec.options["stdin"])).decode()},
+    }
 
 
 def rename_secret(manifest: Manifest, name: str) -> Manifest:

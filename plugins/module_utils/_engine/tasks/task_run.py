@@ -38,7 +38,7 @@ class Effects:
     Attributes:
         policy: the NetworkPolicy as the server answered, or None.
         resized: the pod as the server answered to its resize, or None.
-        corrected: the pod as the server answered when its labels and annotations were restored, or None.
+        corrected: the pod or Job as the server answered when what others changed was restored, or None.
         stdin: the Secret with the standard input that was restored, or None.
     """
 
