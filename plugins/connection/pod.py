@@ -22,7 +22,7 @@ options:
       - name: ansible_host
       - name: ansible_podwright_pod
   namespace:
-    description: Namespace of the pod. Defaults to the namespace of the context.
+    description: Namespace of the pod. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context.
     type: str
     vars:
       - name: ansible_podwright_namespace

@@ -124,6 +124,6 @@ options:
     type: list
     elements: str
   namespace:
-    description: Namespace. Defaults to the namespace of the context, then to V(default).
+    description: Namespace. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context, then to V(default).
     type: str
 """

@@ -195,14 +195,19 @@ options:
       - The node must run the driver. The resulting pod is tested, without a driver.
     type: raw
   service_account:
-    description: Service account of the pod.
+    description: Service account of the pod. Defaults to E(PODWRIGHT_SERVICE_ACCOUNT).
     type: str
   automount_service_account_token:
     description: Mount a token of the service account into the containers.
     type: bool
     default: false
+  registry:
+    description:
+      - Registry of images that name none, C(HOST[:PORT][/PATH]) without a scheme, which becomes their prefix. Defaults to E(PODWRIGHT_REGISTRY).
+      - An image names its registry if the part before its first slash contains a dot or a colon, or is C(localhost).
+    type: str
   image_pull_secrets:
-    description: Names of the image pull Secrets.
+    description: Names of the image pull Secrets. Defaults to E(PODWRIGHT_IMAGE_PULL_SECRETS), separated by commas.
     type: list
     elements: str
   security_profile:
@@ -280,7 +285,7 @@ options:
     description: Let the containers of the pod see each other's processes.
     type: bool
   node_selector:
-    description: Labels that the node must have.
+    description: Labels that the node must have. Defaults to E(PODWRIGHT_NODE_SELECTOR), C(NAME=VALUE) separated by commas.
     type: dict
   affinity:
     description: Affinity in the API's form. Keys may be in snake_case.

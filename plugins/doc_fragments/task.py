@@ -32,7 +32,7 @@ options:
     description: Prefix of a name that is generated in each run. Such a task is not idempotent.
     type: str
   namespace:
-    description: Namespace of the task. Defaults to the namespace of the context, then to V(default).
+    description: Namespace of the task. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context, then to V(default).
     type: str
   kind:
     description: Kind of object that runs the task, V(Pod) or V(Job) (case-insensitive).

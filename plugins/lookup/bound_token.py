@@ -21,7 +21,7 @@ options:
     description: Names of the service accounts.
     required: true
   namespace:
-    description: Namespace of the service accounts. Defaults to the namespace of the context, then to V(default).
+    description: Namespace of the service accounts. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context, then to V(default).
     type: str
   seconds:
     description: Lifetime of the tokens in seconds. The cluster enforces a minimum, usually 600.

@@ -14,7 +14,7 @@ from ..support.environment import ROOT
 
 FENCE = re.compile(r"^```(yaml|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
-NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace")
+NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace", "PODWRIGHT_NAMESPACE")
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 

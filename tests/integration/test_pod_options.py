@@ -15,6 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
 from ..support.covering import covering_pairs
+from ..support.environment import KUBECONFIG
 from ..support.operations import IMAGE
 
 UNSET = None
@@ -158,3 +159,22 @@ def test_options_beyond_the_level_of_the_namespace_are_refused_before_anything_i
         ):
             assert words in result["msg"], (words, result["msg"])
     assert not played.of("List")["resources"]
+
+
+@pytest.mark.parametrize("mode", ["action", "module"])
+def test_variables_of_the_task_are_defaults_in_both_modes(mode, play, make_namespace):
+    place, other = make_namespace(), make_namespace()
+    variables = {"PODWRIGHT_NAMESPACE": place, "PODWRIGHT_REGISTRY": "docker.io/library", "PODWRIGHT_NODE_SELECTOR": "kubernetes.io/os=linux"}
+    options = IMAGE | {"command": ["true"], "state": "completed"}
+    tasks = [
+        {"name": "Default", "podwright.core.task_pod": options | {"name": "a"}, "environment": variables},
+        {"name": "Given", "podwright.core.task_pod": options | {"name": "a", "namespace": other, "node_selector": {}}, "environment": variables},
+        {"name": "Read", "podwright.core.pod_info": {}, "environment": variables},
+    ]
+    defaults = {"group/podwright.core.all": {"kubeconfig": KUBECONFIG}}
+    played = play([{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}], mode=mode)
+    default, given = played.of("Default"), played.of("Given")
+    assert default["namespace"] == place and default["pod"]["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert default["pod"]["spec"]["containers"][0]["image"] == "docker.io/library/busybox"
+    assert given["namespace"] == other and "nodeSelector" not in given["pod"]["spec"]
+    assert [pod["name"] for pod in played.of("Read")["pods"]] == ["a"]

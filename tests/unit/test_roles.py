@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,41 @@ def test_names_and_credentials_that_look_like_numbers_are_text():
     }
     assert created["PersistentVolume", "4"]["spec"]["local"] == {"path": "6"}
     assert ("ServiceAccount", "8") in render("rbac", rbac_namespace="n", rbac_service_accounts=[{"name": 8, "purposes": ["reading"]}])
+
+
+def names_of(**variables):
+    """(name of the namespace, whether the role shows what the build tag became) for variables of the role namespace."""
+    build, show = yaml.safe_load((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[:2]
+    variables = {"namespace_prefix": "", "namespace_name": "shop", "namespace_build_tag": ""} | variables
+    templar = Templar(loader=DataLoader(), variables=variables)
+    known = dict(variables)
+    for name, template in build["vars"].items():
+        templar.available_variables = known
+        known[name] = templar.template(trust_as_template(template))
+    templar.available_variables = known
+    name = templar.template(trust_as_template(build["ansible.builtin.set_fact"]["namespace_full_name"]))
+    return name, str(templar.template(trust_as_template("{{ " + show["when"] + " }}"))) == "True"
+
+
+@pytest.mark.parametrize(
+    ("tag", "suffix"),
+    [
+        ("", ""), (None, ""), ("42", "-42"), (42, "-42"), (0, "-0"), ("a--b", "-a--b"), ("x" * 58, f"-{'x' * 58}"),
+        ("Feature/Login", "-feature-login-1ce27709"), ("1.10", "-1-10-"), (1.5, "-1-5-"), ("a\n", "-a-"), ("-a", "-a-"), ("a-", "-a-"),
+        ("\u00dcber/\u65e5\u672c", "-ber-"),
+        ("\u65e5\u672c", "-"), ("x" * 59, f"-{'x' * 49}-"), ("y/" * 100, "-y-y-"), ("refs/heads/" + "A" * 190, "-refs-heads-aaa"),
+    ],
+)  # fmt: skip
+def test_any_build_tag_becomes_part_of_a_valid_name(tag, suffix):
+    name, is_shown = names_of(namespace_build_tag=tag)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) and name.startswith(f"shop{suffix}"), name
+    digest = hashlib.sha256(str(tag).encode()).hexdigest()[:8]
+    assert is_shown == name.endswith(digest) and (is_shown or name == f"shop{suffix}")
+
+
+def test_different_build_tags_are_different_namespaces():
+    tags = ["feature/a", "feature-a", "Feature-a", "feature_a", "feature/a/", "x" * 59, "x" * 60]
+    assert len({names_of(namespace_build_tag=tag)[0] for tag in tags}) == len(tags)
+    assert names_of(namespace_build_tag="A", namespace_prefix="p" * 20, namespace_name="n" * 33)[0] == f"{'p' * 20}-{'n' * 33}-559aead0"
+    # A name without room for a tag is too long: the API refuses it.
+    assert len(names_of(namespace_build_tag="A", namespace_name="n" * 60)[0]) > 63

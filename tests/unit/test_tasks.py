@@ -179,7 +179,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "run_as_non_root": True, "seccomp": "Unconfined", "apparmor": "RuntimeDefault", "fs_group_change_policy": "Always", "supplemental_groups": [1],
         "supplemental_groups_policy": "Strict", "sysctls": {"kernel.msgmax": 1}, "host_network": True, "host_pid": True, "host_ipc": True, "host_users": False,
         "share_process_namespace": True, "topology_spread": ["zone"], "scheduler_name": "s", "preemption_policy": "Never",
-        "resource_claims": [{"name": "gpu", "claim": "c"}],
+        "resource_claims": [{"name": "gpu", "claim": "c"}], "registry": "r.example",
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
         "results": {"r": "/out/r"}, "artifacts": [{"path": "/out/a", "dest": "a"}],
     }  # fmt: skip

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback
 
 from .cluster.kubeconfig import is_text, secrets_in
 from .errors import option_error
@@ -26,6 +27,17 @@ Arguments: TypeAlias = dict[str, dict[str, Any]]
 
 def _from_environment(name: str) -> tuple[Callable[..., Any], list[str]]:
     return (env_fallback, [name])
+
+
+def _read_variable(name: str) -> str:
+    if not os.environ.get(name):
+        raise AnsibleFallbackNotFound
+    return os.environ[name]
+
+
+def from_variable(name: str) -> tuple[Callable[[str], str], list[str]]:
+    """The `fallback` of an option whose default is an environment variable; an empty one is not set."""
+    return (_read_variable, [name])
 
 
 _BINARY = ("stdin", "content", "remote_path", "exclude")  # sent as the bytes that they were read from
@@ -87,8 +99,8 @@ def with_defaults(arguments: Arguments, **defaults: object) -> Arguments:
 
 
 def item_arguments(arguments: Arguments) -> Arguments:
-    """The argument spec of a list's items whose defaults are options beside the list: without defaults, so that `given_options` can be used."""
-    return {name: spec | {"default": None} for name, spec in arguments.items()}
+    """The argument spec of a list's items whose defaults are options beside the list: without other defaults, so that `given_options` can be used."""
+    return {name: {key: value for key, value in spec.items() if key != "fallback"} | {"default": None} for name, spec in arguments.items()}
 
 
 def given_options(item: Options) -> Options:

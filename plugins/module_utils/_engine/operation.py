@@ -103,7 +103,7 @@ class Invocation:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the option, else of the context, else `default`."""
+        """The namespace of the option, else of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`."""
         namespace: str = self.params.get("namespace") or self.client.configuration.namespace
         return namespace
 

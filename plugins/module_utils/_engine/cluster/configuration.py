@@ -34,7 +34,7 @@ class Configuration:
     Attributes:
         server: the URL of the API server, without credentials.
         source: the origin of the configuration, as errors name it.
-        namespace: of the context, or `default`.
+        namespace: of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`.
         tls: the TLS context with everything loaded; None for plain HTTP.
         tls_server_name: the name that the server's certificate is verified for; None for the host of the URL.
         proxy: the URL of the proxy, or None.
@@ -45,7 +45,8 @@ class Configuration:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.source, self._cluster, self._user, self.namespace = self._find()
+        self.source, self._cluster, self._user, namespace = self._find()
+        self.namespace = os.environ.get("PODWRIGHT_NAMESPACE") or namespace
         self.server = self._read_server()
         self._credentials = self._read_credentials()
         self.expires_at = self._credentials.expires_at

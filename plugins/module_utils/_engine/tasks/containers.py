@@ -10,6 +10,7 @@ from ..text import MAX_PORT, parse_integer
 from ..values import Manifest, Options
 from .environment import build_sources, build_variables
 from .field_names import camelize
+from .images import full_image
 from .options import text_of
 from .probes import build_probe
 from .resources import build_resources
@@ -37,7 +38,7 @@ def build_container(name: str, container: Options, spec: TaskSpec, profile: str,
     claims = container_claims(container, pod, path)
     built = {
         "name": name,
-        "image": container.get("image") or pod.get("image"),
+        "image": full_image(container.get("image") or pod.get("image"), pod.get("registry")),
         "command": _build_command(container.get("command"), f"{path}command"),
         "args": _build_words(container.get("args") or [], f"{path}args"),
         "env": build_variables(endpoint_variable(read_spiffe(pod.get("spiffe"))) | (container.get("env") or {}), f"{path}env"),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..arguments import from_variable
 from ..errors import option_error
 from ..text import scalar_text
 
@@ -74,9 +75,10 @@ POD_OPTIONS: dict[str, Options] = {
             "csi": {"type": "dict"},
         },
     },
-    "service_account": {"type": "str"},
+    "service_account": {"type": "str", "fallback": from_variable("PODWRIGHT_SERVICE_ACCOUNT")},
     "automount_service_account_token": {"type": "bool", "default": False},
-    "image_pull_secrets": {"type": "list", "elements": "str", "no_log": False},
+    "registry": {"type": "str", "fallback": from_variable("PODWRIGHT_REGISTRY")},
+    "image_pull_secrets": {"type": "list", "elements": "str", "no_log": False, "fallback": from_variable("PODWRIGHT_IMAGE_PULL_SECRETS")},
     "security_profile": {"type": "str", "choices": ["auto", "restricted", "baseline", "privileged"], "default": "auto"},
     **IDENTITY_OPTIONS,
     "fs_group": {"type": "int"},
@@ -89,7 +91,7 @@ POD_OPTIONS: dict[str, Options] = {
     "host_ipc": {"type": "bool"},
     "host_users": {"type": "bool"},
     "share_process_namespace": {"type": "bool"},
-    "node_selector": {"type": "dict"},
+    "node_selector": {"type": "dict", "fallback": from_variable("PODWRIGHT_NODE_SELECTOR")},
     "affinity": {"type": "dict"},
     "tolerations": {"type": "list", "elements": "dict"},
     "topology_spread": {"type": "list", "elements": "raw"},
