@@ -243,6 +243,7 @@ FAULTS = {
     "reset before": Fault(unanswered(False, "reset"), ANSWERS, "once"),
     "reset after": Fault(unanswered(True, "reset"), ANSWERS, "once"),
     "half a head": Fault(raw(lambda answer: head_of(answer)[:20]), ANSWERS, "once"),
+    "head without its end": Fault(raw(lambda answer: head_of(answer, Content_Length=None)[:-2]), ANSWERS, "once"),
     "half a body": Fault(raw(lambda answer: head_of(answer) + answer.content()[: len(answer.content()) // 2]), ANSWERS, "once"),
     "half a chunk": Fault(raw(lambda answer: head_of(answer, chunked=True) + b"fff\r\n" + answer.content()), ANSWERS, "once"),
     "length too long": Fault(raw(lambda answer: head_of(answer, Content_Length="99999") + answer.content()), ANSWERS, "once"),

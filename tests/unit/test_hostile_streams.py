@@ -191,6 +191,8 @@ def test_much_output_is_read_in_linear_time(monkeypatch):
 class Body:
     """The body of a response, in chunks; `error` follows them."""
 
+    status, chunked = 200, True
+
     def __init__(self, chunks, error=None):
         self._chunks, self._error = chunks, error
 

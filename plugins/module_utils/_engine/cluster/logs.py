@@ -15,6 +15,7 @@ from ..libraries import load
 from ..objects.containers import container_status, restart_policy
 from .kinds import POD
 from .request import ANYTHING, READ_TIMEOUT, Request
+from .transport import pieces_of
 
 if TYPE_CHECKING:
     from .client import Client
@@ -272,7 +273,7 @@ def lines_of(response: Any) -> Iterator[Piece]:
     """
     parts: list[bytes] = []
     size, begins_line = 0, True
-    for chunk in response.stream(1 << 16):
+    for chunk in pieces_of(response, 1 << 16):
         for number, line in enumerate(chunk.split(b"\n")):
             if number:
                 yield Piece(b"".join(parts), begins_line)

@@ -21,6 +21,7 @@ from .streams import Streams
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
     from urllib3 import BaseHTTPResponse
     from urllib3.exceptions import HTTPError
@@ -176,7 +177,7 @@ class Transport:
             response.close()  # what follows on the connection belongs to no request
             return b""
         try:
-            for piece in response.stream(_READ_SIZE):
+            for piece in pieces_of(response, _READ_SIZE):
                 pieces.append(piece)
                 size += len(piece)
                 if size > limit:
@@ -188,10 +189,18 @@ class Transport:
             response.close()
             message = f"{request.describe()}: {configuration.server} (from {configuration.source}) responded with more than {limit} bytes."
             raise PodwrightError(message, status=response.status, reason=UNEXPECTED, hint="Check the address of the API server, or select fewer objects.")
-        if not size and _has_no_length(response):
-            # The HTTP library takes a head that is cut by a closed connection for a complete one.
-            raise _connection_error(ConnectionError("the connection was closed within the head of the response"), configuration)
         return b"".join(pieces)
+
+
+def pieces_of(response: BaseHTTPResponse, size: int) -> Iterator[bytes]:
+    """The body of a response in pieces of at most so many bytes, as they arrive. Raises: urllib3's HTTPError and OSError if the connection fails."""
+    is_empty = True
+    for piece in response.stream(size):
+        is_empty = False
+        yield piece
+    if is_empty and _has_no_length(response):
+        # The HTTP library takes a head that is cut by a closed connection for a complete one.
+        raise ConnectionError("the connection was closed within the head of the response")
 
 
 def without_deadline(response: BaseHTTPResponse) -> None:
@@ -207,8 +216,8 @@ def socket_of(response: BaseHTTPResponse) -> socket.socket | None:
 
 
 def _has_no_length(response: BaseHTTPResponse) -> bool:
-    """Whether a response that may have a body does not state its length (RFC 9112, 6.3)."""
-    return response.status not in (204, 304) and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers
+    """Whether a response that may have a body does not state its length (RFC 9112, 6.3); a header that is cut does not state it either."""
+    return response.status not in (204, 304) and not response.chunked and not response.headers.get("Content-Length", "").isdigit()
 
 
 def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import POD
 from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
+from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
 from ..libraries import load
@@ -203,7 +204,7 @@ def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_m
             error.hint = "Set follow to wait for it, or find the cause with pod_info: events: true."
         raise
     try:
-        for chunk in response.stream(1 << 16):
+        for chunk in pieces_of(response, 1 << 16):
             log.add(chunk)
     except (load("urllib3").exceptions.HTTPError, OSError) as error:
         raise PodwrightError(
