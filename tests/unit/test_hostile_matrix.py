@@ -312,6 +312,7 @@ def test_calls_succeed_without_a_fault(call, check_mode, tmp_path):
 REGRESSIONS = [
     ("pod_logs", "head without its end", ("log",), "always", False),
     ("pod_info", "head without its end", ("get",), "once", False),
+    ("task_pod batch", "half a body", ("write",), "once", False),
     ("pod_exec", "upgrade drip", ("upgrade",), "always", False),
     ("resource_set absent", "half a head", ("write",), "once", True),
     ("pod_deployment", "half a head", ("get",), "the second", True),

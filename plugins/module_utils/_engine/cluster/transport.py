@@ -142,7 +142,7 @@ class Transport:
                 is_transient = attempt < MAX_ATTEMPTS and _is_transient(response, error)
                 if not request.retryable or not (is_transient or self.availability.lets_retry(error, failing_since)):
                     raise
-                was_lost |= not error.is_unreachable and (response is None or response.status >= 500)
+                was_lost |= not error.is_unreachable and (error.status is None or error.status >= 500)
             self.clock.sleep(_backoff(attempt, response, self.now()))
 
     def _request(self, request: Request) -> tuple[Session, BaseHTTPResponse]:
