@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, pod_logs, pod_request
-from ansible_collections.podwright.core.plugins.module_utils._engine.threads import STOP_SECONDS, call_in_threads
+from ansible_collections.podwright.core.plugins.module_utils._engine.threads import STOP_SECONDS, Pool, call_in_threads
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, Plan
@@ -176,6 +176,31 @@ def test_no_call_starts_after_an_error_and_those_that_do_not_return_are_not_wait
     with pytest.raises(IndexError, match="own"):
         call_in_threads(call, range(9), 2, lambda: stopped.append(True))
     assert sorted(made) == [0, 1] and stopped == [True] and time.monotonic() - begun < STOP_SECONDS + 1
+
+
+@pytest.mark.parametrize("wait", ["calls", "pool"])
+def test_a_signal_that_interrupts_no_wait_is_handled_soon(wait):
+    """A signal that arrives just before a wait begins, here in another thread, does not interrupt it."""
+
+    def call(_item):
+        signal.raise_signal(signal.SIGUSR1)
+        stopped.wait(30)
+
+    def interrupt(_signal, _frame):
+        raise KeyboardInterrupt
+
+    stopped, usual, begun = threading.Event(), signal.signal(signal.SIGUSR1, interrupt), time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            if wait == "calls":
+                call_in_threads(call, [1], 1, stopped.set)
+            else:
+                with Pool(1) as pool:
+                    pool.submit(call, 1)
+        assert time.monotonic() - begun < 10
+    finally:
+        stopped.set()
+        signal.signal(signal.SIGUSR1, usual)
 
 
 def test_no_stream_opens_after_the_cancellation():

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 STOP_SECONDS = 2  # in which calls should return once they are to stop
+WAKE_SECONDS = 1.0  # how long to wait at most: a signal that arrives just before a wait does not interrupt it, and is handled after it
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,7 +89,8 @@ class Pool:
         is_cancelled = error is not None and not isinstance(error, Exception)
         deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0) if is_cancelled else None)
+            while thread.is_alive() and not (is_cancelled and time.monotonic() >= deadline):
+                thread.join(WAKE_SECONDS)
 
 
 class Deadline:
@@ -154,12 +156,17 @@ class _Calls(Generic[Item, Result]):
                 self._finished.put(None)
 
     def _await_next(self, deadline: float | None) -> None:
-        try:
-            error = self._finished.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
-        except queue.Empty:
-            raise TimeoutError from None
-        if error is not None:
-            raise error
+        while True:
+            left = WAKE_SECONDS if deadline is None else max(deadline - time.monotonic(), 0)
+            try:
+                error = self._finished.get(timeout=min(left, WAKE_SECONDS))
+            except queue.Empty:
+                if left > WAKE_SECONDS or deadline is None:
+                    continue
+                raise TimeoutError from None
+            if error is not None:
+                raise error
+            return
 
     def abandon(self, stop: Callable[[], object] | None) -> None:
         """Start no other call, and wait a little for those that still run."""
