@@ -41,10 +41,47 @@ options:
   timeout:
     description: Timeout of one attempt in seconds. Defaults to 3600 for a task that completes, and to no timeout for one that keeps running.
     type: int
+  schedule_timeout:
+    description: Seconds within which each attempt must be scheduled to a node (reason V(ScheduleTimeout)). There is no timeout by default.
+    type: int
+  pull_timeout:
+    description:
+      - Seconds that pulling the images of an attempt may take without interruption (reason V(PullTimeout)). There is no timeout by default.
+      - O(failure_grace) applies as well if pulling fails. Before Kubernetes 1.29 it includes the mounting of volumes.
+    type: int
+  start_timeout:
+    description:
+      - Seconds from the scheduling of an attempt to the start of the task's container, with volumes, image pulls and init containers (reason V(StartTimeout)).
+      - There is no timeout by default. Like the other two, it is measured while the run waits for the task.
+    type: int
   retries:
-    description: Number of retries of a failed task.
+    description:
+      - Number of retries of a failed task. An attempt one of whose timeouts expires has failed.
+      - An attempt that cannot start for another reason (V(ErrImagePull), V(CreateContainerConfigError)) is retried only if O(retry_on) names the reason.
     type: int
     default: 0
+  retry_delay:
+    description: Seconds between a failed attempt and the next one. Not for a Job, whose retries Kubernetes delays.
+    type: int
+  retry_backoff:
+    description: Factor by which O(retry_delay) grows with each further retry, V(1) by default.
+    type: float
+  retry_delay_max:
+    description: Maximum of the growing O(retry_delay) in seconds, V(600) by default.
+    type: int
+  retry_on:
+    description:
+      - Exit codes and reasons (V(OOMKilled), V(StartTimeout)) of failures that are retried. All are by default.
+      - V(Interrupted) matches every eviction, preemption, deletion and loss of a node. A Job accepts exit codes and V(Interrupted).
+    type: list
+    elements: raw
+  skip_on:
+    description:
+      - Exit codes and reasons of failures that count as skipped, for a task that finds nothing to do. Its state is V(skipped), the run does not fail, and
+        tasks that need it are skipped.
+      - Such a task is not retried, and not run again until its options change. A Job accepts exit codes and V(Interrupted).
+    type: list
+    elements: raw
   rerun:
     description:
       - When to run an existing task again. A running task whose options are unchanged is always left alone.

@@ -200,7 +200,8 @@ tasks:
     state:
       description:
         - State of the task, one of V(absent), V(pending), V(running), V(succeeded), V(failed), V(deleting), V(stopped) and V(skipped).
-        - V(stopped) and V(skipped) tasks have not failed by themselves. A stopped task was deleted because another one failed, a skipped one did not start.
+        - V(stopped) and V(skipped) tasks have not failed by themselves. A stopped task was deleted because another one failed, a skipped one did not start, or
+          exited as O(skip_on) says.
       type: str
       returned: always
     reason:

@@ -145,7 +145,7 @@ class Session:
             assert task["state"] != "stopped" or stops
             assert task["reason"] != "NotStarted" or stops
             pod = self.cluster.objects.get((task["kind"], "n", task["name"]))
-            is_own = pod and task["uid"] == self.cluster.uid_of(pod)
+            is_own = pod and task["uid"] == self.cluster.uid_of(pod) and not self.cluster.is_finished(pod)
             assert task["state"] != "stopped" or not is_own, "it was reported as stopped"
             if stops and params["state"] == "completed" and params["wait"] is not False:
                 assert task["state"] in ("succeeded", "failed", "stopped", "skipped"), f"{task['name']} is {task['state']}"
@@ -204,6 +204,10 @@ def draw(rng, state, names):
         "state": state,
         "set": "s",
         "retries": rng.randrange(3),
+        "retry_delay": rng.choice([None, 3]) if not any("kind" in task for task in tasks) else None,
+        "retry_on": rng.choice([None, None, [1], [2, "Interrupted"]]),
+        "skip_on": rng.choice([None, None, [1]]) if state == "completed" else None,
+        "pull_timeout": rng.choice([None, 5]),
         "concurrency": rng.choice([1, 2, 100]),
         "on_error": rng.choice(["continue", "stop"]),
         "prune": rng.random() < 0.5,

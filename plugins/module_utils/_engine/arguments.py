@@ -150,9 +150,10 @@ def _check_value(value: Any, path: str, is_binary: bool) -> None:
 
 _LONGEST, _MANY = 10 * 365 * 86_400, 10**6  # seconds; things
 # The values of numeric options, by name: more than 0, or from a minimum to a maximum.
-_POSITIVE = ("timeout", "idle_timeout", "rate")
+_POSITIVE = ("timeout", "idle_timeout", "rate", "schedule_timeout", "pull_timeout", "start_timeout")
 _RANGES = {
-    **dict.fromkeys(("wait_timeout", "ttl", "grace_period", "stop_grace", "termination_grace_period", "failure_grace", "drain_seconds"), (0, _LONGEST)),
+    **dict.fromkeys(("wait_timeout", "ttl", "grace_period", "stop_grace", "retry_delay", "retry_delay_max"), (0, _LONGEST)),
+    **dict.fromkeys(("termination_grace_period", "failure_grace", "drain_seconds"), (0, _LONGEST)),
     **dict.fromkeys(("max_age", "reclaim_age"), (0, _LONGEST)),
     **dict.fromkeys(("wait_sleep", "progress_deadline", "since_seconds"), (1, _LONGEST)),
     **dict.fromkeys(("retries", "log_tail", "max_depth", "max_children", "keep_last", "limit", "tail_lines"), (0, _MANY)),

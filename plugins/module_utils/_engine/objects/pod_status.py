@@ -15,6 +15,8 @@ from .timestamps import parse_timestamp
 # The class of a problem, which decides how long the problem may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
 
+SKIPPED = "skipped"  # the state of a task that failed in a way that counts as skipped, or did not start
+
 _WAITING_GRACE = {
     "InvalidImageName": FINAL,
     "ErrImageNeverPull": FINAL,
@@ -51,7 +53,7 @@ class Status:
     """The status of a task.
 
     Attributes:
-        state: `pending`, `running`, `succeeded`, `failed` or `deleting`.
+        state: `pending`, `running`, `succeeded`, `failed`, `skipped` or `deleting`.
         reason: the reason of the API as one word, or an empty string.
         message: the same as a sentence, or an empty string.
         rc: the exit code of the task container, or None before it terminates.
@@ -70,8 +72,8 @@ class Status:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the task succeeded or failed."""
-        return self.state in ("succeeded", "failed")
+        """Whether the task succeeded, failed or counts as skipped."""
+        return self.state in ("succeeded", "failed", SKIPPED)
 
 
 def read_pod(pod: Manifest) -> Status:

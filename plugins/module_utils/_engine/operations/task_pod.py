@@ -24,6 +24,7 @@ from ..tasks.outputs import check_destinations, read_artifacts
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
 from ..tasks.result import TaskRedactor, describe_pod, describe_task
+from ..tasks.retries import total_delay
 from ..tasks.review import reviewed_changes
 from ..tasks.runner import Runner
 from ..tasks.task_plan import BatchPlan, TaskPlan
@@ -236,7 +237,7 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
     if params["state"] != "completed":
         return STARTING_SECONDS
     turns: int = -(-len(specs) // max(params["concurrency"], 1))
-    longest = max(((spec.timeout or 0) * (spec.options["retries"] + 1) for spec in specs), default=0)
+    longest = max(((spec.timeout or 0) * (spec.options["retries"] + 1) + total_delay(spec.options) for spec in specs), default=0)
     return int(longest) * (turns + depth(specs) - 1) + STARTING_SECONDS
 
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..objects.labels import ATTEMPT, HASH, PARENT, RESOURCES, annotation_of, label_of
+from ..objects.pod_status import SKIPPED
 from ..text import parse_integer
 from .live_state import has_edited_resources, has_shortened_deadline
 from .record import MAX_ATTEMPT
+from .retries import can_retry
 
 if TYPE_CHECKING:
     from ..objects.pod_status import Status
@@ -38,7 +40,7 @@ def decide(
         lost: why what it left cannot be returned, or an empty text.
     """
     if live is None or status is None:
-        return _decide_by_record(spec, record, lost) if record else (CREATE, "")
+        return _decide_by_record(spec, record, status or record.status, lost) if record else (CREATE, "")
     if live["metadata"].get("deletionTimestamp"):
         return CREATE, "the previous one is still being deleted"
     is_never = spec.options["rerun"] == "never"
@@ -68,13 +70,13 @@ def _find_change(spec: TaskSpec, live: Manifest, status: Status, parent: Parent 
     return None
 
 
-def _decide_by_record(spec: TaskSpec, record: Record, lost: str) -> tuple[Action, str]:
+def _decide_by_record(spec: TaskSpec, record: Record, status: Status, lost: str) -> tuple[Action, str]:
     if spec.state == "running" and not spec.is_job:
         return CREATE, ""
     if (record.hash, record.resources) != (spec.hash, spec.resources_hash):
         return (NONE, "its options changed, and rerun is never") if spec.options["rerun"] == "never" else (CREATE, "its options changed")
-    why = _why_rerun(spec, record.status, record.attempt, lost)
-    return (CREATE, why) if why else (NONE, f"it {record.status.state} in an earlier run, according to its record")
+    why = _why_rerun(spec, status, record.attempt, lost)
+    return (CREATE, why) if why else (NONE, f"it {'was ' if status.state == SKIPPED else ''}{status.state} in an earlier run, according to its record")
 
 
 def _why_rerun(spec: TaskSpec, status: Status, attempt: int, lost: str) -> str | None:
@@ -87,7 +89,7 @@ def _why_rerun(spec: TaskSpec, status: Status, attempt: int, lost: str) -> str |
     if status.state == "failed":
         if status.is_interrupted:
             return f"it was interrupted ({status.reason})"
-        if not spec.is_job and attempt <= spec.options["retries"]:
+        if can_retry(spec, status, attempt):
             return f"attempt {attempt} failed ({status.reason})"
         if rerun == "on_failure":
             return f"it failed ({status.reason})"

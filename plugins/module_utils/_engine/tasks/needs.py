@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import option_error
+from ..objects.pod_status import SKIPPED
 from ..text import encode
 from .decision import CREATE, NONE, REPLACE
 from .outputs import result_variables
 from .stages import Stage, StageEvent
-from .task_run import SKIPPED, STOPPED, TaskRun
+from .task_run import STOPPED, TaskRun
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -107,10 +108,12 @@ def predict_skips(plans: Sequence[TaskPlan]) -> list[TaskPlan]:
         failed = [need for need in spec.needs if need in known]
         if failed and plan.change.action in (CREATE, REPLACE):
             note = _why_skipped(_text_of(failed[0], spec.namespace), known[failed[0]])
-            known[spec.task_name] = "was skipped"
+            known[spec.task_name] = f"was {SKIPPED}"
             by_name[spec.task_name] = replace(plan, change=replace(plan.change, action=NONE, after=plan.live, patch=[], note=note), policy=None, to_delete=())
-        elif plan.change.action == NONE and (run := TaskRun(plan)).status and run.status and run.status.state == "failed":
-            known[spec.task_name] = f"failed ({run.status.reason})"
+        elif plan.change.action == NONE:
+            status = TaskRun(plan).status
+            if status and status.state in ("failed", SKIPPED):
+                known[spec.task_name] = f"was {SKIPPED}" if status.state == SKIPPED else f"failed ({status.reason})"
     return [by_name[plan.spec.task_name] if plan.spec else plan for plan in plans]
 
 
@@ -136,10 +139,12 @@ class Needs:
             if run.stage is not Stage.NEEDS or not run.spec:
                 continue
             needs = [(need, self._runs[need]) for need in run.spec.needs]
-            lost = next(((need, other) for need, other in needs if other.stage is Stage.DONE and other.error), None)
+            lost = next(((need, other) for need, other in needs if other.stage is Stage.DONE and _fate_of(other)), None)
             if lost:
-                text = _why_skipped(_text_of(lost[0], run.spec.namespace), _fate_of(lost[1]))
-                run.fail_because("NeedFailed", text, outcome=SKIPPED)
+                fate = _fate_of(lost[1])
+                text = _why_skipped(_text_of(lost[0], run.spec.namespace), fate)
+                has_failed = lost[1].error and lost[1].error.reason != "NeedSkipped"
+                run.fail_because("NeedFailed" if has_failed else "NeedSkipped", text, outcome=SKIPPED)
             elif all(other.stage is Stage.DONE for _need, other in needs):
                 run.advance(StageEvent.OUTDATED if run.to_delete else StageEvent.RELEASED)
 
@@ -156,9 +161,12 @@ class Needs:
 
 
 def _fate_of(run: TaskRun) -> str:
+    """What keeps a finished task's followers from starting, or an empty text."""
+    if not run.error:
+        return f"was {SKIPPED}" if run.status and run.status.state == SKIPPED else ""
     if run.outcome in (STOPPED, SKIPPED):
         return f"was {run.outcome}"
-    return f"failed ({run.error.reason})" if run.error else ""
+    return f"failed ({run.error.reason})"
 
 
 def variables_of(run: TaskRun) -> dict[str, str]:

@@ -17,6 +17,7 @@ from .field_names import camelize
 from .file_containers import build_holder
 from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
+from .retries import build_failure_policy
 from .scheduling import build_claims, build_spread
 from .security_context import namespace_fields, pod_context
 from .standard_input import redirect_input
@@ -61,6 +62,9 @@ def _build_job(spec: TaskSpec, template: Manifest) -> Manifest:
     if spec.timeout is not None:
         # The deadline of one attempt is that of its pod, which keeps the log. That of the Job, which deletes its pods, includes all attempts.
         job["activeDeadlineSeconds"] = spec.timeout * (spec.options["retries"] + 1) + JOB_STARTING_SECONDS
+    policy = build_failure_policy(spec.options, TASK_CONTAINER)
+    if policy:
+        job["podFailurePolicy"] = policy
     if spec.options.get("queue"):
         job["suspend"] = True  # Kueue admits it
     return job

@@ -3,37 +3,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..cluster.client import Client
-from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT
+from ..objects.pod_status import FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status
 from .executor import Executor
+from .retries import names_reason
 from .stages import Stage
 from .start_events import StartEvents
-from .task_run import SKIPPED, RunnerOptions, TaskRun
+from .start_timeouts import Expired, find_expired
+from .task_run import RunnerOptions, TaskRun
+from .task_spec import TaskSpec
 
 SETTLING_SECONDS = 5
 
 
 class Problems:
-    """Fails tasks that take too long."""
+    """Fails tasks that take too long.
 
-    def __init__(self, client: Client, executor: Executor, options: RunnerOptions) -> None:
-        self._clock, self._executor, self._options = client.clock, executor, options
+    Args:
+        retry: what starts the next attempt of a task whose attempt failed, if it has one.
+    """
+
+    def __init__(self, client: Client, executor: Executor, options: RunnerOptions, retry: Callable[[TaskRun, TaskSpec, Status], bool]) -> None:
+        self._clock, self._executor, self._options, self._retry = client.clock, executor, options, retry
         self._start_events = StartEvents(client)
 
     def check(self, runs: Sequence[TaskRun]) -> None:
-        """Fail tasks whose problem has lasted longer than the grace period of its class."""
+        """Fail tasks whose problem has lasted longer than the grace period of its class, and those one of whose timeouts has expired."""
         now = self._clock.monotonic()
         self._start_events.read([run for run in runs if run.stage is Stage.WATCH and run.spec], now)
         for run in runs:
-            status, timing = run.status, run.timing
-            if run.stage is not Stage.WATCH or not run.spec or not status or status.grace in (None, FIXABLE):
-                continue
-            timing.problem_since = now if timing.problem_since is None else timing.problem_since
-            grace = {FINAL: 0, SETTLING: SETTLING_SECONDS, TRANSIENT: run.spec.options["failure_grace"]}[status.grace]
-            if now - timing.problem_since >= grace:
-                run.fail_because(status.reason, f"cannot start: {status.reason}: {status.message}")
+            if run.stage is Stage.WATCH and run.spec and run.status:
+                expired = find_expired(run, run.spec, now)
+                if expired:
+                    self._expire(run, run.spec, expired)
+                elif run.status.grace not in (None, FIXABLE):
+                    self._check_problem(run, run.spec, run.status, now)
+
+    def _expire(self, run: TaskRun, spec: TaskSpec, expired: Expired) -> None:
+        """Fail an attempt that has not started. Its pod counts as finished, so that `cleanup` applies to it."""
+        run.status = Status("failed", expired.reason, expired.why)
+        if not self._retry(run, spec, run.status):
+            run.fail_because(*expired)
+
+    def _check_problem(self, run: TaskRun, spec: TaskSpec, status: Status, now: float) -> None:
+        timing = run.timing
+        timing.problem_since = now if timing.problem_since is None else timing.problem_since
+        grace = {FINAL: 0, SETTLING: SETTLING_SECONDS, TRANSIENT: spec.options["failure_grace"]}[status.grace or FINAL]
+        if now - timing.problem_since < grace:
+            return
+        # It would most likely fail again: only what retry_on names is retried.
+        is_retried = names_reason(spec, status.reason) and self._retry(run, spec, replace(status, state="failed"))
+        if not is_retried:
+            run.fail_because(status.reason, f"cannot start: {status.reason}: {status.message}")
 
     def give_up(self, runs: Sequence[TaskRun]) -> None:
         """Fail what is not done when the batch's timeout has expired."""

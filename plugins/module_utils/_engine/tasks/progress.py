@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..objects.pod_status import SKIPPED
 from .stages import Stage
-from .task_run import FAILED, SKIPPED, STOPPED, TaskRun
+from .task_run import FAILED, STOPPED, TaskRun
 
 
 def progress_line(runs: Sequence[TaskRun]) -> str:
@@ -30,5 +31,5 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
 
 def _state_of(run: TaskRun) -> str:
     if run.stage is Stage.DONE:
-        return run.outcome if run.error else "done"
+        return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else "done"
     return "running" if run.status and run.status.state == "running" else "pending"

@@ -13,7 +13,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
-from ..objects.pod_status import FIXABLE, Status, has_started, read_resize
+from ..objects.pod_status import FIXABLE, SKIPPED, Status, has_started, read_resize
 from ..text import parse_integer
 from ..threads import Pool
 from ..values import Manifest
@@ -28,14 +28,17 @@ from .prediction import plan_replacement
 from .problems import Problems
 from .progress import progress_line
 from .restoration import restore
+from .retries import can_retry, delay_before
 from .stages import Stage, StageEvent
+from .stopping import stop_others
 from .task_plan import BatchPlan
-from .task_run import SKIPPED, RunnerOptions, TaskRun
+from .task_run import RunnerOptions, TaskRun
 from .task_spec import TaskSpec
 
 TICK_SECONDS = 1
 BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
 QUOTA_PAUSE = 2
+LAG_SECONDS = 2  # of one watch behind another
 LARGE_BATCH, BURST_SECONDS = 100, 0.05
 
 
@@ -58,7 +61,7 @@ class Runner:
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self.runs = [TaskRun(task) for task in plan.tasks]
         self._needs = Needs(self.runs)
-        self._problems = Problems(client, self.executor, options)
+        self._problems = Problems(client, self.executor, options, self._retry)
         self._by_name: dict[TaskName, list[TaskRun]] = {}
         for run in self.runs:
             name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
@@ -97,23 +100,13 @@ class Runner:
 
     def _send_requests(self, pool: Pool) -> None:
         if self._options.on_error == "stop" and any(run.has_failed for run in self.runs):
-            self._stop()
+            stop_others(self.runs)
         active = sum(run.is_active for run in self.runs)
         now = self._client.clock.monotonic()
         for run in self.runs:
             if run.stage.is_queued and run.timing.not_before <= now and (active < self._options.concurrency or run.is_stopping):
                 active += 1
                 self._send(pool, run)
-
-    def _stop(self) -> None:
-        """Do not start what is not started, and delete what has not finished; what was running before this run and must keep running is left alone."""
-        for run in self.runs:
-            if not run.spec or run.is_stopping:
-                continue
-            if run.stage is Stage.NEEDS or (run.stage.is_queued and run.stage is not Stage.COLLECT):
-                run.fail_because("NotStarted", "was not started, because another task failed and on_error is stop", outcome=SKIPPED)
-            elif run.stage is Stage.WATCH and run.live and (run.spec.completes or run.effects.created):
-                run.stop()
 
     def _send(self, pool: Pool, run: TaskRun) -> None:
         spec = run.spec
@@ -241,6 +234,9 @@ class Runner:
         while change:
             self._see(*change)
             change = watcher.next(until - self._client.clock.monotonic())
+        for run in self.runs:
+            if run.timing.failed_since is not None:
+                self._settle(run)
 
     def _see(self, event: str, item: Manifest) -> None:
         uid = item["metadata"]["uid"]
@@ -293,15 +289,25 @@ class Runner:
                 return
         if status.is_ready or status.state == "succeeded":
             run.timing.problem_since = None
-        has_completed = status.state == "succeeded" and (state == "completed" or run.spec.is_job)
+        has_completed = status.state in ("succeeded", SKIPPED) and (state == "completed" or run.spec.is_job)
         is_running = status.is_ready and status.state == "running" and state in ("running", "present")
         pending = holder_problem(run.pod) if run.pod and run.spec.leaves_files and status.is_finished and self._options.wait else None
         if pending:
             run.status = pending
+        elif self._awaits_exit_code(run, run.spec, status):
+            return
         elif not self._options.wait or has_completed or is_running:
             run.finish()
         elif status.is_finished:
             self._retry_or_fail(run, run.spec, status)
+
+    def _awaits_exit_code(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
+        """Whether a Job has failed and the watch of its pods, which is another one, has not reported the exit code."""
+        if not spec.is_job or status.state != "failed" or status.rc is not None or not self._options.wait or run.is_from_earlier_run:
+            return False
+        now = self._client.clock.monotonic()
+        run.timing.failed_since = now if run.timing.failed_since is None else run.timing.failed_since
+        return now - run.timing.failed_since < LAG_SECONDS
 
     def _show_output(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Stream the log of a task if that is requested, but not again that of a task that finished in an earlier run."""
@@ -309,15 +315,20 @@ class Runner:
             self._streams.begin(spec.name, run.pod)
 
     def _retry_or_fail(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
-        can_retry = not spec.is_job and run.attempt <= spec.options["retries"] and status.state == "failed"
-        if not can_retry or (run.is_from_earlier_run and spec.options["rerun"] == "never"):
+        if not self._retry(run, spec, status):
             what = "finished, but must keep running" if status.state == "succeeded" else "failed"
             run.fail_because(status.reason, f"{what}: {status.reason}{': ' + status.message if status.message else ''}")
-            return
+
+    def _retry(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
+        """Plan the next attempt of a task that failed. Returns: whether it has one."""
+        if not can_retry(spec, status, run.attempt) or (run.is_from_earlier_run and spec.options["rerun"] == "never"):
+            return False
         attempt = run.attempt + 1
         manifest = build_manifest(spec, run.plan.profile, attempt, run.plan.parent)
         note = f"attempt {attempt}, since the one before failed ({status.reason})"
-        run.replace_pod(manifest, attempt, run.policy or plan_policy(spec), note)
+        not_before = self._client.clock.monotonic() + delay_before(spec.options, run.attempt)
+        run.replace_pod(manifest, attempt, run.policy or plan_policy(spec), note, not_before)
+        return True
 
 
 def _latest(*versions: Manifest | None) -> Manifest:

@@ -16,19 +16,20 @@ from .collected import Collected, restore
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .file_containers import can_fetch, holds_files
 from .record import Record
+from .retries import with_skips
 from .stages import Stage, StageEvent, next_stage
 from .task_plan import DELETE, Listed, TaskPlan, stdin_creation
 from .task_spec import TaskSpec
 
-FAILED, STOPPED, SKIPPED = "failed", "stopped", "skipped"  # the states of tasks that did not reach theirs
+FAILED, STOPPED = "failed", "stopped"  # with SKIPPED the states of tasks that did not reach theirs
 FAILED_CREATE = "FailedCreate"  # reason of the event of a Job that may not create its pod
 
 
 def status_of(spec: TaskSpec, live: Manifest | None, pods: list[Manifest], record: Record | None) -> Status | None:
     """The Status of a task, from its pod or Job and the Job's pods, or from its record; None if there is neither."""
     if live is None:
-        return record.status if record else None
-    return read_job(live, pods) if spec.is_job else read_pod(live)
+        return with_skips(spec, record.status) if record else None
+    return with_skips(spec, read_job(live, pods) if spec.is_job else read_pod(live))
 
 
 @dataclass
@@ -58,11 +59,19 @@ class Timing:
         created_at: when the server answered to its creation.
         not_before: when its next request may be sent.
         problem_since: when a problem that may pass was first seen, or None.
+        phase: the timeout that applies before its container starts, or None.
+        phase_since: since when.
+        scheduled_since: when it was first seen scheduled to a node, or None.
+        failed_since: when its Job was seen to have failed while what is known of its pod is older, or None.
     """
 
     created_at: float = 0.0
     not_before: float = 0.0
     problem_since: float | None = None
+    phase: str | None = None
+    phase_since: float = 0.0
+    scheduled_since: float | None = None
+    failed_since: float | None = None
 
 
 class TaskRun:
@@ -220,9 +229,9 @@ class TaskRun:
         if self.spec:
             self.status = status_of(self.spec, self.live, list(self.pods.values()), self.record)
 
-    def replace_pod(self, manifest: Manifest, attempt: int, policy: Change | None, note: str) -> None:
-        """Replace the live pod, which is deleted first if it still exists."""
-        self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing()
+    def replace_pod(self, manifest: Manifest, attempt: int, policy: Change | None, note: str, not_before: float = 0) -> None:
+        """Replace the live pod, which is deleted first if it still exists, at a moment of the monotonic clock."""
+        self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing(not_before=not_before)
         self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
         self.advance(StageEvent.OUTDATED if self.to_delete else StageEvent.LOST)
 

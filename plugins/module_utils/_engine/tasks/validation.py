@@ -16,6 +16,7 @@ from .outputs import output_paths
 from .owner import read_parent
 from .pod_security import check_profile, profile_of
 from .pod_template import build_manifest
+from .retries import check_retries
 from .task_spec import containers_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def validate(spec: TaskSpec) -> None:
         raise option_error("restart_policy", "must be OnFailure or Never for a task that completes, got 'Always'.", "Or set state to running.")
     if options.get("parent"):
         read_parent(options["parent"], spec.namespace)
+    check_retries(spec)
     _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))
     check_profile(spec, build_manifest(spec, profile_of(options["security_profile"])))
