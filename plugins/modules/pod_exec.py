@@ -86,6 +86,13 @@ options:
       - A terminal drops input that arrives faster than it is read. Leave it off for more than a few lines of input.
     type: bool
     default: false
+  stream:
+    description:
+      - Show the lines of the output as they are received, with O(label_selectors) behind the name of their pod. With O(stdout_file), those of standard
+        error.
+      - On the controller only. A module that runs on another host, or with C(become) or C(async), shows nothing before it exits.
+    type: bool
+    default: false
   check_rc:
     description: Fail if the exit code is not 0.
     type: bool
@@ -126,6 +133,13 @@ EXAMPLES = r"""
     command: [tar, c, /etc]
     stdout_file: "{{ lookup('ansible.builtin.env', 'HOME') }}/.cache/podwright-example.tar"
     idle_timeout: 60
+
+- name: Show the output of a long command as it is received
+  podwright.core.pod_exec:
+    pod: toolbox
+    namespace: default
+    command: [sh, -c, "echo started; sleep 1; echo finished"]
+    stream: true
 
 - name: Run a command once in each pod with a label
   podwright.core.pod_exec:

@@ -178,3 +178,18 @@ def test_manifests_come_from_urls_and_lists_of_templates_and_conditions_are_awai
     with StubServer(respond) as server:
         variables = {"url": server.url, "token": "canary-of-the-url", "condition": CONDITION}
         assert "canary-of-the-url" not in play(tasks(text), mode=mode, namespace=namespace, variables=variables).output
+
+
+def test_output_of_commands_is_shown_as_it_is_received_with_the_names_of_several_pods(play, namespace):
+    text = """
+    - podwright.core.task_pod:
+        {tasks: [{name: one}, {name: two}], image: busybox, image_pull_policy: IfNotPresent, command: [sleep, "600"], termination_grace_period: 0}
+    - podwright.core.pod_exec: &command
+        {label_selectors: [app.kubernetes.io/managed-by=podwright], command: [sh, -c, "echo from-$HOSTNAME; echo to-stderr >&2"], stream: true}
+    - podwright.core.pod_exec: {pod: one, command: [echo, alone], stream: true}
+    - podwright.core.pod_exec: *command
+      no_log: true
+    """
+    lines = [line.strip() for line in play(tasks(text), namespace=namespace).output.splitlines()]
+    for line in ("one | from-one", "two | from-two", "one | to-stderr", "| alone"):
+        assert lines.count(line) == 1, line

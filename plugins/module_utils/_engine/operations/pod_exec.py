@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..arguments import CONNECTION, read_selector
 from ..cluster.exec import execute
 from ..cluster.exec_command import Command, Container
+from ..cluster.exec_output import LiveLines, Output
 from ..cluster.kinds import POD
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
@@ -48,6 +49,7 @@ ARGUMENTS = {
     "timeout": {"type": "float"},
     "idle_timeout": {"type": "float"},
     "tty": {"type": "bool", "default": False},
+    "stream": {"type": "bool", "default": False},
     "check_rc": {"type": "bool", "default": True},
 }
 
@@ -130,13 +132,14 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
         return
     limit = params["max_output_bytes"]
     stdout, stderr = execution.stdout, execution.stderr = Output(limit), Output(limit)
-    if stdout_file:
-        # The file appears once the exit code is known, and not after a connection loss.
-        with AtomicFile(stdout_file, creates_parents=not params["pod"]) as file:
-            execution.rc = execute(client, container, command, file.write, stderr.add)
-            file.finish()
-    else:
-        execution.rc = execute(client, container, command, stdout.add, stderr.add)
+    with LiveLines(invocation.console if params["stream"] else None, "" if params["pod"] else container.pod) as live:
+        if stdout_file:
+            # The file appears once the exit code is known, and not after a connection loss.
+            with AtomicFile(stdout_file, creates_parents=not params["pod"]) as file:
+                execution.rc = execute(client, container, command, file.write, live.shown(stderr.add))
+                file.finish()
+        else:
+            execution.rc = execute(client, container, command, live.shown(stdout.add), live.shown(stderr.add))
     if execution.rc and params["check_rc"]:
         last = (decode(stderr.content).strip() or decode(stdout.content).strip()).splitlines()[-5:]
         output = ":\n  " + "\n  ".join(last) if last else "."
@@ -264,35 +267,6 @@ def describe_output(stdout: bytes, stderr: bytes, strip: bool) -> Result:
             text = text.rstrip("\r\n")
         fields |= {name: text, f"{name}_lines": split_lines(text)}
     return fields
-
-
-class Output:
-    """The beginning of an output, up to a limit in bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._content = bytearray()
-        self.is_truncated = False
-
-    def add(self, data: bytes) -> None:
-        """Add a piece of the output."""
-        room = self._limit - len(self._content)
-        self._content += data[:room]
-        self.is_truncated = self.is_truncated or len(data) > room
-
-    @property
-    def content(self) -> bytes:
-        """The bytes up to the limit, without a UTF-8 character that the limit splits."""
-        content = bytes(self._content)
-        if self.is_truncated:
-            for missing in range(4):
-                whole = content[: len(content) - missing]
-                try:
-                    whole.decode()
-                except UnicodeDecodeError:
-                    continue
-                return whole
-        return content
 
 
 def redact(params: Options) -> Options:

@@ -1,0 +1,354 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Playbooks of kubernetes.core are rewritten as far as that is mechanical, and nothing else in them changes."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ..support.environment import ROOT
+
+SCRIPT = ROOT / "playbooks/files/migrate.py"
+specification = importlib.util.spec_from_file_location("migrate", SCRIPT)
+migrate = importlib.util.module_from_spec(specification)
+sys.modules["migrate"] = migrate
+specification.loader.exec_module(migrate)
+
+
+def migrated(text):
+    """(the rewritten text, the reports) of a text with indentation."""
+    done = migrate.Migration(textwrap.dedent(text)).run()
+    return done.rewritten, [report for _index, report in sorted(done.reports)]
+
+
+def rewritten(text, expected, *reports):
+    result, reported = migrated(text)
+    assert result == textwrap.dedent(expected)
+    assert len(reported) == len(reports) and all(part in report for part, report in zip(reports, reported)), reported
+
+
+def unchanged(text, *reports):
+    rewritten(text, text, *reports)
+
+
+@pytest.mark.parametrize("prefix", ["kubernetes.core.", "community.kubernetes.", ""])
+def test_names_of_modules_change_and_comments_and_formatting_stay(prefix):
+    rewritten(
+        f"""\
+        ---
+        # a role's tasks
+        -   name:   "odd   spacing"   # kept
+            {prefix}k8s_exec:   # the module
+                pod: 'web'
+                command: >-
+                  echo {{{{ x }}}}
+                  {prefix}k8s_exec
+
+
+            when: x   is defined
+        """,
+        f"""\
+        ---
+        # a role's tasks
+        -   name:   "odd   spacing"   # kept
+            podwright.core.pod_exec:   # the module
+                pod: 'web'
+                command: >-
+                  echo {{{{ x }}}}
+                  {prefix}k8s_exec
+
+
+            when: x   is defined
+        """,
+        *(["left as it is"] if prefix else []),
+    )
+
+
+def test_k8s_keeps_its_default_of_wait_and_loses_what_always_holds():
+    rewritten(
+        """\
+        - kubernetes.core.k8s:
+            apply: true   # server side
+            # about the name
+            name: shop
+            kind: Namespace
+            force: no
+            state: present
+        - k8s: {apply: yes, name: shop, kind: Namespace, force: false}
+        - k8s: {wait: true, definition: "{{ lookup('file', 'x.yml') }}"}
+        """,
+        """\
+        - podwright.core.resource_set:
+            wait: false
+            # about the name
+            name: shop
+            kind: Namespace
+            state: present
+        - podwright.core.resource_set: {wait: false, name: shop, kind: Namespace}
+        - podwright.core.resource_set: {wait: true, definition: "{{ lookup('file', 'x.yml') }}"}
+        """,
+    )
+
+
+def test_server_side_apply_becomes_its_options():
+    rewritten(
+        """\
+        - k8s:
+            src: web.yml
+            wait: true
+            server_side_apply:
+              field_manager: "{{ me }}"  # who
+              force_conflicts: true
+            # the end
+        """,
+        """\
+        - podwright.core.resource_set:
+            field_manager: "{{ me }}"
+            conflicts: take
+            src: web.yml
+            wait: true
+            # the end
+        """,
+    )
+
+
+def test_blocks_handlers_actions_and_nested_lists_are_searched():
+    rewritten(
+        """\
+        - hosts: all
+          pre_tasks:
+            - block:
+                - k8s_log: {name: a}
+              rescue:
+                - local_action: k8s_exec pod=a command="ls -l"
+              always:
+                - action: {module: k8s_log, name: a}
+          handlers:
+            - listen: x
+              action: kubernetes.core.k8s_log
+              args:
+                name: a
+        """,
+        """\
+        - hosts: all
+          pre_tasks:
+            - block:
+                - podwright.core.pod_logs: {name: a}
+              rescue:
+                - local_action: podwright.core.pod_exec pod=a command="ls -l"
+              always:
+                - action: {module: podwright.core.pod_logs, name: a}
+          handlers:
+            - listen: x
+              action: podwright.core.pod_logs
+              args:
+                name: a
+        """,
+    )
+
+
+def test_module_defaults_and_action_groups_change_and_count_as_options():
+    rewritten(
+        """\
+        - hosts: localhost
+          module_defaults:
+            group/kubernetes.core.k8s: {host: h}
+            group/k8s: {namespace: shop}
+            kubernetes.core.k8s:
+              wait: true
+          tasks:
+            - k8s: {kind: Namespace, name: a}
+            - k8s_info: {kind: Pod}
+        """,
+        """\
+        - hosts: localhost
+          module_defaults:
+            group/podwright.core.all: {host: h}
+            group/podwright.core.all: {namespace: shop}
+            podwright.core.resource_set:
+              wait: true
+          tasks:
+            - podwright.core.resource_set: {kind: Namespace, name: a}
+            - podwright.core.pod_info: {kind: Pod}
+        """,
+    )
+
+
+def test_pods_of_all_namespaces_need_an_option():
+    rewritten(
+        """\
+        - k8s_info:
+            kind: pods
+        - k8s_info: {kind: Service}
+        - k8s_info: {kind: Pod, namespace: a}
+        - k8s_info: {kind: "{{ kind }}"}
+        - k8s_info: {kind: Secret, name: s}
+        """,
+        """\
+        - podwright.core.pod_info:
+            all_namespaces: true
+            kind: pods
+        - podwright.core.pod_info: {kind: Service}
+        - podwright.core.pod_info: {kind: Pod, namespace: a}
+        - podwright.core.pod_info: {kind: "{{ kind }}"}
+        - podwright.core.pod_info: {kind: Secret, name: s}
+        """,
+        "all_namespaces",
+        "secret_values",
+    )
+
+
+def test_json_patches_become_patches():
+    rewritten(
+        """\
+        - kubernetes.core.k8s_json_patch:
+            kind: Pod
+            name: a
+            patch: [{op: remove, path: /a}]
+        """,
+        """\
+        - podwright.core.resource_set:
+            state: patched
+            wait: false
+            kind: Pod
+            name: a
+            patch: [{op: remove, path: /a}]
+        """,
+    )
+
+
+def test_the_connection_and_its_variables_change():
+    rewritten(
+        """\
+        - hosts: pods
+          connection: kubernetes.core.kubectl
+          vars: {ansible_kubectl_pod: a, ansible_kubectl_token: "{{ t }}"}
+          roles: [{role: x, vars: {ansible_connection: 'community.kubernetes.kubectl'}}]
+        """,
+        """\
+        - hosts: pods
+          connection: podwright.core.pod
+          vars: {ansible_podwright_pod: a, ansible_podwright_api_key: "{{ t }}"}
+          roles: [{role: x, vars: {ansible_connection: 'podwright.core.pod'}}]
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "report"),
+    [
+        ('k8s: "{{ options }}"', "write them as a mapping"),
+        ("k8s: state=absent kind=Pod name=a", "write them as a mapping"),
+        ("k8s: {name: a, definition: {kind: Pod}}", "name of a set"),
+        ("k8s: {kind: Pod, name: a, merge_type: [merge]}", "state: patched"),
+        ("k8s: {kind: Pod, name: a, force: true}", "force"),
+        ("k8s: {kind: Pod, name: a, wait_condition: {type: Ready}}", "wait: true"),
+        ('k8s: {kind: Pod, name: a, server_side_apply: "{{ x }}"}', "server_side_apply"),
+        ("k8s_scale: {src: a.yml, replicas: 1}", "src"),
+        ("k8s_drain: {name: a}", "kubectl drain"),
+        ("k8s_taint: {name: a}", "spec.taints"),
+        ("k8s_rollback: {name: a}", "pod_deployment"),
+        ("k8s_cluster_info:", "pod_info"),
+        ("k8s_service: {name: a}", "kind: Service"),
+        ("debug: {msg: \"{{ lookup('kubernetes.core.k8s', kind='Pod') }}\"}", "left as it is"),
+        ("debug: {msg: \"{{ query('k8s', kind='Pod') }}\"}", "left as it is"),
+    ],
+)
+def test_what_is_not_mechanical_is_reported_and_left(task, report):
+    unchanged(f"- {task}\n", report)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- set_fact: {k8s: {name: a, apply: true}}\n",
+        "- template: {src: x}\n  vars:\n    k8s_exec: {pod: a}\n    tasks: [{k8s_exec: {pod: a}}]\n",
+        "k8s_exec: {pod: a}\n",
+        "- hosts: all\n  vars: {k8s_info: {kind: Pod}}\n  roles: [k8s_info]\n",
+        "- kubernetes.core.helm: {name: a}\n",
+        "# - kubernetes.core.k8s_exec: {pod: a}\n",
+        "just text\n",
+        "",
+        "---\n---\n",
+    ],
+)
+def test_what_is_no_task_is_left(text):
+    unchanged(text)
+
+
+def test_line_breaks_of_windows_and_a_missing_last_one_are_kept():
+    text = "- k8s:\r\n    apply: true\r\n    kind: Pod\r\n    name: a"
+    assert migrated(text)[0] == "- podwright.core.resource_set:\r\n    wait: false\r\n    kind: Pod\r\n    name: a"
+    assert migrated("- k8s:\n    kind: Pod\n    name: a\n    apply: true")[0] == "- podwright.core.resource_set:\n    wait: false\n    kind: Pod\n    name: a\n"
+
+
+def test_anchors_are_changed_once_and_merged_options_are_known():
+    rewritten(
+        """\
+        - k8s: &a {wait: true, kind: Pod, name: a, persist_config: true}
+        - k8s: *a
+        - k8s:
+            <<: *a
+            name: b
+        - k8s_exec: &e
+            pod: !vault |
+              $ANSIBLE_VAULT;1.1;AES256
+              00
+        """,
+        """\
+        - podwright.core.resource_set: &a {wait: true, kind: Pod, name: a}
+        - podwright.core.resource_set: *a
+        - podwright.core.resource_set:
+            <<: *a
+            name: b
+        - podwright.core.pod_exec: &e
+            pod: !vault |
+              $ANSIBLE_VAULT;1.1;AES256
+              00
+        """,
+        "persist_config was removed",
+    )
+
+
+OPTIONS = {"apply": ["true", "no"], "force": ["false"], "persist_config": ["yes"], "validate": ["{strict: true}"], "wait": ["true"], "state": ["present"]}
+ENTRY = st.sampled_from([(name, value) for name, values in OPTIONS.items() for value in values])
+
+
+@given(st.lists(ENTRY, unique_by=lambda entry: entry[0]), st.booleans(), st.booleans(), st.integers(0, 6))
+@settings(max_examples=150, deadline=None)
+def test_any_order_of_options_leaves_the_others_as_they_were(entries, is_flow, has_comments, position):
+    entries.insert(min(position, len(entries)), ("kind", "Namespace"))
+    entries.append(("name", '"{{ name }}"'))
+    if is_flow:
+        text = "- k8s: {" + ", ".join(f"{name}: {value}" for name, value in entries) + "}\n"
+    else:
+        comment = "  # about it" if has_comments else ""
+        text = "- k8s:\n" + "".join(f"    {name}: {value}{comment}\n" for name, value in entries)
+    ((module, options),) = yaml.safe_load(migrated(text)[0])[0].items()
+    expected = {name: yaml.safe_load(value) for name, value in entries if name in ("kind", "name", "wait", "state")}
+    assert (module, options) == ("podwright.core.resource_set", {"wait": False} | expected)
+
+
+def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
+    (tmp_path / "roles").mkdir()
+    book, bad = tmp_path / "roles/a.yml", tmp_path / "roles/bad.yaml"
+    book.write_text("- k8s_exec: {pod: a}\n- k8s_drain: {name: n}\n")
+    bad.write_text("a: ]\n")
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    shown = run("roles")
+    assert shown.returncode == 0 and "+- podwright.core.pod_exec: {pod: a}" in shown.stdout and "k8s_exec" in book.read_text()
+    assert "roles/a.yml:2: k8s_drain: use kubectl drain" in shown.stdout and "roles/bad.yaml: not rewritten" in shown.stdout
+    written = run("--write", "roles/a.yml")
+    assert written.stdout.endswith("1 files rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- k8s_drain: {name: n}\n"
+    assert run("--write", "roles").stdout.endswith("0 files rewritten\n")
+    assert run("missing.yml").returncode == 2
