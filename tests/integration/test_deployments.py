@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -343,17 +344,16 @@ def test_a_run_that_is_killed_at_any_write_is_resumed(strategy, client, make_nam
     Hundreds of pods are started: KWOK simulates them.
     """
 
-    def kill_at_each_write(after):
-        namespace = make_namespace()
-        for transition in TRANSITIONS:
-            kill_at_each_write_of(client, namespace, scheduling(simulated), strategy, transition, after)
+    def kill_at_each_write(case):
+        kill_at_each_write_of(client, make_namespace(), scheduling(simulated), strategy, *case)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(kill_at_each_write, (False, True)))
+    cases = list(itertools.product(TRANSITIONS, (False, True)))
+    with ThreadPoolExecutor(len(cases)) as pool:  # they mostly wait
+        list(pool.map(kill_at_each_write, cases))
 
 
 def kill_at_each_write_of(client, namespace, common, strategy, transition, after):
-    """Run a transition as often as it has writes, kill each run at another write, and run it again."""
+    """Run a transition as often as it has writes, kill each run before or after another write, and run it again."""
 
     def run(client, **options):
         return deploy(client, namespace, **common, **options)
