@@ -235,7 +235,7 @@ plan:
   type: list
   elements: dict
 plan_digest:
-  description: Digest of the plan for its review, see O(expect).
+  description: Digest of the plan for its review, see O(expect), with the time for which ages were calculated.
   returned: in check mode, or if O(expect) or O(plan_file) is set
   type: str
 duration:

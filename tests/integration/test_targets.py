@@ -44,7 +44,7 @@ VOLATILE_TEXT = [
     (re.compile(r"secret:[0-9a-f]{12}"), "secret:DIGEST"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),
     (re.compile(r"applyset-[-\w]+-v1"), "APPLYSET"),
-    (re.compile(r"[0-9a-f]{64}"), "CONTAINER"),
+    (re.compile(r"[0-9a-f]{64}(@\d+)?"), "CONTAINER"),
     (re.compile(r"test-[0-9a-f]{8}"), "NAMESPACE"),
     (re.compile(r"(?s)Events:\n.*?(?=\nLog:|\Z)"), "EVENTS"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),

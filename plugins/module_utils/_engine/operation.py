@@ -108,8 +108,8 @@ class Invocation:
         return namespace
 
     @property
-    def review(self) -> Callable[[Iterable[Change]], None] | None:
-        """What takes the complete plan, as predicted by dry runs, before anything is written; None if nobody reviews it."""
+    def review(self) -> Callable[..., None] | None:
+        """`Approval.submit`: takes the complete plan, as predicted by dry runs, before anything is written; None if nobody reviews it."""
         return self.approval.submit if self.check_mode or self.approval.is_requested else None
 
     def close(self) -> None:

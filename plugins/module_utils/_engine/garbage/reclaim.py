@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import JOB, POD
@@ -19,19 +20,25 @@ if TYPE_CHECKING:
 
 
 def plan_deletion(
-    candidates: Sequence[Candidate], owners: Owners, policies: RetentionPolicies, now: float, recorded: frozenset[TaskRun] = frozenset()
+    candidates: Sequence[Candidate],
+    owners: Owners,
+    policies: RetentionPolicies,
+    now: float,
+    recorded: frozenset[TaskRun] = frozenset(),
+    reviewed_at: float | None = None,
 ) -> list[Decision]:
     """Decide about each object in scope.
 
     Args:
         candidates: objects in scope. Jobs among them protect the objects of their tasks even if Jobs are not to be reclaimed.
         owners: the owners, listed after the candidates.
-        now: time of the API server, in seconds since the epoch.
+        now: the time for which ages are calculated, in seconds since the epoch.
         recorded: the runs of tasks that have a record, in scope or not.
+        reviewed_at: when the plan was reviewed, or None. What was created or finished later is kept, and takes no place in `keep_last`.
 
     Returns: a Decision for each, the deletions first, both sorted by Candidate.since.
     """
-    evaluation = Evaluation(policies, owners, now, rank(candidates), recorded)
+    evaluation = Evaluation(policies, owners, now, rank(c for c in candidates if not _is_later(c, reviewed_at)), recorded)
     decisions = [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
     remaining = _Remaining(d.candidate for d in decisions if not d.is_deletion)
     jobs = [c for c in candidates if c.kind == JOB]
@@ -45,7 +52,16 @@ def plan_deletion(
             decisions.append(decide_record(candidate, evaluation))
         elif candidate.kind not in (POD, JOB):
             decisions.append(_decide_leftover(candidate, evaluation, remaining))
+    decisions = [_keep(decision) if decision.is_deletion and _is_later(decision.candidate, reviewed_at) else decision for decision in decisions]
     return sorted(decisions, key=lambda d: (not d.is_deletion, d.candidate.since, d.candidate.namespace, d.candidate.name))
+
+
+def _is_later(candidate: Candidate, reviewed_at: float | None) -> bool:
+    return reviewed_at is not None and candidate.since > reviewed_at
+
+
+def _keep(decision: Decision) -> Decision:
+    return replace(decision, is_deletion=False, reason="it was created or finished after the review")
 
 
 class _Remaining:

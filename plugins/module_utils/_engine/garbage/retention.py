@@ -60,7 +60,7 @@ class Evaluation:
     """What the policies are evaluated with.
 
     Attributes:
-        now: time of the API server.
+        now: the time for which ages are calculated.
         ranks: UID -> number of more recent objects of its kind, state and namespace.
         recorded: the runs of tasks that have a record.
     """

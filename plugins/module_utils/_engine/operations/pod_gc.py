@@ -81,7 +81,9 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     warn_of_missing_namespaces(client, {*namespaces} - {None} - {candidate.namespace for candidate in candidates}, invocation.console)
     owners = find_owners(client, candidates, params["orphaned"], invocation.console)
     policies = _policies(params, _namespace_ttls(client, namespaces) if params["expired"] else {})
-    decisions = plan_deletion(candidates, owners, policies, client.now(), _recorded(invocation, namespaces, candidates))
+    reviewed_at = invocation.approval.as_of
+    now = int(client.now()) if reviewed_at is None else reviewed_at
+    decisions = plan_deletion(candidates, owners, policies, now, _recorded(invocation, namespaces, candidates), reviewed_at)
     deletions = [decision for decision in decisions if decision.is_deletion]
     kept = [_describe(decision) for decision in decisions if not decision.is_deletion]
     if params["limit"] is not None:
@@ -89,7 +91,7 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         deletions = deletions[: params["limit"]]
     outcome.kept = kept
     if invocation.review:
-        invocation.review(map(_change, deletions))
+        invocation.review(map(_change, deletions), now)
     deleter = outcome.deleter = _Deleter(invocation, deletions)
     deleter.run()
     if deleter.errors:

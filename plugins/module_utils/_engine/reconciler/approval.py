@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from .plan import Change
 
 PLAN_CHANGED = "PlanChanged"  # the reason of a refusal
-_DIGEST = re.compile(rf"(?:{DIGEST_PREFIX})?([0-9a-f]{{64}})")
+_DIGEST = re.compile(rf"(?:{DIGEST_PREFIX})?([0-9a-f]{{64}})(?:@([0-9]{{1,12}}))?")
 _MAX_BYTES = 64 << 20
 _PRIVATE = 0o600
 
 
 class Reviewed(NamedTuple):
-    """The plan that was reviewed: its digest, and its entries if they are known."""
+    """The plan that was reviewed: its digest, the time for which it was made if it depends on ages, and its entries if they are known."""
 
     digest: str
+    as_of: int | None = None
     entries: list[Result] | None = None
 
 
@@ -41,7 +42,7 @@ class Approval:
         clean: removes secret values from plain data.
 
     Attributes:
-        digest: the digest of the plan, or an empty string before there is one.
+        digest: the digest of the plan, or an empty string before there is one; `@` and a time follow if the plan depends on ages.
     """
 
     def __init__(self, params: Options, redactor: type[Redactor] = Redactor, clean: Callable[[Any], Any] = lambda value: value) -> None:
@@ -57,6 +58,11 @@ class Approval:
         """Whether the options ask for a review, so that a run has to predict its plan as check mode does."""
         return self._expect is not None or self._path is not None
 
+    @property
+    def as_of(self) -> int | None:
+        """The time for which the reviewed plan was made, in seconds since the epoch, or None: ages are calculated for it again."""
+        return self._reviewed.as_of if self._reviewed else None
+
     def prepare(self) -> None:
         """Check both options and read the reviewed plan, before the first request. Raises: PodwrightError."""
         if self._expect is not None:
@@ -69,15 +75,22 @@ class Approval:
         if os.path.isdir(self._path) or not os.path.isdir(os.path.dirname(os.path.abspath(self._path))):
             raise option_error("plan_file", f"must be a file in an existing directory, got {self._path}.")
 
-    def submit(self, changes: Iterable[Change]) -> None:
-        """Take the plan. Raises: PodwrightError if it is another one than the reviewed one, or its file cannot be written."""
+    def submit(self, changes: Iterable[Change], as_of: int | None = None) -> None:
+        """Take the plan.
+
+        Args:
+            as_of: the time for which it was made, if it depends on ages.
+
+        Raises: PodwrightError if it is another one than the reviewed one, or its file cannot be written.
+        """
         changes = list(changes)
         entries: list[Result] = self._clean(review_entries(changes, self._redactor))
-        self.digest = digest_of(entries)
+        digest = digest_of(entries)
+        self.digest = digest if as_of is None else f"{digest}@{as_of}"
         if self._path is not None:
             self._write(self._path, entries)
         # Nothing to do is what a run that was approved and repeated plans.
-        if self._reviewed and entries and self._reviewed.digest != self.digest:
+        if self._reviewed and entries and self._reviewed.digest != digest:
             self._refused = changes
             raise self._refusal(self._reviewed, entries)
 
@@ -106,21 +119,21 @@ def _read_reviewed(expect: str) -> Reviewed:
     text = expect.strip()
     match = _DIGEST.fullmatch(text)
     if match:
-        return Reviewed(DIGEST_PREFIX + match[1])
+        return Reviewed(DIGEST_PREFIX + match[1], int(match[2]) if match[2] else None)
     path = os.path.expanduser(text)
     if not os.path.isfile(path):
         raise option_error("expect", f"must be a plan_digest ({DIGEST_PREFIX} and 64 hexadecimal digits) or the path of a plan_file, got {text!r}.")
     try:
         with open(path, "rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
-        entries, recorded = content["changes"], content["plan_digest"]
+        entries, recorded = content["changes"], _DIGEST.fullmatch(content["plan_digest"])
         digest = digest_of(entries)
         is_plan = content["format"] == FORMAT and all(isinstance(entry, dict) for entry in entries)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise option_error("expect", f"must be a file that plan_file wrote, got {path} ({type(error).__name__}).") from None
-    if not is_plan or digest != recorded:
+    if not is_plan or not recorded or digest != DIGEST_PREFIX + recorded[1]:
         raise option_error("expect", f"must be an unchanged file that plan_file of this version wrote, got {path}.", "Write the plan and review it again.")
-    return Reviewed(digest, entries)
+    return Reviewed(digest, int(recorded[2]) if recorded[2] else None, entries)
 
 
 def _is_same_file(one: str, other: str) -> bool:

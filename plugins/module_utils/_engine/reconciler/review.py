@@ -116,10 +116,10 @@ def _lines(entry: Result) -> list[str]:
 def outline(entries: Sequence[Result]) -> str:
     """A plan as text: one line for each object, and one for each field that changes."""
     blocks = []
-    for entry in entries:
+    for entry in entries[:_LISTED]:
         fields = [f"  {pointer}: {_values(values)}" for pointer, values in (entry.get("fields") or {}).items()]
         blocks.append([f"- {_title(entry)}", *fields])
-    return _join(blocks) or "- nothing"
+    return _join(blocks, len(entries))
 
 
 def _values(values: Result) -> str:
@@ -129,18 +129,30 @@ def _values(values: Result) -> str:
 
 def compare_plans(reviewed: Sequence[Result], present: Sequence[Result]) -> str:
     """The difference between two plans as text: what was not reviewed, what is no longer planned, and what differs, object by object."""
-    old, new = ({tuple(str(entry.get(name)) for name in _IDENTITY): entry for entry in entries} for entries in (reviewed, present))
-    blocks = []
-    for identity in sorted(old.keys() | new.keys()):
-        one, other = old.get(identity), new.get(identity)
-        if one is None or other is None:
-            blocks.append([f"- {'not reviewed' if one is None else 'no longer planned'}: {_title(other or one or {})}"])
-        elif _canonical(one) != _canonical(other):
-            changed = difflib.unified_diff(_lines(one), _lines(other), "reviewed", "now", n=1, lineterm="")
-            blocks.append([f"- differs: {_title(other)}", *(f"  {line}" for line in changed)])
-    return _join(blocks)
+    old, new = _by_object(reviewed), _by_object(present)
+    pairs = [(old.get(identity, []), new.get(identity, [])) for identity in sorted(old.keys() | new.keys())]
+    differing = [pair for pair in pairs if list(map(_canonical, pair[0])) != list(map(_canonical, pair[1]))]
+    return _join([_compare(*pair) for pair in differing[:_LISTED]], len(differing))
 
 
-def _join(blocks: Sequence[list[str]]) -> str:
-    lines = [line for block in blocks[:_LISTED] for line in [*block[:_LINES], *(["  …"] if len(block) > _LINES else [])]]
-    return "\n".join(lines + ([f"… and {len(blocks) - _LISTED} more objects"] if len(blocks) > _LISTED else []))
+def _compare(before: list[Result], after: list[Result]) -> list[str]:
+    """The difference between the entries of one object as lines."""
+    if not before or not after:
+        return [f"- {'no longer planned' if before else 'not reviewed'}: {_title(entry)}" for entry in before or after]
+    one, other = ([line for entry in entries for line in _lines(entry)] for entries in (before, after))
+    changed = difflib.unified_diff(one, other, "reviewed", "now", n=1, lineterm="")
+    return [f"- differs: {_title(after[0])}", *(f"  {line}" for line in changed)]
+
+
+def _by_object(entries: Sequence[Result]) -> dict[tuple[str, ...], list[Result]]:
+    """The sorted entries by what identifies their object: an object can change more than once, and generated names are equal."""
+    found: dict[tuple[str, ...], list[Result]] = {}
+    for entry in sorted(entries, key=_canonical):
+        found.setdefault(tuple(str(entry.get(name)) for name in _IDENTITY), []).append(entry)
+    return found
+
+
+def _join(blocks: Sequence[list[str]], total: int) -> str:
+    """The blocks as text, each with at most _LINES lines, and how many more there are."""
+    lines = [line for block in blocks for line in [*block[:_LINES], *(["  …"] if len(block) > _LINES else [])]]
+    return "\n".join(lines + ([f"… and {total - len(blocks)} more objects"] if total > len(blocks) else []))
