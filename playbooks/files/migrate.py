@@ -51,6 +51,7 @@ VARIABLES = {
     "ansible_kubectl_verify_ssl": "ansible_podwright_validate_certs",
 }
 LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|(?:lookup|query|q)\(\s*['\"]k8s['\"]|ansible_kubectl_\w+")
+LOOKUP = re.compile(r"\b(?:lookup|query|q)\(\s*['\"][\w.]*$|\('k8s")
 SKIPPED_DIRECTORIES = {".git", ".tox", ".venv", "venv", "node_modules", "collections", "ansible_collections"}
 BAD_USAGE = 2
 
@@ -201,7 +202,8 @@ class Migration:
             line = self.file.text[self.file.text.rfind("\n", 0, found.start()) + 1 : found.start()]
             is_edited = any(start <= found.start() < end for start, end, _replacement in self.file.edits())
             if "#" not in line and not is_edited and self.file.line_of(found.start(), False) not in reported:
-                self.file.reports.add((found.start(), f"{found[0]} is left as it is"))
+                hint = "; see the lookup podwright.core.objects" if LOOKUP.search(line + found[0]) else ""
+                self.file.reports.add((found.start(), f"{found[0]} is left as it is{hint}"))
 
     def _rewrite_items(self, items: yaml.Node, defaults: dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]) -> None:
         for item in items.value if isinstance(items, yaml.SequenceNode) else ():
@@ -313,11 +315,14 @@ class Migration:
     def _convert_objects(self, module: str, key: yaml.Node, options: yaml.MappingNode, given: dict, inherited: dict, is_defaults: bool) -> bool:
         everything = {**inherited, **given}
         has_manifest = any(name in everything for name in ("definition", "resource_definition", "inline", "src", "template"))
-        if not is_defaults and "name" in everything and "kind" not in everything and has_manifest:
-            self.file.report(key, f"{module}: name without kind would be the name of a set: add kind, or remove name if the manifest contains it")
-            return False
-        state = value_of(everything["state"][1]) if "state" in everything else "present"
         added = []
+        if not is_defaults and "name" in everything and "kind" not in everything and has_manifest:
+            kind = self._kind_of(everything)
+            if not kind:
+                self.file.report(key, f"{module}: name without kind would be the name of a set: add kind, or remove name if the manifest contains it")
+                return False
+            added.append(f"kind: {kind}")
+        state = value_of(everything["state"][1]) if "state" in everything else "present"
         if "merge_type" in given and state != "patched":
             self.file.report(key, f"{module}: merge_type: set state: patched, which does not create objects, or remove merge_type")
             return False
@@ -348,6 +353,14 @@ class Migration:
         if added:
             self.file.insert(key, options, added)
         return True
+
+    @staticmethod
+    def _kind_of(given: dict) -> str | None:
+        """The kind of a manifest that is written in the task, or None."""
+        for name in ("definition", "resource_definition", "inline"):
+            if name in given:
+                return value_of(entries_of(given[name][1]).get("kind", (None, None))[1])
+        return None
 
     def _rewrite_connection(self, node: yaml.Node) -> None:
         """Rewrite the connection plugin and its variables, wherever they are keys."""

@@ -12,16 +12,15 @@ description:
   - Requests a token of a service account through the TokenRequest API. The token expires, and becomes invalid when the service account is deleted.
   - Unlike a token in a Secret, it is not stored. Each lookup requests a new one.
 notes:
-  - A lookup runs on the controller. It is configured like the modules, except that the C(environment) of a task does not apply.
   - Requires the permission to C(create) C(serviceaccounts/token) in the namespace.
-requirements:
-  - kubernetes >= 29
+extends_documentation_fragment:
+  - podwright.core.lookup
 options:
   _terms:
     description: Names of the service accounts.
     required: true
   namespace:
-    description: Namespace of the service accounts. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context, then to V(default).
+    description: Namespace of the service accounts. Defaults to the namespace of the context, then to V(default).
     type: str
   seconds:
     description: Lifetime of the tokens in seconds. The cluster enforces a minimum, usually 600.
@@ -32,88 +31,6 @@ options:
     type: list
     elements: str
     default: []
-  host:
-    description: URL of the API server.
-    type: str
-    env:
-      - name: K8S_AUTH_HOST
-  api_key:
-    description: Bearer token.
-    type: str
-    env:
-      - name: K8S_AUTH_API_KEY
-  username:
-    description: User name for basic authentication.
-    type: str
-    env:
-      - name: K8S_AUTH_USERNAME
-  password:
-    description: Password for basic authentication.
-    type: str
-    env:
-      - name: K8S_AUTH_PASSWORD
-  validate_certs:
-    description: Verify the certificate of the API server.
-    type: bool
-    env:
-      - name: K8S_AUTH_VERIFY_SSL
-  verify_x509_strict:
-    description: Reject certificates that do not strictly conform to RFC 5280, for example of a certificate authority without key identifiers.
-    type: bool
-    default: false
-    env:
-      - name: K8S_AUTH_VERIFY_X509_STRICT
-  ca_cert:
-    description: Path of the CA certificate of the API server.
-    type: path
-    env:
-      - name: K8S_AUTH_SSL_CA_CERT
-  client_cert:
-    description: Path of the client certificate.
-    type: path
-    env:
-      - name: K8S_AUTH_CERT_FILE
-  client_key:
-    description: Path of the key of the client certificate.
-    type: path
-    env:
-      - name: K8S_AUTH_KEY_FILE
-  proxy:
-    description: URL of the HTTP proxy.
-    type: str
-    env:
-      - name: K8S_AUTH_PROXY
-  no_proxy:
-    description: Comma-separated host names, IP addresses and CIDRs that are reached without the proxy.
-    type: str
-    env:
-      - name: K8S_AUTH_NO_PROXY
-  proxy_headers:
-    description: Headers of requests through the proxy, a mapping of V(basic_auth), V(proxy_basic_auth) and V(user_agent).
-    type: dict
-  impersonate_user:
-    description: User to impersonate.
-    type: str
-    env:
-      - name: K8S_AUTH_IMPERSONATE_USER
-  impersonate_groups:
-    description: Groups to impersonate.
-    type: list
-    elements: str
-    env:
-      - name: K8S_AUTH_IMPERSONATE_GROUPS
-  context:
-    description: Context of the kubeconfig.
-    type: str
-    env:
-      - name: K8S_AUTH_CONTEXT
-  kubeconfig:
-    description:
-      - Path of a kubeconfig file, its content as YAML or JSON text, or its content as a mapping. Several paths separated by C(:) are merged
-        like C(kubectl) merges them.
-    type: raw
-    env:
-      - name: K8S_AUTH_KUBECONFIG
 """
 
 EXAMPLES = r"""

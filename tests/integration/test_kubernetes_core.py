@@ -193,3 +193,31 @@ def test_output_of_commands_is_shown_as_it_is_received_with_the_names_of_several
     lines = [line.strip() for line in play(tasks(text), namespace=namespace).output.splitlines()]
     for line in ("one | from-one", "two | from-two", "one | to-stderr", "| alone"):
         assert lines.count(line) == 1, line
+
+
+def test_the_lookup_reads_objects_by_name_and_by_selectors(play, namespace):
+    text = f"""
+    - podwright.core.resource_set:
+        definition:
+          - {{kind: ConfigMap, metadata: {{name: one, labels: {{app: web}}}}}}
+          - {{kind: ConfigMap, metadata: {{name: two, labels: {{app: web}}}}}}
+          - {{kind: Secret, metadata: {{name: login}}, stringData: {{password: canary-of-the-lookup}}}}
+    - ansible.builtin.assert:
+        quiet: true
+        that:
+          - query('podwright.core.objects', 'one', 'nobody', kind='cm', namespace=ns, kubeconfig=config) | map(attribute='metadata.name') == ['one']
+          - query('podwright.core.objects', kind='cm', namespace=ns, label_selectors=['app=web'], kubeconfig=config) | length == 2
+          - query('podwright.core.objects', 'login', kind='Secret', namespace=ns, kubeconfig=config)[0].data.password is match('secret:')
+      vars: &vars {{ns: {namespace}, config: {KUBECONFIG}}}
+    - ansible.builtin.assert:
+        that: (query('podwright.core.objects', 'login', kind='Secret', namespace=ns, secret_values=true, kubeconfig=config)[0].data.password | b64decode)
+          == 'canary-of-the-lookup'
+        quiet: true
+      no_log: true
+      vars: *vars
+    - ansible.builtin.debug: {{msg: "{{{{ query('podwright.core.objects', kind='Confgmap', kubeconfig=config) }}}}"}}
+      vars: *vars
+      ignore_errors: true
+    """
+    output = play(tasks(text), namespace=namespace).output
+    assert "similar kinds: ConfigMap (v1)" in output and "canary" not in output

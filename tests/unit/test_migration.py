@@ -97,6 +97,13 @@ def test_k8s_keeps_its_default_of_wait_and_loses_what_always_holds():
     )
 
 
+def test_a_name_gets_the_kind_of_the_manifest_that_it_completes():
+    rewritten(
+        "- k8s: {wait: yes, name: a, definition: {apiVersion: v1, kind: Pod}}\n",
+        "- podwright.core.resource_set: {kind: Pod, wait: yes, name: a, definition: {apiVersion: v1, kind: Pod}}\n",
+    )
+
+
 def test_server_side_apply_becomes_its_options():
     rewritten(
         """\
@@ -246,7 +253,7 @@ def test_the_connection_and_its_variables_change():
     [
         ('k8s: "{{ options }}"', "write them as a mapping"),
         ("k8s: state=absent kind=Pod name=a", "write them as a mapping"),
-        ("k8s: {name: a, definition: {kind: Pod}}", "name of a set"),
+        ('k8s: {name: a, definition: "{{ pod }}"}', "name of a set"),
         ("k8s: {kind: Pod, name: a, merge_type: [merge]}", "state: patched"),
         ("k8s: {kind: Pod, name: a, force: true}", "force"),
         ("k8s: {kind: Pod, name: a, wait_condition: {type: Ready}}", "wait: true"),
