@@ -10,6 +10,7 @@ from ..errors import option_error
 from ..libraries import load
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import ATTEMPT, HASH, KEEPS_RECORD, MANAGED, MAX_CHILDREN, MAX_DEPTH, QUEUE, RESOURCES, SET, TASK, TTL
+from ..objects.meshes import NATIVE_SIDECARS
 from ..reconciler.manifest import drop_nulls, merge
 from ..values import Manifest, Options, Patch
 from .containers import build_container
@@ -92,7 +93,8 @@ def _labels(spec: TaskSpec, attempt: int) -> dict[str, str]:
 
 
 def _annotations(spec: TaskSpec) -> dict[str, str]:
-    annotations = texts_of("annotations", spec.options.get("annotations")) | {RESOURCES: spec.resources_hash}
+    # A proxy that a mesh injects must terminate with a task that completes.
+    annotations = (NATIVE_SIDECARS if spec.completes else {}) | texts_of("annotations", spec.options.get("annotations")) | {RESOURCES: spec.resources_hash}
     annotations |= {KEEPS_RECORD: "true"} if spec.keeps_record and spec.completes else {}
     numbers = {TTL: "ttl", MAX_DEPTH: "max_depth", MAX_CHILDREN: "max_children"}
     return annotations | {name: str(spec.options[option]) for name, option in numbers.items() if spec.options.get(option) is not None}

@@ -27,6 +27,7 @@ from .pod_template import build_manifest
 from .prediction import plan_replacement
 from .problems import Problems
 from .progress import progress_line
+from .proxies import Proxies
 from .restoration import restore
 from .retries import can_retry, delay_before
 from .stages import Stage, StageEvent
@@ -61,6 +62,7 @@ class Runner:
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self.runs = [TaskRun(task) for task in plan.tasks]
         self._needs = Needs(self.runs)
+        self._proxies = Proxies(client, console)
         self._problems = Problems(client, self.executor, options, self._retry)
         self._by_name: dict[TaskName, list[TaskRun]] = {}
         for run in self.runs:
@@ -94,13 +96,14 @@ class Runner:
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
 
     def _is_open(self) -> bool:
-        return self._requests > 0 or any(run.stage is not Stage.DONE for run in self.runs)
+        return self._requests > 0 or self._proxies.is_open or any(run.stage is not Stage.DONE for run in self.runs)
 
     # -- requests and their answers -------------------------------------------------------------------------
 
     def _send_requests(self, pool: Pool) -> None:
         if self._options.on_error == "stop" and any(run.has_failed for run in self.runs):
             stop_others(self.runs)
+        self._proxies.quit(pool)
         active = sum(run.is_active for run in self.runs)
         now = self._client.clock.monotonic()
         for run in self.runs:
@@ -279,6 +282,7 @@ class Runner:
         if not status:
             return
         self._show_output(run, run.spec, status)
+        self._proxies.note(run)
         if run.effects.resized and run.live and not status.is_finished and self._options.wait:
             resize = read_resize(run.live)
             if resize and resize.reason == "Infeasible":

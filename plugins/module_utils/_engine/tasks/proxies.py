@@ -1,0 +1,70 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Terminates the proxies of service meshes once their tasks have terminated, so that pods and Jobs complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import PodwrightError
+from ..objects.meshes import QUIT_ENDPOINTS, idle_proxy
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..threads import Pool
+    from ..values import Manifest
+    from .task_run import TaskRun
+
+QUIT_SECONDS = 5
+
+
+class Proxies:
+    """The proxies of a batch that have nothing to do any more.
+
+    Attributes:
+        is_open: whether one has not been asked to terminate.
+    """
+
+    def __init__(self, client: Client, console: Console) -> None:
+        self._client, self._console = client, console
+        self._asked: set[str] = set()  # uids of pods
+        self._waiting: list[tuple[Manifest, str]] = []
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._waiting)
+
+    def note(self, run: TaskRun) -> None:
+        """Note the proxies of a task that has terminated."""
+        for pod in run.pods.values() if run.spec and run.spec.is_job else [run.live] if run.live else []:
+            name = idle_proxy(pod)
+            if name and pod["metadata"]["uid"] not in self._asked:
+                self._asked.add(pod["metadata"]["uid"])
+                self._waiting.append((pod, name))
+
+    def quit(self, pool: Pool) -> None:
+        """Ask the proxies that were noted to terminate, in threads of a pool."""
+        while self._waiting:
+            pool.submit(self._quit, *self._waiting.pop())
+
+    def _quit(self, pod: Manifest, container: str) -> None:
+        from http.client import HTTPException  # few pods have such proxies
+
+        from ..clients.http import HttpRequest, send
+        from ..cluster.port_forward import Connection
+
+        metadata, (port, path) = pod["metadata"], QUIT_ENDPOINTS[container]
+        request = HttpRequest("http", "POST", path, {"Connection": "close"}, b"", QUIT_SECONDS)
+        try:
+            with Connection(self._client.branch(), metadata["namespace"], metadata["name"], port) as forward:
+                response = send(forward.socket, "localhost", port, request, None, bool)
+                problem = f"POST {path} returned status {response.status}." if response.status >= 400 else ""
+        except ConnectionError:
+            problem = ""  # it terminated before it responded
+        except (PodwrightError, OSError, HTTPException) as error:
+            problem = f"POST {path} failed: {error}"
+        if problem:
+            self._console.warn(
+                f"The task of pod '{metadata['name']}' in namespace '{metadata['namespace']}' has terminated, but its proxy '{container}' could not be "
+                f"terminated and keeps the pod running: {problem} Configure the mesh to inject native sidecars, or exclude the pod from it."
+            )

@@ -1,0 +1,94 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tasks in a service mesh: a task is done when its container is, and its proxy does not keep its pod or Job running."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.meshes import NATIVE_SIDECARS, QUIT_ENDPOINTS, idle_proxy
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_job, read_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import proxies
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+
+from .task_specs import spec
+from .test_task_order import batch, session, states
+
+STARTED, FINISHED, STAMP = "2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z", "2026-01-01T01:00:00Z"
+
+
+def meshed(code=0, proxy="istio-proxy", policy="Never", phase="Running", state=None, **status):
+    """A pod whose task has terminated, and whose proxy has the given state."""
+    ended = {"terminated": {"exitCode": code, "finishedAt": FINISHED}} if code is not None else {"running": {}}
+    entries = [{"name": proxy, "state": state or {"running": {}}}, {"name": "task", "state": ended}]
+    return {
+        "metadata": {"name": "t", "namespace": "n", "uid": "1", "creationTimestamp": STARTED},
+        "spec": {"restartPolicy": policy, "activeDeadlineSeconds": 3600, "containers": [{"name": "task"}, {"name": proxy}]},
+        "status": {"phase": phase, "startTime": STARTED, "containerStatuses": entries} | status,
+    }
+
+
+def job(**fields):
+    return {"metadata": {"name": "t"}, "spec": {"backoffLimit": 2}, "status": {}} | fields
+
+
+def test_tasks_that_complete_ask_for_native_sidecars():
+    for kind in ("Pod", "Job"):
+        manifest = build_manifest(spec(kind=kind, annotations={"sidecar.istio.io/nativeSidecar": "false"}), "baseline")
+        annotations = (manifest["spec"]["template"] if kind == "Job" else manifest)["metadata"]["annotations"]
+        assert {name: annotations[name] for name in NATIVE_SIDECARS} == NATIVE_SIDECARS | {"sidecar.istio.io/nativeSidecar": "false"}
+    assert not NATIVE_SIDECARS.keys() & build_manifest(spec(state="running"), "baseline")["metadata"]["annotations"].keys()
+
+
+@pytest.mark.parametrize(
+    ("pod", "name"),
+    [
+        (meshed(), "istio-proxy"),
+        (meshed(3), "istio-proxy"),
+        (meshed(proxy="linkerd-proxy"), "linkerd-proxy"),
+        (meshed(proxy="other"), None),
+        (meshed(code=None), None),
+        (meshed(3, policy="OnFailure"), None),
+        (meshed(0, policy="OnFailure"), "istio-proxy"),
+        (meshed(policy="Always"), None),
+        (meshed(state={"terminated": {"exitCode": 0}}), None),
+    ],
+)
+def test_a_proxy_is_idle_once_its_task_has_terminated(pod, name):
+    assert idle_proxy(pod) == name
+
+
+def test_a_task_is_done_when_its_container_is():
+    assert read_pod(meshed()).state == "succeeded" and read_pod(meshed(3)).state == "failed"
+    assert read_job(job(), [meshed()]).state == "succeeded"
+    assert read_job(job(), [meshed(3)]).state == "pending"  # it retries once the proxy has terminated
+    assert read_job(job(), [meshed(3, proxy="other")]).state == "failed"
+    assert read_job(job(spec={"backoffLimit": 0}), [meshed(3)]).state == "failed"
+
+
+def test_a_job_whose_proxy_ran_until_the_deadline_has_succeeded():
+    failed = job(status={"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]})
+    killed = meshed(phase="Failed", reason="DeadlineExceeded", state={"terminated": {"exitCode": 0, "finishedAt": STAMP}})
+    assert read_job(failed, [killed]).state == "succeeded"
+    assert read_job(failed | {"spec": {"completions": 2}}, [killed]).state == "failed"
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+def test_each_idle_proxy_is_asked_once_to_terminate(kind, monkeypatch):
+    made, asked = session({}), []
+    monkeypatch.setattr(proxies.Proxies, "_quit", lambda _self, pod, container: asked.append((pod["metadata"]["uid"], container)))
+    step = made.cluster._pod_step
+
+    entries = meshed()["status"]["containerStatuses"]
+
+    def run_on(pod):
+        if pod["status"]["phase"] != "Running" or asked:
+            return step(pod)
+        if pod["status"]["containerStatuses"] == entries:
+            return None
+        return lambda: made.cluster._modify(pod, lambda it: it["status"].update(containerStatuses=entries))
+
+    made.cluster._pod_step = run_on
+    fields, error = made.perform(batch("t", kind=kind))
+    assert error is None and states(fields) == {"t": "succeeded"}
+    pod = next(item for (name, _n, _name), item in made.cluster.objects.items() if name == "Pod")
+    assert asked == [(pod["metadata"]["uid"], "istio-proxy")] and set(QUIT_ENDPOINTS) == {"istio-proxy", "linkerd-proxy"}
