@@ -139,9 +139,30 @@ options:
     description: Seconds that a possibly transient problem (an image that cannot be pulled, a crash loop) may last before the task fails.
     type: int
     default: 30
+  inputs:
+    description:
+      - Files and directories that are copied to the pod before its containers start, each with C(src) or C(content). Requires O(kind=Pod).
+      - They are part of the options of the task, which runs again if their content changes. Results and the API server never contain it.
+      - They can be written by the task. Each is verified by its sha256, as by M(podwright.core.pod_copy).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description: Path in the containers. What the image has there is hidden, and the directory that contains it is not, unless it is in a volume.
+        type: str
+        required: true
+      src:
+        description: File or directory on the host that runs this task.
+        type: path
+      content:
+        description: Content of a file.
+        type: str
+      mode:
+        description: Mode of the files, as a quoted octal number. Defaults to the modes in C(src), and to V('0644') for C(content).
+        type: raw
   results:
     description:
-      - Small values that a task leaves when it completes, by name. They are returned as RV(ignore:results).
+      - Small values that a task leaves when it completes, by name. They are returned as RV(ignore:tasks[].results).
       - Each is the path of a file in the container, or a mapping with C(path) or C(termination_message=true), with optional C(type) (C(text), the default,
         or C(json)) and C(optional) (C(true) if a task that succeeds may leave it out).
       - At most 64 KiB each, 256 KiB together, and 4095 bytes of a termination message. A larger result fails the task.
@@ -175,12 +196,12 @@ options:
         default: false
   helper_image:
     description: >-
-      Image of the container that holds the files of O(results) and O(artifacts), with C(sh), C(find), C(stat), C(sha256sum), C(xargs), C(sed) and C(dd).
-      The image of the task needs none of them.
+      Image of the containers for O(inputs), and for the files of O(results) and O(artifacts), with C(sh), C(find), C(stat), C(sha256sum), C(xargs), C(sed)
+      and C(dd). The image of the task needs none of them.
     type: str
     default: busybox
   helper_resources:
-    description: Resource requests and limits of that container. Defaults to 100m of cpu and 64Mi of memory if O(resources) is set, else to none.
+    description: Resource requests and limits of each of these containers. Defaults to 100m of cpu and 64Mi of memory if O(resources) is set, else to none.
     type: dict
     suboptions:
       limits:

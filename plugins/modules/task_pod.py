@@ -249,7 +249,7 @@ tasks:
       type: str
       returned: always
     results:
-      description: Results of the task by name, each as text or as the value of its JSON.
+      description: Results of the task by name, each as text or as the value of its JSON. Not returned at the top level, whose C(results) Ansible renames.
       type: dict
       returned: with O(results)
     artifacts:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
 REPORT = "mkdir /output/report; echo one > /output/report/1; ln -s 1 /output/report/link"
@@ -37,6 +38,7 @@ def test_results_and_artifacts_of_a_batch(client, play, namespace, tmp_path, mod
     assert client.get(POD, namespace, "good") is None
 
 
+@pytest.mark.long
 def test_a_run_that_could_not_fetch_is_resumed(client, play, namespace, tmp_path):
     dest = tmp_path / "report"
     run = {
@@ -64,6 +66,7 @@ def test_a_run_that_could_not_fetch_is_resumed(client, play, namespace, tmp_path
     assert again["changed"] and (dest / "once").read_text() != first
 
 
+@pytest.mark.long
 def test_a_task_without_its_outputs_fails(play, namespace, tmp_path):
     outputs = {
         "results": {"none": "/output/none", "large": "/output/large", "bad": {"path": "/output/bad", "type": "json"}, "binary": "/output/binary"},
@@ -74,4 +77,29 @@ def test_a_task_without_its_outputs_fails(play, namespace, tmp_path):
     failed = play([run], namespace=namespace).of("Run")
     for part in ("'large' has 70000 bytes", "'bad' is not valid JSON", "'binary' is not text in UTF-8", "artifact is missing (/output/missing)"):
         assert part in failed["msg"], failed["msg"]
-    assert (failed["rc"] == 0 and failed["state"] == "failed" and failed["results"] == {"bad": None}) or "bad" not in failed["results"]
+    assert failed["rc"] == 0 and failed["state"] == "failed" and failed["tasks"][0]["results"] == {}
+
+
+@pytest.mark.parametrize("mode", ["action", pytest.param("module", marks=pytest.mark.long)])
+def test_inputs_in_a_restricted_namespace_with_a_quota(client, play, namespace, tmp_path, mode):
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    client.patch(BUILT_IN["v1", "Namespace"], None, namespace, labels, "test", MERGE_PATCH)
+    hard = {name: value for part in ("requests", "limits") for name, value in ((f"{part}.cpu", "1"), (f"{part}.memory", "1Gi"))}
+    client.create(BUILT_IN["v1", "ResourceQuota"], namespace, {"metadata": {"name": "q"}, "spec": {"hard": hard}}, "test")
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub/run").write_text('#!/bin/sh\necho "$(id -u) $(cat /etc/app.conf)" > /output/r\n')
+    (source / "sub/run").chmod(0o755)
+    options = BOX | {
+        "name": "given",
+        "command": ["/in/sub/run"],
+        "resources": {"limits": {"cpu": "100m", "memory": "32Mi"}},
+        "inputs": [{"path": "/in", "src": str(source)}, {"path": "/etc/app.conf", "content": "canary-2718", "mode": "0600"}],
+        "results": {"r": "/output/r"},
+    }
+    run = {"name": "Run", "podwright.core.task_pod": options}
+    played = play([run | {"name": "Predict", "check_mode": True}, run, run | {"name": "Repeat"}], "-vvv", namespace=namespace, mode=mode)
+    assert played.of("Run")["tasks"][0]["results"] == {"r": "65532 canary-2718\n"}
+    assert [played.of(name)["changed"] for name in ("Predict", "Run", "Repeat")] == [True, True, False]
+    shown = [{key: value for key, value in played.of(name).items() if key != "tasks"} for name in ("Predict", "Run", "Repeat")]
+    assert "canary-2718" not in str(shown) and "canary-2718" not in str(client.get(POD, namespace, "given"))

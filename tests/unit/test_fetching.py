@@ -17,7 +17,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, file_containers, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import read_small_files
 
 from .fake_cluster import FakeCluster
@@ -115,7 +116,9 @@ def perform(cluster, tmp_path, check_mode=False, **options):
     params = defaults | {"name": "t", "namespace": "n", "image": "i", "state": "completed", "wait_timeout": 20} | files | options
     console = Console()
     result, error = attempt(task_pod.OPERATION, Invocation(params, check_mode, False, console, cluster))
-    return result | {"warnings": console.warnings} | ({"msg": str(error), "reason": error.reason} if error else {})
+    return (
+        result | {"results": result["tasks"][0].get("results"), "warnings": console.warnings} | ({"msg": str(error), "reason": error.reason} if error else {})
+    )
 
 
 def leave(tmp_path, **contents):
@@ -236,6 +239,115 @@ def test_a_run_without_waiting_keeps_the_pod_for_the_next(cluster, tmp_path):
     cluster.objects[POD]["status"] = cluster.status("running")
     assert perform(cluster, tmp_path, wait=False, cleanup="always")["results"]["r"] == 1 and POD not in cluster.objects
     assert cluster.get(CONFIG_MAP, "n", "podwright-record-t")
+
+
+# -- inputs ---------------------------------------------------------------------------------------------------
+
+
+class WaitingCluster(HoldingCluster):
+    """Pods that wait for inputs, and whose task terminates once they have them.
+
+    Attributes:
+        lost: how many pods are deleted while they receive their inputs.
+    """
+
+    lost = 0
+
+    def create(self, kind, namespace, body, manager, dry_run=False):
+        answer = super().create(kind, namespace, body, manager, dry_run)
+        if not dry_run:
+            self.started = False
+            answer["status"] = self.objects[POD]["status"] = self.waiting("running")
+        return answer
+
+    def waiting(self, state):
+        """The status of a pod that waits for inputs, or did."""
+        return {"phase": "Pending", "initContainerStatuses": [{"name": INPUTS, "state": {state: {"exitCode": 0}}}], "containerStatuses": []}
+
+    def branch(self):
+        if self.lost:
+            self.lost -= 1
+            self.changes.put(("DELETED", copy.deepcopy(self.objects.pop(POD))))
+            raise PodwrightError("pod not found", status=404, reason="NotFound")
+        pod = copy.deepcopy(self.objects[POD])
+        pod["metadata"]["resourceVersion"] = str(next(self.numbers))
+        pod["status"] = self.waiting("terminated") | {"phase": "Succeeded", "containerStatuses": self.status("terminated")["containerStatuses"][:1]}
+        self.objects[POD] = pod
+        self.changes.put(("MODIFIED", copy.deepcopy(pod)))  # before the answer
+        return super().branch()
+
+
+@pytest.fixture
+def waiting(tmp_path, local, monkeypatch):
+    monkeypatch.setattr(delivery, "START", ["sh", "-c", f": > {tmp_path}/ready"])
+    return WaitingCluster(tmp_path, local)
+
+
+def supply(waiting, tmp_path, **options):
+    inputs = [
+        {"path": f"{tmp_path}/work/text", "content": "canary-3141\n", "src": None, "mode": "0600"},
+        {"path": f"{tmp_path}/work/tree", "content": None, "src": f"{tmp_path}/src", "mode": None},
+    ]
+    own = {"inputs": inputs, "results": None, "artifacts": None, "shared_workspace": f"{tmp_path}/work"}
+    return perform(waiting, tmp_path, **own | options)
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "src/sub").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "src/sub/a").write_bytes(b"\0" * 1000)
+    return tmp_path / "src"
+
+
+def test_inputs_are_copied_before_the_task_starts(waiting, tmp_path, source):
+    first = supply(waiting, tmp_path)
+    assert first["state"] == "succeeded" and (tmp_path / "ready").exists()
+    assert (tmp_path / "work/text").read_text() == "canary-3141\n" and (tmp_path / "work/text").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "work/tree/sub/a").read_bytes() == b"\0" * 1000
+    commands = waiting.commands.commands
+    assert not supply(waiting, tmp_path)["changed"] and waiting.commands.commands == commands
+    (source / "sub/a").write_text("other")
+    assert supply(waiting, tmp_path)["plan"][0]["action"] == "replace" and (tmp_path / "work/tree/sub/a").read_text() == "other"
+    assert "canary-3141" not in str(waiting.objects) + str(first)
+
+
+def test_a_run_without_waiting_delivers_inputs(waiting, tmp_path, source):
+    supply(waiting, tmp_path, wait=False)
+    assert (tmp_path / "ready").exists()
+
+
+def test_a_run_resumes_a_pod_that_waits_for_inputs(waiting, tmp_path, source):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery, "_copy", lambda *arguments: "other")
+        patch.setattr(waiting, "branch", lambda: HoldingCluster.branch(waiting))
+        failed = supply(waiting, tmp_path)
+    assert failed["state"] == "failed" and "did not receive its inputs" in failed["msg"] and not (tmp_path / "ready").exists()
+    waiting.objects[POD]["status"] = waiting.waiting("running")
+    again = supply(waiting, tmp_path)
+    assert again["state"] == "succeeded" and not again["changed"] and (tmp_path / "ready").exists() and waiting.created == 1
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_pod_that_is_lost_while_it_receives_inputs_is_retried(waiting, tmp_path, source, retries):
+    waiting.lost = 1
+    result = supply(waiting, tmp_path, retries=retries)
+    assert waiting.created == 1 + retries and result["state"] == ("succeeded" if retries else "failed")
+
+
+def test_an_input_that_changes_while_the_task_starts_is_refused(waiting, tmp_path, source):
+    create = waiting.create
+
+    def change(*arguments, **options):
+        (source / "sub/a").write_text("other")
+        return create(*arguments, **options)
+
+    waiting.create = change
+    waiting.status = lambda state: {"phase": "Pending", "containerStatuses": []}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waiting, "branch", lambda: HoldingCluster.branch(waiting))
+        failed = supply(waiting, tmp_path)
+    assert "src changed while the task was started" in failed["msg"] and not (tmp_path / "ready").exists()
 
 
 # -- small files ----------------------------------------------------------------------------------------------

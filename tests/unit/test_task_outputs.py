@@ -13,6 +13,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import outputs
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import decide
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.outputs import JSON, TEXT, ResultSource, parse_result
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import build_record, read_record
@@ -52,7 +53,17 @@ def mounts_of(pod, name):
         ({"artifacts": [{"path": "/out/x", "dest": ""}]}, "artifacts[0].dest: must be a path, got an empty string"),
         ({"artifacts": [{"path": "/out/x", "dest": "x"}], "kind": "Job"}, "artifacts[0].path: requires kind to be Pod"),
         ({"results": {"a": "/out/x"}, "record": False}, "record: must not be false with results"),
-        ({"results": {"a": "/out/x"}, "containers": [{"name": HOLDER}]}, f"containers: must not contain '{HOLDER}'"),
+        ({"results": {"a": "/out/x"}, "containers": [{"name": HOLDER}]}, f"containers[0].name: must be unique in the pod, got '{HOLDER}' again"),
+        ({"inputs": [{"path": "/in/x", "content": ""}], "init_containers": [{"name": INPUTS}]}, "init_containers[0].name: must be unique"),
+        ({"inputs": [{"path": "in/x", "content": ""}]}, "inputs[0].path: must be an absolute path"),
+        ({"inputs": [{"path": "/etc", "content": ""}]}, "inputs[0].path: must not hide a directory that every program needs, got '/etc'"),
+        ({"inputs": [{"path": "/", "content": ""}]}, "inputs[0].path: must be an absolute path"),
+        ({"inputs": [{"path": "/in/x"}]}, "inputs[0]: must have one of src and content"),
+        ({"inputs": [{"path": "/in/x", "content": "", "src": "/"}]}, "inputs[0]: must have one of src and content"),
+        ({"inputs": [{"path": "/in/x", "content": ""}, {"path": "/in/x/", "content": ""}]}, "inputs[1].path: must be unique, got '/in/x/' again"),
+        ({"inputs": [{"path": "/in/x", "content": "", "mode": "999"}]}, "inputs[0].mode: must be a quoted octal number"),
+        ({"inputs": [{"path": "/in/x", "src": "/no/such"}]}, "inputs[0].src: not found on the host that runs this task: /no/such"),
+        ({"inputs": [{"path": "/in/x", "content": ""}], "kind": "Job"}, "inputs: requires kind to be Pod"),
         ({"results": {"a": "/out/x"}, "state": "running"}, "results: requires state to be completed"),
         ({"artifacts": [{"path": "/out/x", "dest": "x"}], "state": "running"}, "artifacts: requires state to be completed"),
     ],
@@ -128,6 +139,64 @@ def test_only_paths_in_the_pod_are_part_of_the_hash():
     assert task.hash == same.hash != spec(results={"a": "/out/c"}).hash != spec().hash
     assert spec().hash == spec(results={"a": {"termination_message": True}}).hash
     assert task.keeps_record and not spec().keeps_record
+
+
+# -- inputs ---------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_mounted_or_copied_to_the_volume_that_contains_them(tmp_path):
+    (tmp_path / "src").mkdir()
+    inputs = [
+        {"path": "/etc/app.conf", "content": "x"},
+        {"path": "/src/", "src": str(tmp_path / "src")},
+        {"path": "/src/extra", "content": "y"},
+        {"path": "/work/a", "content": "z"},
+        {"path": "/output/in", "content": "z"},
+    ]
+    task = spec(inputs=inputs, shared_workspace="/work", results={"r": "/output/r"})
+    validate(task)
+    places = {entry.path: entry.delivery for entry in task.inputs}
+    root = "/podwright-inputs/files"
+    assert places == {"/etc/app.conf": f"{root}/0", "/src": f"{root}/1", "/src/extra": f"{root}/1/extra", "/work/a": "/work/a", "/output/in": "/output/in"}
+    pod = build_manifest(task, "baseline")["spec"]
+    mounts = {mount["mountPath"]: mount.get("subPath") for mount in pod["containers"][0]["volumeMounts"]}
+    assert mounts == {"/work": None, "/output": None, "/etc/app.conf": "files/0", "/src": "files/1"}
+    (waiter,) = pod["initContainers"]
+    assert waiter["name"] == INPUTS and [mount["mountPath"] for mount in waiter["volumeMounts"]] == ["/work", "/output", "/podwright-inputs"]
+
+
+def test_inputs_are_there_before_the_other_init_containers():
+    pod = build_manifest(spec(inputs=[{"path": "/in/x", "content": ""}], init_containers=[{"name": "own"}], containers=[{"name": "side"}]), "baseline")["spec"]
+    assert [container["name"] for container in pod["initContainers"]] == [INPUTS, "own", "side"]
+    assert all(mount["mountPath"] == "/in/x" for container in pod["initContainers"][1:] for mount in container["volumeMounts"])
+
+
+def test_the_hash_depends_on_the_content_of_inputs_and_conceals_it(tmp_path):
+    def hash_of(name="t", **entry):
+        return spec(name=name, inputs=[{"path": "/in/x"} | entry]).hash
+
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "a").write_text("1")
+    hashes = [hash_of(content="1"), hash_of(content="2"), hash_of(content="1", mode="0600"), hash_of(src=str(source)), hash_of("other", content="1")]
+    (source / "a").write_text("2")
+    hashes.append(hash_of(src=str(source)))
+    (source / "a").chmod(0o755)
+    hashes.append(hash_of(src=str(source)))
+    (source / "b").symlink_to("a")
+    hashes.append(hash_of(src=str(source)))
+    assert len(set(hashes)) == len(hashes)
+    (source / "a").touch()
+    (source / "a").chmod(0o775)
+    assert hash_of(src=str(source)) == hashes[-1] and hash_of(content="1") == hash_of(src=str(single(tmp_path))) == hashes[0]
+    assert "podwright.io/hash" not in str(build_manifest(spec(inputs=[{"path": "/in/x", "content": "canary"}]), "baseline")["spec"])
+    assert "canary" not in str(build_manifest(spec(inputs=[{"path": "/in/x", "content": "canary"}]), "baseline"))
+
+
+def single(directory):
+    path = directory / "single"
+    path.write_text("1")
+    return path
 
 
 # -- values ---------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "share_process_namespace": True, "topology_spread": ["zone"], "scheduler_name": "s", "preemption_policy": "Never",
         "resource_claims": [{"name": "gpu", "claim": "c"}], "registry": "r.example",
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
-        "results": {"r": "/out/r"}, "artifacts": [{"path": "/out/a", "dest": "a"}],
+        "inputs": [{"path": "/in/a", "content": "x"}], "results": {"r": "/out/r"}, "artifacts": [{"path": "/out/a", "dest": "a"}],
     }  # fmt: skip
     elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # these have tests of their own
     assert set(samples) | elsewhere == (set(opts.TASK_OPTIONS) - set(opts.EXECUTION_OPTIONS) - {"name", "generate_name"}) | set(opts.IN_MANIFEST)

@@ -1,14 +1,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Local files that are written atomically."""
+"""Local files: how they are written atomically, and their modes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tempfile
 
-from .errors import PodwrightError
+from .errors import PodwrightError, option_error
 
 _READ_SIZE = 1 << 18
 
@@ -91,3 +92,14 @@ def file_mode(path: str) -> int:
     finally:
         os.close(descriptor)
         os.unlink(probe)
+
+
+def read_mode(option: str, mode: object) -> int | None:
+    """Permission bits, or None. An octal number without quotes is an integer already; a string is octal. Raises: PodwrightError."""
+    if mode is None or mode == "preserve":
+        return None
+    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777:
+        return mode
+    if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3}", mode):
+        return int(mode, 8)
+    raise option_error(option, f"must be a quoted octal number such as '0644', got '{mode}'.")

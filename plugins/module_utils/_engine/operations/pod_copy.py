@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..arguments import CONNECTION
 from ..cluster.exec_command import Container
 from ..errors import PodwrightError, option_error
+from ..files import read_mode
 from ..operation import Invocation, Operation
 from ..tasks.result import TaskRedactor
 from ..transfer.download import Download
@@ -216,18 +216,7 @@ def read_options(params: Options) -> CopyOptions:
     if not params["checksum"] and not preserves:
         cause = "no_preserve ignores" if params["no_preserve"] else "content does not have"
         raise option_error("checksum", f"must be true: files are compared by modification time otherwise, which {cause}.")
-    return CopyOptions(preserves, _read_mode(params["mode"]), params["owner"], params["group"], params["delete"], params["checksum"])
-
-
-def _read_mode(mode: Any) -> int | None:
-    """Permission bits, or None. An octal number without quotes is an integer already; a string is octal."""
-    if mode is None or mode == "preserve":
-        return None
-    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777:
-        return mode
-    if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3}", mode):
-        return int(mode, 8)
-    raise option_error("mode", f"must be a quoted octal number such as '0644', got '{mode}'.")
+    return CopyOptions(preserves, read_mode("mode", params["mode"]), params["owner"], params["group"], params["delete"], params["checksum"])
 
 
 # -- result ---------------------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from ..values import Options, Result
 
+# Of a single task: those that describe the invocation at the top, and what Ansible renames in the result of a module unless it is a list.
+NOT_AT_TOP = frozenset(("duration", "msg", "results"))
 DETAILED_FAILURES, LISTED_FAILURES = 3, 20  # in the message of a batch: with details, and in one line each
 STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own timeouts
 
@@ -256,7 +258,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     result = {"changed": is_change, "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
     if is_single:
-        result |= {name: value for name, value in tasks[0].items() if name not in ("duration", "msg")} | describe_pod(runs[0][1], redactor)
+        result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][1], redactor)
     elif params["full"]:
         result["tasks"] = [task | describe_pod(run, redactor) for task, (_spec, run) in zip(tasks, runs)]
     return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
@@ -288,6 +290,9 @@ def redact(params: Options) -> Options:
         shown["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in shown["env"].items()}
     if shown.get("stdin") is not None:
         shown["stdin"] = redactor.summarize(shown["stdin"])
+    if shown.get("inputs"):
+        hidden = [entry | {"content": redactor.summarize(entry["content"])} if entry.get("content") is not None else entry for entry in shown["inputs"]]
+        shown["inputs"] = hidden
     if shown.get("patches"):
         shown["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in shown["patches"]]
     if shown.get("definition"):

@@ -152,3 +152,13 @@ def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_succ
     if is_success:
         collected.problems += find_omissions(spec, collected)
     return collected
+
+
+def describe_lack(spec: TaskSpec, left: Collected) -> PodwrightError | None:
+    """The error for a task that succeeded, but not with all that it should leave, or None."""
+    problems = left.problems + left.failures
+    if not problems:
+        return None
+    text = "; ".join(problem.message.rstrip(".") for problem in problems)
+    message = f"The task '{spec.name}' in namespace '{spec.namespace}' succeeded, but not with all that it should leave: {text}."
+    return PodwrightError(message, reason=problems[0].reason, hint=problems[0].hint)

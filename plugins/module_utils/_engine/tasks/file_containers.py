@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The container beside a task's own that holds the files which the task leaves until they are fetched.
+"""The containers that have the files of a task: one waits for inputs before it starts, one holds what it leaves until that is fetched.
 
-It is an ordinary container, not a sidecar: Kubernetes terminates sidecars with the task (KEP-753), and the files of a pod are deleted once its last
-container has terminated. It has a memory limit of its own, so that it survives a task which exceeds its limit.
+The holder is an ordinary container, not a sidecar: Kubernetes terminates sidecars with the task (KEP-753), and the files of a pod are deleted once its
+last container has terminated. It has a memory limit of its own, so that it survives a task which exceeds its limit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..objects.containers import container_names, container_status
 from ..objects.pod_status import Status, read_waiting
 from .containers import build_container
+from .inputs import INPUTS, READY, ROOT_PATH, read_inputs
 from .outputs import contains, output_directories, output_paths
 from .security_context import UNPRIVILEGED_USER, USER_OF_IMAGE
 
@@ -26,17 +27,13 @@ RESOURCES = {"cpu": "100m", "memory": "64Mi"}
 _OUTPUT = "podwright-output-"
 _HOLD = f"trap 'exit 0' TERM; until [ -e {RELEASED} ]; do sleep 1 & wait $!; done"
 RELEASE = ["sh", "-c", f": > {RELEASED}"]
-
-
-def mounted_paths(options: Options) -> list[str]:
-    """The paths at which a task mounts volumes."""
-    mounted = [entry["mount_path"] for entry in options.get("volumes") or [] if entry.get("mount_path")]
-    return mounted + ([options["shared_workspace"]] if options.get("shared_workspace") else [])
+# Not every sleep knows fractions of a second. A pod that is deleted while it waits must not start its task.
+_WAIT = f"trap 'exit 1' TERM; until [ -e {READY} ]; do {{ sleep 0.2 2>/dev/null || sleep 1; }} & wait $!; done"
 
 
 def output_volumes(options: Options) -> list[tuple[Manifest, Manifest]]:
     """(volume, its mount in every container) for each directory in which a task leaves files. Raises: PodwrightError."""
-    directories = output_directories(options, mounted_paths(options))
+    directories = output_directories(options)
     return [
         ({"name": f"{_OUTPUT}{number}", "emptyDir": {}}, {"name": f"{_OUTPUT}{number}", "mountPath": directory}) for number, directory in enumerate(directories)
     ]
@@ -45,6 +42,35 @@ def output_volumes(options: Options) -> list[tuple[Manifest, Manifest]]:
 def holder_volumes(options: Options) -> list[tuple[Manifest, None]]:
     """The volume of the holder alone, if the task has one."""
     return [({"name": HOLDER, "emptyDir": {"sizeLimit": "1Mi"}}, None)] if output_paths(options) else []
+
+
+def input_volumes(options: Options) -> list[tuple[Manifest, None]]:
+    """The volume for inputs that no other volume contains, if there are any."""
+    return [({"name": INPUTS, "emptyDir": {}}, None)] if options.get("inputs") else []
+
+
+def input_mounts(options: Options) -> list[Manifest]:
+    """The mounts, in every container but the one that waits for them, of inputs that no other volume contains."""
+    return [{"name": INPUTS, "mountPath": entry.path, "subPath": entry.sub_path} for entry in read_inputs(options) if entry.sub_path]
+
+
+def build_waiter(spec: TaskSpec, profile: str, mounts: list[Manifest]) -> list[Manifest]:
+    """The init container that waits for the inputs of a task, if it has any; see `build_holder`."""
+    if not spec.options.get("inputs"):
+        return []
+    # The subdirectories of inputs do not exist yet, and would be created as directories.
+    others = [mount for mount in mounts if mount["name"] != INPUTS]
+    return [_build_helper(spec, INPUTS, _WAIT, profile, [*others, {"name": INPUTS, "mountPath": ROOT_PATH}])]
+
+
+def awaits_inputs(pod: Manifest) -> bool:
+    """Whether the container of a pod that waits for inputs runs."""
+    return "running" in (container_status(pod, INPUTS).get("state") or {})
+
+
+def has_inputs(pod: Manifest) -> bool:
+    """Whether a pod has received its inputs, or never will: the container that waits for them has terminated, or the pod has."""
+    return "terminated" in (container_status(pod, INPUTS).get("state") or {}) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def build_holder(spec: TaskSpec, profile: str, mounts: list[Manifest]) -> list[Manifest]:

@@ -11,6 +11,7 @@ from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.labels import MANAGED, RECORD, TASK, label_of, selector_of
+from ..text import parse_integer
 from ..values import Manifest
 from .network_policy import DEFAULT, policy_name
 from .task_plan import Listed
@@ -144,3 +145,8 @@ class Observer:
 def owner_job(item: Manifest) -> str | None:
     """The uid of the Job that owns a pod, or None."""
     return next((owner["uid"] for owner in item["metadata"].get("ownerReferences") or [] if owner["kind"] == "Job"), None)
+
+
+def latest(*versions: Manifest | None) -> Manifest:
+    """The latest version of an object: the watch may be ahead of an answer, or behind it."""
+    return max(filter(None, versions), key=lambda item: parse_integer(item["metadata"].get("resourceVersion")) or 0)

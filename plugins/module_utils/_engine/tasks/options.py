@@ -147,6 +147,16 @@ EXECUTION_OPTIONS: dict[str, Options] = {
 
 # Files that a task is given and leaves; the hash of a task includes what of them its pod depends on.
 FILE_OPTIONS: dict[str, Options] = {
+    "inputs": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "path": {"type": "str", "required": True},
+            "src": {"type": "path"},
+            "content": {"type": "str"},
+            "mode": {"type": "raw"},
+        },
+    },
     "results": {"type": "dict"},
     "artifacts": {
         "type": "list",

@@ -27,7 +27,7 @@ MAX_DEPTH = 100  # of a JSON result
 JSON, TEXT = "json", "text"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 # An empty volume there would hide what every program needs.
-_SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr"))
+SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr"))
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,23 @@ def output_paths(options: Options) -> list[tuple[str, str]]:
     return results + [(f"artifacts[{index}].path", artifact.path) for index, artifact in enumerate(read_artifacts(options))]
 
 
-def output_directories(options: Options, mounted: Iterable[str]) -> list[str]:
-    """The directories in which a task leaves files and that no other volume contains.
+def mounted_paths(options: Options) -> list[str]:
+    """The paths at which a task mounts volumes."""
+    mounted = [entry["mount_path"] for entry in options.get("volumes") or [] if entry.get("mount_path")]
+    return mounted + ([options["shared_workspace"]] if options.get("shared_workspace") else [])
 
-    Args:
-        mounted: the paths at which other volumes are mounted.
+
+def output_directories(options: Options) -> list[str]:
+    """The directories in which a task leaves files and that none of its own volumes contains.
 
     Raises: PodwrightError for a directory of the image that must not be hidden.
     """
-    mounted, directories = tuple(mounted), []
+    mounted, directories = mounted_paths(options), []
     for option, path in output_paths(options):
         directory = path.rstrip("/") if path.endswith("/") else posixpath.dirname(path)
         if any(contains(place, path) for place in mounted):
             continue
-        if directory in ("", "/") or directory.split("/")[1] in _SYSTEM:
+        if directory in ("", "/") or directory.split("/")[1] in SYSTEM:
             problem = f"must be in a directory that an empty volume can take the place of, got {path!r}."
             raise option_error(option, problem, "Write it to a directory such as /output, or to a volume of the task.")
         directories.append(directory)

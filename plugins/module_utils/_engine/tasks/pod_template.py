@@ -15,7 +15,7 @@ from ..reconciler.manifest import drop_nulls, merge
 from ..values import Manifest, Options, Patch
 from .containers import build_container
 from .field_names import camelize
-from .file_containers import build_holder
+from .file_containers import build_holder, build_waiter
 from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
 from .retries import build_failure_policy
@@ -114,7 +114,7 @@ def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
         additional = []
     pod = {
         "containers": [redirect_input(own) if options.get("stdin") is not None else own, *additional, *build_holder(spec, profile, mounts)],
-        "initContainers": init,
+        "initContainers": build_waiter(spec, profile, mounts) + init,
         "volumes": volumes,
         "securityContext": pod_context(profile, options, spec.name),
         "automountServiceAccountToken": options["automount_service_account_token"],

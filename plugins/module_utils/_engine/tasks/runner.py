@@ -14,14 +14,13 @@ from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
 from ..objects.pod_status import FIXABLE, SKIPPED, Status, has_started, read_resize
-from ..text import parse_integer
 from ..threads import Pool
 from ..values import Manifest
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .file_containers import holder_problem
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .needs import Needs
-from .observation import TaskName, owner_job
+from .observation import TaskName, latest, owner_job
 from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
@@ -35,11 +34,13 @@ from .stopping import stop_others
 from .task_plan import BatchPlan
 from .task_run import RunnerOptions, TaskRun
 from .task_spec import TaskSpec
+from .transfers import Transfers
 
 TICK_SECONDS = 1
 BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
 QUOTA_PAUSE = 2
 LAG_SECONDS = 2  # of one watch behind another
+_WATCHED = (Stage.WATCH, Stage.CREATING, Stage.RESIZING, Stage.DELIVER, Stage.DELIVERING)
 LARGE_BATCH, BURST_SECONDS = 100, 0.05
 
 
@@ -57,8 +58,7 @@ class Runner:
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
-        self._branches: list[Client] = []  # of the transfers
-        self._deadline = 0.0
+        self._transfers = Transfers(client, console)
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self.runs = [TaskRun(task) for task in plan.tasks]
         self._needs = Needs(self.runs)
@@ -75,7 +75,7 @@ class Runner:
         restore(self.executor, self.runs)
         for run in self.runs:
             self._settle(run)
-        self._deadline = deadline = clock.monotonic() + self._options.wait_timeout
+        self._transfers.deadline = deadline = clock.monotonic() + self._options.wait_timeout
         try:
             with self._streams, Pool(THREADS) as pool, Watcher(self._client) as watcher:
                 if self._is_open():
@@ -91,8 +91,7 @@ class Runner:
                     self._problems.check(self.runs)
                     self._console.progress(progress_line(self.runs))
         finally:
-            for client in self._branches:
-                client.streams.cancel()
+            self._transfers.cancel()
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
 
     def _is_open(self) -> bool:
@@ -122,8 +121,10 @@ class Runner:
             send, handle = partial(self.executor.delete, spec, list(run.to_delete.values()), run.untried_replacement), self._deleted
         elif run.stage is Stage.RESIZE:
             send, handle = partial(self.executor.resize, spec), partial(self._resized, spec)
+        elif run.stage is Stage.DELIVER:
+            send, handle = partial(self._transfers.deliver, spec, run.pod or manifest), partial(self._delivered, spec)
         elif run.stage is Stage.COLLECT and run.pod:
-            send, handle = partial(self._collect, spec, run.pod, run.error is None), self._collected
+            send, handle = partial(self._transfers.collect, spec, run.pod, run.error is None), TaskRun.take
         else:
             send, handle = partial(self.executor.create, spec, manifest), partial(self._created, spec)
         run.advance(StageEvent.SENT)
@@ -165,7 +166,7 @@ class Runner:
             run.effects.created |= answer.live["metadata"]["uid"] in self.executor.created
             run.note = run.note if run.effects.created else "another client created it at the same time"
             event, seen = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
-            run.live = _latest(seen, answer.live)
+            run.live = latest(seen, answer.live)
             # The Job that it replaces had pods, too, and another watch reports those.
             run.pods = {uid: pod for uid, pod in run.pods.items() if owner_job(pod) == answer.live["metadata"]["uid"]}
         if run.stage is not Stage.CREATING:
@@ -189,23 +190,23 @@ class Runner:
         elif answer.error:
             self._refused(run, answer.error)
         else:
-            run.live = _latest(answer.live, run.live)
+            run.live = latest(answer.live, run.live)
             run.advance(StageEvent.ANSWERED)
             self._settle(run)
 
-    def _collect(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Answer:
-        """Fetch what a task has left, in a thread of the pool."""
-        from .collector import Collector  # few tasks leave files
-
-        client = self._client.branch()
-        self._branches.append(client)
-        return Answer(collected=Collector(client, self._console, self._deadline).collect(spec, pod, is_success))
-
-    @staticmethod
-    def _collected(run: TaskRun, answer: Answer) -> None:
-        run.collected = answer.collected
-        if run.stage is Stage.COLLECTING:
-            run.finish()
+    def _delivered(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
+        if run.stage is not Stage.DELIVERING:
+            return
+        run.supplied = None if answer.error or not answer.live else answer.live["metadata"]["uid"]
+        run.live = latest(answer.live, run.live) if answer.live and run.live else None
+        run.advance(StageEvent.ANSWERED)
+        run.read_status()
+        if run.live is None:
+            self._lost(run, spec)
+        elif answer.error and not (run.status and run.status.is_finished):
+            run.fail_because(answer.error.reason, f"did not receive its inputs: {answer.error.message}", answer.error.hint)
+        else:
+            self._settle(run)
 
     def _refused(self, run: TaskRun, error: PodwrightError) -> None:
         """Postpone a request that exceeds a quota, which may be freed; other refusals are final."""
@@ -246,7 +247,7 @@ class Runner:
         for run in self._by_name.get((item["metadata"]["namespace"], label_of(item, TASK) or ""), []):
             if event == "DELETED" and uid in run.to_delete:
                 run.forget([uid])
-            elif run.spec and run.stage in (Stage.WATCH, Stage.CREATING, Stage.RESIZING):
+            elif run.spec and run.stage in _WATCHED:
                 self._update(run, run.spec, event, item)
 
     def _update(self, run: TaskRun, spec: TaskSpec, event: str, item: Manifest) -> None:
@@ -261,11 +262,13 @@ class Runner:
             # The watch may be faster than the answer to the creation, and may never report the object again.
             self._early[uid] = (event, item)
             return
+        elif event == "DELETED" and run.stage in (Stage.DELIVER, Stage.DELIVERING):
+            run.live = None  # noted again with the answer
         elif event == "DELETED":
             self._lost(run, spec)
             return
         else:
-            run.live = _latest(item, run.live)
+            run.live = latest(item, run.live)
         self._settle(run)
 
     def _lost(self, run: TaskRun, spec: TaskSpec) -> None:
@@ -296,11 +299,13 @@ class Runner:
         has_completed = status.state in ("succeeded", SKIPPED) and (state == "completed" or run.spec.is_job)
         is_running = status.is_ready and status.state == "running" and state in ("running", "present")
         pending = holder_problem(run.pod) if run.pod and run.spec.leaves_files and status.is_finished and self._options.wait else None
-        if pending:
+        if run.awaits_inputs:
+            run.advance(StageEvent.AWAITING)
+        elif pending:
             run.status = pending
         elif self._awaits_exit_code(run, run.spec, status):
             return
-        elif not self._options.wait or has_completed or is_running:
+        elif (not self._options.wait and not run.will_await_inputs) or has_completed or is_running:
             run.finish()
         elif status.is_finished:
             self._retry_or_fail(run, run.spec, status)
@@ -333,8 +338,3 @@ class Runner:
         not_before = self._client.clock.monotonic() + delay_before(spec.options, run.attempt)
         run.replace_pod(manifest, attempt, run.policy or plan_policy(spec), note, not_before)
         return True
-
-
-def _latest(*versions: Manifest | None) -> Manifest:
-    """The latest version of an object: the watch may be ahead of an answer, or behind it."""
-    return max(filter(None, versions), key=lambda item: parse_integer(item["metadata"].get("resourceVersion")) or 0)

@@ -17,6 +17,8 @@ class Stage(Enum):
     RESIZE = auto()
     RESIZING = auto()
     WATCH = auto()
+    DELIVER = auto()
+    DELIVERING = auto()
     COLLECT = auto()
     COLLECTING = auto()
     DONE = auto()
@@ -24,12 +26,12 @@ class Stage(Enum):
     @property
     def is_queued(self) -> bool:
         """Whether its next request has not been sent."""
-        return self in (Stage.DELETE, Stage.CREATE, Stage.RESIZE, Stage.COLLECT)
+        return self in (Stage.DELETE, Stage.CREATE, Stage.RESIZE, Stage.DELIVER, Stage.COLLECT)
 
     @property
     def is_sending(self) -> bool:
         """Whether its request has not been answered."""
-        return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.COLLECTING)
+        return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.DELIVERING, Stage.COLLECTING)
 
 
 class StageEvent(Enum):
@@ -38,11 +40,12 @@ class StageEvent(Enum):
     RELEASED = "the tasks that it needs reached their states"
     SENT = "its request is sent"
     CLEARED = "what had to be deleted before its creation does not exist any more"
-    ANSWERED = "the server created or resized its pod"
+    ANSWERED = "the server created or resized its pod, or it received its inputs"
     POSTPONED = "the server refused the request for now"
     OUTDATED = "its pod must be replaced, and exists"
     LOST = "its pod must be replaced, and does not exist any more"
     STOPPED = "its pod must be deleted, since another task failed"
+    AWAITING = "its pod waits for its inputs"
     TERMINATED = "its pod has terminated, and holds files to fetch"
     FINISHED = "it reached its state, or failed"
 
@@ -53,6 +56,9 @@ _NEXT = {
     (Stage.DELETE, StageEvent.SENT): Stage.DELETING,
     (Stage.CREATE, StageEvent.SENT): Stage.CREATING,
     (Stage.RESIZE, StageEvent.SENT): Stage.RESIZING,
+    (Stage.WATCH, StageEvent.AWAITING): Stage.DELIVER,
+    (Stage.DELIVER, StageEvent.SENT): Stage.DELIVERING,
+    (Stage.DELIVERING, StageEvent.ANSWERED): Stage.WATCH,
     (Stage.COLLECT, StageEvent.SENT): Stage.COLLECTING,
     (Stage.WATCH, StageEvent.TERMINATED): Stage.COLLECT,
     (Stage.DELETING, StageEvent.CLEARED): Stage.CREATE,

@@ -17,8 +17,8 @@ def stop_others(runs: Iterable[TaskRun]) -> None:
     for run in runs:
         if not run.spec or run.is_stopping:
             continue
-        if run.stage is Stage.COLLECT:
-            continue  # it has finished
+        if run.stage in (Stage.COLLECT, Stage.DELIVER):
+            continue  # it has finished, or cannot be stopped before its inputs are on their way
         if run.stage.is_queued and run.attempt > run.plan.attempt:
             run.fail_because("Stopped", f"was stopped before attempt {run.attempt}, {_WHY}", outcome=STOPPED)
         elif run.stage is Stage.NEEDS or run.stage.is_queued:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..cluster.api_errors import admission_hint
 from ..cluster.events import Event
@@ -12,14 +13,18 @@ from ..errors import PodwrightError
 from ..objects.pod_status import Status, read_job, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
-from .collected import Collected, restore
+from .collected import Collected, describe_lack, restore
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
-from .file_containers import can_fetch, holds_files
+from .effects import Effects, Timing
+from .file_containers import awaits_inputs, can_fetch, has_inputs, holds_files
 from .record import Record
 from .retries import with_skips
 from .stages import Stage, StageEvent, next_stage
 from .task_plan import DELETE, Listed, TaskPlan, stdin_creation
 from .task_spec import TaskSpec
+
+if TYPE_CHECKING:
+    from .executor import Answer
 
 FAILED, STOPPED = "failed", "stopped"  # with SKIPPED the states of tasks that did not reach theirs
 FAILED_CREATE = "FailedCreate"  # reason of the event of a Job that may not create its pod
@@ -30,48 +35,6 @@ def status_of(spec: TaskSpec, live: Manifest | None, pods: list[Manifest], recor
     if live is None:
         return with_skips(spec, record.status) if record else None
     return with_skips(spec, read_job(live, pods) if spec.is_job else read_pod(live))
-
-
-@dataclass
-class Effects:
-    """What carrying out a plan has changed in the cluster so far.
-
-    Attributes:
-        policy: the NetworkPolicy as the server answered, or None.
-        resized: the pod as the server answered to its resize, or None.
-        corrected: the pod or Job as the server answered when what others changed was restored, or None.
-        stdin: the Secret with the standard input that was restored, or None.
-    """
-
-    deleted: bool = False
-    created: bool = False
-    resized: Manifest | None = None
-    corrected: Manifest | None = None
-    stdin: Manifest | None = None
-    policy: Manifest | None = None
-
-
-@dataclass
-class Timing:
-    """Moments of one attempt, in seconds of the monotonic clock.
-
-    Attributes:
-        created_at: when the server answered to its creation.
-        not_before: when its next request may be sent.
-        problem_since: when a problem that may pass was first seen, or None.
-        phase: the timeout that applies before its container starts, or None.
-        phase_since: since when.
-        scheduled_since: when it was first seen scheduled to a node, or None.
-        failed_since: when its Job was seen to have failed while what is known of its pod is older, or None.
-    """
-
-    created_at: float = 0.0
-    not_before: float = 0.0
-    problem_since: float | None = None
-    phase: str | None = None
-    phase_since: float = 0.0
-    scheduled_since: float | None = None
-    failed_since: float | None = None
 
 
 class TaskRun:
@@ -98,6 +61,7 @@ class TaskRun:
         logs: its log, or None if it is not collected.
         events: the events of a task that failed.
         is_unrecorded: whether its record could not be written.
+        supplied: the uid of the pod that has received its inputs, or None.
         collected: what it left and this run has fetched, or None.
     """
 
@@ -123,6 +87,7 @@ class TaskRun:
         self.logs: str | None = None
         self.events: list[Event] = []
         self.is_unrecorded = False
+        self.supplied: str | None = None
         self.collected = plan.collected
         self.read_status()
 
@@ -197,8 +162,19 @@ class TaskRun:
             return
         pod = self.pod if self.spec and self.spec.leaves_files and not self.fetched else None
         if not self.error and self.status and self.status.state == "succeeded" and not (pod and self.collected is None and holds_files(pod)):
-            self.error = self._find_lack()
+            self.error = describe_lack(self.spec, self.left) if self.spec else None
         self.advance(StageEvent.FINISHED)
+
+    @property
+    def will_await_inputs(self) -> bool:
+        """Whether its pod waits for its inputs, or is going to."""
+        live = self.live if self.spec and self.spec.options.get("inputs") else None
+        return live is not None and live["metadata"]["uid"] != self.supplied and not has_inputs(live)
+
+    @property
+    def awaits_inputs(self) -> bool:
+        """Whether its pod waits for its inputs."""
+        return self.will_await_inputs and self.live is not None and awaits_inputs(self.live)
 
     @property
     def pod_to_fetch_from(self) -> Manifest | None:
@@ -207,14 +183,11 @@ class TaskRun:
         pod = self.pod if is_finished and self.spec and self.spec.leaves_files and not self.fetched else None
         return pod if pod and can_fetch(pod) else None
 
-    def _find_lack(self) -> PodwrightError | None:
-        """What is missing of what a task that succeeded should have left, or None."""
-        problems = self.left.problems + self.left.failures
-        if not problems or not self.spec:
-            return None
-        text = "; ".join(problem.message.rstrip(".") for problem in problems)
-        message = f"The task '{self.spec.name}' in namespace '{self.spec.namespace}' succeeded, but not with all that it should leave: {text}."
-        return PodwrightError(message, reason=problems[0].reason, hint=problems[0].hint)
+    def take(self, answer: Answer) -> None:
+        """Note what it left and was fetched."""
+        self.collected = answer.collected
+        if self.stage is Stage.COLLECTING:
+            self.finish()
 
     @property
     def left(self) -> Collected:

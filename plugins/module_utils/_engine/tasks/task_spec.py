@@ -16,6 +16,7 @@ from ..objects.quantity import parse_quantity
 from ..text import encode, scalar_text
 from ..values import Manifest, Options
 from .environment import order_of_references
+from .inputs import Input, digest_input, read_inputs
 from .options import EXECUTION_OPTIONS, FILE_OPTIONS, IN_MANIFEST, LATER_OPTIONS, TASK_OPTIONS
 from .outputs import output_paths
 from .resources import Resources, build_resources
@@ -97,17 +98,31 @@ class TaskSpec:
         # Live objects carry this digest as a label: another key, or another order, would replace every task after an upgrade.
         given["completes"] = self.completes
         if "stdin" in given:
-            # Users who can read the label, but not the Secret, must not find the input by trying: each try takes as long as this.
-            salt = f"{self.namespace}/{self.name}".encode()
-            given["stdin"] = hashlib.pbkdf2_hmac("sha256", encode(given["stdin"]), salt, STDIN_ITERATIONS).hex()
+            given["stdin"] = self._conceal(given["stdin"])
         orders = [order_of_references(container) for _path, container in containers_of(self.options)]
         return digest(given | ({"order of variables": orders} if any(orders) else {}))
+
+    @cached_property
+    def inputs(self) -> list[Input]:
+        """Its inputs. Raises: PodwrightError that names the invalid option."""
+        return read_inputs(self.options)
+
+    @cached_property
+    def input_digests(self) -> list[str]:
+        """A digest of the content of each input. Raises: PodwrightError if one cannot be read."""
+        return [digest_input(entry) for entry in self.inputs]
 
     @property
     def _hashed_files(self) -> Options:
         """What of the files of the task its pod depends on, in place of the options for them."""
         outputs = sorted({path for _option, path in output_paths(self.options)})
-        return {"outputs": outputs} if outputs else {}
+        hashed: Options = {"outputs": outputs} if outputs else {}
+        inputs = [[entry.path, entry.mode, content] for entry, content in zip(self.inputs, self.input_digests)]
+        return hashed | ({"inputs": self._conceal(digest(inputs))} if inputs else {})
+
+    def _conceal(self, text: str) -> str:
+        """A digest of a text that users who can read it, but not the text, cannot find by trying: each try takes as long as this."""
+        return hashlib.pbkdf2_hmac("sha256", encode(text), f"{self.namespace}/{self.name}".encode(), STDIN_ITERATIONS).hex()
 
     @cached_property
     def resources_hash(self) -> str:

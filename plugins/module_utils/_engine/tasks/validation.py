@@ -9,6 +9,7 @@ from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..values import Options
 from .file_containers import HOLDER
+from .inputs import INPUTS
 from .manifest_shape import check_shape
 from .network_policy import build_policy
 from .options import check_name, check_variable
@@ -40,6 +41,9 @@ def validate(spec: TaskSpec) -> None:
 
 def _validate_outputs(spec: TaskSpec) -> None:
     options, given = spec.options, [name for name in ("results", "artifacts") if spec.options.get(name)]
+    if spec.inputs and spec.is_job:
+        hint = "Set kind to Pod, which has retries, too; or use stdin, or a volume with a ConfigMap or a Secret."
+        raise option_error("inputs", "requires kind to be Pod: each pod of a Job would wait for them.", hint)
     if given and not spec.completes:
         raise option_error(given[0], "requires state to be completed, since a task that keeps running leaves nothing.", "Copy from it with pod_copy.")
     paths = output_paths(options)
@@ -50,15 +54,14 @@ def _validate_outputs(spec: TaskSpec) -> None:
         raise option_error(paths[0][0], "requires kind to be Pod: a Job would not complete before its files are fetched.", hint)
     if options.get("record") is False:
         raise option_error("record", f"must not be false with {given[0]}, which are kept in it.")
-    if any(container["name"] == HOLDER for container in [*(options.get("containers") or []), *(options.get("init_containers") or [])]):
-        raise option_error("containers", f"must not contain '{HOLDER}', which results and artifacts add.")
 
 
 def _validate_containers(spec: TaskSpec) -> None:
     image = spec.options.get("image")
     if not image and not _defines_image(spec.options):
         raise option_error("image", f"must be set for task '{spec.name}'.")
-    names = {TASK_CONTAINER}
+    own = [TASK_CONTAINER, *([HOLDER] if spec.leaves_files else []), *([INPUTS] if spec.inputs else [])]
+    names = set(own)
     for path, container in containers_of(spec.options):
         for variable in container.get("env") or {}:
             check_variable(f"{path}env", variable)
@@ -67,7 +70,7 @@ def _validate_containers(spec: TaskSpec) -> None:
         name = container["name"]
         check_name(f"{path}name", name)
         if name in names:
-            raise option_error(f"{path}name", f"must be unique in the pod, got {name!r} again ('{TASK_CONTAINER}' is the task's own container).")
+            raise option_error(f"{path}name", f"must be unique in the pod, got {name!r} again (the task has {', '.join(own)} already).")
         if not container.get("image") and not image:
             raise option_error(f"{path}image", f"must be set for container '{name}', since the task has no image.")
         names.add(name)

@@ -39,7 +39,7 @@ def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
             raise option_error("volumes", f"must not contain a volume '{volume['name']}', which other options of the task add.")
         volumes[volume["name"]] = volume
         mounts += [shared_mount] if shared_mount else []
-    return list(volumes.values()), mounts
+    return list(volumes.values()), mounts + file_containers.input_mounts(spec.options)
 
 
 def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
@@ -55,6 +55,7 @@ def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
         added.append((standard_input.build_volume(spec), None))
     added += file_containers.output_volumes(options)
     added += file_containers.holder_volumes(options)
+    added += file_containers.input_volumes(options)
     return added
 
 
