@@ -24,8 +24,8 @@ class Fault:
     Attributes:
         act: called with (call, connection, execute) instead of a response.
         groups: of the calls that it applies to.
-        outcome: `same` if the result must be that of a server without faults, `once` if it must be if the fault occurs once, else `any`:
-            that result or a clear error.
+        outcome: `same` if the result must be that of a server without faults, `once` if it must be if the fault occurs once, `any` if it must
+            be that or a clear error, `other` if the answer is one of a server in another state, so that another result is right.
     """
 
     act: Callable
@@ -68,11 +68,13 @@ def fixed(answer):
 
 
 def changed(change):
-    """Carry the request out, and respond with another body: `change` is called with the decoded one."""
+    """Carry the request out, and respond with another body: `change` is called with the decoded one, or with each event of a watch."""
 
     def act(call, connection, execute):
         answer = execute()
-        if callable(answer.body) or isinstance(answer.body, bytes):
+        if callable(answer.body):
+            connection.respond(Answer(200, lambda: (json.dumps(change(json.loads(line))).encode() + b"\n" for line in answer.body())))
+        elif isinstance(answer.body, bytes):
             connection.respond(answer)
         else:
             connection.respond(Answer(answer.status, change(json.loads(json.dumps(answer.body))), answer.headers))
@@ -176,7 +178,7 @@ def _upgraded(*pieces, ending="close", **options):
         connection.upgrade(call, **options)
         connection.send(*pieces)
         if ending == "wait":
-            connection.wait(30)
+            connection.wait(1)
         elif ending == "reset":
             connection.reset()
 
@@ -264,7 +266,7 @@ FAULTS = {
     "400": Fault(status(400, "BadRequest"), (*ANSWERS, "watch", "log", "upgrade")),
     "403": Fault(status(403, "Forbidden", "denied by webhook: \x1b[31mno"), (*ANSWERS, "log", "upgrade")),
     "403 of RBAC": Fault(status(403, "Forbidden", 'User "u" cannot get resource "x" in API group ""'), (*ANSWERS, "log", "upgrade")),
-    "404": Fault(status(404, "NotFound", 'odd "x" not found'), (*ANSWERS, "watch", "log", "upgrade")),
+    "404": Fault(status(404, "NotFound", 'odd "x" not found'), (*ANSWERS, "watch", "log", "upgrade"), "other"),
     "404 page": Fault(fixed(Answer(404, HTML.body, HTML.headers)), (*ANSWERS, "watch", "log", "upgrade")),
     "404 text": Fault(fixed(Answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})), (*ANSWERS, "watch", "upgrade")),
     "409": Fault(status(409, "Conflict", "the object has been modified"), (*ANSWERS, "upgrade")),
@@ -284,7 +286,7 @@ FAULTS = {
     "deep": Fault(fixed(Answer(200, b"[" * 50_000)), ANSWERS),
     "other kind": Fault(changed(_with(kind="Hostile", data={"ansible_facts": {}})), ANSWERS),
     "no metadata": Fault(changed(_with(metadata=None)), ANSWERS),
-    "items null": Fault(changed(_with(items=None)), ("list",)),
+    "items null": Fault(changed(_with(items=None)), ("list",), "other"),
     "items text": Fault(changed(_with(items="abc")), ("list",)),
     "items of null": Fault(changed(_with(items=[None])), ("list",)),
     "items of odd objects": Fault(changed(_with(items=[{"metadata": {"name": "x"}, "spec": 5}])), ("list",)),
@@ -306,7 +308,7 @@ FAULTS = {
     "many headers": Fault(raw(lambda answer: head_of(answer, **{f"X_{n}": "x" for n in range(1000)}) + answer.content()), ANSWERS),
     "no HTTP": Fault(raw(lambda answer: b"SSH-2.0-OpenSSH_9.6\r\n"), (*ANSWERS, "log")),
     "HTTP/0.9": Fault(raw(lambda answer: answer.content()), ANSWERS),
-    "many lines": Fault(fixed(Answer(200, b"x" * 3_000_000, {"Content-Type": "text/plain"})), ("log",)),
+    "many lines": Fault(fixed(Answer(200, b"x" * 3_000_000, {"Content-Type": "text/plain"})), ("log",), "other"),
     # Websockets.
     "no upgrade": Fault(unanswered(False, "close"), ("upgrade",)),
     "upgrade reset": Fault(unanswered(False, "reset"), ("upgrade",)),

@@ -123,6 +123,11 @@ def test_a_pod_selects_its_topmost_controller():
         ([], "Pod 'a' not found in namespace 'n'.", "NotFound"),
         ([item("Pod", "a")], "Pod 'a' cannot be scaled: it has no controller.", "NotScalable"),
         ([item("Pod", "a", ("ReplicaSet", "b"))], "Pod 'a' has a controller that does not exist: ReplicaSet 'b'.", "NotFound"),
+        (
+            [item("Pod", "a", ("ReplicaSet", "b")), item("ReplicaSet", "b", ("Deployment", "c")), item("Deployment", "c", ("ReplicaSet", "b"))],
+            "Pod 'a' cannot be scaled: the owner references of ReplicaSet 'b' form a cycle.",
+            "NotScalable",
+        ),
     ],
 )
 def test_a_pod_without_a_controller_cannot_be_scaled(items, message, reason):

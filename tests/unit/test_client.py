@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -263,11 +264,22 @@ def test_patch_is_looked_up_if_the_response_to_an_earlier_attempt_was_lost(serve
         ([BROKEN, NOT_FOUND], True),
         ([LOST, BUSY, OTHER_UID], True),
         ([OTHER_UID], False),
+        ([LOST] * MAX_ATTEMPTS + [NOT_FOUND], True),
+        ([OK, NOT_FOUND], True),  # a pod in response to the deletion of a ConfigMap
     ],
 )
 def test_delete_is_reported_if_the_response_to_an_earlier_attempt_was_lost(server, connect, responses, deleted):
     server.responses[:] = responses
     assert connect().delete(CONFIG_MAP, "n", "a", "u") is deleted
+    assert not server.responses
+
+
+@pytest.mark.parametrize("found", [[OK], [LOST] * MAX_ATTEMPTS])
+def test_delete_fails_if_every_response_was_lost_and_the_object_still_exists(server, connect, found):
+    server.responses[:] = [LOST] * MAX_ATTEMPTS + found
+    with pytest.raises(PodwrightError) as caught:
+        connect().delete(POD, "n", "a", LIVE_METADATA["uid"])
+    assert caught.value.reason == "ConnectionLost" and not server.responses
 
 
 @pytest.mark.parametrize(
@@ -294,3 +306,24 @@ def test_conflict_after_a_lost_deletion_is_judged_by_the_live_object(server, con
     ]
     assert connect().delete(CONFIG_MAP, "n", "a", "u", version="1") is deleted
     assert len(server.requests) == 3
+
+
+def test_pages_that_are_too_large_are_requested_again_with_fewer_objects(server, connect, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_BODY", 1 << 11)
+
+    def page(names, token=""):
+        items = [{"metadata": LIVE_METADATA | {"name": name, "namespace": "n", "annotations": {"a": "x" * 420}}} for name in names]
+        return 200, {}, {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "1", "continue": token}, "items": items}
+
+    server.responses[:] = [page("abcdef", "1"), page("abc", "2"), page("defg", "3"), page("d", "4"), page("e")]
+    items, _version = connect().list(CONFIG_MAP, "n")
+    assert "".join(item["metadata"]["name"] for item in items) == "abcde"
+    asked = [dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query)) for _method, path, *_rest in server.requests]
+    assert [(query["limit"], query.get("continue")) for query in asked] == [("500", None), ("50", None), ("50", "2"), ("5", "2"), ("5", "4")]
+
+
+def test_list_with_an_object_twice_is_refused(server, connect):
+    item = {"metadata": LIVE_METADATA | {"name": "a", "namespace": "n"}}
+    server.responses[:] = [(200, {}, {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": [item, item]})]
+    with pytest.raises(PodwrightError, match="ConfigMap 'a' twice"):
+        connect().list(CONFIG_MAP, "n")

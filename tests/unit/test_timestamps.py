@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.timestamps import parse_timestamp
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.timestamps import parse_timestamp, read_timestamp
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,8 @@ def test_a_timestamp_is_in_utc_unless_it_names_another_offset(text, seconds, mon
 def test_a_malformed_timestamp_is_rejected():
     with pytest.raises(ValueError, match="yesterday"):
         parse_timestamp("yesterday")
+
+
+@pytest.mark.parametrize("text", ["yesterday", "²", "", None, 5])
+def test_a_malformed_timestamp_is_unknown_where_it_may_be(text):
+    assert read_timestamp(text) is None

@@ -13,6 +13,7 @@ from .text import printable
 
 # Reasons that code distinguishes, beside those of the API.
 UNEXPECTED = "UnexpectedAnswer"  # the response is not that of an API server
+TOO_LARGE = "TooLarge"
 UNKNOWN_KIND = "UnknownKind"
 CONNECTION_LOST = "ConnectionLost"
 
@@ -65,6 +66,11 @@ class PodwrightError(Exception):
     def is_not_found(self) -> bool:
         """Whether the object or its namespace does not exist."""
         return self.status == 404 and self.reason == "NotFound" and not self.is_denied_by_admission
+
+    @property
+    def leaves_unknown(self) -> bool:
+        """Whether it is unknown if the server executed the request."""
+        return self.response_was_lost or self.reason in (CONNECTION_LOST, TOO_LARGE, UNEXPECTED)
 
     @property
     def is_denied_by_admission(self) -> bool:

@@ -153,18 +153,22 @@ def _read_scale(client: Client, target: Target) -> Manifest:
 
 def _controller_of(client: Client, pod: Target) -> Target:
     """The topmost controller of a pod, such as the Deployment of its ReplicaSet."""
-    found = pod
+    found, seen = pod, {pod.key}
     while True:
         metadata = found.before["metadata"]
         owner = next((reference for reference in metadata.get("ownerReferences") or [] if reference.get("controller")), None)
         if owner is None:
             break
         kind = client.kinds.resolve(owner["apiVersion"], owner["kind"])
-        item = client.get(kind, metadata["namespace"], owner["name"])
+        item = client.get(kind, metadata.get("namespace"), owner["name"])
         if item is None:
             message = f"{found.title} has a controller that does not exist: {kind.name} '{owner['name']}'."
             raise PodwrightError(message, reason="NotFound", hint="Name the object to scale instead of a pod that will be garbage-collected.")
         found = Target.of(kind, item)
+        if found.key in seen:
+            message = f"{pod.title} cannot be scaled: the owner references of {found.title} form a cycle."
+            raise PodwrightError(message, reason="NotScalable", hint="Name the object to scale instead of a pod.")
+        seen.add(found.key)
     if found is pod:
         raise PodwrightError(f"{pod.title} cannot be scaled: it has no controller.", reason="NotScalable", hint="Scale a Deployment, StatefulSet or Job.")
     return found

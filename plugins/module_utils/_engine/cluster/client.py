@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, overload
 
-from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
+from ..errors import TOO_LARGE, UNEXPECTED, UNKNOWN_KIND, PodwrightError
 from ..text import parse_integer
 from .kinds import POD, Kind, Kinds
 from .request import ANYTHING, Query, Request
@@ -120,15 +120,20 @@ class Client(Transport):
         Raises: PodwrightError.
         """
         items: list[Any] = []
+        known: set[tuple[str | None, str]] = set()
         token, limit = "", PAGE_SIZE
         for _number in range(MAX_PAGES):
             try:
                 page = self.page(kind, namespace, label_selector, field_selector, metadata_only, limit, token)
             except PodwrightError as error:
                 if error.status == 410 and token:  # the continue token has expired, and so may the next one: all in one page
-                    items, token, limit = [], "", 0
-                    continue
-                raise
+                    items, known, token, limit = [], set(), "", 0
+                elif error.reason == TOO_LARGE and limit > 1:
+                    limit = max(limit // 10, 1)
+                else:
+                    raise
+                continue
+            _check_unique(page.items, known, kind)
             items += map(transform, page.items) if transform else page.items
             token = page.token
             if not token:
@@ -217,26 +222,33 @@ class Client(Transport):
             version: delete the object of that uid only if this is still its resource version.
 
         Returns: False if the object did not exist, unless the response to an earlier attempt was lost.
-        Raises: PodwrightError.
+        Raises: PodwrightError; not if no response says whether it was deleted, and the object was or is being deleted.
         """
-        body: Manifest = {"propagationPolicy": propagation}
+        body: Manifest = {"propagationPolicy": propagation} | ({"dryRun": ["All"]} if dry_run else {})
         if uid:
             body["preconditions"] = {"uid": uid} | ({"resourceVersion": version} if version else {})
         if grace_period is not None:
             body["gracePeriodSeconds"] = grace_period
-        if dry_run:
-            body["dryRun"] = ["All"]
         try:
             self.send(_object_request("DELETE", kind, namespace, name, body=body))
             return True
         except PodwrightError as error:
             is_conflict = error.status == 409 and "precondition" in error.message.lower()
-            if not error.is_not_found and not is_conflict:
-                raise
-            if is_conflict and version and error.response_was_lost:  # by the lost request, or by another client
-                live = self.get(kind, namespace, name)
-                return live is None or live["metadata"]["uid"] != uid or bool(live["metadata"].get("deletionTimestamp"))
-            return error.response_was_lost
+            if error.is_not_found or (is_conflict and not version):
+                return error.response_was_lost
+            if error.leaves_unknown and not dry_run and self._is_deleted(kind, namespace, name, uid):
+                return True  # by the request whose response was lost, or by another client
+            if is_conflict:
+                return False
+            raise
+
+    def _is_deleted(self, kind: Kind, namespace: str | None, name: str, uid: str | None) -> bool:
+        """Whether an object has certainly been deleted, or is being deleted."""
+        try:
+            live = self.get(kind, namespace, name)
+        except PodwrightError:
+            return False
+        return live is None or bool(live["metadata"].get("deletionTimestamp")) or (uid is not None and live["metadata"].get("uid") != uid)
 
     def log(self, namespace: str, pod: str, container: str, tail_lines: int | None = None, limit_bytes: int | None = None) -> bytes:
         """The log of a container. Raises: PodwrightError."""
@@ -251,6 +263,16 @@ class Client(Transport):
 def _object_request(method: str, kind: Kind, namespace: str | None, name: str, subresource: str | None = None, **options: Any) -> Request:
     namespace = namespace if kind.namespaced else None
     return Request(method, kind.path(namespace, name, subresource), kind=kind, namespace=namespace, name=name, subresource=subresource, **options)
+
+
+def _check_unique(items: list[Manifest], known: set[tuple[str | None, str]], kind: Kind) -> None:
+    """Add objects to those that are known. Raises: PodwrightError if one is known: what is done to each object would be done to it twice."""
+    for item in items:
+        key = (item["metadata"].get("namespace"), item["metadata"]["name"])
+        if key in known:
+            message = f"The list of {kind.name}s contains {kind.name} '{key[1]}' twice."
+            raise PodwrightError(message, reason=UNEXPECTED, hint="Check the address of the API server, and the proxies in between.")
+        known.add(key)
 
 
 def _contains(value: Any, patch: Any) -> bool:

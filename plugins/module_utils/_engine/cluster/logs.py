@@ -73,6 +73,7 @@ class LogFollower:
 
     Attributes:
         gaps: the gaps found so far.
+        problem: why the log could not be read at the last attempt, or None.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class LogFollower:
         self._first_timestamp = self._last_timestamp = ""
         self._cancelled = client.streams.cancelled
         self.gaps: list[Gap] = []
+        self.problem: PodwrightError | None = PodwrightError("the API server did not respond", reason="Timeout")
 
     def follow(self) -> None:
         """Read until the container terminates or the deadline. Raises: PodwrightError if the log cannot be read, and any error of `on_line`."""
@@ -107,18 +109,23 @@ class LogFollower:
             error = None
             try:
                 state = self._check_state()
+                if state in ("finished", "waiting"):
+                    self.problem = None  # there is nothing to read
                 if state == "finished":
                     return
                 if state == "waiting":
                     self._cancelled.wait(WAITING_SECONDS)
                     continue
                 is_complete = self._read(follow=state == "running")
-                if is_complete and state == "terminated":
-                    return
+                if state == "terminated":
+                    if is_complete:
+                        return
+                    raise self._cut_off("")
             except _LineRefused as caught:
                 raise caught.error from caught.error.__cause__
             except PodwrightError as caught:
-                error, is_complete = caught, False
+                self.problem = error = caught
+                is_complete = False
             if is_complete or self._line_count > count:
                 failures = 0
                 continue
@@ -155,10 +162,13 @@ class LogFollower:
     def _finish_previous(self, restarts: int) -> None:
         """Read the rest of the log before a restart, and start with the new log. Raises: PodwrightError if it was cut off."""
         if not self._read(follow=False, previous=True):
-            raise PodwrightError(f"The log of pod '{self._pod}' before its restart was cut off.", reason=CONNECTION_LOST, hint="Run it again.")
+            raise self._cut_off(" before its restart")
         if restarts > self._restarts + 1:
             self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, ""))
         self._recent, self._first_timestamp, self._last_timestamp, self._first = {}, "", "", {}
+
+    def _cut_off(self, which: str) -> PodwrightError:
+        return PodwrightError(f"The log of pod '{self._pod}'{which} was cut off.", reason=CONNECTION_LOST, hint="Run it again.")
 
     def _read(self, follow: bool, previous: bool = False) -> bool:
         """Read the log after the last line, and new lines if it is followed. Returns: False if the log was cut off."""
@@ -171,8 +181,10 @@ class LogFollower:
             response = self._client.stream(log_request(self._namespace, self._pod, self._container, timeout=timeout, **options))
         except PodwrightError as error:
             if error.status == 400 and (previous or "waiting to start" in error.message):
+                self.problem = None
                 return True
             raise
+        self.problem = None
         known = _KnownLines(self._recent if self._last_timestamp else {})
         try:
             for piece in lines_of(response):

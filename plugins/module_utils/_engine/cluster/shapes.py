@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..objects.timestamps import read_timestamp
 from .kinds import ANSWERED_GROUPS, BUILT_IN, POD, SERVICE, Kind
 
 _TEXT = dict[str, str]  # a mapping of text to text
-# A type, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null,
+_TIME = "time"  # the text of a timestamp
+# A type, _TIME, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null,
 # one with it must not be an empty list either.
 _METADATA: dict[str, Any] = {
     **dict.fromkeys(("name!", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"), str),
@@ -19,14 +21,23 @@ _METADATA: dict[str, Any] = {
     "ownerReferences": [{"apiVersion!": str, "kind!": str, "name!": str, "uid!": str}],
     "managedFields": [dict],
 }
-_IDENTIFIED = _METADATA | {"uid!": str, "creationTimestamp!": str}  # the object of a dry run has no resourceVersion
+_IDENTIFIED = _METADATA | {"uid!": str, "creationTimestamp!": _TIME}  # the object of a dry run has no resourceVersion
 _TERMINATED = {"exitCode!": int, "reason": str, "startedAt": str, "finishedAt": str}
 _STATE = {"waiting": {"reason": str, "message": str}, "running": {"startedAt": str}, "terminated": _TERMINATED}
 _CONTAINERS = [{"name!": str, "image": str, "ports": [{"containerPort!": int, "name": str}], "resources": {"limits": dict, "requests": dict}}]
 _STATUSES = [{"name!": str, "state": _STATE, "lastState": _STATE, "restartCount": int, "containerID": str, "resources": dict}]
 _STATUS = {"phase": str, "reason": str, "message": str, "observedGeneration": int, "conditions": [{"type!": str, "status": str, "reason": str, "message": str}]}
+_POD_SPEC = {
+    "containers!": _CONTAINERS,
+    "initContainers": _CONTAINERS,
+    "ephemeralContainers": _CONTAINERS,
+    "restartPolicy": str,
+    "nodeName": str,
+    "volumes": [{"name!": str, "secret": {"secretName!": str}}],
+}
+_TEMPLATE = {"metadata": {"labels": _TEXT, "annotations": _TEXT}, "spec!": _POD_SPEC}
 _POD = {
-    "spec!": {"containers!": _CONTAINERS, "initContainers": _CONTAINERS, "ephemeralContainers": _CONTAINERS, "restartPolicy": str, "nodeName": str},
+    "spec!": _POD_SPEC,
     "status": _STATUS | dict.fromkeys(("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"), _STATUSES),
 }
 _SERVICE = {"selector": _TEXT, "ports": [{"port!": int, "name": str}]}
@@ -53,8 +64,8 @@ _SHAPES = {
     "any": _compile({"metadata!": _METADATA}),
     "built-in": _compile({"metadata!": _IDENTIFIED, "spec": dict, "status": dict}),
     "Pod": _compile({"metadata!": _IDENTIFIED} | _POD),
-    "workload": _compile({"metadata!": _IDENTIFIED, "spec!": {"replicas": int, "parallelism": int}, "status": dict}),
-    "Service": _compile({"metadata!": _IDENTIFIED, "spec": _SERVICE, "status": dict}),
+    "workload": _compile({"metadata!": _IDENTIFIED, "spec!": {"replicas": int, "parallelism": int, "template": _TEMPLATE}, "status": dict}),
+    "Service": _compile({"metadata!": _IDENTIFIED, "spec!": _SERVICE, "status": dict}),
     "answer": _compile({"status": dict}),
     "bookmark": _compile({"metadata!": {"resourceVersion!": str}}),
     **{name: _compile(shape) for name, shape in _DISCOVERY.items()},
@@ -94,6 +105,8 @@ def _fits(value: Any, shape: Any) -> bool:
         return value.__class__ is shape
     if kind is list:
         return value.__class__ is list and all(_fits(item, shape[0]) for item in value)
+    if kind is str:
+        return value.__class__ is str and read_timestamp(value) is not None
     if value.__class__ is not dict:
         return False
     if kind is not tuple:
@@ -114,8 +127,8 @@ def _fits(value: Any, shape: Any) -> bool:
 def _find(value: Any, shape: Any, path: str) -> str:
     """The path of the first field that does not fit."""
     if isinstance(value, list) and isinstance(shape, list):
-        index, item = next((index, item) for index, item in enumerate(value) if not _fits(item, shape[0]))
-        return _find(item, shape[0], f"{path}[{index}]")
+        misfit = next(((index, item) for index, item in enumerate(value) if not _fits(item, shape[0])), None)
+        return _find(misfit[1], shape[0], f"{path}[{misfit[0]}]") if misfit else path  # it must not be empty
     if isinstance(value, dict) and isinstance(shape, tuple):
         for name, is_required, part in shape:
             field = value.get(name)

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import Clock
-from ..errors import CONNECTION_LOST, UNEXPECTED, PodwrightError
+from ..errors import CONNECTION_LOST, TOO_LARGE, PodwrightError
 from ..libraries import load
 from ..text import parse_integer
 from .availability import Availability
@@ -36,7 +36,7 @@ TransportT = TypeVar("TransportT", bound="Transport")
 MAX_ATTEMPTS = 5
 CONNECT_TIMEOUT = 10
 MAX_RETRY_AFTER = 30  # seconds
-MAX_BODY = 1 << 29  # bytes of a response: a page of 500 objects, each as large as etcd stores, and no more than memory has
+MAX_BODY = 1 << 27  # bytes of a response; its objects need several times that. The pages of a list shrink until they fit.
 MAX_CONTENT = 64 << 20  # bytes of a response that is not an object: a pod may have written it
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
 _READ_SIZE = 1 << 18
@@ -188,7 +188,7 @@ class Transport:
         if size > limit:
             response.close()
             message = f"{request.describe()}: {configuration.server} (from {configuration.source}) responded with more than {limit} bytes."
-            raise PodwrightError(message, status=response.status, reason=UNEXPECTED, hint="Check the address of the API server, or select fewer objects.")
+            raise PodwrightError(message, status=response.status, reason=TOO_LARGE, hint="Check the address of the API server, or select fewer objects.")
         return b"".join(pieces)
 
 

@@ -12,7 +12,7 @@ from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition
 from ..objects.resources import pod_requests
-from ..objects.timestamps import parse_timestamp
+from ..objects.timestamps import parse_timestamp, read_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ class Candidate:
 
 
 def read_candidate(kind: Kind, item: Manifest) -> Candidate:
-    """The Candidate of a live object. Raises: ValueError if its creation time is malformed."""
+    """The Candidate of a live object."""
     metadata = item["metadata"]
     labels = metadata.get("labels") or {}
     candidate = Candidate(
@@ -126,25 +126,17 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
     )
     if metadata.get("deletionTimestamp"):
         finalizers = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
-        due = _read_time(metadata["deletionTimestamp"])
+        due = read_timestamp(metadata["deletionTimestamp"])
         return replace(candidate, state=DELETING, deletion_due=due, blocked_by=finalizers, requests=pod_requests(item))
     if kind == POD:
         return _read_pod(candidate, item)
     if kind == JOB:
         return _read_job(candidate, item)
     if candidate.state == RECORDED:
-        finished = _read_time((item.get("data") or {}).get("finished_at"))
+        finished = read_timestamp((item.get("data") or {}).get("finished_at"))
         return replace(candidate, finished_at=candidate.created if finished is None else finished)
     storage = ((item.get("spec") or {}).get("resources") or {}).get("requests", {}).get("storage")
     return replace(candidate, requests={"storage": parse_quantity(storage)} if storage else {})
-
-
-def _read_time(text: str | None) -> float | None:
-    """A time of the API, or None if it is missing or malformed."""
-    try:
-        return parse_timestamp(text) if text else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _owners_of(metadata: Manifest) -> tuple[Owner, ...]:
@@ -174,16 +166,16 @@ def _read_pod(candidate: Candidate, pod: Manifest) -> Candidate:
 
 def _pending_since(candidate: Candidate, pod: Manifest) -> float:
     """When the pod was scheduled or declared unschedulable, or when it was created if the scheduler has not seen it."""
-    changed = _read_time(condition(pod, "PodScheduled").get("lastTransitionTime"))
+    changed = read_timestamp(condition(pod, "PodScheduled").get("lastTransitionTime"))
     return candidate.created if changed is None else changed
 
 
 def _finished_at(candidate: Candidate, pod: Manifest) -> float:
     """When the task's container terminated; if it never ran, when a condition of the pod last changed."""
-    finished = _read_time(times(pod)[1])
+    finished = read_timestamp(times(pod)[1])
     if finished is not None:
         return finished
-    changes = [_read_time(c.get("lastTransitionTime")) for c in pod["status"].get("conditions") or []]
+    changes = [read_timestamp(c.get("lastTransitionTime")) for c in pod["status"].get("conditions") or []]
     return max([moment for moment in changes if moment is not None], default=candidate.created)
 
 
@@ -191,5 +183,5 @@ def _read_job(candidate: Candidate, job: Manifest) -> Candidate:
     for name, state in (("Complete", SUCCEEDED), ("Failed", FAILED)):
         found = condition(job, name)
         if found.get("status") == "True":
-            return replace(candidate, state=state, finished_at=_read_time(found.get("lastTransitionTime")))
+            return replace(candidate, state=state, finished_at=read_timestamp(found.get("lastTransitionTime")))
     return replace(candidate, state=RUNNING)

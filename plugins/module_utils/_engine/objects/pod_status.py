@@ -11,7 +11,7 @@ from .containers import container_status, container_statuses, default_container
 from .meshes import idle_proxy
 from .quantity import same_quantity
 from .readiness import condition
-from .timestamps import parse_timestamp
+from .timestamps import read_timestamp
 
 # The class of a problem, which decides how long the problem may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
@@ -99,16 +99,12 @@ def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bo
     """Whether the task's container was running when its failed pod was terminated: by its deadline, an eviction or the loss of its node."""
     if status.get("phase") != "Failed" or not (status.get("reason") or _interruption(pod, status)):
         return False
-    end = _moment(condition(pod, "DisruptionTarget").get("lastTransitionTime"))
+    end = read_timestamp(condition(pod, "DisruptionTarget").get("lastTransitionTime"))
     if status.get("reason") == "DeadlineExceeded":
-        start, seconds = _moment(status.get("startTime")), pod["spec"].get("activeDeadlineSeconds")
+        start, seconds = read_timestamp(status.get("startTime")), pod["spec"].get("activeDeadlineSeconds")
         end = start + seconds if start is not None and seconds else None
-    finished = _moment(terminated.get("finishedAt"))
+    finished = read_timestamp(terminated.get("finishedAt"))
     return end is None or finished is None or finished >= end
-
-
-def _moment(text: str | None) -> float | None:
-    return parse_timestamp(text) if text else None
 
 
 def _read_failure(status: Manifest, terminated: Manifest | None, interruption: str | None) -> Status:

@@ -82,10 +82,10 @@ def run(invocation: Invocation, outcome: Copy) -> None:
     excluded = everything.target.keys() - pair.target.keys()
     plan = compare(pair.source, pair.target, options, excluded)
     _check_obstacles(params, pair, plan, containing_directories(excluded))
-    outcome.remote_name, outcome.method = f"{params['remote_path']} in {pair.remote.container}", _method(params, pair)
-    outcome.sizes = {path: pair.source[path].size for path in plan.files}
     if invocation.diff_mode:
         outcome.diff = pair.diff(plan)
+    outcome.remote_name, outcome.method = f"{params['remote_path']} in {pair.remote.container}", _method(params, pair)
+    outcome.sizes = {path: pair.source[path].size for path in plan.files}
     outcome.done, digests = plan, {path: entry.digest for path, entry in pair.source.items()}
     if not invocation.check_mode and plan.is_change:
         digests |= _carry_out(invocation, pair, options, plan, outcome)

@@ -58,6 +58,7 @@ class ContainerLog:
     Attributes:
         file: receives the complete log, or None.
         is_truncated: whether `content` lacks the beginning.
+        follower: what follows it, or None.
     """
 
     def __init__(self, pod: Manifest, container: str, limit: int) -> None:
@@ -66,13 +67,18 @@ class ContainerLog:
         self._limit = limit
         self.content = bytearray()
         self.is_truncated = False
-        self.gaps: list[Gap] = []
+        self.follower: LogFollower | None = None
 
     @property
     def pod_name(self) -> str:
         """The name of the pod."""
         name: str = self.pod["metadata"]["name"]
         return name
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """The gaps in which lines may be missing."""
+        return self.follower.gaps if self.follower else []
 
     def add(self, data: bytes) -> None:
         """Add a piece of the log."""
@@ -188,6 +194,11 @@ def _read_all(invocation: Invocation, logs: list[ContainerLog]) -> None:
         call_in_threads(lambda log: _follow(invocation, client, log, deadline, is_one_of_many), logs, THREADS, client.streams.cancel, params["timeout"])
     except TimeoutError:
         pass  # the server did not respond until the deadline
+    for log in logs:
+        problem = log.follower.problem if log.follower else PodwrightError(f"only {THREADS} logs are followed at a time", reason="Timeout")
+        if problem:
+            message = f"The log of container '{log.container}' of pod '{log.pod_name}' could not be read within {params['timeout']:g} s: {problem.message}"
+            raise PodwrightError(message, status=problem.status, reason=problem.reason, hint=problem.hint)
 
 
 def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_many: bool) -> None:
@@ -225,9 +236,8 @@ def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline:
         invocation.console.line(prefix if is_one_of_many else "", decode(line))
 
     options = _first_options(invocation.params)
-    follower = LogFollower(client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
-    log.gaps = follower.gaps
-    follower.follow()
+    log.follower = LogFollower(client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
+    log.follower.follow()
 
 
 def _first_options(params: Options) -> LogOptions:

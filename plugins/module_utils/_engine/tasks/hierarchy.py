@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from ..values import Manifest, Result
 
 
+MAX_LEVELS = 100  # of dependents: the result is as deep, and whoever creates objects chooses their owner references
+
+
 class Hierarchy:
-    """An object and its direct and indirect dependents.
+    """An object and its direct and indirect dependents, each once: as near to the root as its owners have it.
 
     Args:
         items: candidates; those that have no path to the root are ignored.
@@ -29,14 +32,29 @@ class Hierarchy:
     Attributes:
         root: the object.
         pods: the pods below it, depth first.
+
+    Raises: PodwrightError if there are more than MAX_LEVELS levels.
     """
 
     def __init__(self, root: Manifest, items: Sequence[Manifest]) -> None:
         self.root = root
         self._children: dict[str, list[Manifest]] = {}
+        dependents: dict[str, list[Manifest]] = {}
         for item in items:
             for uid in _parent_uids(item):
-                self._children.setdefault(uid, []).append(item)
+                dependents.setdefault(uid, []).append(item)
+        level, seen = [root], {root["metadata"]["uid"]}
+        for _number in range(MAX_LEVELS + 1):
+            below: list[Manifest] = []
+            for owner in level:
+                children = {item["metadata"]["uid"]: item for item in dependents.get(owner["metadata"]["uid"], ()) if item["metadata"]["uid"] not in seen}
+                self._children[owner["metadata"]["uid"]] = list(children.values())
+                seen |= children.keys()
+                below += children.values()
+            level = below
+        if level:
+            title = f"{root['kind']} '{root['metadata']['name']}'"
+            raise PodwrightError(f"{title} has more than {MAX_LEVELS} levels of dependents.", reason="TooLarge", hint="Name an object further down as parent.")
         self.pods = [item for item in self._walk(root) if item is not root and item["kind"] == POD.name]
 
     def _children_of(self, item: Manifest) -> list[Manifest]:
@@ -109,7 +127,7 @@ def _list(client: Client, api_version: str, kind_name: str, namespace: str) -> l
         if error.reason == UNKNOWN_KIND or error.is_forbidden or error.is_not_found:
             return []
         raise
-    return [item | {"apiVersion": api_version, "kind": kind_name} for item in items]
+    return [item | {"apiVersion": api_version, "kind": kind_name} for item in items if "uid" in item["metadata"]]
 
 
 def _parent_uids(item: Manifest) -> set[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..objects.pod_status import exit_codes, times
-from ..objects.timestamps import parse_timestamp
+from ..objects.timestamps import read_timestamp
 from ..reconciler.manifest import Redactor
 
 if TYPE_CHECKING:
@@ -86,4 +86,5 @@ def describe_pod(run: TaskRun, redactor: TaskRedactor) -> Result:
 
 
 def _seconds_between(started: str | None, finished: str | None) -> float | None:
-    return parse_timestamp(finished) - parse_timestamp(started) if started and finished else None
+    begin, end = read_timestamp(started), read_timestamp(finished)
+    return None if begin is None or end is None else end - begin

@@ -148,7 +148,7 @@ class Runner:
         return self._requests < before
 
     def _deleted(self, run: TaskRun, answer: Answer) -> None:
-        run.effects.deleted |= answer.deleted
+        run.effects.deleted |= answer.deleted or bool(answer.error and answer.error.leaves_unknown and not run.to_delete)
         run.predicted = answer.predicted or run.predicted
         run.logs = run.logs if answer.log is None else answer.log
         # The watch may have reported the deletion before this answer came, or before the request was sent.

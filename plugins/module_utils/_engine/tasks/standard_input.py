@@ -66,5 +66,5 @@ def rename_secret(manifest: Manifest, name: str) -> Manifest:
 
 def _volumes(owner: Manifest) -> list[Manifest]:
     """The volume of a Pod or Job with standard input, if it has one."""
-    pod = owner["spec"].get("template", owner)["spec"]
+    pod = (owner["spec"].get("template") or owner)["spec"]
     return [volume for volume in pod.get("volumes") or [] if volume["name"] == VOLUME and "secret" in volume]
