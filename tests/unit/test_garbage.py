@@ -303,7 +303,7 @@ def planned(objects, policies):
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.randoms(use_true_random=False))
+@given(st.randoms(use_true_random=True))  # a tenth of the time; a failing cluster is not made smaller
 def test_exactly_the_objects_that_the_policies_select_are_deleted(choose):
     objects, policies = random_cluster(choose)
     assert planned(objects, policies) == expected(objects, policies)
