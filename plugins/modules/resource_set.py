@@ -42,7 +42,7 @@ options:
     aliases: [api, version]
   generate_name:
     description:
-      - Beginning of a generated name, for manifests of O(kind) that lack a name. Each run creates another object.
+      - Beginning of a generated name, for manifests that lack a name. Each run creates another object.
       - A manifest can contain C(metadata.generateName) instead.
     type: str
   state:

@@ -171,6 +171,17 @@ def test_values_that_a_patch_sets_in_a_secret_are_not_shown():
     assert result["invocation"]["module_args"]["patch"] == [{"op": "replace", "path": "/stringData"}, {"op": "add", "path": "/stringData/other"}]
 
 
+def test_a_partial_manifest_is_refused_with_what_to_do_instead(cluster):
+    cluster.add("ConfigMap", "c")
+
+    def refuse(*_arguments, **_options):
+        raise PodwrightError("ConfigMap is invalid: spec.selector: Required value", status=422, reason="Invalid")
+
+    cluster.apply = refuse
+    _fields, error = run(cluster, kind="ConfigMap", name="c", definition={"data": {"a": "1"}})
+    assert "set state to patched" in error.hint
+
+
 # -- selections -----------------------------------------------------------------------------------------------
 
 
@@ -215,7 +226,8 @@ def test_each_run_generates_another_name_and_check_mode_none(cluster):
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "run-"}}
     names = [done(cluster, definition=manifest)["result"]["metadata"]["name"] for _run in range(2)]
     names.append(done(cluster, kind="ConfigMap", generate_name="run-")["result"]["metadata"]["name"])
-    assert len(set(names)) == 3 and all(name.startswith("run-") and len(name) == 9 for name in names)
+    names.append(done(cluster, definition={"apiVersion": "v1", "kind": "ConfigMap"}, generate_name="run-")["result"]["metadata"]["name"])
+    assert len(set(names)) == 4 and all(name.startswith("run-") and len(name) == 9 for name in names)
     predicted, error = run(cluster, check_mode=True, definition=manifest)
     assert error is None and predicted["plan"][0]["name"] == "run-xxxxx"
 

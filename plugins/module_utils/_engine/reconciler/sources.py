@@ -45,7 +45,7 @@ def check_sources(params: Options) -> None:
         if params["state"] == "patched":
             raise option_error("state", "must not be patched with the name of a set: a patch leaves what the set contains as it is.")
     if not params["kind"]:
-        for name in ("api_version", "generate_name", "delete_all", "patch"):
+        for name in ("api_version", "delete_all", "patch"):
             if params[name]:
                 raise option_error(name, "must not be set without kind.")
     if params["name"] and params["generate_name"]:
@@ -94,16 +94,15 @@ def list_manifests(client: Client, namespace: str, params: Options) -> list[Mani
 
 def _complete(manifest: Any, params: Options) -> Any:
     """A manifest with the apiVersion, kind and name of the options if it lacks them."""
-    if not params["kind"] or not isinstance(manifest, dict) or not isinstance(manifest.get("metadata") or {}, dict):
+    kind, prefix = params["kind"], params["generate_name"]
+    if not (kind or prefix) or not isinstance(manifest, dict) or not isinstance(manifest.get("metadata") or {}, dict):
         return manifest
     metadata = dict(manifest.get("metadata") or {})
-    if params["name"] and not metadata.get("name") and not metadata.get("generateName"):
-        metadata["name"] = params["name"]
-    if params["generate_name"] and not metadata.get("name"):
-        metadata.setdefault("generateName", params["generate_name"])
+    if not metadata.get("name") and not metadata.get("generateName"):
+        metadata |= {"name": params["name"]} if kind and params["name"] else {"generateName": prefix} if prefix else {}
     if not manifest.get("kind") and params["api_version"]:
         manifest = {"apiVersion": params["api_version"]} | manifest
-    return {"kind": params["kind"]} | manifest | {"metadata": metadata}
+    return ({"kind": kind} if kind else {}) | manifest | {"metadata": metadata}
 
 
 def _labels_of(manifest: Any) -> dict[str, Any]:
