@@ -5,9 +5,14 @@ from __future__ import annotations
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_deployment import OPERATION
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
+from ansible_collections.podwright.core.plugins.plugin_utils._secret_variables import keep_secrets
 
 
 class ActionModule(OperationAction):
     """The action of the module of this name."""
 
     operation = OPERATION
+
+    def prepare(self, args, task_vars):
+        """The arguments with secret variables in `secret_env`."""
+        return keep_secrets(args, is_secret=bool(self._task.no_log))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.task_pod import OPERATION
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
+from ansible_collections.podwright.core.plugins.plugin_utils._secret_variables import keep_secrets
 
 
 class ActionModule(OperationAction):
@@ -15,3 +16,7 @@ class ActionModule(OperationAction):
         "It ran as a module, which deletes what it started if on_cancel is delete; otherwise that keeps running, and the next run resumes it. "
         "To list it: kubectl get pods --all-namespaces --selector app.kubernetes.io/managed-by=podwright"
     )
+
+    def prepare(self, args, task_vars):
+        """The arguments with secret variables in `secret_env`."""
+        return keep_secrets(args, is_secret=bool(self._task.no_log))

@@ -24,7 +24,13 @@ options:
       description:
         - "Environment variables, each a literal or one of the references C({secret: NAME, key: KEY}), C({config_map: NAME, key: KEY}),
           C({field: PATH}) and C({resource: NAME})."
-        - Results never show literals, since they may be secrets. Only a reference to a Secret also keeps a value out of the pod's manifest.
+        - Results never show literals, since they may be secrets. A value that is known to be from a vault, and each literal of a task with C(no_log), is
+          kept out of the pod's manifest as by C(secret_env).
+      type: dict
+    secret_env:
+      description:
+        - Environment variables whose values are kept in a Secret that the pod or Deployment owns, so that no manifest of a pod contains them.
+        - They are set before C(env), whose values can refer to them as C($(NAME)).
       type: dict
     env_from:
       description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with optional C(prefix) and C(optional)."

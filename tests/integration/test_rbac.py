@@ -100,7 +100,7 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [SCALED, (pod_autoscale, AUTOSCALER | {"engine": "direct"})],
     [(pod_deployment, DEPLOYMENT | {"replicas": 0}), (pod_deployment, {"name": "NAME", "state": "absent"})],
     [(pod_deployment, DEPLOYMENT | {"replicas": 0}), (pod_deployment, {"name": "NAME", "state": "rolled_back"})],
-    [(pod_deployment, DEPLOYMENT)],
+    [(pod_deployment, DEPLOYMENT | {"secret_env": {"A": "b"}})],
     [(pod_deployment, CANARY), (pod_deployment, CANARY | {"env": {"A": "b"}})],
     [(pod_deployment, DEPLOYMENT | FAIL | {"progress_deadline": 3})],
     [a("ConfigMap"), reclaim("ConfigMap", expired=True)],

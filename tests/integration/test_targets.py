@@ -55,7 +55,7 @@ VOLATILE_TEXT = [
     (re.compile(r"podwright-copy-\w+"), "DIRECTORY"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
-    (re.compile(r"-stdin-[0-9a-f]{8}"), "-stdin-SECRET"),
+    (re.compile(r"-private-[0-9a-f]{8}"), "-private-SECRET"),
 ]
 # Keys that Ansible adds.
 IGNORED_KEYS = {"exception", "failed_when_suppressed_exception", "module_stdout", "module_stderr", "ansible_facts"}
@@ -65,7 +65,7 @@ MODULES = {f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").g
 def normalize(value):
     """A result without the values that differ between runs."""
     if isinstance(value, dict):
-        if "podwright-stdin" in str(value.get("spec")) and "labels" in value["metadata"]:  # the digest of its input depends on the namespace
+        if "-private-" in str(value.get("spec")) and "labels" in value["metadata"]:  # the digest of its input depends on the namespace
             value["metadata"]["labels"].pop("podwright.io/hash", None)
         return {normalize(key): normalize(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
     if isinstance(value, list):

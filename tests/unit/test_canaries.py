@@ -206,7 +206,7 @@ def test_digest_of_input_in_a_label_is_slow_and_salted(monkeypatch):
     tried = []
     monkeypatch.setattr(task_spec.hashlib, "pbkdf2_hmac", lambda *arguments: tried.append(arguments) or b"digest")
     assert spec(name="a", stdin="1234").hash == spec(name="a", stdin="4321").hash
-    assert {arguments[3] for arguments in tried} == {task_spec.STDIN_ITERATIONS} and task_spec.STDIN_ITERATIONS >= 10_000
+    assert {arguments[3] for arguments in tried} == {task_spec.ITERATIONS} and task_spec.ITERATIONS >= 10_000
 
 
 def test_command_whose_name_contains_an_equals_sign_runs_with_variables(tmp_path):

@@ -179,7 +179,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "run_as_non_root": True, "seccomp": "Unconfined", "apparmor": "RuntimeDefault", "fs_group_change_policy": "Always", "supplemental_groups": [1],
         "supplemental_groups_policy": "Strict", "sysctls": {"kernel.msgmax": 1}, "host_network": True, "host_pid": True, "host_ipc": True, "host_users": False,
         "share_process_namespace": True, "topology_spread": ["zone"], "scheduler_name": "s", "preemption_policy": "Never",
-        "resource_claims": [{"name": "gpu", "claim": "c"}], "registry": "r.example",
+        "resource_claims": [{"name": "gpu", "claim": "c"}], "registry": "r.example", "secret_env": {"A": "b"},
         "timeout": 5, "ttl": 5, "kind": "Job", "max_depth": 1, "max_children": 1, "queue": "q", "spiffe": True,
         "inputs": [{"path": "/in/a", "content": "x"}], "results": {"r": "/out/r"}, "artifacts": [{"path": "/out/a", "dest": "a"}],
     }  # fmt: skip
@@ -194,7 +194,7 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
 
 def test_the_command_reads_standard_input_from_a_secret():
     fed = build_manifest(spec(command=["wc", "-l"], stdin="x"), "baseline")["spec"]
-    assert fed["containers"][0]["command"][-2:] == ["wc", "-l"] and fed["volumes"][0]["secret"]["secretName"].startswith("t-stdin-")
+    assert fed["containers"][0]["command"][-2:] == ["wc", "-l"] and fed["volumes"][0]["secret"]["secretName"].startswith("t-private-")
 
 
 def test_the_hash_includes_the_order_of_variables_if_one_refers_to_another():

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
-from ..cluster.kinds import BUILT_IN, SERVICE
+from ..cluster.kinds import BUILT_IN, SECRET, SERVICE
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..reconciler.manifest import difference, key_of
@@ -19,6 +20,8 @@ from ..reconciler.wait import wait_until_ready
 from ..tasks.options import TASK_OPTIONS
 from ..tasks.pod_security import AUTO, check_level, profile_of, read_level
 from ..tasks.server_support import ServerSupport
+from ..tasks.task_plan import secret_creation
+from ..tasks.task_secret import build_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 from .manifests import build_deployment
@@ -42,6 +45,7 @@ class Deployer(ABC):
         changes: what was changed so far.
         analysis: measurements so far, each with `step` and `weight`.
         status: revision, active, preview and weights after the task.
+        spec: the pods of the options, once these are validated.
         deployments: the live Deployments by generation, without those that are being deleted.
         service: the live Service, or None.
         canary_service: the live Service of a canary, or None.
@@ -54,6 +58,7 @@ class Deployer(ABC):
         self.analysis: list[Result] = []
         self.status: Result = {}
         self.deployments: dict[str, Manifest] = {}
+        self.spec: TaskSpec | None = None
         self.service: Manifest | None = None
         self.canary_service: Manifest | None = None
         self.observe()
@@ -124,6 +129,7 @@ class Deployer(ABC):
         options = {name: spec.get("default") for name, spec in TASK_OPTIONS.items()} | {name: self.params[name] for name in TEMPLATE_OPTIONS} | {"kind": "Pod"}
         spec = TaskSpec(self.name, self.namespace, options, "running", peers={DEPLOYMENT: self.name})
         validate(spec)
+        self.spec = spec
         return spec
 
     def build(self, spec: TaskSpec, generation: str, replicas: int, revision: int | None = None) -> Manifest:
@@ -144,8 +150,24 @@ class Deployer(ABC):
         outcome = reconciler.apply([manifest for manifest in manifests if manifest], self.namespace)
         self.changes += outcome.changes
         outcome.raise_error()
+        for change in outcome.changes:
+            if change.kind == DEPLOYMENT_KIND and change.after:
+                self._create_secret(change.after)
         if wait:
             self.wait(change.after for change in outcome.changes if change.after)
+
+    def _create_secret(self, deployment: Manifest) -> None:
+        """Create the Secret that the pods of a Deployment refer to, unless it exists. Raises: PodwrightError."""
+        secret = build_secret(self.spec, deployment, {DEPLOYMENT: self.name}) if self.spec else None
+        if not secret:
+            return
+        try:
+            live = self.client.create(SECRET, self.namespace, secret, MANAGER, dry_run=self.check_mode)
+        except PodwrightError as error:
+            if error.reason == "AlreadyExists" or (self.check_mode and error.is_not_found):
+                return
+            raise
+        self.changes.append(replace(secret_creation(secret), after=live))
 
     @property
     def wait_timeout(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import option_error
 from ..objects.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
 from ..tasks.pod_template import build_manifest
+from ..tasks.task_secret import lasting_name, rename_secret, secret_name
 from ..tasks.task_spec import digest
 from ..text import MAX_PORT, parse_integer
 from .options import ROLLING
@@ -57,9 +58,11 @@ def build_deployment(spec: TaskSpec, params: Options, profile: str, generation: 
     }
     if "readinessProbe" not in pod["spec"]["containers"][0]:
         deployment["minReadySeconds"] = MIN_READY_SECONDS
-    metadata = {"name": deployment_name(params["name"], generation), "labels": MANAGED | own}
+    name = deployment_name(params["name"], generation)
+    metadata = {"name": name, "labels": MANAGED | own}
     metadata |= {"annotations": {REVISION: str(revision), STRATEGY: params["strategy"]}} if revision else {}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment}
+    manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment}
+    return rename_secret(manifest, lasting_name(name, spec.options)) if secret_name(manifest) else manifest
 
 
 def _count_or_percentage(value: Any) -> int | str:

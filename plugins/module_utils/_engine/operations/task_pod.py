@@ -190,9 +190,12 @@ def _check_run(specs: list[TaskSpec], options: RunnerOptions) -> None:
 def _merge_item(defaults: Options, own: Options) -> Options:
     """The options of an item: its own, then those beside `tasks`, both together for mappings of names to values."""
     merged = defaults | {"name": None, "generate_name": None} | own
-    for name in ("env", "labels", "annotations"):
+    for name in ("env", "secret_env", "labels", "annotations"):
         if defaults[name] and own.get(name):
             merged[name] = defaults[name] | own[name]
+    for name, other in (("env", "secret_env"), ("secret_env", "env")):
+        if merged[name] and own.get(other):  # the same variable, secret or not
+            merged[name] = {key: value for key, value in merged[name].items() if key in (own.get(name) or {}) or key not in own[other]}
     return merged
 
 
@@ -288,6 +291,8 @@ def redact(params: Options) -> Options:
             shown[name] = [redact(item) for item in shown[name]]
     if shown.get("env"):
         shown["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in shown["env"].items()}
+    if shown.get("secret_env"):
+        shown["secret_env"] = {name: redactor.digest(value) for name, value in shown["secret_env"].items()}
     if shown.get("stdin") is not None:
         shown["stdin"] = redactor.summarize(shown["stdin"])
     if shown.get("inputs"):

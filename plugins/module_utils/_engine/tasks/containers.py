@@ -17,6 +17,7 @@ from .resources import build_resources
 from .scheduling import container_claims
 from .security_context import container_context
 from .spiffe import endpoint_variable, read_spiffe
+from .task_secret import secret_variables
 
 if TYPE_CHECKING:
     from .task_spec import TaskSpec
@@ -36,12 +37,13 @@ def build_container(name: str, container: Options, spec: TaskSpec, profile: str,
     """
     pod = spec.options
     claims = container_claims(container, pod, path)
+    variables = endpoint_variable(read_spiffe(pod.get("spiffe"))) | (container.get("env") or {})
     built = {
         "name": name,
         "image": full_image(container.get("image") or pod.get("image"), pod.get("registry")),
         "command": _build_command(container.get("command"), f"{path}command"),
         "args": _build_words(container.get("args") or [], f"{path}args"),
-        "env": build_variables(endpoint_variable(read_spiffe(pod.get("spiffe"))) | (container.get("env") or {}), f"{path}env"),
+        "env": secret_variables(container, name, path) + build_variables(variables, f"{path}env"),
         "envFrom": build_sources(container.get("env_from") or [], f"{path}env_from"),
         "workingDir": container.get("working_dir"),
         "ports": [_build_port(port, f"{path}ports[{index}]") for index, port in enumerate(container.get("ports") or [])],

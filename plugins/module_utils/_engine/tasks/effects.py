@@ -16,14 +16,14 @@ class Effects:
         policy: the NetworkPolicy as the server answered, or None.
         resized: the pod as the server answered to its resize, or None.
         corrected: the pod or Job as the server answered when what others changed was restored, or None.
-        stdin: the Secret with the standard input that was restored, or None.
+        secret: the Secret that was restored, or None.
     """
 
     deleted: bool = False
     created: bool = False
     resized: Manifest | None = None
     corrected: Manifest | None = None
-    stdin: Manifest | None = None
+    secret: Manifest | None = None
     policy: Manifest | None = None
 
 

@@ -24,8 +24,8 @@ from .collected import Collected
 from .decision import REPLACE
 from .live_state import find_correction
 from .network_policy import build_policy
-from .standard_input import build_secret
 from .task_plan import Listed
+from .task_secret import build_secret
 from .task_spec import TaskSpec
 
 THREADS = 16  # requests at a time
@@ -131,7 +131,7 @@ class Executor:
             answer = replace(answer, policy=self.apply_policy(spec))
             live = self._create_or_adopt(spec, manifest)
             answer = replace(answer, live=live)
-            self.create_stdin(spec, live)
+            self.create_secret(spec, live)
             return replace(answer, policy=self.apply_policy(spec, live))
         except Exception as error:
             return replace(answer, error=as_podwright_error(error))
@@ -176,8 +176,8 @@ class Executor:
             return None
         return self._client.apply(NETWORK_POLICY, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
 
-    def create_stdin(self, spec: TaskSpec, live: Manifest, dry_run: bool = False) -> Manifest | None:
-        """Create the Secret with the standard input of a live Pod or Job, if the task has one.
+    def create_secret(self, spec: TaskSpec, live: Manifest, dry_run: bool = False) -> Manifest | None:
+        """Create the Secret of a live Pod or Job with its standard input and secret variables, if the task has any.
 
         Returns: the Secret, or None if it exists already. Raises: PodwrightError.
         """

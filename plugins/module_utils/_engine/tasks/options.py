@@ -19,6 +19,7 @@ CONTAINER_OPTIONS: dict[str, Options] = {
     "command": {"type": "raw"},
     "args": {"type": "list", "elements": "raw"},
     "env": {"type": "dict"},
+    "secret_env": {"type": "dict", "no_log": True},
     "env_from": {"type": "list", "elements": "dict"},
     "working_dir": {"type": "str"},
     "ports": {"type": "list", "elements": "raw"},
@@ -47,7 +48,9 @@ IDENTITY_OPTIONS: dict[str, Options] = {
 }
 
 # Options of containers that came later: without a value they are not part of a task's hash.
-LATER_OPTIONS = frozenset(("privileged", "allow_privilege_escalation", "capabilities", "read_only_root_filesystem", "proc_mount", *IDENTITY_OPTIONS))
+LATER_OPTIONS = frozenset(
+    ("secret_env", "privileged", "allow_privilege_escalation", "capabilities", "read_only_root_filesystem", "proc_mount", *IDENTITY_OPTIONS)
+)
 
 NAMED_CONTAINER_OPTIONS: dict[str, Options] = {"name": {"type": "str", "required": True}, **CONTAINER_OPTIONS, **IDENTITY_OPTIONS}
 

@@ -22,6 +22,7 @@ from .retries import build_failure_policy
 from .scheduling import build_claims, build_spread
 from .security_context import namespace_fields, pod_context
 from .standard_input import redirect_input
+from .task_secret import rename_secret, unique_name
 from .volumes import build_volumes
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
         if options.get(option) is not None:
             pod[field] = convert(options[option])
     pod |= _build_dns(options.get("dns") or {})
+    rename_secret({"spec": {"template": {"spec": pod}}}, unique_name(spec.name))
     return {key: value for key, value in pod.items() if value not in ([], {}, None)}
 
 

@@ -15,8 +15,9 @@ from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
 from .needs import predict_skips
 from .planner import immutable_error, plan_policy
-from .task_plan import BatchPlan, TaskPlan, stdin_creation
+from .task_plan import BatchPlan, TaskPlan, secret_creation
 from .task_run import TaskRun, status_of
+from .task_secret import is_needed
 from .task_spec import TaskSpec
 
 
@@ -47,11 +48,10 @@ def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
             if not refuses_resize(error):
                 raise
             plan = plan_replacement(plan, spec, plan.live, error.message)
-    if spec and plan.live and plan.change.action in (NONE, PATCH) and spec.options.get("stdin") is not None:
-        status = status_of(spec, plan.live, list(plan.pods), None)
-        if status and status.state == "pending":
-            secret = executor.create_stdin(spec, plan.live, dry_run=True)
-            return replace(plan, stdin=stdin_creation(secret) if secret else None)
+    if spec and plan.live and plan.change.action in (NONE, PATCH):
+        if is_needed(spec, status_of(spec, plan.live, list(plan.pods), None)):
+            secret = executor.create_secret(spec, plan.live, dry_run=True)
+            return replace(plan, secret=secret_creation(secret) if secret else None)
         return plan
     if spec and plan.change.action in (CREATE, REPLACE):
         return replace(plan, change=executor.predict_creation(spec, plan.change))

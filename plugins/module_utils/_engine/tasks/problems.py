@@ -14,6 +14,7 @@ from .stages import Stage
 from .start_events import StartEvents
 from .start_timeouts import Expired, find_expired
 from .task_run import RunnerOptions, TaskRun
+from .task_secret import secret_name
 from .task_spec import TaskSpec
 
 SETTLING_SECONDS = 5
@@ -52,6 +53,8 @@ class Problems:
         timing = run.timing
         timing.problem_since = now if timing.problem_since is None else timing.problem_since
         grace = {FINAL: 0, SETTLING: SETTLING_SECONDS, TRANSIENT: spec.options["failure_grace"]}[status.grace or FINAL]
+        if status.grace == SETTLING and run.live and (name := secret_name(run.live)) and name in status.message:
+            grace = spec.options["failure_grace"]  # it is created right after the pod, and kubelets look for it again after a while
         if now - timing.problem_since < grace:
             return
         # It would most likely fail again: only what retry_on names is retried.

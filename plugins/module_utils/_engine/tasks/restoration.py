@@ -11,11 +11,12 @@ from ..values import Manifest
 from .decision import NONE, PATCH, RESIZE
 from .executor import THREADS, Executor
 from .task_run import TaskRun
+from .task_secret import is_needed
 from .task_spec import TaskSpec
 
 
 def restore(executor: Executor, runs: Iterable[TaskRun]) -> None:
-    """Restore the policies, labels and annotations of tasks that stay, and the standard input of those that have not started."""
+    """Restore the policies, labels and annotations of tasks that stay, and the Secrets of those that need them."""
     kept = [(run, run.spec, run.live) for run in runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
     if kept:
         call_in_threads(lambda entry: _restore(executor, *entry), kept, THREADS)
@@ -27,7 +28,7 @@ def _restore(executor: Executor, run: TaskRun, spec: TaskSpec, live: Manifest) -
             run.effects.policy = executor.apply_policy(spec, live)
         if run.plan.change.action in (PATCH, RESIZE):
             run.effects.corrected = executor.correct(spec, live, run.plan.change.desired or {})
-        if run.plan.change.action in (NONE, PATCH) and run.status and run.status.state == "pending":
-            run.effects.stdin = executor.create_stdin(spec, live)
+        if run.plan.change.action in (NONE, PATCH) and is_needed(spec, run.status):
+            run.effects.secret = executor.create_secret(spec, live)
     except PodwrightError as error:
         run.fail_because(error.reason, f"lacks an object that belongs to it: {error}")

@@ -12,8 +12,8 @@ from ..reconciler.plan import Change, creation_patch
 from .decision import CREATE, REPLACE
 from .planner import plan_policy
 from .pod_template import build_manifest
-from .standard_input import rename_secret
 from .task_plan import DELETE, TaskPlan
+from .task_secret import rename_secret
 
 GENERATED = "generated"
 
@@ -33,7 +33,7 @@ def _deletions(plan: TaskPlan) -> list[Change]:
 
 
 def _with_fixed_names(plan: TaskPlan) -> TaskPlan:
-    """The plan without random names: of a task with `generate_name`, and of the Secret with standard input."""
+    """The plan without random names: of a task with `generate_name`, and of the Secret with standard input and variables."""
     change, spec = plan.change, plan.spec
     if spec is None or change.desired is None or change.action not in (CREATE, REPLACE):
         return plan
@@ -42,5 +42,5 @@ def _with_fixed_names(plan: TaskPlan) -> TaskPlan:
         desired = build_manifest(spec, plan.profile, plan.attempt, plan.parent)
         change = replace(change, key=change.key._replace(name=spec.name), desired=desired)
         plan = replace(plan, policy=plan.policy and plan_policy(spec))
-    desired = rename_secret(copy.deepcopy(change.desired or {}), f"{spec.name}-stdin-{GENERATED}")
+    desired = rename_secret(copy.deepcopy(change.desired or {}), f"{spec.name}-private-{GENERATED}")
     return replace(plan, change=replace(change, desired=desired, after=desired, patch=creation_patch(desired)))

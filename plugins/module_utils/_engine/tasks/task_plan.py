@@ -39,7 +39,7 @@ class TaskPlan:
         record: the Record of an earlier run that replaces its pod, or None.
         kept: the Record of an earlier run of the live pod or Job, or None.
         collected: in check mode, what would be fetched, or None.
-        stdin: in check mode, the creation of the Secret with its standard input if that was deleted, or None.
+        secret: in check mode, the creation of its Secret if that was deleted, or None.
     """
 
     change: Change
@@ -54,12 +54,12 @@ class TaskPlan:
     record: Record | None = None
     kept: Record | None = None
     collected: Collected | None = None
-    stdin: Change | None = None
+    secret: Change | None = None
 
     @property
     def changes(self) -> list[Change]:
         """Its steps."""
-        return [change for change in (self.policy, self.stdin, self.change) if change]
+        return [change for change in (self.policy, self.secret, self.change) if change]
 
     @property
     def is_deletion(self) -> bool:
@@ -90,6 +90,6 @@ class BatchPlan:
     selectors: Mapping[str, str] = field(default_factory=dict)
 
 
-def stdin_creation(secret: Manifest) -> Change:
-    """The step of a plan that creates the Secret with a task's standard input."""
+def secret_creation(secret: Manifest) -> Change:
+    """The step of a plan that creates the Secret of a task."""
     return Change(CREATE, key_of(secret, SECRET), SECRET, secret, after=secret, patch=creation_patch(secret))

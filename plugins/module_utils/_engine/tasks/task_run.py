@@ -20,7 +20,7 @@ from .file_containers import awaits_inputs, can_fetch, has_inputs, holds_files
 from .record import Record
 from .retries import with_skips
 from .stages import Stage, StageEvent, next_stage
-from .task_plan import DELETE, Listed, TaskPlan, stdin_creation
+from .task_plan import DELETE, Listed, TaskPlan, secret_creation
 from .task_spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -261,8 +261,8 @@ class TaskRun:
     def changes(self) -> list[Applied]:
         """The steps of the plan as they were carried out."""
         policy = [self._describe_policy(self.policy)] if self.policy else []
-        stdin = [stdin_creation(self.effects.stdin).applied(self.effects.stdin)] if self.effects.stdin else []
-        return [*policy, *stdin, self._describe_change()]
+        secret = [secret_creation(self.effects.secret).applied(self.effects.secret)] if self.effects.secret else []
+        return [*policy, *secret, self._describe_change()]
 
     def _describe_change(self) -> Applied:
         planned, action, effects = self.plan.change, self.action, self.effects

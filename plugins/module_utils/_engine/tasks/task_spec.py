@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_TIMEOUT = 3600  # seconds
-STDIN_ITERATIONS = 10_000  # some milliseconds
+ITERATIONS = 10_000  # some milliseconds
 RESIZABLE = ("resources", "request_ratio")
 _NOT_HASHED = {**EXECUTION_OPTIONS, **FILE_OPTIONS}
 
@@ -99,6 +99,10 @@ class TaskSpec:
         given["completes"] = self.completes
         if "stdin" in given:
             given["stdin"] = self._conceal(given["stdin"])
+        for container in (given, *(given.get("containers") or []), *(given.get("init_containers") or [])):
+            if "secret_env" in container:
+                variables = {scalar_text(name): scalar_text(value) for name, value in container["secret_env"].items()}
+                container["secret_env"] = self._conceal(json.dumps(variables, sort_keys=True))
         orders = [order_of_references(container) for _path, container in containers_of(self.options)]
         return digest(given | ({"order of variables": orders} if any(orders) else {}))
 
@@ -121,8 +125,8 @@ class TaskSpec:
         return hashed | ({"inputs": self._conceal(digest(inputs))} if inputs else {})
 
     def _conceal(self, text: str) -> str:
-        """A digest of a text that users who can read it, but not the text, cannot find by trying: each try takes as long as this."""
-        return hashlib.pbkdf2_hmac("sha256", encode(text), f"{self.namespace}/{self.name}".encode(), STDIN_ITERATIONS).hex()
+        """A slow digest of a text, which differs from task to task."""
+        return slow_digest(text, f"{self.namespace}/{self.name}")
 
     @cached_property
     def resources_hash(self) -> str:
@@ -186,6 +190,11 @@ def _without_resources(container: Options) -> Options:
     claims = (container.get("resources") or {}).get("claims")
     rest = {name: value for name, value in container.items() if name not in RESIZABLE}
     return rest if claims is None else rest | {"claims": claims}
+
+
+def slow_digest(text: str, salt: str) -> str:
+    """A digest that takes a while: users who can read it, but not the Secret with the text, must not find the text by trying."""
+    return hashlib.pbkdf2_hmac("sha256", encode(text), salt.encode(), ITERATIONS).hex()
 
 
 def digest(value: object) -> str:

@@ -18,6 +18,7 @@ from .owner import read_parent
 from .pod_security import check_profile, profile_of
 from .pod_template import build_manifest
 from .retries import check_retries
+from .task_secret import secret_data
 from .task_spec import containers_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def validate(spec: TaskSpec) -> None:
     check_retries(spec)
     _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))
+    secret_data(options)
     check_profile(spec, build_manifest(spec, profile_of(options["security_profile"])))
 
 

@@ -52,7 +52,7 @@ def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
     if settings:
         added.append(spiffe.build_volume(settings))
     if options.get("stdin") is not None:
-        added.append((standard_input.build_volume(spec), None))
+        added.append((standard_input.build_volume(), None))
     added += file_containers.output_volumes(options)
     added += file_containers.holder_volumes(options)
     added += file_containers.input_volumes(options)
