@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import urllib.parse
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -15,7 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 MAX_DOWNLOAD = 64 << 20  # bytes
-DOWNLOAD_SECONDS = 30
+CONNECT_SECONDS, DOWNLOAD_SECONDS = 30, 120
 SYNTAX = (
     *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string"),
     *("trim_blocks", "lstrip_blocks", "newline_sequence"),
@@ -58,13 +59,10 @@ class ActionModule(OperationAction):
         parts = urllib.parse.urlsplit(url)
         shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
         try:
-            with open_url(url, timeout=DOWNLOAD_SECONDS, http_agent="podwright") as response:
-                content = response.read(MAX_DOWNLOAD + 1)
+            content = _download(url)
         except Exception as error:  # of urllib, http.client, ssl and socket
             reason = f"{type(error).__name__}: {error}".replace(url, shown)
             raise AnsibleActionFail(f"src: {shown} cannot be read: {reason}. Check the address and the network of the controller.") from None
-        if len(content) > MAX_DOWNLOAD:
-            raise AnsibleActionFail(f"src: {shown} has more than {MAX_DOWNLOAD} bytes. Check the address.")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -98,6 +96,21 @@ class ActionModule(OperationAction):
     def _look_up(self, path, task_vars):
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         return lookup.run([path], variables=task_vars)[0] or ""  # None if nothing is left of it
+
+
+def _download(url):
+    """The content of a URL, which is limited in size and time."""
+    deadline, content = time.monotonic() + DOWNLOAD_SECONDS, b""
+    with open_url(url, timeout=CONNECT_SECONDS, http_agent="podwright") as response:
+        while piece := response.read1(1 << 16):
+            content += piece
+            if len(content) > MAX_DOWNLOAD:
+                raise ValueError(f"it has more than {MAX_DOWNLOAD} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"it was not complete within {DOWNLOAD_SECONDS} s")
+        if response.length:  # http.client does not report what is missing
+            raise ConnectionError("the connection was lost")
+    return content
 
 
 def _literal(value):

@@ -108,8 +108,12 @@ class OperationAction(ActionBase):
             with open(path, "rb") as file:
                 is_encrypted = is_encrypted_file(file)
             if is_encrypted:
-                with open(self._loader.get_real_file(path), encoding="utf-8") as file:
-                    return args | {"kubeconfig": file.read()}
+                decrypted = self._loader.get_real_file(path)
+                try:
+                    with open(decrypted, encoding="utf-8") as file:
+                        return args | {"kubeconfig": file.read()}
+                finally:
+                    self._loader.cleanup_tmp_file(decrypted)
             return args | {"kubeconfig": path}
         return args  # the operation reports a file that does not exist or cannot be read
 

@@ -130,6 +130,7 @@ def test_a_large_limit_is_read_in_pages():
         ({"all_namespaces": True, "parent": "a"}, "all_namespaces: must not be set with parent."),
         ({"continue_token": "x"}, "continue_token: must not be set without limit."),
         ({"limit": -1}, "limit: must be 0 or greater, got -1."),
+        ({"limit": 0}, "limit: must be 1 or greater, got 0."),
         ({"hidden_fields": ["a..b"]}, "hidden_fields[0]: must be the path of a field"),
         ({"secret_values": True, "kind": "Secret"}, "secret_values: must not be true unless the task has no_log: true"),
     ],

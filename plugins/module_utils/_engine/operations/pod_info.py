@@ -106,6 +106,8 @@ def _check_options(invocation: Invocation) -> None:
         for other in others if params[name] else ():
             if params[other]:
                 raise option_error(name, f"must not be set with {other}.")
+    if params["limit"] == 0:
+        raise option_error("limit", "must be 1 or greater, got 0.")
     if params["continue_token"] and not params["limit"]:
         raise option_error("continue_token", "must not be set without limit.")
 

@@ -179,7 +179,7 @@ class Reconciler:
         """Wait until the objects are ready, or meet `wait_condition`. Raises: PodwrightError."""
         awaited = {change.key: (change.kind, change.after) for change in outcome.changes if change.after is not None}
         if applyset:
-            del awaited[applyset.parent_key]
+            awaited.pop(applyset.parent_key, None)
         condition = self._options.wait_condition
         how = {"assess_item": condition_assessment(condition)} if condition else {}
         latest = wait_until_ready(self._client, awaited, self._options.wait_timeout, self._console, explain=self._explain, **how)
