@@ -38,4 +38,5 @@ def test_the_second_demo_changes_nothing(tmp_path):
     words = [int(line.split()[-3]) for line in table[:-1]]
     assert sum(words) == int(table[-1].split()[-2])
     assert sum(words) == int(output.read_text())
+    assert (output.parent / "report.txt").read_text() == "The longest word is descriptions, with 12 letters.\n"
     assert any("  count-0 | " in line for line in first.splitlines())

@@ -16,7 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import read_small_files
@@ -161,6 +161,14 @@ def test_a_failed_task_leaves_what_it_has(cluster, tmp_path):
     assert "exit code 3" in failed["msg"] and "missing" not in failed["msg"]
 
 
+@pytest.mark.parametrize(("log", "tail", "shown"), [(b"", 20, True), (b"all is fine\n", 20, False), (b"f", 20, False), (b"other\n", 20, True), (b"", 0, False)])
+def test_a_termination_message_that_is_not_from_the_log_is_in_the_error(cluster, tmp_path, monkeypatch, log, tail, shown):
+    cluster.code = 3
+    monkeypatch.setattr(cluster, "log", lambda *arguments, **options: log)
+    failed = perform(cluster, tmp_path, log_tail=tail)
+    assert ("\nTermination message: fine" in failed["msg"]) == shown, failed["msg"]
+
+
 def test_a_task_that_leaves_too_little_fails_every_time(cluster, tmp_path):
     leave(tmp_path, a="x")
     for _run in range(2):
@@ -239,6 +247,17 @@ def test_a_run_without_waiting_keeps_the_pod_for_the_next(cluster, tmp_path):
     cluster.objects[POD]["status"] = cluster.status("running")
     assert perform(cluster, tmp_path, wait=False, cleanup="always")["results"]["r"] == 1 and POD not in cluster.objects
     assert cluster.get(CONFIG_MAP, "n", "podwright-record-t")
+
+
+def test_a_copy_from_a_container_that_has_terminated_says_what_can_be_done(cluster, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise PodwrightError('container not found ("task")', status=500, reason="HTTP 500")
+
+    monkeypatch.setattr(pod_copy.ContainerTree, "observe", refuse)
+    given = {"pod": "t", "namespace": "n", "remote_path": "/x", "local_path": str(tmp_path / "x"), "state": "from_pod"}
+    params = {name: entry.get("default") for name, entry in pod_copy.ARGUMENTS.items()} | given
+    _fields, error = attempt(pod_copy.OPERATION, Invocation(params, False, False, Console(), cluster))
+    assert "artifacts of task_pod" in error.hint and error.message == 'container not found ("task")'
 
 
 # -- inputs ---------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ..arguments import CONNECTION
 from ..cluster.exec_command import Container
+from ..cluster.exec_errors import is_not_running
 from ..errors import PodwrightError, option_error
 from ..files import read_mode
 from ..operation import Invocation, Operation
@@ -145,6 +146,9 @@ def _observe_remote(invocation: Invocation, deadline: float | None, follow: bool
         try:
             return remote, remote.observe(follow, shallow)
         except PodwrightError as error:
+            if is_not_running(error):
+                hint = "Wait for it if it has not started. Files of a container that has terminated are lost; artifacts of task_pod brings them out of a task."
+                raise PodwrightError(error.message, status=error.status, reason=error.reason, hint=hint) from None
             if error.reason not in ("NoShell", "NoTools") or params["method"] != "auto":
                 raise
     helper, pod = find_helper(invocation.client, container, params["helper_image"])

@@ -19,6 +19,7 @@ from ..threads import call_in_threads
 from ..values import Manifest
 from .executor import LOG_BYTES, THREADS
 from .file_containers import can_fetch, holds_files
+from .outputs import termination_message
 from .record import build_record
 from .task_plan import Listed
 from .task_run import TaskRun
@@ -71,7 +72,8 @@ class Completion:
         hint = error.hint
         if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never"):
             hint = hint or "It failed in an earlier run; set rerun to on_failure to run it again."
-        run.error = PodwrightError(error.message + format_diagnosis(run.events, tail), status=error.status, reason=error.reason, causes=error.causes, hint=hint)
+        text = error.message + _termination_line(pod, tail, options["log_tail"]) + format_diagnosis(run.events, tail)
+        run.error = PodwrightError(text, status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         """Keep the result of a task, whose pod may be deleted."""
@@ -118,6 +120,13 @@ class Completion:
         kind, item = entry
         metadata = item["metadata"]
         self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
+
+
+def _termination_line(pod: Manifest | None, tail: str, log_tail: int) -> str:
+    """The termination message of a task as a line of an error; empty if it has none, or the kubelet took it from the log, which may not be wanted."""
+    message = termination_message(pod).strip() if pod and log_tail else ""
+    is_log = message in tail or bool(tail.strip() and tail.strip() in message)
+    return f"\nTermination message: {message}" if message and not is_log else ""
 
 
 def _is_unfetched(run: TaskRun) -> bool:

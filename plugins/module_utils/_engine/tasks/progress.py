@@ -32,4 +32,5 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
 def _state_of(run: TaskRun) -> str:
     if run.stage is Stage.DONE:
         return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else "done"
-    return "running" if run.status and run.status.state == "running" else "pending"
+    is_running = run.status and run.status.state == "running"
+    return "running" if is_running or run.stage in (Stage.COLLECT, Stage.COLLECTING) else "pending"
