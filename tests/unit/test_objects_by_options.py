@@ -232,6 +232,23 @@ def test_each_run_generates_another_name_and_check_mode_none(cluster):
     assert error is None and predicted["plan"][0]["name"] == "run-xxxxx"
 
 
+def test_a_generated_name_cannot_be_reviewed():
+    _fields, error = run(None, kind="ConfigMap", generate_name="run-", expect="sha256:" + "0" * 64)
+    assert error.message.startswith("expect: must not be set with generated names")
+
+
+def test_a_reviewed_patch_is_sent_and_another_one_is_not(cluster):
+    cluster.add("ConfigMap", "c", data={"a": "1"})
+    patch = {"kind": "ConfigMap", "name": "c", "state": "patched", "definition": {"data": {"a": "2"}}}
+    predicted, error = run(cluster, check_mode=True, **patch)
+    assert error is None
+    cluster.objects["ConfigMap", "n", "c"]["data"]["a"] = "3"
+    _fields, error = run(cluster, expect=predicted["plan_digest"], **patch)
+    assert error is not None and cluster.writes == []
+    cluster.objects["ConfigMap", "n", "c"]["data"]["a"] = "1"
+    assert done(cluster, expect=predicted["plan_digest"], **patch)["changed"]
+
+
 @pytest.mark.parametrize("given", [{"state": "absent"}, {"state": "patched"}, {"set": "web"}])
 def test_an_object_without_a_name_cannot_be_found_again(given):
     _fields, error = run(None, definition={"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "a-"}}, **given)

@@ -138,5 +138,5 @@ def _hint(error: PodwrightError) -> str:
 
 def precondition_error(key: Key, option: str, wanted: str) -> PodwrightError:
     """The error for an object that is not the one of `delete_options.preconditions`."""
-    message = f"{key.title} is not deleted: its {option} is not {wanted}, as delete_options.preconditions requires."
+    message = f"{key.title} is not deleted: delete_options.preconditions.{option} is {wanted}, and that of the object is another one."
     return PodwrightError(message, status=409, reason="Conflict", hint="Read the object again.")

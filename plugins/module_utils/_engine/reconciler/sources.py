@@ -151,6 +151,8 @@ def _generate_name(manifest: Any, params: Options, check_mode: bool) -> Any:
             reason="BadManifest",
             hint="Set metadata.name.",
         )
+    if params["expect"]:
+        raise option_error("expect", "must not be set with generated names, which differ in each run.", "Set metadata.name.")
     suffix = "x" * _SUFFIX if check_mode else "".join(secrets.choice(_ALPHABET) for _position in range(_SUFFIX))
     rest = {name: value for name, value in metadata.items() if name != "generateName"}
     return manifest | {"metadata": rest | {"name": prefix[:58] + suffix}}
