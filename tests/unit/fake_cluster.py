@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 
@@ -32,6 +33,7 @@ class FakeCluster:
         self.objects, self.refusals, self.writes = {}, {}, []
         self.die_at, self.dies_after = 0, False
         self.clock = Clock()
+        self.availability = Availability(self.clock)
         self.kinds = Kinds(self._discover)
         self._version = 0
 

@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.web
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from ..support.local_commands import frame
-from .test_exec_errors import NO_ANSWER, NO_PROGRAM, NO_SHELL, NOT_RUNNING
+from .test_exec_errors import NO_ANSWER, NO_PROGRAM, NO_RUNTIME, NO_SHELL, NOT_RUNNING, RESTARTED
 from .test_websocket import InstantClock, unmask
 
 SUCCESS = frame(b"\3" + json.dumps({"status": "Success"}).encode())
@@ -141,6 +141,15 @@ def test_command_that_has_not_started_is_started_again_with_growing_pauses(messa
     assert run(server, Command(["x"])) == (0, [("out", b"done")])
     assert server.words == [["x"]] * 5 and 1 < sum(server.pauses) < 10
     assert all(later >= 2 * earlier for earlier, later in zip(server.pauses, server.pauses[1:], strict=False))
+
+
+@pytest.mark.parametrize("message", [RESTARTED, NO_RUNTIME])
+def test_node_that_is_restarted_is_awaited_for_longer(message, serve):
+    server = serve(*[refused(500, message)] * 8, frame(b"\1done") + SUCCESS)
+    assert run(server, Command(["x"])) == (0, [("out", b"done")])
+    assert 20 < sum(server.pauses) < 30
+    server = serve(*[refused(500, message)] * 9)
+    assert message in fail(server, Command(["x"], timeout=4)).message and sum(server.pauses) < 4
 
 
 def test_start_that_is_refused_for_seconds_is_an_error(serve):

@@ -75,6 +75,7 @@ def test_only_commands_that_have_not_started_can_be_retried(message, expected):
         (403, "HTTP 403", "", True),
         (403, "Forbidden", "pods is forbidden", False),
         (500, "HTTP 500", NOT_RUNNING, False),
+        (500, "HTTP 500", NO_RUNTIME, False),
         (404, "NotFound", "", False),
     ],
 )

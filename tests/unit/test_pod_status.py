@@ -151,3 +151,19 @@ DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionB
 )
 def test_a_task_that_had_succeeded_when_its_pod_was_terminated_has_succeeded(pod, state):
     assert read_pod(pod).state == state
+
+
+@pytest.mark.parametrize(
+    ("message", "is_interrupted"),
+    [
+        ("failed to create containerd task: failed to create shim task: context canceled", True),  # the kubelet was killed
+        ("failed to create containerd task: context deadline exceeded", True),
+        ("failed to start containerd task: ttrpc: closed: unknown", True),
+        ('exec: "nope": executable file not found in $PATH', False),
+        ("", False),
+    ],
+)
+def test_a_start_that_was_cancelled_is_an_interruption(message, is_interrupted):
+    status = read_pod(pod("Failed", {"terminated": {"exitCode": 128, "reason": "StartError", "message": message}}))
+    assert (status.state, status.reason, status.rc, status.is_interrupted) == ("failed", "StartError", 128, is_interrupted)
+    assert status.message == f"its command could not be started: {message or 'the container runtime gave no reason'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CLAIM, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
@@ -38,6 +39,7 @@ class World:
 
     def __init__(self, *objects, events=()):
         self.objects, self.events, self.clock = list(objects), list(events), VirtualClock()
+        self.availability = Availability(self.clock)
         self.lists, self.follows, self.shown, self.warnings, self.gets, self.classes = [], [], [], [], [], {}
         self.progress = self.shown.append
 

@@ -44,14 +44,24 @@ class Availability:
         """
         if error.is_unreachable:
             return self._is_out(REQUEST_OUTAGE, failing_since)
-        returned_at = self._returned_at
-        return error.status in (401, 403) and returned_at is not None and self._clock.monotonic() - returned_at < STARTING
+        return error.status in (401, 403) and self._is_starting
 
     def lets_wait(self, error: PodwrightError) -> bool:
         """Whether a watch may be opened again later, because its error is one of an outage or of the start after it."""
-        if error.is_unreachable or error.reason == CONNECTION_LOST:
+        is_lost = error.reason == CONNECTION_LOST and (self._failing_since is not None or self._is_starting)  # and not just this connection
+        if error.is_unreachable or is_lost:
             return self._is_out(WAIT_OUTAGE, self._clock.monotonic())
         return self.lets_retry(error, self._clock.monotonic())
+
+    def describe(self) -> str:
+        """The end of a sentence about an outage, or an empty text."""
+        since = self._failing_since
+        return "" if since is None else f"; the API server has not responded for {self._clock.monotonic() - since:.0f} s"
+
+    @property
+    def _is_starting(self) -> bool:
+        returned_at = self._returned_at
+        return returned_at is not None and self._clock.monotonic() - returned_at < STARTING
 
     def _is_out(self, seconds: float, failing_since: float) -> bool:
         since = self._failing_since

@@ -18,7 +18,8 @@ from .kinds import POD
 if TYPE_CHECKING:
     from .client import Client
 
-START_ATTEMPTS = 5
+START_ATTEMPTS, NODE_ATTEMPTS = 5, 9  # the latter while the node is being restarted
+MAX_PAUSE = 5  # seconds between them
 TERM_SECONDS, KILL_SECONDS = 2, 5  # in which a command must exit after SIGTERM, and after SIGKILL
 EXIT_SECONDS = 30  # without output in which the status must arrive once a command has exited
 SIGNAL_SECONDS = 10  # in which a signal must be sent
@@ -140,11 +141,14 @@ class Process:
         if self._has_shell and exec_errors.lacks_shell(error) and not self._command.chdir:
             self._has_shell = False
             return True
-        if exec_errors.has_not_started(error) and self._attempt < START_ATTEMPTS:
-            self._attempt += 1
-            self._client.clock.sleep(0.1 * 2**self._attempt)
-            return True
-        return False
+        attempts = NODE_ATTEMPTS if exec_errors.is_node_restarting(error) else START_ATTEMPTS
+        pause = min(0.2 * 2**self._attempt, MAX_PAUSE)
+        is_late = self._deadline is not None and self._client.clock.monotonic() + pause > self._deadline
+        if not exec_errors.has_not_started(error) or self._attempt >= attempts or is_late:
+            return False
+        self._attempt += 1
+        self._client.clock.sleep(pause)
+        return True
 
     # -- starting -------------------------------------------------------------------------------------------
 

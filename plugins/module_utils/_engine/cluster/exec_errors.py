@@ -18,6 +18,8 @@ _NOT_RUNNING = re.compile(
 )
 # containerd could not determine within 2 s whether the container runs, or does not run itself: the command has not started.
 _NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded|Error while dialing")
+# Of a node whose kubelet or container runtime is being restarted.
+_RESTARTING = re.compile(r"error dialing backend: .*connection refused|pod does not exist|Error while dialing")
 _NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
 _SHELL = re.compile(r"""["`']sh["`']""")
 
@@ -32,6 +34,11 @@ def has_not_started(error: PodwrightError) -> bool:
     return is_not_running(error) or bool(_NO_ANSWER.search(error.message))
 
 
+def is_node_restarting(error: PodwrightError) -> bool:
+    """Whether the kubelet or the container runtime may be restarted, which takes longer than the start of a container."""
+    return bool(_RESTARTING.search(error.message))
+
+
 def lacks_shell(error: PodwrightError) -> bool:
     """Whether the image has no shell."""
     return bool(_NO_PROGRAM.search(error.message) and _SHELL.search(error.message))
@@ -39,7 +46,7 @@ def lacks_shell(error: PodwrightError) -> bool:
 
 def is_protocol_refused(error: PodwrightError) -> bool:
     """Whether a server may have refused the websocket because of its subprotocol: it gives no reason of its own then."""
-    return error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not is_not_running(error)
+    return error.status in (400, 403, 500, 501) and error.reason.startswith("HTTP ") and not has_not_started(error)
 
 
 def pod_not_found(container: Container) -> PodwrightError:

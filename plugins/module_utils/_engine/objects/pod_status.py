@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ _WAITING_GRACE = {
     "SignatureValidationFailed": FINAL,
     "CrashLoopBackOff": TRANSIENT,
 }
+NOT_STARTED = "StartError"
+# Why the container runtime did not start a command if it is not at fault: the kubelet or the runtime was stopped, or too slow.
+_CANCELLED = re.compile(r"context (canceled|deadline exceeded)|ttrpc: closed|code = Unavailable")
 _INTERRUPTIONS = frozenset(
     (
         "Evicted",
@@ -60,7 +64,7 @@ class Status:
         message: the same as a sentence, or an empty string.
         rc: the exit code of the task container, or None before it terminates.
         grace: the class of a problem that does not terminate the task by itself, else None.
-        is_interrupted: whether the task was terminated from outside (eviction, lost node).
+        is_interrupted: whether the task was terminated from outside (eviction, lost node), or its start was.
         is_ready: whether the pod is ready.
     """
 
@@ -120,6 +124,9 @@ def _read_failure(status: Manifest, terminated: Manifest | None, interruption: s
     if not terminated:
         return Status("failed", "Failed", status.get("message") or "a container other than the task's failed", rc)
     word = terminated.get("reason") or "Error"
+    if word == NOT_STARTED:
+        message = terminated.get("message") or "the container runtime gave no reason"
+        return Status("failed", word, f"its command could not be started: {message}", rc, is_interrupted=bool(_CANCELLED.search(message)))
     text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command failed with exit code {rc}"
     return Status("failed", word, text, rc)
 

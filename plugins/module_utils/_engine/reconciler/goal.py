@@ -127,7 +127,8 @@ def wait_for(
             remaining = deadline - client.clock.monotonic()
             if remaining <= 0:
                 raise _timeout(client, goal, found)
-            console.progress(f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}")
+            counts = f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}"
+            console.progress(counts + client.availability.describe())
             event = watcher.next(min(remaining, 1))
             if event is None:
                 continue
@@ -157,7 +158,7 @@ def _timeout(client: Client, goal: Goal, found: Mapping[str, Manifest]) -> Podwr
     if pending is None:
         hint = "Check the name, the selectors and the namespace."
         return PodwrightError(f"No {goal.subject} was found within {goal.timeout} s.", reason="WaitFailed", hint=hint)
-    return _failure(client, goal.kind, pending, f"was not {goal.text} within {goal.timeout} s")
+    return _failure(client, goal.kind, pending, f"was not {goal.text} within {goal.timeout} s{client.availability.describe()}")
 
 
 def _failure(client: Client, kind: Kind, item: Manifest, problem: str) -> PodwrightError:

@@ -70,7 +70,7 @@ def wait_until_ready(
 
     _follow(client, pending, timeout, update, delete, console)
     for key in pending:
-        raise _failure(key, f"did not become ready within {timeout} s: {assess_item(latest[key]).message}", explain(key))
+        raise _failure(key, f"did not become ready within {timeout} s: {assess_item(latest[key]).message}{client.availability.describe()}", explain(key))
     return latest
 
 
@@ -118,7 +118,7 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
 
     _follow(client, pending, timeout, update, delete, console)
     for key in pending:
-        obstacle = deletion_obstacle(latest.get(key, {"metadata": {}}))
+        obstacle = deletion_obstacle(latest.get(key, {"metadata": {}})) + client.availability.describe()
         raise _failure(key, f"was not deleted within {timeout} s: {obstacle}", hint="Increase wait_timeout to wait longer.")
 
 
@@ -153,7 +153,7 @@ def _follow(
                 watcher.follow(kind, namespace or None, version, field_selector=selector, known=items)
         kinds = {(kind.api_version, kind.name): kind for kind, _namespace in places}
         while pending and client.clock.monotonic() < deadline:
-            console.progress(f"waiting for {_describe(pending)}")
+            console.progress(f"waiting for {_describe(pending)}{client.availability.describe()}")
             event = watcher.next(min(deadline - client.clock.monotonic(), 1))
             if event:
                 event_type, item = event

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
-from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET
+from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET, Kind
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
@@ -63,10 +63,12 @@ class Executor:
     Attributes:
         created: the uids of the pods and Jobs that it created.
         unanswered: (namespace, name) of those whose creation was requested and not answered.
+        deleting: the uids of those whose deletion was requested and not answered.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.deleting: set[str] = set()
         self.created: set[str] = set()
         self.unanswered: set[tuple[str, str]] = set()
 
@@ -90,7 +92,7 @@ class Executor:
                 metadata = item["metadata"]
                 # The pods of a Job would outlive it otherwise, under the name of the next one.
                 propagation = "Foreground" if kind == JOB and policy == "Background" else policy
-                existed = self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"], propagation, grace)
+                existed = self._delete(kind, metadata, propagation, grace)
                 # Nobody watches ConfigMaps, and they are deleted at once.
                 missing = (*answer.missing, metadata["uid"]) if not existed or kind == CONFIG_MAP else answer.missing
                 is_deleted = existed and not metadata.get("deletionTimestamp")
@@ -98,6 +100,15 @@ class Executor:
         except Exception as error:
             return replace(answer, error=as_podwright_error(error))
         return answer
+
+    def _delete(self, kind: Kind, metadata: Manifest, propagation: str, grace: int | None) -> bool:
+        """Delete an object. Returns: whether it existed, or was deleted by an earlier request without an answer."""
+        uid = metadata["uid"]
+        try:
+            return self._client.delete(kind, metadata["namespace"], metadata["name"], uid, propagation, grace) or uid in self.deleting
+        except PodwrightError as error:
+            self.deleting |= {uid} if error.response_was_lost else set()
+            raise
 
     def stop(self, spec: TaskSpec, live: Manifest | None, pods: Sequence[Manifest], grace: int | None) -> Answer:
         """Delete an unfinished task, a Job with its pods, after its log is read if it is collected."""
@@ -138,12 +149,13 @@ class Executor:
 
     def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
         """Create the pod or Job, or adopt it if it exists already: another client may have created the same task, or an answer was lost."""
+        was_lost = (spec.namespace, spec.name) in self.unanswered
         try:
             return self._create(spec, manifest)
         except PodwrightError as error:
             if error.status != 409 or error.reason != "AlreadyExists":
                 raise
-            was_lost = error.response_was_lost
+            was_lost |= error.response_was_lost
         live = self._client.get(spec.kind, spec.namespace, spec.name)
         if live is None:  # it has been deleted since
             return self._create(spec, manifest)
@@ -162,7 +174,7 @@ class Executor:
             live = self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
             self.created.add(live["metadata"]["uid"])
         except PodwrightError as error:
-            if error.status is None:
+            if error.status is None and (error.response_was_lost or not error.is_unreachable):
                 raise
             self.unanswered.discard((spec.namespace, spec.name))
             raise

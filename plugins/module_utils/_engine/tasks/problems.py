@@ -28,7 +28,8 @@ class Problems:
     """
 
     def __init__(self, client: Client, executor: Executor, options: RunnerOptions, retry: Callable[[TaskRun, TaskSpec, Status], bool]) -> None:
-        self._clock, self._executor, self._options, self._retry = client.clock, executor, options, retry
+        self._clock, self._availability = client.clock, client.availability
+        self._executor, self._options, self._retry = executor, options, retry
         self._start_events = StartEvents(client)
 
     def check(self, runs: Sequence[TaskRun]) -> None:
@@ -72,7 +73,7 @@ class Problems:
                 continue
             status = run.status
             state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
-            state = self._executor.describe_obstacles(run.to_delete.values()) or state
+            state = (self._executor.describe_obstacles(run.to_delete.values()) or state) + self._availability.describe()
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
             hint = run.refusal.hint if run.refusal else ""

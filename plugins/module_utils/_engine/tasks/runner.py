@@ -89,7 +89,7 @@ class Runner:
                     self._send_requests(pool)
                     self._receive(watcher)
                     self._problems.check(self.runs)
-                    self._console.progress(progress_line(self.runs))
+                    self._console.progress(progress_line(self.runs) + self._client.availability.describe())
         finally:
             self._transfers.cancel()
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
@@ -156,7 +156,7 @@ class Runner:
         if run.stage is not Stage.DELETING:
             return
         if answer.error:
-            run.fail_because(answer.error.reason, f"was not deleted: {answer.error.message}", answer.error.hint)
+            self._refused(run, answer.error, "was not deleted")
         elif run.plan.is_deletion and not self._options.awaits_deletion:
             run.advance(StageEvent.FINISHED)
 
@@ -208,14 +208,15 @@ class Runner:
         else:
             self._settle(run)
 
-    def _refused(self, run: TaskRun, error: PodwrightError) -> None:
-        """Postpone a request that exceeds a quota, which may be freed; other refusals are final."""
-        if not error.exceeds_quota:
-            run.fail_because(error.reason, f"failed: {error.message}", error.hint)
+    def _refused(self, run: TaskRun, error: PodwrightError, problem: str = "failed") -> None:
+        """Postpone a request that exceeds a quota, which may be freed, or that reaches no server, which may return; other refusals are final."""
+        is_outage = error.is_unreachable and self._client.availability.lets_wait(error)
+        if not error.exceeds_quota and not is_outage:
+            run.fail_because(error.reason, f"{problem}: {error.message}", error.hint)
             return
         run.advance(StageEvent.POSTPONED)
         run.timing.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
-        run.status = Status("pending", "QuotaExceeded", error.message, grace=FIXABLE)
+        run.status = Status("pending", error.reason if is_outage else "QuotaExceeded", error.message, grace=FIXABLE)
         run.refusal = error
 
     @staticmethod
@@ -246,6 +247,7 @@ class Runner:
         uid = item["metadata"]["uid"]
         for run in self._by_name.get((item["metadata"]["namespace"], label_of(item, TASK) or ""), []):
             if event == "DELETED" and uid in run.to_delete:
+                run.effects.deleted |= uid in self.executor.deleting
                 run.forget([uid])
             elif run.spec and run.stage in _WATCHED:
                 self._update(run, run.spec, event, item)

@@ -64,6 +64,7 @@ _NEXT = {
     (Stage.DELETING, StageEvent.CLEARED): Stage.CREATE,
     (Stage.CREATING, StageEvent.ANSWERED): Stage.WATCH,
     (Stage.RESIZING, StageEvent.ANSWERED): Stage.WATCH,
+    (Stage.DELETING, StageEvent.POSTPONED): Stage.DELETE,
     (Stage.CREATING, StageEvent.POSTPONED): Stage.CREATE,
     (Stage.RESIZING, StageEvent.POSTPONED): Stage.RESIZE,
     (Stage.RESIZING, StageEvent.OUTDATED): Stage.DELETE,

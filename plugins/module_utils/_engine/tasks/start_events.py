@@ -9,6 +9,8 @@ from ..cluster.client import Client
 from ..cluster.kinds import EVENT
 from ..errors import PodwrightError
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
+from ..objects.readiness import condition
+from .standard_input import VOLUME
 from .task_run import FAILED_CREATE, TaskRun
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
@@ -32,7 +34,7 @@ class StartEvents:
         if now < self._next:
             return
         self._next = now + self._pause
-        slow = [run for run in runs if run.status and run.status.reason in _REASONS and now - run.timing.created_at > FIRST_PAUSE]
+        slow = [run for run in runs if _may_be_stuck(run) and now - run.timing.created_at > FIRST_PAUSE]
         self._pause = min(self._pause * 2, LONGEST_PAUSE) if slow else FIRST_PAUSE
         for namespace, reason in {(run.plan.change.key.namespace, "FailedMount" if run.pod else FAILED_CREATE) for run in slow}:
             try:
@@ -47,8 +49,15 @@ class StartEvents:
                     run.status = Status("pending", reason, message, grace=_grace_of(message))
 
 
+def _may_be_stuck(run: TaskRun) -> bool:
+    """Whether events may explain the status of a task; those about volumes are outdated once its pod has its sandbox (KEP-3085)."""
+    has_sandbox = run.pod is not None and condition(run.pod, "PodReadyToStartContainers").get("status") == "True"
+    return run.status is not None and run.status.reason in _REASONS and not has_sandbox
+
+
 def _grace_of(message: str) -> str:
-    if "exceeded quota" in message:
+    # The Secret with standard input is created after its pod: the first attempt to mount it may fail, and the event about that stays.
+    if "exceeded quota" in message or f'"{VOLUME}"' in message:
         return FIXABLE
     if "PodSecurity" in message:
         return FINAL
