@@ -9,6 +9,7 @@ import json
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -35,6 +36,7 @@ class StubClient:
 
     def __init__(self, *objects, writes=0, refuse=Refusal):
         self.clock, self.writes, self.refuse = Clock(), writes, refuse
+        self.availability = Availability(self.clock)
         self.kinds = Kinds(self._discover)
         self.objects = {(item["kind"], item["metadata"]["name"]): item for item in objects}
 

@@ -10,6 +10,7 @@ from dataclasses import fields
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
@@ -53,6 +54,7 @@ class Cluster(FakeCluster):
     def __init__(self, tmp_path):
         super().__init__(tmp_path)
         self.clock, self.log, self.answers, self.lingers, self.later, self.events = VirtualClock(), [], {}, 0, [], []
+        self.availability = Availability(self.clock)
         self.busy = self.busiest = 0
         self.expected = 1
         self.turn = threading.Condition()
