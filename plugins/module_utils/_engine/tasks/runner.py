@@ -13,7 +13,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import TASK, label_of
-from ..objects.pod_status import FIXABLE, SKIPPED, Status, has_started, read_resize
+from ..objects.pod_status import SKIPPED, Status, has_started, read_resize
 from ..threads import Pool
 from ..values import Manifest
 from .executor import THREADS, Answer, Executor, refuses_resize
@@ -213,11 +213,8 @@ class Runner:
         is_outage = error.is_unreachable and self._client.availability.lets_wait(error)
         if not error.exceeds_quota and not is_outage:
             run.fail_because(error.reason, f"{problem}: {error.message}", error.hint)
-            return
-        run.advance(StageEvent.POSTPONED)
-        run.timing.not_before = self._client.clock.monotonic() + QUOTA_PAUSE
-        run.status = Status("pending", error.reason if is_outage else "QuotaExceeded", error.message, grace=FIXABLE)
-        run.refusal = error
+        else:
+            run.postpone(error, error.reason if is_outage else "QuotaExceeded", self._client.clock.monotonic() + QUOTA_PAUSE)
 
     @staticmethod
     def _replace_instead(run: TaskRun, spec: TaskSpec, live: Manifest, why: str) -> None:

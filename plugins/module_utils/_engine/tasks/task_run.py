@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..cluster.api_errors import admission_hint
 from ..cluster.events import Event
 from ..errors import PodwrightError
-from ..objects.pod_status import Status, read_job, read_pod
+from ..objects.pod_status import FIXABLE, Status, read_job, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
 from .collected import Collected, describe_lack, restore
@@ -131,6 +131,12 @@ class TaskRun:
     def has_failed(self) -> bool:
         """Whether it failed by itself."""
         return self.error is not None and self.outcome == FAILED
+
+    def postpone(self, error: PodwrightError, reason: str, until: float) -> None:
+        """Send its request again later, which was refused for that reason."""
+        self.advance(StageEvent.POSTPONED)
+        self.timing.not_before, self.refusal = until, error
+        self.status = Status("pending", reason, error.message, grace=FIXABLE)
 
     def fail(self, error: PodwrightError, outcome: str = FAILED) -> None:
         """Finish it with an error."""
