@@ -10,8 +10,8 @@ from ..cluster.kinds import EVENT
 from ..errors import PodwrightError
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
 from ..objects.readiness import condition
-from .standard_input import VOLUME
 from .task_run import FAILED_CREATE, TaskRun
+from .task_secret import STDIN_VOLUME
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
 _REASONS = ("Starting", "FailedMount", FAILED_CREATE)  # of a Status that events may explain
@@ -57,7 +57,7 @@ def _may_be_stuck(run: TaskRun) -> bool:
 
 def _grace_of(message: str) -> str:
     # The Secret with standard input is created after its pod: the first attempt to mount it may fail, and the event about that stays.
-    if "exceeded quota" in message or f'"{VOLUME}"' in message:
+    if "exceeded quota" in message or f'"{STDIN_VOLUME}"' in message:
         return FIXABLE
     if "PodSecurity" in message:
         return FINAL
