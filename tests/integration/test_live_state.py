@@ -31,6 +31,8 @@ OPTIONS = {
 EDITS = {
     "label": (POD, {"metadata": {"labels": {"tier": None}}}, None, "patch"),
     "other-label": (POD, {"metadata": {"labels": {"tier": "edited"}}}, None, "patch"),
+    "task-label": (POD, {"metadata": {"labels": {"podwright.io/task": None}}}, None, "patch"),
+    "managed-by": (POD, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None, "tier": "edited"}}}, None, "patch"),
     "annotation": (POD, {"metadata": {"annotations": {"note": None}}}, None, "patch"),
     "ttl": (POD, {"metadata": {"annotations": {"podwright.io/ttl": "1"}}}, None, "patch"),
     "owner": (POD, {"metadata": {"ownerReferences": None}}, None, "patch"),
@@ -44,6 +46,8 @@ EDITS = {
     "debugger": (POD, {"spec": {"ephemeralContainers": [{"name": "d", "image": "busybox", "imagePullPolicy": "Never"}]}}, "ephemeralcontainers", "none"),
     "unchanged": (POD, None, None, "none"),
     "job-label": (JOB, {"metadata": {"labels": {"tier": None}}}, None, "patch"),
+    "job-managed-by": (JOB, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}, None, "patch"),
+    "job-task-label": (JOB, {"metadata": {"labels": {"podwright.io/task": None}}}, None, "patch"),
     "job-annotation": (JOB, {"metadata": {"annotations": {"note": "edited"}}}, None, "patch"),
     "job-retries": (JOB, {"spec": {"backoffLimit": 5}}, None, "patch"),
     "job-deadline": (JOB, {"spec": {"activeDeadlineSeconds": 100000}}, None, "patch"),

@@ -270,6 +270,39 @@ def test_metadata_of_a_live_pod_changed_by_hand_is_shown_in_check_mode_and_resto
     assert not perform(cluster, **options)[0]["changed"]
 
 
+@pytest.mark.parametrize(("outcome", "is_listed"), [(None, True), (None, False), (0, False)])
+def test_a_pod_that_only_its_name_identifies_is_found_and_its_labels_are_restored(cluster, monkeypatch, outcome, is_listed):
+    def list_labeled(self, *arguments, **options):
+        items, version = FakeCluster.list(self, *arguments, **options)
+        return [item for item in items if is_listed or "podwright.io/task" in item["metadata"]["labels"]], version
+
+    monkeypatch.setattr(TaskCluster, "list", lambda self, kind, namespace=None, *_selectors, **_more: list_labeled(self, kind, namespace))
+    cluster.outcome = outcome
+    options = {"state": "running" if outcome is None else "completed"} | METADATA
+    perform(cluster, **options)
+    pod = cluster.objects["Pod", "n", "t"]
+    right = copy.deepcopy(pod["metadata"])
+    del pod["metadata"]["labels"]["podwright.io/task"]
+    predicted = perform(cluster, check_mode=True, **options)[0]
+    assert [step["action"] for step in predicted["plan"]] == ["patch"] and pod["metadata"] != right
+    done = perform(cluster, **options)[0]
+    assert done["changed"] and done["plan"] == predicted["plan"] and done["plan"][0]["patch"]
+    assert pod["metadata"] == right and cluster.started == 1
+    assert not perform(cluster, **options)[0]["changed"]
+
+
+def test_a_pod_of_the_same_name_that_is_another_is_not_changed(cluster):
+    cluster.outcome = None
+    perform(cluster)
+    pod = cluster.objects["Pod", "n", "t"]
+    for labels in ({}, {"podwright.io/hash": pod["metadata"]["labels"]["podwright.io/hash"], "podwright.io/task": "another"}):
+        pod["metadata"]["labels"] = labels
+        for check_mode in (True, False):
+            with pytest.raises(PodwrightError, match="exists already"):
+                perform(cluster, check_mode=check_mode)
+        assert pod["metadata"]["labels"] == labels
+
+
 def test_metadata_of_a_finished_pod_and_of_other_options_is_left_alone(cluster):
     perform(cluster, state="completed", **METADATA)
     cluster.objects["Pod", "n", "t"]["metadata"]["labels"].pop("app")

@@ -91,7 +91,7 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         deletions = deletions[: params["limit"]]
     outcome.kept = kept
     if invocation.review:
-        invocation.review(map(_change, deletions), now)
+        invocation.review(map(_change, _sorted(deletions)), now)
     deleter = outcome.deleter = _Deleter(invocation, deletions)
     deleter.run()
     if deleter.errors:
@@ -263,7 +263,7 @@ def describe(invocation: Invocation, outcome: Collection) -> Result:
     deleter = outcome.deleter
     if deleter is None:
         return {}
-    decisions = sorted(deleter.deleted, key=lambda d: _sort_key(_describe(d)))  # threads finish in any order
+    decisions = _sorted(deleter.deleted)  # threads finish in any order
     deleted = [_describe(decision) for decision in decisions]
     kept = outcome.kept + [_describe(d) | {"reason": "it changed or was deleted by another client before its deletion"} for d in deleter.missed]
     errors = [_describe(d) | {"msg": str(error)} for d, error in deleter.errors]
@@ -287,6 +287,10 @@ def _change(decision: Decision) -> Change:
     candidate = decision.candidate
     key = Key(candidate.kind.group, candidate.kind.name, candidate.namespace, candidate.name)
     return Change("delete", key, candidate.kind, before={"metadata": {"uid": candidate.uid}}, note=decision.reason)
+
+
+def _sorted(decisions: Iterable[Decision]) -> list[Decision]:
+    return sorted(decisions, key=lambda decision: _sort_key(_describe(decision)))
 
 
 def _sort_key(entry: Result) -> tuple[str, str, str]:

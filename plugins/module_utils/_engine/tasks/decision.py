@@ -25,6 +25,7 @@ REPLACE: Final = "replace"
 RESIZE: Final = "resize"
 NONE: Final = "none"
 PATCH: Final = "patch"
+RELABELED: Final = "its labels were changed by others"  # the note for a task whose object is found by its name alone
 
 
 def decide(

@@ -16,6 +16,7 @@ class Effects:
         policy: the NetworkPolicy as the server answered, or None.
         resized: the pod as the server answered to its resize, or None.
         corrected: the pod or Job as the server answered when what others changed was restored, or None.
+        adopted: the pod or Job that was to be created and existed without a label that identifies its task, or None.
         secret: the Secret that was restored, or None.
     """
 
@@ -23,8 +24,15 @@ class Effects:
     created: bool = False
     resized: Manifest | None = None
     corrected: Manifest | None = None
+    adopted: Manifest | None = None
     secret: Manifest | None = None
     policy: Manifest | None = None
+
+    def adopt(self, before: Manifest | None, after: Manifest | None) -> bool:
+        """Note an object that was not created, but found and corrected. Returns: whether there is one."""
+        if before:
+            self.adopted, self.corrected = before, after
+        return before is not None
 
 
 @dataclass

@@ -13,15 +13,15 @@ from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET, Kind
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.containers import TASK_CONTAINER
-from ..objects.labels import HASH, RESOURCES, TASK, label_of, owner_reference
+from ..objects.labels import HASH, MANAGED, RESOURCES, TASK, label_of, owner_reference
 from ..objects.pod_status import has_started
 from ..objects.readiness import deletion_obstacle
-from ..reconciler.manifest import difference
+from ..reconciler.manifest import difference, merge
 from ..reconciler.plan import NOT_PREDICTED, Change
 from ..text import decode
 from ..values import Manifest
 from .collected import Collected
-from .decision import REPLACE
+from .decision import PATCH, RELABELED, REPLACE
 from .live_state import find_correction
 from .network_policy import build_policy
 from .task_plan import Listed
@@ -41,6 +41,7 @@ class Answer:
         missing: uids of objects that do not exist any more.
         predicted: a replacement as the server's dry run answered, or None.
         live: what was created or resized, or None.
+        adopted: what existed already without a label that identifies its task, before that was restored, or None.
         log: the end of the log of a pod that is stopped, or None.
         policy: the NetworkPolicy that was applied, or None.
         collected: what the task left, or None.
@@ -51,6 +52,7 @@ class Answer:
     missing: tuple[str, ...] = ()
     predicted: Change | None = None
     live: Manifest | None = None
+    adopted: Manifest | None = None
     log: str | None = None
     policy: Manifest | None = None
     collected: Collected | None = None
@@ -140,8 +142,10 @@ class Executor:
         answer = Answer()
         try:
             answer = replace(answer, policy=self.apply_policy(spec))
-            live = self._create_or_adopt(spec, manifest)
-            answer = replace(answer, live=live)
+            adopted = self._create_or_adopt(spec, manifest)
+            # Labels that others removed are restored, or no list and no watch would report it.
+            live = self.correct(spec, adopted, manifest) or adopted if _lacks_identity(adopted) else adopted
+            answer = replace(answer, live=live, adopted=None if live is adopted else adopted)
             self.create_secret(spec, live)
             return replace(answer, policy=self.apply_policy(spec, live))
         except Exception as error:
@@ -159,7 +163,7 @@ class Executor:
         live = self._client.get(spec.kind, spec.namespace, spec.name)
         if live is None:  # it has been deleted since
             return self._create(spec, manifest)
-        if label_of(live, HASH) == spec.hash and label_of(live, TASK) == spec.name:
+        if _is_of_task(spec, live):
             self.created |= {live["metadata"]["uid"]} if was_lost else set()
             return live
         raise PodwrightError(
@@ -238,6 +242,8 @@ class Executor:
         try:
             answer = self._client.create(spec.kind, spec.namespace, body, MANAGER, dry_run=True)
         except PodwrightError as error:
+            if error.reason == "AlreadyExists" and change.action != REPLACE and (adoption := self._predict_adoption(spec, change)):
+                return adoption
             if error.is_not_found:
                 return replace(change, note="predicted locally: its namespace does not exist yet")
             if error.exceeds_quota:
@@ -250,6 +256,14 @@ class Executor:
         after = _in_place_of(change.before, answer)
         return replace(change, after=after, patch=difference(change.before, after))
 
+    def _predict_adoption(self, spec: TaskSpec, change: Change) -> Change | None:
+        """The correction of a pod or Job that lacks a label that identifies its task; None if what exists is another one."""
+        live = self._client.get(spec.kind, spec.namespace, spec.name)
+        if live is None or not _is_of_task(spec, live) or not _lacks_identity(live):
+            return None
+        after = merge(live, find_correction(spec, live, change.desired or {}))
+        return replace(change, action=PATCH, before=live, after=after, patch=difference(live, after), note=RELABELED)
+
     def predict_resize(self, spec: TaskSpec, change: Change) -> Change:
         """A resize as the server answers to a dry run. Raises: PodwrightError."""
         try:
@@ -258,6 +272,15 @@ class Executor:
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
             raise
+
+
+def _is_of_task(spec: TaskSpec, live: Manifest) -> bool:
+    """Whether a live object of the task's name is that of the task, also if others removed the label with that name."""
+    return label_of(live, HASH) == spec.hash and label_of(live, TASK) in (None, spec.name)
+
+
+def _lacks_identity(live: Manifest) -> bool:
+    return label_of(live, TASK) is None or any(label_of(live, name) != value for name, value in MANAGED.items())
 
 
 def refuses_resize(error: PodwrightError) -> bool:

@@ -10,7 +10,7 @@ from ..cluster.client import Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
-from ..objects.labels import MANAGED, RECORD, TASK, label_of, selector_of
+from ..objects.labels import HASH, MANAGED, RECORD, TASK, label_of, selector_of
 from ..text import parse_integer
 from ..values import Manifest
 from .network_policy import DEFAULT, policy_name
@@ -38,11 +38,12 @@ class Observation:
     policies: dict[str, dict[str, Manifest]] = field(default_factory=dict)
 
     def by_task(self) -> dict[TaskName, list[Listed]]:
-        """TaskName -> [(Kind, object)] of its pods and Jobs."""
+        """TaskName -> [(Kind, object)] of its pods and Jobs; the name of an object is that of its task, should others have removed the label."""
         found: dict[TaskName, list[Listed]] = {}
         for (kind, namespace), (items, _version) in self.lists.items():
             for item in items:
-                found.setdefault((namespace, label_of(item, TASK) or ""), []).append((kind, item))
+                name = label_of(item, TASK) or (item["metadata"]["name"] if label_of(item, HASH) else "")
+                found.setdefault((namespace, name), []).append((kind, item))
         return found
 
 
@@ -68,6 +69,8 @@ class Observer:
         Raises: PodwrightError.
         """
         lists, selectors = self._list_tasks()
+        for namespace in selectors:
+            self._add_unlisted_jobs(lists, namespace)
         matter = prunes or any(spec.keeps_record for spec in self._specs)
         return Observation(lists, selectors, self._list_records(selectors) if matter else {}, self._list_policies())
 
@@ -89,6 +92,17 @@ class Observer:
             elif any(spec.name not in found for spec in specs):
                 lists |= self._list_possible_jobs(namespace, selector)
         return lists, selectors
+
+    def _add_unlisted_jobs(self, lists: dict[tuple[Kind, str], tuple[list[Manifest], str]], namespace: str) -> None:
+        """Add the Jobs of listed pods whose labels others removed: a Job that is not listed would be taken for deleted, and its pods with it."""
+        jobs = lists.get((JOB, namespace), ([], ""))[0]
+        listed = {job["metadata"]["uid"] for job in jobs}
+        pods = lists[POD, namespace][0]
+        owners = {owner["uid"]: owner["name"] for pod in pods for owner in pod["metadata"].get("ownerReferences") or [] if owner["kind"] == JOB.name}
+        for uid, name in owners.items():
+            job = self._client.get(JOB, namespace, name) if uid not in listed and (JOB, namespace) in lists else None
+            if job and job["metadata"]["uid"] == uid and label_of(job, HASH):
+                jobs.append(job)
 
     def _list_possible_jobs(self, namespace: str, selector: str) -> dict[tuple[Kind, str], tuple[list[Manifest], str]]:
         """The list of Jobs if there are any, to be watched; without the permission there are none."""

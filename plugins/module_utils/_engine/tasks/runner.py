@@ -164,7 +164,7 @@ class Runner:
         run.effects.policy = answer.policy or run.effects.policy
         if answer.live:
             run.effects.created |= answer.live["metadata"]["uid"] in self.executor.created
-            run.note = run.note if run.effects.created else "another client created it at the same time"
+            run.note = run.note if run.effects.created or run.effects.adopt(answer.adopted, answer.live) else "another client created it at the same time"
             event, seen = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
             run.live = latest(seen, answer.live)
             # The Job that it replaces had pods, too, and another watch reports those.

@@ -14,7 +14,7 @@ from ..objects.pod_status import FIXABLE, Status, read_job, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
 from .collected import Collected, describe_lack, restore
-from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
+from .decision import CREATE, NONE, PATCH, RELABELED, REPLACE, RESIZE
 from .effects import Effects, Timing
 from .file_containers import awaits_inputs, can_fetch, has_inputs, holds_files
 from .record import Record
@@ -275,7 +275,8 @@ class TaskRun:
         if action == NONE:
             return planned.not_applied(self.note)
         if action == PATCH:
-            return planned.applied(effects.corrected)
+            note = RELABELED if effects.adopted else ""
+            return replace(planned, action=PATCH, before=effects.adopted or planned.before).applied(effects.corrected, note=note)
         if action == DELETE:
             return planned.deleted_only(self.note)
         if action == RESIZE:
