@@ -74,6 +74,111 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
 
 
+# A value of each boolean variable in which it matters, and what else it needs.
+BOOLEANS = {
+    "network_policy_deny_ingress": {},
+    "network_policy_deny_egress": {},
+    "network_policy_allow_dns": {"network_policy_deny_egress": True},
+    "network_policy_allow_same_namespace": {},
+    "rbac_storage": {"rbac_service_accounts": [{"name": "a", "purposes": ["provisioning"]}]},
+    "storage_wait": None,
+    "storage_classes.default": {},
+}
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+def test_a_boolean_given_as_text_is_a_boolean(name):
+    """Ansible validates the variables of a role, but does not convert them: those of `-e name=false` are text."""
+    role = name.rpartition("_")[0] if name.startswith("rbac") else next(role.name for role in ROLES if name.startswith(role.name))
+    if BOOLEANS[name] is None:
+        assert f"{name} | bool" in (ROLES[0].parent / role / "tasks/main.yml").read_text()
+        return
+
+    def rendered(value):
+        given = {"storage_classes": [{"name": "fast", "default": value}]} if "." in name else {name: value}
+        return render(role, **{f"{role}_namespace": "n"} | BOOLEANS[name] | given)
+
+    assert rendered(True) != rendered(False)
+    assert [rendered(text) for text in ("false", "no", "0", "False")] == [rendered(False)] * 4
+    assert [rendered(text) for text in ("true", "yes", "1", "True")] == [rendered(True)] * 4
+
+
+def test_each_boolean_of_a_role_is_tested():
+    found = []
+    for role in ROLES:
+        for name, option in yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"].items():
+            found += [name] if option["type"] == "bool" else [f"{name}.{part}" for part, inner in option.get("options", {}).items() if inner["type"] == "bool"]
+    assert sorted(found) == sorted(BOOLEANS)
+
+
+# Texts that mean something else in YAML or in a template.
+ODD_TEXTS = [
+    "a: b",
+    "x\n---\nkind: Secret",
+    "'",
+    '"',
+    "\\",
+    "# x",
+    "{{ 1 + 1 }}",
+    "{% raw %}",
+    "yes",
+    "1e3",
+    "null",
+    "~",
+    "- a",
+    "\u2028",
+    "\u0085x: y",
+    "&a",
+    "*a",
+    "!!str",
+    "%",
+    "@",
+    "\t",
+]
+TEXTS = {
+    "namespace": ["namespace_labels.a", "namespace_annotations.a", "namespace_image_pull_secrets.registry", "namespace_image_pull_secrets.password"],
+    "network_policy": ["network_policy_namespace", "network_policy_allow_ingress.name", "network_policy_allow_egress.name"],
+    "rbac": ["rbac_namespace", "rbac_service_accounts.name"],
+    "storage": [
+        "storage_namespace",
+        "storage_classes.name",
+        "storage_classes.provisioner",
+        "storage_claims.size",
+        "storage_claims.name",
+        "storage_claims.class",
+    ],
+    "quota": ["quota_namespace", "quota_max_cpu", "quota_default_limits.cpu"],
+}
+NEEDED = {
+    "namespace_image_pull_secrets": {"name": "n", "registry": "r", "username": "u", "password": "p"},
+    "rbac_service_accounts": {"name": "n", "purposes": ["tasks"]},
+    "storage_classes": {"name": "n"},
+    "storage_claims": {"name": "n", "size": "1Gi"},
+}
+
+SOME = {
+    "rbac": {"rbac_service_accounts": [NEEDED["rbac_service_accounts"]]},
+    "storage": {"storage_claims": [NEEDED["storage_claims"]]},
+    "quota": {"quota_max_pods": 1},
+}
+
+
+@pytest.mark.parametrize(("role", "path"), [(role, path) for role, paths in TEXTS.items() for path in paths])
+def test_text_of_a_variable_remains_text(role, path):
+    name, _dot, part = path.partition(".")
+    is_list = name in NEEDED or "_allow_" in name
+
+    def rendered(text):
+        value = text if not part else [NEEDED.get(name, {}) | {part: text}] if is_list else {part: text}
+        return list(render(role, **{"namespace_full_name": "n", f"{role}_namespace": "n"} | SOME.get(role, {}) | {name: value}).values())
+
+    plain = json.dumps(rendered("plain"))
+    for text in ODD_TEXTS if part else [text for text in ODD_TEXTS if not text.startswith("{")]:  # a variable itself may be a template
+        expected = plain.replace('"plain"', json.dumps(text))
+        assert json.loads(expected) == rendered(text) or part in ("registry", "password"), text
+        assert [item["kind"] for item in json.loads(plain)] == [item["kind"] for item in rendered(text)], text
+
+
 def test_names_and_credentials_that_look_like_numbers_are_text():
     secret = {"name": 1, "registry": "r", "username": 2, "password": 3}
     created = render("namespace", namespace_full_name="n", namespace_image_pull_secrets=[secret])
