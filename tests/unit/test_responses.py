@@ -10,12 +10,13 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import METADATA, Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD, SECRET
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.shapes import find_misfit
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError, raise_explained
 
-from .stub_server import POD_OBJECT, Response, StubServer, html
+from .stub_server import LIVE_METADATA, POD_OBJECT, Response, StubServer, html
 
 TOKEN = "c4n4ry-of-the-responses"
 EXEC = Request("POST", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", retryable=False)
@@ -217,3 +218,10 @@ def test_a_response_whose_head_is_cut_is_a_lost_connection(use, head, monkeypatc
             with pytest.raises(PodwrightError) as caught:
                 USES[use](client)
             assert caught.value.reason == "ConnectionLost", (head[:size], caught.value)
+
+
+@pytest.mark.parametrize("kind", [CONFIG_MAP, SECRET])
+def test_data_must_be_text(kind):
+    item = {"metadata": LIVE_METADATA | {"name": "a"}, "data": {"a": "b"}}
+    assert find_misfit(item, kind) is None
+    assert find_misfit(item | {"data": {"a": 1}}, kind) == "data"

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import queue
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 
+from ..support.environment import scaled
 from ..support.outcomes import result_of
 from .fake_cluster import FakeCluster, StubWatcher
 
@@ -124,3 +129,27 @@ def test_a_pod_that_is_being_deleted_is_waited_for_and_is_not_created_again(tmp_
     cluster.objects[POD]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:02Z"
     result = perform(cluster, state="absent")
     assert not result["changed"] and cluster.objects == {} and result["state"] == "absent"
+
+
+TEXTS = ["", "odd", "\u00b2", "5", "-1", "9" * 400, "null", "[1]", '{"a": 1}', "2026-01-01T00:00:00Z", "yesterday", "succeeded", "failed", "[" * 9999]
+FIELDS = ("state", "reason", "message", "rc", "attempt", "started_at", "finished_at", "log", "uid", "resources", "results", "artifacts", "odd")
+
+
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(TEXTS), max_size=6),
+    st.sampled_from(["completed", "absent", "running"]),
+    st.booleans(),
+)
+@settings(max_examples=scaled(40), database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_record_that_anybody_edited_is_read(tmp_path, data, state, is_again):
+    cluster = WatchedCluster(tmp_path, set(), 0)
+    perform(cluster, state="completed", cleanup="always")
+    records = [item for (kind, _namespace, _name), item in cluster.objects.items() if kind == "ConfigMap"]
+    assert len(records) == 1
+    records[0]["data"] = data
+    try:
+        result = perform(cluster, state=state, wait_timeout=1, rerun="always" if is_again else "never")
+    except PodwrightError as error:
+        assert error.reason != "Unforeseen", error
+    else:
+        assert json.dumps(result)

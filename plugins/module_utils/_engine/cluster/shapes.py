@@ -66,6 +66,7 @@ _SHAPES = {
     "Pod": _compile({"metadata!": _IDENTIFIED} | _POD),
     "workload": _compile({"metadata!": _IDENTIFIED, "spec!": {"replicas": int, "parallelism": int, "template": _TEMPLATE}, "status": dict}),
     "Service": _compile({"metadata!": _IDENTIFIED, "spec!": _SERVICE, "status": dict}),
+    **dict.fromkeys(("ConfigMap", "Secret"), _compile({"metadata!": _IDENTIFIED, "data": _TEXT})),
     "answer": _compile({"status": dict}),
     "bookmark": _compile({"metadata!": {"resourceVersion!": str}}),
     **{name: _compile(shape) for name, shape in _DISCOVERY.items()},
@@ -83,7 +84,7 @@ def find_misfit(item: Any, kind: Kind | None) -> str | None:
     # Metrics are computed for each request, and have no identity.
     is_built_in = kind is not None and BUILT_IN.get((kind.api_version, kind.name)) == kind and kind.group != "metrics.k8s.io"
     name = "any" if kind is None or not is_built_in else "workload" if kind.name in _WORKLOADS else kind.name
-    shape = _SHAPES[name if name in ("any", "workload", POD.name, SERVICE.name) else "built-in"]
+    shape = _SHAPES[name if name in ("any", "workload", POD.name, SERVICE.name, "ConfigMap", "Secret") else "built-in"]
     return None if _fits(item, shape) else _find(item, shape, "")
 
 
