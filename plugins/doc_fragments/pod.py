@@ -275,7 +275,7 @@ options:
     type: dict
   host_network:
     description:
-      - Run in the network of the node. Requires the Pod Security level V(privileged), and cannot be combined with O(network).
+      - Run in the network of the node. Requires the Pod Security level V(privileged), and cannot be combined with C(network) of M(podwright.core.task_pod).
       - To resolve the names of Services, set C(policy) of O(dns) to V(ClusterFirstWithHostNet).
     type: bool
   host_pid:

@@ -17,6 +17,7 @@ REFUSALS = {
     'pods "a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1': "Raise the ResourceQuota",
     'pods "a" is forbidden: failed quota: q: must specify limits.memory for: main': "that the ResourceQuota",
     'pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true': "security_profile",
+    'pods "a" is forbidden: unable to validate against any security context constraint: [runAsUser: Invalid value: 65532]': "run_as_user to auto",
     'pods "a" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi': "LimitRange",
     'pods "a" is forbidden: minimum cpu usage per Container is 100m, but request is 10m': "LimitRange",
 }

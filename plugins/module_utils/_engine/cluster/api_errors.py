@@ -29,6 +29,7 @@ _ADMISSION_HINTS = (
     (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
     (r"failed quota: .*must specify", "Set the resources that the ResourceQuota{namespace} limits, or defaults for them in a LimitRange."),
     (r"PodSecurity", "Set security_profile to a profile that the Pod Security level of the namespace allows, or change the level{namespace}."),
+    (r"security context constraint", "Set run_as_user to auto and no other user or group: OpenShift assigns those of its range{namespace}."),
     (
         r"less than or equal to \S+ limit",
         "Set resources.limits to at least the requests: their default is that of the LimitRange{namespace}.",
