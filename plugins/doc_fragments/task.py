@@ -60,6 +60,33 @@ options:
       - An attempt that cannot start for another reason (V(ErrImagePull), V(CreateContainerConfigError)) is retried only if O(retry_on) names the reason.
     type: int
     default: 0
+  completions:
+    description: Number of pods of a Job that must succeed, 1 by default.
+    type: int
+  parallelism:
+    description: Number of pods of a Job that run at the same time, 1 by default.
+    type: int
+  completion_mode:
+    description:
+      - V(Indexed) gives each of the O(completions) pods of a Job an index, from 0, in the variable C(JOB_COMPLETION_INDEX). The result of each is in
+        RV(tasks[].indexes).
+    type: str
+    choices: [NonIndexed, Indexed]
+  backoff_limit_per_index:
+    description: Number of retries of each index of a Job whose O(completion_mode) is V(Indexed). O(retries), unless it is 0, limits those of all indexes.
+    type: int
+  max_failed_indexes:
+    description: Number of indexes that may fail before the Job terminates its other pods. Requires O(backoff_limit_per_index).
+    type: int
+  pod_failure_policy:
+    description: Rules by which a Job retries, ignores or gives up failed pods, as in the field C(podFailurePolicy). Instead of O(retry_on) and O(skip_on).
+    type: dict
+  suspend:
+    description:
+      - Suspend a Job (V(true)), which deletes its pods and which the run does not wait for, or resume it (V(false)). The reason of a suspended Job is
+        V(Suspended).
+      - By default a Job is not suspended when it is created, and left as it is afterwards.
+    type: bool
   retry_delay:
     description: Seconds between a failed attempt and the next one. Not for a Job, whose retries Kubernetes delays.
     type: int

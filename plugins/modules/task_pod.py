@@ -291,6 +291,13 @@ tasks:
       type: list
       elements: dict
       returned: always
+    indexes:
+      description:
+        - The latest pod of each index, a mapping with C(index), C(state), C(reason), C(rc), C(pod_name), C(node) and, with O(logs), C(logs). All logs together
+          have at most 1 MiB.
+      type: list
+      elements: dict
+      returned: for a Job with O(completion_mode=Indexed)
     msg:
       description: Error message, or why the task was stopped or skipped.
       type: str

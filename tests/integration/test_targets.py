@@ -52,6 +52,8 @@ VOLATILE_TEXT = [
     (re.compile(r"\d+ s ago"), "TIME ago"),
     (re.compile(r"started for \d+ s"), "started for TIME"),
     (re.compile(r"\bjob-[a-z0-9]{5}\b"), "JOB-POD"),
+    (re.compile(r"\b(?:indexed-\d|suspended)-[a-z0-9]{5}\b"), "JOB-POD"),
+    (re.compile(r"0/\d+ nodes are available:[^\n]*"), "NODES"),
     (re.compile(r"podwright-copy-\w+"), "DIRECTORY"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import read_job
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.meshes import NATIVE_SIDECARS, QUIT_ENDPOINTS, idle_proxy
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_job, read_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import proxies
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 

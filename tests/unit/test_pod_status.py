@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import read_job
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import (
     FINAL,
     FIXABLE,
     SETTLING,
     TRANSIENT,
-    read_job,
     read_pod,
     read_resize,
 )

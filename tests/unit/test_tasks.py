@@ -184,8 +184,19 @@ def test_every_pod_option_reaches_the_manifest_or_the_container():
         "inputs": [{"path": "/in/a", "content": "x"}], "results": {"r": "/out/r"}, "artifacts": [{"path": "/out/a", "dest": "a"}],
     }  # fmt: skip
     elsewhere = {"stdin", "security_profile", "request_ratio", "parent", "network"}  # these have tests of their own
-    assert set(samples) | elsewhere == (set(opts.TASK_OPTIONS) - set(opts.EXECUTION_OPTIONS) - {"name", "generate_name"}) | set(opts.IN_MANIFEST)
+    assert set(samples) | elsewhere == (set(opts.TASK_OPTIONS) - set(opts.EXECUTION_OPTIONS) - set(opts.JOB_OPTIONS) - {"name", "generate_name"}) | set(
+        opts.IN_MANIFEST
+    )
     plain = build_manifest(spec(), "baseline")
+    of_jobs = {
+        "completions": 2, "parallelism": 2, "completion_mode": "NonIndexed", "backoff_limit_per_index": 1, "max_failed_indexes": 1,
+        "pod_failure_policy": {"rules": [{"action": "Ignore", "on_pod_conditions": [{"type": "DisruptionTarget"}]}]},
+    }  # fmt: skip
+    assert set(of_jobs) == set(opts.JOB_OPTIONS)
+    job = build_manifest(spec(kind="Job"), "baseline")
+    for option, value in of_jobs.items():
+        changed = spec(kind="Job", **{option: value})
+        assert build_manifest(changed, "baseline")["spec"] != job["spec"] and changed.hash != spec(kind="Job").hash, option
     for option, value in samples.items():
         changed = spec(**{option: value})
         assert build_manifest(changed, "baseline")["spec"] != plain["spec"] or build_manifest(changed, "baseline")["metadata"] != plain["metadata"], option

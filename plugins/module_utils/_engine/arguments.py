@@ -157,6 +157,8 @@ _RANGES = {
     **dict.fromkeys(("max_age", "reclaim_age"), (0, _LONGEST)),
     **dict.fromkeys(("wait_sleep", "progress_deadline", "since_seconds"), (1, _LONGEST)),
     **dict.fromkeys(("retries", "log_tail", "max_depth", "max_children", "keep_last", "limit", "tail_lines"), (0, _MANY)),
+    **dict.fromkeys(("completions", "parallelism"), (1, _MANY)),
+    **dict.fromkeys(("backoff_limit_per_index", "max_failed_indexes"), (0, _MANY)),
     **dict.fromkeys(("max_bytes", "max_output_bytes"), (1, LARGEST)),
     **dict.fromkeys(("fs_group", "run_as_group"), (0, 2**31 - 1)),
     "concurrency": (1, _MANY),

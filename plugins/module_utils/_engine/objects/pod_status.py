@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..values import Manifest
 from .containers import container_status, container_statuses, default_container
-from .meshes import idle_proxy
 from .quantity import same_quantity
 from .readiness import condition
 from .timestamps import read_timestamp
@@ -17,7 +15,6 @@ from .timestamps import read_timestamp
 # The class of a problem, which decides how long the problem may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
 
-DEFAULT_BACKOFF_LIMIT = 6  # API reference, JobSpec, backoffLimit
 SKIPPED = "skipped"  # the state of a task that failed in a way that counts as skipped, or did not start
 
 _WAITING_GRACE = {
@@ -179,43 +176,6 @@ def _task_state(pod: Manifest) -> Manifest:
     """The state of the task's container, empty if it has none yet."""
     state: Manifest = container_status(pod, default_container(pod)).get("state") or {}
     return state
-
-
-def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
-    """The Status of a task from its Job and the Job's pods. The Job decides whether the task is finished, its last pod why."""
-    last = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
-    latest = read_pod(last) if last else None
-    if any(condition(job, name).get("status") == "True" for name in ("Complete", "SuccessCriteriaMet")):
-        return Status("succeeded", "Completed", "", latest.rc if latest and latest.rc is not None else 0)
-    failed = condition(job, "Failed")
-    if failed.get("status") == "True":
-        # A proxy may have kept the pod of a task that succeeded running until its deadline.
-        if latest and (latest.state == "failed" or (latest.state == "succeeded" and _completions(job) == 1)):
-            return latest
-        return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
-    if job["metadata"].get("deletionTimestamp"):
-        return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
-    if last and latest and _is_held_open(job, pods):
-        retries = job["spec"].get("backoffLimit", DEFAULT_BACKOFF_LIMIT) - (job.get("status") or {}).get("failed", 0)
-        if latest.state == "succeeded" or retries <= 0 or not idle_proxy(last):
-            return latest
-        return Status("pending", "Starting", "its Job retries it when its proxy has terminated")
-    if latest is None or latest.is_finished:
-        return Status("pending", "Starting", "its Job has not created a pod yet" if latest is None else "its Job is about to finish or to retry")
-    return latest
-
-
-def _completions(job: Manifest) -> int:
-    completions: int = (job.get("spec") or {}).get("completions") or 1
-    return completions
-
-
-def _is_held_open(job: Manifest, pods: Sequence[Manifest]) -> bool:
-    """Whether the task is finished but its Job never will be: a container that a webhook added to the pod, such as a proxy, still runs."""
-    if _completions(job) > 1 or not all(read_pod(pod).is_finished for pod in pods):
-        return False
-    others = [entry for pod in pods for entry in pod["status"].get("containerStatuses") or [] if entry["name"] != default_container(pod)]
-    return any("running" in (entry.get("state") or {}) for entry in others)
 
 
 def is_serving(pod: Manifest) -> bool:

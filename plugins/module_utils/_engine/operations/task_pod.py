@@ -17,6 +17,7 @@ from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.plan import Change
 from ..tasks.completion import Completion
+from ..tasks.job import attempts_in_a_row
 from ..tasks.leftovers import Leftovers
 from ..tasks.needs import depth, resolve_needs
 from ..tasks.options import TASK_OPTIONS, check_name
@@ -242,7 +243,7 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
     if params["state"] != "completed":
         return STARTING_SECONDS
     turns: int = -(-len(specs) // max(params["concurrency"], 1))
-    longest = max(((spec.timeout or 0) * (spec.options["retries"] + 1) + total_delay(spec.options) for spec in specs), default=0)
+    longest = max(((spec.timeout or 0) * attempts_in_a_row(spec.options) + total_delay(spec.options) for spec in specs), default=0)
     return int(longest) * (turns + depth(specs) - 1) + STARTING_SECONDS
 
 

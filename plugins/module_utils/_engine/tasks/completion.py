@@ -12,6 +12,7 @@ from ..cluster.kinds import CONFIG_MAP, POD
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
+from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, has_started
 from ..reconciler.wait import wait_until_deleted
 from ..text import decode
@@ -19,6 +20,7 @@ from ..threads import call_in_threads
 from ..values import Manifest
 from .executor import LOG_BYTES, THREADS
 from .file_containers import can_fetch, holds_files
+from .indexes import is_indexed
 from .outputs import termination_message
 from .record import build_record
 from .task_plan import Listed
@@ -26,6 +28,7 @@ from .task_run import TaskRun
 from .task_spec import TaskSpec
 
 DELETION_SECONDS = 60
+MIN_LOG_BYTES = 4096  # of one index of a Job
 
 
 class Completion:
@@ -50,7 +53,9 @@ class Completion:
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
         options, pod = spec.options, run.pod
-        if options["logs"] != "none" and pod and run.logs is None and not run.is_stopping and has_started(pod, TASK_CONTAINER):
+        if options["logs"] != "none" and is_indexed(spec) and not run.is_stopping:
+            self.complete_logs(run, spec)
+        elif options["logs"] != "none" and pod and run.logs is None and not run.is_stopping and has_started(pod, TASK_CONTAINER):
             try:
                 run.logs = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
             except PodwrightError as error:
@@ -60,6 +65,18 @@ class Completion:
                 self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
         if run.error and run.has_failed:
             self._explain(run, spec, run.error)
+
+    def complete_logs(self, run: TaskRun, spec: TaskSpec) -> None:
+        """Collect the logs of an Indexed Job, of all indexes together as much as of another task."""
+        pods = {index: pod for index, pod in pods_by_index(run.pods.values()).items() if has_started(pod, TASK_CONTAINER)}
+        limit = max(LOG_BYTES // max(len(pods), 1), MIN_LOG_BYTES)
+        for index, pod in pods.items():
+            try:
+                run.index_logs[index] = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=limit))
+            except PodwrightError as error:
+                self._console.warn(f"The log of index {index} of task '{spec.name}' could not be read: {error}")
+        if run.index_logs:
+            run.logs = "".join(f"[{index}] {line}\n" for index, log in run.index_logs.items() for line in log.splitlines())
 
     def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
         """Add the last events and log lines to the error of a task."""

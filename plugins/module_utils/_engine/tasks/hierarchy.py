@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from ..cluster.kinds import JOB, POD
 from ..cluster.metrics import usage_key
 from ..errors import UNKNOWN_KIND, PodwrightError
+from ..objects.job_status import read_job
 from ..objects.labels import PARENT, label_of
-from ..objects.pod_status import read_job, read_pod
+from ..objects.pod_status import read_pod
 from ..objects.resources import pod_requests
 from .owner import read_parent
 

@@ -28,8 +28,9 @@ _CONTAINERS = ("containers", "initContainers")
 
 def find_correction(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
     """What restores a live Pod or Job in place, as the strategic merge patch of a manifest; empty if nothing differs."""
-    correction = {"metadata": _correct_metadata(spec, live, desired), "spec": _correct_job(live, desired) if spec.is_job else _correct_images(live, desired)}
-    return {part: fields for part, fields in correction.items() if fields}
+    fields = _correct_job(spec, live, desired) if spec.is_job else _correct_images(live, desired)
+    correction = {"metadata": _correct_metadata(spec, live, desired), "spec": fields}
+    return {part: values for part, values in correction.items() if values}
 
 
 def has_edited_resources(spec: TaskSpec, live: Manifest) -> bool:
@@ -74,9 +75,11 @@ def _correct_images(live: Manifest, desired: Manifest) -> Manifest:
     return {part: containers for part, containers in corrected.items() if containers}
 
 
-def _correct_job(live: Manifest, desired: Manifest) -> Manifest:
+def _correct_job(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
     wanted = {name: desired["spec"][name] for name in _JOB_FIELDS if name in desired["spec"]}
-    return {name: value for name, value in wanted.items() if live["spec"].get(name) != value and _is_edited(live, f"f:{name}")}
+    edited = {name: value for name, value in wanted.items() if live["spec"].get(name) != value and _is_edited(live, f"f:{name}")}
+    suspend = spec.options.get("suspend")
+    return edited if suspend is None or suspend == bool(live["spec"].get("suspend")) else edited | {"suspend": suspend}
 
 
 def _is_same_amount(live: object, wanted: object) -> bool:

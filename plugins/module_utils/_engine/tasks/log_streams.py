@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
+from ..objects.pod_status import has_started
 from ..text import decode
 from ..threads import STOP_SECONDS
+from .indexes import named_pods
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
+    from ..objects.pod_status import Status
     from ..values import Manifest
+    from .task_run import TaskRun
+    from .task_spec import TaskSpec
 
 MAX_STREAMS = 100  # a thread and a connection each
 FINISHING_SECONDS = 5  # for the last lines of finished tasks
@@ -34,6 +39,13 @@ class LogStreams:
         self._client, self._console, self._seconds = client, console, seconds
         self._streams: dict[str, tuple[threading.Thread, Client]] = {}  # by the uid of the pod
         self._is_closed = False
+
+    def show(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
+        """Follow the logs of a task if that is requested, but not again those of a task that finished in an earlier run."""
+        if spec.options["logs"] == "stream" and not (run.is_from_earlier_run and status.is_finished):
+            for name, pod in named_pods(run, spec):
+                if has_started(pod, TASK_CONTAINER):
+                    self.begin(name, pod)
 
     def begin(self, name: str, pod: Manifest) -> None:
         """Follow the log of a pod's task container, unless it is followed already.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import option_error
+from ..objects.job_status import SUSPENDED
 from ..objects.pod_status import SKIPPED
 from ..text import encode
 from .decision import CREATE, NONE, REPLACE
@@ -163,7 +164,8 @@ class Needs:
 def _fate_of(run: TaskRun) -> str:
     """What keeps a finished task's followers from starting, or an empty text."""
     if not run.error:
-        return f"was {SKIPPED}" if run.status and run.status.state == SKIPPED else ""
+        is_suspended = run.status and run.status.reason == SUSPENDED
+        return f"was {SKIPPED}" if run.status and run.status.state == SKIPPED else "is suspended" if is_suspended else ""
     if run.outcome in (STOPPED, SKIPPED):
         return f"was {run.outcome}"
     return f"failed ({run.error.reason})"

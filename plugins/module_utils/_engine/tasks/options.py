@@ -127,6 +127,7 @@ EXECUTION_OPTIONS: dict[str, Options] = {
     "schedule_timeout": {"type": "int"},
     "pull_timeout": {"type": "int"},
     "start_timeout": {"type": "int"},
+    "suspend": {"type": "bool"},
     "retries": {"type": "int", "default": 0},
     "retry_delay": {"type": "int"},
     "retry_backoff": {"type": "float"},
@@ -172,6 +173,15 @@ FILE_OPTIONS: dict[str, Options] = {
     },
 }
 
+JOB_OPTIONS: dict[str, Options] = {
+    "completions": {"type": "int"},
+    "parallelism": {"type": "int"},
+    "completion_mode": {"type": "str", "choices": ["NonIndexed", "Indexed"]},
+    "backoff_limit_per_index": {"type": "int"},
+    "max_failed_indexes": {"type": "int"},
+    "pod_failure_policy": {"type": "dict"},
+}
+
 # Those of them that are part of the manifest, too.
 IN_MANIFEST = ("kind", "timeout", "ttl")
 
@@ -182,6 +192,7 @@ TASK_OPTIONS: dict[str, Options] = {
     **CONTAINER_OPTIONS,
     **POD_OPTIONS,
     **FILE_OPTIONS,
+    **JOB_OPTIONS,
 }
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
+from ..objects.job_status import read_job
 from ..objects.labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
-from ..objects.pod_status import read_job, read_pod
+from ..objects.pod_status import read_pod
 from ..text import parse_integer
 from .options import check_keys
 

@@ -188,7 +188,9 @@ def _plan_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:
     if not correction:
         return change
     after = merge(live, correction)
-    return replace(change, action=PATCH, after=after, patch=difference(live, after), note="it was changed by others")
+    suspended = correction.get("spec", {}).get("suspend")
+    note = "it was changed by others" if suspended is None else "it is suspended" if suspended else "it is resumed"
+    return replace(change, action=PATCH, after=after, patch=difference(live, after), note=note)
 
 
 def plan_policy(spec: TaskSpec) -> Change | None:

@@ -16,9 +16,9 @@ from ..values import Manifest, Options, Patch
 from .containers import build_container
 from .field_names import camelize
 from .file_containers import build_holder, build_waiter
+from .job import build_job
 from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
-from .retries import build_failure_policy
 from .scheduling import build_claims, build_spread
 from .security_context import namespace_fields, pod_context
 from .standard_input import redirect_input
@@ -28,8 +28,6 @@ from .volumes import build_volumes
 if TYPE_CHECKING:
     from .owner import Parent
     from .task_spec import TaskSpec
-
-JOB_STARTING_SECONDS = 600  # for the scheduling and image pulls of a Job's attempts, beyond their timeouts
 
 
 def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Parent | None = None) -> Manifest:
@@ -47,7 +45,7 @@ def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Paren
     pod = _build_pod(spec, profile)
     if spec.is_job:
         template = {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": pod}
-        manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": _build_job(spec, template)}
+        manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": build_job(spec, template)}
     else:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     if spec.options.get("definition"):
@@ -57,19 +55,6 @@ def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Paren
     if spec.options.get("patches"):
         manifest = _apply_patches(manifest, spec.options["patches"])
     return parent.as_child(manifest) if parent else manifest
-
-
-def _build_job(spec: TaskSpec, template: Manifest) -> Manifest:
-    job: Manifest = {"template": template, "backoffLimit": spec.options["retries"], "ttlSecondsAfterFinished": spec.options.get("ttl")}
-    if spec.timeout is not None:
-        # The deadline of one attempt is that of its pod, which keeps the log. That of the Job, which deletes its pods, includes all attempts.
-        job["activeDeadlineSeconds"] = spec.timeout * (spec.options["retries"] + 1) + JOB_STARTING_SECONDS
-    policy = build_failure_policy(spec.options, TASK_CONTAINER)
-    if policy:
-        job["podFailurePolicy"] = policy
-    if spec.options.get("queue"):
-        job["suspend"] = True  # Kueue admits it
-    return job
 
 
 def _apply_patches(manifest: Manifest, patches: Patch) -> Manifest:

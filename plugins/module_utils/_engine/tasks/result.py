@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..objects.pod_status import exit_codes, times
 from ..objects.timestamps import read_timestamp
 from ..reconciler.manifest import Redactor
+from .indexes import describe_indexes
 
 if TYPE_CHECKING:
     from ..values import Manifest, Result
@@ -67,6 +68,7 @@ def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
         "logs": record.log if record and spec.options["logs"] != "none" else run.logs,
         "events": run.events,
     }
+    fields |= describe_indexes(spec, run)
     return fields | _describe_outputs(spec, run) | ({"recorded": True} if record else {}) | ({"msg": str(run.error)} if run.error else {})
 
 

@@ -11,9 +11,9 @@ from ..cluster.client import Client
 from ..cluster.watch import Watcher
 from ..console import Console
 from ..errors import PodwrightError
-from ..objects.containers import TASK_CONTAINER
+from ..objects.job_status import SUSPENDED
 from ..objects.labels import TASK, label_of
-from ..objects.pod_status import SKIPPED, Status, has_started, read_resize
+from ..objects.pod_status import SKIPPED, Status, read_resize
 from ..threads import Pool
 from ..values import Manifest
 from .executor import THREADS, Answer, Executor, refuses_resize
@@ -283,7 +283,7 @@ class Runner:
         status, state = run.status, self._options.state
         if not status:
             return
-        self._show_output(run, run.spec, status)
+        self._streams.show(run, run.spec, status)
         self._proxies.note(run)
         if run.effects.resized and run.live and not status.is_finished and self._options.wait:
             resize = read_resize(run.live)
@@ -296,6 +296,7 @@ class Runner:
         if status.is_ready or status.state == "succeeded":
             run.timing.problem_since = None
         has_completed = status.state in ("succeeded", SKIPPED) and (state == "completed" or run.spec.is_job)
+        has_completed |= bool(run.spec.options.get("suspend")) and status.reason == SUSPENDED
         is_running = status.is_ready and status.state == "running" and state in ("running", "present")
         pending = holder_problem(run.pod) if run.pod and run.spec.leaves_files and status.is_finished and self._options.wait else None
         if run.awaits_inputs:
@@ -316,11 +317,6 @@ class Runner:
         now = self._client.clock.monotonic()
         run.timing.failed_since = now if run.timing.failed_since is None else run.timing.failed_since
         return now - run.timing.failed_since < LAG_SECONDS
-
-    def _show_output(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
-        """Stream the log of a task if that is requested, but not again that of a task that finished in an earlier run."""
-        if spec.options["logs"] == "stream" and run.pod and has_started(run.pod, TASK_CONTAINER) and not (run.is_from_earlier_run and status.is_finished):
-            self._streams.begin(spec.name, run.pod)
 
     def _retry_or_fail(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         if not self._retry(run, spec, status):

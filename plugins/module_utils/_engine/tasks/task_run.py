@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ..cluster.api_errors import admission_hint
 from ..cluster.events import Event
 from ..errors import PodwrightError
-from ..objects.pod_status import FIXABLE, Status, read_job, read_pod
+from ..objects.job_status import deciding_pod, read_job
+from ..objects.pod_status import FIXABLE, Status, read_pod
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
 from .collected import Collected, describe_lack, restore
@@ -59,6 +60,7 @@ class TaskRun:
         outcome: the state of a task with an error: FAILED; STOPPED if it was terminated because of another; SKIPPED if it did not start.
         is_stopping: whether its pod is deleted because another task failed.
         logs: its log, or None if it is not collected.
+        index_logs: the logs of an Indexed Job by index.
         events: the events of a task that failed.
         is_unrecorded: whether its record could not be written.
         supplied: the uid of the pod that has received its inputs, or None.
@@ -85,6 +87,7 @@ class TaskRun:
         self.outcome = FAILED
         self.is_stopping = False
         self.logs: str | None = None
+        self.index_logs: dict[int, str] = {}
         self.events: list[Event] = []
         self.is_unrecorded = False
         self.supplied: str | None = None
@@ -103,9 +106,9 @@ class TaskRun:
 
     @property
     def pod(self) -> Manifest | None:
-        """Its pod, or its Job's latest."""
+        """Its pod, or the one that says what its Job does."""
         if self.spec and self.spec.is_job:
-            return max(self.pods.values(), key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+            return deciding_pod(self.live, self.pods.values())
         return self.live
 
     @property

@@ -10,6 +10,7 @@ from ..objects.containers import TASK_CONTAINER
 from ..values import Options
 from .file_containers import HOLDER
 from .inputs import INPUTS
+from .job import check_job
 from .manifest_shape import check_shape
 from .network_policy import build_policy
 from .options import check_name, check_variable
@@ -34,6 +35,7 @@ def validate(spec: TaskSpec) -> None:
         raise option_error("restart_policy", "must be OnFailure or Never for a task that completes, got 'Always'.", "Or set state to running.")
     if options.get("parent"):
         read_parent(options["parent"], spec.namespace)
+    check_job(spec)
     check_retries(spec)
     _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))

@@ -1,0 +1,87 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The status of a task from its Job and the Job's pods, also of a Job with several completions. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ..text import parse_integer
+from ..values import Manifest
+from .containers import default_container
+from .labels import annotation_of
+from .meshes import idle_proxy
+from .pod_status import FIXABLE, Status, read_pod
+from .readiness import condition
+
+DEFAULT_BACKOFF_LIMIT = 6  # API reference, JobSpec, backoffLimit
+INDEX = "batch.kubernetes.io/job-completion-index"  # annotation of the pods of an Indexed Job
+MAX_INDEX = 10**5
+SUSPENDED = "Suspended"
+
+
+def deciding_pod(job: Manifest | None, pods: Iterable[Manifest]) -> Manifest | None:
+    """The pod that says what a Job does: its latest one. If it has several completions, a failed one if it has failed, else one that has not finished."""
+    latest = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+    if job and completions_of(job) > 1 and latest:
+        states = [read_pod(pod) for pod in latest]
+        has_failed = condition(job, "Failed").get("status") == "True"
+        chosen = [pod for pod, status in zip(latest, states) if (status.state == "failed" if has_failed else not status.is_finished)]
+        latest = chosen or latest
+    return latest[-1] if latest else None
+
+
+def pods_by_index(pods: Iterable[Manifest]) -> dict[int, Manifest]:
+    """The latest pod of each index of an Indexed Job, in order."""
+    found = {}
+    for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"]):
+        index = parse_integer(annotation_of(pod, INDEX), MAX_INDEX, 0)
+        if index is not None:
+            found[index] = pod
+    return dict(sorted(found.items()))
+
+
+def completions_of(job: Manifest) -> int:
+    """How many pods of a Job must succeed."""
+    completions: int = (job.get("spec") or {}).get("completions") or 1
+    return completions
+
+
+def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
+    """The Status of a task from its Job and the Job's pods. The Job decides whether the task is finished, its last pod why."""
+    last = deciding_pod(job, pods)
+    latest = read_pod(last) if last else None
+    if any(condition(job, name).get("status") == "True" for name in ("Complete", "SuccessCriteriaMet")):
+        return Status("succeeded", "Completed", "", latest.rc if latest and latest.rc is not None and completions_of(job) == 1 else 0)
+    failed = condition(job, "Failed")
+    if failed.get("status") == "True":
+        # A proxy may have kept the pod of a task that succeeded running until its deadline.
+        if latest and (latest.state == "failed" or (latest.state == "succeeded" and completions_of(job) == 1)):
+            return _with_indexes(job, latest)
+        return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
+    if job["metadata"].get("deletionTimestamp"):
+        return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
+    if condition(job, SUSPENDED).get("status") == "True" and job["spec"].get("suspend"):
+        return Status("pending", SUSPENDED, "its Job is suspended", grace=FIXABLE)
+    if last and latest and _is_held_open(job, pods):
+        retries = job["spec"].get("backoffLimit", DEFAULT_BACKOFF_LIMIT) - (job.get("status") or {}).get("failed", 0)
+        if latest.state == "succeeded" or retries <= 0 or not idle_proxy(last):
+            return latest
+        return Status("pending", "Starting", "its Job retries it when its proxy has terminated")
+    if latest is None or latest.is_finished:
+        return Status("pending", "Starting", "its Job has not created a pod yet" if latest is None else "its Job is about to finish or to retry")
+    return latest
+
+
+def _is_held_open(job: Manifest, pods: Sequence[Manifest]) -> bool:
+    """Whether the task is finished but its Job never will be: a container that a webhook added to the pod, such as a proxy, still runs."""
+    if completions_of(job) > 1 or not all(read_pod(pod).is_finished for pod in pods):
+        return False
+    others = [entry for pod in pods for entry in pod["status"].get("containerStatuses") or [] if entry["name"] != default_container(pod)]
+    return any("running" in (entry.get("state") or {}) for entry in others)
+
+
+def _with_indexes(job: Manifest, status: Status) -> Status:
+    """The status of a failed pod with the indexes of its Job that failed."""
+    indexes = (job.get("status") or {}).get("failedIndexes")
+    return replace(status, message=f"{status.message} (failed indexes: {indexes})") if indexes else status

@@ -1,0 +1,40 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The pods of an Indexed Job: a log and a result for each index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..objects.job_status import pods_by_index
+from ..objects.pod_status import read_pod
+from .job import INDEXED
+
+if TYPE_CHECKING:
+    from ..values import Manifest, Result
+    from .task_run import TaskRun
+    from .task_spec import TaskSpec
+
+
+def is_indexed(spec: TaskSpec) -> bool:
+    """Whether the pods of a task have indexes."""
+    return bool(spec.options.get("completion_mode") == INDEXED)
+
+
+def named_pods(run: TaskRun, spec: TaskSpec) -> list[tuple[str, Manifest]]:
+    """(name for the lines of its log, pod) of each pod whose log is shown; that of each index if there are several."""
+    if is_indexed(spec):
+        return [(f"{spec.name}[{index}]", pod) for index, pod in pods_by_index(run.pods.values()).items()]
+    return [(spec.name, run.pod)] if run.pod else []
+
+
+def describe_indexes(spec: TaskSpec, run: TaskRun) -> Result:
+    """The field `indexes` of a task in the result; empty if it has none."""
+    if not is_indexed(spec) or run.plan.is_deletion:
+        return {}
+    return {"indexes": [_describe(index, pod, run.index_logs.get(index)) for index, pod in pods_by_index(run.pods.values()).items()]}
+
+
+def _describe(index: int, pod: Manifest, log: str | None) -> Result:
+    status = read_pod(pod)
+    fields = {"index": index, "state": status.state, "reason": status.reason, "rc": status.rc}
+    return fields | {"pod_name": pod["metadata"]["name"], "node": pod["spec"].get("nodeName"), "logs": log}

@@ -1,0 +1,139 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Jobs with several completions, and suspended ones."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import INDEX, deciding_pod, pods_by_index, read_job
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes, named_pods
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.job import attempts_in_a_row
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.live_state import find_correction
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
+
+from .task_specs import spec
+from .test_task_order import batch, needing, session, states
+
+INDEXED = {"kind": "Job", "completions": 3, "completion_mode": "Indexed"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"completions": 2}, "completions: requires kind to be Job."),
+        ({"suspend": False}, "suspend: requires kind to be Job."),
+        ({"kind": "Job", "completion_mode": "Indexed"}, "completions: must be from 1 to 100000 if completion_mode is Indexed, got None."),
+        ({"kind": "Job", "completion_mode": "Indexed", "completions": 100001}, "got 100001."),
+        ({"kind": "Job", "backoff_limit_per_index": 1}, "backoff_limit_per_index: requires completion_mode to be Indexed."),
+        (INDEXED | {"max_failed_indexes": 1}, "max_failed_indexes: requires backoff_limit_per_index, which is not set."),
+        ({"kind": "Job", "suspend": True, "queue": "q"}, "suspend: must not be set with queue"),
+        ({"kind": "Job", "pod_failure_policy": {"rule": []}}, "pod_failure_policy: unknown key 'rule'; use rules."),
+        ({"kind": "Job", "pod_failure_policy": {"rules": [1]}}, "pod_failure_policy.rules: must be a list of mappings"),
+        ({"kind": "Job", "pod_failure_policy": {"rules": []}, "retry_on": [1]}, "pod_failure_policy: must not be set with retry_on, which becomes one."),
+        (
+            {"kind": "Job", "pod_failure_policy": {"rules": []}, "restart_policy": "OnFailure"},
+            "restart_policy: must be Never for a Job with pod_failure_policy",
+        ),
+        (INDEXED | {"backoff_limit_per_index": 1, "restart_policy": "OnFailure"}, "restart_policy: must be Never for a Job with backoff_limit_per_index"),
+    ],
+)
+def test_options_of_jobs_are_validated(options, message):
+    with pytest.raises(PodwrightError) as caught:
+        validate(spec(**options))
+    assert message in caught.value.message
+
+
+def test_options_of_jobs_are_fields_of_the_job():
+    policy = {"rules": [{"action": "FailJob", "on_exit_codes": {"operator": "In", "values": [3]}}]}
+    options = INDEXED | {"parallelism": 2, "backoff_limit_per_index": 1, "max_failed_indexes": 2, "pod_failure_policy": policy, "suspend": True, "timeout": 10}
+    job = build_manifest(spec(**options), "baseline")["spec"]
+    assert {name: value for name, value in job.items() if name not in ("template", "activeDeadlineSeconds")} == {
+        "completions": 3,
+        "parallelism": 2,
+        "completionMode": "Indexed",
+        "backoffLimitPerIndex": 1,
+        "maxFailedIndexes": 2,
+        "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}]},
+        "suspend": True,
+    }
+    assert job["activeDeadlineSeconds"] == 10 * 2 * 2 + 600  # two attempts, of two pods at a time
+    assert build_manifest(spec(**options, retries=4), "baseline")["spec"]["backoffLimit"] == 4
+    assert attempts_in_a_row({"retries": 1}) == 2 and attempts_in_a_row({"retries": 0, "completions": 5}) == 5
+
+
+def pod(index, created, phase="Succeeded", code=0):
+    state = {"running": {}} if phase == "Running" else {"terminated": {"exitCode": code, "startedAt": created, "finishedAt": created}}
+    metadata = {"name": f"t-{index}-{created}", "namespace": "n", "uid": f"{index}-{created}", "creationTimestamp": created, "annotations": {INDEX: str(index)}}
+    spec_ = {"restartPolicy": "Never", "containers": [{"name": "task"}], "nodeName": "node"}
+    return {"metadata": metadata, "spec": spec_, "status": {"phase": phase, "containerStatuses": [{"name": "task", "state": state}]}}
+
+
+JOB = {"metadata": {"name": "t"}, "spec": {"completions": 3}, "status": {}}
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "m"}], "failedIndexes": "1"}
+T = [f"2026-01-01T00:00:0{second}Z" for second in range(6)]
+PODS = [pod(0, T[0]), pod(1, T[1], "Failed", 3), pod(1, T[4], "Failed", 4), pod(2, T[2])]
+
+
+def test_a_failed_pod_decides_about_a_job_that_failed_and_an_active_one_about_one_that_has_not():
+    assert deciding_pod(JOB | {"status": FAILED}, PODS) is PODS[2]
+    active = pod(2, T[1], "Running")
+    assert deciding_pod(JOB, [*PODS, active]) is active and read_job(JOB, [*PODS, active]).state == "running"
+    assert deciding_pod(JOB, PODS) is PODS[2] and read_job(JOB, PODS).state == "pending"
+    assert deciding_pod({"spec": {}}, PODS) is PODS[2] and deciding_pod(None, []) is None
+    status = read_job(JOB | {"status": FAILED}, PODS)
+    assert (status.state, status.rc) == ("failed", 4) and status.message.endswith("(failed indexes: 1)")
+    complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+    assert read_job(JOB | {"status": complete}, PODS).rc == 0  # an attempt that failed was retried
+
+
+def test_each_index_has_a_result_and_a_log():
+    asked = spec(**INDEXED, logs="collect")
+    assert [entry["metadata"]["name"] for entry in pods_by_index(PODS).values()] == [PODS[0]["metadata"]["name"], PODS[2]["metadata"]["name"], "t-2-" + T[2]]
+    run = SimpleNamespace(
+        spec=asked, pods={item["metadata"]["uid"]: item for item in PODS}, plan=SimpleNamespace(is_deletion=False), pod=PODS[2], logs=None, index_logs={},
+        is_stopping=False, collected=None, error=None,
+    )  # fmt: skip
+    limits = []
+
+    def log(_namespace, name, _container, limit_bytes):
+        limits.append(limit_bytes)
+        if name.startswith("t-2"):
+            raise PodwrightError("it was deleted")
+        return f"of {name[:3]}\nmore".encode()
+
+    Completion(SimpleNamespace(log=log), [run], Console()).complete_logs(run, asked)
+    assert run.logs == "[0] of t-0\n[0] more\n[1] of t-1\n[1] more\n" and sum(limits) <= 1 << 20
+    found = describe_indexes(asked, run)["indexes"]
+    assert [(entry["index"], entry["state"], entry["rc"], entry["logs"]) for entry in found] == [
+        (0, "succeeded", 0, "of t-0\nmore"),
+        (1, "failed", 4, "of t-1\nmore"),
+        (2, "succeeded", 0, None),
+    ]
+    assert [name for name, _pod in named_pods(run, asked)] == ["t[0]", "t[1]", "t[2]"] and describe_indexes(spec(), run) == {}
+
+
+def test_a_suspended_job_is_not_waited_for_and_resumed_in_place():
+    made = session({})
+    params = batch("job", needing("next", "job"), kind="Job")
+    step = made.cluster._job_step
+
+    def run_on(job):
+        if not job["spec"].get("suspend") or job["metadata"].get("deletionTimestamp"):
+            return step(job)
+        wanted = {"conditions": [{"type": "Suspended", "status": "True"}]}
+        return None if job.get("status") == wanted else lambda: made.cluster._modify(job, lambda it: it.update(status=wanted))
+
+    made.cluster._job_step = run_on
+    suspended = {"tasks": [params["tasks"][0] | {"suspend": True}, params["tasks"][1]]}
+    fields, error = made.perform(params | suspended)
+    assert error is None and states(fields) == {"job": "pending", "next": "skipped"} and fields["tasks"][0]["reason"] == "Suspended"
+    assert not made.perform(params | suspended)[0]["changed"]
+    live = made.cluster.objects["Job", "n", "job"]
+    assert find_correction(spec(kind="Job", name="job", suspend=False), live, live) == {"spec": {"suspend": False}}
+    assert find_correction(spec(kind="Job", name="job"), live, live) == {} == find_correction(spec(kind="Job", name="job", suspend=True), live, live)
