@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import option_error
+from ..text import parse_integer
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -46,7 +47,6 @@ def _without(value: Any, path: Sequence[str]) -> Any:
     if isinstance(value, dict) and step in value:
         kept = {name: part for name, part in value.items() if name != step or rest}
         return kept | {step: _without(value[step], rest)} if rest else kept
-    if isinstance(value, list) and step.isascii() and step.isdigit() and len(step) < 10 and int(step) < len(value):
-        index = int(step)
+    if isinstance(value, list) and (index := parse_integer(step, len(value) - 1)) is not None:
         return value[:index] + ([_without(value[index], rest)] if rest else []) + value[index + 1 :]
     return value
