@@ -3,13 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import random
+import time
+
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
+from ..support.mortal_client import Killed, MortalClient
+from ..support.outcomes import result_of
+from ..support.pods import run_script, start_pod
+from ..support.relay import SEED
+from ..support.scale import add_finished_pods
 from ..support.waiting import wait_for
 
-COUNT = 30
+COUNT, KILLS = 30, 5
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker survives"])
@@ -53,3 +67,48 @@ def test_an_evicted_task_runs_again(play, namespace, tmp_path):
     again = play([task], namespace=namespace).of("Run")
     assert again["state"] == "succeeded" and again["attempt"] == 1
     assert "it was interrupted (Evicted)" in str(again["plan"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_a_copy_killed_at_any_time_is_completed_by_the_next(state, play, launch, namespace, client, tmp_path, tried):
+    print(f"PODWRIGHT_SEED={SEED}")
+    chance, tree = random.Random(SEED), tmp_path / "tree"
+    tree.mkdir()
+    for number in range(20):
+        (tree / f"file-{number}").write_bytes(hashlib.shake_256(bytes([number])).digest(30_000_000 if number < 3 else 3000 * number))
+    start_pod(client, namespace, "box")
+    wanted = {path.name: path.read_bytes() for path in tree.iterdir()}
+    if state == "from_pod":
+        play([{"podwright.core.pod_copy": {"pod": "box", "local_path": str(tree), "remote_path": "/srv/tree"}}], namespace=namespace)
+    for turn in range(KILLS):
+        local, remote = (tree, f"/srv/{turn}/tree") if state == "to_pod" else (tmp_path / str(turn) / "tree", "/srv/tree")
+        task = {"name": "Copy", "podwright.core.pod_copy": {"pod": "box", "state": state, "local_path": str(local), "remote_path": remote}}
+        process = launch([task], namespace=namespace)
+        time.sleep(chance.uniform(0.5, 4))
+        with contextlib.suppress(ProcessLookupError):  # it may be finished
+            process.kill()
+        assert not play([task], namespace=namespace).of("Copy")["failed"]
+        assert not play([task], namespace=namespace).is_changed
+        script = f"cd {remote} && sha256sum * | sort -k 2; find / -xdev -name '.podwright*' -o -xdev -name '.*podwright-stage*' 2>/dev/null"
+        _code, output = run_script(client, Container(namespace, "box", "task"), script)
+        assert output.decode().splitlines() == [f"{hashlib.sha256(wanted[name]).hexdigest()}  {name}" for name in sorted(wanted)]
+        # On this machine the temporary files of a process that was killed stay.
+        assert state == "to_pod" or {path.name: path.read_bytes() for path in local.glob("[!.]*")} == wanted
+    tried("playbooks that are killed while they copy", KILLS, "lost", "wrong", seed=SEED)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", [False, True])
+def test_garbage_collection_killed_at_any_write_is_completed_by_the_next(after, client, make_namespace, idle, tried):
+    params = {name: spec.get("default") for name, spec in pod_gc.ARGUMENTS.items()} | {"completed": {"max_age": 0, "keep_last": 1}, "wait": True}
+    for number in range(4):
+        namespace = make_namespace()
+        add_finished_pods(client, namespace, 4, idle)
+        kept = dict(params) | {"namespace": namespace, "concurrency": 1}
+        with contextlib.suppress(Killed):
+            result_of(pod_gc.OPERATION, Invocation(kept, False, False, Console(), MortalClient(client, number, after)))
+        result_of(pod_gc.OPERATION, Invocation(kept, False, False, Console(), client))
+        assert len(client.list(POD, namespace)[0]) == 1
+        assert not result_of(pod_gc.OPERATION, Invocation(kept, False, False, Console(), client))["changed"]
+    tried("garbage collections that are killed at each write", 4, "lost", "wrong")
