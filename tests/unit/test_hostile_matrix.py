@@ -41,7 +41,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
     resource_set,
     task_pod,
 )
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import standard_input
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import task_secret
 
 from ..support.environment import scaled
 from ..support.faults import FAULTS, Fault, Injected, changed
@@ -147,7 +147,7 @@ def _fast(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
         patch.setenv("TMPDIR", tempfile.tempdir)
-        patch.setattr(standard_input, "os", SimpleNamespace(urandom=bytes))  # the Secrets of all runs have the same names
+        patch.setattr(task_secret, "os", SimpleNamespace(urandom=bytes))  # the Secrets of all runs have the same names
         patch.setattr(Clock, "sleep", staticmethod(lambda seconds: time.sleep(min(seconds, 0.005))))
         patch.setattr(transport, "_backoff", lambda *arguments, original=transport._backoff: min(original(*arguments), 0.005))
         patch.setattr(watch, "_PAUSE", 0.005)

@@ -24,7 +24,15 @@ _METADATA: dict[str, Any] = {
 _IDENTIFIED = _METADATA | {"uid!": str, "creationTimestamp!": _TIME}  # the object of a dry run has no resourceVersion
 _TERMINATED = {"exitCode!": int, "reason": str, "startedAt": str, "finishedAt": str}
 _STATE = {"waiting": {"reason": str, "message": str}, "running": {"startedAt": str}, "terminated": _TERMINATED}
-_CONTAINERS = [{"name!": str, "image": str, "ports": [{"containerPort!": int, "name": str}], "resources": {"limits": dict, "requests": dict}}]
+_CONTAINERS = [
+    {
+        "name!": str,
+        "image": str,
+        "env": [{"name!": str, "value": str, "valueFrom": {"secretKeyRef": {"name!": str, "key!": str}}}],
+        "ports": [{"containerPort!": int, "name": str}],
+        "resources": {"limits": dict, "requests": dict},
+    }
+]
 _STATUSES = [{"name!": str, "state": _STATE, "lastState": _STATE, "restartCount": int, "containerID": str, "resources": dict}]
 _STATUS = {"phase": str, "reason": str, "message": str, "observedGeneration": int, "conditions": [{"type!": str, "status": str, "reason": str, "message": str}]}
 _POD_SPEC = {
