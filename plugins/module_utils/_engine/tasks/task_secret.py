@@ -121,7 +121,7 @@ def _references(owner: Manifest) -> Iterator[tuple[Manifest, str]]:
             yield volume["secret"], "secretName"
     for container in (*(pod.get("containers") or []), *(pod.get("initContainers") or [])):
         for entry in container.get("env") or []:
-            reference = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
+            reference = ((entry or {}).get("valueFrom") or {}).get("secretKeyRef") or {}
             name = str(reference.get("name"))
             if str(reference.get("key")).startswith(f"{_PREFIX}{container['name']}.") and (name == UNNAMED or _NAME.search(name)):
                 yield reference, "name"
