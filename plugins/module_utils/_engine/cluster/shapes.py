@@ -28,7 +28,7 @@ _CONTAINERS = [
     {
         "name!": str,
         "image": str,
-        "env": [{"name!": str, "value": str, "valueFrom": {"secretKeyRef": {"name!": str, "key!": str}}}],
+        "env": [{"name!": str, "value": str, "valueFrom": {"secretKeyRef": {"name": str, "key": str}}}],
         "ports": [{"containerPort!": int, "name": str}],
         "resources": {"limits": dict, "requests": dict},
     }
