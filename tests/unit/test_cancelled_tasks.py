@@ -171,7 +171,7 @@ def test_a_pool_of_a_cancelled_operation_drops_what_has_not_begun(monkeypatch):
         for number in range(50):
             pool.submit(request, number)
         raise KeyboardInterrupt
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4  # less than a request takes
     release.set()
     assert len(begun) <= 2
 
