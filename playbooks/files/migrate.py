@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Rewrite playbooks and roles that use kubernetes.core for podwright.core, and report what cannot be rewritten.
 

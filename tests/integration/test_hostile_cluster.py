@@ -208,9 +208,10 @@ def test_defaults_and_limits_of_a_namespace_change_nothing_again(client, namespa
     assert_stable(client, namespace, ["task", "record", "set", "rolling"])
     privileged = TEMPLATE | {"containers": [CONTAINER | {"securityContext": {"privileged": True}}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "privileged"}, "spec": privileged}
-    for module, options in ((resource_set, {"definition": [pod]}), (task_pod, SLEEP | {"name": "open", "patches": [PRIVILEGED]})):
+    refused = (resource_set, {"definition": [pod]}, 'violates PodSecurity "restricted')
+    for module, options, text in (refused, (task_pod, SLEEP | {"name": "open", "patches": [PRIVILEGED]}, "enforces restricted")):
         result = call(module, options, namespace)
-        assert result["failed"] and not result["changed"] and 'violates PodSecurity "restricted' in result["msg"] and "level" in result["hint"], result
+        assert result["failed"] and not result["changed"] and text in result["msg"] and "level" in result["hint"], result
 
 
 PRIVILEGED = {"op": "add", "path": "/spec/hostNetwork", "value": True}

@@ -62,7 +62,7 @@ def covering_pairs(values: dict[str, list[Any]], contradict: Callable[[Option], 
 
     rows = []
     while missing:
-        grown = [grow() for _ in range(tries)]
+        grown = [grow() for _try in range(tries)]
         best = max(grown, key=lambda row: sum(couple in missing for couple in itertools.combinations(sorted(row.items(), key=_place(values)), 2)))
         missing -= set(itertools.combinations(sorted(best.items(), key=_place(values)), 2))
         rows.append({name: values[name][best[name]] for name in values})

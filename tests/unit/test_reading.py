@@ -76,7 +76,7 @@ class Cluster:
         self.items, self.requests = list(items), []
 
     def respond(self, handler):
-        path, _, query = handler.path.partition("?")
+        path, _mark, query = handler.path.partition("?")
         parameters = dict(urllib.parse.parse_qsl(query))
         self.requests.append((path, parameters, handler.headers["Accept"]))
         first = int(parameters.get("continue", 0))

@@ -57,7 +57,7 @@ def test_the_secret_contains_the_variables_of_all_containers_and_the_input(kind)
 
 def test_each_pod_has_a_secret_of_its_own_and_each_template_of_a_deployment():
     asked = spec(secret_env={"A": CANARY})
-    assert len({secret_name(build_manifest(asked, "baseline")) for _ in range(5)}) == 5
+    assert len({secret_name(build_manifest(asked, "baseline")) for _build in range(5)}) == 5
     names = [lasting_name("web", spec(secret_env={"A": text}).options) for text in (CANARY, CANARY, "other")]
     assert names[0] == names[1] != names[2]
 
