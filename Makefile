@@ -47,7 +47,7 @@ test-unit: env ## run the unit tests (no cluster needed)
 
 test-integration: env ## run the integration tests on the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) \
-	  $(or $(ARGS),--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
+	  $(or $(ARGS),--numprocesses 4 --dist loadgroup --no-loadscope-reorder)
 
 test-long: env ## run the tests that take long (2 GiB streams, 5000 pods, 90 minutes of soak)
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) -m long -v --timeout 1800 $(ARGS)
