@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import urllib.parse
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
+from ..libraries import load
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -231,7 +231,7 @@ class Kinds:
         if found:
             places = ", ".join(kind.api_version for kind in found)
             raise PodwrightError(f"Kind '{name}' is served by several groups: {places}.", reason=UNKNOWN_KIND, hint="Set api_version to one of them.")
-        similar = difflib.get_close_matches(name.lower(), {kind.lower(): kind for kind in known}) or sorted(known)
+        similar = load("difflib").get_close_matches(name.lower(), {kind.lower(): kind for kind in known}) or sorted(known)
         listed = ", ".join(f"{kind.name} ({kind.api_version})" for kind in known.values() if kind.name.lower() in similar[:_MAX_NAMES])
         raise PodwrightError(
             f"Kind '{name}' not found in any API group; similar kinds: {listed or 'none'}.",

@@ -13,7 +13,7 @@ from ..cluster.exec_errors import is_not_running
 from ..errors import PodwrightError, option_error
 from ..files import read_mode
 from ..operation import Invocation, Operation
-from ..tasks.result import TaskRedactor
+from ..tasks.redactor import TaskRedactor
 from ..transfer.download import Download
 from ..transfer.helper import find_helper, start_helper
 from ..transfer.local import LocalTree, Text

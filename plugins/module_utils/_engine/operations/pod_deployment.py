@@ -21,7 +21,7 @@ from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
 from ..operation import Invocation, Operation, attempt
 from ..reconciler.diff import yaml_diff
 from ..tasks.options import check_name
-from ..tasks.result import TaskRedactor
+from ..tasks.redactor import TaskRedactor
 from . import pod_exec, pod_request, task_pod
 
 if TYPE_CHECKING:

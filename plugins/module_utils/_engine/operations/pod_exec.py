@@ -20,7 +20,7 @@ from ..files import AtomicFile
 from ..objects.containers import default_container
 from ..operation import Invocation, Operation
 from ..tasks.options import check_variable, text_of, texts_of
-from ..tasks.result import TaskRedactor
+from ..tasks.redactor import TaskRedactor
 from ..text import decode, encode, split_lines
 from ..threads import call_in_threads
 

@@ -21,7 +21,7 @@ from ..operation import Invocation, Operation
 from ..reconciler.goal import Goal, wait_for
 from ..reconciler.manifest import Redactor, drop_managed_fields
 from ..tasks.hierarchy import Hierarchy, read_hierarchy
-from ..tasks.result import TaskRedactor
+from ..tasks.redactor import TaskRedactor
 
 if TYPE_CHECKING:
     from ..cluster.events import Event

@@ -32,7 +32,7 @@ from ..objects.containers import long_running_containers
 from ..objects.pod_status import is_serving
 from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
-from ..tasks.result import TaskRedactor
+from ..tasks.redactor import TaskRedactor
 from ..text import MAX_PORT, decode, parse_integer, scalar_text
 from ..threads import call_in_threads
 

@@ -24,7 +24,8 @@ from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.outputs import check_destinations, read_artifacts
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
-from ..tasks.result import TaskRedactor, describe_pod, describe_task
+from ..tasks.redactor import TaskRedactor
+from ..tasks.result import describe_pod, describe_task
 from ..tasks.retries import total_delay
 from ..tasks.review import reviewed_changes
 from ..tasks.runner import Runner

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -140,7 +139,7 @@ def _compare(before: list[Result], after: list[Result]) -> list[str]:
     if not before or not after:
         return [f"- {'no longer planned' if before else 'not reviewed'}: {_title(entry)}" for entry in before or after]
     one, other = ([line for entry in entries for line in _lines(entry)] for entries in (before, after))
-    changed = difflib.unified_diff(one, other, "reviewed", "now", n=1, lineterm="")
+    changed = load("difflib").unified_diff(one, other, "reviewed", "now", n=1, lineterm="")
     return [f"- differs: {_title(after[0])}", *(f"  {line}" for line in changed)]
 
 

@@ -1,47 +1,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The fields of a task in the result, and the redaction of pods."""
+"""The fields of a task in the result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..objects.pod_status import exit_codes, times
 from ..objects.timestamps import read_timestamp
-from ..reconciler.manifest import Redactor
 from .indexes import describe_indexes
 
 if TYPE_CHECKING:
-    from ..values import Manifest, Result
+    from ..values import Result
+    from .redactor import TaskRedactor
     from .task_run import TaskRun
     from .task_spec import TaskSpec
-
-_WITH_PODS = ("Pod", "Job", "Deployment")
-
-
-class TaskRedactor(Redactor):
-    """Redacts the literal values of environment variables as well, which may be secrets."""
-
-    @staticmethod
-    def has_secrets(kind_name: str) -> bool:
-        """Whether objects of a kind contain values to redact."""
-        return kind_name in ("Secret", *_WITH_PODS)
-
-    def redact(self, manifest: Manifest) -> Manifest:
-        """The manifest with a digest in place of each secret value."""
-        if not manifest or manifest.get("kind") not in _WITH_PODS:
-            return super().redact(manifest)
-        redacted: Manifest = self._redact_variables(manifest)
-        return redacted
-
-    def _redact_variables(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._redact_variables(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        redacted = {key: self._redact_variables(item) for key, item in value.items() if key != "managedFields"}
-        if isinstance(value.get("env"), list):
-            redacted["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
-        return redacted
 
 
 def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
