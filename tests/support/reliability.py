@@ -28,7 +28,8 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
         figures: what was measured, {name: value}.
         command: what reproduces it, if that is not pytest.
     """
-    scale = {"PODWRIGHT_SCALE": f"{SCALE:g}"} | ({"PODWRIGHT_SEED": os.environ["PODWRIGHT_SEED"]} if "PODWRIGHT_SEED" in os.environ else {})
+    given = {name: os.environ[name] for name in ("PODWRIGHT_SEED", "PODWRIGHT_CRASHES") if name in os.environ}
+    scale = {"PODWRIGHT_SCALE": f"{SCALE:g}"} | given
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     line = {"test": nodeid, "faults": faults, "runs": runs, "checks": checks, "seconds": round(seconds), "figures": figures, "scale": scale, "command": command}
     line |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit}
