@@ -19,7 +19,7 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD, Kind
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import READY, assess
 
@@ -29,6 +29,7 @@ from ..cluster.definitions import read_definition
 from ..support.audit import AuditLog
 from ..support.cluster_lock import hold_cluster
 from ..support.environment import KUBECONFIG, ROOT
+from ..support.namespaces import namespaces
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables, needs_process
 from ..support.pods import start_pod
 from ..support.relay import SEED, Relay
@@ -142,18 +143,8 @@ def python_image():
 @pytest.fixture
 def make_namespace(client):
     """A function that creates a namespace of the test's own; all are deleted afterwards."""
-    names = []
-
-    def make():
-        name = f"test-{uuid.uuid4().hex[:8]}"
-        client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "test")
-        names.append(name)
-        wait_for(lambda: client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"))
-        return name
-
-    yield make
-    for name in names:
-        client.delete(NAMESPACE, None, name)
+    with namespaces(client) as make:
+        yield make
 
 
 @pytest.fixture

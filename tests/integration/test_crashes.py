@@ -8,7 +8,6 @@ import json
 import os
 import random
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,13 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_deployment, pod_exec, pod_gc, resource_set, task_pod
 
 from ..cluster.cluster import Cluster
 from ..support.crashes import COMPONENTS, Crash, crashing, draw, measured
+from ..support.namespaces import namespaces
 from ..support.operations import IMAGE, call
 from ..support.pods import run_script, start_pod
 from ..support.relay import SEED
@@ -298,18 +298,8 @@ def kubeconfig(cluster, own_client):
 @pytest.fixture
 def make_own_namespace(own_client):
     """A function that creates a namespace of the test's own; all are deleted afterwards."""
-    names = []
-
-    def make():
-        name = f"test-{uuid.uuid4().hex[:8]}"
-        own_client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "test")
-        names.append(name)
-        wait_for(lambda: own_client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"))
-        return name
-
-    yield make
-    for name in names:
-        own_client.delete(NAMESPACE, None, name)
+    with namespaces(own_client) as make:
+        yield make
 
 
 @pytest.fixture
