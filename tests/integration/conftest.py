@@ -143,8 +143,7 @@ def python_image():
 @pytest.fixture
 def make_namespace(client):
     """A function that creates a namespace of the test's own; all are deleted afterwards."""
-    with namespaces(client) as make:
-        yield make
+    yield from namespaces(client)
 
 
 @pytest.fixture

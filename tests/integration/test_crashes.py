@@ -298,8 +298,7 @@ def kubeconfig(cluster, own_client):
 @pytest.fixture
 def make_own_namespace(own_client):
     """A function that creates a namespace of the test's own; all are deleted afterwards."""
-    with namespaces(own_client) as make:
-        yield make
+    yield from namespaces(own_client)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE
@@ -13,9 +12,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from .waiting import wait_for
 
 
-@contextmanager
 def namespaces(client: Client) -> Iterator[Callable[[], str]]:
-    """A function that creates a namespace and returns its name; all are deleted afterwards."""
+    """The body of a fixture: a function that creates a namespace and returns its name; all are deleted afterwards."""
     names = []
 
     def make() -> str:
