@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.needs import variables_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.needs import variables_of, with_variables
 
 from .task_specs import spec
 from .test_task_model import Session
@@ -238,6 +238,20 @@ def test_a_follower_whose_need_does_not_finish_in_time_is_skipped():
         ([needing("a", "b"), needing("b", "c"), needing("c", "b")], "tasks[1].needs: must not form a cycle, got b -> c -> b."),
         ([needing("a", "m/b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'm/b'; the other tasks are o/b."),
         ([needing("a", "b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'b'; the other tasks are o/b."),
+        (
+            [needing("a", "three-a/b", "three/a-b", namespace="o"), {"name": "b", "namespace": "three-a"}, {"name": "a-b", "namespace": "three"}],
+            "tasks[0].needs[1]: must not give a variable that exists already: PODWRIGHT_NEED_THREE_A_B_STATE would be that of 'three-a/b' and of 'three/a-b'.",
+        ),
+        (
+            [needing("a", "b-result", "b"), "b-result", {"name": "b", "results": {"pod": "/o/p"}}],
+            "tasks[0].needs[1]: must not give a variable that exists already: "
+            "PODWRIGHT_NEED_B_RESULT_POD would be that of 'b-result' and of result 'pod' of 'b'.",
+        ),
+        (
+            [needing("a", "b"), {"name": "b", "results": {"size": "/o/s", "Size": "/o/S"}}],
+            "tasks[0].needs[0]: must not give a variable that exists already: "
+            "PODWRIGHT_NEED_B_RESULT_SIZE would be that of result 'size' of 'b' and of result 'Size' of 'b'.",
+        ),
     ],
 )
 def test_needs_are_validated_before_the_first_request(tasks, message):
@@ -277,3 +291,9 @@ def test_results_of_needs_are_handed_over_unless_they_are_too_large():
     texts = {"size": 3, "text": "t", "large": "x" * 40_000, "nul": "a\0"}
     run = SimpleNamespace(spec=spec(results={"size": {}}), status=Status("succeeded", rc=0), pod=None, left=SimpleNamespace(results=lambda _spec: texts))
     assert variables_of(run) == {"STATE": "succeeded", "RC": "0", "RESULT_SIZE": "3", "RESULT_TEXT": "t"}
+
+
+def test_kubernetes_expands_nothing_in_what_a_need_left():
+    pod = {"kind": "Pod", "spec": {"containers": [{"name": "task", "env": [{"name": "B", "value": "$(A)"}]}]}}
+    env = with_variables(pod, {"A": "$(HOME) $$(B) $", "B": "b"})["spec"]["containers"][0]["env"]
+    assert env == [{"name": "A", "value": "$$(HOME) $$$$(B) $$"}, {"name": "B", "value": "$(A)"}]

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -25,6 +26,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive, scripts
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree, digest_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.pair import download_pair
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, Plan, compare, containing_directories, same_size_files
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import BLOCK, Exit, Script, escape
@@ -375,6 +377,35 @@ def test_listing_of_what_is_neither_file_nor_directory_is_refused(pod, tmp_path)
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(PodwrightError, match="must be a file or a directory"):
         ContainerTree(pod.client, pod.container, str(tmp_path / "fifo")).observe()
+
+
+def test_what_a_download_skips_is_named_in_warnings(pod, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("a")
+    os.mkfifo(source / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(source / "socket"))
+    remote, console = ContainerTree(pod.client, pod.container, str(source)), Console()
+    pair = download_pair(remote, remote.observe(), str(tmp_path / "target"), console)
+    assert sorted(pair.source) == [b"", b"a"]
+    assert sorted(console.warnings) == [
+        f"{name} is skipped: it is neither a file, a directory nor a symbolic link in {pod.container}." for name in ("fifo", "socket")
+    ]
+    remote.special, console = [b"%d" % number for number in range(100)], Console()
+    download_pair(remote, pair.source, str(tmp_path / "target"), console)
+    assert len(console.warnings) == 21 and console.warnings[-1] == f"80 more entries of {source} are skipped for the same reasons."
+
+
+def test_a_download_does_not_replace_a_device(pod, tmp_path):
+    """As root it would: `local_path: /dev/null` must not make that a file."""
+    (tmp_path / "source").write_text("a")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    remote = ContainerTree(pod.client, pod.container, str(tmp_path / "source"))
+    for name in ("fifo", "link"):
+        with pytest.raises(PodwrightError, match="neither a file nor a directory"):
+            download_pair(remote, remote.observe(), f"{tmp_path}/{name}", Console())
 
 
 @pytest.mark.parametrize("missing", ["find", "stat", "sed"])

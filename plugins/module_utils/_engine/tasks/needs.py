@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import option_error
 from ..objects.job_status import SUSPENDED
 from ..objects.pod_status import SKIPPED
-from ..text import encode
+from ..text import encode, scalar_text
 from .decision import CREATE, NONE, REPLACE
 from .outputs import result_variables
 from .stages import Stage, StageEvent
@@ -24,31 +24,51 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 VARIABLE_PREFIX = "PODWRIGHT_NEED_"
+OWN_VARIABLES = ("STATE", "RC", "POD", "IP")  # besides those of results
 VARIABLE_BYTES = 32 << 10  # of the largest result that is handed over
 
 
 def resolve_needs(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
     """The items of `tasks` with their needs as TaskNames. Raises: PodwrightError for an unknown task, and for a cycle."""
-    names = {spec.task_name for spec in specs}
-    resolved = [replace(spec, needs=_resolve(spec, index, names)) if spec.options.get("needs") else spec for index, spec in enumerate(specs)]
+    by_name = {spec.task_name: spec for spec in specs}
+    resolved = [replace(spec, needs=_resolve(spec, index, by_name)) if spec.options.get("needs") else spec for index, spec in enumerate(specs)]
     in_order(resolved)
     return resolved
 
 
-def _resolve(spec: TaskSpec, index: int, names: set[TaskName]) -> tuple[TaskName, ...]:
-    needs = []
+def _resolve(spec: TaskSpec, index: int, specs: Mapping[TaskName, TaskSpec]) -> tuple[TaskName, ...]:
+    needs: list[TaskName] = []
+    variables: dict[str, str] = {}  # -> what gives it
     for position, text in enumerate(spec.options["needs"]):
         option = f"tasks[{index}].needs[{position}]"
         namespace, slash, name = text.partition("/")
         need = (namespace, name) if slash else (spec.namespace, text)
         if need == spec.task_name:
             raise option_error(option, f"must not be the task itself, got {text!r}.")
-        if need not in names:
-            known = sorted(_text_of(other, spec.namespace) for other in names - {spec.task_name})
+        if need not in specs:
+            known = sorted(_text_of(other, spec.namespace) for other in specs.keys() - {spec.task_name})
             raise option_error(option, f"unknown task {text!r}; the other tasks are {', '.join(known) or 'none'}.")
         if need not in needs:
             needs.append(need)
+            _check_variables(spec, specs[need], option, variables)
     return tuple(needs)
+
+
+def _check_variables(spec: TaskSpec, need: TaskSpec, option: str, variables: dict[str, str]) -> None:
+    """Note the variables that a task gets from one that it needs. Raises: PodwrightError if it would get one of them twice."""
+    text = _text_of(need.task_name, spec.namespace)
+    sources = {f"RESULT_{name}": f"result {name!r} of {text!r}" for name in map(scalar_text, need.options.get("results") or {})}
+    for suffix, source in [*((suffix, f"{text!r}") for suffix in OWN_VARIABLES), *sources.items()]:
+        variable = f"{_prefix(spec, need.task_name)}_{suffix.upper()}"
+        if variable in variables:
+            problem = f"must not give a variable that exists already: {variable} would be that of {variables[variable]} and of {source}."
+            raise option_error(option, problem, "Rename one of them.")
+        variables[variable] = source
+
+
+def _prefix(spec: TaskSpec, need: TaskName) -> str:
+    """What the names of the variables of a need begin with."""
+    return VARIABLE_PREFIX + re.sub(r"[^A-Z0-9]", "_", _text_of(need, spec.namespace).upper())
 
 
 def _text_of(task: TaskName, namespace: str) -> str:
@@ -157,8 +177,7 @@ class Needs:
         return with_variables(manifest, variables)
 
     def _variables(self, spec: TaskSpec, need: TaskName) -> dict[str, str]:
-        prefix = VARIABLE_PREFIX + re.sub(r"[^A-Z0-9]", "_", _text_of(need, spec.namespace).upper())
-        return {f"{prefix}_{name}": value for name, value in variables_of(self._runs[need]).items()}
+        return {f"{_prefix(spec, need)}_{name}": value for name, value in variables_of(self._runs[need]).items()}
 
 
 def _fate_of(run: TaskRun) -> str:
@@ -203,4 +222,6 @@ def _with_variables(spec: Manifest, variables: Mapping[str, str]) -> Manifest:
 def _add_variables(container: Manifest, variables: Mapping[str, str]) -> Manifest:
     own = container.get("env") or []
     names = {entry["name"] for entry in own}
-    return container | {"env": [*({"name": name, "value": value} for name, value in variables.items() if name not in names), *own]}
+    # The kubelet expands $(NAME) in values, and $$ means $ (API reference, EnvVar): these are texts of other tasks.
+    given = [{"name": name, "value": value.replace("$", "$$")} for name, value in variables.items() if name not in names]
+    return container | {"env": [*given, *own]}

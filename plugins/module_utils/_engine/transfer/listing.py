@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import PodwrightError
@@ -32,6 +33,7 @@ class Listing:
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user.
         root: the root with its symbolic links resolved.
         tree: its entries.
+        special: the paths of what is neither a file, a directory nor a symbolic link, which the tree does not contain.
     """
 
     tools: frozenset[str]
@@ -39,6 +41,7 @@ class Listing:
     keeps_mode: bool
     root: bytes
     tree: Tree
+    special: Sequence[bytes] = ()
 
 
 def read_listing(output: bytes) -> Listing:
@@ -52,7 +55,8 @@ def read_listing(output: bytes) -> Listing:
     words = frozenset(decode(rest.take(_SEPARATOR)).split())
     umask = next((int(word, 8) for word in words if _UMASK.fullmatch(word)), 0o022)
     root = rest.take(b"\0", MAX_PATH)
-    return Listing(words, umask, KEEPS_MODE in words, root, {} if rest.is_empty else _read_tree(root, rest))
+    tree, special = ({}, []) if rest.is_empty else _read_tree(root, rest)
+    return Listing(words, umask, KEEPS_MODE in words, root, tree, special)
 
 
 class _Rest:
@@ -88,15 +92,18 @@ class _Rest:
         return [(line, self.take(b"\0", MAX_PATH)) for line in lines]
 
 
-def _read_tree(root: bytes, rest: _Rest) -> Tree:
+def _read_tree(root: bytes, rest: _Rest) -> tuple[Tree, list[bytes]]:
     tree: Tree = {}
+    special: list[bytes] = []
     names: dict[str, frozenset[str]] = {}  # the sets of names and IDs that entries share
     while not rest.skip(_SEPARATOR):
         for line, name in rest.take_group():
-            entry = _read_entry(decode(line), names)
+            entry, path = _read_entry(decode(line), names), _relative_path(name, root)
             if entry:
-                tree[_relative_path(name, root)] = entry
-        if len(tree) > MAX_ENTRIES:
+                tree[path] = entry
+            else:
+                special.append(path)
+        if len(tree) + len(special) > MAX_ENTRIES:
             raise PodwrightError(f"{show(root)} contains more than {MAX_ENTRIES} entries.", reason="TooLarge", hint="Copy its directories separately.")
     while not rest.is_empty:
         path, target = _relative_path(rest.take(b"\0", MAX_PATH), root), rest.take(b"\0", MAX_PATH)
@@ -107,7 +114,7 @@ def _read_tree(root: bytes, rest: _Rest) -> Tree:
     problem = check_tree(tree)
     if problem:
         raise PodwrightError(f"The container sent an inconsistent list of files: {problem}.", reason="Hostile")
-    return tree
+    return tree, special
 
 
 def _read_entry(line: str, names: dict[str, frozenset[str]]) -> Entry | None:

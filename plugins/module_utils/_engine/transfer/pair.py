@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..errors import PodwrightError
 from .local import LocalTree
 from .plan import Plan, same_size_files
 from .tree import FILE, LINK, ROOT, Tree, leaves_tree, show, with_digests, without_excluded
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .local import Text
     from .remote import ContainerTree
 
-SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # files whose texts a diff shows, and the largest size of such a file
+SHOWN_FILES, SHOWN_BYTES = 20, 1 << 16  # files whose texts a diff shows or that warnings name, and the largest size of a shown file
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,26 @@ class TreePair:
 
 
 def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, console: Console, follow: bool = False) -> TreePair:
-    """The pair of a copy from a container: a file is placed in a directory under its own name; links that leave the tree are skipped with a warning."""
+    """The pair of a copy from a container: a file is placed in a directory under its own name.
+
+    Links that leave the tree, and what is neither a file, a directory nor a symbolic link, are skipped with a warning.
+
+    Raises: PodwrightError if the local path is a device, a FIFO or a socket, which the copy would replace.
+    """
+    skipped = [f"{show(path)} is skipped: it is neither a file, a directory nor a symbolic link in {remote.container}." for path in remote.special]
     for path in [path for path, entry in remote_tree.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
-        console.warn(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {remote.path}.")
+        skipped.append(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {remote.path}.")
         del remote_tree[path]
+    for text in skipped[:SHOWN_FILES]:
+        console.warn(text)
+    if len(skipped) > SHOWN_FILES:
+        console.warn(f"{len(skipped) - SHOWN_FILES} more entries of {remote.path} are skipped for the same reasons.")
     is_file = remote_tree[ROOT].type == FILE
     if is_file and (os.path.isdir(local_path) or local_path.endswith("/")):
         local_path = os.path.join(local_path, os.path.basename(remote.path.rstrip("/")))
     local = LocalTree(local_path, follow)
+    if os.path.exists(local_path) and not (os.path.isfile(local_path) or os.path.isdir(local_path)):
+        raise PodwrightError(f"Cannot copy to {local_path}, which is neither a file nor a directory.", reason="Obstacle", hint="Set another path.")
     return TreePair(False, local, remote, local.observe(console, 0 if is_file else None), remote_tree)
 
 
