@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: pod
 short_description: Run modules in containers of pods
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Runs any Ansible module in a container that has a shell and Python. Each command uses one websocket; no kubectl or other process is started.

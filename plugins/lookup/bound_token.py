@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: bound_token
 short_description: Request a bound token of a service account
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Requests a token of a service account through the TokenRequest API. The token expires, and becomes invalid when the service account is deleted.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: objects
 short_description: Read objects in an expression
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Returns the manifests of objects, by name or all that the selectors match, like M(podwright.core.pod_info).

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_autoscale
 short_description: Scale workloads to a fixed number of replicas or by their load
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - With O(replicas), scales an object through its scale subresource and waits for the pods, like C(kubernetes.core.k8s_scale).

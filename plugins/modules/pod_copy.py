@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_copy
 short_description: Copy files and directories to and from containers
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Synchronizes a path in a container with a local path, in either direction. Only differences are transferred.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_deployment
 short_description: Deploy pods that keep running, and update them without losing a request
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Creates a Deployment and its Service, rolls out changes by the chosen O(strategy), waits for them and reports why a pod does not become ready.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_exec
 short_description: Run a command in a container
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Runs a command in a running container of one pod or of many pods over a websocket, and returns its exit code and output.

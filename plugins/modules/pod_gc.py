@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_gc
 short_description: Delete finished, expired, orphaned and stuck pods, and objects that tasks left behind
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Evaluates the retention policies that are set for every pod in scope, and deletes by UID the pods that a policy selects.

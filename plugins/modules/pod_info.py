@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_info
 short_description: Read pods or other objects, and wait for them
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Reads pods, or objects of any kind with O(kind) and O(api_version), by name or by selectors.

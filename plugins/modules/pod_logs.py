@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_logs
 short_description: Read or follow the logs of containers
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Reads the logs of one pod or of all selected pods, for one container or all containers of each pod.

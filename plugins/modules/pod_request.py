@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pod_request
 short_description: Send requests to pods and Services without an ingress
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Sends HTTP, HTTPS or gRPC requests to a port of a pod through a port-forward of the API server. The port need not be reachable from other pods.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: resource_set
 short_description: Apply a set of Kubernetes objects
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Compares manifests with the live objects and applies the differences by server-side apply, in the order that the kinds require.

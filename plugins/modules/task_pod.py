@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: task_pod
 short_description: Run tasks in pods
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Runs a task, or a batch of tasks, in Pods or Jobs and waits for them by watch.
