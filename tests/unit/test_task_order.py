@@ -172,14 +172,25 @@ def test_followers_run_again_after_what_they_need():
     assert not made.perform(changed)[0]["changed"]
 
 
-def test_a_follower_that_is_older_than_its_need_runs_again():
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+@pytest.mark.parametrize("first", ["never", "always"])
+@pytest.mark.parametrize("second", ["never", "always"])
+def test_a_follower_that_is_older_than_its_need_runs_again(first, second, kind):
     made = session({})
-    made.perform(batch("build", needing("test", "build")))
-    made.perform(batch({"name": "build", "command": ["true"], "env": {"A": "b"}}))  # an interrupted run got no further
-    fields, _error = made.perform(batch({"name": "build", "command": ["true"], "env": {"A": "b"}}, needing("test", "build")))
-    assert [(step["action"], step.get("note", "")) for step in fields["plan"]] == [("none", ""), ("replace", "its need 'build' ran after it")]
-    fields, _error = made.perform(batch({"name": "build", "command": ["true"]}, needing("test", "build"), rerun="never"))
+    build = {"name": "build", "command": ["true"], "env": {"A": "b"}, "cleanup": second}
+    made.perform(batch({"name": "build", "command": ["true"]}, needing("test", "build"), cleanup=first, kind=kind))
+    made.cluster.calm()
+    made.perform(batch(build, kind=kind))  # an interrupted run got no further
+    made.cluster.calm()
+    fields, _error = made.perform(batch(build, needing("test", "build"), cleanup=first, kind=kind, rerun="never"))
     assert not fields["changed"]
+    fields, _error = made.perform(batch(build, needing("test", "build"), cleanup=first, kind=kind))
+    assert [(step["action"], step.get("note", "")) for step in fields["plan"]][1] == (
+        "replace" if first == "never" else "create",
+        "its need 'build' ran after it",
+    )
+    made.cluster.calm()
+    assert not made.perform(batch(build, needing("test", "build"), cleanup=first, kind=kind))[0]["changed"]
 
 
 def test_results_of_needs_are_variables_of_those_that_follow():

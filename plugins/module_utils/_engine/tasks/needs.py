@@ -107,13 +107,13 @@ def depth(specs: Sequence[TaskSpec]) -> int:
 # -- planning -------------------------------------------------------------------------------------------------
 
 
-def why_again(live: Manifest | None, needs: Iterable[TaskPlan]) -> str:
-    """Why an existing task runs again after what it needs: that runs again, or ran after it. Empty if it does not."""
+def why_again(created_at: str | None, needs: Iterable[TaskPlan]) -> str:
+    """Why an existing task, created at that time, runs again after what it needs: that runs again, or ran after it. Empty if it does not."""
     for need in needs:
         name = need.change.key.name
         if need.change.action in (CREATE, REPLACE):
             return f"its need '{name}' runs again"
-        if live and need.live and live["metadata"]["creationTimestamp"] < need.live["metadata"]["creationTimestamp"]:
+        if created_at and need.created_at and created_at < need.created_at:
             return f"its need '{name}' ran after it"
     return ""
 

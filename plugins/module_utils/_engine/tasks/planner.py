@@ -28,7 +28,7 @@ from .pod_security import AUTO, check_level, profile_of, read_level
 from .pod_template import build_manifest
 from .record import Record, read_record
 from .server_support import ServerSupport
-from .task_plan import DELETE, BatchPlan, Listed, TaskPlan
+from .task_plan import DELETE, BatchPlan, Listed, TaskPlan, created_at
 from .task_run import RunnerOptions, status_of
 from .task_spec import TaskSpec
 
@@ -97,7 +97,7 @@ class Planner:
         action, note = decide(spec, own, status, record, parent, _why_incomplete(spec, own, record or kept))
         if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None:
             _check_immutable(spec, own, status)
-        if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(own, needs)):
+        if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(created_at(own, record), needs)):
             action, note = (REPLACE if own else CREATE), again
         if others:
             action, note = REPLACE, "it was of another kind"

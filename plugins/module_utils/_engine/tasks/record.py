@@ -33,6 +33,7 @@ class Record:
         started_at, finished_at: times in the API's format, or None.
         log: the last lines of its log.
         uid: the uid of its pod or Job, or None.
+        created_at: when the API server created its pod, in the API's format, or None.
         results: the texts of its results by name, or None if what it left was not fetched.
         artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none.
     """
@@ -45,6 +46,7 @@ class Record:
     finished_at: str | None
     log: str
     uid: str | None = None
+    created_at: str | None = None
     results: dict[str, str] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
 
@@ -69,6 +71,7 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
         "finished_at": finished or "",
         "log": log[-LOG_CHARACTERS:],
         "uid": pod["metadata"]["uid"] if pod else "",
+        "created_at": (pod["metadata"].get("creationTimestamp") or "") if pod else "",
     }
     if collected:
         data |= {"results": json.dumps(collected.texts, sort_keys=True), "artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
@@ -93,6 +96,7 @@ def read_record(item: Manifest) -> Record:
         finished_at=data.get("finished_at") or None,
         log=data.get("log", ""),
         uid=data.get("uid") or None,
+        created_at=data.get("created_at") or None,
         results={name: text for name, text in _read_json(data["results"], dict).items() if isinstance(text, str)} if "results" in data else None,
         artifacts=[entry for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
     )

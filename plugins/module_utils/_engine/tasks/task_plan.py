@@ -62,6 +62,11 @@ class TaskPlan:
         return [change for change in (self.policy, self.secret, self.change) if change]
 
     @property
+    def created_at(self) -> str | None:
+        """When its live or recorded Pod or Job was created, by the clock of the API server; None if that is unknown."""
+        return created_at(self.live, self.record)
+
+    @property
     def is_deletion(self) -> bool:
         """Whether nothing is created or kept."""
         return self.change.desired is None
@@ -88,6 +93,11 @@ class BatchPlan:
     tasks: tuple[TaskPlan, ...]
     lists: Mapping[tuple[Kind, str], tuple[list[Manifest], str]] = field(default_factory=dict)
     selectors: Mapping[str, str] = field(default_factory=dict)
+
+
+def created_at(live: Manifest | None, record: Record | None) -> str | None:
+    """When a live or recorded Pod or Job was created, in the API's format, which can be compared as text; None if that is unknown."""
+    return live["metadata"].get("creationTimestamp") if live else record.created_at if record else None
 
 
 def secret_creation(secret: Manifest) -> Change:
