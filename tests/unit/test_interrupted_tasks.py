@@ -38,7 +38,7 @@ class TaskCluster(FakeCluster):
         return super().list(kind, namespace, None, field_selector)
 
     def create(self, kind, namespace, body, manager, dry_run=False):
-        name = body["metadata"]["name"]
+        name = body["metadata"].get("name") or body["metadata"]["generateName"]
         if self.objects.get((kind.name, namespace, name)):
             raise PodwrightError("it exists already", status=409, reason="AlreadyExists")
         pod = copy.deepcopy(body) | {"status": self._status()}
@@ -146,6 +146,34 @@ def test_a_task_runs_once_whichever_write_kills_the_run(cluster, number, dies_af
     assert not result["changed"] and result["state"] == "succeeded"
     assert cluster.started == 1
     assert [key[0] for key in cluster.objects] == ["ConfigMap"]
+
+
+@pytest.mark.parametrize("rerun", ["never", "on_failure"])
+def test_a_task_whose_recorded_pod_is_still_being_deleted_does_not_run_again(cluster, rerun):
+    options = COMPLETED | {"rerun": rerun}
+    perform(cluster, **options | {"cleanup": "never", "record": True})
+    own = cluster.objects["Pod", "n", "t"]
+    own["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:02Z"  # its sidecar uses the grace period, or somebody's finalizer keeps it
+    predicted, _warnings = perform(cluster, check_mode=True, **options)
+    result, _warnings = perform(cluster, **options)
+    assert not result["changed"] and not predicted["changed"] and result["state"] == "succeeded" and result["tasks"][0]["recorded"]
+    assert cluster.started == 1
+    delete = cluster.delete
+    cluster.delete = lambda *arguments: delete(*arguments) and False
+    options |= {"rerun": "on_failure", "image": "other", "cleanup": "never"}
+    assert perform(cluster, check_mode=True, **options)[0]["changed"]
+    changed, _warnings = perform(cluster, **options)
+    assert changed["changed"] and cluster.started == 2
+    assert [entry[0] for entry in cluster.writes[-2:]] == ["delete", "create"], "a new one is created only after the old one"
+
+
+@pytest.mark.parametrize("data", [{}, None, {"state": "failed"}, {"rc": "x", "attempt": "-1"}], ids=str)
+def test_a_record_that_was_emptied_does_not_run_a_task_again_if_rerun_is_never(cluster, data):
+    perform(cluster, **COMPLETED)
+    cluster.objects["ConfigMap", "n", "podwright-record-t"]["data"] = data
+    with pytest.raises(PodwrightError, match="failed"):
+        perform(cluster, **COMPLETED, rerun="never", retries=2)
+    assert cluster.started == 1
 
 
 FORBIDDEN = 'configmaps is forbidden: User "u" cannot patch resource'

@@ -90,28 +90,29 @@ class Planner:
         if self._is_deletion:
             return _plan_task_deletion(spec, own, pods, others + remains)
         known = seen.records.get((spec.namespace, spec.name))
-        record = read_record(known) if known and own is None and spec.keeps_record else None
         kept = _kept_record(known, own, pods) if spec.keeps_record else None
-        status = status_of(spec, own, list(pods), record)
+        live = None if own and kept and own["metadata"].get("deletionTimestamp") else own  # its record replaces it already
+        record = read_record(known) if known and live is None and spec.keeps_record else None
+        status = status_of(spec, live, list(pods), record)
         parent, orphaned = self._find_parent(spec)
-        action, note = decide(spec, own, status, record, parent, _why_incomplete(spec, own, record or kept))
-        if action == REPLACE and spec.options["on_immutable"] == "fail" and own is not None:
-            _check_immutable(spec, own, status)
-        if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(created_at(own, record), needs)):
-            action, note = (REPLACE if own else CREATE), again
+        action, note = decide(spec, live, status, record, parent, _why_incomplete(spec, live, record or kept))
+        if action == REPLACE and spec.options["on_immutable"] == "fail" and live is not None:
+            _check_immutable(spec, live, status)
+        if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(created_at(live, record), needs)):
+            action, note = (REPLACE if live else CREATE), again
         if others:
             action, note = REPLACE, "it was of another kind"
         level = self._level(spec)
         profile = profile_of(spec.options["security_profile"], level)
         if action in (NONE, RESIZE):
-            attempt = attempt_of(own) if own else record.attempt if record else 1
+            attempt = attempt_of(live) if live else record.attempt if record else 1
             manifest = build_manifest(spec, profile, attempt, parent)
-            change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, own, note=note)
-            if action == NONE and own and label_of(own, HASH) == spec.hash and not (status and status.is_finished):
-                change = _plan_correction(spec, own, change)
-            policy = self._plan_policy_correction(spec, own, seen) if own else None
-            return TaskPlan(change, spec, own, pods, (), attempt, profile, parent, policy, record, kept)
-        attempt = next_attempt(spec, own, status, record)
+            change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, live, live, note=note)
+            if action == NONE and live and label_of(live, HASH) == spec.hash and not (status and status.is_finished):
+                change = _plan_correction(spec, live, change)
+            policy = self._plan_policy_correction(spec, live, seen) if live else None
+            return TaskPlan(change, spec, live, pods, (), attempt, profile, parent, policy, record, kept)
+        attempt = next_attempt(spec, live, status, record)
         note = "; ".join(filter(None, (note, self._admit(spec, parent, own, orphaned))))
         manifest = build_manifest(spec, profile, attempt, parent)
         check_level(spec, manifest, level)
