@@ -37,6 +37,8 @@ try:
 except OSError:
     STDERR = -1
 
+PLAYBOOKS = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../playbooks"))
+PATH_VARIABLES = ("KUBECONFIG", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_SSL_CA_CERT", "K8S_AUTH_CERT_FILE", "K8S_AUTH_KEY_FILE")
 PROGRESS_SECONDS = 2
 COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright green", "bright yellow", "bright blue", "bright purple")
 
@@ -86,7 +88,7 @@ class OperationAction(ActionBase):
         try:
             with cancellable(_is_orphan):
                 if self._runs_here():
-                    with _environment(self._task_environment()):
+                    with _environment(self._task_environment()), _directory(self._loader.get_basedir()):
                         return result | self._run_here(args)
                 return result | self._run_module(args, task_vars)
         except Cancelled as cancelled:
@@ -114,7 +116,7 @@ class OperationAction(ActionBase):
                         return args | {"kubeconfig": file.read()}
                 finally:
                     self._loader.cleanup_tmp_file(decrypted)
-            return args | {"kubeconfig": path}
+            return args | {"kubeconfig": os.path.abspath(path)}
         return args  # the operation reports a file that does not exist or cannot be read
 
     def _runs_here(self):
@@ -170,12 +172,33 @@ def _is_orphan():
 def _environment(variables):
     """The environment of the task while the operation runs: credential plugins and fallbacks read the process's environment."""
     before = dict(os.environ)
+    os.environ.update({name: _absolute(os.environ[name]) for name in PATH_VARIABLES if name in os.environ})
     os.environ.update(variables)
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _absolute(paths):
+    """Paths of files from the environment of ansible-playbook, which mean its working directory."""
+    return os.pathsep.join(os.path.abspath(path) if path and os.path.exists(path) else path for path in paths.split(os.pathsep))
+
+
+@contextmanager
+def _directory(playbook):
+    """Relative paths mean the directory of the playbook, as for modules; for the playbooks of this collection, the working directory of ansible-playbook."""
+    if os.path.realpath(playbook) == PLAYBOOKS:
+        yield
+        return
+    before = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(playbook)
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
 
 
 def _plain(value):

@@ -97,7 +97,7 @@ def launch(playbooks: PlaybookServer, tmp_path: Path) -> Callable[..., Playbook]
     """A function that starts ansible-playbook with tasks or plays. Returns the Playbook."""
     counter = itertools.count()
 
-    def start(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, kubeconfig=None):
+    def start(tasks, *arguments, mode="action", namespace="default", variables=None, environment=None, kubeconfig=None, directory=None):
         defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(kubeconfig or KUBECONFIG)}}
         plays = tasks if tasks and "hosts" in tasks[0] else [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
         plays = [{"module_defaults": defaults} | play for play in plays]
@@ -106,7 +106,7 @@ def launch(playbooks: PlaybookServer, tmp_path: Path) -> Callable[..., Playbook]
         environment = environment or {}
         interpreter = None if needs_process(environment) else playbooks.interpreter
         extra = {"test_namespace": namespace} | mode_variables(mode, interpreter) | (variables or {})
-        return playbooks.start([str(path), "--extra-vars", json.dumps(extra), *arguments], tmp_path, environment)
+        return playbooks.start([str(path), "--extra-vars", json.dumps(extra), *arguments], directory or tmp_path, environment)
 
     return start
 

@@ -103,3 +103,14 @@ def test_inputs_in_a_restricted_namespace_with_a_quota(client, play, namespace, 
     assert [played.of(name)["changed"] for name in ("Predict", "Run", "Repeat")] == [True, True, False]
     shown = [{key: value for key, value in played.of(name).items() if key != "tasks"} for name in ("Predict", "Run", "Repeat")]
     assert "canary-2718" not in str(shown) and "canary-2718" not in str(client.get(POD, namespace, "given"))
+
+
+@pytest.mark.parametrize("mode", ["action", "module"])
+def test_relative_paths_mean_the_directory_of_the_playbook(play, namespace, tmp_path, mode):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "in.txt").write_text("hi\n")
+    paths = {"inputs": [{"path": "/in", "src": "in.txt"}], "artifacts": [{"path": "/output/a", "dest": "out/"}], "plan_file": "plan.json"}
+    run = {"name": "Run", "podwright.core.task_pod": BOX | paths | {"name": "relative", "command": ["cp", "/in", "/output/a"]}}
+    played = play([run, run | {"name": "Repeat"}], namespace=namespace, mode=mode, directory=tmp_path / "elsewhere")
+    assert [played.of(name)["changed"] for name in ("Run", "Repeat")] == [True, False]
+    assert (tmp_path / "out/a").read_text() == "hi\n" and (tmp_path / "plan.json").exists() and not list((tmp_path / "elsewhere").iterdir())
