@@ -3,21 +3,21 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell tests/tools/find-python newest)
 VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration mutation reliability sanity lint molecule docs audit bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule docs audit bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
 
 env: $(VENV)/.complete ## create .venv with all tools
 
-$(VENV)/.complete: tests/requirements.txt requirements.txt tests/tools/make-env
+$(VENV)/.complete: tests/requirements.txt requirements.txt tests/integration/requirements.txt $(addprefix tests/tools/,make-env make-venv find-python)
 	@tests/tools/make-env "$(PYTHON)" "$(VENV)"
 
 cluster-up: env ## start the local cluster, kubeconfig at .cluster/kubeconfig
@@ -48,6 +48,10 @@ test-unit: env ## run the unit tests (no cluster needed)
 test-integration: env ## run the integration tests on the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) \
 	  $(or $(ARGS),--numprocesses 4 --dist loadgroup --no-loadscope-reorder)
+
+# ARGS choose combinations, such as "--core 2.16 --python 3.10"; --list prints them.
+test-matrix: env ## run the integration targets, playbooks, roles and connection with all versions (hours); generates docs/versions.md
+	@$(BIN)/python -m tests.matrix $(ARGS)
 
 test-long: env ## run the tests that take long (2 GiB streams, 5000 pods, 90 minutes of soak)
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) -m long -v --timeout 1800 $(ARGS)

@@ -16,7 +16,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 MAX_DOWNLOAD = 64 << 20  # bytes
-CONNECT_SECONDS, DOWNLOAD_SECONDS = 30, 120
+CONNECT_SECONDS = 30
+DOWNLOAD_SECONDS = 120
 SYNTAX = (
     *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string"),
     *("trim_blocks", "lstrip_blocks", "newline_sequence"),

@@ -14,7 +14,7 @@ notes:
   - "With a local connection and without C(become) and C(async), the module runs in the process of the controller, with its Python and its libraries, and
     C(ansible_python_interpreter) is ignored."
 requirements:
-  - python >= 3.11
+  - python >= 3.10
   - kubernetes >= 29
   - jsonpatch
   - PyYAML

@@ -14,7 +14,9 @@ from pathlib import Path
 
 MODULES = Path(__file__).parent / "modules"
 CACHE = Path(os.environ.get("PODWRIGHT_CACHE", Path.home() / ".cache/podwright")) / "cluster"
-KUBERNETES_VERSION = "v1.36.3"
+# {minor version: (version, directory of its modules)}; the first one is used unless PODWRIGHT_KUBERNETES names another.
+KUBERNETES = {"1.36": ("v1.36.3", "kubernetes"), "1.34": ("v1.34.4", "kubernetes-1.34")}
+KUBERNETES_VERSION, KUBERNETES_MODULES = KUBERNETES[os.environ.get("PODWRIGHT_KUBERNETES", next(iter(KUBERNETES)))]
 VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
@@ -39,7 +41,7 @@ KWOK = Group("kwok", 0.5, data=("kustomize/stage/node/fast/node-*", "kustomize/s
 _MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
 CORE = (
     Group(
-        "kubernetes",
+        KUBERNETES_MODULES,
         4.5,
         ldflags=f"-X {VERSION_PACKAGE}.gitVersion={KUBERNETES_VERSION} -X {VERSION_PACKAGE}.gitMajor={_MAJOR} -X {VERSION_PACKAGE}.gitMinor={_MINOR}",
     ),

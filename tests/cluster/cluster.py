@@ -18,6 +18,8 @@ from .certificates import Authority, write_signing_pair
 from .configuration import NODE, Layout
 from .sandbox import Sandbox, wait_for
 
+LAST = "kube-proxy"  # what is started last of the parts that every cluster has
+
 
 class Cluster:
     """A cluster in a state directory.
@@ -52,7 +54,10 @@ class Cluster:
             fcntl.flock(lock, fcntl.LOCK_EX)
             build.ensure(build.CORE + (build.ADDONS if addons else ()))
             started = time.monotonic()
-            if not self.is_running():
+            # A cluster that was started is not replaced only because it does not answer: others use it.
+            if self._sandbox.is_alive() and self._sandbox.has_started(LAST):
+                self._wait_for_api()
+            else:
                 self._sandbox.remove()
                 self._sandbox.create()
                 self._start_core()
@@ -135,7 +140,7 @@ class Cluster:
                 f"--cert-dir={self.state}/kubelet/pki",
             ],
         )
-        start("kube-proxy", ["kube-proxy", f"--config={self._write('proxy.yml', configuration.kube_proxy(kubeconfigs['proxy']))}"])
+        start(LAST, ["kube-proxy", f"--config={self._write('proxy.yml', configuration.kube_proxy(kubeconfigs['proxy']))}"])
 
     def _create_credentials(self) -> dict[str, str]:
         """Create certificates and kubeconfigs. Returns: paths of the kubeconfigs by component."""
@@ -233,6 +238,7 @@ class Cluster:
         """Send a request as cluster administrator. Raises: OSError."""
         certificates = self._layout.certificates
         context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the default since Python 3.13; these certificates have no key identifiers
         context.load_cert_chain(certificates / "admin.crt", certificates / "admin.key")
         data = json.dumps(body).encode() if body else None
         headers = {"Content-Type": "application/apply-patch+yaml", "User-Agent": "podwright-cluster"}

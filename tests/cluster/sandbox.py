@@ -60,13 +60,18 @@ class Sandbox:
         for arguments in (f"addr add {layout.node_address}/30 dev eth0", "link set eth0 up", f"route add default via {layout.host_address}"):
             subprocess.run(["nsenter", "--target", str(supervisor), "--net", "ip", *arguments.split()], check=True)
 
-    def remove(self) -> None:
-        """Kill the processes of the last cluster in this state directory and delete its files, except for the lock."""
+    def is_alive(self) -> bool:
+        """Whether the processes of the last cluster in this state directory run."""
         try:
             pid, start = self._pid_file.read_text().split()
         except (OSError, ValueError):
-            pid, start = "0", ""
-        if start and _start_time(int(pid)) == start:
+            return False
+        return _start_time(int(pid)) == start != ""
+
+    def remove(self) -> None:
+        """Kill the processes of the last cluster in this state directory and delete its files, except for the lock."""
+        if self.is_alive():
+            pid, start = self._pid_file.read_text().split()
             os.kill(self._supervisor(int(pid)) or int(pid), signal.SIGKILL)
             log = self._layout.log("supervisor")
             wait_for(lambda: _start_time(int(pid)) != start, 10, "the termination of the previous cluster", log)

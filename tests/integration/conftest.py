@@ -28,7 +28,7 @@ from ..cluster.cluster import Cluster
 from ..cluster.definitions import read_definition
 from ..support.audit import AuditLog
 from ..support.cluster_lock import hold_cluster
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import CLUSTER, CLUSTER_NUMBER, KUBECONFIG
 from ..support.namespaces import namespaces
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables, needs_process
 from ..support.pods import start_pod
@@ -72,7 +72,7 @@ def is_serial(item: pytest.Item) -> bool:
 def pytest_runtest_makereport(item, call):
     """Add to a failure what the node says: a runtime that stands still is not seen from the test."""
     report = yield
-    if report.failed and (log := ROOT / ".cluster/log/containerd.log").exists():
+    if report.failed and (log := CLUSTER / "log/containerd.log").exists():
         said = [line[:300] for line in log.read_text().splitlines()[-400:] if "level=error" in line and not _USUAL.search(line)]
         runtimes = []
         for process in Path("/proc").glob("[0-9]*"):
@@ -136,7 +136,7 @@ def client():
 def python_image():
     """An image with Python on the local cluster's node; a user's own cluster is expected to pull or have it."""
     if "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
-        Cluster(ROOT / ".cluster", 0).load_python_image()
+        Cluster(CLUSTER, CLUSTER_NUMBER).load_python_image()
     return images.PYTHON
 
 
@@ -155,7 +155,7 @@ def namespace(make_namespace):
 @pytest.fixture
 def audit(tmp_path: Path) -> AuditLog:
     """The audit log of the local cluster."""
-    log = ROOT / ".cluster/audit.log"
+    log = CLUSTER / "audit.log"
     if not log.exists():
         pytest.fail(f"The test cluster has no audit log at {log}: requests cannot be counted.")
     return AuditLog(log, KUBECONFIG, tmp_path)

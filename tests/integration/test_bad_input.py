@@ -7,11 +7,11 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import CLUSTER, KUBECONFIG, ROOT
 from ..support.playbooks import MODES
 
 GOOD = {"name": "good", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
-CERTIFICATES = ROOT / ".cluster/certificates"
+CERTIFICATES = CLUSTER / "certificates"
 
 # case -> (module, options, what the message must hold)
 CASES = {

@@ -16,12 +16,11 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import CORES, KUBECONFIG
 from ..support.playbooks import mode_variables, play_environment
 from ..support.pods import run_script, start_pod
 from ..support.waiting import wait_for
 
-VERSIONS = {"usual": ROOT / ".venv/bin", "oldest": ROOT / ".venv/oldest/bin", "newest": ROOT / ".venv/newest/bin"}
 HOW = ("SIGINT", "SIGTERM", "SIGKILL", "timeout")  # AWX sends SIGKILL to the process group of ansible-playbook, in which its workers are not
 FIRST = {("SIGINT", "action", "delete"), ("SIGTERM", "action", "keep"), ("SIGKILL", "action", "delete"), ("timeout", "module", "delete")}
 STOPPING = 10  # seconds
@@ -31,12 +30,12 @@ def cases():
     for how in HOW:
         for mode in ("action", "module"):
             for on_cancel in ("keep", "delete"):
-                for version in VERSIONS:
-                    usual = version == "usual" and (how, mode, on_cancel) in FIRST
+                for version in CORES:
+                    usual = version == "this" and (how, mode, on_cancel) in FIRST
                     yield pytest.param(how, mode, on_cancel, version, marks=[] if usual else pytest.mark.long)
 
 
-def start(path, plays, namespace, mode="action", version="usual", variables=None):
+def start(path, plays, namespace, mode="action", version="this", variables=None):
     """Start ansible-playbook in a process group of its own. Returns: (process, file with its output)."""
     defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(KUBECONFIG)}}
     playbook, output, record = path / "play.yml", path / "output", path / "record"
@@ -44,7 +43,7 @@ def start(path, plays, namespace, mode="action", version="usual", variables=None
     (path / "temporary").mkdir()
     environment = play_environment(record) | {"TMPDIR": str(path / "temporary")}
     command = [
-        str(VERSIONS[version] / "ansible-playbook"),
+        str(CORES[version] / "ansible-playbook"),
         str(playbook),
         "--forks",
         "20",

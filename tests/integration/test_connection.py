@@ -9,6 +9,8 @@ import pytest
 
 from ..support.environment import KUBECONFIG
 
+pytestmark = pytest.mark.versions
+
 ODD = "ünïcode 'quoted' $HOME; -x"
 NAME = "ünïcode 'quoted' ; -x"  # Ansible expands variables in paths
 

@@ -13,9 +13,11 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
 
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import CORES, KUBECONFIG, ROOT
 from ..support.playbooks import play_environment
 from ..support.waiting import wait_for
+
+pytestmark = pytest.mark.versions
 
 PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
@@ -37,11 +39,9 @@ def documented(playbook):
     return shlex.split(re.sub(r" \[.*?\]$", "", command[1]))
 
 
-@pytest.fixture(params=["oldest", "newest"])
+@pytest.fixture(params=CORES)
 def shell(request, client, make_namespace, tmp_path):
     """A function that runs a documented command, with a namespace of the test instead of `builds`."""
-    if not (ROOT / ".venv" / request.param / "bin/ansible-playbook").exists():
-        pytest.fail(f"The environment of the {request.param} ansible-core is missing: run make env.", pytrace=False)
     namespace = make_namespace()
     client.delete(NAMESPACE, None, namespace)
     wait_for(lambda: client.get(NAMESPACE, None, namespace) is None)
@@ -52,7 +52,7 @@ def shell(request, client, make_namespace, tmp_path):
         program, *rest = [word.replace("builds", namespace) for word in arguments]
         record.unlink(missing_ok=True)
         environment = play_environment(record) | {"KUBECONFIG": KUBECONFIG, "HOME": str(tmp_path)}
-        command = [str(ROOT / ".venv" / request.param / "bin" / program), *rest]
+        command = [str(CORES[request.param] / program), *rest]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
         if done.returncode != expect:
             pytest.fail(f"{command} returned {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}", pytrace=False)

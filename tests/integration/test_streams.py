@@ -32,7 +32,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 
 from ..cluster import images
 from ..cluster.cluster import Cluster
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import CLUSTER, CLUSTER_NUMBER, KUBECONFIG
 from ..support.operations import IMAGE, call
 from ..support.pods import first_process, run_script, start_pod
 from ..support.scale import measure_operation
@@ -291,7 +291,7 @@ def test_helper_that_is_not_allowed_is_an_error(play, namespace, client):
 
 def test_helper_of_another_user_is_an_error(play, namespace, client, tmp_path):
     image = images.Image("docker.io/podwright/user:latest", ["/sleep", "3600"], {"sleep": images.BUSYBOX.read_bytes()}, user="1000")
-    Cluster(ROOT / ".cluster", 0).load_image(image.save(tmp_path / "image.tar"))
+    Cluster(CLUSTER, CLUSTER_NUMBER).load_image(image.save(tmp_path / "image.tar"))
     container = {"name": "task", "image": "podwright/user", "imagePullPolicy": "IfNotPresent"}
     start_pod(client, namespace, "unnamed", containers=[container])
     start_pod(client, namespace, "named", containers=[container | {"securityContext": {"runAsUser": 1000}}])

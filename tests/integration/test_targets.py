@@ -17,6 +17,8 @@ import yaml
 from ..support.environment import KUBECONFIG, ROOT
 from ..support.permissions import PURPOSES, RULES, documented, grant, impersonate, service_account, used_permissions
 
+pytestmark = pytest.mark.versions
+
 TARGETS = sorted(path.parent.parent.name for path in (Path(__file__).parent / "targets").glob("*/tasks/main.yml"))
 
 # Values that differ between runs.

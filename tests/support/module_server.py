@@ -11,6 +11,7 @@ Started by `playbooks.PlaybookServer` with the file descriptor of a listening so
 from __future__ import annotations
 
 import _imp
+import contextlib
 import importlib
 import runpy
 import socket
@@ -29,7 +30,8 @@ def preload():
     directory = importlib.import_module(MODULES).__path__
     for path in Path(next(iter(directory))).glob("[a-z]*.py"):
         importlib.import_module(f"{MODULES}.{path.stem}")
-    importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
+    with contextlib.suppress(ImportError):  # before ansible-core 2.19
+        importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
     codes = {}
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         spec = sys.modules.pop(name).__spec__

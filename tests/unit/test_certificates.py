@@ -1,13 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Verification of certificates on this Python and the newest: authorities with and without key identifiers."""
+"""Verification of certificates on this Python and the oldest: authorities with and without key identifiers."""
 
 from __future__ import annotations
 
 import json
 import ssl
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -16,10 +14,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from tests.cluster.certificates import Authority
 
+from ..support.environment import CORES
 from .stub_server import Response, StubServer
 
-ROOT = Path(__file__).parents[2]
-PYTHONS = {"this": Path(sys.executable), "newest": ROOT / ".venv/newest/bin/python"}
 # Over HTTP and over a websocket, which the stub server does not support.
 SCRIPT = """
 import json, sys
@@ -61,12 +58,12 @@ def serve(authority, name="server"):
 
 def run(python, **options):
     """The results of both requests with a Python version."""
-    done = subprocess.run([PYTHONS[python], "-c", SCRIPT, json.dumps(options)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([CORES[python] / "python", "-c", SCRIPT, json.dumps(options)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("python", CORES)
 @pytest.mark.parametrize("identified", [True, False])
 def test_authorities_with_and_without_key_identifiers_are_verified(python, identified, authorities):
     authority = authorities[identified]
@@ -77,7 +74,7 @@ def test_authorities_with_and_without_key_identifiers_are_verified(python, ident
         assert strict[0] == "Pod" if identified else all("ertificate" in text or "CERTIFICATE" in text for text in strict), strict
 
 
-@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("python", CORES)
 def test_chain_and_host_name_are_verified(python, authorities):
     authority = authorities[False]
     with serve(authority) as server, serve(authority, "elsewhere") as elsewhere:

@@ -13,6 +13,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.tim
     [
         ("1970-01-01T00:01:00Z", 60),
         ("1970-01-01T00:01:00.250000Z", 60.25),
+        ("1970-01-01T00:01:00.5Z", 60.5),
+        ("1970-01-01T00:01:00.123456789Z", 60.123456),
         ("1970-01-01T01:01:00+01:00", 60),
         ("1970-01-01T00:01:00", 60),  # without an offset, as some plugins write it: UTC, in whichever time zone this machine is
     ],

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import datetime
+import re
+
+_FRACTION = re.compile(r"\.(\d{1,6})\d*")
 
 
 def parse_timestamp(text: str) -> float:
     """The seconds since the epoch of a timestamp, which is in UTC unless it names another offset. Raises: ValueError."""
-    moment = datetime.datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    # Python 3.10 reads neither a Z nor other fractions than those of three and six digits.
+    moment = datetime.datetime.fromisoformat(_FRACTION.sub(lambda match: f".{match[1]:0<6}", re.sub("[Zz]$", "+00:00", text)))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def read_timestamp(text: str | None) -> float | None:
