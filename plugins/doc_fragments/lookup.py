@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The connection options of lookups, which are set by options or by the environment of the controller."""
+"""The connection options of lookups and of the inventory, which are set by options or by the environment of the controller."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ class ModuleDocFragment:
     """The cluster and the credentials."""
 
     DOCUMENTATION = r"""
-notes:
-  - A lookup runs on the controller. It is configured like the modules, except that the C(environment) of a task does not apply.
 requirements:
   - kubernetes >= 29
 options:
@@ -36,6 +34,7 @@ options:
   validate_certs:
     description: Verify the certificate of the API server.
     type: bool
+    aliases: [verify_ssl]
     env:
       - name: K8S_AUTH_VERIFY_SSL
   verify_x509_strict:
@@ -47,16 +46,19 @@ options:
   ca_cert:
     description: Path of the CA certificate of the API server.
     type: path
+    aliases: [ssl_ca_cert]
     env:
       - name: K8S_AUTH_SSL_CA_CERT
   client_cert:
     description: Path of the client certificate.
     type: path
+    aliases: [cert_file]
     env:
       - name: K8S_AUTH_CERT_FILE
   client_key:
     description: Path of the key of the client certificate.
     type: path
+    aliases: [key_file]
     env:
       - name: K8S_AUTH_KEY_FILE
   proxy:

@@ -12,6 +12,7 @@ description:
   - Requests a token of a service account through the TokenRequest API. The token expires, and becomes invalid when the service account is deleted.
   - Unlike a token in a Secret, it is not stored. Each lookup requests a new one.
 notes:
+  - A lookup runs on the controller. It is configured like the modules, except that the C(environment) of a task does not apply.
   - Requires the permission to C(create) C(serviceaccounts/token) in the namespace.
 extends_documentation_fragment:
   - podwright.core.lookup

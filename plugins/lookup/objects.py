@@ -12,6 +12,7 @@ description:
   - Returns the manifests of objects, by name or all that the selectors match, like M(podwright.core.pod_info).
   - An object that does not exist is left out. Use C(query) for a list.
 notes:
+  - A lookup runs on the controller. It is configured like the modules, except that the C(environment) of a task does not apply.
   - With O(secret_values), set C(no_log) in the task that contains the expression.
 extends_documentation_fragment:
   - podwright.core.lookup

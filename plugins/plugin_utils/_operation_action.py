@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import multiprocessing
 import os
 import time
 import zlib
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 
 from ansible.errors import AnsibleError
@@ -27,6 +24,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.libraries i
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
+from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
 # Ansible loads the class of an action before it forks: these imports take their time once per playbook.
 preload()
@@ -125,7 +123,7 @@ class OperationAction(ActionBase):
     def _run_here(self, args):
         operation = self.operation
         try:
-            given = normalize_options(operation.arguments, _plain(args))
+            given = normalize_options(operation.arguments, plain(args))
         except PodwrightError as error:
             return {"failed": True, "changed": False, "msg": str(error), "reason": error.reason}
         checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate(given)
@@ -199,22 +197,3 @@ def _directory(playbook):
     finally:
         os.fchdir(before)
         os.close(before)
-
-
-def _plain(value):
-    """The value in built-in types: Ansible passes tagged strings, lazy containers and encrypted values."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    for number_type in (int, float):
-        if isinstance(value, number_type):
-            return number_type(value)
-    return value.isoformat() if isinstance(value, datetime.date) else str(value)
-
-
-def _key(key):
-    """A key of a mapping as in JSON, which modules read: the key `on` is `true`."""
-    return str(key) if isinstance(key, str) else json.dumps(_plain(key))

@@ -20,10 +20,11 @@ MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 @dataclass
 class Example:
-    """A list of tasks or plays, and the lines of output that follow it on the page."""
+    """A list of tasks or plays, the lines of output that follow it on the page, and the file of an inventory before it; or the inventory alone."""
 
     tasks: list
     output: list[str]
+    inventory: dict | None = None
 
 
 def examples(path: Path) -> list[Example]:
@@ -34,7 +35,10 @@ def examples(path: Path) -> list[Example]:
     found: list[Example] = []
     for language, block in FENCE.findall(text):
         if language == "yaml":
-            found.append(Example(yaml.safe_load(block), []))
+            content = yaml.safe_load(block)
+            is_inventory = isinstance(content, dict)
+            before = content if is_inventory else found[-1].inventory if found else None
+            found.append(Example([] if is_inventory else content, [], before))
         else:
             found[-1].output = lines_of(block)
     return found
@@ -49,8 +53,14 @@ def in_namespace(value, namespace):
     """An example with the namespace of the test in place of `default`; the local cluster cannot pull its image."""
     if isinstance(value, dict):
         local = {"image_pull_policy": "IfNotPresent"} if value.get("image") == "busybox" else {}
-        return local | {key: namespace if key in NAMESPACE_KEYS and item == "default" else in_namespace(item, namespace) for key, item in value.items()}
+        return local | {key: _replaced(key, item, namespace) for key, item in value.items()}
     return [in_namespace(item, namespace) for item in value] if isinstance(value, list) else value
+
+
+def _replaced(key, item, namespace):
+    if key in NAMESPACE_KEYS and item == "default":
+        return namespace
+    return [namespace] if key == "namespaces" and item == ["default"] else in_namespace(item, namespace)
 
 
 def missing_lines(expected: list[str], output: str) -> list[str]:
@@ -60,9 +70,15 @@ def missing_lines(expected: list[str], output: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if examples(path)], ids=lambda path: path.stem)
-def test_examples_run(path: Path, play, namespace):
+def test_examples_run(path: Path, play, namespace, tmp_path):
     for example in examples(path):
-        result = play(in_namespace(example.tasks, namespace), namespace=namespace, environment={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})
+        arguments, environment = [], {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        if example.inventory:
+            file = tmp_path / "builds.pods.yml"
+            file.write_text(yaml.safe_dump(in_namespace(example.inventory, namespace)))
+            arguments, environment = ["--inventory", str(file)], environment | {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true"}
+        tasks = in_namespace(example.tasks, namespace) or [{"hosts": "pods", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "true"}]}]
+        result = play(tasks, *arguments, namespace=namespace, environment=environment)
         assert not missing_lines(example.output, result.output), result.output
 
 

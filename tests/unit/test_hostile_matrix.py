@@ -22,7 +22,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.playbook.play_context import PlayContext
 
 from ansible_collections.podwright.core.plugins.connection.pod import Connection
-from ansible_collections.podwright.core.plugins.lookup.bound_token import LookupModule
+from ansible_collections.podwright.core.plugins.lookup import bound_token, objects
 from ansible_collections.podwright.core.plugins.module_utils._engine import operation
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client, session, transport, watch, websocket
@@ -46,6 +46,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks impor
 from ..support.environment import scaled
 from ..support.faults import FAULTS, Fault, Injected, changed
 from ..support.hostile_server import HostileServer, behave
+from ..support.inventory import read_inventory
 from ..support.reliability import CHECKS
 from ..support.stub_cluster import RUNNING, SUCCEEDED, StubCluster, live
 
@@ -116,6 +117,8 @@ CALLS = {
     "connection put": (None, ("put_file", "{tmp}/source", "{tmp}/copied")),
     "connection fetch": (None, ("fetch_file", "{tmp}/source", "{tmp}/back")),
     "lookup": (None, ("bound_token", "builder")),
+    "lookup objects": (None, ("objects", "live")),
+    "inventory": (None, ("inventory",)),
 }
 # From which call of a group on a fault occurs, and how often.
 TIMES = {"once": (1, 1), "the second": (2, 1), "always": (1, 10**9)}
@@ -185,13 +188,23 @@ def with_options(plugin, options):
     return plugin
 
 
+LOOKUPS = {"bound_token": (bound_token, {"seconds": 3600, "audiences": []}), "objects": (objects, {"kind": "Secret", "api_version": "v1"})}
+
+
 def use_plugin(options, connection, directory):
     """The result of the connection plugin or the lookup; raises anything but Ansible's errors."""
     method, *arguments = [value.replace("{tmp}", str(directory)) if isinstance(value, str) else value for value in options]
     try:
-        if method == "bound_token":
-            lookup = with_options(LookupModule(), {"namespace": "default", "seconds": 3600, "audiences": [], **connection})
-            return {"failed": False, "changed": False, "content": lookup.run(arguments)}
+        if method in LOOKUPS:
+            module, given = LOOKUPS[method]
+            lookup = with_options(module.LookupModule(), {"namespace": "default", **given, **connection})
+            found = lookup.run(arguments)
+            names = [item["metadata"]["name"] if isinstance(item, dict) else item for item in found]
+            return {"failed": False, "changed": False, "content": names, "resources": found}  # each run has other digests
+        if method == "inventory":
+            found = read_inventory(directory.parent / "hosts.pods.yml", {"namespaces": ["default"], **connection}).hosts
+            variables = {name: host.vars | {"ansible_podwright_host": "", "inventory_file": "", "inventory_dir": ""} for name, host in found.items()}
+            return {"failed": False, "changed": False, "content": json.dumps(variables)}
         plugin = with_options(Connection(PlayContext(), os.devnull), {"pod": "box", "namespace": "default", **connection})
         try:
             found = getattr(plugin, method)(*arguments)
@@ -284,7 +297,7 @@ def check_cell(cell, directory):
     found = json.loads(json.dumps(summary(result)).replace(str(directory / "cell"), "{tmp}"))
     if done["effects"] and not ("write" in groups and result["failed"]):
         assert result["changed"], "a change that is not reported"
-    if result["changed"] and not check_mode and call.split()[0] not in ("pod_exec", "pod_request", "connection", "lookup"):
+    if result["changed"] and not check_mode and call.split()[0] not in ("pod_exec", "pod_request", "connection", "lookup", "inventory"):
         assert done["effects"] or done["files"], "a report of a change that was not made"
     if result["failed"]:
         assert result["msg"] and result.get("reason"), result
@@ -367,7 +380,7 @@ def test_result_is_right_or_a_clear_error(part, tmp_path, tried):
         except Exception as error:
             failures.append(f"{cell}: {type(error).__name__}: {error}")
     assert not failures, f"{len(failures)} cells:\n" + "\n".join(failures)
-    tried("every module, the connection and the lookup against an API server, exec and forwarding that fail in every way", len(cells), *CHECKS)
+    tried("every module, the connection, the lookups and the inventory against an API server, exec and forwarding that fail in every way", len(cells), *CHECKS)
 
 
 # -- answers with any value ---------------------------------------------------------------------------------------

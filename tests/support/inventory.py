@@ -1,0 +1,44 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The inventory plugin in the process of a test, with the options of a file."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+from ansible import constants
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+
+from ansible_collections.podwright.core.plugins.inventory import pods
+
+NAME = pods.InventoryModule.NAME
+
+
+def _definitions():
+    """The documented options, with those of the fragments."""
+    documentation = yaml.safe_load(pods.DOCUMENTATION)
+    options = dict(documentation["options"])
+    for reference in documentation["extends_documentation_fragment"]:
+        package, _dot, name = f"ansible.plugins.{reference}".rpartition("podwright.core.")
+        module = f"ansible_collections.podwright.core.plugins.doc_fragments.{name}" if package else f"ansible.plugins.doc_fragments.{reference}"
+        options |= yaml.safe_load(import_module(module).ModuleDocFragment.DOCUMENTATION)["options"]
+    return options
+
+
+constants.config.initialize_plugin_configuration_definitions("inventory", NAME, _definitions())
+
+
+def read_inventory(path: Path, options, inventory=None, cache=False):
+    """The inventory with the hosts that a file with these options describes."""
+    path.write_text(json.dumps({"plugin": NAME, **options}))  # which is YAML, too
+    plugin = pods.InventoryModule()
+    plugin._load_name = plugin.ansible_name = NAME
+    plugin._redirected_names, plugin.ansible_aliases = [NAME], [NAME]
+    inventory = inventory or InventoryData()
+    plugin.parse(inventory, DataLoader(), str(path), cache=cache)
+    if plugin._options.get("cache"):
+        plugin.update_cache_if_changed()
+    return inventory
