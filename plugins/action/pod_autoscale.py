@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_autoscale import OPERATION
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 

@@ -12,6 +12,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.urls import open_url
 from ansible.plugins.loader import lookup_loader
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 

@@ -225,6 +225,7 @@ duration:
   type: float
 """
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_autoscale import OPERATION
 

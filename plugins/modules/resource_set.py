@@ -316,6 +316,7 @@ hint:
   type: str
 """
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
 

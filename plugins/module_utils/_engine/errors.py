@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import traceback
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ TOO_LARGE = "TooLarge"
 UNKNOWN_KIND = "UnknownKind"
 CONNECTION_LOST = "ConnectionLost"
 
-_PLUGINS = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+_COLLECTION = "/podwright/core/"
 _MAX_FRAMES = 5
 # How an API server words a denial by RBAC; a websocket that lacks the verb create is refused without a word (Kubernetes 1.35 and later).
 _DENIAL = re.compile(r'\bUser "?[^"]*"? cannot |is forbidden:\s+\(403 Forbidden\)\Z')
@@ -117,8 +116,8 @@ def as_podwright_error(error: Exception) -> PodwrightError:
     """The error itself if it is a PodwrightError, else an error that names the type and the source lines, but not the message: it may hold secrets."""
     if isinstance(error, PodwrightError):
         return error
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    lines = [f"plugins{name.removeprefix(_PLUGINS)}:{line}" for name, line in frames if name.startswith(_PLUGINS)]
+    frames = [(frame.f_code.co_filename.rpartition(_COLLECTION), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [f"{name}:{line}" for (_before, found, name), line in frames if found]
     trace = ", called from ".join(lines[: -_MAX_FRAMES - 1 : -1])
     return PodwrightError(
         f"Internal error of Podwright: {type(error).__name__} at {trace}.",
