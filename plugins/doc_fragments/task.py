@@ -140,8 +140,10 @@ options:
     default: false
   logs:
     description:
-      - V(collect) returns the log of the task's container, at most 1 MiB.
-      - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task.
+      - V(collect) returns the log of the task's container, at most 1 MiB, and those of its O(init_containers) and further O(containers) as
+        RV(tasks[].container_logs), together at most 1 MiB.
+      - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task, or with C(TASK/CONTAINER) if it
+        is from another container than that of the task.
     type: str
     choices: [none, collect, stream]
     default: none

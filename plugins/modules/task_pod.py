@@ -248,6 +248,12 @@ tasks:
       description: Log of the task with O(logs), or the last lines if it failed.
       type: str
       returned: always
+    container_logs:
+      description:
+        - Logs of its other containers with O(logs), by the name of the container. Without O(logs), the last lines of one that failed and kept the task from
+          starting.
+      type: dict
+      returned: if it has other containers that have started
     results:
       description: Results of the task by name, each as text or as the value of its JSON. Not returned at the top level, whose C(results) Ansible renames.
       type: dict
@@ -293,8 +299,8 @@ tasks:
       returned: always
     indexes:
       description:
-        - The latest pod of each index, a mapping with C(index), C(state), C(reason), C(rc), C(pod_name), C(node) and, with O(logs), C(logs). All logs together
-          have at most 1 MiB.
+        - The latest pod of each index, a mapping with C(index), C(state), C(reason), C(rc), C(pod_name), C(node) and, with O(logs), C(logs) and
+          C(container_logs). All logs together have at most 1 MiB.
       type: list
       elements: dict
       returned: for a Job with O(completion_mode=Indexed)

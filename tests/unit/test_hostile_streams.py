@@ -304,7 +304,7 @@ def test_end_of_a_log_is_of_limited_size():
     status = {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}
     pod = {"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "c"}]}, "status": status}
     tail = diagnosis.log_tail(SimpleNamespace(log=log), pod, 20)
-    assert len(tail) == diagnosis.SHOWN_CHARACTERS and asked == {"tail_lines": 20, "limit_bytes": diagnosis.READ_BYTES}
+    assert len(tail.text) == diagnosis.SHOWN_CHARACTERS and asked == {"tail_lines": 20, "limit_bytes": diagnosis.READ_BYTES}
 
 
 # -- forwarded ports ----------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_each_index_has_a_result_and_a_log():
     assert [entry["metadata"]["name"] for entry in pods_by_index(PODS).values()] == [PODS[0]["metadata"]["name"], PODS[2]["metadata"]["name"], "t-2-" + T[2]]
     run = SimpleNamespace(
         spec=asked, pods={item["metadata"]["uid"]: item for item in PODS}, plan=SimpleNamespace(is_deletion=False), pod=PODS[2], logs=None, index_logs={},
-        is_stopping=False, collected=None, error=None,
+        is_stopping=False, collected=None, error=None, manifest=None,
     )  # fmt: skip
     limits = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, decide
@@ -102,7 +103,7 @@ def test_a_skipped_task_stays_skipped():
     live = {"metadata": build_manifest(asked, "baseline")["metadata"]}
     status = with_skips(asked, FAILED)
     assert decide(asked, live, status) == (NONE, "")
-    record = read_record(build_record(asked, status, None, 1, ""))
+    record = read_record(build_record(asked, status, None, 1, Tail()))
     assert record.status.state == "skipped" and decide(asked, None, status, record) == (NONE, "it was skipped in an earlier run, according to its record")
     assert decide(spec(skip_on=[75], rerun="always"), live, status)[0] == REPLACE
     assert decide(spec(skip_on=[75], env={"A": "b"}), None, status, record)[0] == CREATE

@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import ATTEMPT, HASH, PARENT
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
@@ -106,7 +107,7 @@ def test_resources_of_ordinary_containers_are_resized_in_place_too():
 
 def record_of(asked, state, attempt=1):
     status = STATES[state]
-    return Record(asked.hash, asked.resources_hash, status, attempt, None, None, "")
+    return Record(asked.hash, asked.resources_hash, status, attempt, None, None, Tail())
 
 
 @pytest.mark.parametrize(
@@ -129,10 +130,11 @@ def test_a_record_replaces_a_deleted_pod(options, state, action):
     assert decide(spec(**options, **RESIZED), None, STATES[state], record_of(asked, state))[0] == CREATE
 
 
-def test_a_record_is_read_as_it_was_written():
+@pytest.mark.parametrize("tail", [Tail("line"), Tail("line", "fetch"), Tail()])
+def test_a_record_is_read_as_it_was_written(tail):
     asked = spec(cleanup="always", ttl=5)
     status = Status("failed", "Error", "exit code 3", 3)
-    assert read_record(build_record(asked, status, None, 2, "line")) == Record(asked.hash, asked.resources_hash, status, 2, None, None, "line")
+    assert read_record(build_record(asked, status, None, 2, tail)) == Record(asked.hash, asked.resources_hash, status, 2, None, None, tail)
     assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import outputs
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import decide
@@ -233,7 +234,7 @@ FILES = {"results": {"a": "/out/a"}, "artifacts": [{"path": "/out/b", "dest": "d
 
 
 def record_of(task, **data):
-    manifest = build_record(task, decide_status(), None, 1, "")
+    manifest = build_record(task, decide_status(), None, 1, Tail())
     return read_record(manifest | {"data": manifest["data"] | data})
 
 

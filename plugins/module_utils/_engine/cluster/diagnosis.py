@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
 from ..objects.containers import default_container
-from ..objects.pod_status import has_started, read_pod
+from ..objects.pod_status import explaining_container, has_started, read_pod
 from ..objects.selectors import pod_selector
 from ..text import decode
 from .events import list_events
@@ -32,7 +32,7 @@ def explain_workload(client: Client, key: Key) -> str:
     item = _find(client, key)
     if not item:
         return ""
-    text = format_diagnosis(list_events(client, item), "")
+    text = format_diagnosis(list_events(client, item), Tail())
     for pod in _pods_of(client, item):
         status = read_pod(pod)
         if status.is_ready or status.state == "succeeded":
@@ -42,27 +42,40 @@ def explain_workload(client: Client, key: Key) -> str:
     return text
 
 
-def log_tail(client: Client, pod: Manifest, lines: int) -> str:
-    """The last lines of the log of a pod's default container, at most SHOWN_CHARACTERS; empty if it has not started or its log cannot be read."""
-    container = default_container(pod)
+class Tail(NamedTuple):
+    """The last lines of a log.
+
+    Attributes:
+        text: the lines; empty if there are none, or they cannot be read.
+        container: the name of the container, or empty for the default one of its pod.
+    """
+
+    text: str = ""
+    container: str = ""
+
+
+def log_tail(client: Client, pod: Manifest, lines: int) -> Tail:
+    """The last lines of the log that says what a pod does, at most SHOWN_CHARACTERS: of its default container, or of one that failed instead."""
+    container = explaining_container(pod)
     if not has_started(pod, container):
-        return ""
+        return Tail()
     try:
         content = client.log(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail_lines=lines, limit_bytes=READ_BYTES)
     except PodwrightError:
-        return ""
-    return decode(content)[-SHOWN_CHARACTERS:]
+        return Tail()
+    return Tail(decode(content)[-SHOWN_CHARACTERS:], "" if container == default_container(pod) else container)
 
 
-def format_diagnosis(events: list[Event], log: str) -> str:
-    """Events, warnings alone if there are any, and a log as lines to append to an error."""
+def format_diagnosis(events: list[Event], tail: Tail) -> str:
+    """Events, warnings alone if there are any, and the end of a log as lines to append to an error."""
     parts = []
     shown = [event for event in events if event["type"] != "Normal"] or events
     if shown:
         lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-MAX_EVENTS:]]
         parts.append("Events:\n" + "\n".join(lines))
-    if log.strip():
-        parts.append("Log:\n" + "\n".join("  " + line for line in log.rstrip().splitlines()))
+    if tail.text.strip():
+        title = f"Log of container '{tail.container}'" if tail.container else "Log"
+        parts.append(f"{title}:\n" + "\n".join("  " + line for line in tail.text.rstrip().splitlines()))
     return ("\n" + "\n".join(parts)) if parts else ""
 
 

@@ -214,6 +214,20 @@ def exit_codes(pod: Manifest) -> dict[str, int]:
     return codes
 
 
+def explaining_container(pod: Manifest) -> str:
+    """The container whose log says what a pod's task does: its own, unless another one has run and failed instead."""
+    own = default_container(pod)
+    if not _has_trouble(container_status(pod, own)):
+        for status in container_statuses(pod):
+            if _has_trouble(status) and has_started(pod, status["name"]):
+                return str(status["name"])
+    return own
+
+
+def _has_trouble(status: Manifest) -> bool:
+    return bool(((status.get("state") or {}).get("terminated") or {}).get("exitCode")) or read_waiting(status) is not None
+
+
 def has_started(pod: Manifest, container: str) -> bool:
     """Whether the container has started, so that it may have a log."""
     status = container_status(pod, container)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..cluster.diagnosis import LOG_LINES, format_diagnosis, log_tail
+from ..cluster.diagnosis import LOG_LINES, Tail, format_diagnosis, log_tail
 from ..cluster.events import list_events
 from ..cluster.kinds import POD
 from ..cluster.watch import Watcher
@@ -168,7 +168,7 @@ def _failure(client: Client, kind: Kind, item: Manifest, problem: str) -> Podwri
         status, log = read_pod(item), log_tail(client, item, LOG_LINES)
         explanation = f": {status.reason or status.state}{': ' + status.message if status.message else ''}"
     else:
-        readiness, log = assess(item), ""
+        readiness, log = assess(item), Tail()
         explanation = f": {readiness.message}" if readiness.message else ""
     place = f" in namespace '{namespace}'" if namespace else ""
     diagnosis = format_diagnosis(list_events(client, item), log)

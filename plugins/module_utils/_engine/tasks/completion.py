@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..cluster.client import MANAGER, Client
-from ..cluster.diagnosis import format_diagnosis, log_tail
+from ..cluster.diagnosis import Tail, format_diagnosis, log_tail
 from ..cluster.events import list_events
 from ..cluster.kinds import CONFIG_MAP, POD
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
-from ..objects.pod_status import Status, has_started
+from ..objects.pod_status import Status, explaining_container, has_started
 from ..reconciler.wait import wait_until_deleted
-from ..text import decode
 from ..threads import call_in_threads
 from ..values import Manifest
+from .container_logs import further_containers, read_logs, share_of
 from .executor import LOG_BYTES, THREADS
 from .file_containers import can_fetch, holds_files
 from .indexes import is_indexed
@@ -28,7 +28,6 @@ from .task_run import TaskRun
 from .task_spec import TaskSpec
 
 DELETION_SECONDS = 60
-MIN_LOG_BYTES = 4096  # of one index of a Job
 
 
 class Completion:
@@ -55,11 +54,11 @@ class Completion:
         options, pod = spec.options, run.pod
         if options["logs"] != "none" and is_indexed(spec) and not run.is_stopping:
             self.complete_logs(run, spec)
-        elif options["logs"] != "none" and pod and run.logs is None and not run.is_stopping and has_started(pod, TASK_CONTAINER):
-            try:
-                run.logs = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
-            except PodwrightError as error:
-                self._console.warn(f"The log of task '{spec.name}' could not be read: {error}")
+        elif options["logs"] != "none" and pod and not run.is_stopping:
+            task, others = f"task '{spec.name}'", further_containers(run)
+            if run.logs is None:
+                run.logs = read_logs(self._client, self._console, task, pod, [TASK_CONTAINER], LOG_BYTES).get(TASK_CONTAINER)
+            run.container_logs = read_logs(self._client, self._console, task, pod, others, share_of(len(others)))
         if run.collected and run.error and run.status and run.status.state == "failed":
             for problem in run.collected.failures:
                 self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
@@ -68,28 +67,28 @@ class Completion:
 
     def complete_logs(self, run: TaskRun, spec: TaskSpec) -> None:
         """Collect the logs of an Indexed Job, of all indexes together as much as of another task."""
-        pods = {index: pod for index, pod in pods_by_index(run.pods.values()).items() if has_started(pod, TASK_CONTAINER)}
-        limit = max(LOG_BYTES // max(len(pods), 1), MIN_LOG_BYTES)
+        pods, others = pods_by_index(run.pods.values()), further_containers(run)
+        limit = share_of(sum(has_started(pod, name) for pod in pods.values() for name in (TASK_CONTAINER, *others)))
         for index, pod in pods.items():
-            try:
-                run.index_logs[index] = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=limit))
-            except PodwrightError as error:
-                self._console.warn(f"The log of index {index} of task '{spec.name}' could not be read: {error}")
-        if run.index_logs:
-            run.logs = "".join(f"[{index}] {line}\n" for index, log in run.index_logs.items() for line in log.splitlines())
+            run.index_logs[index] = read_logs(self._client, self._console, f"index {index} of task '{spec.name}'", pod, [TASK_CONTAINER, *others], limit)
+        own = {index: logs[TASK_CONTAINER] for index, logs in run.index_logs.items() if TASK_CONTAINER in logs}
+        if own:
+            run.logs = "".join(f"[{index}] {line}\n" for index, log in own.items() for line in log.splitlines())
 
     def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
         """Add the last events and log lines to the error of a task."""
         options, pod = spec.options, run.pod
         subjects = [pod, run.live if spec.is_job else None]
         run.events = [event for subject in subjects if subject for event in list_events(self._client, subject)]
-        tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.log if run.record else ""
-        if run.logs is None and tail:
-            run.logs = tail
+        tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.tail if run.record else Tail()
+        if tail.container and tail.text:
+            run.container_logs.setdefault(tail.container, tail.text)
+        elif run.logs is None and tail.text:
+            run.logs = tail.text
         hint = error.hint
         if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never"):
             hint = hint or "It failed in an earlier run; set rerun to on_failure to run it again."
-        text = error.message + _termination_line(pod, tail, options["log_tail"]) + format_diagnosis(run.events, tail)
+        text = error.message + _termination_line(pod, tail.text, options["log_tail"]) + format_diagnosis(run.events, tail)
         run.error = PodwrightError(text, status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
@@ -97,8 +96,9 @@ class Completion:
         # A later run reports the failure with its log; else it is kept only if wanted: more users may read records than logs.
         is_wanted = spec.options["logs"] != "none" or status.state == "failed"
         pod, lines = run.pod, spec.options["log_tail"] if is_wanted else 0
-        log = run.logs if lines and run.logs is not None else log_tail(self._client, pod, lines) if lines and pod else ""
-        manifest = build_record(spec, status, pod, run.attempt, "\n".join(log.splitlines()[-lines:]) if lines else "", run.fetched)
+        tail = Tail(run.logs) if run.logs is not None else log_tail(self._client, pod, lines) if lines and pod else Tail()
+        tail = Tail("\n".join(tail.text.splitlines()[-lines:]) if lines else "", tail.container)
+        manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched)
         try:
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
@@ -141,7 +141,7 @@ class Completion:
 
 def _termination_line(pod: Manifest | None, tail: str, log_tail: int) -> str:
     """The termination message of a task as a line of an error; empty if it has none, or the kubelet took it from the log, which may not be wanted."""
-    message = termination_message(pod).strip() if pod and log_tail else ""
+    message = termination_message(pod, explaining_container(pod)).strip() if pod and log_tail else ""
     is_log = message in tail or bool(tail.strip() and tail.strip() in message)
     return f"\nTermination message: {message}" if message and not is_log else ""
 

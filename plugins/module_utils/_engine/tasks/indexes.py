@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import read_pod
 from .job import INDEXED
@@ -31,10 +32,14 @@ def describe_indexes(spec: TaskSpec, run: TaskRun) -> Result:
     """The field `indexes` of a task in the result; empty if it has none."""
     if not is_indexed(spec) or run.plan.is_deletion:
         return {}
-    return {"indexes": [_describe(index, pod, run.index_logs.get(index)) for index, pod in pods_by_index(run.pods.values()).items()]}
+    return {"indexes": [_describe(index, pod, run.index_logs.get(index, {})) for index, pod in pods_by_index(run.pods.values()).items()]}
 
 
-def _describe(index: int, pod: Manifest, log: str | None) -> Result:
-    status = read_pod(pod)
+def _describe(index: int, pod: Manifest, logs: dict[str, str]) -> Result:
+    status, others = read_pod(pod), {name: log for name, log in logs.items() if name != TASK_CONTAINER}
     fields = {"index": index, "state": status.state, "reason": status.reason, "rc": status.rc}
-    return fields | {"pod_name": pod["metadata"]["name"], "node": pod["spec"].get("nodeName"), "logs": log}
+    return (
+        fields
+        | {"pod_name": pod["metadata"]["name"], "node": pod["spec"].get("nodeName"), "logs": logs.get(TASK_CONTAINER)}
+        | ({"container_logs": others} if others else {})
+    )

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
-from ..objects.containers import TASK_CONTAINER
+from ..objects.containers import TASK_CONTAINER, long_running_containers
 from ..objects.pod_status import has_started
 from ..text import decode
 from ..threads import STOP_SECONDS
+from .container_logs import further_containers
 from .indexes import named_pods
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..cluster.client import Client
     from ..console import Console
     from ..objects.pod_status import Status
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
 
 MAX_STREAMS = 100  # a thread and a connection each
 FINISHING_SECONDS = 5  # for the last lines of finished tasks
+SIDECAR_SECONDS = 0.5  # for those of their sidecars, which may use all of their grace period to terminate
+
+
+class Stream(NamedTuple):
+    """A log that is followed in a thread; cancelling the streams of its client stops that."""
+
+    thread: threading.Thread
+    client: Client
+    is_sidecar: bool
 
 
 class LogStreams:
@@ -37,7 +49,7 @@ class LogStreams:
 
     def __init__(self, client: Client, console: Console, seconds: float) -> None:
         self._client, self._console, self._seconds = client, console, seconds
-        self._streams: dict[str, tuple[threading.Thread, Client]] = {}  # by the uid of the pod
+        self._streams: dict[tuple[str, str], Stream] = {}  # by the uid of the pod and the container
         self._is_closed = False
 
     def show(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
@@ -46,27 +58,32 @@ class LogStreams:
             for name, pod in named_pods(run, spec):
                 if has_started(pod, TASK_CONTAINER):
                     self.begin(name, pod)
+                for container in further_containers(run):
+                    if has_started(pod, container):
+                        self.begin(f"{name}/{container}", pod, container)
 
-    def begin(self, name: str, pod: Manifest) -> None:
-        """Follow the log of a pod's task container, unless it is followed already.
+    def begin(self, name: str, pod: Manifest, container: str = TASK_CONTAINER) -> None:
+        """Follow the log of a container, unless it is followed already.
 
         Args:
             name: the prefix of its lines.
         """
         metadata = pod["metadata"]
-        if metadata["uid"] in self._streams or self._is_closed:
+        key = metadata["uid"], container
+        if key in self._streams or self._is_closed:
             return
-        if sum(thread.is_alive() for thread, _client in self._streams.values()) >= MAX_STREAMS:
-            self._console.warn(f"More than {MAX_STREAMS} tasks run at the same time: the logs of the others are not streamed.")
+        if sum(stream.thread.is_alive() for stream in self._streams.values()) >= MAX_STREAMS:
+            self._console.warn(f"More than {MAX_STREAMS} containers run at the same time: the logs of the others are not streamed.")
             return
 
         def show(line: bytes, _timestamp: str) -> None:
             self._console.line(name, decode(line))
 
         client = self._client.branch()
-        follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], TASK_CONTAINER, show)
+        follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], container, show)
         thread = threading.Thread(target=self._follow, args=(name, follower), daemon=True, name=f"podwright-log-{name}")
-        self._streams[metadata["uid"]] = thread, client
+        is_sidecar = container != TASK_CONTAINER and container in [entry["name"] for entry in long_running_containers(pod)]
+        self._streams[key] = Stream(thread, client, is_sidecar)
         thread.start()
 
     def _follow(self, name: str, follower: LogFollower) -> None:
@@ -80,12 +97,16 @@ class LogStreams:
 
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._is_closed = True  # answers may be handled afterwards
+        seconds = self._seconds if error_type is None else 0
+        self._join(seconds, [stream for stream in self._streams.values() if not stream.is_sidecar])
+        self._join(min(seconds, SIDECAR_SECONDS), self._streams.values())
+        for stream in self._streams.values():
+            stream.client.streams.cancel()
+        self._join(STOP_SECONDS, self._streams.values())
+
+    def _join(self, seconds: float, streams: Iterable[Stream]) -> None:
+        """Wait for threads, for that long together."""
         clock = self._client.clock
-        deadline = clock.monotonic() + (self._seconds if error_type is None else 0)
-        for thread, _client in self._streams.values():
-            thread.join(max(deadline - clock.monotonic(), 0))
-        for _thread, client in self._streams.values():
-            client.streams.cancel()
-        deadline = clock.monotonic() + STOP_SECONDS
-        for thread, _client in self._streams.values():
-            thread.join(max(deadline - clock.monotonic(), 0))
+        deadline = clock.monotonic() + seconds
+        for stream in streams:
+            stream.thread.join(max(deadline - clock.monotonic(), 0))

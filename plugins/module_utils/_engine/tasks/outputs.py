@@ -165,9 +165,9 @@ def contains(directory: str, path: str) -> bool:
 # -- values ---------------------------------------------------------------------------------------------------
 
 
-def termination_message(pod: Manifest) -> str:
-    """The termination message of a task's container, or an empty text."""
-    state = container_status(pod, TASK_CONTAINER).get("state") or {}
+def termination_message(pod: Manifest, container: str = TASK_CONTAINER) -> str:
+    """The termination message of a container, or an empty text."""
+    state = container_status(pod, container).get("state") or {}
     message: str = (state.get("terminated") or {}).get("message") or ""
     return message
 

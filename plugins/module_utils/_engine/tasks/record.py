@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..cluster.diagnosis import Tail
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import Status, times
 from ..text import parse_integer
@@ -31,7 +32,7 @@ class Record:
         status: its final Status.
         attempt: number of the last attempt.
         started_at, finished_at: times in the API's format, or None.
-        log: the last lines of its log.
+        tail: the last lines of the log that says why it finished.
         uid: the uid of its pod or Job, or None.
         created_at: when the API server created its pod, in the API's format, or None.
         results: the texts of its results by name, or None if what it left was not fetched.
@@ -44,19 +45,19 @@ class Record:
     attempt: int
     started_at: str | None
     finished_at: str | None
-    log: str
+    tail: Tail
     uid: str | None = None
     created_at: str | None = None
     results: dict[str, str] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
 
 
-def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, log: str, collected: Collected | None = None) -> Manifest:
+def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, tail: Tail, collected: Collected | None = None) -> Manifest:
     """The manifest of the record of a finished task.
 
     Args:
         pod: its last pod, or None if that is deleted.
-        log: its log as text; only the end is recorded.
+        tail: of its log; only the end is recorded.
         collected: what it left and was fetched, or None.
     """
     started, finished = times(pod) if pod else (None, None)
@@ -69,10 +70,12 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
         "attempt": str(attempt),
         "started_at": started or "",
         "finished_at": finished or "",
-        "log": log[-LOG_CHARACTERS:],
+        "log": tail.text[-LOG_CHARACTERS:],
         "uid": pod["metadata"]["uid"] if pod else "",
         "created_at": (pod["metadata"].get("creationTimestamp") or "") if pod else "",
     }
+    if tail.text and tail.container:
+        data["log_container"] = tail.container
     if collected:
         data |= {"results": json.dumps(collected.texts, sort_keys=True), "artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
     labels = MANAGED | {TASK: spec.name, HASH: spec.hash, RECORD: "true"} | ({SET: spec.set_name} if spec.set_name else {})
@@ -94,7 +97,7 @@ def read_record(item: Manifest) -> Record:
         attempt=parse_integer(data.get("attempt"), MAX_ATTEMPT, 1) or 1,
         started_at=data.get("started_at") or None,
         finished_at=data.get("finished_at") or None,
-        log=data.get("log", ""),
+        tail=Tail(data.get("log", ""), data.get("log_container", "")),
         uid=data.get("uid") or None,
         created_at=data.get("created_at") or None,
         results={name: text for name, text in _read_json(data["results"], dict).items() if isinstance(text, str)} if "results" in data else None,

@@ -37,9 +37,13 @@ def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
         "started_at": started,
         "finished_at": finished,
         "duration": _seconds_between(started, finished),
-        "logs": record.log if record and spec.options["logs"] != "none" else run.logs,
+        "logs": record.tail.text if record and not record.tail.container and spec.options["logs"] != "none" else run.logs,
         "events": run.events,
     }
+    if record and record.tail.container and spec.options["logs"] != "none":
+        fields["container_logs"] = {record.tail.container: record.tail.text}
+    elif run.container_logs:
+        fields["container_logs"] = run.container_logs
     fields |= describe_indexes(spec, run)
     return fields | _describe_outputs(spec, run) | ({"recorded": True} if record else {}) | ({"msg": str(run.error)} if run.error else {})
 

@@ -60,7 +60,8 @@ class TaskRun:
         outcome: the state of a task with an error: FAILED; STOPPED if it was terminated because of another; SKIPPED if it did not start.
         is_stopping: whether its pod is deleted because another task failed.
         logs: its log, or None if it is not collected.
-        index_logs: the logs of an Indexed Job by index.
+        container_logs: the logs of its init containers and sidecars, by name.
+        index_logs: the logs of an Indexed Job by index and container.
         events: the events of a task that failed.
         is_unrecorded: whether its record could not be written.
         supplied: the uid of the pod that has received its inputs, or None.
@@ -87,7 +88,8 @@ class TaskRun:
         self.outcome = FAILED
         self.is_stopping = False
         self.logs: str | None = None
-        self.index_logs: dict[int, str] = {}
+        self.container_logs: dict[str, str] = {}
+        self.index_logs: dict[int, dict[str, str]] = {}
         self.events: list[Event] = []
         self.is_unrecorded = False
         self.supplied: str | None = None

@@ -1,0 +1,55 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The logs of a task's containers: its own, its init containers and its sidecars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import PodwrightError
+from ..objects.containers import TASK_CONTAINER, container_names
+from ..objects.pod_status import has_started
+from ..text import decode
+from .executor import LOG_BYTES
+from .file_containers import HOLDER
+from .inputs import INPUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..values import Manifest
+    from .task_run import TaskRun
+
+MIN_LOG_BYTES = 4096  # of one container, or of one index of a Job
+
+
+def further_containers(run: TaskRun) -> list[str]:
+    """The names of a task's init containers and sidecars, in the order in which they start; not of those that webhooks add or that have its files."""
+    manifest = run.manifest or {"spec": {"containers": []}}
+    names = container_names(manifest["spec"].get("template", manifest))
+    return [name for name in names if name not in (TASK_CONTAINER, HOLDER, INPUTS)]
+
+
+def share_of(count: int) -> int:
+    """The bytes of each of several logs that are returned together."""
+    return max(LOG_BYTES // max(count, 1), MIN_LOG_BYTES)
+
+
+def read_logs(client: Client, console: Console, task: str, pod: Manifest, containers: Iterable[str], limit: int) -> dict[str, str]:
+    """The log of each container that has started, by name; one that cannot be read is missing, with a warning.
+
+    Args:
+        task: what the warning calls the task.
+        limit: bytes of each log.
+    """
+    namespace, name, logs = pod["metadata"]["namespace"], pod["metadata"]["name"], {}
+    for container in containers:
+        if not has_started(pod, container):
+            continue
+        try:
+            logs[container] = decode(client.log(namespace, name, container, limit_bytes=limit))
+        except PodwrightError as error:
+            of_container = "" if container == TASK_CONTAINER else f" of container '{container}'"
+            console.warn(f"The log{of_container} of {task} could not be read: {error}")
+    return logs

@@ -1,0 +1,217 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Logs of a task's init containers and sidecars: collected, streamed, and in the error if one of them failed."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import INDEX
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import explaining_container
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import log_streams, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.container_logs import further_containers, share_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+
+from .task_specs import spec
+from .test_interrupted_tasks import NoWatcher, TaskCluster
+
+ENDED = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"}
+PARTS = {"init_containers": [{"name": "fetch"}], "containers": [{"name": "proxy"}]}
+
+
+def terminated(code):
+    return {"state": {"terminated": ENDED | {"exitCode": code, "reason": "Error" if code else "Completed"}}}
+
+
+RUNNING = {"state": {"running": {"startedAt": ENDED["startedAt"]}}}
+CRASHING = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": terminated(1)["state"]}
+WAITING = {"state": {"waiting": {"reason": "PodInitializing"}}}
+NO_IMAGE = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
+
+
+def status_of(phase="Running", **containers):
+    """The status of a pod: `fetch` is an init container, `proxy` a sidecar."""
+    groups = {"initContainerStatuses": ("fetch", "proxy"), "containerStatuses": ("task", "other")}
+    return {"phase": phase} | {group: [{"name": name} | containers[name] for name in names if name in containers] for group, names in groups.items()}
+
+
+def pod_with(**containers):
+    return {"metadata": {"name": "t", "namespace": "n"}, "spec": {"containers": [{"name": "task"}, {"name": "other"}]}, "status": status_of(**containers)}
+
+
+@pytest.mark.parametrize(
+    ("containers", "expected"),
+    [
+        ({"task": terminated(0)}, "task"),
+        ({"fetch": terminated(0), "task": terminated(3), "proxy": terminated(137)}, "task"),
+        ({"fetch": terminated(3), "task": WAITING}, "fetch"),
+        ({"fetch": terminated(0), "proxy": CRASHING, "task": WAITING}, "proxy"),
+        ({"fetch": NO_IMAGE, "task": WAITING}, "task"),
+        ({"task": RUNNING, "other": CRASHING}, "other"),
+        ({"task": CRASHING, "other": CRASHING}, "task"),
+        ({}, "task"),
+    ],
+)
+def test_the_container_that_failed_is_the_one_whose_log_is_shown(containers, expected):
+    assert explaining_container(pod_with(**containers)) == expected
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+def test_logs_are_those_of_the_containers_that_were_requested(kind):
+    files = {"inputs": [{"path": "/data/x", "content": "y"}]} | ({"results": {"value": "/output/value"}} if kind == "Pod" else {})
+    patches = [{"op": "add", "path": f"{'/spec/template' if kind == 'Job' else ''}/spec/initContainers/0", "value": {"name": "first", "image": "i"}}]
+    run = SimpleNamespace(manifest=build_manifest(spec(kind=kind, patches=patches, **PARTS, **files), "baseline"))
+    assert further_containers(run) == ["first", "fetch", "proxy"]
+    assert further_containers(SimpleNamespace(manifest=build_manifest(spec(kind=kind, **files), "baseline"))) == []
+
+
+# -- collected ------------------------------------------------------------------------------------------------
+
+
+class LoggingCluster(TaskCluster):
+    """A cluster whose containers have logs.
+
+    Attributes:
+        containers: name of a container -> its status.
+        asked: the names of the containers whose logs were read.
+    """
+
+    def __init__(self, tmp_path, **containers):
+        super().__init__(tmp_path)
+        self.containers, self.asked, self.unreadable = containers, [], ()
+
+    def _status(self):
+        return status_of("Failed" if terminated(1) in self.containers.values() else "Succeeded", **self.containers)
+
+    def log(self, _namespace, _name, container, limit_bytes=None, tail_lines=None):
+        self.asked.append(container)
+        if container in self.unreadable:
+            raise PodwrightError("it cannot be read")
+        return f"one\nof {container}\n".encode()
+
+
+@pytest.fixture
+def perform(monkeypatch):
+    monkeypatch.setattr(runner, "Watcher", NoWatcher)
+    monkeypatch.setattr(runner, "TICK_SECONDS", 0)
+
+    def run(cluster, console=None, **options):
+        defaults = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"}
+        invocation = Invocation(defaults | {"state": "completed", "logs": "collect"} | options, False, False, console or Console(), cluster)
+        return attempt(task_pod.OPERATION, invocation)
+
+    return run
+
+
+def test_a_task_with_one_container_costs_one_request_and_its_result_has_no_other_logs(perform, tmp_path):
+    cluster = LoggingCluster(tmp_path, task=terminated(0))
+    fields, error = perform(cluster)
+    assert error is None and cluster.asked == ["task"]
+    assert fields["logs"] == "one\nof task\n" and "container_logs" not in fields and "container_logs" not in fields["tasks"][0]
+
+
+def test_logs_of_init_containers_and_sidecars_are_returned_by_name(perform, tmp_path):
+    cluster = LoggingCluster(tmp_path, fetch=terminated(0), proxy=RUNNING, task=terminated(0))
+    fields, _error = perform(cluster, **PARTS)
+    assert fields["logs"] == "one\nof task\n"
+    assert fields["container_logs"] == fields["tasks"][0]["container_logs"] == {"fetch": "one\nof fetch\n", "proxy": "one\nof proxy\n"}
+    cluster = LoggingCluster(tmp_path, fetch=terminated(0), proxy=RUNNING, task=terminated(0))
+    assert "container_logs" not in perform(cluster, **PARTS, logs="none")[0] and cluster.asked == []
+
+
+def test_a_log_that_cannot_be_read_is_missing_with_a_warning(perform, tmp_path):
+    cluster, console = LoggingCluster(tmp_path, fetch=terminated(0), proxy=RUNNING, task=terminated(0)), Console()
+    cluster.unreadable = ("fetch",)
+    fields, _error = perform(cluster, console, **PARTS)
+    assert list(fields["container_logs"]) == ["proxy"]
+    assert console.warnings == ["The log of container 'fetch' of task 't' could not be read: it cannot be read"]
+
+
+@pytest.mark.parametrize("logs", ["none", "collect"])
+def test_the_error_has_the_log_of_the_init_container_that_failed(perform, tmp_path, logs):
+    cluster = LoggingCluster(tmp_path, fetch=terminated(1), task=WAITING)
+    options = {"logs": logs, "cleanup": "always", "rerun": "on_change", **PARTS}
+    fields, error = perform(cluster, **options)
+    assert "the init container 'fetch' failed with exit code 1" in error.message
+    assert error.message.endswith("\nLog of container 'fetch':\n  one\n  of fetch")
+    assert fields["logs"] is None and fields["container_logs"] == {"fetch": "one\nof fetch\n"}
+    fields, error = perform(cluster, **options)
+    assert cluster.started == 1 and error.message.endswith("\nLog of container 'fetch':\n  one\n  of fetch")
+    assert fields["logs"] is None and fields["container_logs"] == {"fetch": "one\nof fetch"}
+
+
+def test_each_index_of_a_job_has_the_logs_of_all_its_containers():
+    asked = spec(kind="Job", completions=2, completion_mode="Indexed", logs="collect", **PARTS)
+    pods = {}
+    for index in range(2):
+        pod = copy.deepcopy(pod_with(fetch=terminated(0), task=terminated(0)))
+        pod["metadata"] |= {"uid": str(index), "name": f"t-{index}", "annotations": {INDEX: str(index)}, "creationTimestamp": ENDED["startedAt"]}
+        pods[str(index)] = pod
+    run = SimpleNamespace(spec=asked, pods=pods, plan=SimpleNamespace(is_deletion=False), logs=None, index_logs={}, manifest=build_manifest(asked, "baseline"))
+    limits = []
+
+    def log(_namespace, name, container, limit_bytes):
+        limits.append(limit_bytes)
+        return f"{name} {container}".encode()
+
+    Completion(SimpleNamespace(log=log), [], Console()).complete_logs(run, asked)
+    assert run.logs == "[0] t-0 task\n[1] t-1 task\n" and limits == [share_of(4)] * 4
+    found = describe_indexes(asked, run)["indexes"]
+    assert [(entry["logs"], entry["container_logs"]) for entry in found] == [(f"t-{index} task", {"fetch": f"t-{index} fetch"}) for index in range(2)]
+
+
+# -- streamed -------------------------------------------------------------------------------------------------
+
+
+class Follower:
+    """Writes one line and, for a sidecar, never stops by itself."""
+
+    def __init__(self, client, _namespace, _pod, _uid, container, on_line):
+        self._client, self._container, self._on_line = client, container, on_line
+
+    def follow(self):
+        self._on_line(f"from {self._container}".encode(), "")
+        if self._container == "proxy":
+            self._client.streams.cancelled.wait(20)
+
+
+class Lines(Console):
+    def __init__(self):
+        super().__init__()
+        self.shown = []
+
+    def line(self, name, text):
+        self.shown.append((name, text))
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [({}, [("t", "from task")]), (PARTS, [("t", "from task"), ("t/fetch", "from fetch"), ("t/proxy", "from proxy")])],
+    ids=["one", "several"],
+)
+def test_streamed_lines_name_their_container_if_it_is_not_that_of_the_task(monkeypatch, parts, expected):
+    monkeypatch.setattr(log_streams, "LogFollower", Follower)
+    asked, console = spec(logs="stream", **parts), Lines()
+    pod = build_manifest(asked, "baseline")
+    names = ["fetch", "proxy", "task"] if parts else ["task"]
+    pod["metadata"]["uid"] = "1"
+    pod["status"] = status_of(**{name: RUNNING if name == "proxy" else terminated(0) for name in names})
+    run = SimpleNamespace(manifest=pod, pod=pod, pods={}, is_from_earlier_run=False)
+    clock = Clock()
+    client = SimpleNamespace(clock=clock, branch=lambda: SimpleNamespace(streams=Streams()))
+    with log_streams.LogStreams(client, console, 30) as streams:
+        for _event in range(2):
+            streams.show(run, asked, SimpleNamespace(is_finished=True))
+        begun = clock.monotonic()
+    assert sorted(console.shown) == expected
+    assert clock.monotonic() - begun < 10, "a sidecar that is still terminating holds nobody up"
