@@ -11,6 +11,7 @@ import argparse
 import difflib
 import os
 import re
+import shutil
 import sys
 from dataclasses import dataclass, field
 
@@ -64,6 +65,7 @@ class File:
         changes: (start, end, replacement) of pieces of the text, besides the options that are removed.
         mappings: the mappings with options that are removed, by id.
         removed: the ids of the keys of these options.
+        extended: the ids of the mappings with options that are inserted.
         reports: (index, text) of what is left to do.
     """
 
@@ -71,6 +73,7 @@ class File:
     changes: set[tuple[int, int, str]] = field(default_factory=set)
     mappings: dict[int, yaml.MappingNode] = field(default_factory=dict)
     removed: set[int] = field(default_factory=set)
+    extended: set[int] = field(default_factory=set)
     reports: set[tuple[int, str]] = field(default_factory=set)
 
     def report(self, node: yaml.Node, text: str) -> None:
@@ -83,11 +86,14 @@ class File:
         self.changes.add((start, start + len(old), new))
 
     def insert(self, module: yaml.Node, options: yaml.MappingNode, lines: list[str]) -> None:
-        """Insert options of a module before the first one that is kept, and before the comment about it."""
+        """Insert options of a module, or of its `args`, before the first one that is kept, and before the comment about it; once for aliases of a mapping."""
+        if id(options) in self.extended:
+            return
+        self.extended.add(id(options))
         first = next(key for key, _value in options.value if id(key) not in self.removed).start_mark
         newline = "\r\n" if "\r\n" in self.text else "\n"
         indentation = " " * first.column
-        if module.end_mark.line < options.value[0][0].start_mark.line:
+        if not options.flow_style and module.end_mark.line < options.value[0][0].start_mark.line:
             index = self.text.index("\n", module.end_mark.index) + 1
             self.changes.add((index, index, "".join(indentation + line + newline for line in lines)))
         else:
@@ -226,18 +232,23 @@ class Migration:
     def _rewrite_defaults(self, node: yaml.Node) -> dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]:
         """Rewrite module_defaults. Returns: the options of each module in them."""
         found = {}
-        for name, (key, value) in entries_of(node).items():
-            if name in GROUPS:
-                self.file.replace(key, name, GROUPS[name])
-                found["group"] = entries_of(value)
-            elif module := module_of(name):
-                if module in INSTEAD:
-                    self.file.report(key, f"{name}: use {INSTEAD[module]}")
-                    continue
-                found[module] = entries_of(value)
-                self.file.replace(key, name, f"podwright.core.{MODULES[module]}")
-                if isinstance(value, yaml.MappingNode) and value.value:
-                    self._convert(module, key, value, {}, is_defaults=True)
+        entries = entries_of(node)
+        taken = set(entries)
+        for name, (key, value) in entries.items():
+            module = None if name in GROUPS else module_of(name)
+            target = GROUPS.get(name) or (f"podwright.core.{MODULES[module]}" if module in MODULES else None)
+            if module in INSTEAD:
+                self.file.report(key, f"{name}: use {INSTEAD[module]}")
+            if target is None:
+                continue
+            found[module or "group"] = found.get(module or "group", {}) | entries_of(value)
+            if target in taken:
+                self.file.report(key, f"{name}: merge it into {target}, which is set as well")
+                continue
+            taken.add(target)
+            self.file.replace(key, name, target)
+            if module and isinstance(value, yaml.MappingNode) and value.value:
+                self._convert(module, key, value, {}, is_defaults=True)
         return found
 
     def _rewrite_action(self, task: yaml.MappingNode, value: yaml.Node, defaults: dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]) -> None:
@@ -254,14 +265,14 @@ class Migration:
         if module in INSTEAD:
             self.file.report(key, f"{name}: use {INSTEAD[module]}")
             return
-        entries = entries_of(task)
+        entries, place = entries_of(task), key
         if isinstance(options, yaml.ScalarNode) and "args" in entries and options.value in ("", name):
-            options = entries["args"][1]
+            place, options = entries["args"]
         if not isinstance(options, yaml.MappingNode) or not options.value:
             self._rewrite_text(key, name, module, options)
             return
         inherited = {**defaults.get("group", {}), **defaults.get(module, {})}
-        if self._convert(module, key, options, inherited):
+        if self._convert(module, place, options, inherited):
             self.file.replace(key, name, f"podwright.core.{MODULES[module]}")
 
     def _rewrite_text(self, key: yaml.Node, name: str, module: str, options: yaml.Node) -> None:
@@ -289,15 +300,19 @@ class Migration:
         return True
 
     def _drop(self, options: yaml.MappingNode, given: dict, name: str, why: str) -> None:
-        if name not in given:
-            return
-        self._remove(options, given, name)
-        self.file.report(given[name][0], f"{name} was removed: {why}")
+        if self._remove(options, given, name):
+            self.file.report(given[name][0], f"{name} was removed: {why}")
 
-    def _remove(self, options: yaml.MappingNode, given: dict, name: str) -> None:
-        """Remove an option of the mapping itself; one that it merges is the anchor's."""
-        if name in given and any(key is given[name][0] for key, _value in options.value):
-            self.file.remove(options, given[name][0])
+    def _remove(self, options: yaml.MappingNode, given: dict, name: str) -> bool:
+        """Remove an option of the mapping itself; one that it merges is reported, unless it was removed where it is. Returns: whether it is removed."""
+        if name not in given:
+            return False
+        key = given[name][0]
+        if any(own is key for own, _value in options.value):
+            self.file.remove(options, key)
+        elif id(key) not in self.file.removed:
+            self.file.report(key, f"remove {name}, which is merged into the options of a module of podwright.core")
+        return id(key) in self.file.removed
 
     def _convert_info(self, key: yaml.Node, options: yaml.MappingNode, given: dict, inherited: dict, is_defaults: bool) -> None:
         kind = given.get("kind", inherited.get("kind", (None, None)))[1]
@@ -367,6 +382,8 @@ class Migration:
             for item in node.value:
                 self._rewrite_connection(item)
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):  # as in a template of Helm
+                continue
             if key.value in VARIABLES:
                 self.file.replace(key, key.value, VARIABLES[key.value])
             names = ("kubernetes.core.kubectl", "community.kubernetes.kubectl", "kubectl")
@@ -401,11 +418,23 @@ def migrate(path: str, write: bool) -> bool:
     if rewritten != text:
         print("".join(difflib.unified_diff(text.splitlines(True), rewritten.splitlines(True), path, path)), end="")
         if write:
-            with open(path, "w", encoding="utf-8", newline="") as target:
-                target.write(rewritten)
+            write_whole(os.path.realpath(path), rewritten)
     for index, report in sorted(done.reports):
         print(f"{path}:{done.line_of(index, write)}: {report}")
     return rewritten != text
+
+
+def write_whole(path: str, text: str) -> None:
+    """Replace a file by one that is complete, with the same permissions."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        shutil.copy2(path, temporary)
+        with open(temporary, "w", encoding="utf-8", newline="") as target:
+            target.write(text)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
 
 
 def main(arguments: list[str]) -> int:

@@ -170,6 +170,7 @@ def test_module_defaults_and_action_groups_change_and_count_as_options():
             group/k8s: {namespace: shop}
             kubernetes.core.k8s:
               wait: true
+            k8s_json_patch: {wait: true}
           tasks:
             - k8s: {kind: Namespace, name: a}
             - k8s_info: {kind: Pod}
@@ -178,13 +179,16 @@ def test_module_defaults_and_action_groups_change_and_count_as_options():
         - hosts: localhost
           module_defaults:
             group/podwright.core.all: {host: h}
-            group/podwright.core.all: {namespace: shop}
+            group/k8s: {namespace: shop}
             podwright.core.resource_set:
               wait: true
+            k8s_json_patch: {wait: true}
           tasks:
             - podwright.core.resource_set: {kind: Namespace, name: a}
             - podwright.core.pod_info: {kind: Pod}
         """,
+        "merge it into group/podwright.core.all",
+        "merge it into podwright.core.resource_set",
     )
 
 
@@ -322,6 +326,98 @@ def test_anchors_are_changed_once_and_merged_options_are_known():
         """,
         "persist_config was removed",
     )
+
+
+def test_options_are_added_once_to_a_mapping_that_several_tasks_share():
+    rewritten(
+        """\
+        - k8s: &a
+            definition: {kind: Pod}
+        - k8s: *a
+        """,
+        """\
+        - podwright.core.resource_set: &a
+            wait: false
+            definition: {kind: Pod}
+        - podwright.core.resource_set: *a
+        """,
+    )
+
+
+def test_options_that_are_merged_from_elsewhere_are_reported():
+    rewritten(
+        """\
+        - hosts: all
+          vars: {common: &c {apply: true, persist_config: true}}
+          tasks:
+            - k8s:
+                <<: *c
+                src: a
+        """,
+        """\
+        - hosts: all
+          vars: {common: &c {apply: true, persist_config: true}}
+          tasks:
+            - podwright.core.resource_set:
+                wait: false
+                <<: *c
+                src: a
+        """,
+        "remove apply, which is merged",
+        "remove persist_config, which is merged",
+    )
+
+
+def test_options_are_added_where_the_others_are():
+    rewritten(
+        """\
+        - action: k8s
+          args:
+            src: a
+        - k8s:
+          args:
+            # about it
+            src: a
+        - k8s: {
+            src: a,
+          }
+        """,
+        """\
+        - action: podwright.core.resource_set
+          args:
+            wait: false
+            src: a
+        - podwright.core.resource_set:
+          args:
+            wait: false
+            # about it
+            src: a
+        - podwright.core.resource_set: {
+            wait: false, src: a,
+          }
+        """,
+    )
+
+
+def test_templates_of_helm_are_left():
+    unchanged("kind: ConfigMap\ndata:\n  a: {{ .Values.a }}\n  {{ .Values.b }}: c\n")
+
+
+def test_a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_links(tmp_path, monkeypatch):
+    book, link = tmp_path / "a.yml", tmp_path / "b.yml"
+    book.write_text("- k8s_exec: {pod: a}\n")
+    book.chmod(0o640)
+    link.symlink_to("a.yml")
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(migrate.os, "replace", fail)
+        migrate.migrate(str(link), write=True)
+    assert book.read_text() == "- k8s_exec: {pod: a}\n" and len(list(tmp_path.iterdir())) == 2
+    assert migrate.migrate(str(link), write=True)
+    assert book.read_text() == "- podwright.core.pod_exec: {pod: a}\n" and link.is_symlink() and book.stat().st_mode & 0o777 == 0o640
 
 
 OPTIONS = {"apply": ["true", "no"], "force": ["false"], "persist_config": ["yes"], "validate": ["{strict: true}"], "wait": ["true"], "state": ["present"]}
