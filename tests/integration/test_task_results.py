@@ -69,13 +69,25 @@ def test_a_run_that_could_not_fetch_is_resumed(client, play, namespace, tmp_path
 @pytest.mark.long
 def test_a_task_without_its_outputs_fails(play, namespace, tmp_path):
     outputs = {
-        "results": {"none": "/output/none", "large": "/output/large", "bad": {"path": "/output/bad", "type": "json"}, "binary": "/output/binary"},
+        "results": {
+            "none": "/output/none",
+            "large": "/output/large",
+            "bad": {"path": "/output/bad", "type": "json"},
+            "binary": "/output/binary",
+            "link": "/output/link",
+        },
         "artifacts": [{"path": "/output/missing", "dest": str(tmp_path / "missing")}],
     }
-    command = "head -c 70000 /dev/zero > /output/large; echo '{' > /output/bad; printf '\\377' > /output/binary"
+    command = "head -c 70000 /dev/zero > /output/large; echo '{' > /output/bad; printf '\\377' > /output/binary; ln -s /etc/passwd /output/link"
     run = {"name": "Run", "ignore_errors": True, "podwright.core.task_pod": BOX | outputs | {"name": "poor", "command": ["sh", "-c", command]}}
     failed = play([run], namespace=namespace).of("Run")
-    for part in ("'large' has 70000 bytes", "'bad' is not valid JSON", "'binary' is not text in UTF-8", "artifact is missing (/output/missing)"):
+    for part in (
+        "'large' has 70000 bytes",
+        "'bad' is not valid JSON",
+        "'binary' is not text in UTF-8",
+        "'link' (/output/link) is a symbolic link",
+        "artifact is missing (/output/missing)",
+    ):
         assert part in failed["msg"], failed["msg"]
     assert failed["rc"] == 0 and failed["state"] == "failed" and failed["tasks"][0]["results"] == {}
 

@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import read_small_files
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import OUTSIDE, read_small_files
 
 from .fake_cluster import FakeCluster
 from .local_pod import TOOLS, LocalPod
@@ -385,6 +385,41 @@ def test_small_files_are_read_by_one_command(tmp_path, monkeypatch, tools):
     found = read_small_files(pod.client, pod.container, [f"{tmp_path}/{name}" for name in names], 100, None)
     assert found == [*(content if len(content) <= 100 else 256 for content in contents.values()), 101, None, None, b"one\ntwo"]
     assert pod.commands == 1 and read_small_files(pod.client, pod.container, [], 100, None) == []
+
+
+@pytest.mark.parametrize("tools", TOOLS)
+def test_links_to_small_files_outside_their_directories_are_not_followed(tmp_path, monkeypatch, tools):
+    """The container that holds the files of a task has others than the task has at the same paths."""
+    (tmp_path / "tools").mkdir()
+    pod = LocalPod(tools, tmp_path / "tools", monkeypatch)
+    (tmp_path / "a b*/sub").mkdir(parents=True)
+    (tmp_path / "mount").symlink_to("a b*")
+    (tmp_path / "a b*/sub/text").write_text("in")
+    (tmp_path / "other").write_text("out")
+    for name, target in {"near": "sub/text", "absolute": tmp_path / "mount/sub/text", "far": "../other", "up": "..", "lost": "../none"}.items():
+        (tmp_path / "a b*" / name).symlink_to(target)
+    names = ["near", "absolute", "sub/text", "far", "up/other", "up", "lost", "none"]
+    found = read_small_files(pod.client, pod.container, [f"{tmp_path}/mount/{name}" for name in names], 100, None, ["/nope", f"{tmp_path}/mount"])
+    assert found == [b"in", b"in", b"in", OUTSIDE, OUTSIDE, OUTSIDE, None, None]
+
+
+def test_what_a_task_links_to_outside_its_volumes_is_not_fetched(cluster, tmp_path):
+    """Its result would be a file of the other container, as of every other image."""
+    (tmp_path / "secret").write_text("1")
+    for name in ("r", "a"):
+        (tmp_path / "out" / name).symlink_to("../secret")
+    failed = perform(cluster, tmp_path)
+    assert failed["state"] == "failed" and failed["reason"] == "BadResult" and not (tmp_path / "copied").exists()
+    for what, name in (("result 'r'", "r"), ("artifact", "a")):
+        assert f"its {what} ({tmp_path}/out/{name}) is a symbolic link to a path outside the volumes of the task" in failed["msg"]
+    assert (tmp_path / "released").exists(), "another run would find the same"
+
+
+def test_links_within_the_volumes_of_a_task_are_followed(cluster, tmp_path):
+    leave(tmp_path, real="1")
+    for name in ("r", "a"):
+        (tmp_path / "out" / name).symlink_to("real")
+    assert perform(cluster, tmp_path)["results"]["r"] == 1 and (tmp_path / "copied/a").read_text() == "1"
 
 
 @pytest.mark.parametrize("output", [b"", b"5 \nabc", b"3 " + b"0" * 64 + b"\nabc", b"9" * 30 + b" x\n", b"3 \xff\n"])

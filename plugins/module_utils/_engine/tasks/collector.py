@@ -14,11 +14,11 @@ from ..transfer.local import LocalTree
 from ..transfer.pair import download_pair
 from ..transfer.plan import CopyOptions, compare
 from ..transfer.remote import ContainerTree
-from ..transfer.small_files import read_small_files
+from ..transfer.small_files import OUTSIDE, read_small_files
 from ..transfer.tree import FILE, ROOT, show
 from .collected import Collected, Fetched, decode_results, find_omissions
 from .file_containers import HOLDER, RELEASE
-from .outputs import RESULT_BYTES, Artifact, read_artifacts, read_sources
+from .outputs import RESULT_BYTES, Artifact, mounted_paths, output_directories, outside_error, read_artifacts, read_sources
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -49,7 +49,7 @@ class Collector:
         try:
             self._read_results(spec, pod, container, collected)
             for artifact in read_artifacts(spec.options):
-                self._fetch(artifact, container, collected)
+                self._fetch(spec, artifact, container, collected)
         except Exception as error:
             collected.failures.append(as_podwright_error(error))
         if is_success:
@@ -60,15 +60,20 @@ class Collector:
         sources = read_sources(spec.options)
         files = [source for source in sources if source.path]
         limit, paths = RESULT_BYTES, [source.path or "" for source in files]
-        contents = dict(zip([source.name for source in files], read_small_files(self._client, container, paths, limit, self._deadline)))
+        found = read_small_files(self._client, container, paths, limit, self._deadline, _roots(spec))
+        contents = {source.name: content for source, content in zip(files, found) if content != OUTSIDE}
+        collected.problems += [outside_error(f"result '{source.name}'", source.path) for source in files if source.name not in contents]
         decode_results(sources, contents, pod, collected)
 
     # -- artifacts ------------------------------------------------------------------------------------------
 
-    def _fetch(self, artifact: Artifact, container: Container, collected: Collected) -> None:
+    def _fetch(self, spec: TaskSpec, artifact: Artifact, container: Container, collected: Collected) -> None:
         remote = ContainerTree(self._client, container, artifact.path, deadline=self._deadline)
         try:
             tree = remote.observe()
+            if remote.is_link and read_small_files(self._client, container, [artifact.path], 0, self._deadline, _roots(spec)) == [OUTSIDE]:
+                collected.problems.append(outside_error("artifact", artifact.path))
+                return
             collected.artifacts.append(self._copy(artifact, remote, tree) if tree else Fetched(artifact))
         except PodwrightError as error:
             collected.failures.append(error)
@@ -96,3 +101,8 @@ class Collector:
     def release(self, spec: TaskSpec, pod: Manifest) -> None:
         """Let the container that holds the files of a task terminate, so that its pod completes. Raises: PodwrightError."""
         execute(self._client, Container(spec.namespace, pod["metadata"]["name"], HOLDER), Command(RELEASE, timeout=RELEASE_SECONDS))
+
+
+def _roots(spec: TaskSpec) -> list[str]:
+    """The directories that the container which holds the files shares with the task."""
+    return [*mounted_paths(spec.options), *output_directories(spec.options)]

@@ -233,6 +233,12 @@ def missing_error(what: str, path: str | None) -> PodwrightError:
     return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
 
 
+def outside_error(what: str, path: str | None) -> PodwrightError:
+    """The error for a result or an artifact that is a link to a path of which the container that holds the files has its own version."""
+    message = f"its {what} ({path}) is a symbolic link to a path outside the volumes of the task"
+    return PodwrightError(message, reason="BadResult", hint="Copy the file there instead of linking to it.")
+
+
 def result_variables(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Environment variables with the results of other tasks: the result `size` of the task `my-task` as MY_TASK_SIZE; what is not text as JSON.
 

@@ -58,6 +58,7 @@ class ContainerTree:
         umask: the umask of the container's user, known after `observe`.
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user. Known after `observe`.
         special: the paths of what is neither a file, a directory nor a symbolic link, known after `observe`.
+        is_link: whether the root is a symbolic link that is followed, known after `observe`.
     """
 
     def __init__(self, client: Client, container: Container, path: str, is_helper: bool = False, deadline: float | None = None) -> None:
@@ -74,6 +75,7 @@ class ContainerTree:
         self.umask = 0o022
         self.keeps_mode = False
         self.special: Sequence[bytes] = ()
+        self.is_link = False
 
     def child(self, name: str) -> ContainerTree:
         """The path of that name in this directory."""
@@ -126,6 +128,7 @@ class ContainerTree:
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
         self.tools, self.umask, self.keeps_mode, self.special = listing.tools, listing.umask, listing.keeps_mode, listing.special
+        self.is_link = listing.root != self.root
         if self.is_helper:
             self.root = listing.root
         return listing.tree

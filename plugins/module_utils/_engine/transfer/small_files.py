@@ -20,18 +20,25 @@ if TYPE_CHECKING:
 MAX_SMALL_FILES = 1000
 _HEADER = re.compile(rb"([0-9]{1,19}) ([0-9a-f]{64})?")
 _HEADER_BYTES = 128
-_MISSING = b"-"
+_MISSING, _OUTSIDE = b"-", b">"
+OUTSIDE = -1  # for a file outside the directories in which it may be
 
 
-def read_small_files(client: Client, container: Container, paths: Sequence[str], limit: int, deadline: float | None) -> list[bytes | int | None]:
+def read_small_files(
+    client: Client, container: Container, paths: Sequence[str], limit: int, deadline: float | None, roots: Sequence[str] = ()
+) -> list[bytes | int | None]:
     """The content of each file; its size if it has more than `limit` bytes; None if it is not a file.
+
+    Args:
+        roots: the directories in which the files may be, all if there are none: symbolic links that lead elsewhere are OUTSIDE.
 
     Raises: PodwrightError, also if a file cannot be read or other content arrives than the container has.
     """
     if not paths:
         return []
     runner = ScriptRunner(client, container, paths[0] if len(paths) == 1 else f"{len(paths)} files", deadline)
-    output = runner.query(READ_SMALL_FILES.command(limit=limit), names_input(map(encode, paths)), len(paths) * (limit + _HEADER_BYTES)).stdout
+    command = READ_SMALL_FILES.command(roots=encode(":".join(roots)), limit=limit)
+    output = runner.query(command, names_input(map(encode, paths)), len(paths) * (limit + _HEADER_BYTES)).stdout
     found: list[bytes | int | None] = []
     for path in paths:
         content, output = _take(output, limit, f"{path} in {container}")
@@ -44,6 +51,8 @@ def _take(output: bytes, limit: int, file: str) -> tuple[bytes | int | None, byt
     header, _separator, rest = output.partition(b"\n")
     if header == _MISSING:
         return None, rest
+    if header == _OUTSIDE:
+        return OUTSIDE, rest
     match = _HEADER.fullmatch(header)
     if match is None:
         raise PodwrightError(f"Cannot read {file}: the container answered with something else.", reason="Hostile")
