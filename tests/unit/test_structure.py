@@ -22,7 +22,7 @@ LAYERS = (
     {"cluster"},
     {"arguments", "clients", "reconciler", "transfer"},
     {"tasks"},
-    {"autoscaling", "deployments", "garbage"},
+    {"autoscaling", "deployments", "event_source", "garbage"},
     {"operation"},
     {"operations"},
     {"module_edge"},

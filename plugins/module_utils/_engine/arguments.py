@@ -154,7 +154,7 @@ _POSITIVE = ("timeout", "idle_timeout", "rate", "schedule_timeout", "pull_timeou
 _RANGES = {
     **dict.fromkeys(("wait_timeout", "ttl", "grace_period", "stop_grace", "retry_delay", "retry_delay_max"), (0, _LONGEST)),
     **dict.fromkeys(("termination_grace_period", "failure_grace", "drain_seconds"), (0, _LONGEST)),
-    **dict.fromkeys(("max_age", "reclaim_age"), (0, _LONGEST)),
+    **dict.fromkeys(("max_age", "reclaim_age", "heartbeat", "reconnect_timeout"), (0, _LONGEST)),
     **dict.fromkeys(("wait_sleep", "progress_deadline", "since_seconds"), (1, _LONGEST)),
     **dict.fromkeys(("retries", "log_tail", "max_depth", "max_children", "keep_last", "limit", "tail_lines"), (0, _MANY)),
     **dict.fromkeys(("completions", "parallelism"), (1, _MANY)),

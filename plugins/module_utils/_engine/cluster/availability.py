@@ -36,6 +36,11 @@ class Availability:
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
 
+    @property
+    def failing_since(self) -> float | None:
+        """When the first of the connections failed that failed without a response since, by the monotonic clock; None if the last one succeeded."""
+        return self._failing_since
+
     def lets_retry(self, error: PodwrightError, failing_since: float) -> bool:
         """Whether a request may succeed later, because its error is one of an outage or of the start after it, and it was not executed.
 

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
+from .streams import Streams
 
 if TYPE_CHECKING:
     from urllib3 import HTTPHeaderDict, PoolManager
@@ -69,9 +70,9 @@ class Session:
         headers: of each request.
     """
 
-    def __init__(self, configuration: Configuration, connections: int) -> None:
+    def __init__(self, configuration: Configuration, connections: int, sockets: Streams) -> None:
         self.configuration = configuration
-        self.pool = _open_pool(configuration, connections)
+        self.pool = _open_pool(configuration, connections, sockets)
         self.headers: HTTPHeaderDict = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
         for name, value in configuration.headers():
             self.headers.add(name, value.encode().decode("latin-1"))  # http.client encodes as Latin-1: the bytes sent are UTF-8
@@ -91,13 +92,15 @@ class Sessions:
 
     Attributes:
         current: the session in use.
+        sockets: of all connections; once they are cancelled, every request fails, also one that waits for a response.
     """
 
     def __init__(self, configuration: Configuration, connections: int) -> None:
         self._connections = connections
+        self.sockets = Streams()
         self._lock = threading.Lock()
         self._retired: list[Session] = []
-        self.current = Session(configuration, connections)
+        self.current = Session(configuration, connections, self.sockets)
 
     def at(self, now: float) -> Session:
         """The session to use at `now` (seconds since the epoch): a new one if the credentials have expired. Raises: PodwrightError."""
@@ -109,7 +112,7 @@ class Sessions:
         """The session to use after a 401 in `used`; threads that shared it get the same one. Raises: PodwrightError."""
         with self._lock:
             if self.current is used:
-                self.current = Session(used.configuration.refresh(), self._connections)
+                self.current = Session(used.configuration.refresh(), self._connections, self.sockets)
                 self._retired.append(used)
             return self.current
 
@@ -119,7 +122,7 @@ class Sessions:
             session.close()
 
 
-def _open_pool(configuration: Configuration, connections: int) -> PoolManager:
+def _open_pool(configuration: Configuration, connections: int, sockets: Streams) -> PoolManager:
     urllib3 = load("urllib3")
     options: dict[str, Any] = {"maxsize": connections, "num_pools": 2}
     if configuration.tls:
@@ -134,11 +137,16 @@ def _open_pool(configuration: Configuration, connections: int) -> PoolManager:
         if configuration.proxy
         else urllib3.PoolManager(**options)
     )
-    manager.pool_classes_by_scheme = {scheme: _with_deadlines(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+    manager.pool_classes_by_scheme = {scheme: _with_deadlines(pool, sockets) for scheme, pool in manager.pool_classes_by_scheme.items()}
     return manager
 
 
-def _with_deadlines(pool: Any) -> Any:
-    """A class of connection pools whose responses have a deadline."""
-    connection = type("Connection", (pool.ConnectionCls,), {"response_class": Response})
+def _with_deadlines(pool: Any, sockets: Streams) -> Any:
+    """A class of connection pools whose responses have a deadline, and whose sockets can be cancelled."""
+
+    def connect(connection: Any) -> None:
+        pool.ConnectionCls.connect(connection)
+        sockets.add(connection.sock)
+
+    connection = type("Connection", (pool.ConnectionCls,), {"response_class": Response, "connect": connect})
     return type("Pool", (pool,), {"ConnectionCls": connection})

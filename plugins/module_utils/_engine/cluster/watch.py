@@ -34,6 +34,7 @@ _MAX_FAILURES = 5
 _PAUSE = 0.2
 _MAX_BACKOFF = 5
 _READ_SIZE = 1 << 16
+_FULL_SECONDS = 0.5  # after which a thread that waits for room checks whether it is stopped
 _USELESS = 2  # watches without an event after which the collection is listed
 WatchEvent: TypeAlias = "tuple[str, Manifest]"
 """The type of an event (`ADDED`, `MODIFIED` or `DELETED`), and the object."""
@@ -45,11 +46,14 @@ class Watcher:
     A watch that is closed is opened again from the last resource version. After a 410 the collection is listed again: each of its objects
     is an event of type `MODIFIED`, those that no longer exist of type `DELETED`. If watching is forbidden, or every watch is closed at once
     and without an event, the collection is listed every `poll_seconds` of the client instead.
+
+    Args:
+        limit: how many events wait at most before the server has to wait; 0 for any number.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, limit: int = 0) -> None:
         self._client = client
-        self._queue: queue.Queue[WatchEvent | PodwrightError] = queue.Queue()
+        self._queue: queue.Queue[WatchEvent | PodwrightError] = queue.Queue(limit)
         self._watches: list[_Watch] = []
 
     def follow(
@@ -119,7 +123,16 @@ class _Watch(threading.Thread):
         try:
             self._follow()
         except Exception as error:
-            self._sink.put(as_podwright_error(error))
+            self._put(as_podwright_error(error))
+
+    def _put(self, event: WatchEvent | PodwrightError) -> None:
+        """Yield an event as soon as there is room for it, unless the thread is stopped."""
+        while not self._stopped.is_set():
+            try:
+                self._sink.put(event, timeout=_FULL_SECONDS)
+                return
+            except queue.Full:
+                pass
 
     def _follow(self) -> None:
         """Watch until `stop`. Raises: PodwrightError if the watch fails for good."""
@@ -221,7 +234,7 @@ class _Watch(threading.Thread):
             self._known.pop(item["metadata"]["uid"], None)
         else:
             self._known[item["metadata"]["uid"]] = item
-        self._sink.put((event_type, item))
+        self._put((event_type, item))
 
     def _relist(self) -> None:
         if self._stopped.is_set():
@@ -230,9 +243,9 @@ class _Watch(threading.Thread):
         before, self._known = self._known, {item["metadata"]["uid"]: item for item in items}
         for uid, item in before.items():
             if uid not in self._known:
-                self._sink.put(("DELETED", item))
+                self._put(("DELETED", item))
         for item in items:
-            self._sink.put(("MODIFIED", item))
+            self._put(("MODIFIED", item))
 
 
 def _backoff(failures: int) -> float:
