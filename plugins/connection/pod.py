@@ -186,6 +186,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.up
 preload()
 
 MAX_OUTPUT = 1 << 28  # bytes of a command, which Ansible keeps in memory several times
+NEEDS_SHELL = " Ansible needs one: run programs with podwright.core.pod_exec and a list as command, and copy files with podwright.core.pod_copy."
 PROMPT_WINDOW = 1 << 12  # bytes in which a prompt must appear at once
 
 
@@ -297,4 +298,5 @@ def _guard(function):
     try:
         return function()
     except PodwrightError as error:
-        raise AnsibleConnectionFailure(str(error)) from None  # the message is complete; Ansible would add the cause to it
+        message = f"{error}{NEEDS_SHELL if error.reason == 'NoShell' else ''}"
+        raise AnsibleConnectionFailure(message) from None  # the message is complete; Ansible would add the cause to it

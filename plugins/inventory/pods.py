@@ -133,6 +133,7 @@ from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import (
     CONNECTION,
     connection_secrets,
@@ -156,6 +157,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     long_name,
     read_hosts,
 )
+from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names
 from ansible_collections.podwright.core.plugins.plugin_utils._values import inert, plain, unmark_harmless
 
 EXPRESSIONS = ("compose", "groups", "keyed_groups", "hostnames")
@@ -203,10 +205,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def set_options(self, task_keys=None, var_options=None, direct=None):
         """Set the options from the file, whose templates are evaluated. Raises: PodwrightError for an unknown option."""
-        known = {alias: name for name, definition in self.option_definitions.items() for alias in (name, *(definition.get("aliases") or ()))}
-        for name in direct or ():
-            if name not in known:
-                raise option_error(str(name), "unknown option.", f"Known are: {', '.join(sorted(set(known.values())))}.")
+        known = check_names(self, direct or ())
         templated = {known[name]: value if name in EXPRESSIONS else self.templar.template(value) for name, value in (direct or {}).items()}
         super().set_options(task_keys=task_keys, var_options=var_options, direct=templated)
 

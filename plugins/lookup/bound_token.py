@@ -60,6 +60,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names, read_names
 
 
 class LookupModule(LookupBase):
@@ -67,11 +68,13 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """One token for each named service account. Raises: AnsibleError."""
-        self.set_options(var_options=variables, direct=kwargs)
         try:
+            check_names(self, kwargs)
+            names = read_names(terms)
+            self.set_options(var_options=variables, direct=kwargs)
             configuration = Configuration({name: self.get_option(name) for name in CONNECTION if self.has_option(name)})
             with Client(configuration) as client:
-                return [self._request(client, str(name)) for name in terms]
+                return [self._request(client, name) for name in names]
         except PodwrightError as error:
             raise AnsibleError(str(error)) from None  # the message is complete; Ansible would append the cause
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The inventory plugin in the process of a test, with the options of a file."""
+"""The inventory plugin and the lookups in the process of a test, with the options of a file or an expression."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.podwright.core.plugins.inventory import pods
+from ansible_collections.podwright.core.plugins.lookup import bound_token, objects
 
 NAME = pods.InventoryModule.NAME
 
 
-def _definitions():
+def _definitions(plugin):
     """The documented options, with those of the fragments."""
-    documentation = yaml.safe_load(pods.DOCUMENTATION)
+    documentation = yaml.safe_load(plugin.DOCUMENTATION)
     options = dict(documentation["options"])
     for reference in documentation["extends_documentation_fragment"]:
         package, _dot, name = f"ansible.plugins.{reference}".rpartition("podwright.core.")
@@ -28,7 +29,16 @@ def _definitions():
     return options
 
 
-constants.config.initialize_plugin_configuration_definitions("inventory", NAME, _definitions())
+constants.config.initialize_plugin_configuration_definitions("inventory", NAME, _definitions(pods))
+for module in (objects, bound_token):
+    constants.config.initialize_plugin_configuration_definitions("lookup", module.__name__.rpartition(".")[2], _definitions(module))
+
+
+def look_up(plugin, *terms, **options):
+    """What the lookup of a module returns."""
+    lookup = plugin.LookupModule(loader=DataLoader())
+    lookup._load_name = lookup.ansible_name = plugin.__name__.rpartition(".")[2]
+    return lookup.run(list(terms), {}, **options)
 
 
 def read_inventory(path: Path, options, inventory=None, cache=False):

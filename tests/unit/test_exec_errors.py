@@ -26,6 +26,7 @@ NO_ANSWER = "failed to exec in container: failed to load task: context deadline 
     ("message", "command", "hint", "reason"),
     [
         (NO_SHELL, Command(["x"], timeout=1), "The image has no shell.", "NoShell"),
+        (NO_SHELL.replace('"sh"', '"/bin/sh"'), Command(["/bin/sh", "-c", "x"]), "The image has no shell.", "NoShell"),
         (NO_SHELL, Command(["x"], chdir="/tmp"), "The option chdir needs a shell in the image.", "NoShell"),
         (NO_ENV, Command(["x"], env={"A": "b"}), "The option env needs the program env in the image.", "InternalError"),
         (NO_PROGRAM, Command(["nope"]), "Check that the program exists in the image.", "InternalError"),

@@ -21,7 +21,7 @@ _NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded|Error while d
 # Of a node whose kubelet or container runtime is being restarted.
 _RESTARTING = re.compile(r"error dialing backend: .*connection refused|pod does not exist|Error while dialing")
 _NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
-_SHELL = re.compile(r"""["`']sh["`']""")
+_SHELL = re.compile(r"""["`'](/[\w./-]+/)?sh["`']""")
 
 
 def is_not_running(error: PodwrightError) -> bool:

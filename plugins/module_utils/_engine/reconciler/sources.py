@@ -136,7 +136,7 @@ def with_names(manifests: Iterable[Any], params: Options, check_mode: bool) -> l
     named = []
     for manifest in manifests:
         generated = _generate_name(manifest, params, check_mode)
-        named.append(_append_hash(generated) if params["append_hash"] and _is_hashed(generated) else generated)
+        named.append(append_hash(generated) if params["append_hash"] and is_hashed(generated) else generated)
     return named
 
 
@@ -158,11 +158,12 @@ def _generate_name(manifest: Any, params: Options, check_mode: bool) -> Any:
     return manifest | {"metadata": rest | {"name": prefix[:58] + suffix}}
 
 
-def _is_hashed(manifest: Any) -> bool:
+def is_hashed(manifest: Any) -> bool:
+    """Whether an object is of a kind whose name can have the hash of its content."""
     return isinstance(manifest, dict) and manifest.get("kind") in _HASHED
 
 
-def _append_hash(manifest: Manifest) -> Manifest:
+def append_hash(manifest: Manifest) -> Manifest:
     """A ConfigMap or Secret with the hash of its content at the end of its name, by kubectl's algorithm."""
     cleaned = clean({"apiVersion": "v1"} | manifest)
     content = {"kind": cleaned["kind"], "name": cleaned["metadata"]["name"], "data": cleaned.get("data") or {}}
