@@ -13,6 +13,7 @@ import pytest
 
 ENGINE = Path(__file__).parents[2] / "plugins/module_utils/_engine"
 FILES = sorted(path for path in ENGINE.rglob("*.py") if path.name != "__init__.py")
+EDGES = sorted(path for path in ENGINE.parents[1].glob("*/*.py") if path.parent.name in ("action", "connection", "inventory", "lookup", "modules"))
 # From the bottom to the top; the rooms of one line do not import each other.
 LAYERS = (
     {"cancellation", "clock", "text", "threads", "values"},
@@ -106,3 +107,10 @@ def test_functions_are_short():
     deep = [f"{name}: {function.name} is nested {nesting(function)} deep" for name, function in every if nesting(function) > MAX_NESTING]
     assert found + deep == []
     assert median(length(function) for _name, function in every) <= MEDIAN_FUNCTION_LINES
+
+
+@pytest.mark.parametrize("path", EDGES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_engine_is_not_compiled_in_each_process(path):
+    """What imports it first imports what keeps its bytecode."""
+    imported = [line for line in path.read_text().splitlines() if line.startswith("from ansible_collections.podwright.core.plugins.module_utils")]
+    assert not imported or "import _bytecode" in imported[0], imported[0]
