@@ -117,7 +117,7 @@ def play(launch: Callable[..., Playbook]) -> Callable[..., Played]:
 
     def run(tasks, *arguments, timeout=300, expect=0, **options):
         played = launch(tasks, *arguments, **options).finish(timeout)
-        if "Traceback" in played.output or (expect is not None and played.rc != expect):
+        if "Traceback" in played.output or "[DEPRECATION WARNING]" in played.output or (expect is not None and played.rc != expect):
             pytest.fail(f"ansible-playbook exited with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
         return played
 

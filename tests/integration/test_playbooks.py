@@ -54,7 +54,7 @@ def shell(request, client, make_namespace, tmp_path):
         environment = play_environment(record) | {"KUBECONFIG": KUBECONFIG, "HOME": str(tmp_path)}
         command = [str(CORES[request.param] / program), *rest]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
-        if done.returncode != expect:
+        if done.returncode != expect or "[DEPRECATION WARNING]" in done.stderr:
             pytest.fail(f"{command} returned {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}", pytrace=False)
         return done.stdout + done.stderr
 
@@ -97,6 +97,13 @@ def test_surveys_pass_values_as_text_and_invalid_ones_create_nothing(client, she
     shell([*documented("provision"), "-e", json.dumps(survey)])
     assert client.get(BUILT_IN["v1", "ResourceQuota"], shell.namespace, "podwright")["spec"]["hard"] == {"pods": "5"}
     assert client.get(BUILT_IN["v1", "ServiceAccount"], shell.namespace, "reader")
+    shell([*documented("provision"), "-e", json.dumps(dict.fromkeys(survey, ""))])
+    assert client.get(BUILT_IN["v1", "ResourceQuota"], shell.namespace, "podwright") is None
+    assert client.get(BUILT_IN["v1", "LimitRange"], shell.namespace, "podwright") is None
+    empty = dict.fromkeys(("podwright_completed", "podwright_failed", "podwright_records", "podwright_stuck"), "")
+    assert "0 objects deleted" in shell([*documented("gc"), "-e", json.dumps(empty)])
+    assert "must not be empty" in shell([*documented("gc"), "-e", "podwright_namespaces="], expect=2)
+    assert "must be a list of at least one task" in shell([*documented("run"), "-e", "podwright_tasks="], expect=2)
     shell(documented("teardown"))
 
 

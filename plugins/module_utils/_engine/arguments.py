@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import os
 import re
@@ -122,6 +124,8 @@ def normalize_options(arguments: Arguments, given: Options, path: str = "") -> O
 
 
 def _read_option(spec: Options, value: Any, path: str) -> Any:
+    if spec.get("type") == "list" and isinstance(value, str):
+        value = _decode_list(value)
     if "options" not in spec or isinstance(value, str):  # text may be JSON, which the validation decodes
         _check_value(value, path, spec.get("type") == "path" or path.rpartition(".")[2] in _BINARY)
         return value
@@ -130,6 +134,13 @@ def _read_option(spec: Options, value: Any, path: str) -> Any:
     if not isinstance(value, dict):
         raise option_error(path, f"must be a {'list of mappings' if spec['type'] == 'list' else 'mapping'}, got {_type_name(value)}.")
     return normalize_options(spec["options"], value, f"{path}.")
+
+
+def _decode_list(text: str) -> Any:
+    """The list of a JSON text: variables of the command line and of AWX surveys are text. The validation decodes mappings, but splits this at commas."""
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text) if text.lstrip().startswith("[") else text
+    return text
 
 
 def _check_value(value: Any, path: str, is_binary: bool) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from ..objects.timestamps import read_timestamp
 from .kinds import ANSWERED_GROUPS, BUILT_IN, POD, SERVICE, Kind
 
-_TEXT = dict[str, str]  # a mapping of text to text
+_TEXT = None  # a mapping of text to text; dict[str, str] would be a type in Python 3.10
 _TIME = "time"  # the text of a timestamp
-# A type, _TIME, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null,
+# A type, _TIME, _TEXT, a list with the shape of each item, or shapes by field; a field without `!` after its name may be missing or null,
 # one with it must not be an empty list either.
 _METADATA: dict[str, Any] = {
     **dict.fromkeys(("name!", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"), str),
