@@ -60,6 +60,7 @@ def change(item, path, value, author):
         entries.append({"manager": "somebody", "operation": "Update", "fieldsV1": {}})
 
 
+INDEXED = {"kind": "Job", "completion_mode": "Indexed", "completions": 3}
 SPEC_EDITS = {
     "image": ({}, ("spec", "containers", "task", "image"), "other"),
     "additional container": ({}, ("spec", "containers", "side", "image"), "other"),
@@ -67,6 +68,10 @@ SPEC_EDITS = {
     "retries": ({"kind": "Job"}, ("spec", "backoffLimit"), 7),
     "deadline of a Job": ({"kind": "Job"}, ("spec", "activeDeadlineSeconds"), 7),
     "ttl of a Job": ({"kind": "Job"}, ("spec", "ttlSecondsAfterFinished"), 7),
+    "parallelism": ({"kind": "Job", "parallelism": 2}, ("spec", "parallelism"), 0),
+    "parallelism of an Indexed Job": (INDEXED | {"parallelism": 2}, ("spec", "parallelism"), 0),
+    "completions": (INDEXED | {"parallelism": 3}, ("spec", "completions"), 5),
+    "failed indexes": (INDEXED | {"backoff_limit_per_index": 1, "max_failed_indexes": 2}, ("spec", "maxFailedIndexes"), 7),
 }
 
 
@@ -81,6 +86,21 @@ def test_a_field_of_the_spec_is_restored_if_its_value_is_that_of_somebody_else(e
     correction = find_correction(asked, live, build_manifest(asked, "baseline"))
     assert bool(correction) == (author == "somebody") and set(correction) <= {"spec"}
     assert (merge(live, correction)["spec"] == right) == (author == "somebody")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"kind": "Job", "parallelism": 2, "queue": "q"}, "parallelism"),  # Kueue may admit it with less
+        (INDEXED | {"parallelism": 2}, "completions"),  # the server refuses to change it to another number than parallelism
+        ({"kind": "Job", "parallelism": 3, "completions": 3}, "completions"),  # or if the Job is not Indexed
+    ],
+)
+def test_what_a_controller_scales_or_nobody_can_restore_is_left(options, field):
+    asked = spec(state="running", **OPTIONS | options)
+    live = live_object(asked)
+    change(live, ("spec", field), 1, "somebody")
+    assert find_correction(asked, live, build_manifest(asked, "baseline")) == {}
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])

@@ -13,6 +13,7 @@ from ..cluster.client import MANAGER
 from ..objects.labels import ATTEMPT, HASH, MAX_CHILDREN, MAX_DEPTH, PARENT, TTL, annotation_of, label_of
 from ..objects.quantity import parse_quantity
 from ..reconciler.fields import tree_of
+from .job import INDEXED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 _OWN_LABELS = (ATTEMPT, HASH, PARENT)  # a pod with others is that of another attempt, task or parent
 _OWN_ANNOTATIONS = (TTL, MAX_DEPTH, MAX_CHILDREN)
-_JOB_FIELDS = ("backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")  # that can be changed in place
+_JOB_FIELDS = ("backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "maxFailedIndexes")  # that can be changed in place
+_ELASTIC = ("parallelism", "completions")  # completions, of an Indexed Job, only together with parallelism and to the same number (KEP-3715)
 _CONTAINERS = ("containers", "initContainers")
 
 
@@ -76,7 +78,11 @@ def _correct_images(live: Manifest, desired: Manifest) -> Manifest:
 
 
 def _correct_job(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
-    wanted = {name: desired["spec"][name] for name in _JOB_FIELDS if name in desired["spec"]}
+    own = desired["spec"]
+    is_elastic = own.get("completionMode") == INDEXED and own.get("completions") == own.get("parallelism")
+    # Kueue may admit a Job with less parallelism than it asks for.
+    scale = () if spec.options.get("queue") else _ELASTIC if is_elastic else _ELASTIC[:1]
+    wanted = {name: own[name] for name in (*_JOB_FIELDS, *scale) if name in own}
     edited = {name: value for name, value in wanted.items() if live["spec"].get(name) != value and _is_edited(live, f"f:{name}")}
     suspend = spec.options.get("suspend")
     return edited if suspend is None or suspend == bool(live["spec"].get("suspend")) else edited | {"suspend": suspend}
