@@ -10,6 +10,9 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import needs
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.needs import variables_of, with_variables
 
 from .task_specs import spec
@@ -308,3 +311,21 @@ def test_kubernetes_expands_nothing_in_what_a_need_left():
     pod = {"kind": "Pod", "spec": {"containers": [{"name": "task", "env": [{"name": "B", "value": "$(A)"}]}]}}
     env = with_variables(pod, {"A": "$(HOME) $$(B) $", "B": "b"})["spec"]["containers"][0]["env"]
     assert env == [{"name": "A", "value": "$$(HOME) $$$$(B) $$"}, {"name": "B", "value": "$(A)"}]
+
+
+def test_containers_that_only_hold_files_get_no_variables():
+    pod = {"kind": "Pod", "spec": {"containers": [{"name": "task"}, {"name": HOLDER}], "initContainers": [{"name": INPUTS}, {"name": "init"}]}}
+    spec = with_variables(pod, {"A": "a"})["spec"]
+    assert [container["name"] for field in spec.values() for container in field if "env" in container] == ["task", "init"]
+
+
+@pytest.mark.parametrize(("containers", "is_refused"), [(8, False), (9, True)])
+def test_a_task_whose_needs_left_more_than_a_pod_can_have_is_not_created(monkeypatch, containers, is_refused):
+    made = session({})
+    monkeypatch.setattr(needs, "variables_of", lambda run: {f"RESULT_{number}": "x" * 32768 for number in range(4)})
+    sidecars = [{"name": f"c{number}"} for number in range(1, containers)]
+    fields, error = made.perform(batch("a", needing("b", "a", containers=sidecars), needing("c", "b")))
+    assert states(fields) == ({"a": "succeeded", "b": "failed", "c": "skipped"} if is_refused else dict.fromkeys("abc", "succeeded"))
+    if is_refused:
+        assert fields["tasks"][1]["reason"] == "ResultTooLarge" and "b" not in pods(made)
+        assert "the results of what it needs would add 1179648 bytes to its pod, more than 1048576" in str(error)

@@ -13,6 +13,8 @@ from ..objects.job_status import SUSPENDED
 from ..objects.pod_status import SKIPPED
 from ..text import encode, scalar_text
 from .decision import CREATE, NONE, REPLACE
+from .file_containers import HOLDER
+from .inputs import INPUTS
 from .outputs import result_variables
 from .stages import Stage, StageEvent
 from .task_run import STOPPED, TaskRun
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 VARIABLE_PREFIX = "PODWRIGHT_NEED_"
 OWN_VARIABLES = ("STATE", "RC", "POD", "IP")  # besides those of results
 VARIABLE_BYTES = 32 << 10  # of the largest result that is handed over
+TOTAL_BYTES = 1 << 20  # in all containers of a pod; etcd stores objects of up to 1.5 MiB
+_CONTAINERS = ("containers", "initContainers")
 
 
 def resolve_needs(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
@@ -167,14 +171,25 @@ class Needs:
                 has_failed = lost[1].error and lost[1].error.reason != "NeedSkipped"
                 run.fail_because("NeedFailed" if has_failed else "NeedSkipped", text, outcome=SKIPPED)
             elif all(other.stage is Stage.DONE for _need, other in needs):
+                size = self._size(run)
+                if size > TOTAL_BYTES:
+                    why = f"was not started, because the results of what it needs would add {size} bytes to its pod, more than {TOTAL_BYTES}"
+                    run.fail_because("ResultTooLarge", why, "Write large values to a volume that both mount, or return fewer results.")
+                    continue
                 run.advance(StageEvent.OUTDATED if run.to_delete else StageEvent.RELEASED)
 
     def hand_over(self, run: TaskRun, manifest: Manifest) -> Manifest:
         """The manifest of a task's Pod or Job with variables for what became of its needs, in all containers and before their own variables."""
-        if not run.spec or not run.spec.needs:
-            return manifest
-        variables = {name: value for need in run.spec.needs for name, value in self._variables(run.spec, need).items()}
-        return with_variables(manifest, variables)
+        return with_variables(manifest, self._all_variables(run.spec)) if run.spec and run.spec.needs else manifest
+
+    def _all_variables(self, spec: TaskSpec) -> dict[str, str]:
+        return {name: value for need in spec.needs for name, value in self._variables(spec, need).items()}
+
+    def _size(self, run: TaskRun) -> int:
+        """The bytes that the variables add to a pod."""
+        pod = ((run.manifest or {}).get("spec") or {}).get("template") or run.manifest or {}
+        containers = sum(_gets_variables(container) for field in _CONTAINERS for container in (pod.get("spec") or {}).get(field) or [])
+        return containers * sum(len(encode(value)) for value in self._all_variables(run.spec).values()) if run.spec else 0
 
     def _variables(self, spec: TaskSpec, need: TaskName) -> dict[str, str]:
         return {f"{_prefix(spec, need)}_{name}": value for name, value in variables_of(self._runs[need]).items()}
@@ -215,8 +230,13 @@ def with_variables(manifest: Manifest, variables: Mapping[str, str]) -> Manifest
 
 
 def _with_variables(spec: Manifest, variables: Mapping[str, str]) -> Manifest:
-    fields = [field for field in ("containers", "initContainers") if spec.get(field)]
-    return spec | {field: [_add_variables(container, variables) for container in spec[field]] for field in fields}
+    fields = [field for field in _CONTAINERS if spec.get(field)]
+    return spec | {field: [_add_variables(container, variables) if _gets_variables(container) else container for container in spec[field]] for field in fields}
+
+
+def _gets_variables(container: Manifest) -> bool:
+    """Whether a container is one of the task, and none that only holds or awaits its files."""
+    return container.get("name") not in (HOLDER, INPUTS)
 
 
 def _add_variables(container: Manifest, variables: Mapping[str, str]) -> Manifest:
