@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: pods
 short_description: Use pods as hosts
-version_added: 0.1.0
+version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Reads pods, with one list request for each namespace, and adds each as a host that the connection plugin P(podwright.core.pod#connection) reaches.
