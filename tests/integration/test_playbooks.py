@@ -65,7 +65,8 @@ def shell(request, client, make_namespace, tmp_path):
 def test_the_documented_commands_provision_run_collect_and_delete(client, shell):
     namespace = shell.namespace
     assert documented("provision")[-1] == "podwright_namespace=builds"
-    shell(documented("provision"))
+    reviewed = shown_digest(shell([*documented("provision"), "--check"]))
+    shell([*documented("provision"), "-e", f"podwright_expect={reviewed}"])
     assert client.get(BUILT_IN["v1", "LimitRange"], namespace, "podwright")["spec"]["limits"][0]["default"] == {"cpu": "500m", "memory": "256Mi"}
     assert client.get(BUILT_IN["v1", "ResourceQuota"], namespace, "podwright") is None, "no quota without limits"
     assert "changed=0 " in shell(documented("provision"))
@@ -86,6 +87,31 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, shell)
     assert [pod["metadata"]["name"] for pod in client.list(POD, namespace)[0]] == ["fail"]
     shell(documented("teardown"))
     assert client.get(NAMESPACE, None, namespace) is None
+
+
+def shown_digest(output):
+    """The digest of the plan that a playbook shows in check mode."""
+    return re.search(r"plan_digest: (sha256:[0-9a-f]{64})", output)[1]
+
+
+@pytest.mark.long
+def test_provision_and_teardown_change_nothing_but_what_was_reviewed(client, shell):
+    provision, teardown = documented("provision"), documented("teardown")
+    digest = shown_digest(shell([*provision, "--check"]))
+    assert digest == shown_digest(shell([*provision, "--check"])) and client.get(NAMESPACE, None, shell.namespace) is None
+    for change in ({"podwright_pod_security": "baseline"}, {"podwright_default_limits": {"cpu": "1"}}, {"podwright_expect": ""}, {"podwright_expect": "x"}):
+        refused = shell([*provision, "-e", json.dumps({"podwright_expect": digest} | change)], expect=2)
+        assert ("podwright_expect: must be" if change.get("podwright_expect") in ("", "x") else "the plan is not the reviewed one") in refused
+        assert client.get(NAMESPACE, None, shell.namespace) is None, change
+    shell([*provision, "-e", f"podwright_expect={digest}"])
+    uid = client.get(NAMESPACE, None, shell.namespace)["metadata"]["uid"]
+    assert "changed=0 " in shell([*provision, "-e", f"podwright_expect={digest}"]), "a run with nothing to do is accepted"
+    assert "the plan is not the reviewed one" in shell([*teardown, "-e", f"podwright_expect={digest}"], expect=2)
+    assert client.get(NAMESPACE, None, shell.namespace)["metadata"]["uid"] == uid
+    digest = shown_digest(shell([*teardown, "--check"]))
+    shell([*teardown, "-e", f"podwright_expect={digest}"])
+    assert client.get(NAMESPACE, None, shell.namespace) is None
+    assert "changed=0 " in shell([*teardown, "-e", f"podwright_expect={digest}"])
 
 
 def test_surveys_pass_values_as_text_and_invalid_ones_create_nothing(client, shell):

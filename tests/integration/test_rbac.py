@@ -78,6 +78,7 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [(task_pod, SLEEP | {"resources": {"limits": {"cpu": cpu}}}) for cpu in ("10m", "20m")],
     [(task_pod, RUN | {"cleanup": "always"}), (task_pod, {"name": "NAME", "state": "absent"})],
     [(task_pod, RUN | {"cleanup": "always", "logs": "collect"})],
+    [(task_pod, RUN | {"logs": "stream"})],
     [(task_pod, RUN | {"kind": "Job", "cleanup": "always"})],
     [(task_pod, LABELED_JOB), (resource_set, EDITED_JOB), (task_pod, LABELED_JOB)],
     [(task_pod, RUN | FAIL)],
