@@ -18,6 +18,7 @@ EDGES = sorted(path for path in ENGINE.parents[1].glob("*/*.py") if path.parent.
 LAYERS = (
     {"cancellation", "clock", "text", "threads", "values"},
     {"console", "errors"},
+    {"scratch"},
     {"files", "libraries", "masking"},
     {"objects"},
     {"cluster"},

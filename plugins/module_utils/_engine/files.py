@@ -7,9 +7,9 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 
 from .errors import PodwrightError, option_error
+from .scratch import create_locked, delete_leftovers
 
 _READ_SIZE = 1 << 18
 
@@ -31,11 +31,14 @@ class AtomicFile:
         directory = os.path.dirname(self._path)
         while creates_parents and not os.path.lexists(directory):
             directory = os.path.dirname(directory)
+        delete_leftovers(os.fsencode(directory))
         try:
-            descriptor, self._temporary = tempfile.mkstemp(prefix=".podwright-", dir=directory)
+            descriptor, self._temporary = create_locked(os.fsencode(directory))
         except OSError as error:
             raise self._failure(error) from error
-        self._sink = os.fdopen(descriptor, "wb")
+        # A file system may report a failed write only when a file is closed, which must not unlock it.
+        self._lock = os.fdopen(descriptor, "wb", 0)
+        self._sink = os.fdopen(os.dup(descriptor), "wb")
 
     def write(self, data: bytes) -> None:
         """Append data. Raises: PodwrightError."""
@@ -73,6 +76,7 @@ class AtomicFile:
         self._sink.close()
         if os.path.exists(self._temporary):
             os.unlink(self._temporary)
+        self._lock.close()
 
     def _failure(self, error: OSError) -> PodwrightError:
         return PodwrightError(
@@ -85,7 +89,7 @@ def file_mode(path: str) -> int:
     if os.path.isfile(path):
         return stat.S_IMODE(os.stat(path).st_mode)
     # The umask is one for the whole process and can be read only by setting it, which would affect other threads.
-    probe = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(path))), b".podwright-" + os.urandom(8).hex().encode())
+    probe = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(path))), b".podwright-mode-" + os.urandom(8).hex().encode())
     descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         return stat.S_IMODE(os.fstat(descriptor).st_mode)

@@ -10,6 +10,7 @@ import tempfile
 from typing import IO, TYPE_CHECKING
 
 from ..errors import PodwrightError
+from ..scratch import PREFIX, Scratch
 from .archive import unpack
 from .local import size_mismatch
 from .plan import LARGE, CopyOptions, Plan
@@ -31,13 +32,19 @@ class Download:
         self._local, self._remote, self._tree, self._options, self._plan, self._console = local, remote, tree, options, plan, console
         self._uses_tar = uses_tar and tree[ROOT].type != FILE
         self._temporary: dict[bytes, bytes] = {}  # the temporary file of each path
+        top = os.path.abspath(local.root)
+        self._scratch = Scratch(os.path.dirname(top) if tree[ROOT].type == FILE else top)
         self._total = sum(tree[path].size for path in plan.files)
         self._received = 0
 
     def run(self) -> None:
         """Copy. Raises: PodwrightError; the files in `done` are complete."""
         try:
-            self._copy()
+            with self._scratch:
+                try:
+                    self._copy()
+                finally:
+                    self._discard(list(self._temporary))
         except OSError as error:
             place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
             raise PodwrightError(
@@ -45,8 +52,6 @@ class Download:
                 reason="WriteFailed",
                 hint="Check the path, its permissions and the free disk space.",
             ) from error
-        finally:
-            self._discard(list(self._temporary))
 
     def _copy(self) -> None:
         plan, done, local, tree = self._plan, self.done, self._local, self._tree
@@ -83,7 +88,7 @@ class Download:
         target = self._local.full_path(path)
         directory = os.path.dirname(os.path.abspath(target))
         is_in_place = os.path.isfile(target) and not os.access(directory, os.W_OK)
-        descriptor, self._temporary[path] = tempfile.mkstemp(prefix=b".podwright-", dir=None if is_in_place else directory)
+        descriptor, self._temporary[path] = tempfile.mkstemp(prefix=PREFIX) if is_in_place else self._scratch.create(directory)
         return open(descriptor, "wb")
 
     def _discard(self, paths: list[bytes]) -> None:
