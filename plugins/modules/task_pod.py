@@ -322,7 +322,7 @@ summary:
   type: dict
   sample: {succeeded: 8, total: 8}
 plan:
-  description: Changes that were made, or would be made in check mode.
+  description: Changes that were made, or would be made in check mode; after a failure without the manifests of created objects.
   returned: always
   type: list
   elements: dict

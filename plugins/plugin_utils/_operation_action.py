@@ -15,7 +15,6 @@ from ansible.parsing.vault import is_encrypted_file
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled, cancellable, cause_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
@@ -23,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
@@ -123,14 +123,14 @@ class OperationAction(ActionBase):
     def _run_here(self, args):
         operation = self.operation
         try:
-            given = normalize_options(operation.arguments, plain(args))
+            given = normalize_options(operation.arguments, plain(args), operation.name)
         except PodwrightError as error:
             return {"failed": True, "changed": False, "msg": str(error), "reason": error.reason}
         checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate(given)
         masked = set(checked._no_log_values)
         params = checked.validated_parameters
         if checked.error_messages:
-            message = Masker(masked).mask(self._validation_error(checked))
+            message = Masker(masked).mask(checked.error_messages[0])
             return {"failed": True, "changed": False, "msg": printable(message)}
         no_log = bool(self._task.no_log)
         return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
@@ -144,15 +144,6 @@ class OperationAction(ActionBase):
             if self.module_farewell:
                 LiveConsole(silent=False).take_leave(f"{self.operation.name} was cancelled by {cause_of(error)}. {self.module_farewell}")
             raise
-
-    def _validation_error(self, checked):
-        """The first error of the validation, as AnsibleModule words it."""
-        if not checked.unsupported_parameters:
-            return checked.error_messages[0]
-        unknown = ", ".join(sorted(path if isinstance(path, str) else ".".join(path) for path in checked.unsupported_parameters))
-        aliases = {name: sorted(spec.get("aliases", [])) for name, spec in self.operation.arguments.items()}
-        known = ", ".join(sorted(f"{name} ({', '.join(aliases[name])})" if aliases[name] else name for name in aliases))
-        return f"Unsupported parameters for ({self._task.action}) module: {unknown}. Supported parameters include: {known}."
 
     def _task_environment(self):
         variables = {}

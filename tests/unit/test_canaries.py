@@ -10,11 +10,11 @@ import urllib.parse
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import Transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, task_spec
 
 from .stub_server import Response, StubServer

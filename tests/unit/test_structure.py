@@ -19,7 +19,7 @@ LAYERS = (
     {"cancellation", "clock", "text", "threads", "values"},
     {"console", "errors"},
     {"scratch"},
-    {"files", "libraries", "masking"},
+    {"files", "libraries", "masking", "option_reader"},
     {"objects"},
     {"cluster"},
     {"arguments", "clients", "reconciler", "transfer"},

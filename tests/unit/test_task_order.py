@@ -246,12 +246,12 @@ def test_a_follower_whose_need_does_not_finish_in_time_is_skipped():
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ([needing("a", "x"), "b"], "tasks[0].needs[0]: unknown task 'x'; the other tasks are b."),
-        ([needing("a", "x")], "tasks[0].needs[0]: unknown task 'x'; the other tasks are none."),
+        ([needing("a", "x"), "b"], "tasks[0].needs[0]: unknown task 'x'; other tasks: b."),
+        ([needing("a", "x")], "tasks[0].needs[0]: unknown task 'x'; there is no other task."),
         (["b", needing("a", "b", "a")], "tasks[1].needs[1]: must not be the task itself, got 'a'."),
         ([needing("a", "b"), needing("b", "c"), needing("c", "b")], "tasks[1].needs: must not form a cycle, got b -> c -> b."),
-        ([needing("a", "m/b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'm/b'; the other tasks are o/b."),
-        ([needing("a", "b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'b'; the other tasks are o/b."),
+        ([needing("a", "m/b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'm/b'; other tasks: o/b."),
+        ([needing("a", "b"), {"name": "b", "namespace": "o"}], "tasks[0].needs[0]: unknown task 'b'; other tasks: o/b."),
         (
             [needing("a", "three-a/b", "three/a-b", namespace="o"), {"name": "b", "namespace": "three-a"}, {"name": "a-b", "namespace": "three"}],
             "tasks[0].needs[1]: must not give a variable that exists already: PODWRIGHT_NEED_THREE_A_B_STATE would be that of 'three-a/b' and of 'three/a-b'.",

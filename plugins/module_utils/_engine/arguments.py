@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
 import os
-import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,7 +12,8 @@ from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback
 
 from .cluster.kubeconfig import is_text, secrets_in
 from .errors import option_error
-from .text import LARGEST, SURROGATE
+from .option_reader import check_value
+from .text import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +38,6 @@ def from_variable(name: str) -> tuple[Callable[[str], str], list[str]]:
     """The `fallback` of an option whose default is an environment variable; an empty one is not set."""
     return (_read_variable, [name])
 
-
-_BINARY = ("stdin", "content", "remote_path", "exclude")  # sent as the bytes that they were read from
-_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 CONNECTION: Arguments = {
     "kubeconfig": {"type": "raw", "fallback": _from_environment("K8S_AUTH_KUBECONFIG")},
@@ -110,55 +104,6 @@ def given_options(item: Options) -> Options:
     return {name: value for name, value in item.items() if value is not None}
 
 
-def normalize_options(arguments: Arguments, given: Options, path: str = "") -> Options:
-    """The options as Ansible's validation can read them: without those that are null, which are not set.
-
-    Args:
-        given: what the user set; names that are not in the argument spec are kept for the validation to report.
-        path: prefix of the options in errors.
-
-    Raises: PodwrightError for a mapping or list of suboptions that is none, a number that is too large or not finite, and text that is not Unicode.
-    """
-    specs = {alias: spec for name, spec in arguments.items() for alias in (name, *spec.get("aliases", ()))}
-    return {name: _read_option(specs.get(name, {}), value, f"{path}{name}") for name, value in given.items() if value is not None or name not in specs}
-
-
-def _read_option(spec: Options, value: Any, path: str) -> Any:
-    if spec.get("type") == "list" and isinstance(value, str):
-        value = _decode_list(value)
-    if "options" not in spec or isinstance(value, str):  # text may be JSON, which the validation decodes
-        _check_value(value, path, spec.get("type") == "path" or path.rpartition(".")[2] in _BINARY)
-        return value
-    if spec["type"] == "list" and isinstance(value, list):
-        return [_read_option(spec | {"type": "dict"}, item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if not isinstance(value, dict):
-        raise option_error(path, f"must be a {'list of mappings' if spec['type'] == 'list' else 'mapping'}, got {_type_name(value)}.")
-    return normalize_options(spec["options"], value, f"{path}.")
-
-
-def _decode_list(text: str) -> Any:
-    """The list of a JSON text: variables of the command line and of AWX surveys are text. The validation decodes mappings, but splits this at commas."""
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text) if text.lstrip().startswith("[") else text
-    return text
-
-
-def _check_value(value: Any, path: str, is_binary: bool) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_value(key, path, False)
-            _check_value(item, f"{path}.{key}", False)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_value(item, f"{path}[{index}]", is_binary)
-    elif isinstance(value, str) and SURROGATE.search(_ESCAPED_BYTE.sub("", value) if is_binary else value):
-        raise option_error(path, "must be valid Unicode, got text with surrogates.", "It was read from bytes that are not UTF-8.")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise option_error(path, f"must be a finite number, got {value}.")
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise option_error(path, f"must be between {-LARGEST} and {LARGEST}, got a number of {math.floor(math.log10(abs(value))) + 1} digits.")
-
-
 _LONGEST, _MANY = 10 * 365 * 86_400, 10**6  # seconds; things
 # The values of numeric options, by name: more than 0, or from a minimum to a maximum.
 _POSITIVE = ("timeout", "idle_timeout", "rate", "schedule_timeout", "pull_timeout", "start_timeout")
@@ -185,18 +130,13 @@ def check_ranges(arguments: Arguments, params: Options, path: str = "") -> None:
             for prefix, item in items:
                 check_ranges(suboptions, item, prefix)
         elif isinstance(value, int) and abs(value) > LARGEST:  # it was text
-            _check_value(value, f"{path}{name}", False)
+            check_value(value, f"{path}{name}", False)
         elif isinstance(value, (int, float)) and (name in _RANGES or name in _POSITIVE):
             low, high = _RANGES.get(name, (0, _LONGEST))
             if value < low or (name in _POSITIVE and value == 0):
                 raise option_error(f"{path}{name}", f"must be {'greater than 0' if name in _POSITIVE else f'{low} or greater'}, got {value:g}.")
             if not value <= high:
                 raise option_error(f"{path}{name}", f"must be {high} or less, got {value:g}.")
-
-
-def _type_name(value: object) -> str:
-    names = {str: "a string", list: "a list", dict: "a mapping", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def read_selector(params: Options, option: str = "label_selectors") -> str:

@@ -58,7 +58,7 @@ class PodwrightError(Exception):
     def __str__(self) -> str:
         if not self.hint:
             return printable(self.message)
-        separator = "\n" if "\n" in self.message else " " if self.message.endswith((".", ")")) else ". "
+        separator = "\n" if "\n" in self.message else " " if self.message.endswith((".", ".)")) else ". "
         return printable(f"{self.message}{separator}{self.hint}")
 
     @property

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .arguments import connection_secrets, normalize_options
+from .arguments import connection_secrets
 from .cancellation import Cancelled, cancellable
 from .console import Console
 from .errors import PodwrightError
 from .operation import Operation, perform
+from .option_reader import normalize_options
 
 if TYPE_CHECKING:
     from .values import Options
@@ -26,7 +27,7 @@ class OperationModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has 
         """Read the options; Ansible's validation, which follows, raises exceptions for some that this rejects."""
         super()._load_params()
         try:
-            self.params: Options = normalize_options(self.argument_spec, self.params)
+            self.params: Options = normalize_options(self.argument_spec, self.params, str(self.params.get("_ansible_module_name", "")).rpartition(".")[2])
         except PodwrightError as error:
             self.fail_json(str(error), reason=error.reason)
 

@@ -15,7 +15,7 @@ from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
 from .masking import Masker, clean_texts
-from .reconciler.approval import Approval
+from .reconciler.approval import PLAN_CHANGED, Approval
 from .reconciler.manifest import Redactor
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def perform(
     # Ansible treats a result with an rc other than 0, or null, as failed unless it sets `failed`.
     result: Result = {"changed": False, "failed": False} | fields
     if stopped:
-        result |= _failure(stopped, no_log)
+        result |= _failure(stopped, no_log) | ({} if check_mode or diff_mode or stopped.reason == PLAN_CHANGED else _shorten(result))
     result["duration"] = round(time.monotonic() - started, 3)
     result["invocation"] = {"module_args": shown}
     if console.warnings:
@@ -212,6 +212,13 @@ def _failure(error: PodwrightError, no_log: bool) -> Result:
     shown = _without_output(error) if no_log else error
     details = {"reason": shown.reason, "hint": shown.hint}
     return {"failed": True, "msg": str(shown)} | {name: text for name, text in details.items() if text}
+
+
+def _shorten(result: Result) -> Result:
+    """The plan of a failed run without the manifests of objects that it created, which Ansible would print after the message."""
+    entries = [entry for entry in result.get("plan") or () if isinstance(entry.get("patch"), list)]
+    short = [entry | {"patch": [{name: part[name] for name in part if part["path"] or name != "value"} for part in entry["patch"]]} for entry in entries]
+    return {"plan": short} if entries and len(entries) == len(result["plan"]) else {}
 
 
 def _hidden_texts(operation: Operation[OutcomeT], params: Options, shown: Options) -> set[str]:

@@ -67,9 +67,9 @@ def log_tail(client: Client, pod: Manifest, lines: int) -> Tail:
 
 
 def format_diagnosis(events: list[Event], tail: Tail) -> str:
-    """Events, warnings alone if there are any, and the end of a log as lines to append to an error."""
+    """Events and the end of a log as lines to append to an error: warnings alone if there are any, and no other events if there is a log."""
     parts = []
-    shown = [event for event in events if event["type"] != "Normal"] or events
+    shown = [event for event in events if event["type"] != "Normal"] or ([] if tail.text.strip() else events)
     if shown:
         lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-MAX_EVENTS:]]
         parts.append("Events:\n" + "\n".join(lines))

@@ -74,6 +74,11 @@ class Status:
     is_ready: bool = False
 
     @property
+    def explanation(self) -> str:
+        """Reason and message for an error; without the reason `Error`, which says nothing."""
+        return ": ".join(text for text in (self.reason if self.reason != "Error" or not self.message else "", self.message) if text)
+
+    @property
     def is_finished(self) -> bool:
         """Whether the task succeeded, failed or counts as skipped."""
         return self.state in ("succeeded", "failed", SKIPPED)

@@ -13,6 +13,7 @@ from ..arguments import CONNECTION, REVIEW, WAIT, given_options, item_arguments,
 from ..cancellation import cause_of
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
+from ..objects.pod_status import SKIPPED
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.plan import Change
@@ -205,8 +206,11 @@ def _name_item(error: PodwrightError, index: int, own: Options, defaults: Option
     """The error with the item in the path of the invalid option, unless that is set beside `tasks`."""
     option = re.match(r"\w*", error.message)
     is_default = option and option[0] not in own and defaults.get(option[0]) is not None
-    if error.reason != "BadOption" or is_default:
+    if error.reason != "BadOption":
         return error
+    if is_default and option:
+        hint = f"tasks[{index}] ('{own.get('name') or own.get('generate_name')}') has no {option[0]} of its own. {error.hint}".rstrip()
+        return PodwrightError(error.message, reason=error.reason, hint=hint)
     return PodwrightError(f"tasks[{index}].{error.message}", reason=error.reason, hint=error.hint)
 
 
@@ -272,13 +276,18 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
 def _failure_message(errors: list[PodwrightError], runs: list[TaskRun]) -> str:
     if len(runs) == 1:
         return errors[0].message
-    others = Counter(run.outcome for run in runs if run.error and not run.has_failed)
+    others = Counter(outcome for run in runs if not run.has_failed and (outcome := _other_outcome(run)))
     parts = [f"{len(errors)} of {len(runs)} tasks failed{''.join(f', {count} {outcome}' for outcome, count in sorted(others.items()))}."]
     parts += [str(error) for error in errors[:DETAILED_FAILURES]]
     parts += [str(error).splitlines()[0] for error in errors[DETAILED_FAILURES:LISTED_FAILURES]]
     if len(errors) > LISTED_FAILURES:
         parts.append(f"… and {len(errors) - LISTED_FAILURES} more.")
     return "\n".join(parts)
+
+
+def _other_outcome(run: TaskRun) -> str | None:
+    """The state of a task that neither succeeded nor failed."""
+    return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else None
 
 
 # -- redaction ------------------------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ def _read_reviewed(expect: str) -> Reviewed:
         return Reviewed(DIGEST_PREFIX + match[1], int(match[2]) if match[2] else None)
     path = os.path.expanduser(text)
     if not os.path.isfile(path):
-        raise option_error("expect", f"must be a plan_digest ({DIGEST_PREFIX} and 64 hexadecimal digits) or the path of a plan_file, got {text!r}.")
+        found = f"got {text!r}{', which does not exist' if os.sep in text else ''}"
+        raise option_error("expect", f"must be a plan_digest ({DIGEST_PREFIX} and 64 hexadecimal digits) or the path of a plan_file, {found}.")
     try:
         with open(path, "rb") as file:
             content = json.loads(file.read(_MAX_BYTES))

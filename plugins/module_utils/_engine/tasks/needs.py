@@ -51,7 +51,8 @@ def _resolve(spec: TaskSpec, index: int, specs: Mapping[TaskName, TaskSpec]) -> 
             raise option_error(option, f"must not be the task itself, got {text!r}.")
         if need not in specs:
             known = sorted(_text_of(other, spec.namespace) for other in specs.keys() - {spec.task_name})
-            raise option_error(option, f"unknown task {text!r}; the other tasks are {', '.join(known) or 'none'}.")
+            others = f"other tasks: {', '.join(known)}" if known else "there is no other task"
+            raise option_error(option, f"unknown task {text!r}; {others}.")
         if need not in needs:
             needs.append(need)
             _check_variables(spec, specs[need], option, variables)

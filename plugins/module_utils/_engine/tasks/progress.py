@@ -25,7 +25,7 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
         line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
         name = f"{waiting.plan.change.key.name}: " if len(runs) > 1 else ""
-        line += f"; {name}{waiting.status.reason}: {waiting.status.message}"
+        line += f"; {name}{waiting.status.explanation}"
     return line
 
 

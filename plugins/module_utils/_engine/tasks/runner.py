@@ -320,8 +320,9 @@ class Runner:
 
     def _retry_or_fail(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         if not self._retry(run, spec, status):
-            what = "finished, but must keep running" if status.state == "succeeded" else "failed"
-            run.fail_because(status.reason, f"{what}: {status.reason}{': ' + status.message if status.message else ''}")
+            attempt = f" in attempt {run.attempt}" if run.attempt > 1 else ""
+            what = "finished, but must keep running" if status.state == "succeeded" else f"failed{attempt}"
+            run.fail_because(status.reason, f"{what}: {status.explanation}")
 
     def _retry(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
         """Plan the next attempt of a task that failed. Returns: whether it has one."""

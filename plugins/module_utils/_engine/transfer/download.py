@@ -138,7 +138,8 @@ class Download:
                 digest.update(data)
                 written += len(data)
                 self._received += len(data)
-                self._console.progress(f"{self._received >> 20} of {self._total >> 20} MiB received from {self._remote.container}")
+                if self._total >> 20:
+                    self._console.progress(f"{self._received >> 20} of {self._total >> 20} MiB received from {self._remote.container}")
 
             sent = retry_on_connection_loss(lambda: self._remote.read(path, written, size, take))
         if written < size and digest.hexdigest() == sent:

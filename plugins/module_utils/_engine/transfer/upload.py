@@ -101,7 +101,8 @@ class Upload:
             yield piece
             with self._counting:
                 self._sent[key] += len(piece)
-                self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
+                if self._total >> 20:
+                    self._console.progress(f"{sum(self._sent.values()) >> 20} of {self._total >> 20} MiB sent to {self._remote.container}")
 
     # -- one archive ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A failure is short: what failed and why, without what does not explain it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import REVIEW
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, format_diagnosis
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
+
+from .test_task_order import batch, needing, session
+
+CREATED = {"action": "create", "patch": [{"op": "add", "path": "", "value": {"kind": "Pod"}}]}
+CHANGED = {"action": "patch", "patch": [{"op": "replace", "path": "/data/a", "value": "b"}]}
+
+
+def event(type_, reason):
+    return {"type": type_, "reason": reason, "message": "so", "count": 1, "last_seen": ""}
+
+
+def test_a_batch_counts_all_skipped_tasks():
+    made = session({"bad": 3, "maybe": 99})
+    fields, error = made.perform(batch("bad", "maybe", needing("next", "maybe"), skip_on=[99]))
+    assert str(error).startswith("1 of 3 tasks failed, 2 skipped.\n") and fields["summary"] == {"failed": 1, "skipped": 2, "total": 3}
+
+
+def test_a_failed_task_names_its_attempt_and_its_exit_code():
+    _fields, error = session({"bad": 3}).perform(batch("bad", retries=1))
+    assert str(error).splitlines()[0] == "The task 'bad' in namespace 'n' failed in attempt 2: its command failed with exit code 3"
+
+
+def test_the_reason_error_is_not_shown_beside_a_message():
+    assert Status("failed", "Error", "so").explanation == "so" and Status("failed", "Error").explanation == "Error"
+    assert Status("failed", "OOMKilled", "so").explanation == "OOMKilled: so" and Status("failed", "Lost").explanation == "Lost"
+
+
+def test_events_are_shown_if_they_explain_more_than_the_log():
+    usual, warning = event("Normal", "Pulled"), event("Warning", "BackOff")
+    assert format_diagnosis([usual], Tail("x\n")) == "\nLog:\n  x"
+    assert format_diagnosis([usual], Tail()) == "\nEvents:\n  Pulled: so"
+    assert format_diagnosis([usual, warning], Tail("x")) == "\nEvents:\n  BackOff: so\nLog:\n  x"
+
+
+@pytest.mark.parametrize(
+    ("reason", "check_mode", "diff_mode", "is_short"),
+    [("Error", False, False, True), ("Error", True, False, False), ("Error", False, True, False), (PLAN_CHANGED, False, False, False)],
+)
+def test_the_plan_of_a_failed_run_lacks_manifests(reason, check_mode, diff_mode, is_short):
+    def run(invocation, outcome):
+        raise PodwrightError("no", reason=reason)
+
+    operation = Operation("x", REVIEW, list, run, lambda invocation, outcome: {"plan": [CREATED, CHANGED]})
+    result = perform(operation, {"expect": None, "plan_file": None}, check_mode, diff_mode, Console())
+    assert result["plan"] == [CREATED | {"patch": [{"op": "add", "path": ""}]} if is_short else CREATED, CHANGED]
+
+
+def test_a_default_that_does_not_suit_an_item_names_the_item():
+    defaults = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()}
+    options = {"namespace": "n", "image": "i", "retry_delay": 5, "tasks": [{"name": "a"}, {"name": "b", "kind": "Job"}]}
+    with pytest.raises(PodwrightError) as caught:
+        task_pod.run(Invocation(defaults | options, False, False, Console()), task_pod.Tasks())
+    assert str(caught.value).startswith("retry_delay: must not be set for a Job. tasks[1] ('b') has no retry_delay of its own. Kubernetes delays")
+
+
+def test_a_plan_file_that_does_not_exist_is_named():
+    operation = Operation("x", REVIEW, list, lambda *_: None, lambda *_: {})
+    message = perform(operation, {"expect": "/nowhere/plan.json", "plan_file": None}, False, False, Console())["msg"]
+    assert message.endswith("or the path of a plan_file, got '/nowhere/plan.json', which does not exist.")
+
+
+@pytest.mark.parametrize(("message", "text"), [("no (403 Forbidden)", "no (403 Forbidden). Do it."), ("no.", "no. Do it."), ("(no.)", "(no.) Do it.")])
+def test_a_hint_is_a_sentence_of_its_own(message, text):
+    assert str(PodwrightError(message, hint="Do it.")) == text
