@@ -54,13 +54,13 @@ class LiveConsole(Console):
         if self._silent or text == self._last or time.monotonic() < self._next:
             return
         self._last, self._next = text, time.monotonic() + PROGRESS_SECONDS
-        Display().display(f"  … {' '.join(printable(text).split())}", color="dark gray", stderr=True)
+        Display().display(f"  … {' '.join(printable(self.mask(text)).split())}", color="dark gray", stderr=True)
 
     def line(self, name, text):
         """Show a line of a pod's output, without the control characters of a terminal."""
         if self._silent:
             return
-        text = printable(text.replace("\t", "    ")).replace("\n", "")
+        text = printable(self.mask(text).replace("\t", "    ")).replace("\n", "")
         color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
         Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
 

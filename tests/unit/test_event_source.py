@@ -373,7 +373,7 @@ def test_other_kinds_have_a_state_whatever_their_status_is(status):
         ({"max_bytes": 10}, "max_bytes: must be 4096 or greater, got 10"),
         ({"heartbeat": -1}, "heartbeat: must be 0 or greater, got -1"),
         ({"secret_values": True, "include_object": False}, "secret_values: must not be set with include_object: false"),
-        ({"namespce": "a"}, "namespce: unknown option; options: all_namespaces"),
+        ({"namespce": "a"}, "namespce: unknown option; did you mean namespace"),
         ({"heartbeat": "often"}, "heartbeat"),
     ],
 )

@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import REVIEW
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import admission_hint, status_error
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, format_diagnosis
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_errors import explain_failure
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import failure_hint
+from ansible_collections.podwright.core.plugins.plugin_utils import _operation_action
 
+from .task_specs import spec
 from .test_task_order import batch, needing, session
 
 CREATED = {"action": "create", "patch": [{"op": "add", "path": "", "value": {"kind": "Pod"}}]}
@@ -77,3 +87,78 @@ def test_a_plan_file_that_does_not_exist_is_named():
 @pytest.mark.parametrize(("message", "text"), [("no (403 Forbidden)", "no (403 Forbidden). Do it."), ("no.", "no. Do it."), ("(no.)", "(no.) Do it.")])
 def test_a_hint_is_a_sentence_of_its_own(message, text):
     assert str(PodwrightError(message, hint="Do it.")) == text
+
+
+def test_a_failure_says_what_to_raise():
+    late, killed = Status("failed", "DeadlineExceeded"), Status("failed", "OOMKilled")
+    assert failure_hint(spec(timeout=5, state="completed"), late) == "Raise timeout, which is 5 s, or speed up the task."
+    assert failure_hint(spec(), killed) == "Raise resources.limits.memory." and failure_hint(spec(), Status("failed", "Error")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        (
+            ".data.a: expected string, got &value.valueUnstructured{Value:true}",
+            '.data.a: expected string, got true (HTTP 500). Quote the value, such as "1" or "true".',
+        ),
+        (".dta: field not declared in schema", ".dta: field not declared in schema (HTTP 500). Correct the fields that the message names."),
+    ],
+)
+def test_a_value_of_the_wrong_type_in_a_manifest_is_shown_as_it_is_written(text, end):
+    body = {"kind": "Status", "message": f"failed to create typed patch object (n/c; /v1, Kind=ConfigMap): {text}"}
+    assert str(status_error(500, body, Request("PATCH", "/api/v1/namespaces/n/configmaps/c"), Configuration({"host": "https://x"}))).endswith(end)
+
+
+def test_a_missing_service_account_is_named_as_what_to_create():
+    text = 'pods "m" is forbidden: error looking up service account n/nope: serviceaccount "nope" not found'
+    assert admission_hint(text, "n").startswith("Create the service account in namespace 'n' first")
+
+
+@pytest.mark.parametrize(
+    ("command", "warnings"),
+    [
+        ("echo a && exit 3", ["No shell interprets command: '&&' is an argument of echo. For a shell, write [sh, -c, \"…\"]."]),
+        ("sh -c 'echo a && exit 3'", []),
+        (["echo", "&&"], []),
+    ],
+)
+def test_operators_of_a_shell_in_a_command_as_text_are_warned_of(command, warnings):
+    invocation = Invocation({"command": command}, False, False, Console())
+    pod_exec._warn_about_operators(invocation, command if isinstance(command, list) else shlex.split(command))
+    assert invocation.console.warnings == warnings
+
+
+class OnePod:
+    """A client of a pod with two containers."""
+
+    def get(self, _kind, _namespace, _name):
+        return {"spec": {"containers": [{"name": "task"}, {"name": "proxy"}]}}
+
+
+def test_a_container_that_does_not_exist_comes_with_those_that_do():
+    refused = PodwrightError("Could not create exec: container nope is not valid for pod web (400 BadRequest)", status=400, reason="BadRequest")
+    named = pod_exec._name_containers(refused, OnePod(), Container("n", "web", "nope"))
+    assert str(named) == "Container 'nope' not found in pod 'web' in namespace 'n'; containers: task, proxy." and named.reason == "BadRequest"
+    other = PodwrightError("no", status=400)
+    assert pod_exec._name_containers(other, OnePod(), Container("n", "web", "nope")) is other
+
+
+def test_a_command_of_the_shell_is_named_as_one():
+    message = 'OCI runtime exec failed: unable to start container process: exec: "cd": executable file not found in $PATH'
+    error = explain_failure(PodwrightError(message), Container("n", "web"), Command(["cd", "/"]))
+    assert error.hint == "cd is a command of the shell: run one by [sh, -c, …], or set chdir."
+
+
+def test_live_lines_and_progress_contain_no_secret_values(monkeypatch):
+    shown = []
+    monkeypatch.setattr(_operation_action.Display, "display", lambda _self, text, **_options: shown.append(text))
+    console = _operation_action.LiveConsole(silent=False)
+    console._next = 0
+
+    def run(invocation, outcome):
+        invocation.console.line("web", "password=hunter2secret")
+        invocation.console.progress("waiting for hunter2secret")
+
+    perform(Operation("x", REVIEW, list, run, lambda *_: {}), {"expect": None, "plan_file": None}, False, False, console, masked={"hunter2secret"})
+    assert shown == ["  web | password=********", "  … waiting for ********"]

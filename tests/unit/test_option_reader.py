@@ -57,7 +57,7 @@ def test_unknown_and_missing_names_are_refused_with_those_that_exist(given, mess
         ({"tasks": {"name": "a"}}, "tasks: must be a list of mappings, got a mapping."),
         ({"image_pull_secrets": [{"name": "x"}]}, "image_pull_secrets[0]: must be a string, got a mapping."),
         ({"image_pull_secrets": {"name": "x"}}, "image_pull_secrets: must be a list of strings, got a mapping."),
-        ({"stdin": {"a": 1}}, "stdin: must be a string, got a mapping."),
+        ({"stdin": {"a": 1}}, "stdin: must be a string, got a mapping. The filter to_json makes text of it."),
         ({"shared_workspace": True}, "shared_workspace: must be a string, got the boolean true. Quote it if it is meant as text."),
         ({"state": "x" * 100}, f"state: must be one of present, running, completed, absent, got '{'x' * 59}…."),
     ],
@@ -80,6 +80,16 @@ def test_what_ansible_converts_is_accepted(operation, given):
     read = normalize_options(operation.ARGUMENTS, given)
     checked = ArgumentSpecValidator(operation.ARGUMENTS, **operation.OPERATION.rules).validate({k: v for k, v in read.items() if k[0] != "_"})
     assert not checked.error_messages
+
+
+def test_the_options_of_a_module_with_few_are_listed_without_those_of_the_connection():
+    message = refusal({"qqq": 1}, pod_copy)
+    assert message.startswith("qqq: unknown option; options: ") and " local_path, " in message and "api_key" not in message
+
+
+def test_the_json_text_of_a_list_is_read_as_the_list():
+    assert normalize_options(task_pod.ARGUMENTS, {"tasks": '[{"name": "a"}]'}) == {"tasks": [{"name": "a"}]}
+    assert refusal({"tasks": '[{"nam": "a"}]'}).startswith("tasks[0].nam: unknown option of tasks; did you mean name")
 
 
 def test_secret_values_are_not_shown():

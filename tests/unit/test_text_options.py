@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .text import printable
 
 
@@ -12,11 +14,13 @@ class Console:
     Attributes:
         warnings: for the result.
         farewell: what a cancelled operation leaves behind, or an empty string.
+        mask: replaces secret values in what is shown while the operation runs.
     """
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.farewell = ""
+        self.mask: Callable[[str], str] = str
 
     def progress(self, text: str) -> None:
         """Report the progress of a long wait; called whenever it changes."""

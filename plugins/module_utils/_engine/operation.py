@@ -174,7 +174,7 @@ def perform(
         # First of all, since an operation whose secrets cannot be masked must not run.
         shown = redact_connection(operation.redact(params))
         secrets = Masker(masked | secrets_of(operation, params))
-        hidden = Masker(_hidden_texts(operation, params, shown))
+        console.mask, hidden = secrets.mask, Masker(_hidden_texts(operation, params, shown))
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     approval = Approval(params, operation.redactor, lambda entries: [secrets.clean(clean_texts(entry, hidden)) for entry in entries])

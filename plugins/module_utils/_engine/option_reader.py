@@ -107,8 +107,9 @@ class _Reader:
         kind = f"unknown option of {parent}" if path else "unknown option"
         if similar:
             raise option_error(option, f"{kind}; did you mean {' or '.join(similar)}?")
-        if len(specs) <= _LISTED:
-            raise option_error(option, f"{kind}; options: {', '.join(sorted(specs))}.")
+        listed = sorted(known for known, spec in specs.items() if "K8S_AUTH" not in str(spec.get("fallback")))  # without those of the connection
+        if len(listed) <= _LISTED:
+            raise option_error(option, f"{kind}; options: {', '.join(listed)}.")
         hint = f"List the options with: ansible-doc podwright.core.{self._module}" if self._module else ""
         raise option_error(option, f"{kind}.", hint)
 
@@ -121,7 +122,7 @@ def _check_scalar(kind: str, spec: Options, value: Any, path: str) -> None:
     if kind in ("str", "path") and not choices and isinstance(value, bool):
         raise option_error(path, f"must be a string, got the boolean {str(value).lower()}.", "Quote it if it is meant as text.")
     if kind in ("str", "path") and isinstance(value, (dict, list)):
-        raise _type_error(path, "a string", value)
+        raise _type_error(path, "a string", value, "The filter to_json makes text of it." if path in ("content", "stdin") else "")
     if kind == "bool" and str(value).lower() not in _BOOLEANS:
         raise _value_error(path, "true or false", spec, value)
     if kind in ("int", "float") and not _is_number(kind, value):

@@ -26,6 +26,7 @@ _HINTS = {
 _MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a response in an error
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
+    (r"service ?account \S+ not found", "Create the service account{namespace} first, for example with the role podwright.core.rbac."),
     (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
     (r"failed quota: .*must specify", "Set the resources that the ResourceQuota{namespace} limits, or defaults for them in a LimitRange."),
     (r"PodSecurity", "Set security_profile to a profile that the Pod Security level of the namespace allows, or change the level{namespace}."),
@@ -36,6 +37,7 @@ _ADMISSION_HINTS = (
     ),
     (r"(maximum|minimum) \S+ (usage|limit)", "Set resources that the LimitRange{namespace} allows, or change the LimitRange."),
 )
+_GO_VALUE = re.compile(r"&value\.valueUnstructured\{Value:(.*?)\}")  # how an API server prints a value of another type
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 # An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.
@@ -57,7 +59,9 @@ def status_error(status: int, body: object, request: Request, configuration: Con
     text = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} … ({len(text)} characters)"
     if status == 404 and _NOT_SERVED.search(text):
         reason = UNKNOWN_KIND
-    error = PodwrightError(f"{request.describe()}: {text} ({status} {reason})", status=status, reason=reason, causes=causes)
+    code = reason if reason.startswith("HTTP ") else f"{status} {reason}"
+    shown = _GO_VALUE.sub(r"\1", text)
+    error = PodwrightError(f"{request.describe()}: {shown} ({code})", status=status, reason=reason, causes=causes)
     error.hint = _hint(error, text, request, configuration.identity)
     return error
 
@@ -95,7 +99,7 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
     if status == 409 and reason == "Conflict" and "conflict with" in text:
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
     if error.is_schema_mismatch:
-        return "Correct the fields that the message names."
+        return 'Quote the value, such as "1" or "true".' if "expected string, got" in text else "Correct the fields that the message names."
     return _HINTS.get("5xx" if status and status >= 500 else str(status), "")
 
 

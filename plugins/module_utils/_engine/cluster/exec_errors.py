@@ -21,6 +21,7 @@ _NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded|Error while d
 # Of a node whose kubelet or container runtime is being restarted.
 _RESTARTING = re.compile(r"error dialing backend: .*connection refused|pod does not exist|Error while dialing")
 _NO_PROGRAM = re.compile(r"executable file.*not found|no such file or directory|stat .*: not found", re.IGNORECASE)
+_BUILTIN = re.compile(r'exec: "(alias|cd|exit|export|set|source|ulimit|umask|unset)"')
 _SHELL = re.compile(r"""["`'](/[\w./-]+/)?sh["`']""")
 
 
@@ -73,7 +74,9 @@ def explain_failure(error: PodwrightError, container: Container, command: Comman
     if lacks_shell(error):
         hint, reason = "The option chdir needs a shell in the image." if command.chdir else "The image has no shell.", "NoShell"
     elif _NO_PROGRAM.search(error.message):
+        builtin = _BUILTIN.search(error.message)
         hint = "The option env needs the program env in the image." if '"env"' in error.message else "Check that the program exists in the image."
+        hint = f"{builtin[1]} is a command of the shell: run one by [sh, -c, …], or set chdir." if builtin else hint
     elif is_not_running(error):
         hint = "The container does not run. Wait for it, or check its state with pod_info."
     elif _NO_ANSWER.search(error.message):

@@ -234,7 +234,7 @@ class Kinds:
         similar = load("difflib").get_close_matches(name.lower(), {kind.lower(): kind for kind in known}) or sorted(known)
         listed = ", ".join(f"{kind.name} ({kind.api_version})" for kind in known.values() if kind.name.lower() in similar[:_MAX_NAMES])
         raise PodwrightError(
-            f"Kind '{name}' not found in any API group; similar kinds: {listed or 'none'}.",
+            f"Kind '{name}' not found in any API group{'; similar kinds: ' + listed if listed else ''}.",
             reason=UNKNOWN_KIND,
             hint="Install its definition first, or correct kind (kubectl api-resources lists them).",
         )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ..arguments import CONNECTION, Arguments, check_ranges, normalize_options, read_selector
+from ..arguments import CONNECTION, Arguments, check_ranges, read_selector
 from ..errors import PodwrightError, option_error
 from ..masking import Masker
 from ..objects.field_paths import read_paths
+from ..option_reader import normalize_options
 from .payload import FIELDS, STATES
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ ARGUMENTS: Arguments = {name: spec for name, spec in CONNECTION.items() if name 
 def read_options(given: Options) -> Options:
     """The options with their defaults and the variables `K8S_AUTH_*`. Raises: PodwrightError for an invalid one."""
     checked = ArgumentSpecValidator(ARGUMENTS).validate(normalize_options(ARGUMENTS, given))
-    if checked.unsupported_parameters:
-        unknown = sorted(path if isinstance(path, str) else ".".join(path) for path in checked.unsupported_parameters)
-        raise option_error(unknown[0], f"unknown option; options: {', '.join(sorted(ARGUMENTS))}.")
     if checked.error_messages:
         # ansible-core has no public name for the values of options with no_log.
         raise PodwrightError(Masker(set(checked._no_log_values)).mask(checked.error_messages[0]), reason="BadOption")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1 << 18  # bytes
 THREADS = 16
+_OPERATORS = frozenset(("&&", "||", "|", ";", "&", "<", ">", ">>", "2>", "2>&1"))  # of a shell
 
 ARGUMENTS = {
     **CONNECTION,
@@ -82,6 +83,7 @@ def run(invocation: Invocation, outcome: list[Execution]) -> None:
     """Run the command. Raises: PodwrightError, with check_rc also for an exit code other than 0."""
     params = invocation.params
     command = _read_command(params)
+    _warn_about_operators(invocation, command.words)
     if params["pod"]:
         outcome.append(Execution(Container(invocation.namespace, params["pod"], params["container"])))
     else:
@@ -105,7 +107,7 @@ def _find_containers(invocation: Invocation) -> list[Container]:
     running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
     if not running:
         raise PodwrightError(
-            f"No running pod in namespace '{invocation.namespace}' matches {selector} ({len(pods)} matching pods do not run).",
+            f"No running pod in namespace '{invocation.namespace}' matches {selector}{f' ({len(pods)} matching pods do not run)' if pods else ''}.",
             reason="NotFound",
             hint="Check label_selectors, or wait for the pods with pod_info.",
         )
@@ -122,7 +124,17 @@ def _run_in(invocation: Invocation, client: Client, execution: Execution, comman
     try:
         _execute(invocation, client, execution, command, path)
     except Exception as error:
-        execution.error = as_podwright_error(error)
+        execution.error = _name_containers(as_podwright_error(error), client, execution.container)
+
+
+def _name_containers(error: PodwrightError, client: Client, container: Container) -> PodwrightError:
+    """The error for a container that does not exist, with those that do."""
+    if error.status != 400 or "is not valid for pod" not in error.message:
+        return error
+    spec = (client.get(POD, container.namespace, container.pod) or {}).get("spec") or {}
+    names = [entry["name"] for part in ("containers", "initContainers", "ephemeralContainers") for entry in spec.get(part) or []]
+    message = f"Container '{container.name}' not found in pod '{container.pod}' in namespace '{container.namespace}'; containers: {', '.join(names)}."
+    return PodwrightError(message, status=error.status, reason=error.reason)
 
 
 def _execute(invocation: Invocation, client: Client, execution: Execution, command: Command, stdout_file: str | None) -> None:
@@ -171,6 +183,13 @@ def _explain(rc: int, params: Options) -> str:
     if rc == 126:
         return "Check that the program is executable."
     return ""
+
+
+def _warn_about_operators(invocation: Invocation, words: Sequence[str]) -> None:
+    """Warn if a command that was given as text contains an operator of a shell, which the program gets as an argument."""
+    operators = [word for word in words if word in _OPERATORS] if isinstance(invocation.params["command"], str) else []
+    if operators:
+        invocation.console.warn(f"No shell interprets command: '{operators[0]}' is an argument of {words[0]}. For a shell, write [sh, -c, \"…\"].")
 
 
 # -- reading the options --------------------------------------------------------------------------------------

@@ -87,8 +87,10 @@ class Completion:
             run.logs = tail.text
         hint = error.hint
         if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never"):
-            hint = hint or "It failed in an earlier run; set rerun to on_failure to run it again."
-        text = error.message + _termination_line(pod, tail.text, options["log_tail"]) + format_diagnosis(run.events, tail)
+            hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
+        has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more
+        events = [event for event in run.events if event["type"] != "Normal" or not has_exited]
+        text = error.message + _termination_line(error.message, pod, tail.text, options["log_tail"]) + format_diagnosis(events, tail)
         run.error = PodwrightError(text, status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
@@ -139,11 +141,11 @@ class Completion:
         self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
 
 
-def _termination_line(pod: Manifest | None, tail: str, log_tail: int) -> str:
-    """The termination message of a task as a line of an error; empty if it has none, or the kubelet took it from the log, which may not be wanted."""
+def _termination_line(error: str, pod: Manifest | None, tail: str, log_tail: int) -> str:
+    """The termination message of a task as a line to add to an error; empty if it has none, the error contains it, or the kubelet took it from the log."""
     message = termination_message(pod, explaining_container(pod)).strip() if pod and log_tail else ""
-    is_log = message in tail or bool(tail.strip() and tail.strip() in message)
-    return f"\nTermination message: {message}" if message and not is_log else ""
+    is_shown = message in error or message in tail or bool(tail.strip() and tail.strip() in message)
+    return f"\nTermination message: {message}" if message and not is_shown else ""
 
 
 def _is_unfetched(run: TaskRun) -> bool:

@@ -78,3 +78,10 @@ class Problems:
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
             hint = run.refusal.hint if run.refusal else ""
             run.fail_because(status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
+
+
+def failure_hint(spec: TaskSpec, status: Status) -> str:
+    """What to do about a task that failed for this reason; empty if its log says more."""
+    if status.reason == "DeadlineExceeded" and spec.timeout:
+        return f"Raise timeout, which is {spec.timeout} s, or speed up the task."
+    return "Raise resources.limits.memory." if status.reason == "OOMKilled" else ""

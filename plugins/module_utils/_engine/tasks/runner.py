@@ -24,7 +24,7 @@ from .observation import TaskName, latest, owner_job
 from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
-from .problems import Problems
+from .problems import Problems, failure_hint
 from .progress import progress_line
 from .proxies import Proxies
 from .restoration import restore
@@ -322,7 +322,7 @@ class Runner:
         if not self._retry(run, spec, status):
             attempt = f" in attempt {run.attempt}" if run.attempt > 1 else ""
             what = "finished, but must keep running" if status.state == "succeeded" else f"failed{attempt}"
-            run.fail_because(status.reason, f"{what}: {status.explanation}")
+            run.fail_because(status.reason, f"{what}: {status.explanation}", failure_hint(spec, status))
 
     def _retry(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
         """Plan the next attempt of a task that failed. Returns: whether it has one."""
