@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule docs audit bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule package docs docsite audit bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -36,7 +36,7 @@ demo: env ## run the demo on the local cluster, or with CLUSTER=current on that 
 	$(BIN)/ansible-playbook podwright.core.demo
 
 test: env ## run all checks and tests, as CI does
-	@tests/tools/run-beside test-integration "lint test-unit sanity molecule"
+	@tests/tools/run-beside test-integration "lint test-unit sanity package molecule"
 	tests/tools/summary
 
 test-all: test test-long ## run all checks and tests, also those that take long
@@ -76,8 +76,14 @@ sanity: env ## run ansible-test sanity without ignores
 lint: env ## run ruff, mypy, yamllint, ansible-lint (production), changelog and docs checks
 	@tests/tools/run-lint
 
+package: env ## build the tarball and check it with galaxy-importer, antsibull-docs and ansible-lint (FULL=1: all that Galaxy runs)
+	@tests/tools/run-package
+
 docs: env ## generate docs/reference
 	@tests/tools/make-docs
+
+docsite: env ## build the guides and the reference as a website at tests/output/docsite/html
+	@tests/tools/make-docsite
 
 audit: env ## compare the libraries with the advisories of PyPI (needs its advisory service)
 	@$(PYTHON) -m venv $(VENV)/audit

@@ -3,50 +3,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ..support.environment import ROOT
+from ..support.examples import PAGES, examples, lines_of
 
-FENCE = re.compile(r"^```(yaml|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
 NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace", "PODWRIGHT_NAMESPACE")
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
-
-
-@dataclass
-class Example:
-    """A list of tasks or plays, the lines of output that follow it on the page, and the file of an inventory before it; or the inventory alone."""
-
-    tasks: list
-    output: list[str]
-    inventory: dict | None = None
-
-
-def examples(path: Path) -> list[Example]:
-    """The examples of a page or a module, in order."""
-    text = path.read_text()
-    if path.suffix == ".py":
-        return [Example(yaml.safe_load(re.search(r'EXAMPLES = r"""\n(.*?)"""', text, re.DOTALL).group(1)), [])]
-    found: list[Example] = []
-    for language, block in FENCE.findall(text):
-        if language == "yaml":
-            content = yaml.safe_load(block)
-            is_inventory = isinstance(content, dict)
-            before = content if is_inventory else found[-1].inventory if found else None
-            found.append(Example([] if is_inventory else content, [], before))
-        else:
-            found[-1].output = lines_of(block)
-    return found
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of Ansible's output, without what depends on the width of the terminal."""
-    return [stripped for line in text.splitlines() if (stripped := re.sub(r" \*+$", "", line.rstrip()))]
 
 
 def in_namespace(value, namespace):
@@ -79,7 +45,8 @@ def test_examples_run(path: Path, play, namespace, tmp_path):
             arguments, environment = ["--inventory", str(file)], environment | {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true"}
         tasks = in_namespace(example.tasks, namespace) or [{"hosts": "pods", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "true"}]}]
         result = play(tasks, *arguments, namespace=namespace, environment=environment)
-        assert not missing_lines(example.output, result.output), result.output
+        streamed = lines_of(result.stderr)  # what the terminal shows among the lines of Ansible's output
+        assert not missing_lines([line for line in example.output if line not in streamed], result.stdout), result.output
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

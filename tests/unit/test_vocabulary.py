@@ -146,7 +146,7 @@ TEXTS = [
     for read, patterns in SOURCES.items()
     for pattern in patterns
     for path in sorted(ROOT.glob(pattern))
-    if path.is_file() and path != Path(__file__)
+    if path.is_file() and path != Path(__file__) and ROOT / "tests/output" not in path.parents
 ]
 
 
