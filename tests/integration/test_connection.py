@@ -4,10 +4,20 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import json
+import subprocess
+import sys
+import tarfile
 
 import pytest
+import yaml
 
-from ..support.environment import KUBECONFIG
+from ..support.environment import KUBECONFIG, ROOT
+from ..support.playbooks import play_environment
+from ..support.pods import start_pod
+
+STATIC = "podwright/static"  # an image without a shell
 
 pytestmark = pytest.mark.versions
 
@@ -77,3 +87,93 @@ def test_command_uses_one_websocket(play, namespace, python_image, audit):
     play(tasks, namespace=namespace)
     urls = [entry["requestURI"] for entry in audit.entries() if entry["stage"] == "ResponseComplete" and "/exec" in entry["requestURI"]]
     assert len(urls) == 1
+
+
+def inventory_of(path, namespace, **hosts):
+    """An inventory file with pods as hosts, each with its variables."""
+    variables = {"ansible_connection": "podwright.core.pod", "ansible_podwright_namespace": namespace, "ansible_podwright_kubeconfig": KUBECONFIG}
+    path.write_text(yaml.safe_dump({"pods": {"hosts": hosts, "vars": variables}}))
+    return str(path)
+
+
+def run_playbook(core, directory, *arguments):
+    """Run ansible-playbook of a virtual environment. Returns: its output."""
+    program = ROOT / ".venv" / core / "bin/ansible-playbook"
+    environment = play_environment(directory / "record") | {"LC_ALL": "C.UTF-8"}
+    done = subprocess.run([program, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stdout, done.stdout[-6000:]
+    return done.stdout
+
+
+CORES = [pytest.param("oldest", marks=pytest.mark.long), "", pytest.param("newest", marks=pytest.mark.long)]
+AS_NOBODY = {"become": True, "become_method": "su", "become_user": "nobody", "become_flags": "-s /bin/sh"}
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_connection_does_what_ansible_expects(core, client, namespace, python_image, tmp_path):
+    idle = {"imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
+    start_pod(client, namespace, "box", containers=[{"name": "side", "image": "busybox", **idle}, {"name": "work", "image": python_image, **idle}])
+    start_pod(client, namespace, "bare", containers=[{"name": "task", "image": STATIC, "imagePullPolicy": "IfNotPresent"}])
+    box = {"ansible_podwright_container": "work", "ansible_pipelining": True, "ansible_remote_tmp": "/tmp/remote", "ansible_timeout": 20}
+    inventory = inventory_of(tmp_path / "hosts.yml", namespace, box=box, bare={})
+    source = tmp_path / f"file {NAME}"
+    source.write_bytes(bytes(range(256)) * 20)
+    tasks = [
+        {"ansible.builtin.wait_for_connection": {"timeout": 20}},
+        {"ansible.builtin.raw": "exit {{ item }}", "loop": [0, 1, 126, 127, 255], "failed_when": False, "register": "codes"},
+        {"ansible.builtin.shell": {"cmd": "id -un; mkdir -m 1777 -p /var/tmp"}, "register": "user"},  # the interpreter is discovered
+        {"ansible.builtin.command": "sleep 1", "async": 20, "poll": 1},
+        {"ansible.builtin.file": {"path": "/tmp/ünï dir", "state": "directory", "mode": "0755"}},
+        {"ansible.builtin.copy": {"src": str(source), "dest": "/tmp/ünï dir/", "mode": "0644"}},
+        {"ansible.builtin.fetch": {"src": f"/tmp/ünï dir/{source.name}", "dest": f"{tmp_path}/fetched/"}},
+        {"ansible.builtin.command": "head -c 9000000 /dev/zero", "register": "large", "no_log": True},
+        {"ansible.builtin.meta": "reset_connection"},
+        {"ansible.builtin.command": "id -un", "register": "nobody", **AS_NOBODY},
+        {"ansible.builtin.raw": "cat /proc/1/cmdline", "vars": {"ansible_podwright_container": "side"}},
+        {"ansible.builtin.raw": "sleep 60", "timeout": 1, "ignore_errors": True, "register": "slow"},
+        {
+            "ansible.builtin.assert": {
+                "that": [
+                    "codes.results | map(attribute='rc') | list == [0, 1, 126, 127, 255]",
+                    "user.stdout == 'root' and nobody.stdout == 'nobody'",
+                    "large.stdout | length == 9000000",
+                    "slow is failed",
+                ]
+            },
+            "no_log": True,
+        },
+    ]
+    bare = [{"name": "No shell", "ansible.builtin.raw": "true", "ignore_unreachable": True, "register": "shell"}]
+    bare.append({"ansible.builtin.assert": {"that": "'The image has no shell. Ansible needs one' in shell.msg"}})
+    playbook = tmp_path / "play.yml"
+    plays = [{"hosts": "box", "gather_facts": False, "tasks": tasks}, {"hosts": "bare", "gather_facts": False, "tasks": bare}]
+    playbook.write_text(yaml.safe_dump(plays, sort_keys=False, allow_unicode=True))
+    run_playbook(core, tmp_path, "--inventory", inventory, str(playbook))
+    assert (tmp_path / "fetched/box/tmp/ünï dir" / source.name).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.long
+def test_tests_of_ansible_for_connections_pass(client, namespace, python_image, tmp_path):
+    """Those of the source distribution of the installed ansible-core."""
+    version = importlib.metadata.version("ansible-core")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "ansible-core", "--dest", str(tmp_path)]
+    subprocess.run([*command, f"ansible-core=={version}"], check=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (directory,) = tmp_path.glob("ansible_core-*/test/integration/targets/connection")
+    start_pod(client, namespace, "box", containers=[{"name": "task", "image": python_image, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}])
+    hosts = {f"box-{pipelining}": {"ansible_host": "box", "ansible_pipelining": pipelining} for pipelining in (True, False)}
+    inventory = inventory_of(tmp_path / "hosts.yml", namespace, **hosts)
+    variables = {"target_hosts": "pods", "action_prefix": "", "local_tmp": f"{tmp_path}/local", "remote_tmp": "/tmp/remote"}
+    for core in ("oldest", "", "newest"):
+        for name in ("test_connection", "test_reset_connection", "test_reset_connection_templated"):
+            run_playbook(core, tmp_path, "--inventory", inventory, "--extra-vars", json.dumps(variables), str(directory / f"{name}.yml"))
+
+
+@pytest.mark.long
+def test_a_command_may_be_silent_for_minutes(client, namespace, tmp_path):
+    start_pod(client, namespace, "box")
+    inventory = inventory_of(tmp_path / "hosts.yml", namespace, box={})
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([{"hosts": "box", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "sleep 300; echo awake"}]}]))
+    assert "changed: [box]" in run_playbook("", tmp_path, "--inventory", inventory, str(playbook))
