@@ -229,6 +229,28 @@ def test_a_task_whose_files_were_lost_runs_again(cluster, tmp_path, rerun):
     assert again["state"] == ("succeeded" if rerun == "on_change" else "failed")
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_run_that_could_not_fetch_keeps_the_record_of_one_that_could(cluster, tmp_path, monkeypatch, is_deleted):
+    """Two runs at the same time: the faster one deletes the pod while the other one copies from it."""
+    record = ("ConfigMap", "n", "podwright-record-t")
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    recorded = cluster.objects.pop(record)
+
+    def overtake(*arguments):
+        cluster.objects[record] = copy.deepcopy(recorded)
+        raise PodwrightError("The copy failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collector, "read_small_files", overtake)
+        assert perform(cluster, tmp_path)["state"] == "failed"
+    assert json.loads(cluster.objects[record]["data"]["results"]) == {"r": "1", "m": "fine"}
+    if is_deleted:
+        del cluster.objects[POD]
+    again = perform(cluster, tmp_path)
+    assert not again["changed"] and again["results"]["r"] == 1 and cluster.created == 1
+
+
 def test_results_in_a_record_that_was_edited_are_missing(cluster, tmp_path):
     leave(tmp_path, r="1", a="x")
     perform(cluster, tmp_path)
