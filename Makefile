@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule package docs docsite audit bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -36,7 +36,7 @@ demo: env ## run the demo on the local cluster, or with CLUSTER=current on that 
 	$(BIN)/ansible-playbook podwright.core.demo
 
 test: env ## run all checks and tests, as CI does
-	@tests/tools/run-beside test-integration "lint test-unit sanity package molecule"
+	@tests/tools/run-beside test-integration "lint test-unit sanity sanity-oldest package molecule"
 	tests/tools/summary
 
 test-all: test test-long ## run all checks and tests, also those that take long
@@ -70,8 +70,14 @@ reliability: env ## look for faults for hours, and generate docs/reliability.md 
 molecule: env ## test the roles: converge, idempotence, verify, cleanup
 	@tests/tools/with-test-cluster tests/tools/run-molecule
 
-sanity: env ## run ansible-test sanity without ignores
+sanity: env ## run ansible-test sanity without ignores (CORE=2.18: with that ansible-core)
 	@tests/tools/run-sanity
+
+sanity-oldest: env ## run ansible-test sanity with the oldest supported ansible-core
+	@CORE=oldest tests/tools/run-sanity
+
+ansible-test: env ## run the unit tests by `ansible-test units`
+	@tests/tools/run-ansible-test units $(ARGS)
 
 lint: env ## run ruff, mypy, yamllint, ansible-lint (production), changelog and docs checks
 	@tests/tools/run-lint
@@ -79,11 +85,20 @@ lint: env ## run ruff, mypy, yamllint, ansible-lint (production), changelog and 
 package: env ## build the tarball and check it with galaxy-importer, antsibull-docs and ansible-lint (FULL=1: all that Galaxy runs)
 	@tests/tools/run-package
 
+coverage: env ## measure which lines and branches the tests run, and generate docs/test-coverage.md (SCOPE=unit: the unit tests only)
+	@tests/tools/measure-coverage $(or $(SCOPE),all)
+
 docs: env ## generate docs/reference
 	@tests/tools/make-docs
 
 docsite: env ## build the guides and the reference as a website at tests/output/docsite/html
 	@tests/tools/make-docsite
+
+recording: env ## record the terminal of the README on the local cluster
+	@tests/tools/with-test-cluster $(BIN)/python -m tests.recording
+
+release: env ## prepare the release VERSION as a commit with a tag, see docs/releases.md
+	@tests/tools/make-release "$(VERSION)"
 
 audit: env ## compare the libraries with the advisories of PyPI (needs its advisory service)
 	@$(PYTHON) -m venv $(VENV)/audit

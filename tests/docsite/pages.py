@@ -15,6 +15,7 @@ from ..support.environment import ROOT
 
 LABEL = "ansible_collections.podwright.core.docsite"
 BLOB = "https://github.com/podwright/podwright/blob/main"
+RAW = "https://raw.githubusercontent.com/podwright/podwright/main"
 _UNDERLINES = "=-^~"
 _LANGUAGES = {"yaml": "yaml+jinja", "": "text"}
 _PLUGINS = {path.stem: "module" for path in (ROOT / "plugins/modules").glob("*.py")}
@@ -74,7 +75,7 @@ class Page:
         """A block with a newline at its end. Raises: KeyError for what no page uses."""
         blocks: dict[str, Callable[[SyntaxTreeNode], str]] = {
             "heading": self._heading,
-            "paragraph": lambda node: self._inline(node.children[0]) + "\n",
+            "paragraph": self._paragraph,
             "fence": self._fence,
             "table": self._table,
             "blockquote": lambda node: "    " + indent(self._blocks(node), 4),
@@ -87,6 +88,14 @@ class Page:
         level, title = int(node.tag[1]) - 1, self._inline(node.children[0])
         anchor = slug(plain(node.children[0])) if level else ""
         return f".. _{self.label(anchor)}:\n\n{title}\n{_UNDERLINES[level] * len(title)}\n"
+
+    def _paragraph(self, node: SyntaxTreeNode) -> str:
+        (inline,) = node.children
+        if [child.type for child in inline.children] == ["image"]:
+            (image,) = inline.children
+            file = (self.path.parent / str(image.attrs["src"])).resolve().relative_to(ROOT)
+            return f".. image:: {RAW}/{file}\n    :alt: {plain(image)}\n"
+        return self._inline(inline) + "\n"
 
     @staticmethod
     def _fence(node: SyntaxTreeNode) -> str:

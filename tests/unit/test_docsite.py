@@ -7,9 +7,11 @@ import re
 
 import pytest
 
+from ..docsite import architecture
 from ..docsite.__main__ import sections
 from ..docsite.pages import Page
 from ..support.environment import ROOT
+from .test_structure import ENGINE, LEVEL
 
 LABEL = "ansible_collections.podwright.core.docsite"
 
@@ -41,6 +43,7 @@ def convert(tmp_path, markdown: str, known: str | None = None) -> str:
         ("```yaml\na:\n\n  b\n```", ".. code-block:: yaml+jinja\n\n    a:\n\n      b\n"),
         ("- a\n  b\n- c", "- a\n  b\n- c\n"),
         ("1. a\n2. b", "#. a\n#. b\n"),
+        ("![a](../images/b.svg)", ".. image:: https://raw.githubusercontent.com/podwright/podwright/main/docs/images/b.svg\n    :alt: a\n"),
         ("> a\n> b", "    a\n    b\n"),
         (
             "| a | b |\n| --- | --- |\n| c | `d` |",
@@ -52,7 +55,7 @@ def test_markdown_becomes_restructuredtext(tmp_path, markdown, rst):
     assert convert(tmp_path, markdown, "docs/guides/tasks.md") == rst
 
 
-@pytest.mark.parametrize("markdown", ["<b>a</b>", "![a](b.xyz)", "---"])
+@pytest.mark.parametrize("markdown", ["<b>a</b>", "a ![b](c.svg)", "---"])
 def test_what_no_page_uses_is_refused(tmp_path, markdown):
     with pytest.raises(KeyError):
         convert(tmp_path, markdown)
@@ -68,3 +71,11 @@ def test_labels_are_unique():
     pages = {page.path: page for group in sections().values() for page in group}
     labels = [label for page in pages.values() for label in re.findall(r"^\.\. _(\S+):$", page.rst(pages), re.MULTILINE)]
     assert len(labels) > 100 and sorted(labels) == sorted(set(labels))
+
+
+def test_the_picture_of_the_architecture_shows_the_layers_of_the_engine():
+    layers = [[room for name, _text in layer for room in name.split(" · ")] for layer in architecture.LAYERS[architecture.OUTSIDE :]]
+    lowest = [min(LEVEL[room] for room in layer) for layer in layers]
+    assert lowest == sorted(lowest, reverse=True)
+    assert {path.name for path in ENGINE.iterdir() if path.is_dir() and path.name != "__pycache__"} <= {room for layer in layers for room in layer}
+    assert architecture.TARGET.read_text() == architecture.picture()

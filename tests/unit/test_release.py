@@ -16,6 +16,7 @@ from ..support.environment import ROOT
 
 GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
 BLOB = f"{GALAXY['repository']}/blob/main/"
+RAW = "https://raw.githubusercontent.com/podwright/podwright/main/"
 PLUGIN_TYPES = {"action", "connection", "doc_fragments", "filter", "inventory", "lookup", "module_utils", "modules", "plugin_utils", "test"}
 # What the tarball contains, besides directories.
 PUBLISHED = (
@@ -78,9 +79,9 @@ def broken_links(path: Path) -> list[str]:
     broken = []
     for link in LINK.findall(re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)):
         name, _hash, anchor = link.partition("#")
-        if link.startswith(("https:", "http:", "mailto:")) and not link.startswith(BLOB):
+        if link.startswith(("https:", "http:", "mailto:")) and not link.startswith((BLOB, RAW)):
             continue
-        target = ROOT / name.removeprefix(BLOB) if name.startswith(BLOB) else (path.parent / name if name else path)
+        target = ROOT / name.removeprefix(BLOB).removeprefix(RAW) if name.startswith((BLOB, RAW)) else (path.parent / name if name else path)
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
             broken.append(link)
     return broken
@@ -97,9 +98,9 @@ def test_links_within_the_repository_work(path: Path):
 def test_broken_links_are_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        f"# A heading, there\n[a](#a-heading-there) [b](#b) [c](missing.md) [d]({BLOB}README.md#podwright) [e]({BLOB}missing.md) [f](https://x.y)\n"
+        f"# A heading, there\n[a](#a-heading-there) [b](#b) [c](missing.md) [d]({BLOB}README.md#podwright) [e]({RAW}missing.svg) [f](https://x.y)\n"
     )
-    assert broken_links(page) == ["#b", "missing.md", f"{BLOB}missing.md"]
+    assert broken_links(page) == ["#b", "missing.md", f"{RAW}missing.svg"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CODE_OF_CONDUCT.md", "docs/releases.md"])
