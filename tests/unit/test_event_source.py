@@ -337,6 +337,29 @@ def test_events_of_the_cluster_have_their_reason_and_object():
     ).items()
 
 
+@pytest.mark.parametrize("reason", ["CrashLoopBackOff", "ImagePullBackOff"])
+def test_containers_that_do_not_start_are_the_reason(reason):
+    item = pod("a")
+    item["spec"]["restartPolicy"] = "Always"
+    item["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": reason, "message": "back-off"}}
+    event = describe(item)
+    assert event["reason"] == reason and event["state"] in ("pending", "running")
+
+
+def test_node_that_is_not_ready_is_progressing():
+    item = {"kind": "Node", "apiVersion": "v1", "metadata": LIVE_METADATA | {"name": "node-1"}, "spec": {}}
+    conditions = [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
+    assert describe(item | {"status": {"conditions": conditions}})["state"] in ("progressing", "failed")
+    conditions[1]["status"] = "True"
+    assert describe(item | {"status": {"conditions": conditions}})["state"] == "ready"
+
+
+def test_rollout_that_failed_has_that_state():
+    status = {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}]}
+    item = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": LIVE_METADATA | {"name": "d"}, "spec": {"replicas": 1}, "status": status}
+    assert (describe(item)["state"], describe(item)["message"]) == ("failed", "late")
+
+
 @pytest.mark.parametrize(
     ("status", "state"),
     [
