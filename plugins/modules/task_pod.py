@@ -301,6 +301,7 @@ tasks:
       description:
         - The latest pod of each index, a mapping with C(index), C(state), C(reason), C(rc), C(pod_name), C(node) and, with O(logs), C(logs) and
           C(container_logs). All logs together have at most 1 MiB.
+        - With O(results), C(results) has those of the index.
       type: list
       elements: dict
       returned: for a Job with O(completion_mode=Indexed)

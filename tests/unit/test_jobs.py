@@ -10,11 +10,15 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import INDEX, deciding_pod, pods_by_index, read_job
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes, named_pods
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes, has_reported, named_pods
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.job import attempts_in_a_row
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.live_state import find_correction
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_plan import TaskPlan
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
 from .task_specs import spec
@@ -116,6 +120,47 @@ def test_each_index_has_a_result_and_a_log():
         (2, "succeeded", 0, None),
     ]
     assert [name for name, _pod in named_pods(run, asked)] == ["t[0]", "t[1]", "t[2]"] and describe_indexes(spec(), run) == {}
+
+
+def finished(index, message, code=0):
+    """The pod of an index that has terminated with a message."""
+    item = pod(index, T[0], "Failed" if code else "Succeeded", code)
+    item["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = message
+    return item
+
+
+def with_results(*pods, **options):
+    """The TaskRun of an Indexed Job with a result, which has succeeded."""
+    asked = spec(**INDEXED, results={"number": {"termination_message": True, "type": "json"} | options})
+    manifest = build_manifest(asked, "baseline")
+    job = manifest | {"metadata": manifest["metadata"] | {"uid": "job"}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    change = Change("none", key_of(manifest, asked.kind), asked.kind, manifest, job, job)
+    return TaskRun(TaskPlan(change, asked, job, pods))
+
+
+def test_each_index_has_its_own_results():
+    run = with_results(finished(0, "10"), finished(1, "x", 1), finished(2, '{"a": 1}'))
+    assert [entry["results"] for entry in describe_indexes(run.spec, run)["indexes"]] == [{"number": 10}, {}, {"number": {"a": 1}}]
+
+
+def test_every_index_that_succeeds_must_have_its_results():
+    run = with_results(finished(0, "10"), finished(1, ""), finished(2, "no json"))
+    run.finish()
+    assert "result 'number' is missing (a termination message) in index 1" in run.error.message
+    assert "result 'number' is not valid JSON, at most 100 levels deep and with numbers of at most 64 bits in index 2" in run.error.message
+    run = with_results(finished(0, "10"), finished(1, ""), finished(2, "30"), optional=True)
+    run.finish()
+    assert run.error is None and len(describe_indexes(run.spec, run)["indexes"]) == 3
+    run = with_results(finished(0, "10"), finished(1, "20"), finished(2, "30"))
+    run.finish()
+    assert run.error is None
+
+
+def test_a_job_is_known_to_have_succeeded_before_its_pods_are():
+    run = with_results(finished(0, "10"), pod(1, T[0], "Running"), finished(2, "30"))
+    assert not has_reported(run, run.spec)
+    run.pods[f"1-{T[0]}"] = finished(1, "20")
+    assert has_reported(run, run.spec)
 
 
 def test_a_suspended_job_is_not_waited_for_and_resumed_in_place():

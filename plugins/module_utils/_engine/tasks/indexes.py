@@ -1,16 +1,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The pods of an Indexed Job: a log and a result for each index."""
+"""The pods of an Indexed Job: a log, a state and results for each index."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import read_pod
+from .collected import restore
 from .job import INDEXED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..values import Manifest, Result
     from .task_run import TaskRun
     from .task_spec import TaskSpec
@@ -28,11 +32,34 @@ def named_pods(run: TaskRun, spec: TaskSpec) -> list[tuple[str, Manifest]]:
     return [(spec.name, run.pod)] if run.pod else []
 
 
+def find_index_problems(spec: TaskSpec, pods: Iterable[Manifest]) -> list[PodwrightError]:
+    """What is wrong with the results that the indexes which succeeded have left, as their termination messages."""
+    found = []
+    for index, pod in pods_by_index(pods).items():
+        for problem in restore(spec, pod, None, _has_succeeded(pod)).problems if _has_succeeded(pod) else ():
+            found.append(PodwrightError(f"{problem.message.rstrip('.')} in index {index}", reason=problem.reason, hint=problem.hint))
+    return found
+
+
+def has_reported(run: TaskRun, spec: TaskSpec) -> bool:
+    """Whether the pods of a Job that succeeded are known to have finished: another watch than that of the Job reports them."""
+    pods = list(pods_by_index(run.pods.values()).values()) if is_indexed(spec) else [run.pod] if run.pod else []
+    return sum(map(_has_succeeded, pods)) >= (spec.options["completions"] if is_indexed(spec) else 1)
+
+
+def _has_succeeded(pod: Manifest) -> bool:
+    return read_pod(pod).state == "succeeded"
+
+
 def describe_indexes(spec: TaskSpec, run: TaskRun) -> Result:
     """The field `indexes` of a task in the result; empty if it has none."""
     if not is_indexed(spec) or run.plan.is_deletion:
         return {}
-    return {"indexes": [_describe(index, pod, run.index_logs.get(index, {})) for index, pod in pods_by_index(run.pods.values()).items()]}
+    pods = pods_by_index(run.pods.values())
+    described = [_describe(index, pod, run.index_logs.get(index, {})) for index, pod in pods.items()]
+    if spec.options.get("results"):
+        described = [entry | {"results": restore(spec, pod, None, False).results(spec)} for entry, pod in zip(described, pods.values())]
+    return {"indexes": described}
 
 
 def _describe(index: int, pod: Manifest, logs: dict[str, str]) -> Result:

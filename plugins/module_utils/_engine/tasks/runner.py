@@ -18,6 +18,7 @@ from ..threads import Pool
 from ..values import Manifest
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .file_containers import holder_problem
+from .indexes import has_reported
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .needs import Needs
 from .observation import TaskName, latest, owner_job
@@ -303,16 +304,18 @@ class Runner:
             run.advance(StageEvent.AWAITING)
         elif pending:
             run.status = pending
-        elif self._awaits_exit_code(run, run.spec, status):
+        elif self._awaits_pods(run, run.spec, status):
             return
         elif (not self._options.wait and not run.will_await_inputs) or has_completed or is_running:
             run.finish()
         elif status.is_finished:
             self._retry_or_fail(run, run.spec, status)
 
-    def _awaits_exit_code(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
-        """Whether a Job has failed and the watch of its pods, which is another one, has not reported the exit code."""
-        if not spec.is_job or status.state != "failed" or status.rc is not None or not self._options.wait or run.is_from_earlier_run:
+    def _awaits_pods(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
+        """Whether a Job has finished and the watch of its pods, which is another one, has not reported the exit code or the results."""
+        if not spec.is_job or not status.is_finished or not self._options.wait or run.is_from_earlier_run:
+            return False
+        if status.rc is not None if status.state != "succeeded" else not spec.options.get("results") or has_reported(run, spec):
             return False
         now = self._client.clock.monotonic()
         run.timing.failed_since = now if run.timing.failed_since is None else run.timing.failed_since
