@@ -181,7 +181,11 @@ def test_a_file_that_is_deleted_before_it_is_locked_is_created_again(tmp_path, m
 
 def test_a_directory_that_accepts_no_files_needs_no_journal(tmp_path, monkeypatch):
     (tmp_path / "below").mkdir()
-    monkeypatch.setattr(scratch, "create_locked", lambda *_arguments: (_ for _ in ()).throw(PermissionError(13, "denied")))
+
+    def refuse(*_arguments):
+        raise PermissionError(13, "denied")
+
+    monkeypatch.setattr(scratch, "create_locked", refuse)
     with Scratch(os.fsencode(tmp_path)) as used:
         os.rename(used.create(os.fsencode(tmp_path / "below"))[1], os.fsencode(tmp_path / "below/file"))
     assert names(tmp_path) == ["below/file"]
