@@ -16,8 +16,16 @@ CERTIFICATES = CLUSTER / "certificates"
 # case -> (module, options, what the message must hold)
 CASES = {
     "wrong type": ("task_pod", GOOD | {"retries": "many"}, ["retries", "many"]),
-    "unknown option": ("task_pod", GOOD | {"imge": "x"}, ["imge", "Supported parameters include"]),
-    "unknown option in an item": ("task_pod", {"tasks": [{"name": "a", "image": "b", "imge": "x"}]}, ["imge"]),
+    "unknown option": ("task_pod", GOOD | {"imge": "x"}, ["imge: unknown option; did you mean image"]),
+    "unknown option in an item": (
+        "task_pod",
+        {"tasks": [{"name": "a", "image": "b", "imge": "x"}]},
+        ["tasks[0].imge: unknown option of tasks; did you mean image"],
+    ),
+    "unknown suboption": ("task_pod", GOOD | {"resources": {"cpu": "1"}}, ["resources.cpu: unknown option of resources; options: claims, limits, requests."]),
+    "a keyword of the task": ("task_pod", GOOD | {"register": "x"}, ["register: unknown option; register is a keyword of the task."]),
+    "a boolean as text": ("task_pod", GOOD | {"shared_workspace": True}, ["shared_workspace: must be a string, got the boolean true."]),
+    "a duration": ("task_pod", GOOD | {"timeout": "10m"}, ["timeout: must be an integer, got '10m'. Durations are in seconds."]),
     "no image": ("task_pod", {"name": "x", "command": ["true"]}, ["image:", "'x'"]),
     "no name": ("task_pod", {"image": "x"}, ["name", "tasks"]),
     "two names alike": ("task_pod", {"image": "x", "tasks": [{"name": "a"}, {"name": "a"}]}, ["tasks[1].name:", "'a'"]),
