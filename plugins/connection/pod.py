@@ -31,6 +31,17 @@ options:
     type: str
     vars:
       - name: ansible_podwright_container
+  timeout:
+    description: Seconds in which the prompt for the password of C(become) must appear; it is checked at least every 15 seconds.
+    type: int
+    default: 10
+    env:
+      - name: ANSIBLE_TIMEOUT
+    ini:
+      - section: defaults
+        key: timeout
+    vars:
+      - name: ansible_timeout
   remote_user:
     description: Always empty, whatever C(ansible_user) is. Commands run as the user of the container, whose home directory C(~) is.
     type: str
@@ -161,6 +172,7 @@ EXAMPLES = r"""
 """
 
 import os
+import time
 from dataclasses import replace
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
@@ -187,6 +199,7 @@ preload()
 
 MAX_OUTPUT = 1 << 28  # bytes of a command, which Ansible keeps in memory several times
 NEEDS_SHELL = " Ansible needs one: run programs with podwright.core.pod_exec and a list as command, and copy files with podwright.core.pod_copy."
+PROMPT_SECONDS = 10
 PROMPT_WINDOW = 1 << 12  # bytes in which a prompt must appear at once
 
 
@@ -214,7 +227,7 @@ class Connection(ConnectionBase):
         """Run a command line of a shell. Returns: (exit code, standard output, standard error)."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         self._connect()
-        conversation = _Conversation(self.become if sudoable else None, in_data)
+        conversation = _Conversation(self.become if sudoable else None, in_data, self.get_option("timeout") or PROMPT_SECONDS)
         command = Command([self._play_context.executable or "/bin/sh", "-c", cmd])
         if conversation.has_input:
             command = replace(command, source=conversation.input, size=len(in_data) if in_data and not conversation.awaits_prompt else None)
@@ -264,18 +277,24 @@ class _Conversation:
         awaits_prompt: whether the prompt has not appeared yet.
     """
 
-    def __init__(self, become, in_data):
+    def __init__(self, become, in_data, prompt_seconds=PROMPT_SECONDS):
         self._become = become
         self._in_data = in_data
+        self._prompt_at = time.monotonic() + prompt_seconds
+        self._needs_password = False
         self.awaits_prompt = bool(become and become.expect_prompt())
         self.has_input = bool(in_data) or self.awaits_prompt
         self.stdout, self.stderr = bytearray(), bytearray()
 
     def input(self):
-        """Pieces of standard input; NOT_YET until the prompt has appeared."""
+        """Pieces of standard input; NOT_YET until the prompt has appeared, or become needs no password."""
         while self.awaits_prompt:
+            if time.monotonic() > self._prompt_at:
+                printed = bytes((self.stdout + self.stderr)[-200:]).decode("utf-8", "replace").strip()
+                hint = "Check become_method and become_exe; ansible_timeout sets how long to wait."
+                raise PodwrightError(f"The prompt for the password of become did not appear; printed was {printed!r}.", reason="NoPrompt", hint=hint)
             yield NOT_YET
-        if self._become and self._become.expect_prompt():
+        if self._needs_password:
             yield (self._become.get_option("become_pass") or "").encode() + b"\n"
         if self._in_data:
             yield self._in_data if isinstance(self._in_data, bytes) else self._in_data.encode()
@@ -290,7 +309,9 @@ class _Conversation:
             )
         if self.awaits_prompt:
             content = bytes(output[-PROMPT_WINDOW - len(data) :])
-            self.awaits_prompt = not (self._become.check_password_prompt(content) or self._become.check_success(content))
+            is_allowed = self._become.check_success(content)
+            self._needs_password = not is_allowed and self._become.check_password_prompt(content)
+            self.awaits_prompt = not (is_allowed or self._needs_password)
 
 
 def _guard(function):

@@ -30,9 +30,30 @@ class Sudo:
         return PROMPT in output
 
     @staticmethod
+    def get_option(_name):
+        """The password."""
+        return "secret"
+
+    @staticmethod
     def check_success(output):
         """Whether no password was needed."""
         return b"BECOME-SUCCESS" in output
+
+
+def test_a_password_is_sent_only_after_its_prompt():
+    for output, expected in ((b"BECOME-SUCCESS-key\n", [b"module"]), (PROMPT, [b"secret\n", b"module"])):
+        conversation = _Conversation(Sudo(), b"module")
+        pieces = conversation.input()
+        assert next(pieces) is None
+        conversation.add_output(STDOUT, output)
+        assert list(pieces) == expected
+
+
+def test_a_prompt_that_does_not_appear_is_an_error():
+    conversation = _Conversation(Sudo(), b"module", prompt_seconds=-1)
+    conversation.add_output(STDERR, b"Kennwort:")
+    with pytest.raises(PodwrightError, match=r"did not appear; printed was 'Kennwort:'\. Check become_method"):
+        next(conversation.input())
 
 
 @pytest.mark.parametrize("sizes", [[1] * 200, [len(PROMPT)], [7] * 40, [5000]])

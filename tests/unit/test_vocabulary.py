@@ -88,7 +88,12 @@ def task_texts(value) -> Iterator[str]:
 def documents(path: Path) -> dict[str, str]:
     """The documentation in a Python file, by the names to which it is assigned."""
     assignments = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
-    return {target.id: node.value.value for node in assignments for target in node.targets if isinstance(target, ast.Name) and target.id.isupper()}
+    return {
+        target.id: node.value.value
+        for node in assignments
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.isupper() and isinstance(node.value.value, str)
+    }
 
 
 def of_page(path: Path) -> Iterator[str]:
