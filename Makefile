@@ -36,10 +36,10 @@ demo: env ## run the demo on the local cluster, or with CLUSTER=current on that 
 	$(BIN)/ansible-playbook podwright.core.demo
 
 test: env ## run all checks and tests, as CI does
-	@tests/tools/run-beside test-integration "lint test-unit sanity sanity-oldest package molecule"
+	@tests/tools/run-beside test-integration "lint test-unit sanity package molecule"
 	tests/tools/summary
 
-test-all: test test-long ## run all checks and tests, also those that take long
+test-all: test sanity-oldest ansible-test docsite test-long ## run all checks and tests, also those that take long
 
 # ARGS are arguments of pytest. Without them the tests run in several workers.
 test-unit: env ## run the unit tests (no cluster needed)

@@ -1,23 +1,42 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The demo, run twice as a new user runs it."""
+"""The demo, run twice as a new user runs it: the collection is installed from its tarball, and there is no checkout."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import BIN, KUBECONFIG, ROOT
 from ..support.playbooks import play_environment
 
 NAMESPACE = "podwright-demo"
+OLDEST = ROOT / ".venv/oldest"
 
 
-def run(playbook, record, *arguments):
-    """Run a playbook of the collection and return its output."""
-    command = [str(ROOT / ".venv/bin/ansible-playbook"), f"podwright.core.{playbook}", *arguments]
-    environment = play_environment(record) | {"KUBECONFIG": KUBECONFIG}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300)
+@pytest.fixture
+def installed(tmp_path):
+    """A virtual environment with the oldest ansible-core; the collection is installed in its directory `collections` and nowhere else."""
+    subprocess.run([str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    (tarball,) = tmp_path.glob("podwright-core-*.tar.gz")
+    directory = ROOT / "tests/output/installed"
+    shutil.rmtree(directory, ignore_errors=True)
+    subprocess.run(["cp", "--archive", "--link", str(OLDEST), str(directory)], check=True)
+    for checkout in directory.glob("lib/*/site-packages/ansible_collections/podwright"):
+        shutil.rmtree(checkout)
+    command = [str(directory / "bin/python"), str(directory / "bin/ansible-galaxy"), "collection", "install", "--offline"]
+    subprocess.run([*command, "--collections-path", str(directory / "collections"), str(tarball)], check=True, capture_output=True, cwd=tmp_path)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def run(installed: Path, playbook: str, record: Path, *arguments: str) -> str:
+    """Run a playbook of the installed collection and return its output."""
+    command = [str(installed / "bin/python"), str(installed / "bin/ansible-playbook"), f"podwright.core.{playbook}", *arguments]
+    environment = play_environment(record) | {"KUBECONFIG": KUBECONFIG, "ANSIBLE_COLLECTIONS_PATH": str(installed / "collections")}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300, cwd=record.parent)
     if done.returncode:
         pytest.fail(done.stdout[-4000:], pytrace=False)
     return done.stdout
@@ -25,13 +44,13 @@ def run(playbook, record, *arguments):
 
 @pytest.mark.xdist_group("demo")
 @pytest.mark.usefixtures("client")
-def test_the_second_demo_changes_nothing(tmp_path):
+def test_the_second_demo_changes_nothing(installed, tmp_path):
     record = tmp_path / "record"
-    run("teardown", record, "-e", f"podwright_namespace={NAMESPACE}")
+    run(installed, "teardown", record, "-e", f"podwright_namespace={NAMESPACE}")
     output = tmp_path / "result" / "demo.txt"
-    first = run("demo", record, "-e", f"demo_output={output}")
-    second = run("demo", record, "-e", f"demo_output={output}")
-    run("teardown", record, "-e", f"podwright_namespace={NAMESPACE}")
+    first = run(installed, "demo", record, "-e", f"demo_output={output}")
+    second = run(installed, "demo", record, "-e", f"demo_output={output}")
+    run(installed, "teardown", record, "-e", f"podwright_namespace={NAMESPACE}")
     assert "changed=12 " in first and "changed=0 " in second and "failed=0" in second
     table = [line for line in second.splitlines() if "count-" in line or "total" in line]
     assert len(table) == 9
