@@ -221,7 +221,7 @@ def box(client):
     role_binding = BUILT_IN[api, "ClusterRoleBinding"]
     start_pod(client, "default", name)
     client.create(role_binding, None, binding, "test")
-    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 14400}}  # the soak test takes 90 minutes
     token = client.send(Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=review))["status"]["token"]
     yield Container("default", name), token
     client.delete(POD, "default", name, grace_period=0)
