@@ -67,11 +67,11 @@ def rulebook(namespace, tmp_path):
 
 def test_rulebook_runs_a_playbook_for_each_task_that_fails(rulebook, namespace, play):
     process, output = rulebook
-    wait_for(lambda: f"Watching Pods in namespace '{namespace}'" in output() or process.poll() is not None)
+    wait_for(lambda: f"Watching Pods in namespace '{namespace}'" in output() or process.poll() is not None, 180)
     assert process.poll() is None, output()
     play(in_namespace(examples(GUIDE)[0].tasks, namespace), namespace=namespace)
     try:
-        wait_for(lambda: "PLAY RECAP" in output() or process.poll() is not None)
+        wait_for(lambda: "PLAY RECAP" in output() or process.poll() is not None, 180)
     except AssertionError:
         pytest.fail(output(), pytrace=False)
     shown = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", output()).split())
