@@ -22,14 +22,18 @@ _ANSIBLE = {
     "inventory_plugins": "plugins/inventory.html",
     "playbooks_lookups": "playbook_guide/playbooks_lookups.html",
 }
-_BUILTIN = re.compile(r"<(ansible_collections\.ansible\.builtin\.(\w+))>")
+_PLUGIN = re.compile(r"<(ansible_collections\.((?!podwright)\w+)\.(\w+)\.(\w+))>")
+_VARIABLE = re.compile(r":envvar:`(?:[^`<]*<)?(ANSIBLE_\w+)")
 
 
 def _ansible_inventory() -> str:
     """Write an inventory of the pages of Ansible that are linked, so that building needs no network. Returns its path."""
-    found = {match for path in _PAGES.glob("**/*.rst") for match in _BUILTIN.findall(path.read_text())}
-    labels = _ANSIBLE | {label: f"collections/ansible/builtin/{name}.html" for label, name in found}
+    texts = [path.read_text() for path in _PAGES.glob("**/*.rst")]
+    plugins = {match for text in texts for match in _PLUGIN.findall(text)}
+    variables = {name for text in texts for name in _VARIABLE.findall(text.replace("\\_", "_"))}
+    labels = _ANSIBLE | {label: f"collections/{namespace}/{name}/{plugin}.html" for label, namespace, name, plugin in plugins}
     lines = "".join(f"{label} std:label -1 {page}#{re.sub(r'[^a-z0-9]+', '-', label)} {label}\n" for label, page in sorted(labels.items()))
+    lines += "".join(f"{name} std:envvar 1 reference_appendices/config.html#envvar-$ -\n" for name in sorted(variables))
     path = _PAGES / "ansible.inv"
     header = b"# Sphinx inventory version 2\n# Project: Ansible\n# Version: devel\n# The remainder of this file is compressed using zlib.\n"
     path.write_bytes(header + zlib.compress(lines.encode()))

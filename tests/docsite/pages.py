@@ -99,7 +99,8 @@ class Page:
 
     @staticmethod
     def _fence(node: SyntaxTreeNode) -> str:
-        return f".. code-block:: {_LANGUAGES.get(node.info, node.info)}\n\n    {indent(node.content, 4)}"
+        language = node.info.partition(" ")[0]  # what follows is for the tests
+        return f".. code-block:: {_LANGUAGES.get(language, language)}\n\n    {indent(node.content, 4)}"
 
     def _list(self, node: SyntaxTreeNode, bullet: str) -> str:
         width = len(bullet) + 1

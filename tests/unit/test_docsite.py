@@ -41,6 +41,7 @@ def convert(tmp_path, markdown: str, known: str | None = None) -> str:
         ("[m](../reference/pod_gc_module.rst)", ":ansplugin:`m <podwright.core.pod_gc#module>`\n"),
         ("[s](../../SECURITY.md)", "`s <https://github.com/podwright/podwright/blob/main/SECURITY.md>`__\n"),
         ("```yaml\na:\n\n  b\n```", ".. code-block:: yaml+jinja\n\n    a:\n\n      b\n"),
+        ("```yaml rulebook\na: b\n```", ".. code-block:: yaml+jinja\n\n    a: b\n"),
         ("- a\n  b\n- c", "- a\n  b\n- c\n"),
         ("1. a\n2. b", "#. a\n#. b\n"),
         ("![a](../images/b.svg)", ".. image:: https://raw.githubusercontent.com/podwright/podwright/main/docs/images/b.svg\n    :alt: a\n"),

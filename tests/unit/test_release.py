@@ -125,7 +125,8 @@ def test_the_readme_states_what_the_ansible_package_requires():
 def test_each_module_role_and_playbook_is_in_the_readme():
     text = (ROOT / "README.md").read_text()
     names = [f"[`{path.stem}`]" for path in ROOT.glob("plugins/modules/*.py")] + [f"[`{path.name}`]" for path in ROOT.glob("roles/*")]
-    names += [f"`podwright.core.{path.stem}`" for kind in ("playbooks/*.yml", "plugins/connection/*.py", "plugins/lookup/*.py") for path in ROOT.glob(kind)]
+    kinds = ("playbooks/*.yml", "extensions/eda/plugins/*/*.py", *(f"plugins/{kind}/*.py" for kind in ("connection", "filter", "inventory", "lookup")))
+    names += [f"`podwright.core.{path.stem}`" for kind in kinds for path in ROOT.glob(kind)]
     assert [name for name in names if name not in text] == []
 
 
