@@ -162,3 +162,11 @@ def test_live_lines_and_progress_contain_no_secret_values(monkeypatch):
 
     perform(Operation("x", REVIEW, list, run, lambda *_: {}), {"expect": None, "plan_file": None}, False, False, console, masked={"hunter2secret"})
     assert shown == ["  web | password=********", "  … waiting for ********"]
+
+
+@pytest.mark.parametrize(("state", "line"), [("running", "a is ready"), ("completed", "a is done")])
+def test_progress_says_that_a_server_is_ready(state, line, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Console, "progress", lambda _self, text: shown.append(text))
+    session({"a": None if state == "running" else 0}).perform(batch("a") | {"state": state})
+    assert line in shown

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_gc, pod_info, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
+
+from ..support.environment import ROOT
 
 
 def refusal(given, operation=task_pod):
@@ -90,6 +94,22 @@ def test_the_options_of_a_module_with_few_are_listed_without_those_of_the_connec
 def test_the_json_text_of_a_list_is_read_as_the_list():
     assert normalize_options(task_pod.ARGUMENTS, {"tasks": '[{"name": "a"}]'}) == {"tasks": [{"name": "a"}]}
     assert refusal({"tasks": '[{"nam": "a"}]'}).startswith("tasks[0].nam: unknown option of tasks; did you mean name")
+
+
+def test_the_guide_shows_messages_as_they_are():
+    section = (ROOT / "docs/guides/failures.md").read_text().partition("## Invalid options")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| `(\w+(?:\[.*?)?: .*?)` \|", section, re.MULTILINE)
+    mistakes = [
+        {"comand": []},
+        {"tasks": [{}, {"state": "present"}]},
+        {"register": "x"},
+        {"timeout": "10m"},
+        {"image_pull_secrets": [{"name": "a"}]},
+        {"env": [{"name": "HOME", "value": "/work"}]},
+    ]
+    assert len(shown) == len(mistakes)
+    for message, mistake in zip(shown, mistakes):
+        assert refusal(mistake).startswith(message)
 
 
 def test_secret_values_are_not_shown():

@@ -20,7 +20,9 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
         if state == "pending":
             waiting = waiting or run
     if len(runs) == 1:
-        line = f"{runs[0].plan.change.key.name} is {_state_of(runs[0])}"
+        state = _state_of(runs[0])
+        is_server = runs[0].spec and not runs[0].spec.completes and not runs[0].plan.is_deletion
+        line = f"{runs[0].plan.change.key.name} is {'ready' if state == 'done' and is_server else state}"
     else:
         line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
