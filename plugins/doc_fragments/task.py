@@ -181,10 +181,10 @@ options:
         type: str
         required: true
       src:
-        description: File or directory on the host that runs this task.
+        description: File or directory on the host that runs this task. Files that are encrypted with Ansible Vault are copied as they are.
         type: path
       content:
-        description: Content of a file.
+        description: Content of a file. The lookup P(ansible.builtin.file#lookup) decrypts one that is encrypted with Ansible Vault.
         type: str
       mode:
         description: Mode of the files, as a quoted octal number. Defaults to the modes in C(src), and to V('0644') for C(content).

@@ -39,7 +39,9 @@ options:
     type: str
     required: true
   local_path:
-    description: Path on the host that runs this task. Required unless O(content) is set.
+    description:
+      - Path on the host that runs this task. Required unless O(content) is set.
+      - A file that is encrypted with Ansible Vault is copied as it is. To decrypt it, set O(content) with the lookup P(ansible.builtin.file#lookup).
     type: path
   content:
     description: Text content of the file in the container, instead of O(local_path).

@@ -56,9 +56,11 @@ def plain(value):
     for number_type in (int, float):
         if isinstance(value, number_type):
             return number_type(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # str() of unsafe text is unsafe text until ansible-core 2.19, and libyaml refuses that
     return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
 def _key(key):
     """A key of a mapping as in JSON, which modules read: the key `on` is `true`."""
-    return str(key) if isinstance(key, str) else json.dumps(plain(key))
+    return str.__str__(key) if isinstance(key, str) else json.dumps(plain(key))
