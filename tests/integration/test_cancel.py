@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,13 +36,19 @@ def cases():
                     yield pytest.param(how, mode, on_cancel, version, marks=[] if usual else pytest.mark.long)
 
 
-def start(path, plays, namespace, mode="action", version="this", variables=None):
+@pytest.fixture
+def temporary():
+    """A directory for temporary files with a short path: ansible-core 2.21 has a socket there."""
+    with tempfile.TemporaryDirectory(prefix="cancel-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+def start(path, temporary, plays, namespace, mode="action", version="this", variables=None):
     """Start ansible-playbook in a process group of its own. Returns: (process, file with its output)."""
     defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": str(KUBECONFIG)}}
     playbook, output, record = path / "play.yml", path / "output", path / "record"
     playbook.write_text(yaml.safe_dump([{"gather_facts": False, "module_defaults": defaults} | play for play in plays], sort_keys=False))
-    (path / "temporary").mkdir()
-    environment = play_environment(record) | {"TMPDIR": str(path / "temporary")}
+    environment = play_environment(record) | {"TMPDIR": str(temporary)}
     command = [
         str(CORES[version] / "ansible-playbook"),
         str(playbook),
@@ -75,10 +82,12 @@ def processes_of(path):
 
 
 @pytest.mark.parametrize(("how", "mode", "on_cancel", "version"), list(cases()))
-def test_a_cancelled_task_says_what_it_leaves_or_deletes_it(how, mode, on_cancel, version, namespace, client, tmp_path):
+def test_a_cancelled_task_says_what_it_leaves_or_deletes_it(how, mode, on_cancel, version, namespace, client, tmp_path, temporary):
     options = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sleep", "300"], "termination_grace_period": 0, "state": "completed"}
     task = {"podwright.core.task_pod": options | {"on_cancel": on_cancel, "tasks": [{"name": "pod"}, {"name": "job", "kind": "Job"}]}}
-    process, output = start(tmp_path, [{"hosts": "localhost", "tasks": [task | ({"timeout": 8} if how == "timeout" else {})]}], namespace, mode, version)
+    process, output = start(
+        tmp_path, temporary, [{"hosts": "localhost", "tasks": [task | ({"timeout": 8} if how == "timeout" else {})]}], namespace, mode, version
+    )
 
     def live():
         return [pod for pod in client.list(POD, namespace)[0] if not pod["metadata"].get("deletionTimestamp")]
@@ -103,7 +112,7 @@ def test_a_cancelled_task_says_what_it_leaves_or_deletes_it(how, mode, on_cancel
     assert "Traceback" not in text
 
 
-def test_other_operations_stop_at_once_and_leave_no_files(namespace, client, tmp_path):
+def test_other_operations_stop_at_once_and_leave_no_files(namespace, client, tmp_path, temporary):
     """All at the same time, each on a host of its own: what reads a stream, what sends one, and what waits."""
     start_pod(client, namespace, "web")
     (tmp_path / "large").write_bytes(b"")
@@ -122,7 +131,7 @@ def test_other_operations_stop_at_once_and_leave_no_files(namespace, client, tmp
     (tmp_path / "ansible.cfg").touch()
     inventory = {"ansible_connection": "local"}
     plays.insert(0, {"hosts": "localhost", "tasks": [{"add_host": {"name": "{{ item }}"}, "loop": list(tasks)}]})
-    process, output = start(tmp_path, plays, namespace, variables=inventory)
+    process, output = start(tmp_path, temporary, plays, namespace, variables=inventory)
 
     def begun():
         listed = run_script(client, Container(namespace, "web", "task"), "ls -A /tmp; ps")[1].decode()
@@ -134,5 +143,5 @@ def test_other_operations_stop_at_once_and_leave_no_files(namespace, client, tmp
     wait_for(lambda: not processes_of(tmp_path), STOPPING)
     assert time.monotonic() - cancelled < STOPPING
     assert "Traceback" not in output.read_text()
-    assert [path for path in (tmp_path / "temporary").rglob("*") if path.is_file()] == []
+    assert [path for path in temporary.rglob("*") if path.is_file()] == []
     wait_for(lambda: run_script(client, Container(namespace, "web", "task"), "ls -A /tmp")[1] == b"", STOPPING)

@@ -15,18 +15,22 @@ NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace", "PODWRIGHT_NAMESPA
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 
-def in_namespace(value, namespace):
-    """An example with the namespace of the test in place of `default`; the local cluster cannot pull its image."""
+def in_namespace(value, namespace, pull_policy="image_pull_policy"):
+    """An example with the namespace of the test in place of `default`; the local cluster cannot pull its image.
+
+    Args:
+        pull_policy: how the pull policy is written: as an option, or as in a manifest.
+    """
     if isinstance(value, dict):
-        local = {"image_pull_policy": "IfNotPresent"} if value.get("image") == "busybox" else {}
-        return local | {key: _replaced(key, item, namespace) for key, item in value.items()}
-    return [in_namespace(item, namespace) for item in value] if isinstance(value, list) else value
+        local = {pull_policy: "IfNotPresent"} if value.get("image") == "busybox" else {}
+        return local | {key: _replaced(key, item, namespace, "imagePullPolicy" if key == "definition" else pull_policy) for key, item in value.items()}
+    return [in_namespace(item, namespace, pull_policy) for item in value] if isinstance(value, list) else value
 
 
-def _replaced(key, item, namespace):
+def _replaced(key, item, namespace, pull_policy):
     if key in NAMESPACE_KEYS and item == "default":
         return namespace
-    return [namespace] if key == "namespaces" and item == ["default"] else in_namespace(item, namespace)
+    return [namespace] if key == "namespaces" and item == ["default"] else in_namespace(item, namespace, pull_policy)
 
 
 def missing_lines(expected: list[str], output: str) -> list[str]:

@@ -217,7 +217,7 @@ def _failure(error: PodwrightError, no_log: bool) -> Result:
 def _shorten(result: Result) -> Result:
     """The plan of a failed run without the manifests of objects that it created, which Ansible would print after the message."""
     entries = [entry for entry in result.get("plan") or () if isinstance(entry.get("patch"), list)]
-    short = [entry | {"patch": [{name: part[name] for name in part if part["path"] or name != "value"} for part in entry["patch"]]} for entry in entries]
+    short = [entry | {"patch": [part for part in entry["patch"] if part["path"]]} for entry in entries]
     return {"plan": short} if entries and len(entries) == len(result["plan"]) else {}
 
 
