@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 
-from ..support.environment import KUBECONFIG, ROOT
+from ..support.environment import CORES, KUBECONFIG
 from ..support.playbooks import play_environment
 from ..support.pods import start_pod
 
@@ -30,7 +30,7 @@ def pods(client, namespace, tmp_path):
 
 def run(core, program, *arguments):
     environment = play_environment("/dev/null") | {"KUBECONFIG": KUBECONFIG, "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true"}
-    done = subprocess.run([ROOT / ".venv" / core / "bin" / program, *arguments], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([CORES[core] / program, *arguments], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "DEPRECATION" not in done.stderr and "Traceback" not in done.stderr, done.stdout + done.stderr
     return done.stdout
 
@@ -46,7 +46,7 @@ def test_modules_run_in_the_pods_of_a_label(pods, namespace, tmp_path):
         {"name": "Check", "ansible.builtin.assert": {"that": "here.stdout != 'localhost'"}},
     ]
     playbook.write_text(yaml.safe_dump([{"hosts": "label_app_worker", "gather_facts": False, "tasks": tasks}]))
-    for core in ("oldest", "newest"):
+    for core in CORES:
         listed = json.loads(run(core, "ansible-inventory", "--inventory", str(inventory), "--list"))
         variables = listed["_meta"]["hostvars"]["worker-0"]
         assert variables["plain"] == "say hello" and variables["pod_labels"] == {"app": "worker"}  # not as mappings, which AWX would pass on

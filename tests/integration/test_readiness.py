@@ -69,7 +69,7 @@ def test_blocked_deletion_of_a_namespace_names_its_content(make_namespace, clien
     try:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         with pytest.raises(PodwrightError, match=r"example\.com/hold"):
-            checked(Reconciler(client, ReconcilerOptions(wait_timeout=8), Console()).remove([manifest], "default"))
+            checked(Reconciler(client, ReconcilerOptions(wait_timeout=15), Console()).remove([manifest], "default"))
     finally:
         client.patch(kind, namespace, "held", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)
 
