@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -226,6 +227,13 @@ def box(client):
     yield Container("default", name), token
     client.delete(POD, "default", name, grace_period=0)
     client.delete(role_binding, None, name)
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A directory for TMPDIR, with a short path: ansible-core 2.21 creates a socket there."""
+    with tempfile.TemporaryDirectory(prefix="test-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="module", params=["busybox", "gnu"])

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -34,13 +33,6 @@ def cases():
                 for version in CORES:
                     usual = version == "this" and (how, mode, on_cancel) in FIRST
                     yield pytest.param(how, mode, on_cancel, version, marks=[] if usual else pytest.mark.long)
-
-
-@pytest.fixture
-def temporary():
-    """A directory for temporary files with a short path: ansible-core 2.21 has a socket there."""
-    with tempfile.TemporaryDirectory(prefix="cancel-", ignore_cleanup_errors=True) as path:
-        yield Path(path)
 
 
 def start(path, temporary, plays, namespace, mode="action", version="this", variables=None):

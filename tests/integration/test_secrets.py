@@ -62,11 +62,9 @@ def canary_tasks():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_secrets_appear_in_no_output(mode, play, namespace, client, tmp_path):
+def test_secrets_appear_in_no_output(mode, play, namespace, client, temporary):
     """Each module is a process of its own here, in which Python starts and compiles the payload; in other tests it is mostly a fork."""
     tasks = [{"name": str(n), f"podwright.core.{module}": options, "ignore_errors": True} for n, (module, options) in enumerate(canary_tasks())]
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     environment = {"TMPDIR": str(temporary), "ANSIBLE_LOCAL_TEMP": str(temporary / "local"), "ANSIBLE_REMOTE_TEMP": str(temporary / "remote")}
     pull_secret = {"name": "pull", "registry": "r.example", "username": "u", "password": LINES}
     role = {"name": "podwright.core.namespace"}
