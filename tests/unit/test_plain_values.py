@@ -7,14 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
-
-class UnsafeText(str):
-    """Text as ansible-core before 2.19 marks it."""
-
-    __slots__ = ()
-
-    def __str__(self):
-        return self
+UnsafeText = type("UnsafeText", (str,), {"__str__": lambda self: self})  # as that of ansible-core before 2.19
 
 
 @pytest.mark.parametrize("value", [UnsafeText("text"), [UnsafeText("text")], {UnsafeText("key"): UnsafeText("text")}])
