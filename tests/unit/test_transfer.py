@@ -42,6 +42,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tr
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import LARGEST_PART, SMALLEST_PART, divide
 
+from ..support.waiting import wait_for
 from .local_pod import TOOLS, LocalPod
 
 NAMES = st.sampled_from([b"a", b"b", b"c d", b"\xff", b"-x"])
@@ -406,6 +407,23 @@ def test_a_download_does_not_replace_a_device(pod, tmp_path):
     for name in ("fifo", "link"):
         with pytest.raises(PodwrightError, match="neither a file nor a directory"):
             download_pair(remote, remote.observe(), f"{tmp_path}/{name}", Console())
+
+
+def test_an_attempt_whose_staging_directory_an_earlier_one_deleted_is_repeated(pod, tmp_path):
+    """A command whose connection was lost can begin after that of the next attempt."""
+    stage = tmp_path / "root/.podwright-stage-token"
+    stage.parent.mkdir()
+    remote = ContainerTree(pod.client, pod.container, str(stage.parent))
+    remote.observe()
+
+    def delete_stage():
+        wait_for(stage.is_dir)
+        stage.rmdir()
+        yield tar((member("./a"), b"abc"))
+
+    with pytest.raises(PodwrightError) as caught:
+        remote.unpack("token", delete_stage, [b"a"])
+    assert caught.value.reason == "ConnectionLost"
 
 
 @pytest.mark.parametrize("missing", ["find", "stat", "sed"])

@@ -13,6 +13,7 @@ from ..cluster.exec_command import Command
 from ..cluster.exec_stream import STDOUT
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..text import decode
+from .scripts import Exit
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -62,7 +63,7 @@ class ScriptFailed(PodwrightError):
         is_denied = "ermission denied" in cause or "Read-only" in cause
         super().__init__(
             f"The copy failed at {path} in {container}: {cause}",
-            reason="CopyFailed",
+            reason=CONNECTION_LOST if rc == Exit.STAGE_DELETED else "CopyFailed",
             hint="Check the path and the permissions of the container's user." if is_denied else "",
         )
         self.rc = rc

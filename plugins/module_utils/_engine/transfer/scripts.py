@@ -27,6 +27,7 @@ class Exit(IntEnum):
     REJECTED_IN_PLACE = 41  # the same, but the target itself was written
     ACCESS_DENIED = 42  # the helper runs as another user than its target container
     TOO_MANY_LINKS = 43  # a path resolves through more than MAX_LINKS symbolic links
+    STAGE_DELETED = 44  # an attempt that lost its connection began only now, and deleted the staging directory of this one
 
 
 _CONSTANTS: dict[str, str | int] = {
@@ -261,7 +262,7 @@ rm -rf "$prefix"-* "$root"/$STAGE-*
 if ! [ -d "$root" ]; then stage=$prefix-$token; mkdir -p "$stage" || exit
 elif ! mkdir "$stage" 2>/dev/null; then stage=$prefix-$token; mkdir "$stage" 2>/dev/null || mkdir "$root/$STAGE-$token" || exit; fi
 cd "$stage" || exit
-tar xpf - || exit
+tar xpf - || { code=$?; [ -d "$(pwd)" ] || exit $STAGE_DELETED; exit $code; }
 """
     + f"""find . -type f -exec sh -c 'echo $#; sha256sum "$@" | {_SHA256_ONLY}; printf "%s\\0" "$@"' sh {{}} +""",
     ("root", "prefix"),
