@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 try:
-    from ansible.template import trust_as_template  # ansible-core 2.19 and later, where other text is no template
+    from ansible.template import trust_as_template  # ansible-core 2.19 and later, where other text is not a template
 
     _protect, _expose = str.__str__, trust_as_template  # ansible-inventory shows text without trust as a mapping
 except ImportError:

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ..errors import UNEXPECTED, PodwrightError, as_podwright_error
 from ..libraries import load
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .kinds import Kind
 
+Item = TypeVar("Item")
 WATCH_TIMEOUT = 300  # seconds until the server closes a watch
 SHORT_SECONDS = 1  # a watch that is closed earlier counts as failed, and as useless if it had no event
 MAX_LINE = 1 << 26  # bytes of an event: an object is as large as etcd stores, 1.5 MiB, and the JSON of a custom resource a few times that
@@ -38,6 +39,17 @@ _FULL_SECONDS = 0.5  # after which a thread that waits for room checks whether i
 _USELESS = 2  # watches without an event after which the collection is listed
 WatchEvent: TypeAlias = "tuple[str, Manifest]"
 """The type of an event (`ADDED`, `MODIFIED` or `DELETED`), and the object."""
+
+
+def take(source: queue.Queue[Item | PodwrightError], timeout: float) -> Item | None:
+    """The next item of a thread within `timeout` seconds, or None. Raises: PodwrightError if that is what the thread has put."""
+    try:
+        item = source.get(timeout=max(timeout, 0))
+    except queue.Empty:
+        return None
+    if isinstance(item, PodwrightError):
+        raise item
+    return item
 
 
 class Watcher:
@@ -72,13 +84,7 @@ class Watcher:
 
     def next(self, timeout: float) -> WatchEvent | None:
         """The next event within `timeout` seconds, or None. Raises: PodwrightError if a watch failed for good."""
-        try:
-            event = self._queue.get(timeout=max(timeout, 0))
-        except queue.Empty:
-            return None
-        if isinstance(event, PodwrightError):
-            raise event
-        return event
+        return take(self._queue, timeout)
 
     def __enter__(self) -> Watcher:
         return self

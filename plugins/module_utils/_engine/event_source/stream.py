@@ -15,7 +15,7 @@ from ..cluster.client import Client
 from ..cluster.configuration import Configuration
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..cluster.streams import CANCELLED
-from ..cluster.watch import Watcher
+from ..cluster.watch import Watcher, take
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
 from .options import read_options
 from .payload import Describer
@@ -114,13 +114,7 @@ class EventStream(threading.Thread):
             self._next_beat = time.monotonic() + beat
             connected = self._failing_since is None and bool(self._listed)
             return {"type": "HEARTBEAT", "cluster": self._configuration.server, "connected": connected, "objects": len(self._known)}
-        try:
-            event = self._queue.get(timeout=min(timeout, max(self._next_beat - time.monotonic(), 0)) if beat else timeout)
-        except queue.Empty:
-            return None
-        if isinstance(event, PodwrightError):
-            raise event
-        return event
+        return take(self._queue, min(timeout, self._next_beat - time.monotonic()) if beat else timeout)
 
     # -- the thread ---------------------------------------------------------------------------------------------
 
