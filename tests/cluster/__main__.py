@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""`python -m tests.cluster up|down|status|kubeconfig|load-image`: a real Kubernetes for development and tests."""
+"""`python -m tests.cluster up|down|status|kubeconfig|load-image|load-component`: a real Kubernetes for development and tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
+from . import build
 from .cluster import Cluster
 
 
@@ -21,6 +22,8 @@ def main() -> None:
     commands.add_parser("status", help="show whether the cluster is running")
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig")
     commands.add_parser("load-image", help="import an image archive into the node").add_argument("archive", type=Path)
+    component = commands.add_parser("load-component", help="build a component, and import the images of its programs into the node")
+    component.add_argument("name", choices=[group.name for group in build.COMPONENTS])
     arguments = parser.parse_args()
     cluster = Cluster(arguments.state, int(os.environ.get("PODWRIGHT_CLUSTER_NUMBER", "0")))
     if arguments.command == "up":
@@ -29,6 +32,8 @@ def main() -> None:
         cluster.down()
     elif arguments.command == "load-image":
         cluster.load_image(arguments.archive)
+    elif arguments.command == "load-component":
+        print(cluster.load_component(arguments.name))
     elif arguments.command == "kubeconfig":
         print(cluster.kubeconfig)
     else:

@@ -55,8 +55,15 @@ ADDONS = (
     KWOK,
     Group("metrics-server", 0.8),
 )
-# Built when a test first uses it.
+# Built when a test first uses them.
 ANALYSER = Group("cyclonus", 2)
+COMPONENTS = (
+    Group("kube-router", 5),
+    Group("kube-state-metrics", 2),
+    Group("keda", 12),
+    Group("kueue", 6),
+    Group("spire", 7),
+)
 
 
 def directory(group: Group) -> Path:
@@ -66,6 +73,17 @@ def directory(group: Group) -> Path:
         key.update((MODULES / group.name / name).read_bytes())
     key.update(f"{group.tags} {group.ldflags} {group.data}".encode())
     return CACHE / f"{group.name}-{key.hexdigest()[:16]}"
+
+
+def programs(group: Group) -> list[Path]:
+    """The paths of the programs of a group that was built."""
+    return sorted(path for path in directory(group).iterdir() if os.access(path, os.X_OK) and path.is_file())
+
+
+def source(group: Group) -> Path:
+    """The directory of the module that has the first program of a group, with the manifests that its authors publish."""
+    command = [find_go(), "list", "-f", "{{.Module.Dir}}", "tool"]
+    return Path(subprocess.run(command, cwd=MODULES / group.name, check=True, capture_output=True, text=True).stdout.split()[0])
 
 
 def find_go() -> str:
@@ -119,9 +137,7 @@ def _build(group: Group, title: str) -> None:
 
 
 def _collect(group: Group, target: Path) -> None:
-    command = [find_go(), "list", "-f", "{{.Module.Dir}}", "tool"]
-    module = subprocess.run(command, cwd=MODULES / group.name, check=True, capture_output=True, text=True).stdout.split()[0]
-    parts = [path.read_text() for pattern in group.data for path in sorted(Path(module).glob(pattern)) if path.suffix == ".yaml"]
+    parts = [path.read_text() for pattern in group.data for path in sorted(source(group).glob(pattern)) if path.suffix == ".yaml"]
     target.write_text("\n---\n".join(parts), encoding="utf-8")
 
 

@@ -9,6 +9,8 @@ import shutil
 import ssl
 import time
 import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -81,11 +83,25 @@ class Cluster:
 
     def load_python_image(self) -> None:
         """Import the image with Python into the node, once for each start of the cluster and each version of the image."""
-        loaded, version = self.state / "image-python.version", images.python_image_version()
-        with (self.state / "image-python.lock").open("w") as lock:
+        self._load_once("python", images.python_image_version(), images.python_image)
+
+    def load_component(self, name: str) -> Path:
+        """Build a component of `build.COMPONENTS` if it is not cached, and import an image `podwright/PROGRAM` of each of its programs into the node.
+
+        Returns: the directory of its source with the manifests that its authors publish.
+        """
+        group = next(group for group in build.COMPONENTS if group.name == name)
+        build.ensure((group,))
+        for program in build.programs(group):
+            self._load_once(program.name, str(program), partial(images.program_image, program))
+        return build.source(group)
+
+    def _load_once(self, name: str, version: str, make: Callable[[], images.Image]) -> None:
+        loaded = self.state / f"image-{name}.version"
+        with (self.state / f"image-{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not loaded.exists() or loaded.read_text() != version:
-                self.load_image(images.python_image().save(self.state / "image-python.tar"))
+                self.load_image(make().save(self.state / f"image-{name}.tar"))
                 loaded.write_text(version)
 
     def kill(self, component: str) -> None:

@@ -24,9 +24,9 @@ _IDLE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
 
 
 class Image:
-    """An image with one layer. `save` writes an OCI archive for `ctr images import`; `push` uploads it to a registry."""
+    """An image with one layer. `save` writes an OCI archive for `ctr images import`; `push` uploads it. `config` is of the OCI specification."""
 
-    def __init__(self, name: str, command: list[str], files: dict[str, bytes], links: dict[str, str] | None = None, user: str = ""):
+    def __init__(self, name: str, command: list[str], files: dict[str, bytes], links: dict[str, str] | None = None, **config: object):
         self.name = name
         layer = _layer(files, links or {})
         # Without a modification time the digest is the same on every machine.
@@ -34,7 +34,7 @@ class Image:
         config = {
             "architecture": _architecture(),
             "os": "linux",
-            "config": {"Cmd": command, "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "User": user},
+            "config": {"Cmd": command, "Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]} | config,
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
         }
         self.config = json.dumps(config).encode()
@@ -103,6 +103,13 @@ def python_image_version() -> str:
     """What decides the content of the image with Python."""
     parts = [Path(__file__).read_bytes(), sys.version.encode(), sys.base_prefix.encode(), importlib.metadata.version("grpcio").encode()]
     return _digest(b"\n".join(parts))
+
+
+def program_image(program: Path) -> Image:
+    """The image `podwright/PROGRAM` of a static program, which it starts, with busybox."""
+    files, links = _busybox()
+    files |= {program.name: program.read_bytes()}
+    return Image(f"docker.io/podwright/{program.name}:latest", [], files, links, Entrypoint=[f"/{program.name}"])
 
 
 def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:

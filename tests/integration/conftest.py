@@ -141,6 +141,12 @@ def python_image():
     return images.PYTHON
 
 
+@pytest.fixture(scope="session")
+def load_component() -> Callable[[str], Path]:
+    """A function that takes the name of a component, imports the images `podwright/PROGRAM` of its programs, and returns the directory of its source."""
+    return Cluster(CLUSTER, CLUSTER_NUMBER).load_component
+
+
 @pytest.fixture
 def make_namespace(client):
     """A function that creates a namespace of the test's own; all are deleted afterwards."""

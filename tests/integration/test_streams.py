@@ -290,7 +290,7 @@ def test_helper_that_is_not_allowed_is_an_error(play, namespace, client):
 
 
 def test_helper_of_another_user_is_an_error(play, namespace, client, tmp_path):
-    image = images.Image("docker.io/podwright/user:latest", ["/sleep", "3600"], {"sleep": images.BUSYBOX.read_bytes()}, user="1000")
+    image = images.Image("docker.io/podwright/user:latest", ["/sleep", "3600"], {"sleep": images.BUSYBOX.read_bytes()}, User="1000")
     Cluster(CLUSTER, CLUSTER_NUMBER).load_image(image.save(tmp_path / "image.tar"))
     container = {"name": "task", "image": "podwright/user", "imagePullPolicy": "IfNotPresent"}
     start_pod(client, namespace, "unnamed", containers=[container])
