@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import host
+
 MODULES = Path(__file__).parent / "modules"
 CACHE = Path(os.environ.get("PODWRIGHT_CACHE", Path.home() / ".cache/podwright")) / "cluster"
 # {minor version: (version, directory of its modules)}; the first one is used unless PODWRIGHT_KUBERNETES names another.
@@ -27,6 +29,7 @@ class Group:
     Attributes:
         minutes: expected duration of the first build on two cores.
         data: files in the module of the first program that are concatenated to `data.yml` beside the programs.
+        c: whether C code is part of the programs, which are static nevertheless.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Group:
     tags: str = ""
     ldflags: str = ""
     data: tuple[str, ...] = ()
+    c: bool = False
 
 
 CNI = Group("cni", 0.2)
@@ -62,7 +66,9 @@ COMPONENTS = (
     Group("kube-state-metrics", 2),
     Group("keda", 12),
     Group("kueue", 6),
-    Group("spire", 7),
+    Group("spire", 8, tags="osusergo,netgo,sqlite_omit_load_extension", ldflags='-linkmode external -extldflags "-static"', c=True),
+    Group("spiffe-csi", 0.5),
+    Group("spire-controller-manager", 2),
 )
 
 
@@ -113,7 +119,9 @@ def _build(group: Group, title: str) -> None:
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    environment = os.environ | {"CGO_ENABLED": "0", "GOGC": "800", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "auto"}
+    if group.c and not shutil.which("gcc"):
+        host.install(["gcc", "libc6-dev"])
+    environment = os.environ | {"CGO_ENABLED": str(int(group.c)), "GOGC": "800", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "auto"}
     command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w {group.ldflags}".rstrip(), f"-tags={group.tags}", "-o", str(partial), "tool"]
     log = CACHE / f"{group.name}.log"
     started = time.monotonic()
@@ -128,6 +136,8 @@ def _build(group: Group, title: str) -> None:
     if status:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise SystemExit(f"Building {group.name} failed with exit code {status}. Last lines of {log}:\n{tail}")
+    if (partial / "cmd").exists():
+        (partial / "cmd").rename(partial / group.name)
     if group.data:
         _collect(group, partial / "data.yml")
     (partial / ".complete").touch()
