@@ -264,7 +264,8 @@ options:
     description:
       - Network access of the task. V(default) follows the policies of the namespace, V(isolated) denies all traffic.
       - A mapping with lists C(ingress) and C(egress) allows only the listed peers. A peer is V(dns), V(same_namespace), a CIDR, or a mapping with C(cidr)
-        and C(except), or with C(namespace) (a name) and C(pods) (labels), each with optional C(ports) (C(443), C(53/UDP)).
+        and C(except), or with C(namespace) (a name) and C(pods) (labels), each with optional C(ports).
+      - A port is a number, the name of a container's port, or a range, such as C(443), C(53/UDP), C(web) or C(8000-8100).
       - The NetworkPolicy is created before the pod and deleted with it. If it is deleted or edited meanwhile, the next run restores it.
       - The cluster needs a network plugin that enforces policies.
     type: raw

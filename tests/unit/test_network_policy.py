@@ -23,6 +23,11 @@ from .task_specs import spec
         ({"egress": [{"cidr": "10.0.0.0/8", "pods": {}}]}, "network.egress[0]: must have either cidr, or namespace and pods"),
         ({"ingress": [{"port": 1}]}, "network.ingress[0]: unknown key 'port'; use cidr, except, namespace, pods, ports."),
         ({"ingress": [{"ports": ["80/HTTP"]}]}, "network.ingress[0].ports[0]: must be a port such as 443 or 53/UDP"),
+        ({"ingress": [{"ports": [0]}]}, "network.ingress[0].ports[0]: must be a port such as 443 or 53/UDP, a range such as 8000-8100, or the name"),
+        ({"ingress": [{"ports": ["65536"]}]}, "network.ingress[0].ports[0]: must be a port"),
+        ({"ingress": [{"ports": ["8100-8000"]}]}, "network.ingress[0].ports[0]: must be a port"),
+        ({"ingress": [{"ports": ["8000-"]}]}, "network.ingress[0].ports[0]: must be a port"),
+        ({"ingress": [{"ports": ["8000-8100-8200"]}]}, "network.ingress[0].ports[0]: must be a port"),
         ({"ingress": [{"pods": "web"}]}, "network.ingress[0].pods: must be a mapping of labels, got 'web'."),
     ],
 )
@@ -37,3 +42,14 @@ def test_an_isolated_task_is_denied_ingress_and_egress():
     expected = {"podSelector": {"matchLabels": {"podwright.io/task": "t"}}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
     assert policy == expected
     assert build_policy("t", "n", "default") is None
+
+
+def test_ports_are_numbers_names_or_ranges():
+    policy = build_policy("t", "n", {"ingress": [{"ports": [443, "53/udp", "8000-8100/TCP", "9-9", "web-8080"]}]})["spec"]
+    assert policy["ingress"][0]["ports"] == [
+        {"port": 443, "protocol": "TCP"},
+        {"port": 53, "protocol": "UDP"},
+        {"port": 8000, "endPort": 8100, "protocol": "TCP"},
+        {"port": 9, "endPort": 9, "protocol": "TCP"},
+        {"port": "web-8080", "protocol": "TCP"},
+    ]

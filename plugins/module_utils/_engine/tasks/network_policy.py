@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
@@ -101,8 +102,12 @@ def _cidr(text: str, option: str) -> str:
 
 
 def _build_port(port: Any, option: str) -> Manifest:
+    """A port, by number or by the name of a container's port, or a range of ports (`endPort`, KEP-2079)."""
     number, _slash, protocol = str(port).partition("/")
-    if protocol.upper() not in ("", "TCP", "UDP", "SCTP") or not number:
-        raise option_error(option, f"must be a port such as 443 or 53/UDP, or the name of a container's port, got {port!r}.")
-    parsed = parse_integer(number, MAX_PORT, 1)
-    return {"port": number if parsed is None else parsed, "protocol": protocol.upper() or "TCP"}
+    parts = number.split("-", 1)
+    bounds = [bound for text in parts if (bound := parse_integer(text, MAX_PORT, 1)) is not None]
+    is_range = len(bounds) == len(parts) and bounds == sorted(bounds)
+    if protocol.upper() not in ("", "TCP", "UDP", "SCTP") or not (is_range or re.search("[a-z]", number)):
+        raise option_error(option, f"must be a port such as 443 or 53/UDP, a range such as 8000-8100, or the name of a container's port, got {port!r}.")
+    built: Manifest = {"port": bounds[0] if is_range else number, "protocol": protocol.upper() or "TCP"}
+    return built | ({"endPort": bounds[1]} if is_range and len(bounds) > 1 else {})
