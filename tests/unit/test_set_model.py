@@ -156,6 +156,7 @@ def populate(session):
         if rng.random() < 0.15:
             labels = {PART_OF: "applyset-theirs-v1"} if rng.random() < 0.3 else {}
             server.update(key_of(item), item | {"metadata": item["metadata"] | {"labels": labels}})
+            server.namespaces.add(item["metadata"].get("namespace", "shop"))  # there is no object without its namespace
     inherited = manifest("ConfigMap", "inherited", data={"a": "x"})
     inherited["metadata"] |= {"labels": {PART_OF: session.id}, "ownerReferences": [{"kind": "Deployment", "name": "web", "controller": True}]}
     server.update(("ConfigMap", "shop", "inherited"), inherited)
