@@ -80,6 +80,7 @@ BOOLEANS = {
     "network_policy_deny_egress": {},
     "network_policy_allow_dns": {"network_policy_deny_egress": True},
     "network_policy_allow_same_namespace": {},
+    "image_policy_require_digest": {},
     "rbac_storage": {"rbac_service_accounts": [{"name": "a", "purposes": ["provisioning"]}]},
     "storage_wait": None,
     "storage_classes.default": {},
@@ -147,6 +148,7 @@ TEXTS = {
         "storage_claims.name",
         "storage_claims.class",
     ],
+    "image_policy": ["image_policy_namespace_selector.matchLabels"],
     "quota": ["quota_namespace", "quota_max_cpu", "quota_default_limits.cpu"],
 }
 NEEDED = {
