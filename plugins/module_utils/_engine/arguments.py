@@ -124,7 +124,10 @@ _RANGES = {
 def check_ranges(arguments: Arguments, params: Options, path: str = "") -> None:
     """Check the numbers in validated options. Raises: PodwrightError that names the option."""
     for name, spec in arguments.items():
-        value, suboptions = params.get(name), spec.get("options")
+        value = params.get(name)
+        if value is None or value.__class__ is str:
+            continue
+        suboptions = spec.get("options")
         if suboptions and value:
             items = [(f"{path}{name}[{index}].", item) for index, item in enumerate(value)] if isinstance(value, list) else [(f"{path}{name}.", value)]
             for prefix, item in items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import operator
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -53,18 +54,31 @@ class Masker:
 
     def clean(self, value: Any, key: str = "") -> Any:
         """Plain data without the values, without internal keys of Ansible, and with text that can be encoded. Raises: TypeError for any other data."""
-        if isinstance(value, str):
-            text = value if value.isascii() else SURROGATE.sub("\ufffd", value)
-            return text if key in _IDENTITY and _IDENTIFIER.fullmatch(text) else self.mask(text)
         if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, str):
+            text = value if value.isascii() else SURROGATE.sub("\ufffd", value)
+            return text if not self._all or (key in _IDENTITY and _IDENTIFIER.fullmatch(text)) else self.mask(text)
         if isinstance(value, (int, float)):
             return MASK if str(value) in self._all and len(str(value)) >= 4 else value
-        if isinstance(value, Mapping):
-            return {_clean_key(name): self.clean(item, name) for name, item in value.items()}
+        if value.__class__ is dict or isinstance(value, Mapping):
+            return self._clean_mapping(value)
         if isinstance(value, (list, tuple)):
-            return [self.clean(item, key) for item in value]
+            items = [self.clean(item, key) for item in value]
+            return value if value.__class__ is list and _are_same(items, value) else items
         raise TypeError(type(value).__name__)
+
+    def _clean_mapping(self, value: Mapping[Any, Any]) -> Any:
+        cleaned = {name: None if item is None else self.clean(item, name) for name, item in value.items()}
+        names = "".join(cleaned)
+        if not names.isascii() or "_ansible_" in names:
+            return {_clean_key(name): item for name, item in cleaned.items()}
+        return value if value.__class__ is dict and _are_same(cleaned.values(), value.values()) else cleaned
+
+
+def _are_same(cleaned: Iterable[Any], values: Iterable[Any]) -> bool:
+    """Whether nothing was replaced. Then no copy is kept: most of a result stays as it is, and it may be large."""
+    return all(map(operator.is_, cleaned, values))
 
 
 def _forms(value: str) -> set[str]:

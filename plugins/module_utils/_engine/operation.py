@@ -228,11 +228,17 @@ def _hidden_texts(operation: Operation[OutcomeT], params: Options, shown: Option
 
 
 def _texts(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        return set().union(*map(_texts, value.values()))
-    if isinstance(value, list):
-        return set().union(*map(_texts, value))
-    return {value} if isinstance(value, str) else set()
+    """The texts in plain data that are not empty."""
+    found: set[str] = set()
+    rest = [value]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, (dict, list)):
+            # Most options are not set.
+            rest += filter(None, value.values() if isinstance(value, dict) else value)
+    return found
 
 
 def _without_output(error: PodwrightError) -> PodwrightError:

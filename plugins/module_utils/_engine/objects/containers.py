@@ -6,14 +6,17 @@ from __future__ import annotations
 from ..values import Manifest
 
 TASK_CONTAINER = "task"
+_STATUS_GROUPS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _DEFAULT_ANNOTATION = "kubectl.kubernetes.io/default-container"
 
 
 def default_container(pod: Manifest) -> str:
     """The name of a pod's default container: the task's own, the one annotated as default, else the first."""
     names: list[str] = [container["name"] for container in pod["spec"]["containers"]]
+    if TASK_CONTAINER in names:
+        return TASK_CONTAINER
     annotated = (pod["metadata"].get("annotations") or {}).get(_DEFAULT_ANNOTATION)
-    return next((name for name in (TASK_CONTAINER, annotated) if name in names), names[0])
+    return annotated if annotated in names else names[0]
 
 
 def container_names(pod: Manifest) -> list[str]:
@@ -30,13 +33,15 @@ def long_running_containers(pod: Manifest) -> list[Manifest]:
 def container_statuses(pod: Manifest) -> list[Manifest]:
     """The statuses of a pod's containers, init containers and ephemeral containers (API reference, ContainerStatus)."""
     status = pod.get("status") or {}
-    groups = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-    return [entry for group in groups for entry in status.get(group) or []]
+    return [entry for group in _STATUS_GROUPS if (entries := status.get(group)) for entry in entries]
 
 
 def container_status(pod: Manifest, name: str) -> Manifest:
     """The status of a container, init container or ephemeral container; empty if there is none yet."""
-    return next((entry for entry in container_statuses(pod) if entry["name"] == name), {})
+    for entry in container_statuses(pod):
+        if entry["name"] == name:
+            return entry
+    return {}
 
 
 def restart_policy(pod: Manifest, name: str) -> str:

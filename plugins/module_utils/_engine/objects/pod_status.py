@@ -88,7 +88,8 @@ def read_pod(pod: Manifest) -> Status:
     """The Status of a task from its pod. The task is complete when its container terminates, even if other containers still run."""
     status = pod.get("status") or {}
     restarts = pod["spec"].get("restartPolicy", "Always") == "Always"
-    terminated = _task_state(pod).get("terminated")
+    state = _task_state(pod)
+    terminated = state.get("terminated")
     if terminated and not restarts and terminated["exitCode"] == 0 and not _was_terminated(pod, status, terminated):
         return Status("succeeded", terminated.get("reason", "Completed"), "", 0)
     if status.get("phase") == "Succeeded":
@@ -98,7 +99,7 @@ def read_pod(pod: Manifest) -> Status:
         return _read_failure(status, terminated, interruption)
     if pod["metadata"].get("deletionTimestamp"):
         return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
-    return _read_active(pod, status)
+    return _read_active(pod, status, "running" in state)
 
 
 def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bool:
@@ -152,7 +153,7 @@ def _interruption(pod: Manifest, status: Manifest) -> str | None:
     return status["reason"] if status.get("reason") in _INTERRUPTIONS else reason
 
 
-def _read_active(pod: Manifest, status: Manifest) -> Status:
+def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
         problem = read_waiting(container)
@@ -161,7 +162,7 @@ def _read_active(pod: Manifest, status: Manifest) -> Status:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
-    if "running" in _task_state(pod):
+    if is_running:
         return Status("running", "", "", is_ready=condition(pod, "Ready").get("status") == "True")
     return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
 

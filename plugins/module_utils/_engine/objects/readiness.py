@@ -38,7 +38,10 @@ def assess(item: Manifest) -> Readiness:
 
 def condition(item: Manifest, name: str) -> Manifest:
     """The condition of that type, or an empty mapping."""
-    return next((c for c in _conditions(item) if c.get("type") == name), {})
+    for entry in _conditions(item):
+        if entry.get("type") == name:
+            return entry
+    return {}
 
 
 def deletion_obstacle(item: Manifest) -> str:

@@ -144,9 +144,10 @@ def redact(params: Options) -> Options:
     """The options as they may be shown, without the requests and commands of an analysis."""
     shown: Options = task_pod.redact(params)
     analysis = (shown["canary"] or {}).get("analysis")
-    if analysis:
-        shown["canary"] = shown["canary"] | {"analysis": [{name: entry[name] for name in ("prometheus", "success", "failure")} for entry in analysis]}
-    return shown
+    if not analysis:
+        return shown
+    visible = [{name: entry[name] for name in ("prometheus", "success", "failure")} for entry in analysis]
+    return shown | {"canary": shown["canary"] | {"analysis": visible}}
 
 
 def predicted(outcome: Deployed) -> list[Change]:

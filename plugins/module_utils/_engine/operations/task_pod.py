@@ -296,24 +296,24 @@ def _other_outcome(run: TaskRun) -> str | None:
 def redact(params: Options) -> Options:
     """The parameters without standard input and without literal values of environment variables and patches."""
     redactor = TaskRedactor()
-    shown = dict(params)
+    hidden: Options = {}
     for name in ("tasks", "containers", "init_containers"):
-        if shown.get(name):
-            shown[name] = [redact(item) for item in shown[name]]
-    if shown.get("env"):
-        shown["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in shown["env"].items()}
-    if shown.get("secret_env"):
-        shown["secret_env"] = {name: redactor.digest(value) for name, value in shown["secret_env"].items()}
-    if shown.get("stdin") is not None:
-        shown["stdin"] = redactor.summarize(shown["stdin"])
-    if shown.get("inputs"):
-        hidden = [entry | {"content": redactor.summarize(entry["content"])} if entry.get("content") is not None else entry for entry in shown["inputs"]]
-        shown["inputs"] = hidden
-    if shown.get("patches"):
-        shown["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in shown["patches"]]
-    if shown.get("definition"):
-        shown["definition"] = redactor.redact({"kind": "Pod"} | shown["definition"])
-    return shown
+        if params.get(name):
+            hidden[name] = [redact(item) for item in params[name]]
+    if params.get("env"):
+        hidden["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in params["env"].items()}
+    if params.get("secret_env"):
+        hidden["secret_env"] = {name: redactor.digest(value) for name, value in params["secret_env"].items()}
+    if params.get("stdin") is not None:
+        hidden["stdin"] = redactor.summarize(params["stdin"])
+    if params.get("inputs"):
+        contents = [{} if entry.get("content") is None else {"content": redactor.summarize(entry["content"])} for entry in params["inputs"]]
+        hidden["inputs"] = [entry | content for entry, content in zip(params["inputs"], contents)]
+    if params.get("patches"):
+        hidden["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in params["patches"]]
+    if params.get("definition"):
+        hidden["definition"] = redactor.redact({"kind": "Pod"} | params["definition"])
+    return params | hidden if hidden else params
 
 
 OPERATION = Operation(

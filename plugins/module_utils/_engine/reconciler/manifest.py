@@ -100,7 +100,7 @@ def replicas_of(manifest: Manifest) -> Any:
 def drop_nulls(value: Any) -> Any:
     """The value without map entries that are null, which the API treats as absent."""
     if isinstance(value, dict):
-        return {key: drop_nulls(item) for key, item in value.items() if item is not None}
+        return {key: item if item.__class__ is str else drop_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [drop_nulls(item) for item in value]
     return value

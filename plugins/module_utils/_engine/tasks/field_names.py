@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 # The keys below these are the user's own names.
+_SEPARATOR = re.compile(r"_(\w)")
 VERBATIM = frozenset(("matchLabels", "labels", "annotations", "nodeSelector", "volumeAttributes"))
 
 
@@ -18,6 +19,6 @@ def camelize(value: Any) -> Any:
         return value
     camelized = {}
     for key, item in value.items():
-        name = re.sub(r"_(\w)", lambda match: match.group(1).upper(), str(key))
+        name = _SEPARATOR.sub(lambda match: match.group(1).upper(), str(key))
         camelized[name] = item if name in VERBATIM else camelize(item)
     return camelized

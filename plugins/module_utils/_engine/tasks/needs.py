@@ -83,6 +83,8 @@ def _text_of(task: TaskName, namespace: str) -> str:
 
 def in_order(specs: Sequence[TaskSpec]) -> list[TaskSpec]:
     """The tasks, each after those that it needs, else in their order. Raises: PodwrightError for a cycle."""
+    if not any(spec.needs for spec in specs):
+        return list(specs)
     by_name = {spec.task_name: spec for spec in specs}
     ordered: dict[TaskName, TaskSpec] = {}
     for spec in specs:

@@ -130,6 +130,8 @@ def check_destinations(destinations: Iterable[tuple[str, Artifact]]) -> None:
 
 def output_paths(options: Options) -> list[tuple[str, str]]:
     """(path of the option, path in the container) of each result and artifact that is a file or directory of the task."""
+    if not options.get("results") and not options.get("artifacts"):
+        return []
     results = [(f"results.{source.name}", source.path) for source in read_sources(options) if source.path]
     return results + [(f"artifacts[{index}].path", artifact.path) for index, artifact in enumerate(read_artifacts(options))]
 

@@ -22,7 +22,7 @@ from .options import check_keys, texts_of
 from .scheduling import build_claims, build_spread
 from .security_context import namespace_fields, pod_context
 from .standard_input import redirect_input
-from .task_secret import rename_secret, unique_name
+from .task_secret import rename_secret, secret_name, unique_name
 from .volumes import build_volumes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Parent | None = None) -> Manifest:
-    """The manifest of a task's Pod or Job.
+    """The manifest of a task's Pod or Job: as its validation built it, if that was for the same profile and attempt.
 
     Args:
         profile: the Pod Security profile.
@@ -40,6 +40,11 @@ def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Paren
 
     Raises: PodwrightError that names the invalid option.
     """
+    manifest = spec.validated.pop((profile, attempt), None) or _build(spec, profile, attempt)
+    return parent.as_child(manifest) if parent else manifest
+
+
+def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:
     labels, annotations = _labels(spec, attempt), _annotations(spec)
     metadata = {"name": spec.name, "namespace": spec.namespace, "labels": labels, "annotations": annotations}
     pod = _build_pod(spec, profile)
@@ -54,7 +59,7 @@ def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Paren
     manifest = drop_nulls(manifest)
     if spec.options.get("patches"):
         manifest = _apply_patches(manifest, spec.options["patches"])
-    return parent.as_child(manifest) if parent else manifest
+    return manifest
 
 
 def _apply_patches(manifest: Manifest, patches: Patch) -> Manifest:
@@ -115,7 +120,8 @@ def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
         if options.get(option) is not None:
             pod[field] = convert(options[option])
     pod |= _build_dns(options.get("dns") or {})
-    rename_secret({"spec": {"template": {"spec": pod}}}, unique_name(spec.name))
+    if secret_name({"spec": pod}):
+        rename_secret({"spec": pod}, unique_name(spec.name))
     return {key: value for key, value in pod.items() if value not in ([], {}, None)}
 
 

@@ -95,6 +95,7 @@ class TaskRun:
         self.is_unrecorded = False
         self.supplied: str | None = None
         self.collected = plan.collected
+        self._read: tuple[Manifest | None, Status | None] = (None, None)  # what the status was read from last, and that status
         self.read_status()
 
     @property
@@ -216,7 +217,9 @@ class TaskRun:
     def read_status(self) -> None:
         """Read the status from what was seen last."""
         if self.spec:
-            self.status = status_of(self.spec, self.live, list(self.pods.values()), self.record)
+            if self.live is None or self.live is not self._read[0] or self.spec.is_job:
+                self._read = self.live, status_of(self.spec, self.live, list(self.pods.values()), self.record)
+            self.status = self._read[1]
 
     def replace_pod(self, manifest: Manifest, attempt: int, policy: Change | None, note: str, not_before: float = 0) -> None:
         """Replace the live pod, which is deleted first if it still exists, at a moment of the monotonic clock."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ DEFAULT_TIMEOUT = 3600  # seconds
 ITERATIONS = 10_000  # some milliseconds
 RESIZABLE = ("resources", "request_ratio")
 _NOT_HASHED = {**EXECUTION_OPTIONS, **FILE_OPTIONS}
+_DEFAULTS = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in _NOT_HASHED or name in IN_MANIFEST}  # of what is hashed
+_as_json, _as_sorted_json = json.JSONEncoder(default=str).encode, json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class TaskSpec:
         set_name: name of the set to which it belongs, or None.
         peers: labels of the pods that are spread together, or None for those of its set.
         needs: the tasks of the batch that must reach their state before it starts, by `task_name`.
+        validated: (Pod Security profile, number of the attempt) -> its manifest as its validation built it, to be used once.
     """
 
     name: str
@@ -50,6 +53,7 @@ class TaskSpec:
     set_name: str | None = None
     peers: Mapping[str, str] | None = None
     needs: tuple[tuple[str, str], ...] = ()
+    validated: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def group(self) -> Mapping[str, str]:
@@ -61,7 +65,7 @@ class TaskSpec:
         """Its namespace and name, which identify it."""
         return self.namespace, self.name
 
-    @property
+    @cached_property
     def is_job(self) -> bool:
         """Whether the task runs as a Job."""
         return bool(self.options["kind"] == JOB.name)
@@ -71,7 +75,7 @@ class TaskSpec:
         """The Kind of the task's object."""
         return JOB if self.is_job else POD
 
-    @property
+    @cached_property
     def completes(self) -> bool:
         """Whether the task is expected to exit."""
         return self.is_job or self.state == "completed"
@@ -88,8 +92,7 @@ class TaskSpec:
 
         It excludes the resources of the containers that can be resized in place.
         """
-        defaults = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in _NOT_HASHED or name in IN_MANIFEST}
-        given = {name: self.options[name] for name, default in defaults.items() if self.options.get(name) not in (None, default)}
+        given = {name: value for name, value in self.options.items() if value is not None and name in _DEFAULTS and value != _DEFAULTS[name]}
         given = _with_words(_without_resources(given)) | self._hashed_files
         if not self.completes and given.get("containers"):
             given["containers"] = [_without_resources(container) for container in given["containers"]]
@@ -159,7 +162,7 @@ class TaskSpec:
         given: bool | None = self.options.get("record")
         return given if given is not None else self.options["cleanup"] != "never" or self.leaves_files
 
-    @property
+    @cached_property
     def leaves_files(self) -> bool:
         """Whether it has results or artifacts that are files, which its pod holds until they are fetched."""
         return bool(output_paths(self.options))
@@ -199,5 +202,5 @@ def slow_digest(text: str, salt: str) -> str:
 
 def digest(value: object) -> str:
     """A short digest of plain data."""
-    plain = json.loads(json.dumps(value, default=str))  # keys as text, which can be sorted
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    plain = json.loads(_as_json(value))  # keys as text, which can be sorted
+    return hashlib.sha256(_as_sorted_json(plain).encode()).hexdigest()[:16]

@@ -40,7 +40,10 @@ def validate(spec: TaskSpec) -> None:
     _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))
     secret_data(options)
-    check_profile(spec, build_manifest(spec, profile_of(options["security_profile"])))
+    profile = profile_of(options["security_profile"])
+    manifest = build_manifest(spec, profile)
+    check_profile(spec, manifest)
+    spec.validated[profile, 1] = manifest
 
 
 def _validate_outputs(spec: TaskSpec) -> None:
