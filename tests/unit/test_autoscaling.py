@@ -117,6 +117,12 @@ def test_a_pod_selects_its_topmost_controller():
     assert [target.title for target in find_targets(client, "n", options(kind="Pod", name="web-1-a"))] == ["Deployment 'web'"]
 
 
+@pytest.mark.parametrize(("spec", "replicas"), [({}, 1), ({"replicas": None}, 1), ({"replicas": "x"}, 1), ({"replicas": 0}, 0), ({"replicas": 3}, 3)])
+def test_an_object_that_does_not_say_its_replicas_has_the_default(spec, replicas):
+    (target,) = find_targets(StubClient(item("Deployment", "web") | {"spec": spec}), "n", options(kind="Deployment", name="web"))
+    assert target.replicas == target.replicas_after == replicas
+
+
 @pytest.mark.parametrize(
     ("items", "message", "reason"),
     [

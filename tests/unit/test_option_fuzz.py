@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import math
 import os
 import re
 import time
@@ -210,6 +211,18 @@ def test_options_that_validation_cannot_read_are_refused_in_both_modes(module, a
 def test_text_that_is_not_unicode_is_refused():
     """By actions; ansible-core sends modules no such text."""
     assert validated(pod_gc.OPERATION, {"label_selectors": ["a\ud800"]}) is None
+
+
+def test_one_value_of_a_list_is_checked_like_an_item():
+    with pytest.raises(PodwrightError, match=r"^requests\[0\].status_code: must be a finite number, got inf"):
+        normalize_options(operation_of("pod_request").arguments, {"requests": [{"status_code": math.inf}]})
+
+
+@pytest.mark.parametrize(("name", "option"), [("pod_gc", "plan_file"), ("pod_exec", "stdin_file"), ("pod_logs", "dest"), ("resource_set", "src")])
+def test_path_with_a_null_character_is_refused(name, option):
+    value = ["a\0b"] if operation_of(name).arguments[option]["type"] == "list" else "a\0b"
+    with pytest.raises(PodwrightError, match=rf"^{option}(\[0\])?: must be a path, got text with a null character"):
+        normalize_options(operation_of(name).arguments, {option: value})
 
 
 def test_options_that_are_null_are_not_set():

@@ -81,7 +81,7 @@ class _Reader:
         if isinstance(value, (bool, dict)):
             raise _type_error(path, {"dict": "a list of mappings", "str": "a list of strings"}.get(elements, "a list"), value)
         if not isinstance(value, list):
-            return value if elements != "dict" else self._read_value(spec | {"type": "dict"}, value, path)
+            return self._read_value(spec | {"type": elements}, value, path)
         item = {name: spec[name] for name in ("options", "choices", "no_log") if name in spec} | {"type": elements}
         return [value if value is None else self._read_value(item, value, f"{path}[{index}]") for index, value in enumerate(value)]
 
@@ -123,6 +123,8 @@ def _check_scalar(kind: str, spec: Options, value: Any, path: str) -> None:
         raise option_error(path, f"must be a string, got the boolean {str(value).lower()}.", "Quote it if it is meant as text.")
     if kind in ("str", "path") and isinstance(value, (dict, list)):
         raise _type_error(path, "a string", value, "The filter to_json makes text of it." if path in ("content", "stdin") else "")
+    if kind == "path" and isinstance(value, str) and "\0" in value:
+        raise option_error(path, "must be a path, got text with a null character.")
     if kind == "bool" and str(value).lower() not in _BOOLEANS:
         raise _value_error(path, "true or false", spec, value)
     if kind in ("int", "float") and not _is_number(kind, value):

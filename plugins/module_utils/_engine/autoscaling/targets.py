@@ -81,8 +81,8 @@ class Target:
         return self._replicas_of(self.scale_after or self.after)
 
     def _replicas_of(self, item: Manifest) -> int:
-        replicas: int = item["spec"].get(self.replicas_field, 0 if self.scale else 1)  # a Scale omits 0
-        return replicas
+        replicas = item["spec"].get(self.replicas_field)
+        return replicas if isinstance(replicas, int) else 0 if self.scale else 1  # a Scale omits 0
 
     @property
     def selector(self) -> str:
