@@ -273,7 +273,8 @@ options:
   queue:
     description:
       - Name of an existing Kueue LocalQueue, in the namespace of the task, that admits the task.
-      - Tested with the definitions of Kueue only, not with Kueue itself.
+      - The Job is suspended, or the pod has a scheduling gate, until Kueue admits it. Until then its reason is V(Queued), and its message says why.
+      - Kueue queues a Job that it preempts again. It deletes a pod, which is an interruption, so that O(retries) queues it again.
     type: str
 """
 

@@ -12,6 +12,7 @@ from ..support.environment import ROOT
 from ..support.examples import PAGES, examples, lines_of
 
 NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace", "PODWRIGHT_NAMESPACE")
+NEED_COMPONENTS = ("queues",)  # guides whose examples the tests of their component run
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 
@@ -30,7 +31,7 @@ def in_namespace(value, namespace, pull_policy="image_pull_policy"):
 def _replaced(key, item, namespace, pull_policy):
     if key in NAMESPACE_KEYS and item == "default":
         return namespace
-    return [namespace] if key == "namespaces" and item == ["default"] else in_namespace(item, namespace, pull_policy)
+    return [namespace] if key in ("namespaces", "queue_namespaces") and item == ["default"] else in_namespace(item, namespace, pull_policy)
 
 
 def missing_lines(expected: list[str], output: str) -> list[str]:
@@ -39,7 +40,7 @@ def missing_lines(expected: list[str], output: str) -> list[str]:
     return next((expected[index:] for index, line in enumerate(expected) if line not in printed), [])
 
 
-@pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if examples(path)], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if examples(path) and path.stem not in NEED_COMPONENTS], ids=lambda path: path.stem)
 def test_examples_run(path: Path, play, namespace, tmp_path):
     for example in examples(path):
         arguments, environment = [], {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}

@@ -31,6 +31,9 @@ _WAITING_GRACE = {
     "CrashLoopBackOff": TRANSIENT,
 }
 NOT_STARTED = "StartError"
+GATED = "SchedulingGated"  # reason of a pod that must not be scheduled yet
+# Conditions of a pod that is terminated from outside: by Kubernetes (KEP-3329), or by Kueue, which evicts a Workload.
+_TERMINATIONS = ("DisruptionTarget", "TerminationTarget")
 # Why the container runtime did not start a command if it is not at fault: the kubelet or the runtime was stopped, or too slow.
 _CANCELLED = re.compile(r"context (canceled|deadline exceeded)|ttrpc: closed|code = Unavailable")
 _INTERRUPTIONS = frozenset(
@@ -96,9 +99,9 @@ def read_pod(pod: Manifest) -> Status:
         return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
     interruption = _interruption(pod, status)
     if status.get("phase") == "Failed" or (terminated and pod["spec"].get("restartPolicy") == "Never"):
-        return _read_failure(status, terminated, interruption)
+        return _read_failure(status, terminated, interruption, str(termination(pod).get("message") or ""))
     if pod["metadata"].get("deletionTimestamp"):
-        return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
+        return _read_deletion("deleting", pod, "it is being deleted")
     return _read_active(pod, status, "running" in state)
 
 
@@ -106,7 +109,7 @@ def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bo
     """Whether the task's container was running when its failed pod was terminated: by its deadline, an eviction or the loss of its node."""
     if status.get("phase") != "Failed" or not (status.get("reason") or _interruption(pod, status)):
         return False
-    end = read_timestamp(condition(pod, "DisruptionTarget").get("lastTransitionTime"))
+    end = read_timestamp(termination(pod).get("lastTransitionTime"))
     if status.get("reason") == "DeadlineExceeded":
         start, seconds = read_timestamp(status.get("startTime")), pod["spec"].get("activeDeadlineSeconds")
         end = start + seconds if start is not None and seconds else None
@@ -114,11 +117,11 @@ def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bo
     return end is None or finished is None or finished >= end
 
 
-def _read_failure(status: Manifest, terminated: Manifest | None, interruption: str | None) -> Status:
+def _read_failure(status: Manifest, terminated: Manifest | None, interruption: str | None, cause: str) -> Status:
     reason = status.get("reason") or ""
     rc = (terminated or {}).get("exitCode")
     if interruption and not (terminated and terminated["exitCode"] == 0):
-        return Status("failed", interruption, status.get("message") or "it was terminated from outside", rc, is_interrupted=True)
+        return Status("failed", interruption, status.get("message") or cause or "it was terminated from outside", rc, is_interrupted=True)
     if reason:
         return Status("failed", reason, status.get("message", ""), rc)
     failed_init = _failed_init(status)
@@ -148,9 +151,13 @@ def _failed_init(status: Manifest) -> Status | None:
 
 
 def _interruption(pod: Manifest, status: Manifest) -> str | None:
-    disruption = condition(pod, "DisruptionTarget")
-    reason: str | None = disruption.get("reason") if disruption.get("status") == "True" else None
+    reason: str | None = termination(pod).get("reason")
     return status["reason"] if status.get("reason") in _INTERRUPTIONS else reason
+
+
+def termination(pod: Manifest) -> Manifest:
+    """The condition of a pod that is or was terminated from outside, or an empty mapping."""
+    return next((found for name in _TERMINATIONS if (found := condition(pod, name)).get("status") == "True"), {})
 
 
 def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
@@ -187,6 +194,16 @@ def _task_state(pod: Manifest) -> Manifest:
 def is_serving(pod: Manifest) -> bool:
     """Whether a Service sends traffic to a pod: it is ready and not being deleted."""
     return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def read_deleted(pod: Manifest | None) -> Status:
+    """The Status of a task whose pod or Job, as last seen, does not exist any more."""
+    return _read_deletion("failed", pod, "it was deleted from outside while it was waited for")
+
+
+def _read_deletion(state: str, pod: Manifest | None, message: str) -> Status:
+    cause = termination(pod) if pod else {}
+    return Status(state, cause.get("reason") or "Deleted", cause.get("message") or message, is_interrupted=True)
 
 
 def read_resize(pod: Manifest) -> Status | None:

@@ -14,6 +14,8 @@ from ..values import Manifest
 from .labels import QUEUE
 
 PROGRESSING, READY, FAILED = "progressing", "ready", "failed"
+# The condition of kinds that are ready when they have it, and have none before their controller has seen them.
+_READY_CONDITIONS = {("kueue.x-k8s.io", "ClusterQueue"): "Active", ("kueue.x-k8s.io", "LocalQueue"): "Active", ("keda.sh", "ScaledObject"): "Ready"}
 # Other groups have kinds named Job, Service or Deployment, too: they are assessed by their conditions.
 _BUILT_IN_GROUPS = ("", "apps", "batch", "apiextensions.k8s.io", "apiregistration.k8s.io")
 
@@ -32,8 +34,8 @@ def assess(item: Manifest) -> Readiness:
     generation = _number(item["metadata"].get("generation"))
     if _number(_status(item).get("observedGeneration"), generation) < generation:
         return Readiness(PROGRESSING, "its controller has not observed the change yet")
-    is_built_in = str(item.get("apiVersion", "")).rpartition("/")[0] in _BUILT_IN_GROUPS
-    return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if is_built_in else _assess_conditions)(item)
+    group = str(item.get("apiVersion", "")).rpartition("/")[0]
+    return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if group in _BUILT_IN_GROUPS else _assess_conditions)(item)
 
 
 def condition(item: Manifest, name: str) -> Manifest:
@@ -158,14 +160,17 @@ def _assess_established(item: Manifest) -> Readiness:
 
 def _assess_conditions(item: Manifest) -> Readiness:
     """Any other kind is ready unless its conditions say otherwise: Stalled, Reconciling and Ready as in kstatus."""
-    stalled, reconciling, ready = (condition(item, name) for name in ("Stalled", "Reconciling", "Ready"))
+    own = _READY_CONDITIONS.get((str(item.get("apiVersion", "")).rpartition("/")[0], item["kind"]))
+    stalled, reconciling, ready = (condition(item, name) for name in ("Stalled", "Reconciling", own or "Ready"))
     if stalled.get("status") == "True" and not _is_outdated(stalled, item):
         return Readiness(FAILED, _text(stalled.get("message")) or _text(stalled.get("reason")) or "Stalled")
     if reconciling.get("status") == "True":
         return Readiness(PROGRESSING, _text(reconciling.get("message")) or _text(reconciling.get("reason")) or "Reconciling")
     if _is_outdated(ready, item):
         return Readiness(PROGRESSING, "its controller has not observed the change yet")
-    if ready.get("status") in ("False", "Unknown"):
+    if own and not ready:
+        return Readiness(PROGRESSING, "its controller has not observed it yet")
+    if ready.get("status") in ("False", "Unknown") and not (own == "Active" and ready.get("reason") == "Stopped"):
         return Readiness(PROGRESSING, _text(ready.get("message")) or _text(ready.get("reason")) or "not Ready")
     return Readiness(READY)
 

@@ -13,6 +13,7 @@ from ..errors import PodwrightError
 from ..objects.key import Key
 from ..objects.labels import HASH, SET, label_of, owner_reference
 from ..objects.pod_status import Status
+from ..objects.workloads import GROUP, LOCAL_QUEUE
 from ..reconciler.manifest import difference, key_of, merge
 from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
@@ -143,15 +144,20 @@ class Planner:
 
     def _check_queue(self, spec: TaskSpec) -> None:
         """A task whose queue does not exist would wait until its timeout. Raises: PodwrightError."""
-        place = (spec.namespace, spec.options["queue"])
+        place, kind = (spec.namespace, spec.options["queue"]), self._client.kinds.find_served(GROUP, LOCAL_QUEUE)
         if place not in self._queues:
-            self._queues[place] = self._client.get(self._client.kinds.find_served("kueue.x-k8s.io", "LocalQueue"), *place)
+            self._queues[place] = self._client.get(kind, *place)
         if self._queues[place] is None:
+            message = f"The task '{spec.name}' cannot be queued: LocalQueue '{place[1]}' does not exist in namespace '{spec.namespace}'"
             raise PodwrightError(
-                f"The task '{spec.name}' cannot be queued: LocalQueue '{place[1]}' does not exist in namespace '{spec.namespace}'.",
-                reason="NoQueue",
-                hint="Create the LocalQueue first, or correct queue.",
+                f"{message}; queues: {self._name_queues(kind, spec.namespace)}.", reason="NoQueue", hint="Create the LocalQueue first, or correct queue."
             )
+
+    def _name_queues(self, kind: Kind, namespace: str) -> str:
+        try:
+            return ", ".join(sorted(item["metadata"]["name"] for item in self._client.list(kind, namespace)[0])) or "none"
+        except PodwrightError as error:
+            return f"unknown ({error.reason})"
 
     def _plan_policy_correction(self, spec: TaskSpec, live: Manifest, seen: Observation) -> Change | None:
         """The change that restores the NetworkPolicy of a task that stays, or None if nothing differs."""

@@ -11,6 +11,7 @@ from ..libraries import load
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import ATTEMPT, HASH, KEEPS_RECORD, MANAGED, MAX_CHILDREN, MAX_DEPTH, QUEUE, RESOURCES, SET, TASK, TTL
 from ..objects.meshes import NATIVE_SIDECARS
+from ..objects.workloads import GATE
 from ..reconciler.manifest import drop_nulls, merge
 from ..values import Manifest, Options, Patch
 from .containers import build_container
@@ -119,6 +120,8 @@ def _build_pod(spec: TaskSpec, profile: str) -> Manifest:
     for option, (field, convert) in _POD_FIELDS.items():
         if options.get(option) is not None:
             pod[field] = convert(options[option])
+    if options.get("queue") and not spec.is_job:
+        pod["schedulingGates"] = [{"name": GATE}]  # otherwise the pod would run at once where Kueue does not manage pods
     pod |= _build_dns(options.get("dns") or {})
     if secret_name({"spec": pod}):
         rename_secret({"spec": pod}, unique_name(spec.name))

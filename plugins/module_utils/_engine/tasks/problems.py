@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..cluster.client import Client
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status
+from .admissions import HINT, QUEUED, Admissions
 from .executor import Executor
 from .retries import names_reason
 from .stages import Stage
@@ -30,12 +31,14 @@ class Problems:
     def __init__(self, client: Client, executor: Executor, options: RunnerOptions, retry: Callable[[TaskRun, TaskSpec, Status], bool]) -> None:
         self._clock, self._availability = client.clock, client.availability
         self._executor, self._options, self._retry = executor, options, retry
-        self._start_events = StartEvents(client)
+        self._start_events, self._admissions = StartEvents(client), Admissions(client)
 
     def check(self, runs: Sequence[TaskRun]) -> None:
         """Fail tasks whose problem has lasted longer than the grace period of its class, and those one of whose timeouts has expired."""
         now = self._clock.monotonic()
-        self._start_events.read([run for run in runs if run.stage is Stage.WATCH and run.spec], now)
+        waiting = [run for run in runs if run.stage is Stage.WATCH and run.spec]
+        self._start_events.read(waiting, now)
+        self._admissions.read(waiting, now)
         for run in runs:
             if run.stage is Stage.WATCH and run.spec and run.status:
                 expired = find_expired(run, run.spec, now)
@@ -76,7 +79,7 @@ class Problems:
             state = (self._executor.describe_obstacles(run.to_delete.values()) or state) + self._availability.describe()
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
-            hint = run.refusal.hint if run.refusal else ""
+            hint = run.refusal.hint if run.refusal else HINT if status and status.reason == QUEUED else ""
             run.fail_because(status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
 
@@ -84,4 +87,6 @@ def failure_hint(spec: TaskSpec, status: Status) -> str:
     """What to do about a task that failed for this reason; empty if its log says more."""
     if status.reason == "DeadlineExceeded" and spec.timeout:
         return f"Raise timeout, which is {spec.timeout} s, or speed up the task."
+    if status.is_interrupted and spec.options.get("queue"):
+        return "Set retries, so that the task is queued again, or set kind to Job, which Kueue queues again by itself."
     return "Raise resources.limits.memory." if status.reason == "OOMKilled" else ""
