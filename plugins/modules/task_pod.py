@@ -77,6 +77,13 @@ options:
     description: Return the pods' manifests for a batch as well.
     type: bool
     default: false
+  report:
+    description:
+      - File to which a report of the run is written when the tasks have finished or failed, as one HTML page without scripts. It shows the timeline of each
+        task and attempt, the events and the failures, and the logs that O(logs) or a failure collects.
+      - A new file can be read by its owner only, an existing one keeps its mode. The file does not count as a change, and check mode does not write it.
+      - A relative path is relative to the playbook. If the module runs on another host, the file is on that host.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -317,6 +324,10 @@ pod:
   description: Manifest and status of the pod of a single task, without literal values of environment variables.
   returned: for a single task
   type: dict
+report:
+  description: Absolute path of the report.
+  returned: if O(report) is set, except in check mode
+  type: str
 summary:
   description: Number of tasks in each state, and in total.
   returned: always

@@ -39,6 +39,7 @@ VOLATILE_KEYS |= {
     "clusterIP",
     "clusterIPs",
     "exit_codes",
+    "report",  # a file in a directory of its own
     "source",  # the kubeconfig, which differs
     "finalizers",  # the job controller removes its own from a finished pod a little later
 }

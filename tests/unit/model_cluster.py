@@ -68,14 +68,15 @@ class ModelCluster(FakeCluster):
         self._interfere()
         return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, transform=None, metadata_only=False):
         found = [item for (name, _namespace, _name), item in self.objects.items() if name == kind.name]
         for term in (label_selector or "").split(",") if label_selector else []:
             name, _equals, value = term.partition("=")
             found = [item for item in found if (label_of(item, name) == value if value else label_of(item, name))]
         if field_selector and field_selector.startswith("metadata.name="):
             found = [item for item in found if item["metadata"]["name"] == field_selector.partition("=")[2]]
-        return copy.deepcopy(found), str(self._version)
+        found = copy.deepcopy(found)
+        return [transform(item) for item in found] if transform else found, str(self._version)
 
     def create(self, kind, namespace, body, manager, dry_run=False):
         if not dry_run:

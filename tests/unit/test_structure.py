@@ -24,7 +24,7 @@ LAYERS = (
     {"cluster"},
     {"arguments", "clients", "reconciler", "transfer"},
     {"tasks"},
-    {"autoscaling", "deployments", "event_source", "garbage"},
+    {"autoscaling", "deployments", "event_source", "garbage", "reports"},
     {"operation"},
     {"operations"},
     {"module_edge"},

@@ -84,6 +84,12 @@ class AtomicFile:
         )
 
 
+def check_file(option: str, path: str) -> None:
+    """Check that an option names a file that can be written. Raises: PodwrightError."""
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise option_error(option, f"must be a file in an existing directory, got {path}.")
+
+
 def file_mode(path: str) -> int:
     """The mode of an existing file, or the one that a new file would have by the umask. Raises: OSError."""
     if os.path.isfile(path):

@@ -20,7 +20,7 @@ _IDENTITY = frozenset(("name", "namespace", "kind", "apiVersion", "api_version",
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,252}")
 # Fields with text for people, at the top and in these lists of entries; the other fields are data, which playbooks read as it is.
 _TEXTS = frozenset(("msg", "reason", "hint", "note", "message"))
-_ENTRIES = frozenset(("tasks", "results", "plan", "events", "pods", "kept", "deleted", "errors", "analysis"))
+_ENTRIES = frozenset(("tasks", "attempts", "results", "plan", "events", "pods", "kept", "deleted", "errors", "analysis"))
 # Ansible removes keys of the one kind from results, and decodes mappings with the other as values of its own types.
 _INTERNAL_KEY = re.compile(r"_?_ansible_")
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .arguments import check_ranges, connection_secrets, redact_connection
@@ -72,6 +73,7 @@ class Invocation:
         approval: the Approval of its plan.
         rehearsal: the outcome of the run in check mode that was approved, or None.
         no_log: whether the Ansible task has `no_log`.
+        clean: removes secret values from a mapping such as a result.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Invocation:
         client: Client | None = None,
         approval: Approval | None = None,
         no_log: bool = False,
+        clean: Callable[[Any], Any] = lambda value: value,
     ) -> None:
+        self.clean = clean
         self.approval = approval or Approval(params)
         self.rehearsal: Any = None
         self.params = params
@@ -177,8 +181,9 @@ def perform(
         console.mask, hidden = secrets.mask, Masker(_hidden_texts(operation, params, shown))
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
-    approval = Approval(params, operation.redactor, lambda entries: [secrets.clean(clean_texts(entry, hidden)) for entry in entries])
-    fields, stopped = _attempt_and_close(operation, Invocation(params, check_mode, diff_mode, console, approval=approval, no_log=no_log))
+    clean = partial(_clean, secrets, hidden)
+    approval = Approval(params, operation.redactor, clean)
+    fields, stopped = _attempt_and_close(operation, Invocation(params, check_mode, diff_mode, console, None, approval, no_log, clean))
     # Ansible treats a result with an rc other than 0, or null, as failed unless it sets `failed`.
     result: Result = {"changed": False, "failed": False} | fields
     if stopped:
@@ -188,10 +193,15 @@ def perform(
     if console.warnings:
         result["warnings"] = list(console.warnings)
     try:
-        cleaned: Result = secrets.clean(clean_texts(result, hidden))
-        return cleaned
+        return clean(result)
     except TypeError as error:  # a value that is not plain data
         return _failure(as_podwright_error(error), no_log) | {"changed": result["changed"], "duration": 0.0, "invocation": {"module_args": {}}}
+
+
+def _clean(secrets: Masker, hidden: Masker, fields: Result) -> Result:
+    """Fields without secret values. Raises: TypeError for a value that is not plain data."""
+    cleaned: Result = secrets.clean(clean_texts(fields, hidden))
+    return cleaned
 
 
 def _attempt_and_close(operation: Operation[OutcomeT], invocation: Invocation) -> tuple[Result, PodwrightError | None]:

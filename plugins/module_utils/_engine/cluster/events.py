@@ -40,11 +40,20 @@ def read_events(client: Client, item: Manifest) -> list[Event]:
     return sorted(map(_read_event, items), key=lambda event: event["last_seen"])
 
 
+def read_events_by_uid(client: Client, namespace: str | None) -> dict[str, list[Event]]:
+    """The events of a namespace (None: of all), oldest first, by the uid of the object that they are about. Raises: PodwrightError."""
+    pairs, _version = client.list(EVENT, namespace, transform=lambda item: ((item.get("involvedObject") or {}).get("uid") or "", _read_event(item)))
+    found: dict[str, list[Event]] = {}
+    for uid, event in sorted(pairs, key=lambda pair: pair[1]["last_seen"]):
+        found.setdefault(uid, []).append(event)
+    return found
+
+
 def _read_event(item: Manifest) -> Event:
     return {
         "type": item.get("type", ""),
         "reason": item.get("reason", ""),
-        "message": item.get("message", ""),
+        "message": item.get("message") or "",
         "count": item.get("count") or (item.get("series") or {}).get("count") or 1,
         "last_seen": item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"],
     }

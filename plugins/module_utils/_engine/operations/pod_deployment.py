@@ -21,8 +21,8 @@ from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
 from ..operation import Invocation, Operation, attempt
 from ..reconciler.diff import yaml_diff
 from ..tasks.options import check_name
-from ..tasks.redactor import TaskRedactor
-from . import pod_exec, pod_request, task_pod
+from ..tasks.redactor import TaskRedactor, redact_options
+from . import pod_exec, pod_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,7 @@ def secrets(params: Options) -> set[str]:
 
 def redact(params: Options) -> Options:
     """The options as they may be shown, without the requests and commands of an analysis."""
-    shown: Options = task_pod.redact(params)
+    shown: Options = redact_options(params)
     analysis = (shown["canary"] or {}).get("analysis")
     if not analysis:
         return shown

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections import Counter
@@ -25,7 +26,7 @@ from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.outputs import check_destinations, read_artifacts
 from ..tasks.planner import Planner
 from ..tasks.prediction import predict
-from ..tasks.redactor import TaskRedactor
+from ..tasks.redactor import TaskRedactor, redact_options
 from ..tasks.result import describe_pod, describe_task
 from ..tasks.retries import total_delay
 from ..tasks.review import reviewed_changes
@@ -60,6 +61,7 @@ ARGUMENTS: dict[str, Options] = {
     "stop_grace": {"type": "int"},
     "on_cancel": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
     "full": {"type": "bool", "default": False},
+    "report": {"type": "path"},
 }
 
 
@@ -70,10 +72,12 @@ class Tasks:
     Attributes:
         plan: the BatchPlan, in check mode as the server's dry runs answered to it; None until all is planned.
         runner: the Runner, or None in check mode.
+        report: the path of its report, or None if it has none.
     """
 
     plan: BatchPlan | None = None
     runner: Runner | None = None
+    report: str | None = None
 
     @property
     def runs(self) -> list[TaskRun]:
@@ -93,7 +97,27 @@ class Tasks:
 
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
-    """Reconcile the tasks. Raises: PodwrightError, also if a task failed."""
+    """Reconcile the tasks, and write their report. Raises: PodwrightError, also if a task failed."""
+    if not invocation.params["report"]:
+        _reconcile(invocation, outcome)
+        return
+    from ..reports.batch import BatchReport  # few runs write one
+
+    report = BatchReport(invocation.params["report"], invocation.client, invocation.console, invocation.clean, invocation.no_log)
+    failure = None
+    try:
+        _reconcile(invocation, outcome)
+    except PodwrightError as error:
+        failure = error
+    # Invalid options change nothing, not even a file.
+    if not invocation.check_mode and not (failure and failure.reason == "BadOption"):
+        report.write(outcome.runs, failure)
+        outcome.report = os.path.abspath(invocation.params["report"])
+    if failure:
+        raise failure
+
+
+def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
     params = invocation.params
     specs = _read_specs(invocation)
     options = RunnerOptions(
@@ -265,6 +289,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     tasks = [describe_task(spec, run) for spec, run in runs]
     is_change = any(change.is_change for change in changes) or any(run.collected.is_change for run in outcome.runs if run.collected)
     result = {"changed": is_change, "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
+    result |= {"report": outcome.report} if outcome.report else {}
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
     if is_single:
         result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][1], redactor)
@@ -290,32 +315,6 @@ def _other_outcome(run: TaskRun) -> str | None:
     return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else None
 
 
-# -- redaction ------------------------------------------------------------------------------------------------
-
-
-def redact(params: Options) -> Options:
-    """The parameters without standard input and without literal values of environment variables and patches."""
-    redactor = TaskRedactor()
-    hidden: Options = {}
-    for name in ("tasks", "containers", "init_containers"):
-        if params.get(name):
-            hidden[name] = [redact(item) for item in params[name]]
-    if params.get("env"):
-        hidden["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in params["env"].items()}
-    if params.get("secret_env"):
-        hidden["secret_env"] = {name: redactor.digest(value) for name, value in params["secret_env"].items()}
-    if params.get("stdin") is not None:
-        hidden["stdin"] = redactor.summarize(params["stdin"])
-    if params.get("inputs"):
-        contents = [{} if entry.get("content") is None else {"content": redactor.summarize(entry["content"])} for entry in params["inputs"]]
-        hidden["inputs"] = [entry | content for entry, content in zip(params["inputs"], contents)]
-    if params.get("patches"):
-        hidden["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in params["patches"]]
-    if params.get("definition"):
-        hidden["definition"] = redactor.redact({"kind": "Pod"} | params["definition"])
-    return params | hidden if hidden else params
-
-
 OPERATION = Operation(
     "task_pod",
     ARGUMENTS,
@@ -323,6 +322,6 @@ OPERATION = Operation(
     run,
     describe,
     rules={"mutually_exclusive": [("name", "generate_name", "tasks")], "required_one_of": [("name", "generate_name", "tasks", "set")]},
-    redact=redact,
+    redact=redact_options,
     redactor=TaskRedactor,
 )

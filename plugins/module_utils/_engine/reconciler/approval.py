@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PodwrightError, option_error
-from ..files import AtomicFile
+from ..files import AtomicFile, check_file
 from .diff import yaml_diff
 from .manifest import Redactor
 from .review import DIGEST_PREFIX, FORMAT, compare_plans, digest_of, outline, review_entries
@@ -39,7 +39,7 @@ class Approval:
     Args:
         params: the options of the invocation, of which `expect` and `plan_file` are read.
         redactor: what replaces secret values in the objects of the plan.
-        clean: removes secret values from plain data.
+        clean: removes secret values from a mapping.
 
     Attributes:
         digest: the digest of the plan, or an empty string before there is one; `@` and a time follow if the plan depends on ages.
@@ -72,8 +72,7 @@ class Approval:
         if self._reviewed and self._reviewed.entries is not None and _is_same_file(self._path, os.path.expanduser(self._expect or "")):
             # The plan that is refused in this run would be the reviewed one of the next.
             raise option_error("plan_file", "must be another file than that of expect.")
-        if os.path.isdir(self._path) or not os.path.isdir(os.path.dirname(os.path.abspath(self._path))):
-            raise option_error("plan_file", f"must be a file in an existing directory, got {self._path}.")
+        check_file("plan_file", self._path)
 
     def submit(self, changes: Iterable[Change], as_of: int | None = None) -> None:
         """Take the plan.
@@ -84,7 +83,7 @@ class Approval:
         Raises: PodwrightError if it is another one than the reviewed one, or its file cannot be written.
         """
         changes = list(changes)
-        entries: list[Result] = self._clean(review_entries(changes, self._redactor))
+        entries: list[Result] = [self._clean(entry) for entry in review_entries(changes, self._redactor)]
         digest = digest_of(entries)
         self.digest = digest if as_of is None else f"{digest}@{as_of}"
         if self._path is not None:

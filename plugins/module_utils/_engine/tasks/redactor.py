@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..reconciler.manifest import Redactor
 
 if TYPE_CHECKING:
-    from ..values import Manifest
+    from ..values import Manifest, Options
 
 _WITH_PODS = ("Pod", "Job", "Deployment")
 
@@ -37,3 +37,26 @@ class TaskRedactor(Redactor):
         if isinstance(value.get("env"), list):
             redacted["env"] = [entry | {"value": self.digest(entry["value"])} if "value" in entry else entry for entry in value["env"]]
         return redacted
+
+
+def redact_options(params: Options) -> Options:
+    """The options of tasks without standard input and without literal values of environment variables and patches."""
+    redactor = TaskRedactor()
+    hidden: Options = {}
+    for name in ("tasks", "containers", "init_containers"):
+        if params.get(name):
+            hidden[name] = [redact_options(item) for item in params[name]]
+    if params.get("env"):
+        hidden["env"] = {name: value if isinstance(value, dict) else redactor.digest(value) for name, value in params["env"].items()}
+    if params.get("secret_env"):
+        hidden["secret_env"] = {name: redactor.digest(value) for name, value in params["secret_env"].items()}
+    if params.get("stdin") is not None:
+        hidden["stdin"] = redactor.summarize(params["stdin"])
+    if params.get("inputs"):
+        contents = [{} if entry.get("content") is None else {"content": redactor.summarize(entry["content"])} for entry in params["inputs"]]
+        hidden["inputs"] = [entry | content for entry, content in zip(params["inputs"], contents)]
+    if params.get("patches"):
+        hidden["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in params["patches"]]
+    if params.get("definition"):
+        hidden["definition"] = redactor.redact({"kind": "Pod"} | params["definition"])
+    return params | hidden if hidden else params

@@ -13,7 +13,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.job_status import SUSPENDED
 from ..objects.labels import TASK, label_of
-from ..objects.pod_status import SKIPPED, Status, read_deleted, read_resize
+from ..objects.pod_status import SKIPPED, Status, read_resize
 from ..threads import Pool
 from ..values import Manifest
 from .executor import THREADS, Answer, Executor, refuses_resize
@@ -272,8 +272,7 @@ class Runner:
         self._settle(run)
 
     def _lost(self, run: TaskRun, spec: TaskSpec) -> None:
-        run.status, run.live = read_deleted(run.live), None
-        self._retry_or_fail(run, spec, run.status)
+        self._retry_or_fail(run, spec, run.lose())
 
     def _settle(self, run: TaskRun) -> None:
         """Decide whether a task has reached the requested state."""

@@ -11,7 +11,8 @@ from ..cluster.api_errors import admission_hint
 from ..cluster.events import Event
 from ..errors import PodwrightError
 from ..objects.job_status import deciding_pod, read_job
-from ..objects.pod_status import FIXABLE, Status, read_pod
+from ..objects.pod_status import FIXABLE, Status, read_deleted, read_pod
+from ..reconciler.manifest import drop_managed_fields
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
 from .collected import Collected, describe_lack, restore
@@ -44,6 +45,7 @@ class TaskRun:
 
     Attributes:
         plan: its TaskPlan.
+        earlier: the pods of its earlier attempts in this run, as last seen.
         stage: its Stage.
         live: its pod or Job as last seen, or None.
         pods: the pods of its Job by uid.
@@ -74,6 +76,7 @@ class TaskRun:
         waits = plan.spec and plan.spec.needs and plan.first_stage in (Stage.DELETE, Stage.CREATE) and not plan.is_deletion
         self.stage = Stage.NEEDS if waits else plan.first_stage
         self.live = plan.live
+        self.earlier: list[Manifest] = []
         self.pods = {pod["metadata"]["uid"]: pod for pod in plan.pods}
         self.to_delete: dict[str, Listed] = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}
         self.status: Status | None = None
@@ -225,7 +228,18 @@ class TaskRun:
         """Replace the live pod, which is deleted first if it still exists, at a moment of the monotonic clock."""
         self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing(not_before=not_before)
         self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
+        self._keep_attempt()
         self.advance(StageEvent.OUTDATED if self.to_delete else StageEvent.LOST)
+
+    def lose(self) -> Status:
+        """Note that its pod was deleted from outside. Returns: its Status."""
+        self.status = read_deleted(self.live)
+        self._keep_attempt()
+        self.live = None
+        return self.status
+
+    def _keep_attempt(self) -> None:
+        self.earlier += [drop_managed_fields(self.live)] if self.live and self.live["kind"] == "Pod" else []
 
     def replan(self, plan: TaskPlan) -> None:
         """Continue with another plan that deletes the live pod."""
