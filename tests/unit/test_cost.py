@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import pod_template, runner, task_run
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import redact_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_secret import secret_name
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
@@ -40,7 +40,7 @@ def calls(monkeypatch):
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_manifest_is_built_once_and_a_status_is_read_once_for_the_plan_and_once_for_the_run(tmp_path, calls, check_mode):
+def test_a_manifest_is_built_once_and_a_status_is_read_once(tmp_path, calls, check_mode):
     cluster = TaskCluster(tmp_path)
     cluster.outcome = None
     options = {"name": None, "tasks": [{"name": f"t{number}"} for number in range(3)], "state": "present"}
@@ -49,7 +49,7 @@ def test_a_manifest_is_built_once_and_a_status_is_read_once_for_the_plan_and_onc
     if not check_mode:
         calls.clear()
         assert not perform(cluster, **options)[0]["changed"]
-        assert calls == {"_build": 3, "read_pod": 6}
+        assert calls == {"_build": 3, "read_pod": 3}
 
 
 def test_secrets_have_a_name_of_their_own_in_each_manifest(tmp_path, calls):
@@ -64,10 +64,10 @@ def test_secrets_have_a_name_of_their_own_in_each_manifest(tmp_path, calls):
 
 def test_what_has_nothing_to_hide_is_not_copied():
     params = {"env": None, "tasks": [{"name": "a", "env": None}, {"name": "b", "env": {"X": "secret"}}]}
-    shown = task_pod.redact(params)
+    shown = redact_options(params)
     assert shown["tasks"][0] is params["tasks"][0] and shown["tasks"][1]["env"]["X"].startswith("secret:")
     assert params["tasks"][1]["env"] == {"X": "secret"}
-    assert task_pod.redact(params["tasks"][0]) is params["tasks"][0]
+    assert redact_options(params["tasks"][0]) is params["tasks"][0]
     result = {"plain": {"a": [1, "b"], "c": None}, "hidden": {"a": ["password"]}, "internal": {"_ansible_x": 1, "other": 2}}
     cleaned = Masker({"password"}).clean(result)
     assert cleaned == {"plain": {"a": [1, "b"], "c": None}, "hidden": {"a": ["********"]}, "internal": {"ansible_x": 1, "other": 2}}

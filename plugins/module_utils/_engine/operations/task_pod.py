@@ -284,10 +284,11 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     if outcome.plan is None:
         return {}
     params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
-    runs = [(run.spec, run) for run in outcome.runs if run.spec]
+    every_run = outcome.runs
+    runs = [(run.spec, run) for run in every_run if run.spec]
     is_single = params["tasks"] is None and len(runs) == 1
     tasks = [describe_task(spec, run) for spec, run in runs]
-    is_change = any(change.is_change for change in changes) or any(run.collected.is_change for run in outcome.runs if run.collected)
+    is_change = any(change.is_change for change in changes) or any(run.collected.is_change for run in every_run if run.collected)
     result = {"changed": is_change, "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
     result |= {"report": outcome.report} if outcome.report else {}
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}

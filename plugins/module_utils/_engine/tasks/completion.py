@@ -40,7 +40,8 @@ class Completion:
 
     def complete(self) -> None:
         """Collect, record, clean up: no pod is deleted before the record that replaces it is written."""
-        call_in_threads(lambda pair: self._collect(*pair), self._runs, THREADS)
+        open_runs = [(run, spec) for run, spec in self._runs if run.error or spec.options["logs"] != "none"]
+        call_in_threads(lambda pair: self._collect(*pair), open_runs, THREADS)
         # Not those that are being deleted: their records are deleted as well.
         kept = [(run, spec, run.status) for run, spec in self._runs if spec.keeps_record and run.live and not run.plan.is_deletion]
         call_in_threads(lambda entry: self._record(*entry), [(run, spec, status) for run, spec, status in kept if status and status.is_finished], THREADS)

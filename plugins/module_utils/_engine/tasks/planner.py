@@ -112,7 +112,7 @@ class Planner:
             if action == NONE and live and label_of(live, HASH) == spec.hash and not (status and status.is_finished):
                 change = _plan_correction(spec, live, change)
             policy = self._plan_policy_correction(spec, live, seen) if live else None
-            return TaskPlan(change, spec, live, pods, (), attempt, profile, parent, policy, record, kept)
+            return TaskPlan(change, spec, live, pods, (), attempt, profile, parent, policy, record, kept, status)
         attempt = next_attempt(spec, live, status, record)
         note = "; ".join(filter(None, (note, self._admit(spec, parent, own, orphaned))))
         manifest = build_manifest(spec, profile, attempt, parent)

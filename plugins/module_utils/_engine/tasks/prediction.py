@@ -16,7 +16,7 @@ from .executor import THREADS, Executor, refuses_resize
 from .needs import predict_skips
 from .planner import immutable_error, plan_policy
 from .task_plan import BatchPlan, TaskPlan, secret_creation
-from .task_run import TaskRun, status_of
+from .task_run import TaskRun
 from .task_secret import is_needed
 from .task_spec import TaskSpec
 
@@ -24,19 +24,25 @@ from .task_spec import TaskSpec
 def predict(client: Client, batch: BatchPlan, console: Console) -> BatchPlan:
     """The plan after a dry run of each creation, replacement, resize and copy of artifacts. Raises: PodwrightError."""
     executor = Executor(client)
-    predicted = call_in_threads(lambda plan: _predict_task(executor, plan), predict_skips(batch.tasks), THREADS)
-    return replace(batch, tasks=tuple(_predict_copies(client, plan, console) for plan in predicted))
+    plans = predict_skips(batch.tasks)
+    open_plans = {number: plan for number, plan in enumerate(plans) if plan.change.is_change or _lacks_secret(plan)}
+    predicted = dict(zip(open_plans, call_in_threads(lambda plan: _predict_task(executor, plan), open_plans.values(), THREADS)))
+    return replace(batch, tasks=tuple(_predict_copies(client, predicted.get(number, plan), console) for number, plan in enumerate(plans)))
+
+
+def _lacks_secret(plan: TaskPlan) -> bool:
+    """Whether a task that stays needs its Secret, which may have been deleted."""
+    return plan.spec is not None and plan.live is not None and plan.change.action in (NONE, PATCH) and is_needed(plan.spec, plan.status)
 
 
 def _predict_copies(client: Client, plan: TaskPlan, console: Console) -> TaskPlan:
-    pod = TaskRun(plan).pod_to_fetch_from if plan.change.action in (NONE, PATCH) else None
+    pod = TaskRun(plan).pod_to_fetch_from if plan.change.action in (NONE, PATCH) and plan.spec and plan.spec.leaves_files else None
     if not plan.spec or not pod:
         return plan
     from .collector import Collector  # few tasks leave files
 
-    status = status_of(plan.spec, plan.live, list(plan.pods), None)
     collector = Collector(client, console, is_check=True)
-    return replace(plan, collected=collector.collect(plan.spec, pod, status is not None and status.state == "succeeded"))
+    return replace(plan, collected=collector.collect(plan.spec, pod, plan.status is not None and plan.status.state == "succeeded"))
 
 
 def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
@@ -48,11 +54,9 @@ def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:
             if not refuses_resize(error):
                 raise
             plan = plan_replacement(plan, spec, plan.live, error.message)
-    if spec and plan.live and plan.change.action in (NONE, PATCH):
-        if is_needed(spec, status_of(spec, plan.live, list(plan.pods), None)):
-            secret = executor.create_secret(spec, plan.live, dry_run=True)
-            return replace(plan, secret=secret_creation(secret) if secret else None)
-        return plan
+    if spec and plan.live and _lacks_secret(plan):
+        secret = executor.create_secret(spec, plan.live, dry_run=True)
+        return replace(plan, secret=secret_creation(secret) if secret else None)
     if spec and plan.change.action in (CREATE, REPLACE):
         return replace(plan, change=executor.predict_creation(spec, plan.change))
     return plan

@@ -18,8 +18,8 @@ from .task_spec import TaskSpec
 def restore(executor: Executor, runs: Iterable[TaskRun]) -> None:
     """Restore the policies, labels and annotations of tasks that stay, and the Secrets of those that need them."""
     kept = [(run, run.spec, run.live) for run in runs if run.spec and run.live and not run.plan.to_delete and not run.plan.is_deletion]
-    if kept:
-        call_in_threads(lambda entry: _restore(executor, *entry), kept, THREADS)
+    incomplete = [entry for entry in kept if entry[0].policy or entry[0].plan.change.is_change or is_needed(entry[1], entry[0].status)]
+    call_in_threads(lambda entry: _restore(executor, *entry), incomplete, THREADS)
 
 
 def _restore(executor: Executor, run: TaskRun, spec: TaskSpec, live: Manifest) -> None:

@@ -13,7 +13,7 @@ from .decision import CREATE, REPLACE
 from .planner import plan_policy
 from .pod_template import build_manifest
 from .task_plan import DELETE, TaskPlan
-from .task_secret import rename_secret
+from .task_secret import rename_secret, secret_name
 
 GENERATED = "generated"
 
@@ -34,13 +34,15 @@ def _deletions(plan: TaskPlan) -> list[Change]:
 
 def _with_fixed_names(plan: TaskPlan) -> TaskPlan:
     """The plan without random names: of a task with `generate_name`, and of the Secret with standard input and variables."""
-    change, spec = plan.change, plan.spec
-    if spec is None or change.desired is None or change.action not in (CREATE, REPLACE):
+    change, spec, desired = plan.change, plan.spec, plan.change.desired
+    if spec is None or desired is None or change.action not in (CREATE, REPLACE):
         return plan
     if not spec.options.get("name") and spec.options.get("generate_name"):
         spec = replace(spec, name=f"{spec.options['generate_name'].rstrip('-')}-{GENERATED}")
         desired = build_manifest(spec, plan.profile, plan.attempt, plan.parent)
-        change = replace(change, key=change.key._replace(name=spec.name), desired=desired)
+        change = replace(change, key=change.key._replace(name=spec.name))
         plan = replace(plan, policy=plan.policy and plan_policy(spec))
-    desired = rename_secret(copy.deepcopy(change.desired or {}), f"{spec.name}-private-{GENERATED}")
+    elif change.action == CREATE and not secret_name(desired):
+        return plan
+    desired = rename_secret(copy.deepcopy(desired), f"{spec.name}-private-{GENERATED}")
     return replace(plan, change=replace(change, desired=desired, after=desired, patch=creation_patch(desired)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..cluster.kinds import SECRET, Kind
+from ..objects.pod_status import Status
 from ..reconciler.manifest import key_of
 from ..reconciler.plan import Change, creation_patch
 from ..values import Manifest
@@ -38,6 +39,7 @@ class TaskPlan:
         policy: the creation or correction of its NetworkPolicy, or None.
         record: the Record of an earlier run that replaces its pod, or None.
         kept: the Record of an earlier run of the live pod or Job, or None.
+        status: the Status of a live or recorded task that stays, or None.
         collected: in check mode, what would be fetched, or None.
         secret: in check mode, the creation of its Secret if that was deleted, or None.
     """
@@ -53,6 +55,7 @@ class TaskPlan:
     policy: Change | None = None
     record: Record | None = None
     kept: Record | None = None
+    status: Status | None = None
     collected: Collected | None = None
     secret: Change | None = None
 

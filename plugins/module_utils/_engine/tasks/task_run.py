@@ -98,7 +98,7 @@ class TaskRun:
         self.is_unrecorded = False
         self.supplied: str | None = None
         self.collected = plan.collected
-        self._read: tuple[Manifest | None, Status | None] = (None, None)  # what the status was read from last, and that status
+        self._read = (plan.live if plan.status else None, plan.status)  # what the status was read from last, and that status
         self.read_status()
 
     @property
