@@ -73,6 +73,59 @@ options:
     type: str
     choices: [keep, delete]
     default: keep
+  image_policy:
+    description:
+      - Images that the tasks may run, checked before the first request. It applies to every container, init container and image volume of each task.
+      - The whole run fails, with the reason V(ImageRefused), if one image is refused. Set at least one rule.
+    type: dict
+    suboptions:
+      registries:
+        description: Registries or repositories from which images are allowed, as HOST[:PORT][/PATH]. V(docker.io/library) has the official images.
+        type: list
+        elements: str
+      require_digest:
+        description: Whether each image must have a sha256 or sha512 digest.
+        type: bool
+        default: false
+      reports:
+        description:
+          - Reports of a scanner, of which one must be about each image, by its digest if it has one, else by its tag. JSON of Trivy, or SARIF 2.1.0 as
+            Trivy writes it.
+          - A directory contains reports in its files C(*.json) and C(*.sarif). Several reports about an image all count.
+        type: list
+        elements: path
+      severities:
+        description: Severities of findings for which an image is refused, V([HIGH, CRITICAL]) by default.
+        type: list
+        elements: str
+        choices: [UNKNOWN, LOW, MEDIUM, HIGH, CRITICAL]
+      ignore:
+        description: IDs of findings to ignore, such as V(CVE-2024-3094).
+        type: list
+        elements: str
+      ignore_unfixed:
+        description: Whether to ignore vulnerabilities without a fixed version. SARIF does not say which are.
+        type: bool
+      max_age:
+        description: Maximum age of a report in seconds. A report without a date, such as SARIF of Trivy, then does not count.
+        type: int
+      public_keys:
+        description: Files with public keys in PEM, of which one must have signed each image. Requires the Python library C(cryptography).
+        type: list
+        elements: path
+      signatures:
+        description: Files with signatures, as C(cosign download signature) writes them.
+        type: list
+        elements: path
+      command:
+        description:
+          - Command that is run once for each image, which is its last argument, also in check mode. The exit code 0 allows the image.
+          - Any other exit code, a signal and the timeout refuse it, and the error contains the end of its output.
+        type: list
+        elements: str
+      command_timeout:
+        description: Timeout of the command in seconds, V(60) by default.
+        type: int
   full:
     description: Return the pods' manifests for a batch as well.
     type: bool

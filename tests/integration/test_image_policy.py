@@ -1,9 +1,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The role image_policy: the API server refuses what the policy does not allow, in every form of reference, every container and every workload."""
+"""Image policies: of the role, by which the API server refuses images in every form, container and workload, and of the option of task_pod."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
@@ -12,6 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.ima
 
 from ..support.image_references import INVALID, REFERENCES, SHA256
 from ..support.pods import start_pod
+from ..support.scans import CRITICAL, public_pem, signature, trivy
 from ..support.waiting import wait_for
 
 REGISTRIES = ["docker.io/library", "registry.example.com/team", "registry.example.com:5000", "[::1]:5000", "localhost"]
@@ -164,3 +168,45 @@ def test_invalid_variables_are_refused_before_any_request(play, tmp_path):
     played = play(tasks, kubeconfig=tmp_path / "missing")
     for index, (_variables, message) in enumerate(INVALID_VARIABLES):
         assert message in played.of(f"case {index}")["msg"]
+
+
+@pytest.mark.parametrize("mode", ["action", "module"])
+def test_a_task_runs_only_with_images_that_its_policy_allows(play, client, namespace, tmp_path, mode):
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "cosign.pub").write_bytes(public_pem(key))
+    (tmp_path / "signatures").write_text(signature(key))
+    (tmp_path / "clean.json").write_text(json.dumps(trivy(name="busybox", digests=[])))
+    (tmp_path / "bad.json").write_text(json.dumps(trivy(CRITICAL, name="busybox", digests=[])))
+    policies = {
+        "allowed": {"registries": ["docker.io/library"], "reports": ["clean.json"], "command": ["test", "busybox", "="]},
+        "foreign": {"registries": ["registry.example.com"]},
+        "scanned": {"reports": ["bad.json"]},
+        "movable": {"require_digest": True},
+        "signed": {"public_keys": ["cosign.pub"], "signatures": ["signatures"]},
+        "judged": {"command": ["test", "x", "="]},
+    }
+    whys = {
+        "foreign": "its repository docker.io/library/busybox is not in registries (registry.example.com)",
+        "scanned": "contains CVE-2024-0001 (CRITICAL, openssl)",
+        "movable": "it has no digest",
+        "signed": "it has no digest, which a signature is for",
+        "judged": "test exited with code 1",
+    }
+    if mode == "module":  # each takes a process
+        policies = {name: policies[name] for name in ("allowed", "scanned")}
+    task = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "completed"}
+    tasks = [
+        {"name": name, "podwright.core.task_pod": task | {"name": name, "image_policy": policy}, "ignore_errors": True} for name, policy in policies.items()
+    ]
+    played = play(tasks, mode=mode, namespace=namespace, directory=tmp_path)
+    assert played.of("allowed")["rc"] == 0
+    for name in policies.keys() - {"allowed"}:
+        result = played.of(name)
+        assert result["failed"] and not result["changed"] and result["reason"] == "ImageRefused" and whys[name] in result["msg"], result
+    assert [pod["metadata"]["name"] for pod in client.list(POD, namespace)[0]] == ["allowed"]
+
+
+def test_a_refused_image_sends_no_request(play, namespace, tmp_path):
+    task = {"name": "t", "image": "evil.example/x", "image_policy": {"registries": ["docker.io"]}, "host": "https://127.0.0.1:1", "namespace": "n"}
+    played = play([{"podwright.core.task_pod": task, "name": "refused", "ignore_errors": True}])
+    assert played.of("refused")["reason"] == "ImageRefused"

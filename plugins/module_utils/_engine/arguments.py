@@ -106,7 +106,7 @@ def given_options(item: Options) -> Options:
 
 _LONGEST, _MANY = 10 * 365 * 86_400, 10**6  # seconds; things
 # The values of numeric options, by name: more than 0, or from a minimum to a maximum.
-_POSITIVE = ("timeout", "idle_timeout", "rate", "schedule_timeout", "pull_timeout", "start_timeout")
+_POSITIVE = ("timeout", "idle_timeout", "rate", "schedule_timeout", "pull_timeout", "start_timeout", "command_timeout")
 _RANGES = {
     **dict.fromkeys(("wait_timeout", "ttl", "grace_period", "stop_grace", "retry_delay", "retry_delay_max"), (0, _LONGEST)),
     **dict.fromkeys(("termination_grace_period", "failure_grace", "drain_seconds"), (0, _LONGEST)),

@@ -24,6 +24,9 @@ LIBRARIES = {
 # Not preloaded, since few tasks need them.
 OPTIONAL = {
     "kubernetes.config": "kubernetes",  # for auth providers of a kubeconfig
+    # for signatures of images
+    **dict.fromkeys(("cryptography.exceptions", "cryptography.hazmat.primitives.serialization", "cryptography.hazmat.primitives.hashes"), "cryptography"),
+    **{f"cryptography.hazmat.primitives.asymmetric.{name}": "cryptography" for name in ("ec", "rsa", "ed25519", "padding")},
     "grpc": "grpcio",
     "grpc_health.v1.health_pb2": "grpcio-health-checking",
     "grpc_reflection.v1alpha.proto_reflection_descriptor_database": "grpcio-reflection",

@@ -14,11 +14,13 @@ from ..arguments import CONNECTION, REVIEW, WAIT, given_options, item_arguments,
 from ..cancellation import cause_of
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
+from ..image_policy.policy import IMAGE_POLICY
 from ..objects.pod_status import SKIPPED
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.plan import Change
 from ..tasks.completion import Completion
+from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
 from ..tasks.leftovers import Leftovers
 from ..tasks.needs import depth, resolve_needs
@@ -52,6 +54,7 @@ ARGUMENTS: dict[str, Options] = {
     **with_defaults(WAIT),
     **REVIEW,
     **TASK_OPTIONS,
+    **IMAGE_POLICY,
     "tasks": {"type": "list", "elements": "dict", "options": item_arguments(TASK_OPTIONS | NEEDS)},
     "state": {"type": "str", "choices": ["present", "running", "completed", "absent"], "default": "running"},
     "set": {"type": "str"},
@@ -120,6 +123,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
 def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
     params = invocation.params
     specs = _read_specs(invocation)
+    check_images(None if params["state"] == "absent" else params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],
         wait=params["wait"] if params["wait"] is not None else params["state"] in ("running", "completed"),
