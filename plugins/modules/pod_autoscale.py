@@ -75,11 +75,12 @@ options:
     type: dict
     suboptions:
       server:
-        description: URL of Prometheus. With O(engine=direct) also C(NAMESPACE/SERVICE:PORT), which is reached through the API server's proxy.
+        description:
+          - URL of Prometheus, or C(SERVICE:PORT) or C(NAMESPACE/SERVICE:PORT) of a Service, which O(engine=direct) reaches through the API server's proxy.
         type: str
         required: true
       query:
-        description: Query, whose samples are summed.
+        description: Query, whose samples are summed. Nothing is scaled without samples.
         type: str
         required: true
       target:
@@ -97,6 +98,7 @@ options:
       - Minimum number of seconds since the last change before the replicas are decreased with O(engine=direct).
       - With V(hpa) and V(keda), the stabilization window of C(behavior.scaleDown), of which the autoscaler uses the highest recommendation. Kubernetes
         defaults to 300 seconds.
+      - With V(keda) and O(min_replicas) 0, also the time after which the last replica is removed.
     type: int
   behavior:
     description: The C(behavior) of the HorizontalPodAutoscaler in the API's form. Its own stabilization windows take precedence over the cooldowns.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa, build_scaled_object
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, validate
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.targets import find_targets
@@ -61,6 +61,33 @@ def test_cooldowns_become_stabilization_windows_unless_behavior_has_some():
     given = options(target_cpu=50, scale_up_cooldown=10, scale_down_cooldown=20, behavior={"scaleDown": {"stabilizationWindowSeconds": 5}})
     behavior = build_hpa(given, {"name": "web"})["spec"]["behavior"]
     assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 5}, "scaleUp": {"stabilizationWindowSeconds": 10}}
+
+
+def scaled_object(**given):
+    return build_scaled_object(options(**given), {"name": "web"}, "n")["spec"]
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [("http://p.example:9090", "http://p.example:9090"), ("prometheus:9090", "http://prometheus.n.svc:9090"), ("ops/p:80", "http://p.ops.svc:80")],
+)
+def test_keda_gets_the_query_with_the_meaning_of_the_other_engines(server, address):
+    spec = scaled_object(prometheus={"server": server, "query": "rate(x[1m])", "target": 12345678}, scale_down_cooldown=60)
+    metadata = {"serverAddress": address, "query": "sum(rate(x[1m]))", "threshold": "12345678", "ignoreNullValues": "false"}
+    assert spec["triggers"] == [{"type": "prometheus", "metadata": metadata}] and "cooldownPeriod" not in spec
+
+
+def test_keda_scales_to_zero_after_the_cooldown_and_only_by_prometheus():
+    query = {"server": "http://p", "query": "x", "target": 1.0}
+    spec = scaled_object(prometheus=query, min_replicas=0, scale_down_cooldown=60)
+    assert (spec["minReplicaCount"], spec["cooldownPeriod"]) == (0, 60) and "cooldownPeriod" not in scaled_object(prometheus=query, min_replicas=0)
+    for bad, message in (
+        ({"min_replicas": 0, "target_cpu": 50}, "min_replicas: must be 1 or greater without prometheus"),
+        ({"prometheus": query | {"server": "p:web"}}, "prometheus.server: must have a port number with engine keda, got 'web'."),
+        ({"prometheus": query, "metrics": [{}]}, "metrics: must not be set with engine keda."),
+    ):
+        with pytest.raises(PodwrightError, match=message):
+            scaled_object(**bad)
 
 
 @pytest.mark.parametrize("given", [{"target_cpu": 1, "scale_down_cooldown": 3601}, {"target_cpu": 1, "min_replicas": 0}, {"prometheus": {"target": 1}}])

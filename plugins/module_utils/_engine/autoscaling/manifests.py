@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..clients.prometheus import SERVICE_ADDRESS
 from ..errors import option_error
 from ..objects.labels import MANAGED
 
@@ -42,13 +43,16 @@ def build_hpa(params: Options, target: dict[str, str]) -> Manifest:
     return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
 
 
-def build_scaled_object(params: Options, target: dict[str, str]) -> Manifest:
+def build_scaled_object(params: Options, target: dict[str, str], namespace: str) -> Manifest:
     """The ScaledObject of an object (https://keda.sh/docs/latest/reference/scaledobject-spec/).
 
     Raises: PodwrightError that names the option that KEDA does not support.
     """
     if params["metrics"]:
         raise option_error("metrics", "must not be set with engine keda.", "Use target_cpu, target_memory or prometheus.")
+    if params["min_replicas"] == 0 and not params["prometheus"]:
+        hint = "Without pods there is no utilization, so that KEDA scales from 0 only by prometheus."
+        raise option_error("min_replicas", "must be 1 or greater without prometheus, got 0.", hint)
     triggers: list[Manifest] = [
         {"type": name, "metricType": "Utilization", "metadata": {"value": str(params[f"target_{name}"])}}
         for name in ("cpu", "memory")
@@ -56,11 +60,24 @@ def build_scaled_object(params: Options, target: dict[str, str]) -> Manifest:
     ]
     query = params["prometheus"]
     if query:
-        triggers.append({"type": "prometheus", "metadata": {"serverAddress": query["server"], "query": query["query"], "threshold": f"{query['target']:g}"}})
+        triggers.append(_prometheus_trigger(query, namespace))
     spec = {"scaleTargetRef": target, "minReplicaCount": params["min_replicas"], "maxReplicaCount": params["max_replicas"], "triggers": triggers}
+    if params["min_replicas"] == 0 and params["scale_down_cooldown"] is not None:
+        spec["cooldownPeriod"] = params["scale_down_cooldown"]  # KEDA itself scales to 0, the HorizontalPodAutoscaler that it creates to 1
     behavior = _build_behavior(params)
     spec |= {"advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}}} if behavior else {}
     return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": target["name"], "labels": MANAGED}, "spec": spec}
+
+
+def _prometheus_trigger(query: Options, namespace: str) -> Manifest:
+    """The trigger of a query with the meaning that engine `direct` gives it: its samples are summed, and no samples are an error instead of 0."""
+    server, service = query["server"], SERVICE_ADDRESS.fullmatch(query["server"])
+    if service and not service["port"].isdigit():
+        raise option_error("prometheus.server", f"must have a port number with engine keda, got '{service['port']}'.")
+    if service:
+        server = f"http://{service['service']}.{service['namespace'] or namespace}.svc:{service['port']}"
+    metadata = {"serverAddress": server, "query": f"sum({query['query']})", "threshold": f"{query['target']:.12g}", "ignoreNullValues": "false"}
+    return {"type": "prometheus", "metadata": metadata}
 
 
 def _resource_metric(name: str, percent: int) -> Manifest:

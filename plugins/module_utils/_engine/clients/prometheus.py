@@ -26,7 +26,7 @@ TIMEOUT = 10
 MAX_BYTES = 10 << 20  # of a response
 _HINT = "Set a URL that this machine can reach, or NAMESPACE/SERVICE:PORT of the cluster."
 _MAX_SHOWN = 200  # characters of a response in an error
-_SERVICE = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
+SERVICE_ADDRESS = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
 Response: TypeAlias = dict[str, Any]
 
 
@@ -40,7 +40,7 @@ def query_prometheus(client: Client, namespace: str, server: str, query: str) ->
     Raises: PodwrightError if the server does not answer, or refuses the query.
     """
     path = "/api/v1/query?" + urllib.parse.urlencode({"query": query})
-    service = _SERVICE.fullmatch(server)
+    service = SERVICE_ADDRESS.fullmatch(server)
     response = _query_service(client, service["namespace"] or namespace, service, path) if service else _query_url(server, path)
     if response.get("status") != "success":
         error = response.get("error", response)

@@ -17,7 +17,7 @@ from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER
 from ..errors import PodwrightError, option_error
-from ..objects.labels import AUTOSCALED, LAST_SCALED, annotation_of, number_of
+from ..objects.labels import AUTOSCALED, LAST_SCALED, MANAGED, annotation_of, number_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
@@ -167,17 +167,32 @@ def _wait(invocation: Invocation, items: dict[Key, tuple[Kind, Manifest]], asses
 
 def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) -> None:
     params = invocation.params
-    build = build_hpa if outcome.engine == "hpa" else build_scaled_object
-    manifest = build(params, {"apiVersion": target.kind.api_version, "kind": target.kind.name, "name": target.name})
+    reference = {"apiVersion": target.kind.api_version, "kind": target.kind.name, "name": target.name}
+    is_hpa = outcome.engine == "hpa"
+    manifest = build_hpa(params, reference) if is_hpa else build_scaled_object(params, reference, invocation.namespace)
     outcome.targets = [target]
+    if not is_hpa:
+        _delete_other(invocation, outcome, AUTOSCALER, target.name)
     _record(outcome, _reconciler(invocation, wait=False).apply([manifest], invocation.namespace))
-    change = outcome.changes[0]
+    change = outcome.changes[-1]
+    if is_hpa and change.action == "create" and (keda := invocation.client.kinds.find_if_served(*SCALED_OBJECT)):
+        _delete_other(invocation, outcome, keda, target.name)
     outcome.autoscaler = change.after
-    if outcome.autoscaler and params["wait"] and not invocation.check_mode and outcome.engine == "hpa":
-        outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, _assess_hpa)[change.key]
+    if outcome.autoscaler and params["wait"] and not invocation.check_mode:
+        outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, _assess_hpa if is_hpa else assess)[change.key]
     status = (outcome.autoscaler or {}).get("status") or {}
+    if status.get("hpaName"):
+        status = (invocation.client.get(AUTOSCALER, invocation.namespace, status["hpaName"]) or {}).get("status") or {}
     outcome.desired = status.get("desiredReplicas") or None
     outcome.metrics = status.get("currentMetrics") or []
+
+
+def _delete_other(invocation: Invocation, outcome: Scaling, kind: Kind, name: str) -> None:
+    """Delete the autoscaler that an earlier run has created for another engine: two of them would scale the object against each other."""
+    live = invocation.client.get(kind, invocation.namespace, name)
+    if live and MANAGED.items() <= (live["metadata"].get("labels") or {}).items():
+        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}}
+        _record(outcome, _reconciler(invocation, wait=True).remove([manifest], invocation.namespace))
 
 
 def _reconciler(invocation: Invocation, wait: bool) -> Reconciler:
