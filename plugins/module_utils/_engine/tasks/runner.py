@@ -104,10 +104,11 @@ class Runner:
         if self._options.on_error == "stop" and any(run.has_failed for run in self.runs):
             stop_others(self.runs)
         self._proxies.quit(pool)
-        active = sum(run.is_active for run in self.runs)
+        queued = [run for run in self.runs if run.stage.is_queued]
+        active = sum(run.is_active for run in self.runs) if queued else 0
         now = self._client.clock.monotonic()
-        for run in self.runs:
-            if run.stage.is_queued and run.timing.not_before <= now and (active < self._options.concurrency or run.is_stopping):
+        for run in queued:
+            if run.timing.not_before <= now and (active < self._options.concurrency or run.is_stopping):
                 active += 1
                 self._send(pool, run)
 

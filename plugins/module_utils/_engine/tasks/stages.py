@@ -26,12 +26,16 @@ class Stage(Enum):
     @property
     def is_queued(self) -> bool:
         """Whether its next request has not been sent."""
-        return self in (Stage.DELETE, Stage.CREATE, Stage.RESIZE, Stage.DELIVER, Stage.COLLECT)
+        return self in _QUEUED
 
     @property
     def is_sending(self) -> bool:
         """Whether its request has not been answered."""
-        return self in (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.DELIVERING, Stage.COLLECTING)
+        return self in _SENDING
+
+
+_QUEUED = (Stage.DELETE, Stage.CREATE, Stage.RESIZE, Stage.DELIVER, Stage.COLLECT)
+_SENDING = (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.DELIVERING, Stage.COLLECTING)
 
 
 class StageEvent(Enum):
