@@ -198,7 +198,7 @@ options:
       - Mount the SPIFFE Workload API into all containers through the SPIFFE CSI driver, and set E(SPIFFE_ENDPOINT_SOCKET) unless O(env) sets it.
       - V(true), or a mapping with C(driver) (V(csi.spiffe.io)), C(mount_path) (V(/spiffe-workload-api)) and C(socket), the name of the socket in
         that directory (V(spire-agent.sock)).
-      - The node must run the driver. The resulting pod is tested, without a driver.
+      - The nodes must run the driver. The role P(podwright.core.workload_identity#role) installs it with SPIRE.
     type: raw
   service_account:
     description: Service account of the pod. Defaults to E(PODWRIGHT_SERVICE_ACCOUNT).

@@ -30,6 +30,8 @@ class Group:
         minutes: expected duration of the first build on two cores.
         data: files in the module of the first program that are concatenated to `data.yml` beside the programs.
         c: whether C code is part of the programs, which are static nevertheless.
+        image: name of their images, with `{}` for the program. A role or a guide that names an image of the authors gets this one.
+        entrypoint: the command of the images.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Group:
     ldflags: str = ""
     data: tuple[str, ...] = ()
     c: bool = False
+    image: str = "docker.io/podwright/{}:latest"
+    entrypoint: tuple[str, ...] = ("/{}",)
 
 
 CNI = Group("cni", 0.2)
@@ -66,9 +70,17 @@ COMPONENTS = (
     Group("kube-state-metrics", 2),
     Group("keda", 12),
     Group("kueue", 6),
-    Group("spire", 8, tags="osusergo,netgo,sqlite_omit_load_extension", ldflags='-linkmode external -extldflags "-static"', c=True),
-    Group("spiffe-csi", 0.5),
-    Group("spire-controller-manager", 2),
+    Group(
+        "spire",
+        8,
+        tags="osusergo,netgo,sqlite_omit_load_extension",
+        ldflags='-linkmode external -extldflags "-static"',
+        c=True,
+        image="ghcr.io/spiffe/{}:1.13.3",
+        entrypoint=("/opt/spire/bin/{}", "run"),
+    ),
+    Group("spiffe-csi", 0.5, image="ghcr.io/spiffe/{}:0.2.6"),
+    Group("spire-controller-manager", 2, image="ghcr.io/spiffe/{}:0.6.3"),
 )
 
 

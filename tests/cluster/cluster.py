@@ -86,15 +86,33 @@ class Cluster:
         self._load_once("python", images.python_image_version(), images.python_image)
 
     def load_component(self, name: str) -> Path:
-        """Build a component of `build.COMPONENTS` if it is not cached, and import an image `podwright/PROGRAM` of each of its programs into the node.
+        """Build a component of `build.COMPONENTS` if it is not cached, and import an image of each of its programs into the node.
 
         Returns: the directory of its source with the manifests that its authors publish.
         """
         group = next(group for group in build.COMPONENTS if group.name == name)
         build.ensure((group,))
         for program in build.programs(group):
-            self._load_once(program.name, str(program), partial(images.program_image, program))
+            self._load_once(program.name, str(program), partial(images.program_image, program, group.image, group.entrypoint))
         return build.source(group)
+
+    def enforce_network_policies(self) -> None:
+        """Start kube-router beside the kubelet. It enforces NetworkPolicies in the whole cluster."""
+        if self._sandbox.has_started("kube-router"):
+            return
+        group = next(group for group in build.COMPONENTS if group.name == "kube-router")
+        build.ensure((group,))
+        if not shutil.which("ipset"):
+            host.install(["ipset"])
+        spec = {"podCIDR": configuration.POD_CIDR, "podCIDRs": [configuration.POD_CIDR]}
+        self._apply({"path": "/api/v1/nodes", "body": {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "spec": spec}})
+        kubeconfig = str(self._layout.certificates / "addons.kubeconfig")
+        self._sandbox.start("kube-router", configuration.kube_router(str(build.directory(group) / "kube-router"), kubeconfig))
+
+    def load_registrar(self) -> None:
+        """Import the stand-in for the image of node-driver-registrar, which registers CSI drivers with the kubelet."""
+        program = Path(__file__).parents[1] / "support/csi_registrar.py"
+        self._load_once("registrar", images.python_image_version() + program.read_text(), partial(images.python_image, images.REGISTRAR, program))
 
     def _load_once(self, name: str, version: str, make: Callable[[], images.Image]) -> None:
         loaded = self.state / f"image-{name}.version"

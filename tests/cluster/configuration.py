@@ -250,3 +250,17 @@ def metrics_server(layout: Layout, kubeconfig: str) -> list[str]:
         f"--authorization-kubeconfig={kubeconfig}",
         f"--cert-dir={layout.state}/metrics-server",
     ]
+
+
+def kube_router(program: str, kubeconfig: str) -> list[str]:
+    """The command of kube-router, which enforces NetworkPolicies and does nothing else."""
+    return [
+        program,
+        f"--kubeconfig={kubeconfig}",
+        f"--hostname-override={NODE}",
+        f"--service-cluster-ip-range={SERVICE_CIDR}",
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        "--run-loadbalancer=false",
+    ]

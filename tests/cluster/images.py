@@ -18,6 +18,7 @@ from pathlib import Path
 
 BUSYBOX = Path("/bin/busybox")
 PYTHON = "docker.io/podwright/python:latest"
+REGISTRAR = "registry.k8s.io/sig-storage/csi-node-driver-registrar:v2.15.0"
 SANDBOX = "podwright.local/sandbox:1"
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _IDLE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
@@ -79,8 +80,8 @@ def all_images() -> list[Image]:
     ]
 
 
-def python_image() -> Image:
-    """An image with the running Python, busybox, and the gRPC libraries in /opt/grpc."""
+def python_image(name: str = PYTHON, program: Path | None = None) -> Image:
+    """An image with the running Python, busybox, and the gRPC libraries in /opt/grpc. If a program is given, the image starts it."""
     files, links = _busybox()
     executable = Path(sys._base_executable).resolve()
     library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix, "installed_base": sys.base_prefix}))
@@ -90,13 +91,18 @@ def python_image() -> Image:
     sources += [path for top in sources if top == executable or top.suffix == ".so" for path in _needed_by(top)]
     files |= {str(path).lstrip("/"): path.read_bytes() for path in dict.fromkeys(sources)}
     packages = Path(sysconfig.get_path("platlib"))
-    for name in ("grpc", "grpc_health", "grpc_reflection", "google", "typing_extensions.py"):
-        for path in (packages / name).rglob("*") if (packages / name).is_dir() else [packages / name]:
+    for package in ("grpc", "grpc_health", "grpc_reflection", "google", "typing_extensions.py"):
+        for path in (packages / package).rglob("*") if (packages / package).is_dir() else [packages / package]:
             if path.is_file() and "__pycache__" not in path.parts:
                 files[f"opt/grpc/{path.relative_to(packages)}"] = path.read_bytes()
                 if path.suffix == ".so":
                     files |= {str(needed).lstrip("/"): needed.read_bytes() for needed in _needed_by(path)}
-    return Image(PYTHON, ["sh"], files, links | {"usr/bin/python3": str(executable)})
+    links["usr/bin/python3"] = str(executable)
+    if not program:
+        return Image(name, ["sh"], files, links)
+    files["opt/program.py"] = program.read_bytes()
+    environment = ["PATH=/usr/bin:/bin", "PYTHONPATH=/opt/grpc", "PYTHONDONTWRITEBYTECODE=1"]
+    return Image(name, [], files, links, Entrypoint=["/usr/bin/python3", "/opt/program.py"], Env=environment)
 
 
 def python_image_version() -> str:
@@ -105,11 +111,12 @@ def python_image_version() -> str:
     return _digest(b"\n".join(parts))
 
 
-def program_image(program: Path) -> Image:
-    """The image `podwright/PROGRAM` of a static program, which it starts, with busybox."""
+def program_image(program: Path, name: str, entrypoint: tuple[str, ...]) -> Image:
+    """The image of a static program, with busybox. The name and the entrypoint have `{}` for the name of the program."""
     files, links = _busybox()
-    files |= {program.name: program.read_bytes()}
-    return Image(f"docker.io/podwright/{program.name}:latest", [], files, links, Entrypoint=[f"/{program.name}"])
+    command = [word.format(program.name) for word in entrypoint]
+    files |= {command[0].lstrip("/"): program.read_bytes()}
+    return Image(name.format(program.name), [], files, links, Entrypoint=command)
 
 
 def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:

@@ -12,7 +12,7 @@ from ..support.environment import ROOT
 from ..support.examples import PAGES, examples, lines_of
 
 NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace", "PODWRIGHT_NAMESPACE")
-NEED_COMPONENTS = ("queues",)  # guides whose examples the tests of their component run
+NEED_COMPONENTS = ("identity", "queues")  # guides whose examples the tests of their component run
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 
@@ -42,12 +42,17 @@ def missing_lines(expected: list[str], output: str) -> list[str]:
 
 @pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if examples(path) and path.stem not in NEED_COMPONENTS], ids=lambda path: path.stem)
 def test_examples_run(path: Path, play, namespace, tmp_path):
+    run_examples(path, play, namespace, tmp_path)
+
+
+def run_examples(path: Path, play, namespace, tmp_path, *given):
+    """Run the examples of a page or a module, with the given arguments of ansible-playbook, and compare their output."""
     for example in examples(path):
-        arguments, environment = [], {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        arguments, environment = [*given], {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
         if example.inventory:
             file = tmp_path / "builds.pods.yml"
             file.write_text(yaml.safe_dump(in_namespace(example.inventory, namespace)))
-            arguments, environment = ["--inventory", str(file)], environment | {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true"}
+            arguments, environment = [*given, "--inventory", str(file)], environment | {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true"}
         tasks = in_namespace(example.tasks, namespace) or [{"hosts": "pods", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "true"}]}]
         result = play(tasks, *arguments, namespace=namespace, environment=environment)
         streamed = lines_of(result.stderr)  # what the terminal shows among the lines of Ansible's output

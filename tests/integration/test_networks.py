@@ -1,5 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The traffic that NetworkPolicies of tasks allow, according to the analyser cyclonus: the local cluster does not enforce them."""
+"""The traffic that NetworkPolicies of tasks allow, according to the analyser cyclonus: one node cannot show all of it.
+
+test_network_enforcement.py sends traffic.
+"""
 
 from __future__ import annotations
 

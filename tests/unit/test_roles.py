@@ -32,7 +32,8 @@ def test_defaults_are_those_of_the_argument_spec(role):
     options = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert all(name.startswith(f"{role.name}_") for name in options)
     optional = {name: option.get("default") for name, option in options.items() if not option.get("required")}
-    assert defaults == optional
+    # The argument spec has no default that follows from other variables.
+    assert {name: None if "{{" in str(value) else value for name, value in defaults.items()} == optional
 
 
 def test_the_playbook_provision_knows_the_purposes_of_the_role_rbac():
@@ -67,7 +68,9 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert namespace["annotations"] == text and text.items() <= namespace["labels"].items()
     assert render("storage", storage_classes=[{"name": "fast", "parameters": odd}])["StorageClass", "fast"]["parameters"] == text
     (labels,) = [
-        task["vars"]["storage_labels"] for task in yaml.safe_load((ROLES[-1] / "tasks/main.yml").read_text()) if "storage_labels" in task.get("vars", {})
+        task["vars"]["storage_labels"]
+        for task in yaml.safe_load((ROLES[0].parent / "storage/tasks/main.yml").read_text())
+        if "storage_labels" in task.get("vars", {})
     ]
     assert json.loads(fill(labels, {"item": {"value": odd}})) == text
     policies = render("network_policy", network_policy_namespace="n", network_policy_allow_ingress=[{"name": "in", "pod_selector": odd}])
@@ -81,9 +84,11 @@ BOOLEANS = {
     "network_policy_allow_dns": {"network_policy_deny_egress": True},
     "network_policy_allow_same_namespace": {},
     "image_policy_require_digest": {},
+    "queue_flavors.shared": {"queue_name": "q", "queue_cluster_queue": "q", "queue_namespaces": ["n"]},
     "rbac_storage": {"rbac_service_accounts": [{"name": "a", "purposes": ["provisioning"]}]},
     "storage_wait": None,
     "storage_classes.default": {},
+    "workload_identity_install": {"workload_identity_token_reviewers": [{"name": "n", "namespace": "b"}]},
 }
 
 
@@ -96,7 +101,8 @@ def test_a_boolean_given_as_text_is_a_boolean(name):
         return
 
     def rendered(value):
-        given = {"storage_classes": [{"name": "fast", "default": value}]} if "." in name else {name: value}
+        variable, _dot, part = name.partition(".")
+        given = {variable: [{"name": "fast", "quotas": {"cpu": 1}, part: value}]} if part else {name: value}
         return render(role, **{f"{role}_namespace": "n"} | BOOLEANS[name] | given)
 
     assert rendered(True) != rendered(False)
@@ -150,18 +156,26 @@ TEXTS = {
     ],
     "image_policy": ["image_policy_namespace_selector.matchLabels"],
     "quota": ["quota_namespace", "quota_max_cpu", "quota_default_limits.cpu"],
+    "workload_identity": [
+        "workload_identity_registrations.name",
+        "workload_identity_token_reviewers.name",
+        "workload_identity_token_reviewers.namespace",
+    ],
 }
 NEEDED = {
     "namespace_image_pull_secrets": {"name": "n", "registry": "r", "username": "u", "password": "p"},
     "rbac_service_accounts": {"name": "n", "purposes": ["tasks"]},
     "storage_classes": {"name": "n"},
     "storage_claims": {"name": "n", "size": "1Gi"},
+    "workload_identity_registrations": {"name": "n", "namespace": "b", "path": "/p"},
+    "workload_identity_token_reviewers": {"name": "n", "namespace": "b"},
 }
 
 SOME = {
     "rbac": {"rbac_service_accounts": [NEEDED["rbac_service_accounts"]]},
     "storage": {"storage_claims": [NEEDED["storage_claims"]]},
     "quota": {"quota_max_pods": 1},
+    "workload_identity": {"workload_identity_install": False},
 }
 
 
@@ -234,3 +248,67 @@ def test_different_build_tags_are_different_namespaces():
     assert names_of(namespace_build_tag="A", namespace_prefix="p" * 20, namespace_name="n" * 33)[0] == f"{'p' * 20}-{'n' * 33}-559aead0"
     # A name without room for a tag is too long: the API refuses it.
     assert len(names_of(namespace_build_tag="A", namespace_name="n" * 60)[0]) > 63
+
+
+def test_variables_of_spire_remain_text():
+    text = "a: b # ' \\"
+    names = [f"{part}_image" for part in ("server", "agent", "controller_manager", "csi_driver", "registrar")] + ["storage_class"]
+    variables = {f"workload_identity_{name}": text for name in names} | {"workload_identity_storage_size": "1Gi"}
+    found = json.dumps(list(render("workload_identity", workload_identity_namespace="n", workload_identity_trust_domain="d", **variables).values()))
+    assert found.count(json.dumps(text)) == len(names)
+
+
+def test_a_registration_becomes_an_entry_with_its_selectors():
+    given = [
+        {
+            "name": "a",
+            "namespace": "builds",
+            "service_account": "runner",
+            "pod_labels": {"app": True, "n": 1},
+            "ttl": "1h",
+            "jwt_ttl": "5m",
+            "dns_names": ["a"],
+        },
+        {"name": "b", "namespace": "x", "path": "/q", "selectors": ["k8s:container-name:task"], "service_account": None, "ttl": None},
+    ]
+    variables = {"workload_identity_namespace": "spire", "workload_identity_trust_domain": "d", "workload_identity_install": False}
+    entries = render("workload_identity", workload_identity_registrations=given, workload_identity_class_name="c", **variables)
+    parent = {"className": "c", "spiffeID": "spiffe://d/podwright/nodes", "parentID": "spiffe://d/spire/server", "selectors": ["k8s_psat:cluster:cluster"]}
+    common = {"className": "c", "parentID": "spiffe://d/podwright/nodes"}
+    assert {name: entry["spec"] for (_kind, name), entry in entries.items()} == {
+        "podwright-nodes": parent,
+        "a": common
+        | {
+            "spiffeID": "spiffe://d/ns/builds/sa/runner",
+            "selectors": ["k8s:ns:builds", "k8s:sa:runner", "k8s:pod-label:app:true", "k8s:pod-label:n:1"],
+            "x509SVIDTTL": "1h",
+            "jwtSVIDTTL": "5m",
+            "dnsNames": ["a"],
+        },
+        "b": common | {"spiffeID": "spiffe://d/q", "selectors": ["k8s:ns:x", "k8s:container-name:task"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("registration", "is_valid"),
+    [
+        ({"path": "/a/b-c_d.e"}, True),
+        ({"service_account": "s"}, True),
+        ({"path": "/a", "ttl": "1h30m", "jwt_ttl": "10s"}, True),
+        ({}, False),
+        ({"path": "a"}, False),
+        ({"path": "/a/"}, False),
+        ({"path": "/a/../b"}, False),
+        ({"path": "/a b"}, False),
+        ({"path": "/a", "ttl": "60"}, False),
+        ({"path": "/a", "jwt_ttl": "1 h"}, False),
+        ({"path": "/a", "name": "podwright-nodes"}, False),
+        ({"path": "/a", "name": "other"}, False),
+    ],
+)
+def test_an_invalid_registration_is_refused(registration, is_valid):
+    tasks = yaml.safe_load((ROLES[0].parent / "workload_identity/tasks/main.yml").read_text())
+    conditions = next(task for task in tasks if task["name"] == "Check the registrations")["ansible.builtin.assert"]["that"]
+    item = {"name": "a", "namespace": "n"} | registration
+    variables = {"item": item, "workload_identity_registrations": [item, {"name": "other", "namespace": "n", "path": "/o"}]}
+    assert all(str(fill("{{ (" + condition + ") | bool }}", variables)) == "True" for condition in conditions) == is_valid
