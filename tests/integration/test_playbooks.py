@@ -62,7 +62,7 @@ def shell(request, client, make_namespace, tmp_path):
     return run
 
 
-def test_the_documented_commands_provision_run_collect_and_delete(client, shell):
+def test_the_documented_commands_provision_run_collect_and_delete(client, shell, tmp_path):
     namespace = shell.namespace
     assert documented("provision")[-1] == "podwright_namespace=builds"
     reviewed = shown_digest(shell([*documented("provision"), "--check"]))
@@ -81,6 +81,12 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, shell)
     output = shell(documented("gc"))
     assert "0 objects deleted, 3 kept" in output and "not found" not in output
     everything = ["-e", json.dumps({"podwright_completed": '{"max_age": 0}'})]
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "info"}}
+    sets = ["-e", json.dumps({"podwright_sets": json.dumps([{"name": "web", "namespace": namespace, "definition": settings}])})]
+    assert f"3 tasks: {tmp_path}/{namespace}.html" in shell([*documented("report"), *everything, *sets])
+    page = (tmp_path / f"{namespace}.html").read_text()
+    for part in ("<h1>1 of 3 tasks failed</h1>", f">{namespace}/podwright</h3>", "pod_gc would delete 2 objects", "ConfigMap", "settings"):
+        assert part in page, part
     shell([*documented("gc"), *everything, "--check", "-e", "podwright_plan_file=gc.json"])
     output = shell([*documented("gc"), *everything, "-e", "podwright_expect=gc.json"])
     assert f"Pod {namespace}/greet: " in output
@@ -150,5 +156,5 @@ def test_the_demo_runs_outside_of_the_repository(shell):
 
 
 def test_every_playbook_documents_its_command():
-    assert set(PLAYBOOKS) == {"awx", "demo", "gc", "migrate", "provision", "run", "teardown"}
+    assert set(PLAYBOOKS) == {"awx", "demo", "gc", "migrate", "provision", "report", "run", "teardown"}
     assert all(documented(name)[:2] == ["ansible-playbook", f"podwright.core.{name}"] for name in PLAYBOOKS)

@@ -39,7 +39,8 @@ VOLATILE_KEYS |= {
     "clusterIP",
     "clusterIPs",
     "exit_codes",
-    "report",  # a file in a directory of its own
+    "report",  # files in a directory of their own
+    "dest",
     "source",  # the kubeconfig, which differs
     "finalizers",  # the job controller removes its own from a finished pod a little later
 }

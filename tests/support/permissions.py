@@ -24,6 +24,7 @@ RULES: dict[str, list[Rule]] = ROLE["rbac_rules"]
 # The purpose whose permissions a module needs; resource_set needs those of the objects in its manifests.
 PURPOSES = dict.fromkeys(("task_pod", "pod_exec", "pod_copy", "pod_logs", "pod_request"), "task_running") | {
     "pod_info": "reading",
+    "pod_report": "reading",
     "pod_deployment": "deploying",
     "pod_autoscale": "deploying",
     "pod_gc": "garbage_collecting",

@@ -32,6 +32,7 @@ OPTIONS = {
     "pod_gc": {"namespace": "n"},
     "pod_info": {"name": "p", "namespace": "n"},
     "pod_logs": {"name": "p", "namespace": "n", "follow": True},
+    "pod_report": {"namespace": "n", "dest": "report.html"},
     "pod_request": POD | {"port": 80, "timeout": 30},
     "resource_set": {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}}},
     "task_pod": {"name": "t", "namespace": "n", "image": "i"},

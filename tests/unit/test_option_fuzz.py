@@ -50,6 +50,7 @@ LIKELY = {
     "pod_gc": {"completed": {"max_age": 0}},
     "pod_info": {"name": "box"},
     "pod_logs": {"name": "box"},
+    "pod_report": {"dest": "report.html"},
     "pod_request": {"pod": "box", "port": "80"},
     "resource_set": {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}]},
     "task_pod": {"name": "t", "state": "completed", **BOX},
