@@ -186,6 +186,13 @@ def test_a_directory_of_reports(tmp_path):
         refusal(IMAGE, reports=[str(tmp_path / "c")])
     with pytest.raises(PodwrightError, match="cannot: No such file or directory"):
         refusal(IMAGE, reports=[str(tmp_path / "none.json")])
+    with pytest.raises(PodwrightError, match="cannot: its name is invalid"):
+        refusal(IMAGE, reports=["a\0b"])
+    with pytest.raises(PodwrightError, match=r"public_keys\[0\]: must be a file that can be read.*its name is invalid"):
+        refusal(IMAGE, public_keys=["a\0b"], signatures=["x"])
+    (tmp_path / "c/dangling.json").symlink_to("nowhere")
+    with pytest.raises(PodwrightError, match=r"dangling\.json cannot: No such file or directory"):
+        refusal(IMAGE, reports=[str(tmp_path / "c")])
 
 
 # -- signatures -----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import option_error
+from ..errors import PodwrightError, option_error
 from ..objects.image_reference import parse_image
 from ..objects.timestamps import parse_timestamp
 
@@ -94,18 +94,27 @@ def bad_report(option: str, file: str, why: str) -> NoReturn:
 def _files(option: str, path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
-    files = sorted(os.path.join(path, name) for name in os.listdir(path) if name.endswith(_SUFFIXES))
+    try:
+        files = sorted(os.path.join(path, name) for name in os.listdir(path) if name.endswith(_SUFFIXES))
+    except OSError as error:
+        raise _unreadable(option, path, error) from None
     if not files:
         raise option_error(option, f"must contain reports, but the directory {path} has no file {' or '.join(f'*{suffix}' for suffix in _SUFFIXES)}.")
     return files
+
+
+def _unreadable(option: str, path: str, error: Exception) -> PodwrightError:
+    """The error for a path that cannot be read, or that is invalid."""
+    why = getattr(error, "strerror", None) or "its name is invalid"
+    return option_error(option, f"must be a report that can be read, but {path} cannot: {why}.")
 
 
 def _load(option: str, file: str) -> dict[str, Any]:
     try:
         with open(file, "rb") as source:
             data = source.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise option_error(option, f"must be a report that can be read, but {file} cannot: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(option, file, error) from None
     if len(data) > _MAX_BYTES:
         bad_report(option, file, f"it is larger than {_MAX_BYTES >> 20} MiB")
     try:

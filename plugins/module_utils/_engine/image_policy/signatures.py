@@ -53,8 +53,9 @@ def _read(option: str, path: str) -> bytes:
     try:
         with open(path, "rb") as source:
             data = source.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise option_error(option, f"must be a file that can be read, but {path} cannot: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "its name is invalid"
+        raise option_error(option, f"must be a file that can be read, but {path} cannot: {why}.") from None
     if len(data) > _MAX_BYTES:
         raise option_error(option, f"must be a file of at most {_MAX_BYTES >> 20} MiB, but {path} is larger.")
     return data
