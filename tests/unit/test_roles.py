@@ -84,7 +84,7 @@ BOOLEANS = {
     "network_policy_allow_dns": {"network_policy_deny_egress": True},
     "network_policy_allow_same_namespace": {},
     "image_policy_require_digest": {},
-    "queue_flavors.shared": {"queue_name": "q", "queue_cluster_queue": "q", "queue_namespaces": ["n"]},
+    "queue_flavors.shared": {"queue_name": "q", "queue_namespaces": ["n"]},
     "rbac_storage": {"rbac_service_accounts": [{"name": "a", "purposes": ["provisioning"]}]},
     "storage_wait": None,
     "storage_classes.default": {},
@@ -102,7 +102,7 @@ def test_a_boolean_given_as_text_is_a_boolean(name):
 
     def rendered(value):
         variable, _dot, part = name.partition(".")
-        given = {variable: [{"name": "fast", "quotas": {"cpu": 1}, part: value}]} if part else {name: value}
+        given = {variable: [NEEDED[variable] | {part: value}]} if part else {name: value}
         return render(role, **{f"{role}_namespace": "n"} | BOOLEANS[name] | given)
 
     assert rendered(True) != rendered(False)
@@ -155,6 +155,7 @@ TEXTS = {
         "storage_claims.class",
     ],
     "image_policy": ["image_policy_namespace_selector.matchLabels"],
+    "queue": ["queue_name", "queue_cluster_queue", "queue_cohort", "queue_flavors.name"],
     "quota": ["quota_namespace", "quota_max_cpu", "quota_default_limits.cpu"],
     "workload_identity": [
         "workload_identity_registrations.name",
@@ -166,6 +167,7 @@ NEEDED = {
     "namespace_image_pull_secrets": {"name": "n", "registry": "r", "username": "u", "password": "p"},
     "rbac_service_accounts": {"name": "n", "purposes": ["tasks"]},
     "storage_classes": {"name": "n"},
+    "queue_flavors": {"name": "n", "quotas": {"cpu": 1}, "node_labels": {"a": True}},
     "storage_claims": {"name": "n", "size": "1Gi"},
     "workload_identity_registrations": {"name": "n", "namespace": "b", "path": "/p"},
     "workload_identity_token_reviewers": {"name": "n", "namespace": "b"},
@@ -176,6 +178,7 @@ SOME = {
     "storage": {"storage_claims": [NEEDED["storage_claims"]]},
     "quota": {"quota_max_pods": 1},
     "workload_identity": {"workload_identity_install": False},
+    "queue": {"queue_name": "q", "queue_namespaces": ["n"], "queue_flavors": [NEEDED["queue_flavors"]]},
 }
 
 
@@ -209,6 +212,8 @@ def test_names_and_credentials_that_look_like_numbers_are_text():
         "volumeName": "3",
     }
     assert created["PersistentVolume", "4"]["spec"]["local"] == {"path": "6"}
+    created = render("queue", queue_name=1, queue_namespaces=[2], queue_flavors=[{"name": 3, "quotas": {"cpu": 4}, "node_labels": {5: True}}])
+    assert created["ResourceFlavor", "3"]["spec"]["nodeLabels"] == {"5": "true"} and created["LocalQueue", "1"]["metadata"]["namespace"] == "2"
     assert ("ServiceAccount", "8") in render("rbac", rbac_namespace="n", rbac_service_accounts=[{"name": 8, "purposes": ["reading"]}])
 
 
