@@ -273,6 +273,8 @@ def test_each_state_has_a_mark_and_a_color():
 
 def test_the_digest_is_that_of_the_content_whenever_it_was_generated():
     assert digest(FULL) == digest(FULL | {"generated": START + 999}) != digest(FULL | {"tasks": []})
+    older = {**GARBAGE, "deleted": [GARBAGE["deleted"][0] | {"reason": "it finished 9 s ago"}]}
+    assert digest(FULL) == digest(FULL | {"garbage": older}) != digest(FULL | {"garbage": {"deleted": [], "kept": []}}), "ages do not count"
     assert f'name="podwright-digest" content="{digest(FULL)}"' in render(FULL)[:1000]
 
 

@@ -29,6 +29,8 @@ DIGEST = "podwright-digest"
 def digest(report: Report) -> str:
     """The digest of what a report says, whenever it was generated."""
     said = {name: value for name, value in report.items() if name != "generated"}
+    if report["garbage"]:  # the reasons contain ages
+        said["garbage"] = [[entry.get(name) for name in ("kind", "namespace", "name")] for entry in report["garbage"].get("deleted") or ()]
     return "sha256:" + hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
 
 
