@@ -263,13 +263,13 @@ def describe(invocation: Invocation, outcome: Collection) -> Result:
     deleter = outcome.deleter
     if deleter is None:
         return {}
-    decisions = _sorted(deleter.deleted)  # threads finish in any order
+    redactor, decisions = Redactor(), _sorted(deleter.deleted)  # threads finish in any order
     deleted = [_describe(decision) for decision in decisions]
     kept = outcome.kept + [_describe(d) | {"reason": "it changed or was deleted by another client before its deletion"} for d in deleter.missed]
     errors = [_describe(d) | {"msg": str(error)} for d, error in deleter.errors]
     result = {
         "changed": bool(deleted),
-        "plan": [_change(decision).describe(Redactor()) for decision in decisions],
+        "plan": [_change(decision).describe(redactor) for decision in decisions],
         "deleted": deleted,
         "kept": sorted(kept, key=_sort_key),
         "errors": errors,
@@ -290,7 +290,7 @@ def _change(decision: Decision) -> Change:
 
 
 def _sorted(decisions: Iterable[Decision]) -> list[Decision]:
-    return sorted(decisions, key=lambda decision: _sort_key(_describe(decision)))
+    return sorted(decisions, key=lambda decision: (decision.candidate.namespace, decision.candidate.kind.name, decision.candidate.name))
 
 
 def _sort_key(entry: Result) -> tuple[str, str, str]:

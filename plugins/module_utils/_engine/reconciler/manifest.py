@@ -183,7 +183,7 @@ class Redactor:
     """
 
     def __init__(self, is_numbered: bool = False) -> None:
-        self._key = secrets.token_bytes(32)
+        self._key = b"" if is_numbered else secrets.token_bytes(32)
         self._numbers: dict[str, int] | None = {} if is_numbered else None
 
     @staticmethod

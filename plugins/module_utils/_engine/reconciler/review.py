@@ -22,6 +22,7 @@ DIGEST_PREFIX = "sha256:"
 _VOLATILE_ANNOTATIONS = (LAST_SCALED,)  # a time
 _LISTED, _LINES = 20, 30  # objects, and lines of each, in a text
 _ABSENT: Any = object()
+_encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys creates an encoder for each call
 _IDENTITY = ("api_version", "kind", "namespace", "name")
 
 
@@ -44,9 +45,9 @@ def digest_of(entries: Iterable[Result]) -> str:
 
 
 def _canonical(entry: Any) -> str:
-    if isinstance(entry, dict):
+    if isinstance(entry, dict) and "note" in entry:
         entry = {name: value for name, value in entry.items() if name != "note"}
-    return json.dumps(entry, sort_keys=True)
+    return _encode(entry)
 
 
 def _entry(change: Change, redactor: Redactor) -> Result:
