@@ -335,7 +335,10 @@ options:
     type: list
     elements: dict
   dns:
-    description: DNS settings C(policy), C(nameservers), C(searches), C(options), C(hostname) and C(subdomain).
+    description:
+      - DNS settings C(policy), C(nameservers), C(searches), C(options), C(hostname) and C(subdomain).
+      - If C(subdomain) is the name of a headless Service that selects the pod, other pods reach it as C(HOSTNAME.SUBDOMAIN). The host name defaults to the
+        name of the task, unless the task is a Job.
     type: dict
   labels:
     description: Additional labels.

@@ -11,7 +11,6 @@ import yaml
 from ..support.environment import ROOT
 from ..support.examples import PAGES, examples, lines_of
 
-NAMESPACE_KEYS = ("namespace", "ansible_podwright_namespace", "PODWRIGHT_NAMESPACE")
 NEED_COMPONENTS = ("identity", "queues")  # guides whose examples the tests of their component run
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
@@ -29,7 +28,7 @@ def in_namespace(value, namespace, pull_policy="image_pull_policy"):
 
 
 def _replaced(key, item, namespace, pull_policy):
-    if key in NAMESPACE_KEYS and item == "default":
+    if key.lower().endswith("namespace") and item == "default":
         return namespace
     return [namespace] if key in ("namespaces", "queue_namespaces") and item == ["default"] else in_namespace(item, namespace, pull_policy)
 

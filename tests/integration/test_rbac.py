@@ -252,6 +252,13 @@ def test_provisioning_grants_exactly_what_is_needed(provisioner, play, namespace
         "rbac": {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "runner", "purposes": ["task_running", "reading"]}]},
         "quota": {"quota_namespace": namespace, "quota_max_pods": 50, "quota_default_limits": {"cpu": "100m"}, "quota_pod_ttl_seconds": 60},
         "network_policy": {"network_policy_namespace": namespace},
+        "service": {
+            "service_namespace": namespace,
+            "service_name": "web",
+            "service_selector": {"app": "web"},
+            "service_ports": [{"port": 80}],
+            "service_ingress": {"hosts": ["web.example.com"]},
+        },
         "storage": {
             "storage_namespace": namespace,
             "storage_classes": [{"name": namespace}],

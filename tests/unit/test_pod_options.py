@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jsonpointer
 import pytest
 
@@ -76,3 +78,25 @@ def test_option_sets_its_field_of_a_deployment(options, pointer, value):
     params = {name: entry.get("default") for name, entry in DEPLOYMENT_OPTIONS.items()} | {"name": "web", "drain_seconds": 0}
     template = build_deployment(spec("running", "web", **options), params, "baseline", "rolling", 3)["spec"]["template"]
     assert jsonpointer.resolve_pointer(template, pointer) == value
+
+
+@pytest.mark.parametrize(
+    ("dns", "more", "hostname"),
+    [
+        ({"subdomain": "workers"}, {}, "first"),
+        ({"subdomain": "workers", "hostname": "other"}, {}, "other"),
+        ({"subdomain": "workers"}, {"definition": {"spec": {"hostname": "other"}}}, "other"),
+        ({"policy": "None"}, {"definition": {"spec": {"subdomain": "workers"}}}, "first"),
+        ({"policy": "None"}, {}, None),
+        ({"subdomain": "workers"}, {"kind": "Job"}, None),
+        ({"subdomain": "workers"}, {"name": "not.a.label"}, None),
+    ],
+)
+def test_a_task_with_a_subdomain_has_its_name_as_its_host_name(dns, more, hostname):
+    pod = build_manifest(spec("running", **{"name": "first", "dns": dns} | more), "baseline")["spec"]
+    assert (pod["template"]["spec"] if "template" in pod else pod).get("hostname") == hostname
+
+
+def test_pods_of_a_deployment_with_a_subdomain_do_not_share_a_host_name():
+    shared = replace(spec("running", "web", dns={"subdomain": "workers"}), peers={"podwright.io/deployment": "web"})
+    assert "hostname" not in build_manifest(shared, "baseline")["spec"]

@@ -50,7 +50,7 @@ def render(role, **variables):
             variables = yaml.safe_load((directory / file).read_text()) | variables
     return {
         (item["kind"], item["metadata"]["name"]): item
-        for item in yaml.safe_load_all(fill((directory / "templates/objects.yml.j2").read_text(), variables))
+        for item in yaml.safe_load_all(fill((directory / "templates/objects.yml.j2").read_text(), variables) or "")
         if item
     }
 
@@ -73,12 +73,19 @@ def test_values_of_labels_annotations_and_parameters_are_text():
         if "storage_labels" in task.get("vars", {})
     ]
     assert json.loads(fill(labels, {"item": {"value": odd}})) == text
+    odd_texts = dict.fromkeys(("service_selector", "service_labels", "service_annotations"), odd)
+    service = render("service", service_namespace="n", **SERVICE | odd_texts)["Service", "web"]
+    assert service["spec"]["selector"] == service["metadata"]["labels"] == service["metadata"]["annotations"] == text
     policies = render("network_policy", network_policy_namespace="n", network_policy_allow_ingress=[{"name": "in", "pod_selector": odd}])
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
 
 
+SERVICE = {"service_name": "web", "service_selector": {"app": "web"}, "service_ports": [{"port": 80, "name": "http"}]}
 # A value of each boolean variable in which it matters, and what else it needs.
 BOOLEANS = {
+    "service_headless": SERVICE,
+    "service_publish_not_ready": SERVICE,
+    "service_wait": None,
     "network_policy_deny_ingress": {},
     "network_policy_deny_egress": {},
     "network_policy_allow_dns": {"network_policy_deny_egress": True},
@@ -143,6 +150,11 @@ ODD_TEXTS = [
     "\t",
 ]
 TEXTS = {
+    "service": [
+        *("service_namespace", "service_name", "service_selector.a", "service_labels.a", "service_annotations.a"),
+        *("service_ports.name", "service_ports.target_port", "service_ports.app_protocol"),
+        *("service_ingress.class", "service_ingress.port", "service_ingress.tls_secret"),
+    ],
     "namespace": ["namespace_labels.a", "namespace_annotations.a", "namespace_image_pull_secrets.registry", "namespace_image_pull_secrets.password"],
     "network_policy": ["network_policy_namespace", "network_policy_allow_ingress.name", "network_policy_allow_egress.name"],
     "rbac": ["rbac_namespace", "rbac_service_accounts.name"],
@@ -164,6 +176,7 @@ TEXTS = {
     ],
 }
 NEEDED = {
+    "service_ports": {"port": 80},
     "namespace_image_pull_secrets": {"name": "n", "registry": "r", "username": "u", "password": "p"},
     "rbac_service_accounts": {"name": "n", "purposes": ["tasks"]},
     "storage_classes": {"name": "n"},
@@ -174,6 +187,7 @@ NEEDED = {
 }
 
 SOME = {
+    "service": SERVICE,
     "rbac": {"rbac_service_accounts": [NEEDED["rbac_service_accounts"]]},
     "storage": {"storage_claims": [NEEDED["storage_claims"]]},
     "quota": {"quota_max_pods": 1},
@@ -317,3 +331,96 @@ def test_an_invalid_registration_is_refused(registration, is_valid):
     item = {"name": "a", "namespace": "n"} | registration
     variables = {"item": item, "workload_identity_registrations": [item, {"name": "other", "namespace": "n", "path": "/o"}]}
     assert all(str(fill("{{ (" + condition + ") | bool }}", variables)) == "True" for condition in conditions) == is_valid
+
+
+FRONT = {"service_namespace": "n"} | SERVICE
+
+
+def service_faults(**variables):
+    """What the role service says about its variables."""
+    task = yaml.safe_load((ROLES[0].parent / "service/tasks/main.yml").read_text())[0]
+    templar = Templar(loader=DataLoader(), variables=(known := yaml.safe_load((ROLES[0].parent / "service/defaults/main.yml").read_text()) | FRONT | variables))
+    for name, template in task["vars"].items():
+        templar.available_variables = known
+        known[name] = templar.template(trust_as_template(template))
+    return known["service_faults"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"service_selector": {}}, "service_selector: must not be empty unless"),
+        ({"service_ports": []}, "service_ports: must not be empty unless service_headless is true"),
+        ({"service_ports": [], "service_headless": True, "service_ingress": {"hosts": ["a"]}}, "service_ports: must not be empty unless"),
+        ({"service_ports": [{"port": 80, "name": "a"}, {"port": 81}]}, "service_ports: each must have a name of its own"),
+        ({"service_ports": [{"port": 80, "name": "a"}, {"port": 81, "name": "a"}]}, "service_ports: each must have a name of its own"),
+        ({"service_headless": "true", "service_type": "NodePort"}, "service_headless: must be false for the type NodePort."),
+        ({"service_ports": [{"port": 80, "node_port": 30080}]}, "service_ports: node_port needs the service_type"),
+        ({"service_ingress": {"port": "htp"}}, "service_ingress.port: unknown port 'htp'; ports: 80, http."),
+        ({"service_route": {"port": 81, "parents": ["edge"]}}, "service_route.port: unknown port '81'; ports: 80, http."),
+        ({"service_route": {"hostnames": ["a"]}}, "service_route.parents: must not be empty."),
+        ({"service_route": {"kind": "GRPCRoute", "parents": ["edge"], "paths": ["/a"]}}, "service_route.paths: must be empty for a GRPCRoute."),
+    ],
+)
+def test_the_service_role_names_invalid_variables(variables, fault):
+    (found,) = service_faults(**variables)
+    assert found.startswith(fault)
+
+
+def test_the_service_role_accepts_valid_variables():
+    route = {"kind": "GRPCRoute", "parents": ["edge"], "port": "http"}
+    for variables in (
+        {},
+        {"service_headless": "yes", "service_ports": []},
+        {"service_selector": {}, "service_ingress": {"port": "80"}},
+        {"service_type": "NodePort", "service_ports": [{"port": "80", "node_port": 30080}], "service_headless": "false"},
+        {"service_route": route, "service_ports": [{"port": 80, "name": "http"}, {"port": 81, "name": "b"}]},
+    ):
+        assert service_faults(**variables) == []
+
+
+def test_objects_of_the_service_role():
+    """Values as they come from the command line and from surveys: numbers are text."""
+    ports = [
+        {"port": "80", "name": "http", "target_port": "8080", "app_protocol": "http"},
+        {"port": 443, "name": "tls", "target_port": "tls", "node_port": "30443"},
+    ]
+    ingress = {
+        "hosts": ["a.example.com", "b.example.com"],
+        "paths": ["/x", "/y"],
+        "path_type": "Exact",
+        "port": "443",
+        "tls_secret": "pair",
+        "annotations": {"a": 1},
+    }
+    route = {"parents": ["edge", {"name": "other", "namespace": "infra"}], "hostnames": ["a.example.com"], "port": "tls"}
+    given = {"service_ports": ports, "service_type": "NodePort", "service_spec": {"sessionAffinity": "ClientIP", "type": "ExternalName"}}
+    found = render("service", **FRONT | given, service_ingress=ingress, service_route=route)
+    assert found["Service", "web"]["spec"] == {
+        "type": "NodePort",
+        "sessionAffinity": "ClientIP",
+        "selector": {"app": "web"},
+        "ports": [
+            {"port": 80, "targetPort": 8080, "protocol": "TCP", "name": "http", "appProtocol": "http"},
+            {"port": 443, "targetPort": "tls", "protocol": "TCP", "name": "tls", "nodePort": 30443},
+        ],
+    }
+    backend = {"service": {"name": "web", "port": {"number": 443}}}
+    paths = [{"path": path, "pathType": "Exact", "backend": backend} for path in ("/x", "/y")]
+    hosts = ["a.example.com", "b.example.com"]
+    assert found["Ingress", "web"]["metadata"]["annotations"] == {"a": "1"}
+    assert found["Ingress", "web"]["spec"] == {
+        "rules": [{"host": host, "http": {"paths": paths}} for host in hosts],
+        "tls": [{"secretName": "pair", "hosts": hosts}],
+    }
+    assert found["HTTPRoute", "web"]["spec"] == {
+        "parentRefs": [{"name": "edge"}, {"name": "other", "namespace": "infra"}],
+        "hostnames": ["a.example.com"],
+        "rules": [{"backendRefs": [{"name": "web", "port": 443}], "matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}],
+    }
+    (only,) = render("service", **FRONT | {"service_selector": {}}, service_ingress={"class": "nginx"}).values()
+    (rule,) = only["spec"]["rules"]
+    assert only["spec"]["ingressClassName"] == "nginx" and rule["http"]["paths"][0]["path"] == "/" and "host" not in rule
+    grpc = render("service", **FRONT, service_route={"kind": "GRPCRoute", "parents": ["edge"]})["GRPCRoute", "web"]
+    assert grpc["spec"]["rules"] == [{"backendRefs": [{"name": "web", "port": 80}]}]
+    assert render("service", **FRONT, service_state="absent", service_ingress=ingress) == {}

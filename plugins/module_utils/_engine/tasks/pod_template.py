@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ from .volumes import build_volumes
 if TYPE_CHECKING:
     from .owner import Parent
     from .task_spec import TaskSpec
+
+_DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
 
 
 def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Parent | None = None) -> Manifest:
@@ -58,6 +61,7 @@ def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:
         check_shape(spec.options["definition"], "definition")
         manifest = merge(spec.options["definition"], manifest)
     manifest = drop_nulls(manifest)
+    _name_host(spec, manifest["spec"])
     if spec.options.get("patches"):
         manifest = _apply_patches(manifest, spec.options["patches"])
     return manifest
@@ -152,3 +156,10 @@ def _build_dns(dns: Options) -> Manifest:
     check_keys("dns", dns, ("policy", "nameservers", "searches", "options", "hostname", "subdomain"))
     config = {key: dns[key] for key in ("nameservers", "searches", "options") if dns.get(key)}
     return {"dnsPolicy": dns.get("policy"), "dnsConfig": config, "hostname": dns.get("hostname"), "subdomain": dns.get("subdomain")}
+
+
+def _name_host(spec: TaskSpec, pod: Manifest) -> None:
+    """Set the host name of a pod with a subdomain: the cluster DNS has a record HOSTNAME.SUBDOMAIN only if both are set (API reference, PodSpec)."""
+    is_shared = spec.is_job or spec.peers  # pods of a Job or a Deployment would have the same name
+    if pod.get("subdomain") and not pod.get("hostname") and not is_shared and _DNS_LABEL.fullmatch(spec.name):
+        pod["hostname"] = spec.name
