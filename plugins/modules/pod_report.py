@@ -66,7 +66,7 @@ changed:
   description: Whether the report differs from the file that existed, apart from the time at which it was generated.
   returned: always
   type: bool
-dest:
+report:
   description: Absolute path of the report.
   returned: success
   type: str

@@ -40,7 +40,6 @@ VOLATILE_KEYS |= {
     "clusterIPs",
     "exit_codes",
     "report",  # files in a directory of their own
-    "dest",
     "source",  # the kubeconfig, which differs
     "finalizers",  # the job controller removes its own from a finished pod a little later
 }

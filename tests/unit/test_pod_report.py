@@ -75,7 +75,7 @@ def cluster(monkeypatch, tmp_path):
 
 def test_tasks_quotas_and_autoscalers_are_reported(cluster):
     done = cluster.run()
-    assert done["changed"] and done["dest"] == str(cluster.path), done
+    assert done["changed"] and done["report"] == str(cluster.path), done
     assert done["summary"] == {"succeeded": 3, "failed": 1, "running": 1, "total": 5}, "a record counts if its pod is deleted; pods of others do not"
     page = cluster.page()
     assert ("1 of 5 tasks failed", "h1") in page.texts and "foreign" not in page.text

@@ -149,7 +149,7 @@ def describe(invocation: Invocation, outcome: Written) -> Result:
         return {}
     states = Counter(entry["state"] for entry in outcome.report["tasks"])
     summary = {**states, "total": len(outcome.report["tasks"])}
-    return {"changed": outcome.is_change, "dest": os.path.abspath(invocation.params["dest"]), "summary": summary}
+    return {"changed": outcome.is_change, "report": os.path.abspath(invocation.params["dest"]), "summary": summary}
 
 
 def redact(params: Options) -> Options:
