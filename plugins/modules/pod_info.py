@@ -203,6 +203,16 @@ pods:
       description: Reason of the pod's state, as in the Kubernetes API.
       type: str
       returned: always
+    message:
+      description: The reason as a sentence, or an empty string.
+      type: str
+      returned: always
+    problems:
+      description:
+        - Containers that cannot start, for example because their image cannot be pulled. Each has C(container), C(image), C(reason) and C(message).
+      type: list
+      elements: dict
+      returned: always
     node:
       description: Node to which the pod was scheduled.
       type: str

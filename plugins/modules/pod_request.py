@@ -72,7 +72,7 @@ options:
     description: Host name of the requests and of TLS. Defaults to the name of the pod, or to C(SERVICE.NAMESPACE.svc).
     type: str
   server_ca:
-    description: File with the CA of the pod's certificate, for V(https). Without it the certificate is not verified.
+    description: File with the CA of the pod's certificate, or its content in PEM, for V(https). Without it the certificate is not verified.
     type: path
   protocol:
     <<: *protocol

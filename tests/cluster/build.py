@@ -45,6 +45,7 @@ class Group:
 
 
 CNI = Group("cni", 0.2)
+REGISTRY = Group("registry", 0.7, image="docker.io/library/registry:3")
 KWOK = Group("kwok", 0.5, data=("kustomize/stage/node/fast/node-*", "kustomize/stage/node/heartbeat-with-lease/node-*", "kustomize/stage/pod/fast/pod-*"))
 _MAJOR, _MINOR = KUBERNETES_VERSION[1:].split(".")[:2]
 CORE = (
@@ -59,13 +60,14 @@ CORE = (
 )
 ADDONS = (
     Group("coredns", 1.5),
-    Group("registry", 0.7),
+    REGISTRY,
     KWOK,
     Group("metrics-server", 0.8),
 )
 # Built when a test first uses them.
 ANALYSER = Group("cyclonus", 2)
 COMPONENTS = (
+    REGISTRY,
     Group("kube-router", 5),
     Group("kube-state-metrics", 2),
     Group("keda", 12),
@@ -81,6 +83,7 @@ COMPONENTS = (
     ),
     Group("spiffe-csi", 0.5, image="ghcr.io/spiffe/{}:0.2.6"),
     Group("spire-controller-manager", 2, image="ghcr.io/spiffe/{}:0.6.3"),
+    Group("crane", 0.5, image="gcr.io/go-containerregistry/crane:debug"),
 )
 
 

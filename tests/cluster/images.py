@@ -71,10 +71,10 @@ class Image:
 
 
 def all_images() -> list[Image]:
-    """The images of the local cluster: `busybox`, `static` without a shell, and the pod sandbox."""
+    """The images of the local cluster: `busybox`, of which `musl` is known to be static, `static` without a shell, and the pod sandbox."""
     files, links = _busybox()
     return [
-        Image("docker.io/library/busybox:latest", ["sh"], files, links),
+        *(Image(f"docker.io/library/busybox:{tag}", ["sh"], files, links) for tag in ("latest", "musl")),
         Image("docker.io/podwright/static:latest", ["/sleep", "86400"], {"sleep": files["bin/busybox"]}),
         Image(SANDBOX, ["/bin/busybox", "sh", "-c", _IDLE], files, links),
     ]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""docs/coverage.md: each option of each module is part of a feature, described by a guide and used by a test."""
+"""docs/coverage.md: each option of each module and role is part of a feature, described by a guide and used by a test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from ..support.environment import ROOT
 from .test_documentation import MODULES, documented_options
@@ -14,6 +15,8 @@ from .test_documentation import MODULES, documented_options
 PAGE = ROOT / "docs/coverage.md"
 OPTIONS = {path.stem: set(documented_options(path)) for path in MODULES}
 CONNECTION = set.intersection(*OPTIONS.values())  # those of every module, `namespace` among them
+ROLES = {path.parents[1].name: path for path in ROOT.glob("roles/*/meta/argument_specs.yml")}
+OPTIONS |= {role: set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]) for role, path in ROLES.items()}
 
 
 class Row(NamedTuple):
@@ -30,7 +33,7 @@ def read_options(cell: str) -> dict[str, list[str]]:
     options: dict[str, list[str]] = {}
     for part in cell.split(";"):
         modules, _colon, names = part.partition(":")
-        for module in OPTIONS if modules.strip() == "all" else re.findall(r"`(\w+)`", modules):
+        for module in OPTIONS.keys() - ROLES.keys() if modules.strip() == "all" else re.findall(r"`(\w+)`", modules):
             options.setdefault(module, []).extend(re.findall(r"`(\w+)`", names))
     return options
 
@@ -65,6 +68,6 @@ def test_options_of_a_feature_are_described_by_its_guide_and_used_by_its_tests(r
         assert not missing(names, tests), f"{row.tests} do not use them"
 
 
-@pytest.mark.parametrize("module", sorted(OPTIONS))
+@pytest.mark.parametrize("module", sorted(OPTIONS.keys() - ROLES.keys() | {name for row in ROWS for name in row.options}))
 def test_each_option_belongs_to_a_feature(module: str):
     assert not OPTIONS[module] - {name for row in ROWS for name in row.options.get(module, [])}

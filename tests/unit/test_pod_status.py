@@ -12,6 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     SETTLING,
     TRANSIENT,
     read_pod,
+    read_problems,
     read_resize,
 )
 
@@ -167,3 +168,15 @@ def test_a_start_that_was_cancelled_is_an_interruption(message, is_interrupted):
     status = read_pod(pod("Failed", {"terminated": {"exitCode": 128, "reason": "StartError", "message": message}}))
     assert (status.state, status.reason, status.rc, status.is_interrupted) == ("failed", "StartError", 128, is_interrupted)
     assert status.message == f"its command could not be started: {message or 'the container runtime gave no reason'}"
+
+
+def test_containers_that_cannot_start_are_problems_with_their_image():
+    def waiting(name, reason, message):
+        return {"name": name, "image": "", "state": {"waiting": {"reason": reason, "message": message}}}
+
+    spec = {"initContainers": [{"name": "first", "image": "i:1"}], "containers": [{"name": "task", "image": "i:2"}, {"name": "other", "image": "i:3"}]}
+    given = pod(others=[waiting("other", "ImagePullBackOff", "not found"), waiting("task", "ContainerCreating", "")]) | {"spec": spec}
+    assert read_problems(given) == [{"container": "other", "image": "i:3", "reason": "ImagePullBackOff", "message": "not found"}]
+    given["status"]["initContainerStatuses"] = [waiting("first", "InvalidImageName", "bad")]
+    assert [problem["image"] for problem in read_problems(given)] == ["i:1", "i:3"]
+    assert read_problems(pod("Pending") | {"status": {}}) == []

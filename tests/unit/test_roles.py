@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.filter import AnsibleJinja2Filter
+from ansible.plugins.loader import filter_loader
 from ansible.template import Templar
+
+from ansible_collections.podwright.core.plugins.filter.htpasswd import htpasswd
+from ansible_collections.podwright.core.plugins.filter.server_certificate import server_certificate
 
 try:
     from ansible.template import trust_as_template
@@ -55,6 +60,24 @@ def render(role, **variables):
     }
 
 
+FILTERS = {"podwright.core.server_certificate": server_certificate, "podwright.core.htpasswd": htpasswd}
+
+
+@pytest.fixture(autouse=True)
+def filters(monkeypatch):
+    """The filters of this collection, which Ansible finds in a process of its own only."""
+    find = filter_loader.get
+
+    def get(name, *arguments, **options):
+        if name not in FILTERS:
+            return find(name, *arguments, **options)
+        plugin = AnsibleJinja2Filter(FILTERS[name])
+        plugin._load_name = plugin.ansible_name = name
+        return plugin
+
+    monkeypatch.setattr(filter_loader, "get", get)
+
+
 def fill(template, variables):
     """A text template with its variables filled in."""
     trusted = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in variables.items()}
@@ -80,12 +103,15 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
 
 
+HOSTS = ["registry.n", "registry", "registry.n.svc", "registry.n.svc.cluster.local", "10.0.0.1"]
+REGISTRY = {"registry_address": HOSTS[-1], "registry_stored": server_certificate({}, HOSTS)}
 SERVICE = {"service_name": "web", "service_selector": {"app": "web"}, "service_ports": [{"port": 80, "name": "http"}]}
 # A value of each boolean variable in which it matters, and what else it needs.
 BOOLEANS = {
     "service_headless": SERVICE,
     "service_publish_not_ready": SERVICE,
     "service_wait": None,
+    "image_prepull_keep": None,
     "network_policy_deny_ingress": {},
     "network_policy_deny_egress": {},
     "network_policy_allow_dns": {"network_policy_deny_egress": True},
@@ -93,6 +119,7 @@ BOOLEANS = {
     "image_policy_require_digest": {},
     "queue_flavors.shared": {"queue_name": "q", "queue_namespaces": ["n"]},
     "rbac_storage": {"rbac_service_accounts": [{"name": "a", "purposes": ["provisioning"]}]},
+    "registry_trust_nodes": REGISTRY,
     "storage_wait": None,
     "storage_classes.default": {},
     "workload_identity_install": {"workload_identity_token_reviewers": [{"name": "n", "namespace": "b"}]},
@@ -104,7 +131,8 @@ def test_a_boolean_given_as_text_is_a_boolean(name):
     """Ansible validates the variables of a role, but does not convert them: those of `-e name=false` are text."""
     role = name.rpartition("_")[0] if name.startswith("rbac") else next(role.name for role in ROLES if name.startswith(role.name))
     if BOOLEANS[name] is None:
-        assert f"{name} | bool" in (ROLES[0].parent / role / "tasks/main.yml").read_text()
+        texts = [(ROLES[0].parent / role / file).read_text() for file in ("tasks/main.yml", "templates/objects.yml.j2")]
+        assert re.search(rf"\b{name.rpartition('.')[2]}( \| default\(false\))? \| bool", "".join(texts))
         return
 
     def rendered(value):
@@ -174,6 +202,7 @@ TEXTS = {
         "workload_identity_token_reviewers.name",
         "workload_identity_token_reviewers.namespace",
     ],
+    "image_prepull": ["image_prepull_namespace", "image_prepull_name", "image_prepull_helper_image", "image_prepull_node_selector.a"],
 }
 NEEDED = {
     "service_ports": {"port": 80},
@@ -193,6 +222,7 @@ SOME = {
     "quota": {"quota_max_pods": 1},
     "workload_identity": {"workload_identity_install": False},
     "queue": {"queue_name": "q", "queue_namespaces": ["n"], "queue_flavors": [NEEDED["queue_flavors"]]},
+    "image_prepull": {"image_prepull_images": ["a"]},
 }
 
 
@@ -424,3 +454,52 @@ def test_objects_of_the_service_role():
     grpc = render("service", **FRONT, service_route={"kind": "GRPCRoute", "parents": ["edge"]})["GRPCRoute", "web"]
     assert grpc["spec"]["rules"] == [{"backendRefs": [{"name": "web", "port": 80}]}]
     assert render("service", **FRONT, service_state="absent", service_ingress=ingress) == {}
+
+
+def test_pods_that_pull_images_have_the_options_of_the_role_and_need_no_privilege():
+    options = {"image_prepull_images": ["a", 1, "a"], "image_prepull_pull_secrets": ["s"], "image_prepull_tolerations": [{"key": "k"}]}
+    options |= {"image_prepull_pull_policy": "Always", "image_prepull_node_selector": {"a": True}}
+    spec = render("image_prepull", image_prepull_namespace="n", **options)["DaemonSet", "image-prepull"]["spec"]["template"]["spec"]
+    assert [(c["name"], c["image"], c["imagePullPolicy"]) for c in spec["containers"]] == [("image-0", "a", "Always"), ("image-1", "1", "Always")]
+    assert spec["nodeSelector"] == {"a": "true", "kubernetes.io/os": "linux"} and spec["tolerations"] == [{"key": "k"}]
+    assert spec["imagePullSecrets"] == [{"name": "s"}] and spec["automountServiceAccountToken"] is False
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_registry_shows_its_credentials_only_in_secrets():
+    user = {"name": 1, "password": "canary"}
+    objects = render("registry", registry_namespace="n", registry_trust_nodes=True, registry_users=[user], **REGISTRY)
+    stored = REGISTRY["registry_stored"]
+    for (kind, _name), item in objects.items():
+        shown = json.dumps(item)
+        assert kind == "Secret" or not ("canary" in shown or "PRIVATE" in shown or "$2b$" in shown)
+    secret = objects["Secret", "registry"]["stringData"]
+    assert secret == stored | {"htpasswd": secret["htpasswd"]} and secret["htpasswd"].startswith("1:$2b$10$")
+    login = {"username": "1", "password": "canary", "auth": base64.b64encode(b"1:canary").decode()}
+    assert json.loads(objects["Secret", "registry-login"]["stringData"][".dockerconfigjson"]) == {"auths": {"registry.n:5000": login}}
+    volumes = objects["Deployment", "registry"]["spec"]["template"]["spec"]["volumes"]
+    assert [entry["key"] for volume in volumes for entry in volume.get("secret", {}).get("items", ())] == ["tls.crt", "tls.key", "htpasswd"]  # not ca.key
+
+
+@pytest.mark.parametrize(("address", "url"), [("10.0.0.1", "https://10.0.0.1:5000"), ("fd00::1", "https://[fd00::1]:5000")])
+def test_containerd_finds_the_registry_by_its_address(address, url):
+    objects = render("registry", registry_namespace="n", registry_trust_nodes=True, registry_stored={}, registry_address=address)
+    config = objects["ConfigMap", "registry-nodes"]["data"]
+    parsed = pytest.importorskip("tomllib").loads(config["hosts.toml"])
+    host = {"capabilities": ["pull", "resolve", "push"], "ca": "ca.crt"}
+    assert parsed == {"server": url, "ca": "ca.crt", "host": {url: host}} and config["ca.crt"].startswith("-----BEGIN CERTIFICATE")
+    spec = objects["DaemonSet", "registry-nodes"]["spec"]["template"]["spec"]
+    assert spec["containers"][0]["env"] == [{"name": "DIRECTORY", "value": "/certs.d/registry.n:5000"}]
+
+
+def test_text_of_the_registrys_variables_remains_text():
+    odd = 'a: "b"\n---\nkind: Secret # '
+    names = ("image", "storage_size", "storage_class", "nodes_directory", "nodes_image")
+    given = {f"registry_{name}": odd + name for name in names} | {"registry_node_selector": {odd: odd}, "registry_trust_nodes": True}
+    objects = render("registry", registry_namespace="n", **REGISTRY, **given)
+    expected = {"Secret", "ConfigMap", "PersistentVolumeClaim", "Deployment", "DaemonSet"}
+    assert len(objects) == 7 and {kind for kind, _name in objects} == expected
+    shown = json.dumps(list(objects.values()))
+    assert all(json.dumps(odd + name) in shown for name in names)
+    assert objects["DaemonSet", "registry-nodes"]["spec"]["template"]["spec"]["nodeSelector"] == {odd: odd, "kubernetes.io/os": "linux"}

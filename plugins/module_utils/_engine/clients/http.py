@@ -99,30 +99,43 @@ def encode_body(body: Any, body_format: str, headers: dict[str, str]) -> tuple[b
     return text.encode(), headers
 
 
-def open_connection(sock: socket.socket, host: str, port: int, request: HttpRequest, ca_file: str | None) -> http.client.HTTPConnection:
+def open_connection(sock: socket.socket, host: str, port: int, request: HttpRequest, authority: str | None) -> http.client.HTTPConnection:
     """An HTTP connection over a connected socket.
 
     Args:
-        host, port: the authority of the request, and the name that the certificate must have.
-        ca_file: CA by which an `https` server is verified; None does not verify it.
+        host, port: those of the request, and the name that the certificate must have.
+        authority: file or PEM of the CA by which an `https` server is verified; None does not verify it.
 
     Raises: OSError if the TLS handshake fails.
     """
     sock.settimeout(request.timeout)
     connection = http.client.HTTPConnection(host, port)
-    connection.sock = _tls_context(ca_file).wrap_socket(sock, server_hostname=host) if request.scheme == "https" else sock
+    connection.sock = _tls_context(authority).wrap_socket(sock, server_hostname=host) if request.scheme == "https" else sock
     return connection
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    if ca_file is None:
+def authority_problem(authority: str | None) -> str:
+    """Why a server cannot be verified by a CA; an empty string if it can."""
+    try:
+        _tls_context(authority)
+    except FileNotFoundError:
+        return f"file {authority} not found on the host that runs this task."
+    except (OSError, ValueError):
+        return "must be a file with certificates in PEM, or such certificates as text."
+    return ""
+
+
+def _tls_context(authority: str | None) -> ssl.SSLContext:
+    """What verifies a server by a CA: its file, or its certificates in PEM. Raises: ssl.SSLError, or OSError for the file."""
+    is_text = authority is not None and "-----BEGIN" in authority
+    context = ssl.create_default_context(cadata=authority) if is_text else ssl.create_default_context(cafile=authority)
+    if authority is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def send(sock: socket.socket, host: str, port: int, request: HttpRequest, ca_file: str | None, on_connected: Callable[[], object]) -> HttpResponse:
+def send(sock: socket.socket, host: str, port: int, request: HttpRequest, authority: str | None, on_connected: Callable[[], object]) -> HttpResponse:
     """Send a request over a connected socket and read the response within the timeout. The arguments are those of `open_connection`.
 
     Args:
@@ -132,7 +145,7 @@ def send(sock: socket.socket, host: str, port: int, request: HttpRequest, ca_fil
     """
     with Deadline(request.timeout, partial(shut_down, sock)) as deadline:
         try:
-            with closing(open_connection(sock, host, port, request, ca_file)) as connection:
+            with closing(open_connection(sock, host, port, request, authority)) as connection:
                 on_connected()
                 response = exchange(connection, request)
         except (OSError, http.client.HTTPException):

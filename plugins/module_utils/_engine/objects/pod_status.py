@@ -185,6 +185,18 @@ def read_waiting(container: Manifest) -> Status | None:
     return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
 
 
+def read_problems(pod: Manifest) -> list[dict[str, str]]:
+    """The containers of a pod that cannot start: `container`, `image`, `reason` and `message` of each."""
+    found = []
+    for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]:
+        name = container["name"]
+        problem = read_waiting(container_status(pod, name) | {"name": name})
+        if problem:
+            message = problem.message.removeprefix(f"{name}: ")
+            found.append({"container": name, "image": container.get("image") or "", "reason": problem.reason, "message": message})
+    return found
+
+
 def _task_state(pod: Manifest) -> Manifest:
     """The state of the task's container, empty if it has none yet."""
     state: Manifest = container_status(pod, default_container(pod)).get("state") or {}

@@ -15,7 +15,7 @@ from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import UNKNOWN_KIND, PodwrightError, option_error
 from ..objects.field_paths import read_paths, without_fields
 from ..objects.labels import MANAGED, MANAGED_BY, label_of
-from ..objects.pod_status import exit_codes, read_pod
+from ..objects.pod_status import exit_codes, read_pod, read_problems
 from ..objects.timestamps import parse_timestamp
 from ..operation import Invocation, Operation
 from ..reconciler.goal import Goal, wait_for
@@ -236,6 +236,8 @@ def _summarize(pod: Manifest, usage: Usage, now: float) -> Result:
         "ready": f"{sum(1 for c in statuses if c.get('ready'))}/{len(pod['spec']['containers'])}",
         "restarts": sum(c.get("restartCount", 0) for c in statuses),
         "reason": status.reason,
+        "message": status.message,
+        "problems": read_problems(pod),
         "node": pod["spec"].get("nodeName", ""),
         "age": int(now - parse_timestamp(pod["metadata"]["creationTimestamp"])),
         "exit_codes": exit_codes(pod),

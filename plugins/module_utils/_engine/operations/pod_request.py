@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,7 @@ from ..clients.http import (
     SAFE_METHODS,
     HttpRequest,
     HttpResponse,
+    authority_problem,
     encode_body,
     explain_failure,
     is_header_value,
@@ -118,8 +118,8 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
     """Send the requests. Raises: PodwrightError, also for another status than `status_code` lists."""
     params = invocation.params
     defaults = {name: params[name] for name in _REQUEST}
-    if params["server_ca"] and not os.path.isfile(params["server_ca"]):
-        raise option_error("server_ca", f"file {params['server_ca']} not found on the host that runs this task.")
+    if problem := authority_problem(params["server_ca"]):
+        raise option_error("server_ca", problem)
     if params["requests"] is None:
         exchanges = [_prepare(defaults, "")]
     else:
