@@ -137,6 +137,14 @@ options:
       - A new file can be read by its owner only, an existing one keeps its mode. The file does not count as a change, and check mode does not write it.
       - A relative path is relative to the playbook. If the module runs on another host, the file is on that host.
     type: path
+  runtime:
+    description:
+      - What runs the tasks. V(podman) is the Podman 4.3 or later of the host on which the Ansible task runs, and of its remote user.
+      - V(auto) means V(kubernetes) if a cluster is configured and responds, else V(podman) with a warning.
+      - Options that Podman has no equivalent for are refused before anything starts.
+    type: str
+    choices: [auto, kubernetes, podman]
+    default: kubernetes
 """
 
 EXAMPLES = r"""
@@ -231,6 +239,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+runtime:
+  description: What runs the tasks.
+  returned: unless the options are invalid
+  type: dict
+  contains:
+    name:
+      description: V(kubernetes) or V(podman).
+      type: str
+      returned: always
+    reason:
+      description: Why it was chosen.
+      type: str
+      returned: always
 tasks:
   description: Results of the tasks. The values of a single task are also returned at the top level.
   returned: always

@@ -32,6 +32,7 @@ from ..support.cluster_lock import hold_cluster
 from ..support.environment import CLUSTER, CLUSTER_NUMBER, KUBECONFIG
 from ..support.namespaces import namespaces
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables, needs_process
+from ..support.podman import podman_host
 from ..support.pods import start_pod
 from ..support.relay import SEED, Relay
 from ..support.scale import add_nodes, remove_nodes
@@ -185,6 +186,13 @@ def simulated(client: Client) -> Iterator[str]:
     add_nodes(client, names, pool=pool)
     yield pool
     remove_nodes(client, names)
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[dict[str, str]]:
+    """The environment of a Podman with a storage of its own, which has the image busybox."""
+    with podman_host() as environment:
+        yield environment
 
 
 @pytest.fixture

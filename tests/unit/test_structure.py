@@ -22,7 +22,7 @@ LAYERS = (
     {"files", "libraries", "masking", "option_reader"},
     {"objects"},
     {"cluster"},
-    {"arguments", "clients", "image_policy", "reconciler", "transfer"},
+    {"arguments", "clients", "image_policy", "podman", "reconciler", "transfer"},
     {"tasks"},
     {"autoscaling", "deployments", "event_source", "garbage", "reports"},
     {"operation"},

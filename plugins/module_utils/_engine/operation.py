@@ -105,6 +105,11 @@ class Invocation:
             self._client = Client(Configuration(self.params), connections, poll_seconds=self.params.get("wait_sleep") or 5)
         return self._client
 
+    def use(self, client: Client) -> None:
+        """Use another Client from now on."""
+        self.close()
+        self._client = client
+
     @property
     def namespace(self) -> str:
         """The namespace of the option, else of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`."""

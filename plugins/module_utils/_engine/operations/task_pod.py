@@ -33,6 +33,7 @@ from ..tasks.result import describe_pod, describe_task
 from ..tasks.retries import total_delay
 from ..tasks.review import reviewed_changes
 from ..tasks.runner import Runner
+from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runtime
 from ..tasks.task_plan import BatchPlan, TaskPlan
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
@@ -65,6 +66,7 @@ ARGUMENTS: dict[str, Options] = {
     "on_cancel": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
     "full": {"type": "bool", "default": False},
     "report": {"type": "path"},
+    "runtime": {"type": "str", "choices": list(RUNTIMES), "default": KUBERNETES},
 }
 
 
@@ -76,11 +78,13 @@ class Tasks:
         plan: the BatchPlan, in check mode as the server's dry runs answered to it; None until all is planned.
         runner: the Runner, or None in check mode.
         report: the path of its report, or None if it has none.
+        runtime: what runs the tasks; None until it is chosen.
     """
 
     plan: BatchPlan | None = None
     runner: Runner | None = None
     report: str | None = None
+    runtime: Runtime | None = None
 
     @property
     def runs(self) -> list[TaskRun]:
@@ -101,6 +105,7 @@ class Tasks:
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
     """Reconcile the tasks, and write their report. Raises: PodwrightError, also if a task failed."""
+    outcome.runtime = choose_runtime(invocation.params, lambda: invocation.client, invocation.use, invocation.console)
     if not invocation.params["report"]:
         _reconcile(invocation, outcome)
         return
@@ -122,7 +127,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
 
 def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
     params = invocation.params
-    specs = _read_specs(invocation)
+    specs = _read_specs(invocation, outcome.runtime or CLUSTER)
     check_images(None if params["state"] == "absent" else params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],
@@ -176,8 +181,8 @@ def _names_tasks(params: Options) -> bool:
 # -- reading the options --------------------------------------------------------------------------------------
 
 
-def _read_specs(invocation: Invocation) -> list[TaskSpec]:
-    """The validated tasks. Raises: PodwrightError that names the invalid option."""
+def _read_specs(invocation: Invocation, runtime: Runtime = CLUSTER) -> list[TaskSpec]:
+    """The validated tasks, all of which the runtime can run. Raises: PodwrightError that names the invalid option."""
     params = invocation.params
     if params["prune"] and not params["set"]:
         raise option_error("prune", "requires set, which is not set.", "Only a named set has tasks that are not listed any more.")
@@ -185,13 +190,13 @@ def _read_specs(invocation: Invocation) -> list[TaskSpec]:
         return []
     defaults = {name: params[name] for name in TASK_OPTIONS}
     if params["tasks"] is None:
-        return _check_outputs([_read_spec(invocation, defaults)], "")
+        return _check_outputs([_read_spec(invocation, runtime, defaults)], "")
     specs: list[TaskSpec] = []
     known = set()
     for index, item in enumerate(params["tasks"]):
         own = given_options(item)
         try:
-            spec = _read_spec(invocation, _merge_item(defaults, own))
+            spec = _read_spec(invocation, runtime, _merge_item(defaults, own))
         except PodwrightError as error:
             raise _name_item(error, index, own, defaults) from None
         if (spec.namespace, spec.name) in known:
@@ -242,7 +247,7 @@ def _name_item(error: PodwrightError, index: int, own: Options, defaults: Option
     return PodwrightError(f"tasks[{index}].{error.message}", reason=error.reason, hint=error.hint)
 
 
-def _read_spec(invocation: Invocation, options: Options) -> TaskSpec:
+def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> TaskSpec:
     params = invocation.params
     options = options | {"kind": _read_kind(options["kind"])}
     name = options["name"] or _generate_name(options["generate_name"])
@@ -253,6 +258,7 @@ def _read_spec(invocation: Invocation, options: Options) -> TaskSpec:
         check_name("name", spec.name)
     else:
         validate(spec)
+        runtime.admit(spec)
     return spec
 
 
@@ -285,8 +291,9 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
 
 def describe(invocation: Invocation, outcome: Tasks) -> Result:
     """The fields of the result, as far as the operation proceeded."""
+    runtime = outcome.runtime.describe() if outcome.runtime else {}
     if outcome.plan is None:
-        return {}
+        return runtime
     params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
     every_run = outcome.runs
     runs = [(run.spec, run) for run in every_run if run.spec]
@@ -300,7 +307,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
         result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][1], redactor)
     elif params["full"]:
         result["tasks"] = [task | describe_pod(run, redactor) for task, (_spec, run) in zip(tasks, runs)]
-    return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
+    return result | runtime | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
 
 
 def _failure_message(errors: list[PodwrightError], runs: list[TaskRun]) -> str:

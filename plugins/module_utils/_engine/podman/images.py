@@ -1,0 +1,57 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The images of pods on a Podman host: under the names that Kubernetes gives them, pulled by its policies."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from .program import summarize
+
+if TYPE_CHECKING:
+    from ..values import Manifest
+    from .program import Program
+
+DEFAULT_REGISTRY, DEFAULT_PATH = "docker.io", "library"
+
+
+def full_name(image: str) -> str:
+    """The name with the registry and the path that a container runtime of Kubernetes adds: `docker.io/library/busybox` for `busybox`."""
+    first, slash, _rest = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return image
+    return f"{DEFAULT_REGISTRY}/{image}" if slash else f"{DEFAULT_REGISTRY}/{DEFAULT_PATH}/{image}"
+
+
+def pull_policy(container: Manifest) -> str:
+    """The policy of a container (API reference, Container, imagePullPolicy): Always for the tag `latest`, else IfNotPresent."""
+    if container.get("imagePullPolicy"):
+        return str(container["imagePullPolicy"])
+    name = container["image"].rpartition("/")[2]
+    is_latest = "@" not in name and (":" not in name or name.endswith(":latest"))
+    return "Always" if is_latest else "IfNotPresent"
+
+
+class Images:
+    """Pulls images; threads may share it."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._locks: dict[str, threading.Lock] = {}
+        self._pulled: set[str] = set()
+
+    def provide(self, container: Manifest) -> tuple[str, str] | None:
+        """Pull the image of a container if its policy says so, at most once. Returns: (reason of the API, message) if there is no image."""
+        image, policy = full_name(container["image"]), pull_policy(container)
+        with self._locks.setdefault(image, threading.Lock()):
+            if policy != "Always" or image in self._pulled:
+                if self._program.run("image", "exists", image).rc == 0:
+                    return None
+                if policy == "Never":
+                    return "ErrImageNeverPull", f"the image '{image}' does not exist on host '{self._program.host}', and its pull policy is Never."
+            answer = self._program.run("pull", "--quiet", image)
+            if answer.rc == 0:
+                self._pulled.add(image)
+                return None
+        is_invalid = "invalid reference format" in answer.error
+        return ("InvalidImageName" if is_invalid else "ErrImagePull"), f"the image '{image}' could not be pulled: {summarize(answer)}"

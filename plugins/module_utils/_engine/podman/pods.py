@@ -1,0 +1,178 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The pods that Podwright has on a Podman host: listed, started, stopped at their deadlines and deleted."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PodwrightError
+from ..objects.labels import MANAGED, selector_of
+from ..objects.pod_status import read_pod
+from .images import Images
+from .played_manifest import containers_of, input_name, played_documents, pod_name, secret_of
+from .program import summarize
+from .status import build_status, deadline_of, failed_pod, read_manifest
+
+if TYPE_CHECKING:
+    from ..clock import Clock
+    from ..values import Manifest
+    from .program import Program
+
+DEFAULT_GRACE = 30  # seconds, as Kubernetes has it
+
+
+class Pods:
+    """The pods of one Podman host; threads may share it.
+
+    Attributes:
+        seen: those that were listed so far, by uid.
+        deleted: those that were deleted by this object, by uid.
+    """
+
+    def __init__(self, program: Program, clock: Clock) -> None:
+        self._program, self._clock, self._images = program, clock, Images(program)
+        self.seen: dict[str, Manifest] = {}
+        self.deleted: dict[str, Manifest] = {}
+        self._failed: dict[str, Manifest] = {}  # pods that could not be started, by uid
+        self._starting: set[str] = set()  # uids
+        self._stopping: set[str] = set()  # uids
+        self._versions = itertools.count(int(clock.now() * 1000))
+
+    def identify(self, body: Manifest) -> Manifest:
+        """A pod of that manifest with the metadata that an API server adds."""
+        metadata = body["metadata"]
+        name = metadata.get("name") or f"{metadata['generateName']}{uuid.uuid4().hex[:5]}"
+        now = datetime.datetime.fromtimestamp(self._clock.now(), tz=datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        added = {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": now, "resourceVersion": str(next(self._versions))}
+        return {**body, "metadata": metadata | added, "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]}}
+
+    def is_missing(self, namespace: str | None, name: str | None) -> bool:
+        """Whether a pod could not be started, so that Podman does not have it."""
+        return any((pod["metadata"]["namespace"], pod["metadata"]["name"]) == (namespace, name) for pod in list(self._failed.values()))
+
+    def exists(self, pod: Manifest) -> bool:
+        """Whether Podman has a pod of that name, whoever created it."""
+        return self._program.run("pod", "exists", pod_name(pod)).rc == 0
+
+    # -- reading --------------------------------------------------------------------------------------------
+
+    def select(self, chosen: Callable[[Manifest], bool], enforce: bool = False) -> list[Manifest]:
+        """The chosen pods with their statuses.
+
+        Args:
+            chosen: called with a pod without a status.
+            enforce: whether pods that exceed their deadlines, and those whose task has terminated, are stopped.
+
+        Raises: PodwrightError.
+        """
+        output = self._program.call("pod", "ps", "--format", "json", "--filter", f"label={selector_of(MANAGED)}")
+        entries = [(pod, entry) for entry in _read_list(output) if (pod := read_manifest(entry)) and chosen(pod)]
+        inspected = self._inspect(container["Id"] for _pod, entry in entries for container in entry.get("Containers") or [])
+        pods = [self._with_status(pod, [inspected[c["Id"]] for c in entry.get("Containers") or [] if c["Id"] in inspected]) for pod, entry in entries]
+        if enforce:
+            for pod in pods:
+                self._enforce(pod)
+        pods += [pod for pod in list(self._failed.values()) if chosen(pod)]
+        self.seen |= {pod["metadata"]["uid"]: pod for pod in pods}
+        return pods
+
+    def _inspect(self, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """The containers by their ids; those that were removed since are missing."""
+        words = list(ids)
+        found = _read_list(self._program.run("container", "inspect", *words).output) if words else []
+        return {entry["Id"]: entry for entry in found}
+
+    def _with_status(self, pod: Manifest, inspected: list[Mapping[str, Any]]) -> Manifest:
+        metadata = pod["metadata"] | {"resourceVersion": str(next(self._versions))}
+        status = build_status(pod, inspected, self._clock.now(), self._program.host, pod["metadata"]["uid"] in self._starting)
+        return pod | {"metadata": metadata, "spec": pod["spec"] | {"nodeName": self._program.host}, "status": status}
+
+    def _enforce(self, pod: Manifest) -> None:
+        """Stop a pod as the kubelet does: Podman knows neither deadlines nor sidecars."""
+        deadline, uid = deadline_of(pod), pod["metadata"]["uid"]
+        statuses = [*(pod["status"].get("containerStatuses") or []), *(pod["status"].get("initContainerStatuses") or [])]
+        is_running = any("running" in entry["state"] for entry in statuses)
+        is_over = read_pod(pod).is_finished or (deadline is not None and self._clock.now() >= deadline)
+        if is_running and is_over and uid not in self._stopping:
+            self._stopping.add(uid)
+            threading.Thread(target=self._stop, args=(pod,), daemon=True, name=f"podwright-stop-{pod_name(pod)}").start()
+
+    def _stop(self, pod: Manifest) -> None:
+        try:
+            self._program.run("pod", "stop", "--time", str(_grace_of(pod)), pod_name(pod))
+        finally:
+            self._stopping.discard(pod["metadata"]["uid"])  # if it failed, the next look tries again
+
+    # -- writing --------------------------------------------------------------------------------------------
+
+    def start(self, pod: Manifest, data: Mapping[str, str]) -> Manifest:
+        """Start a pod, after its images are pulled. What cannot be started is a failed pod, which this process alone knows.
+
+        Args:
+            pod: from `identify`.
+            data: those of its Secret, in base64.
+
+        Returns: the pod. Raises: PodwrightError if another one has its name.
+        """
+        uid = pod["metadata"]["uid"]
+        for container in {entry["image"]: entry for entry in containers_of(pod)}.values():
+            problem = self._images.provide(container)
+            if problem:
+                return self._fail(pod, *problem)
+        self._starting.add(uid)
+        try:
+            answer = self._program.run("kube", "play", "-", standard_input=played_documents(pod, data, self._program.host))
+            return pod if answer.rc == 0 else self._diagnose(pod, summarize(answer), answer.error)
+        finally:
+            self._starting.discard(uid)
+
+    def _diagnose(self, pod: Manifest, message: str, error: str) -> Manifest:
+        """What `podman kube play` left of a pod that it could not start."""
+        uid = pod["metadata"]["uid"]
+        if "pod already exists" in error or "name is in use" in error:
+            raise PodwrightError(f"Pod {pod_name(pod)!r} exists already: {message}", status=409, reason="AlreadyExists")
+        found = self.select(lambda item: item["metadata"]["uid"] == uid)
+        if found and read_pod(found[0]).state in ("failed", "running"):
+            return found[0]  # an init container failed, or another container could not be started beside the task's
+        self._remove(pod, 0)
+        return self._fail(pod, "StartError" if "starting container" in error else "CreateContainerError", message)
+
+    def _fail(self, pod: Manifest, reason: str, message: str) -> Manifest:
+        # Newer than what was listed of it while it was starting.
+        newer = pod | {"metadata": pod["metadata"] | {"resourceVersion": str(next(self._versions))}}
+        failed = self._failed[pod["metadata"]["uid"]] = failed_pod(newer, reason, message)
+        return failed
+
+    def delete(self, pod: Manifest, grace: int | None) -> None:
+        """Delete a pod. Raises: PodwrightError."""
+        if self._failed.pop(pod["metadata"]["uid"], None) is None:
+            self._remove(pod, _grace_of(pod) if grace is None else grace)
+        self.deleted[pod["metadata"]["uid"]] = pod
+
+    def _remove(self, pod: Manifest, grace: int) -> None:
+        name = pod_name(pod)
+        answer = self._program.run("pod", "rm", "--force", "--time", str(grace), name)
+        if answer.rc and "no such pod" not in answer.error:
+            raise PodwrightError(f"Pod {name!r} could not be deleted on host '{self._program.host}': {summarize(answer)}", reason="PodmanFailed")
+        if secret_of(pod):
+            self._program.run("volume", "rm", "--force", input_name(pod))
+
+
+def _grace_of(pod: Manifest) -> int:
+    given: int | None = pod["spec"].get("terminationGracePeriodSeconds")
+    return DEFAULT_GRACE if given is None else given
+
+
+def _read_list(output: bytes) -> list[Mapping[str, Any]]:
+    """The mappings of a list in JSON; what is not one is empty."""
+    try:
+        value = json.loads(output or b"[]")
+    except (ValueError, RecursionError):
+        value = None
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

@@ -1,0 +1,103 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the program podman of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import PodwrightError
+from ..text import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OLDEST = (4, 3)  # of which `podman kube play` is known to run tasks
+MAX_OUTPUT = 64 << 20  # bytes
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")
+_DIRECTORIES = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Answer(NamedTuple):
+    """The exit code, standard output and standard error of a command of podman."""
+
+    rc: int
+    output: bytes
+    error: str
+
+
+class Program:
+    """The program podman, which keeps its pods and images for the user who runs it.
+
+    Attributes:
+        host: the name of this machine.
+        version: such as 4.3.1.
+        directory: that of its storage.
+
+    Raises: PodwrightError if it is not installed, too old, or does not work.
+    """
+
+    def __init__(self) -> None:
+        self.host = socket.gethostname()
+        path = shutil.which("podman", path=f"{os.environ.get('PATH') or ''}:{_DIRECTORIES}")
+        if not path:
+            raise self._unusable("the program podman is not installed", "Install the package podman there.")
+        self._path = path
+        facts = self._read_facts()
+        self.version = str(facts["version"]["Version"])
+        self.directory = str(facts["store"]["graphRoot"])
+        numbers = _VERSION.match(self.version)
+        if not numbers or (int(numbers[1]), int(numbers[2])) < OLDEST:
+            raise self._unusable(f"podman has version {self.version}", f"Install version {OLDEST[0]}.{OLDEST[1]} or later.")
+        if facts["host"].get("serviceIsRemote"):
+            raise self._unusable("podman is a client of another machine", "Run the task on that machine.")
+
+    def _read_facts(self) -> dict[str, Any]:
+        answer = self.run("info", "--format", "json")
+        try:
+            facts = json.loads(answer.output)
+            if answer.rc == 0 and isinstance(facts["version"]["Version"], str) and facts["store"]["graphRoot"] and isinstance(facts["host"], dict):
+                return dict(facts)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            pass
+        raise self._unusable(f"'podman info' failed: {summarize(answer) if answer.rc else 'its output is invalid'}", "Correct its configuration.")
+
+    def _unusable(self, why: str, hint: str) -> PodwrightError:
+        return PodwrightError(f"Podman cannot be used on host '{self.host}': {why}.", reason="NoPodman", hint=hint)
+
+    def run(self, *words: str, standard_input: str = "") -> Answer:
+        """Run a command until it exits. Raises: PodwrightError only if it cannot be started."""
+        with self.start(words, subprocess.PIPE) as process:
+            output, error = process.communicate(standard_input.encode())
+        return Answer(process.returncode, output[:MAX_OUTPUT], decode(error))
+
+    def call(self, *words: str) -> bytes:
+        """The output of a command. Raises: PodwrightError if it fails."""
+        answer = self.run(*words)
+        if answer.rc:
+            raise PodwrightError(f"'podman {' '.join(words[:2])}' failed on host '{self.host}': {summarize(answer)}", reason="PodmanFailed")
+        return answer.output
+
+    def start(self, words: Sequence[str], error: int) -> subprocess.Popen[bytes]:
+        """Start a command. Not in the process group of this process: an interrupted podman leaves half of a pod."""
+        environment = os.environ | {"LC_ALL": "C"}
+        try:
+            return subprocess.Popen(  # noqa: S603 - no shell  # pylint: disable=ansible-bad-function
+                [self._path, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=error, cwd="/", env=environment, start_new_session=True
+            )
+        except OSError as failure:
+            raise self._unusable(f"{self._path} cannot be started ({failure.strerror})", "Correct its installation.") from None
+
+
+def summarize(answer: Answer) -> str:
+    """Why a command failed, as one line, with a full stop."""
+    lines = [line.strip() for line in answer.error.splitlines() if line.strip()]
+    errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    causes = [line for line in lines if line.startswith(("[starting", "starting", "[init", "init"))]
+    text = "; ".join([*errors, *causes] or lines[-1:]) or f"exit code {answer.rc}"
+    return text.rstrip(".") + "."

@@ -1,0 +1,389 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tasks on Podman: what it gets, what its states mean, and what it cannot run. A program in place of podman answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.task_pod import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.expansion import expand
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.images import full_name, pull_policy
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Program
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, read_manifest
+
+from .fake_podman import INFO, FakePodman
+
+SECRET = "do-not-show-this"
+LATE = 946684800  # seconds since the epoch: the year 2000, in which the pods of `status_of` were created
+
+
+@pytest.fixture
+def podman(monkeypatch, tmp_path):
+    fake = FakePodman(tmp_path / "podman")
+    for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG", "KUBERNETES_SERVICE_HOST", "PODWRIGHT_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in fake.environment.items():
+        monkeypatch.setenv(name, value)
+    return fake
+
+
+def run(check=False, **options):
+    given = {"name": "job", "runtime": "podman", "image": "busybox", "state": "completed", "command": ["exit", "0"], "wait_timeout": 120} | options
+    if "tasks" in options:
+        given = {name: value for name, value in given.items() if name != "name"}
+    checked = ArgumentSpecValidator(OPERATION.arguments, **OPERATION.rules).validate(given)
+    assert not checked.error_messages
+    return perform(OPERATION, checked.validated_parameters, check, False, Console(), masked=set(checked._no_log_values))
+
+
+def verbs(podman):
+    return [" ".join(words[:2]) for words, _text in podman.calls]
+
+
+# -- results as those of Kubernetes ---------------------------------------------------------------------------
+
+
+def test_second_run_changes_nothing(podman):
+    first, second = run(logs="collect"), run(logs="collect")
+    assert (first["changed"], first["rc"], first["state"], first["logs"]) == (True, 0, "succeeded", "line 1\nline 2\n")
+    assert (second["changed"], second["uid"]) == (False, first["uid"])
+    assert first["runtime"] == {"name": "podman", "reason": "It was requested."}
+    assert verbs(podman).count("kube play") == 1
+
+
+def test_changed_task_replaces_the_one_before(podman):
+    first, second = run(), run(command=["exit", "4"])
+    assert (second["changed"], second["rc"], second["reason"]) == (True, 4, "Error")
+    assert second["plan"][0]["action"] == "replace" and second["uid"] != first["uid"]
+
+
+def test_check_mode_predicts_and_starts_nothing(podman):
+    assert run(check=True)["changed"] is True
+    assert not {"kube play", "pull --quiet", "pod rm"} & set(verbs(podman))
+    run()
+    assert run(check=True)["changed"] is False
+
+
+def test_failed_attempts_are_retried(podman):
+    failed = run(command=["exit", "3"], retries=2, retry_on=[3])
+    assert (failed["failed"], failed["attempt"], failed["rc"]) == (True, 3, 3)
+
+
+def test_deadline_stops_a_task(podman):
+    failed = run(command=["sleep"], timeout=1)
+    assert (failed["reason"], failed["state"]) == ("DeadlineExceeded", "failed")
+    assert "pod stop" in verbs(podman)
+    assert "Raise timeout" in failed["msg"]
+
+
+def test_sidecars_are_stopped_with_their_task(podman):
+    assert run(containers=[{"name": "proxy", "command": ["sleep"]}])["state"] == "succeeded"
+    deadline = time.monotonic() + 20
+    while "pod stop" not in verbs(podman) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "pod stop" in verbs(podman)
+
+
+def test_cleanup_leaves_a_record(podman):
+    first = run(cleanup="always", logs="collect")
+    assert podman.pods == {} and first["state"] == "succeeded"
+    second = run(cleanup="always", logs="collect")
+    assert (second["changed"], second["recorded"], second["logs"]) == (False, True, "line 1\nline 2")
+    files = list((podman.storage / "podwright").iterdir())
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] and stat.S_IMODE(files[0].parent.stat().st_mode) == 0o700
+    assert run(state="absent", command=None, image=None)["changed"] is True
+    assert not list((podman.storage / "podwright").iterdir())
+
+
+def test_absent_deletes_with_the_grace_period(podman):
+    run(state="running", command=["sleep"])
+    assert run(state="absent", grace_period=7)["changed"] is True
+    assert [words for words, _text in podman.calls if words[:2] == ["pod", "rm"]] == [["pod", "rm", "--force", "--time", "7", "job.default"]]
+    assert run(state="absent")["changed"] is False
+
+
+def test_batch_runs_and_prunes(podman):
+    tasks = [{"name": "a"}, {"name": "b", "needs": ["a"]}]
+    assert run(tasks=tasks, set="s")["summary"] == {"succeeded": 2, "total": 2}
+    assert run(tasks=tasks[:1], set="s", prune=True)["changed"] is True
+    assert list(podman.pods) == ["a.default"]
+
+
+def test_pods_of_others_are_left_alone(podman):
+    run(namespace="one")
+    run(namespace="two", command=["exit", "1"])
+    assert list(podman.pods) == ["job.one", "job.two"]
+    pods = podman.pods | {"other.default": {"labels": {"app.kubernetes.io/managed-by": "podwright"}, "created": "?", "containers": {}}}
+    (podman.directory / "pods.json").write_text(json.dumps(pods))
+    failed = run(name="other")
+    assert (failed["failed"], failed["reason"]) == (True, "AlreadyExists")
+    assert "other.default" in podman.pods
+
+
+# -- failures -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "reason"),
+    [
+        ("pull", "Error: dial tcp: no such host\n", "ErrImagePull"),
+        ("pull", "Error: parsing: invalid reference format\n", "InvalidImageName"),
+        ("kube play", "Error: statfs /nowhere: no such file or directory\n", "CreateContainerError"),
+    ],
+)
+def test_task_that_cannot_start_fails_at_once(podman, words, error, reason):
+    podman.answer(words, error=error, rc=125)
+    failed = run()
+    assert (failed["failed"], failed["reason"], failed["rc"]) == (True, reason, None)
+    assert error.strip().removeprefix("Error: ") in failed["msg"]
+    assert podman.pods == {}
+
+
+def test_pull_policy_never_needs_the_image(podman):
+    podman.answer("image exists", rc=1)
+    assert run(image_pull_policy="Never")["reason"] == "ErrImageNeverPull"
+    assert "pull --quiet" not in verbs(podman)
+
+
+def test_missing_command_leaves_no_pod(podman):
+    failed = run(command=["missing"], retries=1)
+    assert (failed["reason"], failed["rc"], failed["attempt"]) == ("StartError", 128, 2)
+    assert podman.pods == {}
+
+
+# -- secrets --------------------------------------------------------------------------------------------------
+
+
+def test_secrets_reach_podman_by_standard_input_alone(podman):
+    result = run(command=["sh", "-c", "x"], stdin=SECRET, secret_env={"TOKEN": SECRET}, state="running")
+    words = [word for words, _text in podman.calls for word in words]
+    assert SECRET not in json.dumps(words)
+    config_map, pod = map(json.loads, next(text for words, text in podman.calls if words[0] == "kube").split("\n---\n"))
+    assert config_map["data"] == {"stdin": SECRET}
+    assert {"name": "TOKEN", "value": SECRET} in pod["spec"]["containers"][0]["env"]
+    assert SECRET not in json.dumps(pod["metadata"])
+    files = [path.read_text() for path in podman.directory.rglob("*") if path.is_file() and path.name not in ("calls", "podman")]
+    assert not any(SECRET in text for text in files)
+    assert SECRET not in json.dumps(result)
+    run(state="absent")
+    assert ["volume", "rm", "--force", "job.default-private"] in [words for words, _text in podman.calls]
+
+
+# -- what Podman gets -----------------------------------------------------------------------------------------
+
+
+def test_manifest_is_that_of_kubernetes_made_explicit(podman):
+    run(
+        command=["sh", "-c", "echo $(B) $$(C) $(UNKNOWN)"],
+        env={"A": "1", "B": "x$(A)", "NAME": {"field": "metadata.name"}, "TIER": {"field": "metadata.labels['tier']"}},
+        labels={"tier": "back"},
+        shared_workspace="/work",
+        state="running",
+    )
+    pod = json.loads(next(text for words, text in podman.calls if words[0] == "kube"))
+    container = pod["spec"]["containers"][0]
+    assert container["command"] == ["sh", "-c", "echo x1 $(C) $(UNKNOWN)"]
+    assert container["env"] == [{"name": name, "value": value} for name, value in {"A": "1", "B": "x1", "NAME": "job", "TIER": "back"}.items()]
+    assert (container["image"], container["imagePullPolicy"]) == ("docker.io/library/busybox", "Never")
+    assert container["volumeMounts"] == [{"name": "job.default-workspace", "mountPath": "/work"}]
+    assert pod["spec"]["volumes"] == [{"name": "job.default-workspace", "emptyDir": {}}]
+    assert (pod["metadata"]["name"], pod["spec"]["hostname"]) == ("job.default", "job")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("$(A)", "1"), ("$$(A)", "$(A)"), ("$$$(A)", "$1"), ("$(B)", "$(B)"), ("$A", "$A"), ("a$", "a$"), ("$(A", "$(A"), ("$(A)$(A)", "11"), ("$()", "$()")],
+)
+def test_expansion(text, expected):
+    assert expand(text, {"A": "1"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "policy"),
+    [
+        ("busybox", "docker.io/library/busybox", "Always"),
+        ("busybox:1", "docker.io/library/busybox:1", "IfNotPresent"),
+        ("a/b:latest", "docker.io/a/b:latest", "Always"),
+        ("quay.io/a/b", "quay.io/a/b", "Always"),
+        ("localhost/b:2", "localhost/b:2", "IfNotPresent"),
+        ("registry:5000/b", "registry:5000/b", "Always"),
+        ("b@sha256:12", "docker.io/library/b@sha256:12", "IfNotPresent"),
+    ],
+)
+def test_images_have_the_names_and_policies_of_kubernetes(image, name, policy):
+    assert (full_name(image), pull_policy({"image": image})) == (name, policy)
+
+
+# -- states ---------------------------------------------------------------------------------------------------
+
+
+def status_of(state, policy="Never", limits=None, deadline=None, restarts=0, now=LATE + 10, is_starting=False):
+    container = {"name": "task", "image": "i", "resources": {"limits": limits or {}}}
+    spec = {"containers": [container], "restartPolicy": policy} | ({"activeDeadlineSeconds": deadline} if deadline else {})
+    pod = {"metadata": {"name": "p", "namespace": "n", "creationTimestamp": "2000-01-01T00:00:00Z"}, "spec": spec}
+    inspected = [{"Id": "1", "Name": "p.n-task", "State": state, "RestartCount": restarts}] if state else []
+    return read_pod(pod | {"status": build_status(pod, inspected, now, "host", is_starting)})
+
+
+def terminated(code, seconds=5, **others):
+    return {"Status": "exited", "ExitCode": code, "StartedAt": "2000-01-01T00:00:01.123456789Z", "FinishedAt": f"2000-01-01T00:00:{seconds:02}Z"} | others
+
+
+RUNNING = {"Status": "running", "StartedAt": "2000-01-01T01:00:00+01:00"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"state": None, "is_starting": True}, ("pending", "Starting")),
+        ({"state": {"Status": "created"}, "now": LATE + 59}, ("pending", "Starting")),
+        ({"state": {"Status": "created"}, "now": LATE + 61}, ("failed", "Terminated")),
+        ({"state": {"Status": "created"}, "now": LATE + 61, "is_starting": True}, ("pending", "Starting")),
+        ({"state": RUNNING}, ("running", "")),
+        ({"state": RUNNING, "policy": "Always", "restarts": 5, "now": LATE + 3}, ("pending", "CrashLoopBackOff")),
+        ({"state": RUNNING, "policy": "Always", "restarts": 5}, ("running", "")),
+        ({"state": terminated(0)}, ("succeeded", "Completed")),
+        ({"state": terminated(3)}, ("failed", "Error")),
+        ({"state": terminated(137)}, ("failed", "Error")),
+        ({"state": terminated(137), "limits": {"memory": "1Gi"}}, ("failed", "OOMKilled")),
+        ({"state": terminated(1, OOMKilled=True)}, ("failed", "OOMKilled")),
+        ({"state": terminated(137, 9), "limits": {"memory": "1Gi"}, "deadline": 9}, ("failed", "DeadlineExceeded")),
+        ({"state": terminated(3, 8), "deadline": 9}, ("failed", "Error")),
+        ({"state": terminated(127, StartedAt="0001-01-01T00:00:00Z")}, ("failed", "StartError")),
+        ({"state": terminated(0, 5), "policy": "Always", "now": LATE + 6}, ("pending", "Starting")),
+        ({"state": terminated(0, 5), "policy": "Always", "now": LATE + 20}, ("failed", "Shutdown")),
+        ({"state": terminated(1, 5), "policy": "Always", "restarts": 4, "now": LATE + 6}, ("pending", "CrashLoopBackOff")),
+    ],
+)
+def test_states_of_containers(options, expected):
+    status = status_of(**options)
+    assert (status.state, status.reason) == expected
+    assert status.is_interrupted == (status.reason in ("Terminated", "Shutdown"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{}, {"podwright.io/manifest": "["}, {"podwright.io/manifest": "{}"}, {"podwright.io/manifest": json.dumps({"metadata": None, "spec": {}})}],
+)
+def test_pods_without_a_manifest_are_none_of_ours(labels):
+    assert read_manifest({"Name": "p.n", "Created": "2000-01-01T00:00:00Z", "Labels": labels}) is None
+
+
+# -- what Podman cannot run -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"kind": "Job"}, "kind"),
+        ({"network": "isolated"}, "network"),
+        ({"queue": "builds"}, "queue"),
+        ({"parent": "other"}, "parent"),
+        ({"spiffe": "/run"}, "spiffe"),
+        ({"service_account": "a"}, "service_account"),
+        ({"image_pull_secrets": ["a"]}, "image_pull_secrets"),
+        ({"node_selector": {"a": "b"}}, "node_selector"),
+        ({"affinity": {"node_affinity": {}}}, "affinity"),
+        ({"priority_class": "a"}, "priority_class"),
+        ({"topology_spread": ["zone"]}, "topology_spread"),
+        ({"fs_group": 5}, "fs_group"),
+        ({"seccomp": "Unconfined"}, "seccomp"),
+        ({"run_as_non_root": True}, "run_as_non_root"),
+        ({"resources": {"limits": {"nvidia.com/gpu": 1}}}, "resources.limits.nvidia.com/gpu"),
+        ({"liveness_probe": {"tcp": 80}}, "liveness_probe"),
+        ({"volumes": [{"name": "v", "mount_path": "/v", "claim": "c"}]}, "volumes[0]"),
+        ({"volumes": [{"name": "v", "mount_path": "/v", "sub_path": "s", "empty_dir": {}}]}, "volumes"),
+        ({"env": {"A": {"secret": "s", "key": "k"}}}, "env.A"),
+        ({"env_from": [{"secret": "s"}]}, "env_from"),
+        ({"containers": [{"name": "c", "lifecycle": {"pre_stop": {"sleep": {"seconds": 1}}}}]}, "containers[0].lifecycle"),
+        ({"schedule_timeout": 5}, "schedule_timeout"),
+        ({"results": {"a": "/output/a"}}, "results.a"),
+        ({"inputs": [{"path": "/a", "content": "b"}]}, "inputs"),
+        ({"definition": {"spec": {"affinity": {"nodeAffinity": {}}}}}, "definition or patches (affinity)"),
+        ({"patches": [{"op": "add", "path": "/spec/hostPID", "value": True}]}, "definition or patches (host_pid)"),
+    ],
+)
+def test_what_podman_lacks_is_refused_by_name(podman, options, path):
+    failed = run(**options)
+    assert failed["reason"] == "BadOption"
+    assert failed["msg"].startswith(f"{path}: must "), failed["msg"]
+    assert set(verbs(podman)) == {"info --format"}
+
+
+def test_option_of_an_item_is_named(podman):
+    assert run(tasks=[{"name": "a"}, {"name": "b", "queue": "q"}])["msg"].startswith("tasks[1].queue: must not be set")
+
+
+# -- the choice -----------------------------------------------------------------------------------------------
+
+
+def test_auto_falls_back_without_a_cluster(podman):
+    result = run(runtime="auto")
+    assert result["runtime"]["name"] == "podman" and "No cluster is configured" in result["runtime"]["reason"]
+    assert len(result["warnings"]) == 1 and "No cluster is configured" in result["warnings"][0]
+    refused = run(runtime="auto", queue="q", name="other")
+    assert refused["msg"].startswith("queue: ") and "No cluster is configured" in refused["msg"]
+
+
+def test_auto_falls_back_if_the_server_does_not_respond(podman):
+    result = run(runtime="auto", host="http://127.0.0.1:9")
+    assert result["runtime"]["name"] == "podman" and "http://127.0.0.1:9" in result["runtime"]["reason"]
+
+
+def test_auto_does_not_hide_invalid_connection_options(podman):
+    assert run(runtime="auto", host="no-url")["failed"] is True
+    assert podman.calls == []
+
+
+def test_auto_without_either_names_both(podman, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("ansible_collections.podwright.core.plugins.module_utils._engine.podman.program._DIRECTORIES", str(tmp_path))
+    failed = run(runtime="auto")
+    assert failed["reason"] == "NoRuntime"
+    assert "No cluster is configured" in failed["msg"] and "podman is not installed" in failed["msg"]
+
+
+def test_kubernetes_is_the_default_and_needs_no_podman(podman):
+    failed = run(runtime="kubernetes")
+    assert failed["reason"] == "NoConfiguration" and podman.calls == []
+
+
+@pytest.mark.parametrize(
+    ("output", "rc", "why"),
+    [
+        ("", 125, "failed: exit code 125"),
+        ("not json", 0, "its output is invalid"),
+        ("[]", 0, "its output is invalid"),
+        (json.dumps(INFO | {"version": {"Version": "3.4.4"}}), 0, "its output is invalid"),
+        (json.dumps(INFO | {"version": {"Version": "4.2.9"}, "store": {"graphRoot": "/s"}}), 0, "version 4.2.9"),
+        (json.dumps(INFO | {"store": {"graphRoot": "/s"}, "host": {"serviceIsRemote": True}}), 0, "client of another machine"),
+    ],
+)
+def test_unusable_podman_says_why(podman, output, rc, why):
+    podman.answer("info", output, rc=rc)
+    with pytest.raises(PodwrightError, match=why):
+        Program()
+
+
+@pytest.mark.parametrize("answer", ["", "null", "{}", "not json", '[{"Name": 1}, 5, {"Labels": {"a": "b"}}]'])
+def test_odd_lists_are_empty(podman, answer):
+    run()
+    podman.answer("pod ps", answer)
+    assert run(check=True)["changed"] is True
+
+
+def test_failing_podman_is_reported(podman):
+    podman.answer("pod ps", error="Error: database is locked\n", rc=125)
+    failed = run()
+    assert failed["reason"] == "PodmanFailed" and "database is locked" in failed["msg"] and os.uname().nodename in failed["msg"]
