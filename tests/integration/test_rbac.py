@@ -24,6 +24,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
     pod_gc,
     pod_info,
     pod_logs,
+    pod_report,
     pod_request,
     resource_set,
     task_pod,
@@ -63,6 +64,7 @@ SCALED = a("Deployment", "apps/v1", spec=SCALED)
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}, "storageClassName": "none"}
 LABELED_JOB = SLEEP | {"kind": "Job", "labels": {"tier": "test"}}
 EDITED_JOB = {"definition": {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "NAME", "labels": {"tier": "x"}}}, "wait": False}
+REPORT = {"dest": "DIRECTORY/NAME.html", "label_selectors": ["case=NAME"]}
 # Per case the steps, (module, options) with a unique name for NAME: the last one runs as the user, those before as the administrator.
 # The pod `web` runs already. Fast ones come first: the first that uses a permission is the one that is repeated without it.
 PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
@@ -93,6 +95,8 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
         (task_pod, SLEEP | FAIL | {"state": "present", "restart_policy": "Never", "readiness_probe": {"exec": "false"}}),
         (pod_info, {"name": "NAME", "wait_for": "ready", "wait_sleep": 1}),
     ],
+    [(task_pod, RUN | FAIL | {"labels": {"case": "NAME"}}), (pod_report, REPORT)],
+    [(pod_report, REPORT)],
     [SCALED, (pod_autoscale, {"name": "NAME", "replicas": 1, "wait": False})],
     [SCALED, (pod_autoscale, {"label_selectors": ["case=NAME"], "replicas": 1, "wait_sleep": 1})],
     [(task_pod, SLEEP | {"state": "present"}), (pod_autoscale, {"kind": "Pod", "name": "NAME", "replicas": 2})],
@@ -141,7 +145,7 @@ class Prober:
         user = f"{self._namespace}:{case.name}"
         rules = RULES[PURPOSES[case.module]]
         grant(self._client, user, self._namespace, without(rules, case.missing) if case.missing else rules, case.name)
-        steps = [(module, fill(options, case.name)) for module, options in case.steps]
+        steps = [(module, fill(options, {"NAME": case.name, "DIRECTORY": str(self._directory)})) for module, options in case.steps]
         for module, options in steps[:-1]:
             call(module, options, self._namespace)
         module, options = steps[-1]
@@ -157,11 +161,14 @@ class Prober:
         return used_permissions(self._audit.entries(f"{self._namespace}:{case.name}"))
 
 
-def fill(value, name):
-    """A value with NAME replaced."""
+def fill(value, names):
+    """A value in whose texts each of the names is replaced by its value."""
     if isinstance(value, dict):
-        return {key: fill(item, name) for key, item in value.items()}
-    return [fill(item, name) for item in value] if isinstance(value, list) else value.replace("NAME", name) if isinstance(value, str) else value
+        return {key: fill(item, names) for key, item in value.items()}
+    if isinstance(value, str):
+        for name, text in names.items():
+            value = value.replace(name, text)
+    return [fill(item, names) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("purpose", sorted(set(PURPOSES.values())))
