@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..clients.prometheus import SERVICE_ADDRESS
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options
 
 MAX_WINDOW = 3600  # seconds; the maximum of stabilizationWindowSeconds in autoscaling/v2
+_PORT = re.compile("[0-9]+")
 _COOLDOWNS = {"scale_up_cooldown": "scaleUp", "scale_down_cooldown": "scaleDown"}
 
 
@@ -72,7 +74,7 @@ def build_scaled_object(params: Options, target: dict[str, str], namespace: str)
 def _prometheus_trigger(query: Options, namespace: str) -> Manifest:
     """The trigger of a query with the meaning that engine `direct` gives it: its samples are summed, and no samples are an error instead of 0."""
     server, service = query["server"], SERVICE_ADDRESS.fullmatch(query["server"])
-    if service and not service["port"].isdigit():
+    if service and not _PORT.fullmatch(service["port"]):
         raise option_error("prometheus.server", f"must have a port number with engine keda, got '{service['port']}'.")
     if service:
         server = f"http://{service['service']}.{service['namespace'] or namespace}.svc:{service['port']}"
