@@ -291,9 +291,9 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
 
 def describe(invocation: Invocation, outcome: Tasks) -> Result:
     """The fields of the result, as far as the operation proceeded."""
-    runtime = outcome.runtime.describe() if outcome.runtime else {}
     if outcome.plan is None:
-        return runtime
+        return {}
+    runtime = outcome.runtime.describe() if outcome.runtime else {}
     params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
     every_run = outcome.runs
     runs = [(run.spec, run) for run in every_run if run.spec]
