@@ -94,7 +94,7 @@ class Network:
 def network(tmp_path_factory):
     """A Network."""
     cluster = Cluster(tmp_path_factory.mktemp("network") / "state", NUMBER)
-    coredns = next(group for group in build.ADDONS if group.name == "coredns")
+    (coredns,) = (group for group in build.ADDONS if group.name == "coredns")
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.down)
         build.ensure((coredns,))

@@ -60,10 +60,10 @@ def spire(images, make_namespace, play):
     run(state="absent")
 
 
-def role(name, /, **variables):
+def role(role_name, /, **variables):
     """A task that runs a role."""
-    variables = {f"{name}_{option}": value for option, value in variables.items()}
-    return {"ansible.builtin.include_role": {"name": f"podwright.core.{name}"}, "vars": variables}
+    variables = {f"{role_name}_{option}": value for option, value in variables.items()}
+    return {"ansible.builtin.include_role": {"name": f"podwright.core.{role_name}"}, "vars": variables}
 
 
 def fetch(name, audience, **options):

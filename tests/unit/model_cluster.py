@@ -68,7 +68,7 @@ class ModelCluster(FakeCluster):
         self._interfere()
         return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None, transform=None, metadata_only=False):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False, transform=None):
         found = [item for (name, _namespace, _name), item in self.objects.items() if name == kind.name]
         for term in (label_selector or "").split(",") if label_selector else []:
             name, _equals, value = term.partition("=")
