@@ -224,9 +224,17 @@ def test_the_role_allows_listed_egress(network, role):
 TASK = ENTRY | {"name": "alone", "namespace": "tasks", "command": ["sh", "-c", SERVE], "ports": [{"name": "http", "container_port": 8080}]}
 
 
+@pytest.fixture
+def start(network, play):
+    """A function that starts the task `alone` with a value of `network`; it is deleted afterwards."""
+    settings = {"namespace": "tasks", "kubeconfig": network.cluster.kubeconfig}
+    yield lambda policy, mode="action": play([{"podwright.core.task_pod": TASK | {"network": policy}}], mode=mode, **settings)
+    play([{"podwright.core.task_pod": {"name": "alone", "state": "absent"}}], **settings)
+
+
 @pytest.mark.parametrize("mode", ["action", "module"])
-def test_an_isolated_task_reaches_nothing_and_nothing_reaches_it(network, play, mode):
-    play([{"podwright.core.task_pod": TASK | {"network": "isolated"}}], namespace="tasks", kubeconfig=network.cluster.kubeconfig, mode=mode)
+def test_an_isolated_task_reaches_nothing_and_nothing_reaches_it(network, start, mode):
+    start("isolated", mode)
     network.expect(
         [
             ("tasks/alone", "tasks/web", 8080, False),
@@ -237,11 +245,10 @@ def test_an_isolated_task_reaches_nothing_and_nothing_reaches_it(network, play, 
             ("tasks/web", "tasks/db", 8080, True),
         ]
     )
-    play([{"podwright.core.task_pod": {"name": "alone", "state": "absent"}}], namespace="tasks", kubeconfig=network.cluster.kubeconfig)
 
 
 @pytest.mark.parametrize("mode", ["action", "module"])
-def test_a_task_reaches_what_it_lists(network, play, mode):
+def test_a_task_reaches_what_it_lists(network, start, mode):
     host, first, second = network.outside
     lists = {
         "egress": [
@@ -256,7 +263,7 @@ def test_a_task_reaches_what_it_lists(network, play, mode):
             {"cidr": f"{network.address('others/db')}/32", "ports": ["9050-9101"]},
         ],
     }
-    play([{"podwright.core.task_pod": TASK | {"network": lists}}], namespace="tasks", kubeconfig=network.cluster.kubeconfig, mode=mode)
+    start(lists, mode)
     network.expect(
         [
             ("tasks/alone", "kube-system/kube-dns", "udp", True),
@@ -279,15 +286,10 @@ def test_a_task_reaches_what_it_lists(network, play, mode):
             ("tasks/web", "tasks/alone", 8080, False),
         ]
     )
-    play([{"podwright.core.task_pod": {"name": "alone", "state": "absent"}}], namespace="tasks", kubeconfig=network.cluster.kubeconfig)
 
 
-def test_a_task_reaches_its_namespace(network, play):
-    play(
-        [{"podwright.core.task_pod": TASK | {"network": {"egress": ["same_namespace"], "ingress": ["same_namespace"]}}}],
-        namespace="tasks",
-        kubeconfig=network.cluster.kubeconfig,
-    )
+def test_a_task_reaches_its_namespace(network, start):
+    start({"egress": ["same_namespace"], "ingress": ["same_namespace"]})
     network.expect(
         [
             ("tasks/alone", "tasks/web", 9101, True),
@@ -296,4 +298,3 @@ def test_a_task_reaches_its_namespace(network, play):
             ("others/web", "tasks/alone", 8080, False),
         ]
     )
-    play([{"podwright.core.task_pod": {"name": "alone", "state": "absent"}}], namespace="tasks", kubeconfig=network.cluster.kubeconfig)

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ..clients.prometheus import SERVICE_ADDRESS
 from ..errors import option_error
 from ..objects.labels import MANAGED
+from ..text import MAX_PORT, parse_integer
 
 if TYPE_CHECKING:
     from ..values import Manifest, Options
 
 MAX_WINDOW = 3600  # seconds; the maximum of stabilizationWindowSeconds in autoscaling/v2
-_PORT = re.compile("[0-9]+")
 _COOLDOWNS = {"scale_up_cooldown": "scaleUp", "scale_down_cooldown": "scaleDown"}
 
 
@@ -74,7 +73,7 @@ def build_scaled_object(params: Options, target: dict[str, str], namespace: str)
 def _prometheus_trigger(query: Options, namespace: str) -> Manifest:
     """The trigger of a query with the meaning that engine `direct` gives it: its samples are summed, and no samples are an error instead of 0."""
     server, service = query["server"], SERVICE_ADDRESS.fullmatch(query["server"])
-    if service and not _PORT.fullmatch(service["port"]):
+    if service and parse_integer(service["port"], MAX_PORT, 1) is None:
         raise option_error("prometheus.server", f"must have a port number with engine keda, got '{service['port']}'.")
     if service:
         server = f"http://{service['service']}.{service['namespace'] or namespace}.svc:{service['port']}"

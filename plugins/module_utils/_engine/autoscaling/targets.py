@@ -10,6 +10,7 @@ from ..arguments import read_selector
 from ..cluster.kinds import AUTOSCALER, POD, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
 from ..objects.labels import AUTOSCALED, annotation_of
+from ..objects.readiness import whole_number
 from ..objects.selectors import pod_selector
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.observation import target_of
@@ -81,8 +82,7 @@ class Target:
         return self._replicas_of(self.scale_after or self.after)
 
     def _replicas_of(self, item: Manifest) -> int:
-        replicas = item["spec"].get(self.replicas_field)
-        return replicas if isinstance(replicas, int) else 0 if self.scale else 1  # a Scale omits 0
+        return whole_number(item["spec"].get(self.replicas_field), 0 if self.scale else 1)  # a Scale omits 0
 
     @property
     def selector(self) -> str:

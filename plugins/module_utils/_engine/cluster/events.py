@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from ..errors import PodwrightError
 from .kinds import EVENT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..values import Manifest
     from .client import Client
 
@@ -21,6 +23,10 @@ class Event(TypedDict):
     message: str
     count: int
     last_seen: str
+
+
+EventsByUid: TypeAlias = "Mapping[str, list[Event]]"
+"""Events by the uid of the object that they are about."""
 
 
 def list_events(client: Client, item: Manifest) -> list[Event]:

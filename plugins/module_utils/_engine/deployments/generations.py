@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
 from ..errors import PodwrightError
 from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
+from ..objects.readiness import whole_number
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import build_service, generation_of, share_of
 from .options import CANARY, ROLLING
@@ -189,7 +190,7 @@ class Generations(Deployer):
     def _bring_into_service(self, generation: str) -> None:
         """Scale a generation to the replicas of the active one, wait until it is ready and switch the traffic to it. Raises: PodwrightError."""
         active = self._require_active()
-        replicas = max(self.deployments[other]["spec"].get("replicas", 1) for other in (active, generation))
+        replicas = max(whole_number(self.deployments[other]["spec"].get("replicas"), 1) for other in (active, generation))
         self.wait([self.scale(self.deployments[generation], replicas, "it is brought into service")])
         self._select(generation)
         if not self.check_mode:

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The readiness of an object of any kind, as pure functions.
 
-Any controller can write anything into a status: its values are read with `_mapping`, `_number` and `_text`, which accept every type.
+Any controller can write anything into a status: its values are read with `_mapping`, `whole_number` and `_text`, which accept every type.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def assess(item: Manifest) -> Readiness:
     """The Readiness of an object."""
     if item["metadata"].get("deletionTimestamp"):
         return Readiness(PROGRESSING, "it is being deleted")
-    generation = _number(item["metadata"].get("generation"))
-    if _number(_status(item).get("observedGeneration"), generation) < generation:
+    generation = whole_number(item["metadata"].get("generation"))
+    if whole_number(_status(item).get("observedGeneration"), generation) < generation:
         return Readiness(PROGRESSING, "its controller has not observed the change yet")
     group = str(item.get("apiVersion", "")).rpartition("/")[0]
     return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if group in _BUILT_IN_GROUPS else _assess_conditions)(item)
@@ -67,16 +67,16 @@ def _assess_replicas(item: Manifest) -> Readiness:
         return Readiness(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
     if "observedGeneration" not in status:
         return Readiness(PROGRESSING, "its controller has not observed it yet")
-    wanted = _number(spec.get("replicas"), 1)
+    wanted = whole_number(spec.get("replicas"), 1)
     to_update = _pods_to_update(item, wanted)
-    counts = {"updated": (_number(status.get("updatedReplicas")), to_update)}
-    counts |= {name: (_number(status.get(f"{name}Replicas")), wanted) for name in ("ready", "available")}
+    counts = {"updated": (whole_number(status.get("updatedReplicas")), to_update)}
+    counts |= {name: (whole_number(status.get(f"{name}Replicas")), wanted) for name in ("ready", "available")}
     refusal = condition(item, "ReplicaFailure")
     why = f": {_text(refusal.get('message'))}" if refusal.get("status") == "True" else ""
     for name, (count, needed) in counts.items():
         if count < needed:
             return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}{why}")
-    surplus = _number(status.get("replicas")) - wanted
+    surplus = whole_number(status.get("replicas")) - wanted
     return Readiness(PROGRESSING, f"{surplus} old replicas still exist") if surplus > 0 else Readiness(READY)
 
 
@@ -86,18 +86,18 @@ def _pods_to_update(item: Manifest, wanted: int) -> int:
     strategy = _mapping(spec.get("updateStrategy"))
     if item["kind"] in ("ReplicaSet", "ReplicationController") or strategy.get("type") == "OnDelete":
         return 0
-    return max(wanted - _number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
+    return max(wanted - whole_number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
 
 
 def _assess_daemon_set(item: Manifest) -> Readiness:
     status = _status(item)
     if "observedGeneration" not in status or "desiredNumberScheduled" not in status:
         return Readiness(PROGRESSING, "its controller has not observed it yet")
-    wanted = _number(status["desiredNumberScheduled"])
+    wanted = whole_number(status["desiredNumberScheduled"])
     counts = {"updated": ("updatedNumberScheduled", _pods_to_update(item, wanted)), "ready": ("numberReady", wanted)}
     for name, (field, needed) in counts.items():
-        if _number(status.get(field)) < needed:
-            return Readiness(PROGRESSING, f"{_number(status.get(field))} of {needed} pods {name}")
+        if whole_number(status.get(field)) < needed:
+            return Readiness(PROGRESSING, f"{whole_number(status.get(field))} of {needed} pods {name}")
     return Readiness(READY)
 
 
@@ -177,8 +177,8 @@ def _assess_conditions(item: Manifest) -> Readiness:
 
 def _is_outdated(found: Manifest, item: Manifest) -> bool:
     """Whether a condition says that it is about an earlier generation of the object."""
-    generation = _number(item["metadata"].get("generation"))
-    return _number(found.get("observedGeneration"), generation) < generation
+    generation = whole_number(item["metadata"].get("generation"))
+    return whole_number(found.get("observedGeneration"), generation) < generation
 
 
 def _status(item: Manifest) -> Manifest:
@@ -197,7 +197,7 @@ def _mappings(value: object) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
-def _number(value: object, default: int = 0) -> int:
+def whole_number(value: object, default: int = 0) -> int:
     """A whole number, also one in a string; the default for anything else."""
     number = parse_integer(int(value) if isinstance(value, float) and value == value // 1 else value, minimum=-LARGEST)
     return default if number is None else number

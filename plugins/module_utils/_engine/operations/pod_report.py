@@ -20,6 +20,7 @@ from ..reports.batch import read_events
 from ..reports.file import differs, write
 from ..reports.live_limits import read_autoscaler, read_quota
 from ..reports.live_tasks import read_entries
+from ..reports.model import without_output
 from ..tasks.executor import THREADS
 from ..threads import call_in_threads
 
@@ -101,18 +102,13 @@ def _build(invocation: Invocation) -> Report:
         "generated": client.now(),
         "msg": "",
         "hint": "",
-        "tasks": [_hidden(entry) if invocation.no_log else entry for entry, _pod in entries],
+        "tasks": [without_output(entry) if invocation.no_log else entry for entry, _pod in entries],
         "quotas": [read_quota(item) for item in _list(invocation, QUOTA, namespaces, None, notes)],
         "autoscalers": [read_autoscaler(item, events) for item in _list(invocation, AUTOSCALER, namespaces, None, notes)],
         "garbage": params["garbage"],
         "drift": None if params["drift"] is None else [step for result in params["drift"] for step in result["plan"]],
         "notes": notes,
     }
-
-
-def _hidden(entry: Entry) -> Entry:
-    """A task without its output, for an Ansible task with `no_log`."""
-    return {**entry, "msg": "", "logs": None, "results": {}, "attempts": [{**attempt, "message": ""} for attempt in entry["attempts"]]}
 
 
 def _list(invocation: Invocation, kind: Kind, namespaces: Sequence[str | None], selector: str | None, notes: list[str]) -> list[Manifest]:

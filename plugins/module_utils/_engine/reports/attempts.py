@@ -14,13 +14,11 @@ from ..objects.timestamps import read_timestamp
 from .model import INITIALIZING, PULLING, RUNNING, WAITING, Attempt, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from ..cluster.events import Event
+    from ..cluster.events import EventsByUid
     from ..tasks.record import Record
     from ..values import Manifest
-
-    EventsByUid = Mapping[str, list[Event]]
 
 MAX_EVENTS = 20  # of one pod, the last ones
 

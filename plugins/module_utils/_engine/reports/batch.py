@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.events import read_events_by_uid
@@ -15,16 +15,15 @@ from ..objects.containers import TASK_CONTAINER
 from ..tasks.result import describe_task
 from . import file
 from .attempts import read_attempts, read_record
+from .model import without_output
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
-    from ..cluster.events import Event
+    from ..cluster.events import Event, EventsByUid
     from ..console import Console
     from ..tasks.task_run import TaskRun
     from ..tasks.task_spec import TaskSpec
     from .model import Attempt, Entry, Log, Report
-
-    EventsByUid = Mapping[str, list[Event]]
 
 _HIDDEN = "The output is hidden because no_log is set."
 
@@ -64,7 +63,9 @@ class BatchReport:
         notes: list[str] = [_HIDDEN] if self._no_log else []
         namespaces = sorted({spec.namespace for _run, spec in runs})
         events: EventsByUid = {} if self._no_log else read_events(self._client, namespaces, notes)
-        entries = [build_entry(run, spec, events, self._no_log) for run, spec in runs]
+        entries = [build_entry(run, spec, events) for run, spec in runs]
+        if self._no_log:
+            entries = list(map(without_output, entries))
         is_explained = any(entry["state"] == "failed" for entry in entries)
         return {
             "subject": "Run of a task" if len(entries) == 1 else "Run of a batch of tasks",
@@ -93,13 +94,10 @@ def read_events(client: Client, namespaces: Iterable[str | None], notes: list[st
     return found
 
 
-def build_entry(run: TaskRun, spec: TaskSpec, events: EventsByUid, no_log: bool) -> Entry:
+def build_entry(run: TaskRun, spec: TaskSpec, events: EventsByUid) -> Entry:
     """What the report says of a task. Pure."""
     described = describe_task(spec, run)
-    attempts = _attempts(run, spec, events)
-    results = {} if no_log else {name: value if isinstance(value, str) else json.dumps(value) for name, value in (described.get("results") or {}).items()}
-    if no_log:
-        attempts = [{**attempt, "message": ""} for attempt in attempts]
+    results = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (described.get("results") or {}).items()}
     return {
         "name": spec.name,
         "namespace": spec.namespace,
@@ -107,11 +105,11 @@ def build_entry(run: TaskRun, spec: TaskSpec, events: EventsByUid, no_log: bool)
         "state": described["state"],
         "reason": described["reason"],
         "rc": described["rc"],
-        "msg": "" if no_log or not run.error else first_part(run.error.message),
-        "hint": "" if no_log or not run.error else run.error.hint,
+        "msg": "" if not run.error else first_part(run.error.message),
+        "hint": "" if not run.error else run.error.hint,
         "note": f"It needs {', '.join(name for _namespace, name in spec.needs)}." if spec.needs else "",
-        "attempts": attempts,
-        "logs": None if no_log else _logs(run),
+        "attempts": _attempts(run, spec, events),
+        "logs": _logs(run),
         "results": results,
     }
 

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition
 
 if TYPE_CHECKING:
-    from ..cluster.events import Event
+    from ..cluster.events import EventsByUid
     from ..values import Manifest
     from .model import Autoscaler, Limit, Quota
-
-    EventsByUid = Mapping[str, list[Event]]
 
 MAX_EVENTS = 50
 

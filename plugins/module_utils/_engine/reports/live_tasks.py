@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..objects.job_status import read_job
@@ -14,12 +14,10 @@ from ..tasks.record import read_record as read_result
 from .attempts import read_attempts, read_record
 
 if TYPE_CHECKING:
-    from ..cluster.events import Event
+    from ..cluster.events import EventsByUid
     from ..objects.pod_status import Status
     from ..values import Manifest
     from .model import Attempt, Entry
-
-    EventsByUid = Mapping[str, list[Event]]
 
 
 def read_entries(pods: Iterable[Manifest], jobs: Iterable[Manifest], records: Iterable[Manifest], events: EventsByUid) -> list[tuple[Entry, Manifest | None]]:

@@ -110,3 +110,9 @@ class Report(TypedDict):
     garbage: Result | None
     drift: list[Result] | None
     notes: list[str]
+
+
+def without_output(entry: Entry) -> Entry:
+    """A task without its output, for an Ansible task with `no_log`."""
+    attempts: list[Attempt] = [{**attempt, "message": ""} for attempt in entry["attempts"]]
+    return {**entry, "msg": "", "hint": "", "logs": None, "results": {}, "attempts": attempts}

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from ..errors import PodwrightError
 from ..image_policy.policy import ImagePolicy
 from ..values import Manifest, Options
-from .pod_security import profile_of
-from .pod_template import build_manifest
+from .pod_template import preview_manifest
 from .task_spec import TaskSpec
 
 REFUSED = "ImageRefused"
@@ -22,7 +21,7 @@ def check_images(policy: Options | None, specs: Iterable[TaskSpec]) -> None:
         return
     judge, reasons, refused = ImagePolicy(policy), dict[str, str](), list[str]()
     for spec in specs:
-        for user, image in _images_of(build_manifest(spec, profile_of(spec.options["security_profile"]))):
+        for user, image in _images_of(preview_manifest(spec)):
             if image not in reasons:
                 reasons[image] = judge.refusal(image)
             if reasons[image]:

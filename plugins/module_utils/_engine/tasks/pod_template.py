@@ -21,6 +21,7 @@ from .file_containers import build_holder, build_waiter
 from .job import build_job
 from .manifest_shape import check_patched, check_shape
 from .options import check_keys, texts_of
+from .pod_security import profile_of
 from .scheduling import build_claims, build_spread
 from .security_context import namespace_fields, pod_context
 from .standard_input import redirect_input
@@ -46,6 +47,12 @@ def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Paren
     """
     manifest = spec.validated.pop((profile, attempt), None) or _build(spec, profile, attempt)
     return parent.as_child(manifest) if parent else manifest
+
+
+def preview_manifest(spec: TaskSpec) -> Manifest:
+    """The manifest of a task's first attempt under the profile of its options, to be read only: `build_manifest` takes it. Raises: as `build_manifest`."""
+    profile = profile_of(spec.options["security_profile"])
+    return spec.validated.setdefault((profile, 1), build_manifest(spec, profile))
 
 
 def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:

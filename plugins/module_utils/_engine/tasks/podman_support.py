@@ -12,8 +12,7 @@ from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..podman.played_manifest import field_value, is_sidecar
 from .options import JOB_OPTIONS, TASK_OPTIONS
-from .pod_security import profile_of
-from .pod_template import build_manifest
+from .pod_template import preview_manifest
 from .task_secret import STDIN_VOLUME, secret_name
 
 if TYPE_CHECKING:
@@ -73,8 +72,7 @@ def check_support(spec: TaskSpec, reason: str = "") -> None:
             raise _refusal(option, reason)
     for name, source in (options.get("results") or {}).items():
         raise _refusal(f"results.{name}", reason, source)
-    manifest = build_manifest(spec, profile_of(options["security_profile"]))
-    for path in _violations(manifest):
+    for path in _violations(preview_manifest(spec)):
         raise _refusal(path if _is_set(options, path) else f"definition or patches ({path})", reason)
 
 

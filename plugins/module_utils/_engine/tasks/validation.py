@@ -16,8 +16,8 @@ from .network_policy import build_policy
 from .options import check_name, check_variable
 from .outputs import output_paths
 from .owner import read_parent
-from .pod_security import check_profile, profile_of
-from .pod_template import build_manifest
+from .pod_security import check_profile
+from .pod_template import preview_manifest
 from .retries import check_retries
 from .task_secret import secret_data
 from .task_spec import containers_of
@@ -40,10 +40,7 @@ def validate(spec: TaskSpec) -> None:
     _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))
     secret_data(options)
-    profile = profile_of(options["security_profile"])
-    manifest = build_manifest(spec, profile)
-    check_profile(spec, manifest)
-    spec.validated[profile, 1] = manifest
+    check_profile(spec, preview_manifest(spec))
 
 
 def _validate_outputs(spec: TaskSpec) -> None:
