@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.files import AtomicFile, file_mode
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.files import AtomicFile, check_file, file_mode
 
 
 def test_new_files_have_the_mode_of_the_umask_without_changing_it(tmp_path, monkeypatch):
@@ -17,3 +20,21 @@ def test_new_files_have_the_mode_of_the_umask_without_changing_it(tmp_path, monk
         file.finish()
     assert (tmp_path / "new/deep/file").stat().st_mode == expected.stat().st_mode
     assert sorted(os.listdir(tmp_path)) == ["new", "usual"]
+
+
+@pytest.mark.parametrize("special", ["pipe", "directory", "/dev/null"])
+def test_what_is_no_regular_file_is_neither_read_nor_replaced(tmp_path, special):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "directory").mkdir()
+    path = str(tmp_path / special)
+    before = os.stat(path)
+    with pytest.raises(PodwrightError, match=r"is not a regular file"):
+        AtomicFile(path)
+    with pytest.raises(PodwrightError, match=r"^report: must be a file in an existing directory, got "):
+        check_file("report", path)
+    assert os.stat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == ["directory", "pipe"]
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(PodwrightError, match=r"^report: must be a file in an existing directory, got "):
+        check_file("report", "")

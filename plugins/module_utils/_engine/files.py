@@ -28,6 +28,8 @@ class AtomicFile:
         self._path, self._mode = os.path.abspath(path), mode
         self._creates_parents = creates_parents
         self._digest = hashlib.sha256()
+        if is_special(self._path):
+            raise PodwrightError(f"Could not write {self._path}, which is not a regular file.", reason="WriteFailed", hint="Name another file.")
         directory = os.path.dirname(self._path)
         while creates_parents and not os.path.lexists(directory):
             directory = os.path.dirname(directory)
@@ -86,8 +88,13 @@ class AtomicFile:
 
 def check_file(option: str, path: str) -> None:
     """Check that an option names a file that can be written. Raises: PodwrightError."""
-    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+    if not path or is_special(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise option_error(option, f"must be a file in an existing directory, got {path}.")
+
+
+def is_special(path: str) -> bool:
+    """Whether a path is a directory, a device, a pipe or a socket: reading it may wait forever, and a renamed file would replace it."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def file_mode(path: str) -> int:
