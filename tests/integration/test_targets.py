@@ -70,7 +70,8 @@ MODULES = {f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").g
 def normalize(value):
     """A result without the values that differ between runs."""
     if isinstance(value, dict):
-        if "-private-" in str(value.get("spec")) and "labels" in value["metadata"]:  # the digest of its input depends on the namespace
+        # The digest of such a task depends on the namespace.
+        if any(text in str(value.get("spec")) for text in ("-private-", "hostPath")) and "labels" in value["metadata"]:
             value["metadata"]["labels"].pop("podwright.io/hash", None)
         return {normalize(key): normalize(item) for key, item in value.items() if key not in VOLATILE_KEYS and not key.startswith("_ansible")}
     if isinstance(value, list):

@@ -26,11 +26,13 @@ class Fault:
         groups: of the calls that it applies to.
         outcome: `same` if the result must be that of a server without faults, `once` if it must be if the fault occurs once, `any` if it must
             be that or a clear error, `other` if the answer is one of a server in another state, so that another result is right.
+        is_slow: whether the server keeps the client waiting, so that what is tested is a time limit of the client.
     """
 
     act: Callable
     groups: tuple[str, ...]
     outcome: str = "any"
+    is_slow: bool = False
 
 
 class Injected:
@@ -249,8 +251,8 @@ FAULTS = {
     "half a body": Fault(raw(lambda answer: head_of(answer) + answer.content()[: len(answer.content()) // 2]), ANSWERS, "once"),
     "half a chunk": Fault(raw(lambda answer: head_of(answer, chunked=True) + b"fff\r\n" + answer.content()), ANSWERS, "once"),
     "length too long": Fault(raw(lambda answer: head_of(answer, Content_Length="99999") + answer.content()), ANSWERS, "once"),
-    "silence": Fault(_silent, ANSWERS, "once"),
-    "endless drip": Fault(_endless_drip, ANSWERS, "once"),
+    "silence": Fault(_silent, ANSWERS, "once", is_slow=True),
+    "endless drip": Fault(_endless_drip, ANSWERS, "once", is_slow=True),
     "watch closed": Fault(_watched(), ("watch",), "same"),
     "watch expired": Fault(status(410, "Expired"), ("watch",), "same"),
     "watch expired by event": Fault(_watched(EXPIRED), ("watch",), "same"),
@@ -314,8 +316,8 @@ FAULTS = {
     "upgrade reset": Fault(unanswered(False, "reset"), ("upgrade",)),
     "upgrade 500": Fault(status(500, "InternalError"), ("upgrade",)),
     "upgrade 502 page": Fault(fixed(Answer(502, HTML.body, HTML.headers)), ("upgrade",)),
-    "upgrade silent": Fault(_silent, ("upgrade",)),
-    "upgrade drip": Fault(_endless_drip, ("upgrade",)),
+    "upgrade silent": Fault(_silent, ("upgrade",), is_slow=True),
+    "upgrade drip": Fault(_endless_drip, ("upgrade",), is_slow=True),
     "upgrade of another key": Fault(_upgraded(accept="AAAA"), ("upgrade",)),
     "upgrade of another protocol": Fault(_upgraded(protocol="odd"), ("upgrade",)),
     "upgrade without HTTP": Fault(lambda call, connection, execute: connection.send(b"\xff" * 100), ("upgrade",)),
