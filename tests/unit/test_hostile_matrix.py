@@ -57,7 +57,7 @@ LINES, QUOTED = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}"
 HIDDEN = [MARK, *(base64.b64encode(text.encode()).decode() for text in (LINES, QUOTED))]
 SECONDS = 10  # in which a cell must finish
 SETTLE_SECONDS = 5  # in which threads that were stopped must be gone
-# Where the server is not slow, a busy machine may be.
+# If the server is not slow, a busy machine may be.
 PATIENT = {(session, "RESPONSE_SECONDS"): 60, (websocket, "CONNECT_TIMEOUT"): 60, (websocket, "UPGRADE_SECONDS"): 60}
 SAMPLE, SEED = scaled(400), int(os.environ.get("PODWRIGHT_SEED", "0"))
 BOX = {"image": "busybox", "command": ["true"], "env": {"LINES": LINES, "QUOTED": QUOTED}}

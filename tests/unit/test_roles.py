@@ -21,7 +21,10 @@ from ansible_collections.podwright.core.plugins.filter.server_certificate import
 
 try:
     from ansible.template import trust_as_template
+
+    AS_TEXT = {}
 except ImportError:  # before ansible-core 2.19
+    AS_TEXT = {"convert_data": False}
 
     def trust_as_template(text):
         """Every text is a template."""
@@ -81,7 +84,7 @@ def filters(monkeypatch):
 def fill(template, variables):
     """A text template with its variables filled in."""
     trusted = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in variables.items()}
-    return Templar(DataLoader(), variables=trusted).template(trust_as_template(template), convert_data=False)
+    return Templar(DataLoader(), variables=trusted).template(trust_as_template(template), **AS_TEXT)
 
 
 def test_values_of_labels_annotations_and_parameters_are_text():
@@ -226,20 +229,34 @@ SOME = {
 }
 
 
-@pytest.mark.parametrize(("role", "path"), [(role, path) for role, paths in TEXTS.items() for path in paths])
-def test_text_of_a_variable_remains_text(role, path):
-    name, _dot, part = path.partition(".")
-    is_list = name in NEEDED or "_allow_" in name
+SEALED = ("namespace_image_pull_secrets.registry", "namespace_image_pull_secrets.password")  # they become a part of another text
 
-    def rendered(text):
-        value = text if not part else [NEEDED.get(name, {}) | {part: text}] if is_list else {part: text}
-        return list(render(role, **{"namespace_full_name": "n", f"{role}_namespace": "n"} | SOME.get(role, {}) | {name: value}).values())
 
-    plain = json.dumps(rendered("plain"))
-    for text in ODD_TEXTS if part else [text for text in ODD_TEXTS if not text.startswith("{")]:  # a variable itself may be a template
-        expected = plain.replace('"plain"', json.dumps(text))
-        assert json.loads(expected) == rendered(text) or part in ("registry", "password"), text
-        assert [item["kind"] for item in json.loads(plain)] == [item["kind"] for item in rendered(text)], text
+def render_texts(role, paths, text, part_text):
+    """The manifests of a role whose variables at `paths` are `text`; `part_text` if the path is of a part of a variable."""
+    variables = {"namespace_full_name": "n", f"{role}_namespace": "n"} | SOME.get(role, {})
+    for path in paths:
+        name, _dot, part = path.partition(".")
+        if not part:
+            variables[name] = text
+        elif name in NEEDED or "_allow_" in name:
+            variables[name] = [NEEDED.get(name, {}) | variables.get(name, [{}])[0] | {part: part_text}]
+        else:
+            variables[name] = variables.get(name, {}) | {part: part_text}
+    return list(render(role, **variables).values())
+
+
+@pytest.mark.parametrize(("role", "paths"), [*((role, [path for path in paths if path not in SEALED]) for role, paths in TEXTS.items()), ("namespace", SEALED)])
+def test_texts_of_variables_remain_texts(role, paths):
+    plain = json.dumps(render_texts(role, paths, "whole", "part"))
+    for path in paths:
+        assert paths is SEALED or f'"{path}"' in json.dumps(render_texts(role, [path], path, path)), f"{path} is not in a manifest"
+    for text in ODD_TEXTS:
+        whole = "whole" if text.startswith("{") else text  # a variable itself may be a template
+        found = render_texts(role, paths, whole, text)
+        expected = json.loads(plain.replace('"whole"', json.dumps(whole)).replace('"part"', json.dumps(text)))
+        assert found == expected or paths is SEALED, text
+        assert [item["kind"] for item in found] == [item["kind"] for item in expected], text
 
 
 def test_names_and_credentials_that_look_like_numbers_are_text():
