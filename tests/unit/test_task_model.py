@@ -17,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK, label_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, leftovers, prediction, restoration, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import batch, completion, leftovers, prediction, restoration, runner
 
 from ..support.environment import scaled
 from .model_cluster import ModelCluster
@@ -66,7 +66,7 @@ class Session:
                 return super().delete()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(task_pod, "Leftovers", Leftovers)
+            patch.setattr(batch, "Leftovers", Leftovers)
             patch.setattr(runner, "Watcher", ModelWatcher)
             patch.setattr(runner, "queue", answer_queue(cluster))
             patch.setattr(runner, "Pool", ModelPool(cluster))
@@ -74,7 +74,7 @@ class Session:
                 patch.setattr(module, "call_in_threads", call_in_turn)
             patch.setattr(leftovers, "threading", SimpleNamespace(Thread=ModelThread))
             patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
-            patch.setattr(task_pod, "Completion", Completion)
+            patch.setattr(batch, "Completion", Completion)
             start, since, threads = cluster.clock.time, len(cluster.history), threading.active_count()
             cluster.trace.append(f"--- {'check' if check_mode else 'run'} {params}")
             console, before = Console(), set(map(cluster.uid_of, cluster.objects.values()))

@@ -11,37 +11,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, REVIEW, WAIT, given_options, item_arguments, with_defaults
-from ..cancellation import cause_of
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..image_policy.policy import IMAGE_POLICY
 from ..objects.pod_status import SKIPPED
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
-from ..reconciler.plan import Change
-from ..tasks.completion import Completion
+from ..tasks.batch import Batch
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
-from ..tasks.leftovers import Leftovers
 from ..tasks.needs import depth, resolve_needs
 from ..tasks.options import TASK_OPTIONS, check_name
 from ..tasks.outputs import check_destinations, read_artifacts
-from ..tasks.planner import Planner
-from ..tasks.prediction import predict
 from ..tasks.redactor import TaskRedactor, redact_options
 from ..tasks.result import describe_pod, describe_task
 from ..tasks.retries import total_delay
-from ..tasks.review import reviewed_changes
-from ..tasks.runner import Runner
 from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runtime
-from ..tasks.task_plan import BatchPlan, TaskPlan
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from ..reconciler.plan import Change
     from ..values import Options, Result
 
 # Of a single task: those that describe the invocation at the top, and what Ansible renames in the result of a module unless it is a list.
@@ -75,32 +66,24 @@ class Tasks:
     """What was done so far.
 
     Attributes:
-        plan: the BatchPlan, in check mode as the server's dry runs answered to it; None until all is planned.
-        runner: the Runner, or None in check mode.
+        batch: the Batch, once it is planned.
         report: the path of its report, or None if it has none.
         runtime: what runs the tasks; None until it is chosen.
     """
 
-    plan: BatchPlan | None = None
-    runner: Runner | None = None
+    batch: Batch | None = None
     report: str | None = None
     runtime: Runtime | None = None
 
     @property
-    def runs(self) -> list[TaskRun]:
-        """The TaskRuns; in check mode none of them has begun."""
-        return self.runner.runs if self.runner else [TaskRun(task) for task in self._plans]
+    def runs(self) -> list[tuple[str | None, TaskRun]]:
+        """(cluster, TaskRun) of each task; in check mode none of them has begun."""
+        return self.batch.runs if self.batch else []
 
     @property
-    def changes(self) -> list[Change]:
-        """The steps of the plan; after a run those that were carried out."""
-        if self.runner:
-            return [change for run in self.runs for change in run.changes]
-        return [change for task in self._plans for change in task.changes]
-
-    @property
-    def _plans(self) -> Sequence[TaskPlan]:
-        return self.plan.tasks if self.plan else ()
+    def changes(self) -> list[tuple[str | None, Change]]:
+        """(cluster, step of the plan); after a run those that were carried out."""
+        return self.batch.changes if self.batch else []
 
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
@@ -119,7 +102,7 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         failure = error
     # Invalid options change nothing, not even a file.
     if not invocation.check_mode and not (failure and failure.reason == "BadOption"):
-        report.write(outcome.runs, failure)
+        report.write([run for _cluster, run in outcome.runs], failure)
         outcome.report = os.path.abspath(invocation.params["report"])
     if failure:
         raise failure
@@ -141,37 +124,21 @@ def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
         check_mode=invocation.check_mode,
     )
     _check_run(specs, options)
-    planner = Planner(invocation.client, specs, options, invocation.console)
+    batch = Batch(invocation.client, options, invocation.console)
     # Tasks to delete are those that are listed, or without any the whole set.
     whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
-    sets = [(invocation.namespace, params["set"])] if whole_set else []
-    outcome.plan = planner.plan(sets)
-    _submit_plan(invocation, outcome, outcome.plan)
+    batch.prepare(specs, [(invocation.namespace, params["set"])] if whole_set else [])
+    outcome.batch = batch
+    if invocation.review:
+        invocation.review([change for _cluster, change in batch.predict()])
     if invocation.check_mode:
         return
-    outcome.runner = Runner(invocation.client, outcome.plan, options, invocation.console)
-    try:
-        outcome.runner.run()
-        Completion(invocation.client, outcome.runs, invocation.console).complete()
-    except Exception:
-        raise
-    except BaseException as reason:
-        leftovers = Leftovers(invocation.client, outcome.plan, outcome.runs, outcome.runner.executor)
-        text = leftovers.delete() if params["on_cancel"] == "delete" else leftovers.describe()
-        invocation.console.take_leave(f"task_pod was cancelled by {cause_of(reason)}. {text}")
-        raise
-    errors = [run.error for run in outcome.runs if run.error and run.has_failed]
+    batch.run(params["on_cancel"])
+    runs = [run for _cluster, run in outcome.runs]
+    errors = [run.error for run in runs if run.error and run.has_failed]
     if errors:
         hint = errors[0].hint if len(errors) == 1 else ""
-        raise PodwrightError(_failure_message(errors, outcome.runs), reason=errors[0].reason, hint=hint)
-
-
-def _submit_plan(invocation: Invocation, outcome: Tasks, plan: BatchPlan) -> None:
-    """Predict the plan by dry runs if it is reviewed; in check mode the prediction is the outcome. Raises: PodwrightError."""
-    if invocation.review:
-        predicted = predict(invocation.client, plan, invocation.console)
-        outcome.plan = predicted if invocation.check_mode else plan
-        invocation.review(reviewed_changes(predicted.tasks))
+        raise PodwrightError(_failure_message(errors, runs), reason=errors[0].reason, hint=hint)
 
 
 def _names_tasks(params: Options) -> bool:
@@ -291,23 +258,28 @@ def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:
 
 def describe(invocation: Invocation, outcome: Tasks) -> Result:
     """The fields of the result, as far as the operation proceeded."""
-    if outcome.plan is None:
+    if outcome.batch is None:
         return {}
     runtime = outcome.runtime.describe() if outcome.runtime else {}
     params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
     every_run = outcome.runs
-    runs = [(run.spec, run) for run in every_run if run.spec]
+    runs = [(cluster, run.spec, run) for cluster, run in every_run if run.spec]
     is_single = params["tasks"] is None and len(runs) == 1
-    tasks = [describe_task(spec, run) for spec, run in runs]
-    is_change = any(change.is_change for change in changes) or any(run.collected.is_change for run in every_run if run.collected)
-    result = {"changed": is_change, "tasks": tasks, "plan": [change.describe(redactor) for change in changes]}
+    tasks = [describe_task(spec, run) | _name_cluster(cluster) for cluster, spec, run in runs]
+    is_change = any(change.is_change for _cluster, change in changes) or any(run.collected.is_change for _cluster, run in every_run if run.collected)
+    plan = [change.describe(redactor) | _name_cluster(cluster) for cluster, change in changes]
+    result = {"changed": is_change, "tasks": tasks, "plan": plan}
     result |= {"report": outcome.report} if outcome.report else {}
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
     if is_single:
-        result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][1], redactor)
+        result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][2], redactor)
     elif params["full"]:
-        result["tasks"] = [task | describe_pod(run, redactor) for task, (_spec, run) in zip(tasks, runs)]
-    return result | runtime | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
+        result["tasks"] = [task | describe_pod(run, redactor) for task, (_cluster, _spec, run) in zip(tasks, runs)]
+    return result | runtime | ({"diff": yaml_diff([change for _cluster, change in changes], redactor)} if invocation.diff_mode else {})
+
+
+def _name_cluster(cluster: str | None) -> Result:
+    return {} if cluster is None else {"cluster": cluster}
 
 
 def _failure_message(errors: list[PodwrightError], runs: list[TaskRun]) -> str:

@@ -39,10 +39,12 @@ class Planner:
 
     Args:
         specs: the tasks, all validated.
+        elsewhere: requested tasks that are planned for other clusters, so that they are not pruned.
     """
 
-    def __init__(self, client: Client, specs: Sequence[TaskSpec], options: RunnerOptions, console: Console) -> None:
+    def __init__(self, client: Client, specs: Sequence[TaskSpec], options: RunnerOptions, console: Console, elsewhere: Iterable[TaskName] = ()) -> None:
         self._client = client
+        self._elsewhere = set(elsewhere)
         self._specs = specs
         self._options = options
         self._console = console
@@ -52,16 +54,17 @@ class Planner:
         self._support = ServerSupport(client)
         self._queues: dict[tuple[str, str], Manifest | None] = {}
 
-    def plan(self, sets: Iterable[tuple[str, str]] = ()) -> BatchPlan:
+    def plan(self, sets: Iterable[tuple[str, str]] = (), seen: Observation | None = None) -> BatchPlan:
         """Observe and decide.
 
         Args:
             sets: (namespace, set name) of sets whose tasks are all known: with `prune`, other tasks of the set are deleted.
+            seen: what was observed already, or None.
 
         Raises: PodwrightError.
         """
         sets = set(sets)
-        seen = Observer(self._client, self._console, self._specs, sets, self._is_deletion).observe(self._options.prune)
+        seen = seen or Observer(self._client, self._console, self._specs, sets, self._is_deletion).observe(self._options.prune)
         found = seen.by_task()
         planned: dict[TaskName, TaskPlan] = {}
         for spec in in_order(self._specs):
@@ -79,6 +82,8 @@ class Planner:
                 found.setdefault(task, []).append((CONFIG_MAP, item))
         plans = []
         for (namespace, name), objects in found.items():
+            if (namespace, name) in self._elsewhere:
+                continue
             if (namespace, label_of(objects[0][1], SET)) in sets or (namespace, name) in named:
                 plans += [_plan_object_deletion(kind, item) for kind, item in objects if not owner_job(item)]
         return plans

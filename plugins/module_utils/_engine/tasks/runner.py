@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from ..cluster.client import Client
@@ -26,7 +26,6 @@ from .planner import plan_policy
 from .pod_template import build_manifest
 from .prediction import plan_replacement
 from .problems import Problems, failure_hint
-from .progress import progress_line
 from .proxies import Proxies
 from .restoration import restore
 from .retries import can_retry, delay_before
@@ -51,11 +50,12 @@ class Runner:
     Attributes:
         runs: a TaskRun for each TaskPlan.
         executor: what sends the requests.
+        company: the Runners whose tasks count towards one concurrency and stop together; itself among them.
     """
 
     def __init__(self, client: Client, plan: BatchPlan, options: RunnerOptions, console: Console) -> None:
         self._client, self._plan, self._options, self._console = client, plan, options, console
-        self.executor = Executor(client)
+        self.executor, self.company = Executor(client), [self]
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
@@ -70,8 +70,8 @@ class Runner:
             name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
             self._by_name.setdefault((run.plan.change.key.namespace, name), []).append(run)
 
-    def run(self) -> None:
-        """Carry out the plan. What fails is noted in each TaskRun, not raised."""
+    def steps(self, tick: float = TICK_SECONDS) -> Iterator[None]:
+        """Carry out the plan in steps, each of which waits so many seconds at most. What fails is noted in each TaskRun; only a failed watch is raised."""
         clock = self._client.clock
         restore(self.executor, self.runs)
         for run in self.runs:
@@ -88,9 +88,9 @@ class Runner:
                         break
                     self._needs.release()
                     self._send_requests(pool)
-                    self._receive(watcher)
+                    self._receive(watcher, tick)
                     self._problems.check(self.runs)
-                    self._console.progress(progress_line(self.runs) + self._client.availability.describe())
+                    yield
         finally:
             self._transfers.cancel()
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
@@ -101,11 +101,12 @@ class Runner:
     # -- requests and their answers -------------------------------------------------------------------------
 
     def _send_requests(self, pool: Pool) -> None:
-        if self._options.on_error == "stop" and any(run.has_failed for run in self.runs):
+        every_run = [run for runner in self.company for run in runner.runs]
+        if self._options.on_error == "stop" and any(run.has_failed for run in every_run):
             stop_others(self.runs)
         self._proxies.quit(pool)
         queued = [run for run in self.runs if run.stage.is_queued]
-        active = sum(run.is_active for run in self.runs) if queued else 0
+        active = sum(run.is_active for run in every_run) if queued else 0
         now = self._client.clock.monotonic()
         for run in queued:
             if run.timing.not_before <= now and (active < self._options.concurrency or run.is_stopping):
@@ -228,10 +229,10 @@ class Runner:
 
     # -- what the watch reports -----------------------------------------------------------------------------
 
-    def _receive(self, watcher: Watcher) -> None:
+    def _receive(self, watcher: Watcher, tick: float) -> None:
         """Handle answers, or wait briefly for events of the watch, and handle all that arrived."""
         was_busy = self._handle_answers()
-        pause = 0 if was_busy else BUSY_SECONDS if self._requests else TICK_SECONDS
+        pause = 0 if was_busy else BUSY_SECONDS if self._requests else tick
         change = watcher.next(pause)
         # Events of a large batch arrive in bursts: a burst is handled as a whole before all runs are checked again.
         until = self._client.clock.monotonic() + (BURST_SECONDS if len(self.runs) > LARGE_BATCH else 0)
