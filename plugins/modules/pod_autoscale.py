@@ -106,7 +106,7 @@ options:
   engine:
     description:
       - V(hpa) creates a HorizontalPodAutoscaler (autoscaling/v2).
-      - V(keda) creates a KEDA ScaledObject. Tested with the definition of KEDA only, not with KEDA itself.
+      - V(keda) creates a KEDA ScaledObject.
       - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler. It records the time of the
         last change on the object, so that cooldowns apply across runs and machines.
       - V(auto) selects V(hpa), or for O(prometheus) V(keda) if KEDA is installed and V(direct) otherwise.

@@ -53,8 +53,6 @@ def keda(source: Path) -> list[dict[str, Any]]:
             container = _use_image(item, program)
             container["args"] = [argument for argument in container["args"] if argument != "--leader-elect"]
             container.get("livenessProbe", {}).pop("initialDelaySeconds", None)
-        elif item["kind"] == "APIService":
-            item["spec"]["insecureSkipTLSVerify"] = True
     return wanted
 
 
