@@ -114,6 +114,12 @@ options:
         be listed is reported as a warning and stays recorded.
     type: bool
     default: false
+  adopt:
+    description:
+      - Whether objects that exist already become members of O(set). V(false) refuses them before anything is written, and with
+        O(state=absent) deletes members only.
+    type: bool
+    default: true
   conflicts:
     description:
       - V(take) takes over fields that another field manager set to a different value, V(fail) fails.

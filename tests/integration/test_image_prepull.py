@@ -128,6 +128,24 @@ def test_a_refused_pod_is_explained(client, play, namespace):
 
 
 def test_options_are_refused_before_anything_is_written(client, play, namespace):
-    refused = play(prepull(namespace, {}, []), namespace=namespace, expect=2)
-    assert refused.of("podwright.core.image_prepull : Check the options")["msg"] == "image_prepull_images: must name at least one image."
+    for wrong, problem in (
+        ({"image_prepull_images": []}, "image_prepull_images: must name at least one image"),
+        ({"image_prepull_images": ["busybox", None]}, "image_prepull_images: must name at least one image, and no name may be empty."),
+        ({"image_prepull_timeout": -1}, "image_prepull_timeout: must be 0 or greater, got -1."),
+    ):
+        refused = play(prepull(namespace, {}, wrong.pop("image_prepull_images", ["busybox"]), **wrong), namespace=namespace, expect=2)
+        assert problem in refused.output
     assert not client.list(DAEMON_SET, namespace)[0]
+
+
+def test_a_daemon_set_of_others_is_neither_changed_nor_deleted(client, play, namespace):
+    template = {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [{"name": "agent", "image": "busybox"}], "nodeSelector": {"no": "node"}}}
+    theirs = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"}, "spec": {"selector": {"matchLabels": {"app": "agent"}}}}
+    theirs["spec"]["template"] = template
+    created = client.create(DAEMON_SET, namespace, theirs, "test")
+    failed = play(prepull(namespace, {}, ["busybox"], image_prepull_name="agent", image_prepull_keep=False), namespace=namespace, expect=2)
+    message = failed.of("podwright.core.image_prepull : Apply the DaemonSet")["msg"]
+    assert "DaemonSet 'agent'" in message and "immutable" in message
+    assert not play(prepull(namespace, {}, [], image_prepull_name="agent", image_prepull_state="absent"), namespace=namespace).is_changed
+    (left,) = client.list(DAEMON_SET, namespace)[0]
+    assert left["metadata"]["uid"] == created["metadata"]["uid"] and left["spec"]["template"]["spec"]["containers"][0]["name"] == "agent"

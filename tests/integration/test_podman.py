@@ -138,3 +138,10 @@ def test_role_prefers_the_cluster_and_runs_a_failed_task_once(play, podman, name
     failed = played.of("bad")["task_runner_result"]
     assert (failed["runtime"]["name"], failed["tasks"][0]["rc"]) == ("kubernetes", 3)
     assert "job" not in run(podman, "pod", "ps")
+
+
+def test_role_refuses_options_that_it_sets_itself(play, tmp_path):
+    options = {"logs": "none", "state": "running", "namespace": "elsewhere"}
+    refused = play(role("never", task_runner_options=options), kubeconfig=tmp_path / "missing", expect=2)
+    message = refused.of("podwright.core.task_runner : Check the options")["msg"]
+    assert message.startswith("task_runner_options: must not contain") and "state" in message and "namespace" in message and "logs" not in message

@@ -124,6 +124,18 @@ def test_the_role_refuses_bad_variables_before_anything_is_created(own_client, r
     assert kinds(own_client, place, ("ClusterQueue", "ResourceFlavor")) == before
 
 
+def test_a_flavor_of_others_is_neither_changed_nor_deleted(own_client, run, place):
+    kind = own_client.kinds.find("kueue.x-k8s.io/v1beta2", "ResourceFlavor")
+    theirs = {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "ResourceFlavor", "metadata": {"name": f"theirs-{place}"}, "spec": {"nodeLabels": {"a": "b"}}}
+    uid = own_client.create(kind, None, theirs, "test")["metadata"]["uid"]
+    flavors = [{"name": f"theirs-{place}", "quotas": {"cpu": 1}}]
+    refused = run([queue("builds", place, queue_quotas={}, queue_flavors=flavors)], expect=2)
+    assert f"not its members: ResourceFlavor 'theirs-{place}'" in refused.output
+    assert not run([queue("builds", place, queue_quotas={}, queue_flavors=flavors, queue_state="absent")]).is_changed
+    assert own_client.get(kind, None, f"theirs-{place}")["metadata"]["uid"] == uid
+    own_client.delete(kind, None, f"theirs-{place}")
+
+
 @MODES
 @KINDS
 def test_a_task_is_admitted_or_says_why_not(run, own_client, place, kind, mode):

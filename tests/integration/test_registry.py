@@ -142,6 +142,17 @@ def test_options_are_refused_before_anything_is_written(client, play, namespace,
     assert not client.list(SERVICE, namespace)[0]
 
 
+def test_objects_of_others_are_neither_changed_nor_deleted(client, play, namespace, registry):
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "registry"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 5000}]}}
+    created = client.create(SERVICE, namespace, theirs, "test")
+    for check in ([], ["--check"]):
+        refused = play(role("registry", registry), *check, namespace=namespace, expect=2)
+        assert "The set 'registry' must not take over objects that exist and are not its members: Service 'registry'" in refused.output
+    assert not play(role("registry", registry, registry_state="absent"), namespace=namespace).is_changed
+    (left,) = client.list(SERVICE, namespace)[0]
+    assert left["metadata"]["uid"] == created["metadata"]["uid"] and left["spec"]["selector"] == {"app": "theirs"}
+
+
 def test_examples_of_the_guide_run(play, namespace, registry):
     for example in examples(ROOT / "docs/guides/registry.md"):
         result = play(in_namespace(example.tasks, namespace), namespace=namespace, environment={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})

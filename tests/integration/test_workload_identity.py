@@ -226,6 +226,19 @@ def test_options_are_checked_before_the_first_request(spire, audit):
     assert "registration 'a' must have a service_account or a path" in failed.output
 
 
+def test_the_spire_of_others_is_neither_changed_nor_deleted(spire, client):
+    kind = BUILT_IN["storage.k8s.io/v1", "CSIDriver"]
+    driver = {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "csi.spiffe.io", "labels": {"theirs": "yes"}}}
+    uid = client.create(kind, None, driver | {"spec": {"attachRequired": False}}, "test")["metadata"]["uid"]
+    try:
+        refused = spire(expect=2)
+        assert "not its members: CSIDriver 'csi.spiffe.io'" in refused.output
+        assert not spire(state="absent").is_changed
+        assert client.get(kind, None, "csi.spiffe.io")["metadata"]["uid"] == uid
+    finally:
+        client.delete(kind, None, "csi.spiffe.io")
+
+
 def test_the_examples_of_the_guide_run(spire, play, namespace, tmp_path):
     """In the namespaces of the guide."""
     given = json.dumps({f"workload_identity_{name}": value for name, value in LOCAL.items()})

@@ -102,6 +102,8 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     odd_texts = dict.fromkeys(("service_selector", "service_labels", "service_annotations"), odd)
     service = render("service", service_namespace="n", **SERVICE | odd_texts)["Service", "web"]
     assert service["spec"]["selector"] == service["metadata"]["labels"] == service["metadata"]["annotations"] == text
+    binding = render("image_policy", image_policy_namespace_selector={"matchLabels": odd})["ValidatingAdmissionPolicyBinding", "podwright-images"]
+    assert binding["spec"]["matchResources"]["namespaceSelector"] == {"matchLabels": text}
     policies = render("network_policy", network_policy_namespace="n", network_policy_allow_ingress=[{"name": "in", "pod_selector": odd}])
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
 

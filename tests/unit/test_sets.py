@@ -146,6 +146,20 @@ def test_a_member_that_cannot_be_deleted_keeps_the_parent(web):
     assert web.members == [] and web.parent is None
 
 
+def test_a_set_that_adopts_nothing_refuses_strangers_before_it_writes_and_deletes_members_only(web):
+    stranger = web.cluster.objects["Secret", "shop", "gone"] = manifest("Secret", "gone", namespace="shop")
+    for prune in (True, False):
+        with pytest.raises(PodwrightError, match=f"must not take over objects .*: Secret 'gone' in namespace 'shop'[.].*{web.id}"):
+            web.run("apply", [KEPT, manifest("Secret", "gone")], adopt=False, prune=prune)
+    assert not web.cluster.writes and not web.remove([manifest("Secret", "gone")], adopt=False).is_changed
+    web.apply([KEPT], adopt=False)
+    assert not web.apply([KEPT], adopt=False).is_changed
+    web.remove([KEPT, manifest("Secret", "gone")], adopt=False)
+    assert web.members == [] and web.cluster.objects["Secret", "shop", "gone"] is stranger
+    web.apply([manifest("Secret", "gone")])
+    assert web.members == [("Secret", "shop", "gone")]
+
+
 def unserve(cluster):
     cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]["spec"]["versions"][0]["served"] = False
     forget_discovery(cluster)

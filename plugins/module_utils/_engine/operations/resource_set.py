@@ -45,6 +45,7 @@ ARGUMENTS = {
     "continue_on_error": {"type": "bool", "default": False},
     "hidden_fields": {"type": "list", "elements": "str", "default": []},
     "prune": {"type": "bool", "default": False},
+    "adopt": {"type": "bool", "default": True},
     "conflicts": {"type": "str", "choices": ["take", "fail"], "default": "take"},
     "field_manager": {"type": "str", "default": MANAGER},
     "on_immutable": {"type": "str", "choices": ["fail", "replace"], "default": "fail"},
@@ -134,6 +135,7 @@ def _read_options(invocation: Invocation) -> ReconcilerOptions:
         delete_uid=preconditions.get("uid"),
         delete_version=preconditions.get("resource_version"),
         continue_on_error=params["continue_on_error"],
+        adopt=params["adopt"],
     )
 
 

@@ -133,6 +133,19 @@ def reject_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manife
     )
 
 
+def reject_strangers(applyset: ApplySet, live: Mapping[Key, Manifest]) -> None:
+    """Refuse live objects that are not members of the set. Raises: PodwrightError that names them."""
+    strangers = [key.title for key, item in live.items() if key != applyset.parent_key and not applyset.has(item)]
+    if not strangers:
+        return
+    more = f" ({len(strangers) - SHOWN} more)" if len(strangers) > SHOWN else ""
+    raise PodwrightError(
+        f"The set '{applyset.name}' must not take over objects that exist and are not its members: {', '.join(strangers[:SHOWN])}{more}.",
+        reason="ForeignObject",
+        hint=f"Delete or rename them, or set their label {PART_OF} to {applyset.id} to hand them over to this set.",
+    )
+
+
 def _describe_set(client: Client, identity: str, namespace: str) -> str:
     """A set of this ID as messages name it: by its parent, if that is a ConfigMap or Secret that can be listed."""
     for kind in (CONFIG_MAP, SECRET):

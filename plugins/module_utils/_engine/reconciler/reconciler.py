@@ -15,7 +15,7 @@ from .desired import read_desired, read_undesired
 from .executor import Executor
 from .goal import condition_assessment
 from .manifest import key_of
-from .members import Member
+from .members import Member, reject_strangers
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
@@ -55,6 +55,7 @@ class ReconcilerOptions:
     delete_uid: str | None = None
     delete_version: str | None = None
     continue_on_error: bool = False
+    adopt: bool = True
 
     @property
     def takes_over(self) -> bool:
@@ -122,6 +123,8 @@ class Reconciler:
         options = self._options
         desired = read_desired(self._client, manifests, namespace, applyset)
         found = self._observe(desired, applyset)
+        if applyset and not options.adopt:
+            reject_strangers(applyset, found.live)
         surplus = [member for member in found.members if member.key not in desired] if options.prune else []
         pruned, kept = _split_used(surplus, desired, applyset)
         if applyset:
@@ -143,14 +146,15 @@ class Reconciler:
     def _remove(self, outcome: Outcome, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> None:
         undesired, absent = read_undesired(self._client, manifests, namespace)
         found = self._observe(undesired, applyset)
-        present = {key: Member(kind, key, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
+        named = {key: (kind, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
+        present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if self._options.adopt or not applyset or applyset.has(item)}
         present |= {member.key: member for member in found.members}
         self._check_preconditions(present)
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
         # The deletion of the parent's namespace deletes the parent.
         if applyset and found.parent and applyset.namespace_key not in present:
             changes += _plan_parent_deletion(applyset, found.parent, found.unlisted)
-        absent += [Change("none", key, kind) for key, (kind, _manifest) in undesired.items() if key not in found.live]
+        absent += [Change("none", key, kind) for key, (kind, _manifest) in undesired.items() if key not in present]
         self._carry_out(outcome, changes, applyset)
         outcome.changes += absent
 

@@ -113,8 +113,11 @@ class ApplySet:
 
     def foreign_set(self, item: Manifest) -> str | None:
         """The ID of the other set of which an object is a member, or None."""
-        part_of = label_of(item, PART_OF)
-        return None if part_of == self.id else part_of
+        return None if self.has(item) else label_of(item, PART_OF)
+
+    def has(self, item: Manifest) -> bool:
+        """Whether an object is a member."""
+        return label_of(item, PART_OF) == self.id
 
     def recorded(self, parent: Manifest | None) -> tuple[list[str], list[str]]:
         """The group kinds (`Deployment.apps`) and the namespaces, the set's own first, in the record of a live parent."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes generates names: no v
 _SUFFIX = 5  # characters
 _HASHED = ("ConfigMap", "Secret")
 _ESCAPED = "<>&\u2028\u2029"  # as the JSON library of Go does
+_SET_NAME = re.compile(r"(?=.{1,239}\Z)[-a-z0-9]*[a-z0-9](\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")  # with the prefix of its record an RFC 1123 subdomain
 _HASH_LETTERS = str.maketrans("013ae", "ghkmt")  # as kubectl's hashes
 
 
@@ -38,12 +40,15 @@ def check_sources(params: Options) -> None:
         raise option_error("name", "must not be set with set unless kind is, since it is the name of the set, too.")
     if params["prune"] and not set_name_of(params):
         raise option_error("prune", "must not be true without set, the name of the set.", "With kind, name is the name of the object.")
-    if set_name_of(params):
+    if set_name := set_name_of(params):
+        _check_set_name("set" if params["set"] else "name", set_name)
         for name in ("label_selectors", "generate_name", "patch", "delete_all"):
             if params[name]:
                 raise option_error(name, "must not be set with the name of a set, whose members are all of its objects.")
         if params["state"] == "patched":
             raise option_error("state", "must not be patched with the name of a set: a patch leaves what the set contains as it is.")
+    elif not params["adopt"]:
+        raise option_error("adopt", "must not be false without set, the name of the set.")
     if not params["kind"]:
         for name in ("api_version", "delete_all", "patch"):
             if params[name]:
@@ -56,6 +61,14 @@ def check_sources(params: Options) -> None:
         raise option_error("delete_all", "must not be true with name, which names one object.")
     if params["generate_name"] and params["state"] != "present":
         raise option_error("generate_name", "must not be set unless state is present.")
+
+
+def _check_set_name(option: str, name: str) -> None:
+    """Raises: PodwrightError for a name that the record of a set cannot have."""
+    if not _SET_NAME.fullmatch(name):
+        hint = "" if option == "set" else "With kind, name is the name of the object."
+        rule = "must be the name of a set: at most 239 lower-case letters, digits, hyphens and dots that end with a letter or digit"
+        raise option_error(option, f"{rule}, got '{name}'.", hint)
 
 
 def selects_live(params: Options) -> bool:
