@@ -13,10 +13,14 @@ from ansible.module_utils.urls import open_url
 from ansible.plugins.loader import lookup_loader
 
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import flatten, read_documents
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 MAX_DOWNLOAD = 64 << 20  # bytes
+MANIFESTS = (".yml", ".yaml", ".json")
+NAMES = ", ".join(f"*{ending}" for ending in MANIFESTS)
 CONNECT_SECONDS = 30
 DOWNLOAD_SECONDS = 120
 SYNTAX = (
@@ -46,9 +50,12 @@ class ActionModule(OperationAction):
             raise AnsibleActionFail(f"{option}: file {path} does not exist in {directory}/ of the role or beside the play.") from error
 
     def _read_src(self, path):
+        """The manifests of a file, a directory or a URL."""
         if path.partition("://")[0].lower() in ("http", "https"):
-            return self._download(path)
-        return self._read_file("src", self._find("src", "files", path))
+            return _read({_public(path): self._download(path)}, _public(path))
+        found = self._find("src", "files", path)
+        files = _files_below(found) if os.path.isdir(found) else [found]
+        return _read({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path)
 
     def _read_file(self, option, path):
         try:
@@ -58,8 +65,7 @@ class ActionModule(OperationAction):
             raise AnsibleActionFail(f"{option}: file {path} cannot be read: {error}") from error
 
     def _download(self, url):
-        parts = urllib.parse.urlsplit(url)
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        shown = _public(url)
         try:
             content = _download(url)
         except Exception as error:  # of urllib, http.client, ssl and socket
@@ -100,6 +106,23 @@ class ActionModule(OperationAction):
         return lookup.run([path], variables=task_vars)[0] or ""  # None if nothing is left of it
 
 
+def _public(url):
+    """A URL without what may be secret in it."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _read(texts, place):
+    """The manifests in texts by their origin."""
+    try:
+        manifests = flatten(document for origin, text in texts.items() for document in read_documents(text, f"src {origin}"))
+    except PodwrightError as error:
+        raise AnsibleActionFail(str(error)) from error
+    if not manifests:
+        raise AnsibleActionFail(f"src: no manifests found in {place}.")
+    return manifests
+
+
 def _download(url):
     """The content of a URL, which is limited in size and time."""
     deadline, content = time.monotonic() + DOWNLOAD_SECONDS, b""
@@ -113,6 +136,22 @@ def _download(url):
         if response.length:  # http.client does not report what is missing
             raise ConnectionError("the connection was lost")
     return content
+
+
+def _files_below(directory):
+    """The files with manifests in a directory and those below it, sorted by path."""
+    found = []
+    for parent, directories, files in os.walk(directory, onerror=_refuse):
+        directories[:] = [name for name in directories if not name.startswith(".")]
+        found += [os.path.join(parent, name) for name in files if name.endswith(MANIFESTS) and not name.startswith(".")]
+    for path in found:
+        if not os.path.isfile(path):
+            raise AnsibleActionFail(f"src: {path} must be a file.")
+    return sorted(found)
+
+
+def _refuse(error):
+    raise AnsibleActionFail(f"src: directory {error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _literal(value):

@@ -60,7 +60,8 @@ options:
     aliases: [resource_definition, inline]
   src:
     description:
-      - File with manifests on the controller, or an HTTP(S) URL that the controller reads.
+      - File with manifests on the controller, a directory of such files, or an HTTP(S) URL that the controller reads.
+      - Of a directory and those below it, the files C(*.yml), C(*.yaml) and C(*.json) are read in the order of their paths, except hidden ones.
       - Relative paths are resolved in C(files) of the role and beside the playbook.
     type: path
   template:
@@ -99,7 +100,7 @@ options:
     default: false
   continue_on_error:
     description:
-      - Continue with the other objects after a failure. RV(plan) contains the errors as notes, and the task fails in the end.
+      - Continue with the other objects after a failure, also if some must not be read. RV(plan) contains the errors as notes, and the task fails in the end.
     type: bool
     default: false
   hidden_fields:
@@ -290,6 +291,12 @@ plan:
       description: Additional information, for instance that a change was predicted locally, and why.
       type: str
       returned: if there is any
+    failed:
+      description:
+        - Whether the action failed, with the error as note.
+        - In check mode with O(continue_on_error), the action is what would be necessary.
+      type: bool
+      returned: if it failed
 resources:
   description: Objects after the task, or in check mode as the API server predicts them, with its defaults. Includes the answers of access reviews.
   returned: always

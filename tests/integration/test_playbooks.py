@@ -156,5 +156,5 @@ def test_the_demo_runs_outside_of_the_repository(shell):
 
 
 def test_every_playbook_documents_its_command():
-    assert set(PLAYBOOKS) == {"awx", "demo", "gc", "migrate", "provision", "report", "run", "teardown"}
+    assert set(PLAYBOOKS) == {"awx", "demo", "gc", "migrate", "provision", "reconcile", "report", "run", "teardown"}
     assert all(documented(name)[:2] == ["ansible-playbook", f"podwright.core.{name}"] for name in PLAYBOOKS)

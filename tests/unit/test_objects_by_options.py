@@ -295,6 +295,35 @@ def test_the_other_objects_are_applied_after_a_failure_and_the_task_fails(cluste
     assert error is not None and cluster.objects == {}
 
 
+@pytest.mark.parametrize("given", [{}, {"set": "web", "prune": True}])
+def test_an_object_that_must_not_be_read_does_not_keep_the_others_from_being_compared(cluster, given):
+    manifests = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}} for kind in ("Secret", "Service")]
+    cluster.refusals |= {("get", "Secret"): 403, ("list", "Secret"): 403}
+    _fields, error = run(cluster, definition=manifests, **given)
+    assert error is not None and error.is_forbidden and cluster.objects == {}
+    for check_mode in (True, False):
+        fields, error = run(cluster, check_mode, definition=manifests, continue_on_error=True, **given)
+        assert error is not None and error.is_forbidden
+        entries = {(entry["kind"], entry["name"]): entry for entry in fields["plan"]}
+        assert (entries["Secret", "a"]["action"], entries["Secret", "a"]["failed"]) == ("none", True) and "cannot get" in entries["Secret", "a"]["note"]
+        assert entries["Service", "a"]["action"] == "create" and "failed" not in entries["Service", "a"]
+        assert (("Service", "n", "a") in cluster.objects) is not check_mode and ("Secret", "n", "a") not in cluster.objects
+    cluster.add("Secret", "a")
+    fields, error = run(cluster, definition=manifests, continue_on_error=True, state="absent", **given | {"prune": False})
+    assert error is not None and error.is_forbidden and ("Secret", "n", "a") in cluster.objects and ("Service", "n", "a") not in cluster.objects
+    assert [entry["action"] for entry in fields["plan"] if entry["kind"] == "Secret"] == ["none"]
+    assert not given or ("ConfigMap", "n", "podwright-set-web") in cluster.objects, "the record finds what is left"
+
+
+@pytest.mark.parametrize("continues", [False, True])
+def test_check_mode_shows_what_differs_from_manifests_though_the_user_must_not_change_it_if_continued(cluster, continues):
+    cluster.refusals["patch", "Service"] = 403
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
+    fields, error = run(cluster, True, definition=service, continue_on_error=continues)
+    assert error is not None and [entry["action"] for entry in fields["plan"]] == ["create" if continues else "none"]
+    assert fields["plan"][0]["failed"] and "cannot patch" in fields["plan"][0]["note"] and cluster.objects == {}
+
+
 def test_hidden_fields_are_in_neither_the_resources_nor_the_diff(cluster):
     invocation = Invocation(options(kind="ConfigMap", name="c", definition={"data": {"a": "b"}}, hidden_fields=["data"]), False, True, Console(), cluster)
     fields, error = attempt(OPERATION, invocation)

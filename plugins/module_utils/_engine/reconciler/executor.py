@@ -63,17 +63,20 @@ class Executor:
 
     def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
-        reached: Change = change.not_applied()
+        is_complete = self._options.check_mode and self._options.continue_on_error  # the plan has what cannot be carried out, too
+        reached: Change = change if is_complete else change.not_applied()
         try:
             for step in self._steps(change, applyset):
                 reached = step
             return reached, None
         except Exception as failure:
             error = as_podwright_error(failure)
-            return replace(reached, note=str(error)), error
+            return replace(reached, note=str(error), error=error), error
 
     def _steps(self, change: Change, applyset: ApplySet | None) -> Iterator[Change]:
         """Carry out a change. Yields: what has been done of it, after each step."""
+        if change.error:
+            raise change.error
         if change.action == "none":
             yield change if self._options.check_mode else change.applied(change.after)
         elif change.action == "delete":

@@ -36,18 +36,20 @@ class Observation:
         members: the members of the set that no controller created.
         parent: the set's parent object, or None.
         unlisted: the kinds of which there may be further members.
+        unread: why desired objects cannot be read.
     """
 
     live: dict[Key, Manifest]
     members: list[Member] = field(default_factory=list)
     parent: Manifest | None = None
     unlisted: list[Unlisted] = field(default_factory=list)
+    unread: dict[Key, PodwrightError] = field(default_factory=dict)
 
 
 def observe(client: Client, desired: Desired, concurrency: int) -> Observation:
     """The live objects among the desired ones. Raises: PodwrightError."""
-    live, _members, _refusals = _read_places(client, desired, None, concurrency)
-    return Observation(live)
+    read = _read_places(client, desired, None, concurrency)
+    return Observation(read.live, unread=read.unread)
 
 
 def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrency: int, console: Console) -> Observation:
@@ -55,51 +57,72 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
 
     Raises: PodwrightError if the set belongs to another tool, or one of the objects to another set.
     """
-    live, members, refusals = _read_places(client, desired, applyset.selector, concurrency)
+    read = _read_places(client, desired, applyset.selector, concurrency)
     parent = client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
     applyset.check_parent(parent)
-    reject_foreign(client, applyset, live)
+    reject_foreign(client, applyset, read.live)
     listed = {(kind, key.namespace) for key, (kind, _manifest) in desired.items()}
     recorded, unlisted = list_recorded(client, applyset, parent, listed)
-    unlisted += unlisted_places(client, applyset, parent, refusals)
+    unlisted += unlisted_places(client, applyset, parent, read.refusals)
     for place in unlisted:
         console.warn(
             f"Members of the set '{applyset.name}' of kind {place.group_kind} cannot be listed; they are not deleted, and the set keeps "
             f"the kind in its record. {place.reason}"
         )
-    found = {member.key: member for member in [*members, *recorded] if not is_controlled(member.item) and member.key != applyset.parent_key}
-    return Observation(live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted)
+    found = {member.key: member for member in [*read.members, *recorded] if not is_controlled(member.item) and member.key != applyset.parent_key}
+    return Observation(read.live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted, read.unread)
 
 
-def _read_places(client: Client, desired: Desired, label_selector: str | None, concurrency: int) -> tuple[dict[Key, Manifest], list[Member], list[Refusal]]:
-    """The live objects, the objects that match the selector, and the places where those could not be listed."""
+@dataclass
+class _Read:
+    """What was read: the live objects, those that match the selector, the places where these could not be listed, and why objects cannot be read."""
+
+    live: dict[Key, Manifest] = field(default_factory=dict)
+    members: list[Member] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    unread: dict[Key, PodwrightError] = field(default_factory=dict)
+
+
+def _read_places(client: Client, desired: Desired, label_selector: str | None, concurrency: int) -> _Read:
     places: defaultdict[tuple[Kind, str], list[Key]] = defaultdict(list)
     for key, (kind, _manifest) in desired.items():
         places[kind, key.namespace].append(key)
-    live: dict[Key, Manifest] = {}
-    members: list[Member] = []
-    refusals: list[Refusal] = []
-    for found, labeled, refused in call_in_threads(
-        lambda place: _read_place(client, place[0], place[1], places[place], label_selector), places, max(1, concurrency)
-    ):
-        live |= found
-        members += labeled
-        refusals += refused
-    return live, members, refusals
+    everything = _Read()
+    for read in call_in_threads(lambda place: _read_place(client, place[0], place[1], places[place], label_selector), places, max(1, concurrency)):
+        everything.live |= read.live
+        everything.members += read.members
+        everything.refusals += read.refusals
+        everything.unread |= read.unread
+    return everything
 
 
-def _read_place(
-    client: Client, kind: Kind, namespace: str, keys: Collection[Key], label_selector: str | None
-) -> tuple[dict[Key, Manifest], list[Member], list[Refusal]]:
+def _read_place(client: Client, kind: Kind, namespace: str, keys: Collection[Key], label_selector: str | None) -> _Read:
     labeled, error = _list(client, kind, namespace, label_selector) if label_selector else ([], None)
-    members = [Member(kind, key_of(item, kind), item) for item in labeled or []]
-    live = {member.key: member.item for member in members if member.key in keys}
-    missing = [key for key in keys if key not in live]
+    read = _Read(members=[Member(kind, key_of(item, kind), item) for item in labeled or []])
+    read.refusals = [Refusal(kind, namespace, error)] if error else []
+    read.live = {member.key: member.item for member in read.members if member.key in keys}
+    missing = [key for key in keys if key not in read.live]
     items = _list(client, kind, namespace)[0] if len(missing) > FEW else None
     if items is None:
-        items = [item for item in (client.get(kind, key.namespace or None, key.name) for key in missing) if item]
-    live |= {key: item for key, item in ((key_of(item, kind), item) for item in items) if key in keys}
-    return live, members, [Refusal(kind, namespace, error)] if error else []
+        items, read.unread = _get_each(client, kind, missing)
+    read.live |= {key: item for key, item in ((key_of(item, kind), item) for item in items) if key in keys}
+    return read
+
+
+def _get_each(client: Client, kind: Kind, keys: Collection[Key]) -> tuple[list[Manifest], dict[Key, PodwrightError]]:
+    """The objects that exist, and why others must not be read."""
+    items: list[Manifest] = []
+    unread = {}
+    for key in keys:
+        try:
+            item = client.get(kind, key.namespace or None, key.name)
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            unread[key] = error
+        else:
+            items += [item] if item else []
+    return items, unread
 
 
 def _list(client: Client, kind: Kind, namespace: str, label_selector: str | None = None) -> tuple[list[Manifest] | None, PodwrightError | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .fields import is_current, owned_fields
@@ -14,6 +15,7 @@ from .waves import wave_of
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
+    from ..errors import PodwrightError
     from ..objects.key import Key
     from ..values import Manifest, Patch, Result
     from .members import Member
@@ -55,6 +57,7 @@ class Change:
         patch: the difference from before to after (RFC 6902); the desired manifest if the object is created.
         note: why the action is not the obvious one, or an empty string.
         merge: what to send instead of applying `desired`, or None; its effect is not predicted locally.
+        error: why it cannot be carried out, or has not been, or None.
     """
 
     action: Action
@@ -66,6 +69,7 @@ class Change:
     patch: Patch = field(default_factory=list)
     note: str = ""
     merge: Merge | None = None
+    error: PodwrightError | None = None
 
     @property
     def is_change(self) -> bool:
@@ -112,7 +116,7 @@ class Change:
             "name": self.key.name,
             "patch": self.shown_patch(redactor),
         }
-        return entry | ({"note": self.note} if self.note else {})
+        return entry | ({"note": self.note} if self.note else {}) | ({"failed": True} if self.error else {})
 
     @property
     def shown_after(self) -> Manifest | None:
@@ -140,6 +144,7 @@ def plan(
     autoscaled: Collection[Key] = frozenset(),
     prune: Iterable[Member] = (),
     takes_over: bool = True,
+    unread: Mapping[Key, PodwrightError] = MappingProxyType({}),
 ) -> list[Change]:
     """The changes that turn the live state into the desired state.
 
@@ -149,13 +154,15 @@ def plan(
         autoscaled: Keys of objects that an autoscaler scales; their `spec.replicas` is not applied.
         prune: members that left the set.
         takes_over: whether fields of the manifests are taken from managers that do not apply them.
+        unread: why the live objects of some Keys are unknown; what to do with these cannot be carried out.
 
     Returns: the changes in the order of their waves, deletions last. Each patch is a prediction until the API server answers.
     """
     changes = []
     for key, (kind, manifest) in desired.items():
         wanted = _release_replicas(manifest, key in autoscaled)
-        changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over))
+        is_known = key not in unread
+        changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over) if is_known else Change("none", key, kind, wanted, error=unread[key]))
     changes.sort(key=lambda change: wave_of(change.key.kind))
     return changes + plan_removal(prune, manager)
 

@@ -20,7 +20,7 @@ from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
 from .replacement import precondition_error
-from .sets import ApplySet, Unlisted
+from .sets import ApplySet
 from .wait import explain_nothing, wait_until_ready
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Reconciler:
             manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
             desired[applyset.parent_key] = (CONFIG_MAP, manifest)
         autoscaled = autoscaled_keys(self._client, desired, found.live, self._console)
-        changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over)
+        changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
         self._carry_out(outcome, changes + kept, applyset)
         if options.check_mode:
             return
@@ -153,8 +153,10 @@ class Reconciler:
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
         # The deletion of the parent's namespace deletes the parent.
         if applyset and found.parent and applyset.namespace_key not in present:
-            changes += _plan_parent_deletion(applyset, found.parent, found.unlisted)
-        absent += [Change("none", key, kind) for key, (kind, _manifest) in undesired.items() if key not in present]
+            changes += _plan_parent_deletion(applyset, found.parent, bool(found.unlisted or found.unread))
+        missing = {key: kind for key, (kind, _manifest) in undesired.items() if key not in present}
+        absent += [Change("none", key, kind) for key, kind in missing.items() if key not in found.unread]
+        changes += [Change("none", key, missing[key], error=error) for key, error in found.unread.items()]
         self._carry_out(outcome, changes, applyset)
         outcome.changes += absent
 
@@ -166,9 +168,12 @@ class Reconciler:
                     raise precondition_error(key, option, wanted)
 
     def _observe(self, desired: Desired, applyset: ApplySet | None) -> Observation:
-        if applyset:
-            return observe_set(self._client, desired, applyset, self._options.concurrency, self._console)
-        return observe(self._client, desired, self._options.concurrency)
+        concurrency = self._options.concurrency
+        found = observe_set(self._client, desired, applyset, concurrency, self._console) if applyset else observe(self._client, desired, concurrency)
+        for error in found.unread.values():
+            if not self._options.continue_on_error:
+                raise error
+        return found
 
     def _carry_out(self, outcome: Outcome, changes: list[Change], applyset: ApplySet | None) -> None:
         if self._review and not self._options.check_mode:
@@ -218,7 +223,7 @@ def _split_used(surplus: list[Member], desired: Desired, applyset: ApplySet | No
     return [member for member in surplus if member.key not in notes], changes
 
 
-def _plan_parent_deletion(applyset: ApplySet, parent: Manifest, unlisted: list[Unlisted]) -> list[Change]:
-    if unlisted:
+def _plan_parent_deletion(applyset: ApplySet, parent: Manifest, is_incomplete: bool) -> list[Change]:
+    if is_incomplete:
         return [Change("none", applyset.parent_key, CONFIG_MAP, before=parent, note="kept: members of the set could not be listed")]
     return plan_deletions([Member(CONFIG_MAP, applyset.parent_key, parent)])

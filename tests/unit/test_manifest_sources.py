@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The files that `src` of resource_set names: one, or those of a directory."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.podwright.core.plugins.action.resource_set import ActionModule
+
+from .stub_server import Response, StubServer
+
+
+class Action(ActionModule):
+    """The action of a task beside no playbook."""
+
+    def __init__(self):
+        self._loader = SimpleNamespace(get_real_file=str)
+
+    def _find_needle(self, directory, path):
+        return str(path)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a file of the directory."""
+
+    def write_file(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    return write_file
+
+
+def read(path):
+    return Action().prepare({"src": str(path), "set": "web"}, {})["definition"]
+
+
+def test_the_files_of_a_directory_are_read_in_the_order_of_their_paths(write, tmp_path):
+    for name in ("b.yml", "a/c.json", "a/b.yaml", "B.yml"):
+        write(name, f'{{"kind": "ConfigMap", "metadata": {{"name": "{name}"}}}}')
+    for name in ("README.md", ".hidden.yml", ".git/x.yml", "a.yml.orig"):
+        write(name, "not: a manifest: {")
+    write("z.yml", "kind: List\nitems: [{kind: Pod}, {kind: Service}]\n---\n")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    found = read(tmp_path)
+    assert [item.get("metadata", {}).get("name", item["kind"]) for item in found] == ["B.yml", "a/b.yaml", "a/c.json", "b.yml", "Pod", "Service"]
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert len(read(tmp_path / "link")) == 2
+
+
+@pytest.mark.parametrize("name", ["a.yml", "directory/a.yml"])
+def test_an_error_names_the_file_and_the_line(name, write, tmp_path):
+    write(name, "kind: Pod\nmetadata: {\n")
+    with pytest.raises(AnsibleActionFail, match=rf"The YAML of src {tmp_path}/{name} is invalid at line 3"):
+        read(tmp_path / name.partition("/")[0])
+
+
+@pytest.mark.parametrize("text", ["", "---\n# nothing\n---\n", "kind: List\nitems: []\n"])
+def test_a_source_without_manifests_is_refused_so_that_no_set_is_pruned(text, write, tmp_path):
+    write("a.yml", text)
+    for path in (tmp_path, tmp_path / "a.yml"):
+        with pytest.raises(AnsibleActionFail, match=f"src: no manifests found in {path}"):
+            read(path)
+    with StubServer(lambda handler: Response(200, text.encode())) as server, pytest.raises(AnsibleActionFail, match="no manifests found in http"):
+        read(server.url)
+
+
+def test_what_is_no_file_is_refused(write, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yml")
+    with pytest.raises(AnsibleActionFail, match=r"src: .*/pipe.yml must be a file."):
+        read(tmp_path)
+    (tmp_path / "pipe.yml").unlink()
+    (tmp_path / "broken.yml").symlink_to(tmp_path / "missing")
+    with pytest.raises(AnsibleActionFail, match=r"src: .*/broken.yml must be a file."):
+        read(tmp_path)
