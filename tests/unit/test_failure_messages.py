@@ -92,6 +92,10 @@ def test_a_hint_is_a_sentence_of_its_own(message, text):
 def test_a_failure_says_what_to_raise():
     late, killed = Status("failed", "DeadlineExceeded"), Status("failed", "OOMKilled")
     assert failure_hint(spec(timeout=5, state="completed"), late) == "Raise timeout, which is 5 s, or speed up the task."
+    for options in ({"timeout": 5}, {"timeout": None, "state": "running"}):
+        limited = failure_hint(spec(**options), late, {"spec": {"activeDeadlineSeconds": 4}})
+        assert limited.startswith("The namespace limits the lifetime of pods to 4 s")
+    assert "Raise timeout" in failure_hint(spec(timeout=5), late, {"spec": {"activeDeadlineSeconds": 5}})
     assert failure_hint(spec(), killed) == "Raise resources.limits.memory." and failure_hint(spec(), Status("failed", "Error")) == ""
 
 

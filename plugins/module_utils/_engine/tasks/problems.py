@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..cluster.client import Client
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status
+from ..values import Manifest
 from .admissions import HINT, QUEUED, Admissions
 from .executor import Executor
 from .retries import names_reason
@@ -83,8 +84,11 @@ class Problems:
             run.fail_because(status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
 
-def failure_hint(spec: TaskSpec, status: Status) -> str:
-    """What to do about a task that failed for this reason; empty if its log says more."""
+def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) -> str:
+    """What to do about a task that failed for this reason in that pod; empty if its log says more."""
+    deadline = pod["spec"].get("activeDeadlineSeconds") if pod and status.reason == "DeadlineExceeded" else None
+    if deadline and (spec.timeout is None or deadline < spec.timeout):
+        return f"The namespace limits the lifetime of pods to {deadline} s: speed up the task, or raise quota_pod_lifetime_seconds of the role quota."
     if status.reason == "DeadlineExceeded" and spec.timeout:
         return f"Raise timeout, which is {spec.timeout} s, or speed up the task."
     if status.is_interrupted and spec.options.get("queue"):

@@ -325,7 +325,7 @@ class Runner:
         if not self._retry(run, spec, status):
             attempt = f" in attempt {run.attempt}" if run.attempt > 1 else ""
             what = "finished, but must keep running" if status.state == "succeeded" else f"failed{attempt}"
-            run.fail_because(status.reason, f"{what}: {status.explanation}", failure_hint(spec, status))
+            run.fail_because(status.reason, f"{what}: {status.explanation}", failure_hint(spec, status, run.pod))
 
     def _retry(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
         """Plan the next attempt of a task that failed. Returns: whether it has one."""
