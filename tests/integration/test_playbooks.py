@@ -148,6 +148,7 @@ def test_the_quota_role_rejects_invalid_numbers_before_any_change(name, play, cl
 
 
 @pytest.mark.xdist_group("demo")
+@pytest.mark.parametrize("shell", ["this"], indirect=True)  # test_demo runs it with the oldest
 def test_the_demo_runs_outside_of_the_repository(shell):
     assert documented("demo") == ["ansible-playbook", "podwright.core.demo"]
     output = shell(documented("demo"))
