@@ -132,6 +132,16 @@ def test_deletion_that_is_not_complete_in_time_reports_what_it_deleted():
     assert (fields["changed"], [entry["name"] for entry in fields["deleted"]]) == (True, ["old"])
 
 
+def test_an_empty_name_of_a_namespace_is_not_all_namespaces():
+    pod = live("Pod", "old", {"containers": [{"name": "main"}]}) | {"status": {"phase": "Succeeded"}}
+    for names in ([""], ["default", "Default"], ["*", ""]):
+        client = StubClient(pod, writes=1)
+        fields, error = perform_on(client, pod_gc, namespaces=names, completed={"max_age": 0, "keep_last": 0})
+        assert error.message.startswith("namespaces") and error.reason == "BadOption" and not fields and client.writes == 1
+    fields, error = perform_on(StubClient(pod, writes=1), pod_gc, namespaces=["default", "default"], completed={"max_age": 0, "keep_last": 0}, wait=False)
+    assert error is None and len(fields["deleted"]) == 1
+
+
 @pytest.mark.parametrize("writes", [0, 1])
 def test_a_refused_delete_is_no_change(writes):
     objects = [live("ConfigMap", "one"), live("ServiceAccount", "one")]

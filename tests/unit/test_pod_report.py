@@ -137,12 +137,18 @@ def test_results_of_other_modules_are_shown_but_not_repeated_in_the_result(clust
     assert "it expired" in text and 'replace /spec/x "long-value-of-it"' in text and "it expired" not in str(done)
 
 
+def test_a_namespace_that_is_named_twice_is_reported_once(cluster):
+    assert cluster.run(namespaces=["default", "default"])["summary"] == cluster.run(namespaces=["default"])["summary"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"dest": "/nonexistent/x.html"}, "dest: must be a file in an existing directory"),
         ({"namespaces": []}, "namespaces: must not be empty."),
         ({"namespaces": ["*", "a"]}, "namespaces: must be ['*'] or names of namespaces, got both."),
+        ({"namespaces": ["a", ""]}, "namespaces[1]: must be the name of a namespace, got ''."),
+        ({"namespaces": ["a/b"]}, "namespaces[0]: must be the name of a namespace, got 'a/b'."),
         ({"garbage": {"changed": False}}, "garbage: must be the result of pod_gc."),
         ({"garbage": {"deleted": ["x"], "kept": []}}, "garbage: must be the result of pod_gc."),
         ({"drift": [{"plan": []}, {"changed": True}]}, "drift[1]: must be a result with a plan."),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from .values import Options
 
+ALL_NAMESPACES = "*"
+_NAMESPACE = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 1123 label
 Arguments: TypeAlias = dict[str, dict[str, Any]]
 """An argument spec (https://docs.ansible.com/ansible/latest/dev_guide/developing_program_flow_modules.html#argument-spec)."""
 
@@ -148,6 +151,19 @@ def read_selector(params: Options, option: str = "label_selectors") -> str:
         if not part.strip():
             raise option_error(f"{option}[{index}]", "must not be empty, which would select every object.")
     return ",".join(params[option] or ())
+
+
+def read_namespaces(params: Options) -> list[str | None]:
+    """The namespaces of the option `namespaces`, each once; [None] for all, [] if it is not set. Raises: PodwrightError for what names no namespace."""
+    names = params["namespaces"]
+    if names == []:
+        raise option_error("namespaces", "must not be empty.", f"Name the namespaces, omit the option, or use ['{ALL_NAMESPACES}'] for all namespaces.")
+    if ALL_NAMESPACES in (names or ()) and set(names) != {ALL_NAMESPACES}:
+        raise option_error("namespaces", f"must be ['{ALL_NAMESPACES}'] or names of namespaces, got both.")
+    for index, name in enumerate(names or ()):
+        if name != ALL_NAMESPACES and not _NAMESPACE.fullmatch(name):  # an empty name would be all namespaces
+            raise option_error(f"namespaces[{index}]", f"must be the name of a namespace, got '{name}'.")
+    return [None if name == ALL_NAMESPACES else name for name in dict.fromkeys(names or ())]
 
 
 def connection_secrets(params: Options) -> set[str]:

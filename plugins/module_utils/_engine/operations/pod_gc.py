@@ -7,10 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, REVIEW, WAIT, read_selector, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, read_namespaces, read_selector, with_defaults
 from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
-from ..errors import PodwrightError, option_error
+from ..errors import PodwrightError
 from ..garbage.candidate import PENDING, Candidate, TaskRun, read_candidate
 from ..garbage.owners import find_owners
 from ..garbage.reclaim import plan_deletion
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..garbage.retention import Decision
     from ..values import Options, Result
 
-ALL_NAMESPACES = "*"
 RECLAIMABLE_KINDS = {kind.name: kind for kind in (CONFIG_MAP, SECRET, SERVICE, CLAIM, JOB, NETWORK_POLICY)}
 _RETENTION = {"max_age": {"type": "int", "default": 0}, "keep_last": {"type": "int", "default": 0}}
 
@@ -74,11 +73,10 @@ class Collection:
 def run(invocation: Invocation, outcome: Collection) -> None:
     """Evaluate the policies and delete what they select. Raises: PodwrightError, also if a deletion failed."""
     params, client = invocation.params, invocation.client
-    _validate(params)
-    namespaces = [None] if params["namespaces"] == [ALL_NAMESPACES] else params["namespaces"] or [invocation.namespace]
+    namespaces = read_namespaces(params) or [invocation.namespace]
     invocation.console.progress("listing the objects in scope")
     candidates = [candidate for namespace in namespaces for candidate in _list_candidates(client, params, namespace)]
-    warn_of_missing_namespaces(client, {*namespaces} - {None} - {candidate.namespace for candidate in candidates}, invocation.console)
+    warn_of_missing_namespaces(client, {name for name in namespaces if name} - {candidate.namespace for candidate in candidates}, invocation.console)
     owners = find_owners(client, candidates, params["orphaned"], invocation.console)
     policies = _policies(params, _namespace_ttls(client, namespaces) if params["expired"] else {})
     reviewed_at = invocation.approval.as_of
@@ -99,13 +97,6 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         raise PodwrightError(f"{len(deleter.errors)} of {len(deletions)} deletions failed. {first.message}", reason=first.reason, hint=first.hint)
     if params["wait"] and not invocation.check_mode:
         _wait(invocation, deleter.deleted)
-
-
-def _validate(params: Options) -> None:
-    if params["namespaces"] == []:
-        raise option_error("namespaces", "must not be empty.", f"Name the namespaces, omit the option, or use ['{ALL_NAMESPACES}'] for all namespaces.")
-    if ALL_NAMESPACES in (params["namespaces"] or []) and len(params["namespaces"]) > 1:
-        raise option_error("namespaces", f"must be ['{ALL_NAMESPACES}'] or names of namespaces, got both.")
 
 
 def _policies(params: Options, namespace_ttls: dict[str, int]) -> RetentionPolicies:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, read_selector
+from ..arguments import CONNECTION, read_namespaces, read_selector
 from ..cluster.diagnosis import log_tail
 from ..cluster.kinds import AUTOSCALER, BUILT_IN, CONFIG_MAP, JOB, POD
 from ..cluster.namespaces import warn_of_missing_namespaces
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..reports.model import Entry, Report
     from ..values import Manifest, Options, Result
 
-ALL_NAMESPACES = "*"
 QUOTA = BUILT_IN["v1", "ResourceQuota"]
 MAX_LOGS = 100  # of failed tasks, one request each
 ARGUMENTS: dict[str, Options] = {
@@ -66,10 +65,7 @@ def run(invocation: Invocation, outcome: Written) -> None:
 
 def _check(params: Options) -> None:
     check_file("dest", params["dest"])
-    if params["namespaces"] == []:
-        raise option_error("namespaces", "must not be empty.", f"Name the namespaces, omit the option, or use ['{ALL_NAMESPACES}'] for all namespaces.")
-    if ALL_NAMESPACES in (params["namespaces"] or []) and len(params["namespaces"]) > 1:
-        raise option_error("namespaces", f"must be ['{ALL_NAMESPACES}'] or names of namespaces, got both.")
+    read_namespaces(params)
     garbage, drift = params["garbage"], params["drift"]
     if garbage is not None and not (_is_list_of_mappings(garbage.get("deleted")) and isinstance(garbage.get("kept"), list)):
         raise option_error("garbage", "must be the result of pod_gc.", "Register the result of pod_gc in check mode.")
@@ -84,7 +80,7 @@ def _is_list_of_mappings(value: object) -> bool:
 
 def _build(invocation: Invocation) -> Report:
     params, client = invocation.params, invocation.client
-    namespaces: list[str | None] = [None] if params["namespaces"] == [ALL_NAMESPACES] else list(params["namespaces"] or [invocation.namespace])
+    namespaces = read_namespaces(params) or [invocation.namespace]
     notes: list[str] = []
     selector = read_selector(params) or selector_of(MANAGED)
     pods = [pod for namespace in namespaces for pod in client.list(POD, namespace, label_selector=selector)[0]]
