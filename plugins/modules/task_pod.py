@@ -145,6 +145,20 @@ options:
     type: str
     choices: [auto, kubernetes, podman]
     default: kubernetes
+  clusters:
+    description:
+      - Contexts of the kubeconfig whose clusters run the tasks. Each task runs in one of them, and one that exists stays in its cluster.
+      - A cluster that cannot be reached or has no room is left out with a warning. A task that was started in a cluster that cannot be reached is not started
+        elsewhere, and fails with the reason V(ClusterUnreachable).
+      - For each task, a ConfigMap in every cluster names the one in which it was started. V(absent) deletes the tasks in all clusters.
+      - Not with O(context), O(host), O(report) and O(runtime).
+    type: list
+    elements: str
+  min_clusters:
+    description:
+      - Number of O(clusters) that must be reachable. With more than half of them, a task cannot run in two clusters, whichever were unreachable before.
+    type: int
+    default: 1
 """
 
 EXAMPLES = r"""
@@ -252,6 +266,32 @@ runtime:
       description: Why it was chosen.
       type: str
       returned: always
+clusters:
+  description: The clusters of O(clusters).
+  returned: with O(clusters)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Context of the cluster.
+      type: str
+      returned: always
+    server:
+      description: URL of its API server.
+      type: str
+      returned: always
+    reachable:
+      description: Whether it could be reached until the end.
+      type: bool
+      returned: always
+    msg:
+      description: Why it was left out; empty if it was not.
+      type: str
+      returned: always
+    tasks:
+      description: Number of tasks in the result that are in this cluster.
+      type: int
+      returned: always
 tasks:
   description: Results of the tasks. The values of a single task are also returned at the top level.
   returned: always
@@ -266,6 +306,10 @@ tasks:
       description: Namespace of the task.
       type: str
       returned: always
+    cluster:
+      description: Context of the cluster of the task. With O(state=absent), a task has an entry for each cluster that had it.
+      type: str
+      returned: with O(clusters)
     uid:
       description: UID of the Pod or Job.
       type: str

@@ -14,6 +14,7 @@ LAYERS = (
     [("plugins/modules", "documentation; a process of its own"), ("plugins/action", "the same operation in the controller's process")],
     [("operations", "one for each module: options in, result out")],
     [
+        ("dispatch", "several clusters"),
         ("deployments", "rollouts"),
         ("autoscaling", "replicas by load"),
         ("garbage", "what is left over"),

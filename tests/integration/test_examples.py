@@ -11,7 +11,7 @@ import yaml
 from ..support.environment import ROOT
 from ..support.examples import PAGES, examples, lines_of
 
-NEED_COMPONENTS = ("identity", "podman", "queues", "registry")  # guides whose examples the tests of their component run
+NEED_COMPONENTS = ("identity", "podman", "queues", "registry", "several-clusters")  # guides whose examples the tests of their component run
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 

@@ -24,7 +24,7 @@ LAYERS = (
     {"cluster"},
     {"arguments", "clients", "image_policy", "podman", "reconciler", "transfer"},
     {"tasks"},
-    {"autoscaling", "deployments", "event_source", "garbage", "reports"},
+    {"autoscaling", "deployments", "dispatch", "event_source", "garbage", "reports"},
     {"operation"},
     {"operations"},
     {"module_edge"},

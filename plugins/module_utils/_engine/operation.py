@@ -96,13 +96,23 @@ class Invocation:
         self.console = console
         self.no_log = no_log
         self._client = client
+        self._others: list[Client] = []
+
+    def connect(self, context: str) -> Client:
+        """A Client of another context of the kubeconfig, which is closed with that of the invocation. Raises: PodwrightError."""
+        client = self._open(self.params | {"context": context})
+        self._others.append(client)
+        return client
+
+    def _open(self, params: Options) -> Client:
+        connections = min(params.get("concurrency") or CONNECTIONS, CONNECTIONS)
+        return Client(Configuration(params), connections, poll_seconds=params.get("wait_sleep") or 5)
 
     @property
     def client(self) -> Client:
         """The Client, opened at its first use."""
         if self._client is None:
-            connections = min(self.params.get("concurrency") or CONNECTIONS, CONNECTIONS)
-            self._client = Client(Configuration(self.params), connections, poll_seconds=self.params.get("wait_sleep") or 5)
+            self._client = self._open(self.params)
         return self._client
 
     def use(self, client: Client) -> None:
@@ -123,8 +133,8 @@ class Invocation:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            self._client.close()
+        for client in filter(None, (self._client, *self._others)):
+            client.close()
 
 
 def secrets_of(operation: Operation[OutcomeT], params: Options) -> set[str]:

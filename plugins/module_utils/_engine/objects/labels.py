@@ -14,6 +14,8 @@ MANAGED = {MANAGED_BY: "podwright"}
 # Labels: name of the task, its set, number of the attempt, hash of its options, uid of its parent; and that an object is the record of a task.
 TASK, SET, ATTEMPT, HASH, PARENT, RECORD = (f"podwright.io/{name}" for name in ("task", "set", "attempt", "hash", "parent", "record"))
 
+PLACEMENT = "placement"  # the value of RECORD for an object that says in which cluster a task was started
+
 # The annotation of a pod whose result is to be recorded; without it or its record, nobody depends on a finished pod.
 KEEPS_RECORD = "podwright.io/keeps-record"
 # Annotations: seconds until a finished task is deleted, hash of its resources, limits of the depth and width of the tree below it.

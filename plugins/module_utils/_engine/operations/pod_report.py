@@ -86,7 +86,7 @@ def _build(invocation: Invocation) -> Report:
     pods = [pod for namespace in namespaces for pod in client.list(POD, namespace, label_selector=selector)[0]]
     warn_of_missing_namespaces(client, {name for name in namespaces if name} - {pod["metadata"]["namespace"] for pod in pods}, invocation.console)
     jobs = _list(invocation, JOB, namespaces, selector, notes)
-    records = _list(invocation, CONFIG_MAP, namespaces, f"{selector},{RECORD}", notes)
+    records = _list(invocation, CONFIG_MAP, namespaces, f"{selector},{RECORD}=true", notes)
     events = read_events(client, namespaces, notes)
     entries = read_entries(pods, jobs, records, {} if invocation.no_log else events)
     if not invocation.no_log:

@@ -32,6 +32,8 @@ from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 
 if TYPE_CHECKING:
+    from ..dispatch.dispatcher import Dispatcher
+    from ..dispatch.members import Member
     from ..reconciler.plan import Change
     from ..values import Options, Result
 
@@ -58,6 +60,8 @@ ARGUMENTS: dict[str, Options] = {
     "full": {"type": "bool", "default": False},
     "report": {"type": "path"},
     "runtime": {"type": "str", "choices": list(RUNTIMES), "default": KUBERNETES},
+    "clusters": {"type": "list", "elements": "str"},
+    "min_clusters": {"type": "int", "default": 1},
 }
 
 
@@ -66,12 +70,12 @@ class Tasks:
     """What was done so far.
 
     Attributes:
-        batch: the Batch, once it is planned.
+        batch: the Batch, once it is planned; a Dispatcher if there are several clusters.
         report: the path of its report, or None if it has none.
         runtime: what runs the tasks; None until it is chosen.
     """
 
-    batch: Batch | None = None
+    batch: Batch | Dispatcher | None = None
     report: str | None = None
     runtime: Runtime | None = None
 
@@ -88,16 +92,17 @@ class Tasks:
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
     """Reconcile the tasks, and write their report. Raises: PodwrightError, also if a task failed."""
+    members = _open_members(invocation)
     outcome.runtime = choose_runtime(invocation.params, lambda: invocation.client, invocation.use, invocation.console)
     if not invocation.params["report"]:
-        _reconcile(invocation, outcome)
+        _reconcile(invocation, outcome, members)
         return
     from ..reports.batch import BatchReport  # few runs write one
 
     report = BatchReport(invocation.params["report"], invocation.client, invocation.console, invocation.clean, invocation.no_log)
     failure = None
     try:
-        _reconcile(invocation, outcome)
+        _reconcile(invocation, outcome, members)
     except PodwrightError as error:
         failure = error
     # Invalid options change nothing, not even a file.
@@ -108,7 +113,20 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
         raise failure
 
 
-def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
+def _open_members(invocation: Invocation) -> list[Member]:
+    """The clusters if there are several; the first one gives the default of the namespace. Raises: PodwrightError that names the invalid option."""
+    if invocation.params["clusters"] is None:
+        if invocation.params["min_clusters"] != 1:
+            raise option_error("min_clusters", "requires clusters, which is not set.")
+        return []
+    from ..dispatch.members import open_members  # few runs have several
+
+    members = open_members(invocation.params, invocation.connect)
+    invocation.use(members[0].client)
+    return members
+
+
+def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) -> None:
     params = invocation.params
     specs = _read_specs(invocation, outcome.runtime or CLUSTER)
     check_images(None if params["state"] == "absent" else params["image_policy"], specs)
@@ -124,13 +142,14 @@ def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
         check_mode=invocation.check_mode,
     )
     _check_run(specs, options)
-    batch = Batch(invocation.client, options, invocation.console)
+    batch = _open_batch(invocation, options, members)
     # Tasks to delete are those that are listed, or without any the whole set.
     whole_set = params["set"] and options.prune and not (params["state"] == "absent" and _names_tasks(params))
     batch.prepare(specs, [(invocation.namespace, params["set"])] if whole_set else [])
     outcome.batch = batch
     if invocation.review:
-        invocation.review([change for _cluster, change in batch.predict()])
+        predicted = batch.predict()
+        invocation.review([change for _cluster, change in predicted], clusters=[cluster for cluster, _change in predicted])
     if invocation.check_mode:
         return
     batch.run(params["on_cancel"])
@@ -139,6 +158,14 @@ def _reconcile(invocation: Invocation, outcome: Tasks) -> None:
     if errors:
         hint = errors[0].hint if len(errors) == 1 else ""
         raise PodwrightError(_failure_message(errors, runs), reason=errors[0].reason, hint=hint)
+
+
+def _open_batch(invocation: Invocation, options: RunnerOptions, members: list[Member]) -> Batch | Dispatcher:
+    if not members:
+        return Batch(invocation.client, options, invocation.console)
+    from ..dispatch.dispatcher import Dispatcher  # few runs have several clusters
+
+    return Dispatcher(members, options, invocation.console, invocation.params["min_clusters"])
 
 
 def _names_tasks(params: Options) -> bool:
@@ -260,7 +287,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     """The fields of the result, as far as the operation proceeded."""
     if outcome.batch is None:
         return {}
-    runtime = outcome.runtime.describe() if outcome.runtime else {}
+    described = outcome.batch.describe() | (outcome.runtime.describe() if outcome.runtime else {})
     params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
     every_run = outcome.runs
     runs = [(cluster, run.spec, run) for cluster, run in every_run if run.spec]
@@ -275,7 +302,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
         result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][2], redactor)
     elif params["full"]:
         result["tasks"] = [task | describe_pod(run, redactor) for task, (_cluster, _spec, run) in zip(tasks, runs)]
-    return result | runtime | ({"diff": yaml_diff([change for _cluster, change in changes], redactor)} if invocation.diff_mode else {})
+    return result | described | ({"diff": yaml_diff([change for _cluster, change in changes], redactor)} if invocation.diff_mode else {})
 
 
 def _name_cluster(cluster: str | None) -> Result:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PodwrightError, option_error
@@ -74,16 +74,17 @@ class Approval:
             raise option_error("plan_file", "must be another file than that of expect.")
         check_file("plan_file", self._path)
 
-    def submit(self, changes: Iterable[Change], as_of: int | None = None) -> None:
+    def submit(self, changes: Iterable[Change], as_of: int | None = None, clusters: Sequence[str | None] = ()) -> None:
         """Take the plan.
 
         Args:
             as_of: the time for which it was made, if it depends on ages.
+            clusters: the cluster of each change, if there are several.
 
         Raises: PodwrightError if it is another one than the reviewed one, or its file cannot be written.
         """
         changes = list(changes)
-        entries: list[Result] = [self._clean(entry) for entry in review_entries(changes, self._redactor)]
+        entries: list[Result] = [self._clean(entry) for entry in review_entries(changes, self._redactor, clusters)]
         digest = digest_of(entries)
         self.digest = digest if as_of is None else f"{digest}@{as_of}"
         if self._path is not None:

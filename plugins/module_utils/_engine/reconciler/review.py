@@ -23,19 +23,22 @@ _VOLATILE_ANNOTATIONS = (LAST_SCALED,)  # a time
 _LISTED, _LINES = 20, 30  # objects, and lines of each, in a text
 _ABSENT: Any = object()
 _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys creates an encoder for each call
-_IDENTITY = ("api_version", "kind", "namespace", "name")
+_IDENTITY = ("cluster", "api_version", "kind", "namespace", "name")
 
 
-def review_entries(changes: Iterable[Change], redactor: type[Redactor]) -> list[Result]:
+def review_entries(changes: Sequence[Change], redactor: type[Redactor], clusters: Sequence[str | None] = ()) -> list[Result]:
     """The entries of a plan for its review, sorted; objects that stay as they are have none.
 
     Each has `action`, `api_version`, `kind`, `namespace`, `name`, the `uid` of the live object if it is changed or deleted, and `manifest` (of an object
     that is created or replaced) or `fields` (a JSON Pointer -> its values `before` and `after`). `note` says why; the digest does not cover it.
+    If there are several clusters, `cluster` is the name of the one of the change.
 
     Args:
         redactor: replaces secret values. Numbers take their place: a digest of the values would either allow to guess them or differ between runs.
     """
-    return sorted((_entry(change, redactor(is_numbered=True)) for change in changes if change.is_change), key=_canonical)
+    pairs = zip(changes, clusters or [None] * len(changes))
+    entries = [_entry(change, redactor(is_numbered=True)) | ({"cluster": name} if name else {}) for change, name in pairs if change.is_change]
+    return sorted(entries, key=_canonical)
 
 
 def digest_of(entries: Iterable[Result]) -> str:
@@ -103,6 +106,7 @@ def _differences(before: Any, after: Any, path: str) -> Iterable[tuple[str, Resu
 
 def _title(entry: Result) -> str:
     place = f" in namespace '{entry['namespace']}'" if entry.get("namespace") else ""
+    place += f" in cluster '{entry['cluster']}'" if entry.get("cluster") else ""
     return f"{entry.get('action')} {entry.get('kind')} '{entry.get('name')}'{place}"
 
 

@@ -40,7 +40,7 @@ class Admissions:
         slow = {uid: run for uid, run in held.items() if now - run.timing.created_at > FIRST_PAUSE}
         if not slow.keys() <= self._reasons.keys():
             self._next, self._pause = min(self._next, now + FIRST_PAUSE), FIRST_PAUSE
-        if slow and now >= self._next:
+        if slow and now >= self._next and self._client.availability.failing_since is None:
             self._reasons = self._read_reasons(slow)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             self._next = now + self._pause

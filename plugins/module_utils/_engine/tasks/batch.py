@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from ..cancellation import cause_of
@@ -14,6 +14,7 @@ from .prediction import predict
 from .progress import progress_line
 from .review import reviewed_changes
 from .runner import TICK_SECONDS, Runner
+from .task_plan import BatchPlan
 from .task_run import RunnerOptions, TaskRun
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..reconciler.plan import Change
+    from ..values import Result
     from .observation import Observation, TaskName
-    from .task_plan import BatchPlan
     from .task_spec import TaskSpec
 
 DELETE = "delete"
@@ -34,14 +35,18 @@ class Batch:
 
     Args:
         cluster: the name of the cluster if there are several.
+        company: the tasks that share its concurrency and its `on_error`, in one list for each Runner.
 
     Attributes:
         plan: the BatchPlan, after `predict` as the server's dry runs answered to it; None until all is planned.
         runner: the Runner, or None until the plan is carried out.
     """
 
-    def __init__(self, client: Client, options: RunnerOptions, console: Console, cluster: str | None = None) -> None:
+    def __init__(
+        self, client: Client, options: RunnerOptions, console: Console, cluster: str | None = None, company: list[list[TaskRun]] | None = None
+    ) -> None:
         self.client, self.options, self.console, self.cluster = client, options, console, cluster
+        self._company: list[list[TaskRun]] = [] if company is None else company
         self.plan: BatchPlan | None = None
         self.runner: Runner | None = None
 
@@ -67,6 +72,10 @@ class Batch:
         parts = self.runner.runs if self.runner else self.plan.tasks if self.plan else ()
         return [(self.cluster, change) for part in parts for change in part.changes]
 
+    def describe(self) -> Result:
+        """The fields of the result about the clusters of several."""
+        return {}
+
     def predict(self) -> list[tuple[str | None, Change]]:
         """(cluster, change) of each change, for a review. In check mode, the prediction becomes the plan. Raises: PodwrightError."""
         if not self.plan:
@@ -75,11 +84,10 @@ class Batch:
         self.plan = predicted if self.options.check_mode else self.plan
         return [(self.cluster, change) for change in reviewed_changes(predicted.tasks)]
 
-    def start(self, tick: float = TICK_SECONDS) -> Iterator[None]:
-        """Carry out the plan, in steps of so many seconds at most; what fails is noted in each TaskRun. Raises: PodwrightError if a watch fails for good."""
-        if self.plan:
-            self.runner = Runner(self.client, self.plan, self.options, self.console)
-            yield from self.runner.steps(tick)
+    def start(self, tick: float = TICK_SECONDS) -> Generator[None, None, None]:
+        """The steps that carry out the plan, of so many seconds at most; what fails is noted in each TaskRun. Raises: PodwrightError if a watch fails."""
+        self.runner = Runner(self.client, self.plan or BatchPlan(()), self.options, self.console, self._company)
+        return self.runner.steps(tick)
 
     def complete(self) -> None:
         """Collect, record and clean up what has finished. Raises: PodwrightError."""

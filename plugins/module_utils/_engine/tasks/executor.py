@@ -173,16 +173,18 @@ class Executor:
         )
 
     def _create(self, spec: TaskSpec, manifest: Manifest) -> Manifest:
-        self.unanswered.add((spec.namespace, spec.name))
+        was_unanswered = spec.task_name in self.unanswered
+        self.unanswered.add(spec.task_name)
         try:
             live = self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
             self.created.add(live["metadata"]["uid"])
         except PodwrightError as error:
-            if error.status is None and (error.response_was_lost or not error.is_unreachable):
-                raise
-            self.unanswered.discard((spec.namespace, spec.name))
+            # A quota may be used up by the pod that an earlier request created.
+            is_unknown = error.response_was_lost or (error.status is None and not error.is_unreachable)
+            if not was_unanswered and not is_unknown:
+                self.unanswered.discard(spec.task_name)
             raise
-        self.unanswered.discard((spec.namespace, spec.name))
+        self.unanswered.discard(spec.task_name)
         return live
 
     def apply_policy(self, spec: TaskSpec, owner: Manifest | None = None) -> Manifest | None:

@@ -10,7 +10,7 @@ from ..cluster.client import Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
-from ..objects.labels import HASH, MANAGED, RECORD, TASK, label_of, selector_of
+from ..objects.labels import HASH, MANAGED, PLACEMENT, RECORD, TASK, label_of, selector_of
 from ..text import parse_integer
 from ..values import Manifest
 from .network_policy import DEFAULT, policy_name
@@ -29,12 +29,14 @@ class Observation:
         lists: (Kind, namespace) -> (objects, resource version to watch from).
         selectors: namespace -> the label selector of its lists.
         records: TaskName -> ConfigMap.
+        placements: TaskName -> ConfigMap that says in which of several clusters the task was started.
         policies: namespace -> {name: NetworkPolicy}; a namespace is missing if its policies cannot be listed or do not matter.
     """
 
     lists: dict[tuple[Kind, str], tuple[list[Manifest], str]]
     selectors: dict[str, str]
     records: dict[TaskName, Manifest] = field(default_factory=dict)
+    placements: dict[TaskName, Manifest] = field(default_factory=dict)
     policies: dict[str, dict[str, Manifest]] = field(default_factory=dict)
 
     def by_task(self) -> dict[TaskName, list[Listed]]:
@@ -60,19 +62,21 @@ class Observer:
         self._client, self._console = client, console
         self._specs, self._sets, self._is_deletion = specs, tuple(sets), is_deletion
 
-    def observe(self, prunes: bool) -> Observation:
+    def observe(self, prunes: bool, with_placements: bool = False) -> Observation:
         """List pods, Jobs, records and policies.
 
         Args:
             prunes: whether records of tasks that are not requested matter, too.
+            with_placements: whether there are several clusters.
 
         Raises: PodwrightError.
         """
         lists, selectors = self._list_tasks()
         for namespace in selectors:
             self._add_unlisted_jobs(lists, namespace)
-        matter = prunes or any(spec.keeps_record for spec in self._specs)
-        return Observation(lists, selectors, self._list_records(selectors) if matter else {}, self._list_policies())
+        matter = prunes or with_placements or any(spec.keeps_record for spec in self._specs)
+        records, placements = self._list_records(selectors) if matter else ({}, {})
+        return Observation(lists, selectors, records, placements if with_placements else {}, self._list_policies())
 
     def _list_tasks(self) -> tuple[dict[tuple[Kind, str], tuple[list[Manifest], str]], dict[str, str]]:
         """(lists, selectors) of an Observation; Jobs are listed only if one may exist: it is requested, or a task has no pod or that of a Job."""
@@ -120,12 +124,15 @@ class Observer:
             parts.append(f"{TASK}={specs[0].name}")
         return ",".join(parts)
 
-    def _list_records(self, selectors: dict[str, str]) -> dict[TaskName, Manifest]:
+    def _list_records(self, selectors: dict[str, str]) -> tuple[dict[TaskName, Manifest], dict[TaskName, Manifest]]:
+        """(records, placements) of an Observation."""
         records: dict[TaskName, Manifest] = {}
+        placements: dict[TaskName, Manifest] = {}
         for namespace, selector in selectors.items():
             items = self._list_if_allowed(CONFIG_MAP, namespace, "Records of earlier results cannot be read", label_selector=f"{selector},{RECORD}")
-            records |= {(namespace, label_of(item, TASK) or ""): item for item in items or []}
-        return records
+            for item in items or []:
+                (placements if label_of(item, RECORD) == PLACEMENT else records)[namespace, label_of(item, TASK) or ""] = item
+        return records, placements
 
     def _list_policies(self) -> dict[str, dict[str, Manifest]]:
         """The policies of an Observation, listed without a label selector: the labels of an edited policy may be missing."""

@@ -77,7 +77,7 @@ class Planner:
     def _plan_pruning(self, found: dict[TaskName, list[Listed]], seen: Observation, sets: set[tuple[str, str]]) -> list[TaskPlan]:
         """Plan to delete what is left of tasks that are no longer requested, and their records."""
         named = {(spec.namespace, spec.name) for spec in self._specs}
-        for task, item in seen.records.items():
+        for task, item in (*seen.records.items(), *seen.placements.items()):
             if self._is_deletion or task not in named:
                 found.setdefault(task, []).append((CONFIG_MAP, item))
         plans = []

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 
 from ..cluster.client import Client
@@ -35,6 +35,7 @@ from .task_plan import BatchPlan
 from .task_run import RunnerOptions, TaskRun
 from .task_spec import TaskSpec
 from .transfers import Transfers
+from .turns import free_turns
 
 TICK_SECONDS = 1
 BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
@@ -47,21 +48,24 @@ LARGE_BATCH, BURST_SECONDS = 100, 0.05
 class Runner:
     """Carries out the plan of a batch of tasks, and waits as the options say.
 
+    Args:
+        company: lists of the tasks that count towards one concurrency and stop together; its own is added.
+
     Attributes:
         runs: a TaskRun for each TaskPlan.
         executor: what sends the requests.
-        company: the Runners whose tasks count towards one concurrency and stop together; itself among them.
     """
 
-    def __init__(self, client: Client, plan: BatchPlan, options: RunnerOptions, console: Console) -> None:
+    def __init__(self, client: Client, plan: BatchPlan, options: RunnerOptions, console: Console, company: list[list[TaskRun]]) -> None:
         self._client, self._plan, self._options, self._console = client, plan, options, console
-        self.executor, self.company = Executor(client), [self]
+        self.executor, self._company = Executor(client), company
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
         self._transfers = Transfers(client, console)
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self.runs = [TaskRun(task) for task in plan.tasks]
+        company.append(self.runs)
         self._needs = Needs(self.runs)
         self._proxies = Proxies(client, console)
         self._problems = Problems(client, self.executor, options, self._retry)
@@ -70,20 +74,19 @@ class Runner:
             name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
             self._by_name.setdefault((run.plan.change.key.namespace, name), []).append(run)
 
-    def steps(self, tick: float = TICK_SECONDS) -> Iterator[None]:
+    def steps(self, tick: float = TICK_SECONDS) -> Generator[None, None, None]:
         """Carry out the plan in steps, each of which waits so many seconds at most. What fails is noted in each TaskRun; only a failed watch is raised."""
-        clock = self._client.clock
         restore(self.executor, self.runs)
         for run in self.runs:
             self._settle(run)
-        self._transfers.deadline = deadline = clock.monotonic() + self._options.wait_timeout
+        self._transfers.deadline = deadline = self._client.clock.monotonic() + self._options.wait_timeout
         try:
             with self._streams, Pool(THREADS) as pool, Watcher(self._client) as watcher:
                 if self._is_open():
                     for (kind, namespace), (items, version) in self._plan.lists.items():
                         watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
                 while self._is_open():
-                    if clock.monotonic() > deadline:
+                    if self._client.clock.monotonic() > deadline:
                         self._problems.give_up(self.runs)
                         break
                     self._needs.release()
@@ -101,16 +104,15 @@ class Runner:
     # -- requests and their answers -------------------------------------------------------------------------
 
     def _send_requests(self, pool: Pool) -> None:
-        every_run = [run for runner in self.company for run in runner.runs]
-        if self._options.on_error == "stop" and any(run.has_failed for run in every_run):
+        if self._options.on_error == "stop" and any(run.has_failed for runs in self._company for run in runs):
             stop_others(self.runs)
         self._proxies.quit(pool)
         queued = [run for run in self.runs if run.stage.is_queued]
-        active = sum(run.is_active for run in every_run) if queued else 0
+        free = free_turns(self.runs, self._company, self._options.concurrency) if queued else 0
         now = self._client.clock.monotonic()
         for run in queued:
-            if run.timing.not_before <= now and (active < self._options.concurrency or run.is_stopping):
-                active += 1
+            if run.timing.not_before <= now and (free > 0 or run.is_stopping):
+                free -= 1
                 self._send(pool, run)
 
     def _send(self, pool: Pool, run: TaskRun) -> None:
@@ -180,7 +182,7 @@ class Runner:
         run.advance(StageEvent.ANSWERED)
         run.timing.created_at = self._client.clock.monotonic()
         if event == "DELETED":
-            self._lost(run, spec)
+            self._retry_or_fail(run, spec, run.lose())
         else:
             self._settle(run)
 
@@ -205,7 +207,7 @@ class Runner:
         run.advance(StageEvent.ANSWERED)
         run.read_status()
         if run.live is None:
-            self._lost(run, spec)
+            self._retry_or_fail(run, spec, run.lose())
         elif answer.error and not (run.status and run.status.is_finished):
             run.fail_because(answer.error.reason, f"did not receive its inputs: {answer.error.message}", answer.error.hint)
         else:
@@ -267,14 +269,11 @@ class Runner:
         elif event == "DELETED" and run.stage in (Stage.DELIVER, Stage.DELIVERING):
             run.live = None  # noted again with the answer
         elif event == "DELETED":
-            self._lost(run, spec)
+            self._retry_or_fail(run, spec, run.lose())
             return
         else:
             run.live = latest(item, run.live)
         self._settle(run)
-
-    def _lost(self, run: TaskRun, spec: TaskSpec) -> None:
-        self._retry_or_fail(run, spec, run.lose())
 
     def _settle(self, run: TaskRun) -> None:
         """Decide whether a task has reached the requested state."""

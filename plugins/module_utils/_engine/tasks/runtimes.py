@@ -61,7 +61,7 @@ def choose_runtime(params: Options, client: Callable[[], Client], use: Callable[
     wanted = params["runtime"]
     if wanted == KUBERNETES:
         return CLUSTER
-    missing = _why_unusable(client) if wanted == AUTO else None
+    missing = why_unusable(client) if wanted == AUTO else None
     if wanted == AUTO and missing is None:
         return Runtime(KUBERNETES, "A cluster is configured and responds.")
     try:
@@ -76,7 +76,7 @@ def choose_runtime(params: Options, client: Callable[[], Client], use: Callable[
     return Runtime(PODMAN, f"No cluster can be used: {missing}" if missing else "It was requested.", podman, is_fallback=bool(missing))
 
 
-def _why_unusable(client: Callable[[], Client]) -> str | None:
+def why_unusable(client: Callable[[], Client]) -> str | None:
     """Why no cluster can be used, as a sentence, or None: whatever a server responds, it is there."""
     try:
         client().fetch(Request("GET", "/version", accept=ANYTHING, retryable=False))

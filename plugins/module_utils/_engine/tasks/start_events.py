@@ -31,7 +31,7 @@ class StartEvents:
             runs: TaskRuns that wait for their pod.
             now: seconds of the monotonic clock.
         """
-        if now < self._next:
+        if now < self._next or self._client.availability.failing_since is not None:
             return
         self._next = now + self._pause
         slow = [run for run in runs if _may_be_stuck(run) and now - run.timing.created_at > FIRST_PAUSE]

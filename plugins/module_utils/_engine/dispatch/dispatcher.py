@@ -1,0 +1,323 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs a batch of tasks in several clusters: each task in one of them, and in another one if it has no room or cannot be reached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..cancellation import cause_of
+from ..cluster.availability import REQUEST_OUTAGE
+from ..errors import PodwrightError
+from ..objects.key import Key
+from ..reconciler.plan import Change
+from ..tasks.batch import Batch
+from ..tasks.decision import NONE
+from ..tasks.stages import Stage
+from ..tasks.task_plan import TaskPlan
+from ..tasks.task_run import TaskRun
+from ..threads import call_in_threads
+from .assignment import Assignment, Group, assign, choose, find_placements, find_sightings, group_by_needs
+from .members import UNREACHABLE, in_cluster, is_outage, look_around, write_placements
+from .moves import is_unscheduled, is_untouched, take_away, why_move, withdraw
+from .placement import place_at
+
+if TYPE_CHECKING:
+    from ..console import Console
+    from ..tasks.observation import TaskName
+    from ..tasks.task_run import RunnerOptions
+    from ..tasks.task_spec import TaskSpec
+    from ..values import Result
+    from .members import Member
+
+TICK = 0.1  # seconds that a step of each cluster waits at most
+_KEPT = "Wait until it can be reached again. If it will not return, remove it from clusters, so that the tasks run in the others."
+
+
+class Dispatcher:
+    """Tasks of several clusters; its methods are those of a Batch.
+
+    Args:
+        minimum: how many clusters must be reachable.
+    """
+
+    def __init__(self, members: Sequence[Member], options: RunnerOptions, console: Console, minimum: int) -> None:
+        self._members = {member.name: member for member in members}
+        self._options, self._console, self._minimum = options, console, minimum
+        self._batches: list[Batch] = []
+        self._held: list[tuple[str | None, TaskRun]] = []
+        self._moved: set[int] = set()  # ids of TaskRuns
+        self._groups: dict[TaskName, Group] = {}
+        self._tried: dict[TaskName, set[str]] = {}  # names of clusters, by the first task of a group
+        self._specs: list[TaskName] = []  # in the order of the options
+        self._full: set[str] = set()
+        self._deadline = 0.0
+        self._since: dict[int, float] = {}  # id of a TaskRun -> since when its pod is unschedulable
+        self._company: list[list[TaskRun]] = []
+
+    @property
+    def _reachable(self) -> list[Member]:
+        return [member for member in self._members.values() if not member.problem]
+
+    # -- planning -------------------------------------------------------------------------------------------
+
+    def prepare(self, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]] = ()) -> None:
+        """Observe all clusters, and plan the tasks of each. Raises: PodwrightError."""
+        is_deletion = self._options.state == "absent"
+        members = list(self._members.values())
+        look_around(members, self._console, specs, sets, is_deletion)
+        if len(self._reachable) < max(self._minimum, 1):
+            problems = "\n".join(f"Cluster '{member.name}': {member.problem}" for member in members if member.problem)
+            message = f"{len(self._reachable)} of {len(members)} clusters can be reached, and {max(self._minimum, 1)} must be (min_clusters).\n{problems}"
+            raise PodwrightError(message, reason=UNREACHABLE, hint="Nothing was changed.")
+        self._specs = [spec.task_name for spec in specs]
+        if len(self._reachable) < len(members):
+            self._keep_placements([] if is_deletion else self._specs)
+        if is_deletion:
+            for member in self._reachable:
+                self._prepare(member, specs, sets, ())
+            return
+        for group in group_by_needs(specs):
+            self._groups |= {spec.task_name: group for spec in group}
+        assigned = self._assign(specs)
+        for member in self._reachable:
+            own = [spec for entry in assigned if entry.cluster == member.name for spec in entry.group]
+            if own or sets:
+                self._prepare(member, own, sets, set(self._specs) - {spec.task_name for spec in own})
+        for entry in assigned:
+            self._held += [(entry.cluster, self._hold(spec, entry.cluster)) for spec in entry.group if entry.is_held]
+        self._company += [[run for _cluster, run in self._held]] if self._held else []
+
+    def _keep_placements(self, known: Iterable[TaskName]) -> None:
+        """Do not delete placements, except of these tasks: they say what exists in clusters that cannot be reached."""
+        for member in self._reachable:
+            for task in member.seen.placements.keys() - set(known):
+                del member.seen.placements[task]
+
+    def _assign(self, specs: Sequence[TaskSpec]) -> list[Assignment]:
+        seen = {member.name: member.seen for member in self._reachable}
+        sightings, placements = find_sightings(specs, seen), find_placements(specs, seen)
+        unreachable = {member.name: member.server for member in self._members.values() if member.problem}
+        for spec in specs:
+            places = sorted({sighting.cluster for sighting in sightings.get(spec.task_name, ()) if sighting.is_live})
+            if len(places) > 1:
+                counts = sightings[spec.task_name][-1].cluster
+                self._console.warn(f"Task '{spec.name}' exists in several clusters: {', '.join(places)}. That in '{counts}' counts, which is the latest one.")
+            placement = placements.get(spec.task_name)
+            if placement and not places and placement.cluster not in self._members and placement.server not in self._servers:
+                self._console.warn(f"Task '{spec.name}' ran in cluster '{placement.cluster}' ({placement.server}), which clusters does not list any more.")
+        return assign(group_by_needs(specs), sightings, placements, list(seen), unreachable)
+
+    @property
+    def _servers(self) -> set[str]:
+        return {member.server for member in self._members.values()}
+
+    def _prepare(self, member: Member, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], elsewhere: Iterable[tuple[str, str]]) -> None:
+        batch = Batch(member.client, self._options, self._console, member.name, self._company)
+        try:
+            batch.prepare(specs, sets, member.seen, elsewhere)
+        except PodwrightError as error:
+            raise in_cluster(member.name, error) from None
+        self._batches.append(batch)
+
+    def _hold(self, spec: TaskSpec, cluster: str) -> TaskRun:
+        """A task that does not run, since it may have run in an unreachable cluster."""
+        note = f"it was started in cluster '{cluster}', which cannot be reached"
+        run = TaskRun(TaskPlan(Change(NONE, Key(spec.kind.group, spec.kind.name, spec.namespace, spec.name), spec.kind, {}, note=note), spec))
+        run.fail_because(UNREACHABLE, f"was started in cluster '{cluster}', which cannot be reached, and is not started again elsewhere", _KEPT)
+        return run
+
+    # -- the outcome ----------------------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> list[tuple[str | None, TaskRun]]:
+        """(cluster, TaskRun) of each task, in the order of the options; a deletion has one for each cluster that had the task."""
+        found = [entry for batch in self._batches for entry in batch.runs if id(entry[1]) not in self._moved]
+        if self._options.state == "absent":
+            present = {run.spec.task_name for _cluster, run in found if run.spec and run.plan.to_delete}
+            first = self._reachable[0].name if self._reachable else None
+            return [(name, run) for name, run in found if run.plan.to_delete or (name == first and run.spec and run.spec.task_name not in present)]
+        order = {task: index for index, task in enumerate(self._specs)}
+        return sorted(found + self._held, key=lambda entry: order[entry[1].spec.task_name] if entry[1].spec else len(order))
+
+    @property
+    def changes(self) -> list[tuple[str | None, Change]]:
+        """(cluster, step of the plan); after a run those that were carried out."""
+        found: list[tuple[str | None, Change]] = [entry for batch in self._batches for entry in batch.changes]
+        return found + [(cluster, change) for cluster, run in self._held for change in run.changes]
+
+    def predict(self) -> list[tuple[str | None, Change]]:
+        """(cluster, change) of each change, for a review. In check mode, the prediction becomes the plan. Raises: PodwrightError."""
+        return [entry for batch in self._batches for entry in batch.predict()]
+
+    def describe(self) -> Result:
+        """The field `clusters` of the result."""
+        counts = Counter(cluster for cluster, run in self.runs if run.spec)
+        described = [
+            {"name": member.name, "server": member.server, "reachable": not member.problem, "msg": member.problem, "tasks": counts[member.name]}
+            for member in self._members.values()
+        ]
+        return {"clusters": described}
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def run(self, on_cancel: str) -> None:
+        """Carry out the plans and complete them. Raises: PodwrightError; not if tasks failed."""
+        try:
+            if self._options.state != "absent":
+                self._place_all()
+            self._carry_out()
+            alive = [batch for batch in self._batches if not self._member(batch).problem]
+            problems = call_in_threads(_complete, alive, len(self._members))
+        except Exception:
+            raise
+        except BaseException as reason:
+            left = " ".join(f"Cluster '{batch.cluster}': {text}" for batch in self._batches if (text := batch.leave(on_cancel)))
+            self._console.take_leave(f"task_pod was cancelled by {cause_of(reason)}. {left}")
+            raise
+        for problem in filter(None, problems):
+            raise problem
+        lost = [member.name for member in self._members.values() if member.problem]
+        if lost and self._options.state == "absent":
+            message = f"What exists of the tasks in cluster {', '.join(map(repr, lost))} was not deleted, because it cannot be reached."
+            raise PodwrightError(message, reason=UNREACHABLE, hint="Run it again when the cluster can be reached, or remove the cluster from clusters.")
+
+    def _member(self, batch: Batch) -> Member:
+        return self._members[batch.cluster or ""]
+
+    def _place_all(self) -> None:
+        """Note the cluster of each task in all of them, before it is started. Raises: PodwrightError."""
+        for batch in list(self._batches):
+            plans = [plan for plan in (batch.plan.tasks if batch.plan else ()) if plan.spec]
+            self._place(self._member(batch), [plan.spec for plan in plans if plan.spec and not plan.is_deletion])
+
+    def _place(self, member: Member, specs: Sequence[TaskSpec]) -> None:
+        placement = place_at(member.client.clock.now(), member.name, member.server)
+        known = write_placements(list(self._members.values()), specs, placement, self._console)
+        missing = [name for (_namespace, name), count in known.items() if count < self._minimum]
+        if missing:
+            message = f"Task '{missing[0]}' is not started, because fewer than {self._minimum} clusters (min_clusters) can note its cluster."
+            raise PodwrightError(message, reason=UNREACHABLE, hint="Wait until the clusters can be reached, and check the permission to write ConfigMaps.")
+
+    def _carry_out(self) -> None:
+        steps: dict[Batch, Generator[None, None, None]] = {batch: batch.start(TICK) for batch in self._batches}
+        self._deadline = self._now() + self._options.wait_timeout
+        try:
+            while steps:
+                for batch in list(steps):
+                    if not self._step(batch, steps[batch]):
+                        del steps[batch]
+                for batch in self._move():
+                    steps[batch] = batch.start(TICK)
+                self._console.progress("; ".join(f"{batch.cluster}: {batch.progress}" for batch in self._batches))
+            for batch in self._batches:
+                self._give_up(batch)
+        finally:
+            for generator in steps.values():
+                generator.close()
+
+    def _step(self, batch: Batch, generator: Iterator[None]) -> bool:
+        """Let a batch proceed. Returns: whether it is not done."""
+        try:
+            next(generator)
+            return True
+        except StopIteration:
+            return False
+        except PodwrightError as error:
+            member = self._member(batch)
+            member.problem = error.message
+            self._console.warn(f"Cluster '{member.name}' is left out from now on: {error.message}")
+            reason = UNREACHABLE if is_outage(error) else error.reason
+            hint = "It is unknown whether it has finished: the next run finds out once the cluster can be reached."
+            for run in batch.runner.runs if batch.runner else ():
+                if run.stage is not Stage.DONE and not (batch.runner and is_untouched(run, batch.runner.executor)):
+                    run.fail_because(reason, f"was not watched until it finished in cluster '{member.name}': {error.message}", hint)
+            return False
+
+    def _give_up(self, batch: Batch) -> None:
+        """Fail the tasks that could not be started in a cluster that was lost, nor in another one."""
+        for run in batch.runner.runs if batch.runner else ():
+            if run.stage is not Stage.DONE:
+                why = f"was not started in cluster '{batch.cluster}', nor in another one: {self._member(batch).problem}"
+                run.fail_because(UNREACHABLE, why, "Run it again when the cluster can be reached.")
+
+    def _now(self) -> float:
+        return next(iter(self._members.values())).client.clock.monotonic()
+
+    # -- moving tasks ---------------------------------------------------------------------------------------
+
+    def _move(self) -> list[Batch]:
+        """Start tasks in another cluster that cannot start in theirs. Returns: the Batches of these tasks."""
+        moved: dict[str, list[TaskSpec]] = {}
+        for batch in self._batches:
+            for run in [run for run in (batch.runner.runs if batch.runner else ()) if run.spec]:
+                group = self._groups.get(run.spec.task_name) if run.spec and run.stage is not Stage.DONE else None
+                why = self._why_move(batch, run) if group else ""
+                target = self._withdraw(batch, group, why, moved) if group and why else None
+                if target:
+                    moved.setdefault(target, []).extend(group or ())
+        return [new for name, specs in moved.items() if (new := self._start(self._members[name], specs))]
+
+    def _why_move(self, batch: Batch, run: TaskRun) -> str:
+        if not batch.runner:
+            return ""
+        now, failing_since = batch.client.clock.monotonic(), batch.client.availability.failing_since
+        is_out = bool(self._member(batch).problem) or (failing_since is not None and now - failing_since > REQUEST_OUTAGE)
+        if not is_unscheduled(run):
+            self._since.pop(id(run), None)
+        return why_move(run, batch.runner.executor, now - self._since.setdefault(id(run), now) if is_unscheduled(run) else 0, is_out)
+
+    def _withdraw(self, batch: Batch, group: Group, why: str, moved: Mapping[str, Sequence[TaskSpec]]) -> str | None:
+        """Take a group of tasks away from its cluster, if none of them can have run there. Returns: the name of the next cluster, or None."""
+        runner, member, names = batch.runner, self._member(batch), [spec.task_name for spec in group]
+        tried = self._tried.setdefault(names[0], set())
+        tried |= {member.name}
+        others = {name: load + len(moved.get(name, ())) for name, load in self._loads().items() if name not in tried}
+        runs = [run for run in (runner.runs if runner else ()) if run.spec and run.spec.task_name in names]
+        if not others or not runner or not all(is_untouched(run, runner.executor) or is_unscheduled(run) for run in runs):
+            return None
+        self._full |= {member.name}
+        if not all(withdraw(run, batch.client) for run in runs):
+            return None
+        target = choose(group, others, self._full)
+        listed = ", ".join(f"'{name}'" for _namespace, name in names)
+        self._console.warn(f"Cluster '{member.name}' does not run {listed}, because {why}. Cluster '{target}' does instead.")
+        for run in runs:
+            take_away(run, f"{why}; it runs in cluster '{target}'")
+            self._moved.add(id(run))
+        return target
+
+    def _loads(self) -> dict[str, int]:
+        """Name of each cluster that responds -> number of tasks that have not finished there."""
+        loads = {member.name: 0 for member in self._reachable if member.client.availability.failing_since is None}
+        for batch in self._batches:
+            if batch.cluster in loads and batch.runner:
+                loads[batch.cluster] += sum(run.stage is not Stage.DONE for run in batch.runner.runs)
+        return loads
+
+    def _start(self, member: Member, specs: Sequence[TaskSpec]) -> Batch | None:
+        """Plan tasks in another cluster than before. Returns: their Batch, or None if they cannot be started, which they say."""
+        options = replace(self._options, prune=False, wait_timeout=max(self._deadline - self._now(), 0))
+        batch = Batch(member.client, options, self._console, member.name, self._company)
+        try:
+            self._place(member, specs)
+            batch.prepare(specs)
+        except PodwrightError as error:
+            for spec in specs:
+                run = self._hold(spec, member.name)
+                run.fail(in_cluster(member.name, error))
+                self._held.append((member.name, run))
+            return None
+        self._batches.append(batch)
+        return batch
+
+
+def _complete(batch: Batch) -> PodwrightError | None:
+    """Complete the tasks of a cluster, whatever happens in the others. Returns: the error or None."""
+    try:
+        batch.complete()
+    except PodwrightError as error:
+        return in_cluster(batch.cluster or "", error)
+    return None

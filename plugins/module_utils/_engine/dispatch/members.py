@@ -1,0 +1,158 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The clusters of a run: which of them can be reached, what they have of its tasks, and what each notes about their clusters."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..cluster.client import MANAGER
+from ..cluster.kinds import CONFIG_MAP
+from ..errors import CONNECTION_LOST, PodwrightError, option_error
+from ..tasks.executor import THREADS
+from ..tasks.observation import Observation, Observer
+from ..tasks.runtimes import KUBERNETES, why_unusable
+from ..threads import call_in_threads
+from .placement import Placement, build_placement, read_placement
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..tasks.observation import TaskName
+    from ..tasks.task_spec import TaskSpec
+    from ..values import Options
+
+PROBES = 2  # of a cluster before it counts as unreachable
+UNREACHABLE = "ClusterUnreachable"  # the reason of a task or a run that needs an unreachable cluster
+
+
+@dataclass
+class Member:
+    """One of the clusters.
+
+    Attributes:
+        name: its context in the kubeconfig.
+        problem: why it is left out, as a sentence; empty if it can be used.
+        seen: what it has of the tasks.
+    """
+
+    name: str
+    client: Client
+    problem: str = ""
+    seen: Observation = field(default_factory=lambda: Observation({}, {}))
+
+    @property
+    def server(self) -> str:
+        """The URL of its API server."""
+        return self.client.configuration.server
+
+    def look(self, console: Console, specs: Sequence[TaskSpec], sets: Iterable[tuple[str, str]], is_deletion: bool) -> None:
+        """Read what it has of the tasks, unless it is unreachable. Raises: PodwrightError if it responds with an error."""
+        for _attempt in range(PROBES):
+            self.problem = why_unusable(lambda: self.client) or ""
+            if not self.problem:
+                break
+        if self.problem:
+            return
+        try:
+            self.seen = Observer(self.client, console, specs, sets, is_deletion).observe(prunes=True, with_placements=True)
+        except PodwrightError as error:
+            if not is_outage(error):
+                raise in_cluster(self.name, error) from None
+            self.problem = error.message
+
+
+def open_members(params: Options, connect: Callable[[str], Client]) -> list[Member]:
+    """The clusters that the option `clusters` lists; no request is sent.
+
+    Args:
+        connect: returns the Client of a context; raises PodwrightError.
+
+    Raises: PodwrightError that names the invalid option.
+    """
+    names: list[str] = params["clusters"]
+    if not names:
+        raise option_error("clusters", "must not be empty.", "List contexts of the kubeconfig, or omit it to use the current one.")
+    _check_options(params, len(names))
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise option_error(f"clusters[{index}]", f"must be unique, got '{name}' again.")
+    members = [Member(name, connect(name)) for name in names]
+    known: dict[str, str] = {}
+    for index, member in enumerate(members):
+        if member.server in known:
+            problem = f"must be another cluster than '{known[member.server]}', got '{member.name}' with the same server {member.server}."
+            raise option_error(f"clusters[{index}]", problem)
+        known[member.server] = member.name
+    namespaces = {member.client.configuration.namespace: member.name for member in members}
+    if not params["namespace"] and len(namespaces) > 1:
+        found = ", ".join(f"'{namespace}' of '{name}'" for namespace, name in sorted(namespaces.items()))
+        raise option_error("namespace", f"must be set, since those of the contexts differ: {found}.")
+    return members
+
+
+def _check_options(params: Options, count: int) -> None:
+    """Check the options that do not go with several clusters. Raises: PodwrightError."""
+    if params["host"]:
+        raise option_error("host", "must not be set if clusters is: it would be the server of all of them.", "Unset K8S_AUTH_HOST, too.")
+    if params["context"] and params["context"] != os.environ.get("K8S_AUTH_CONTEXT"):
+        raise option_error("context", "must not be set if clusters is, which lists contexts.")
+    if params["runtime"] != KUBERNETES:
+        raise option_error("runtime", f"must be {KUBERNETES} if clusters is set, got {params['runtime']}.")
+    if params["report"]:
+        raise option_error("report", "must not be set if clusters is: a report is one of a single cluster.", "Use pod_report for each cluster.")
+    if not 1 <= params["min_clusters"] <= count:
+        raise option_error("min_clusters", f"must be 1 to {count}, the number of clusters, got {params['min_clusters']}.")
+
+
+def is_outage(error: PodwrightError) -> bool:
+    """Whether the server cannot be reached or does not work, rather than refuses a request."""
+    return error.is_unreachable or error.reason == CONNECTION_LOST or (error.status is not None and error.status >= 500)
+
+
+def in_cluster(name: str, error: PodwrightError) -> PodwrightError:
+    """The error with the cluster in which it happened."""
+    return PodwrightError(f"Cluster '{name}': {error.message}", status=error.status, reason=error.reason, causes=error.causes, hint=error.hint)
+
+
+def look_around(members: Sequence[Member], console: Console, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], is_deletion: bool) -> None:
+    """Read what the clusters have of the tasks, all at the same time, and warn of those that are left out. Raises: PodwrightError."""
+    call_in_threads(lambda member: member.look(console, specs, sets, is_deletion), members, THREADS)
+    for member in members:
+        if member.problem:
+            console.warn(f"Cluster '{member.name}' is left out, because it cannot be reached: {member.problem}")
+    owners: dict[str, str] = {}  # uid of a pod or Job -> cluster
+    for member in members:
+        for items, _version in member.seen.lists.values():
+            for item in items:
+                other = owners.setdefault(item["metadata"]["uid"], member.name)
+                if other != member.name:
+                    raise option_error("clusters", f"must list different clusters, but '{other}' and '{member.name}' are the same one.")
+
+
+def write_placements(members: Iterable[Member], specs: Sequence[TaskSpec], placement: Placement, console: Console) -> Counter[TaskName]:
+    """Note the cluster of tasks in all that can be reached, unless it is known there. Returns: in how many clusters it is known, by task."""
+
+    def write(pair: tuple[Member, TaskSpec]) -> str:
+        member, spec = pair
+        live = member.seen.placements.get(spec.task_name)
+        if live and read_placement(live)[1:] == placement[1:]:
+            return ""
+        manifest = build_placement(spec, placement)
+        try:
+            member.client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+        except PodwrightError as error:
+            return f"Cluster '{member.name}' does not know that tasks run in '{placement.cluster}', and may run them again later: {error}"
+        member.seen.placements[spec.task_name] = manifest
+        return ""
+
+    pairs = [(member, spec) for member in members if not member.problem for spec in specs]
+    known: Counter[TaskName] = Counter({spec.task_name: 0 for spec in specs})
+    for (_member, spec), problem in zip(pairs, call_in_threads(write, pairs, THREADS)):
+        known[spec.task_name] += not problem
+        if problem:
+            console.warn(problem)
+    return known

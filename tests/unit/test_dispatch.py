@@ -1,0 +1,408 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tasks in several clusters: each runs once, wherever it is."""
+
+from __future__ import annotations
+
+import random
+from signal import SIGTERM
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+from ..support.environment import scaled
+from .model_fleet import Fleet
+
+NAMES = [f"t{number}" for number in range(6)]
+
+
+def places(fields):
+    """Name of each task -> its cluster."""
+    return {task["name"]: task["cluster"] for task in fields["tasks"]}
+
+
+def test_tasks_are_spread_and_run_once():
+    fleet = Fleet("east", "west")
+    fields, error = fleet.run(NAMES)
+    assert error is None and [task["name"] for task in fields["tasks"]] == NAMES
+    assert sorted(places(fields).values()) == ["east"] * 3 + ["west"] * 3
+    assert {name: [cluster] for name, cluster in places(fields).items()} == fleet.started
+    assert {task["state"] for task in fields["tasks"]} == {"succeeded"} and fields["summary"]["total"] == 6
+    assert {step["cluster"] for step in fields["plan"]} == {"east", "west"}
+    assert [(entry["name"], entry["reachable"], entry["tasks"]) for entry in fields["clusters"]] == [("east", True, 3), ("west", True, 3)]
+    again, error = fleet.run(list(reversed(NAMES)), clusters=["west", "east"])
+    assert error is None and places(again) == places(fields) and not again["changed"] and len(fleet.started) == 6
+
+
+def test_check_mode_predicts_the_clusters():
+    fleet = Fleet("east", "west", "north")
+    predicted, error = fleet.run(NAMES, check_mode=True)
+    assert error is None and fleet.started == {} and not any(site.objects for site in fleet.sites.values())
+    assert places(predicted) == places(fleet.run(NAMES)[0])
+
+
+def test_unreachable_cluster_is_left_out_with_a_warning():
+    fleet = Fleet("east", "west")
+    fleet["west"].is_down = True
+    fields, error = fleet.run(NAMES)
+    assert error is None and set(places(fields).values()) == {"east"}
+    assert [text for text in fleet.console.warnings if "west" in text and "cannot be reached" in text]
+    fleet["west"].is_down = False
+    again, error = fleet.run(NAMES)
+    assert error is None and not again["changed"] and set(places(again).values()) == {"east"}
+
+
+def test_what_ran_in_a_cluster_that_is_lost_does_not_run_elsewhere():
+    fleet = Fleet("east", "west")
+    before = places(fleet.run(NAMES)[0])
+    fleet["west"].is_down = True
+    for check_mode in (True, False):
+        fields, error = fleet.run([*NAMES, "new"], check_mode=check_mode)
+        found = {task["name"]: task for task in fields["tasks"]}
+        assert {name: task["cluster"] for name, task in found.items() if name != "new"} == before and found["new"]["cluster"] == "east"
+        lost = {name for name, task in found.items() if task["reason"] == "ClusterUnreachable"}
+        assert lost == {name for name, cluster in before.items() if cluster == "west"}
+        assert (error is None) == check_mode
+    assert "3 of 7 tasks failed" in error.message and "is not started again elsewhere" in error.message
+    assert all(len(clusters) == 1 for clusters in fleet.started.values())
+    fields, error = fleet.run(NAMES, clusters=["east"])  # the user decides that west is gone for good
+    assert error is None and set(places(fields).values()) == {"east"}
+    assert any("which clusters does not list any more" in text for text in fleet.console.warnings)
+
+
+def test_the_latest_run_counts_if_a_task_exists_in_several_clusters():
+    fleet = Fleet("east", "west")
+    before = places(fleet.run(NAMES)[0])
+    fleet.run(NAMES, clusters=["west"])
+    fields, error = fleet.run(NAMES)
+    assert error is None and not fields["changed"] and set(places(fields).values()) == {"west"}
+    twice = [name for name, cluster in before.items() if cluster == "east"]
+    assert sum("exists in several clusters" in text for text in fleet.console.warnings) == len(twice) == 3
+
+
+def test_deletion_is_one_in_every_cluster():
+    fleet = Fleet("east", "west")
+    fleet.run(NAMES)
+    fields, error = fleet.run(NAMES, state="absent")
+    assert error is None and fields["changed"] and len(fields["tasks"]) == 6 and not any(site.objects for site in fleet.sites.values())
+    assert not fleet.run(NAMES, state="absent")[0]["changed"]
+
+
+def test_deletion_fails_if_a_cluster_cannot_be_reached():
+    fleet = Fleet("east", "west")
+    fleet.run(NAMES)
+    fleet["west"].is_down = True
+    _fields, error = fleet.run(NAMES, state="absent")
+    assert error.reason == "ClusterUnreachable" and "'west' was not deleted" in error.message
+    assert not [key for key in fleet["east"].objects if key[0] == "Pod"]
+    fields, _error = fleet.run(NAMES)
+    assert sum(task["reason"] == "ClusterUnreachable" for task in fields["tasks"]) == 3, "they still exist there"
+
+
+@pytest.mark.parametrize("lack", ["has_quota", "has_room"])
+def test_cluster_without_room_is_left_out(lack):
+    fleet = Fleet("east", "west")
+    setattr(fleet["east"], lack, False)
+    fields, error = fleet.run(NAMES)
+    assert error is None and set(places(fields).values()) == {"west"} and len(fields["tasks"]) == 6
+    assert all(clusters == ["west"] for clusters in fleet.started.values()) and len(fleet.started) == 6
+    assert sum("'east' does not run" in text for text in fleet.console.warnings) == 3
+    assert not [key for key in fleet["east"].objects if key[0] == "Pod"]
+    assert sorted(step["action"] for step in fields["plan"]) == ["create"] * 6 + ["none"] * 3
+
+
+def test_without_room_anywhere_tasks_wait():
+    fleet = Fleet("east", "west")
+    fleet["east"].has_room = fleet["west"].has_room = False
+    fields, error = fleet.run(["a"], wait_timeout=60)
+    assert error.reason == "Unschedulable" and fleet.started == {} and len(fields["tasks"]) == 1
+    assert len(fleet.console.warnings) == 1, "it is moved once"
+    fleet["west"].has_room = True
+    fields, error = fleet.run(["a"])
+    assert error is None and fleet.started == {"a": ["west"]}
+
+
+def test_a_pod_that_is_scheduled_in_the_meantime_stays():
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    fleet[home].has_room = False
+    withdrawn = fleet[home].delete
+
+    def schedule_first(*arguments, **options):
+        fleet[home].has_room = True
+        while fleet[home].act():
+            pass
+        return withdrawn(*arguments, **options)
+
+    fleet[home].delete = schedule_first
+    fields, error = fleet.run(["a"])
+    assert error is None and fleet.started == {"a": [home]} and places(fields) == {"a": home}
+
+
+@pytest.mark.parametrize("later", ["is_down", "has_quota"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_creation_without_an_answer_is_not_repeated_elsewhere(later, seed):
+    """The pod that it created may be what uses up the quota."""
+    fleet = Fleet("east", "west", seed=seed)
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    site = fleet[home]
+    site.loses = 1
+    create = site.create
+
+    def lose(*arguments, **options):
+        try:
+            return create(*arguments, **options)
+        finally:
+            setattr(site, later, later == "is_down")
+
+    site.create = lose
+    fleet.run(["a"], wait_timeout=100)
+    site.is_down, site.has_quota, site.create = False, True, create
+    fields, error = fleet.run(["a"])
+    assert error is None and fleet.started == {"a": [home]} and places(fields) == {"a": home}
+
+
+def test_a_pod_that_finds_a_node_soon_is_not_moved():
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    fleet[home].has_room = False
+
+    def make_room():
+        fleet[home].has_room = fleet.clock.time > 6
+
+    fleet.during = make_room
+    fields, error = fleet.run(["a"])
+    assert error is None and places(fields) == {"a": home} and not fleet.console.warnings
+
+
+def test_a_schedule_timeout_is_one_of_each_cluster():
+    fleet = Fleet("east", "west")
+    fleet["east"].has_room = fleet["west"].has_room = False
+    _fields, error = fleet.run([{"name": "a", "command": ["x"], "schedule_timeout": 4}])
+    assert error.reason == "ScheduleTimeout" and len(fleet.console.warnings) == 1 and fleet.clock.time < 12
+
+
+def test_a_later_attempt_stays_in_its_cluster():
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    fleet[home].exits["a"] = [1, 0]
+
+    def fill():
+        fleet[home].has_room = not fleet[home].started or fleet.clock.time > 100
+
+    fleet.during = fill
+    fields, error = fleet.run([{"name": "a", "command": ["x"], "retries": 1}])
+    assert error is None and fleet.started == {"a": [home, home]} and fields["tasks"][0]["attempt"] == 2
+
+
+def test_cluster_that_is_lost_during_the_run_keeps_what_it_has_started():
+    """Its other tasks run elsewhere."""
+    fleet = Fleet("east", "west")
+    west = fleet["west"]
+
+    def lose():
+        west.is_down = west.is_down or len(west.started) >= 2
+
+    fleet.during = lose
+    names = [f"t{number}" for number in range(20)]
+    fields, error = fleet.run(names, concurrency=3, wait_timeout=3000)
+    found = {task["name"]: task for task in fields["tasks"]}
+    assert len(found) == len(names) == len(fields["tasks"])
+    assert all(len(clusters) == 1 for clusters in fleet.started.values())
+    unfinished = {name for name, task in found.items() if task["state"] != "succeeded"}
+    assert unfinished <= set(west.started) and len(fleet.started) == len(names)
+    assert error is None or error.reason == "ClusterUnreachable"
+    west.is_down, fleet.during = False, lambda: None
+    fields, error = fleet.run(names)
+    assert error is None and all(len(clusters) == 1 for clusters in fleet.started.values())
+
+
+def test_tasks_that_need_each_other_run_in_one_cluster():
+    fleet = Fleet("east", "west")
+    chain = [{"name": "a", "command": ["x"]}, {"name": "b", "command": ["x"], "needs": ["a"]}]
+    tasks = [*chain, "c", {"name": "d", "command": ["x"], "needs": ["c"]}]
+    found = places(fleet.run(tasks)[0])
+    assert found["a"] == found["b"] != found["c"] == found["d"]
+    fleet = Fleet("east", "west")
+    fleet["west"].has_room = False
+    assert set(places(fleet.run(tasks)[0]).values()) == {"east"} and len(fleet.started) == 4
+
+
+def test_tasks_in_different_clusters_cannot_need_each_other():
+    fleet = Fleet("east", "west")
+    before = places(fleet.run(["a", "b"])[0])
+    assert before["a"] != before["b"]
+    _fields, error = fleet.run(["a", {"name": "b", "command": ["true"], "needs": ["a"]}])
+    assert error.reason == "DifferentClusters" and len(fleet.started) == 2
+
+
+def test_a_majority_can_be_required():
+    fleet = Fleet("east", "west", "north")
+    fleet["west"].is_down = True
+    assert fleet.run(NAMES, min_clusters=2)[1] is None
+    fleet["east"].is_down = True
+    _fields, error = fleet.run(["new"], min_clusters=2)
+    assert error.reason == "ClusterUnreachable" and "1 of 3 clusters can be reached, and 2 must be" in error.message
+    assert "new" not in fleet.started
+
+
+def test_stop_reaches_all_clusters():
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["bad"], check_mode=True)[0])["bad"]
+    fleet[home].exits["bad"] = [1]
+    for site in fleet.sites.values():
+        site.exits |= {name: [None] for name in NAMES}
+    fields, error = fleet.run(["bad", *NAMES], on_error="stop")
+    assert error is not None and {task["state"] for task in fields["tasks"]} <= {"failed", "stopped", "skipped"}
+
+
+def test_concurrency_is_one_of_all_clusters():
+    fleet = Fleet("east", "west")
+    most = 0
+
+    def count():
+        nonlocal most
+        pods = [item for site in fleet.sites.values() for key, item in site.objects.items() if key[0] == "Pod"]
+        most = max(most, sum(pod["status"]["phase"] not in ("Succeeded", "Failed") for pod in pods))
+
+    fleet.during = count
+    assert fleet.run(NAMES, concurrency=2)[1] is None
+    assert most <= 2
+
+
+def test_each_cluster_gets_its_share_of_the_concurrency():
+    fleet = Fleet("east", "west")
+    for site in fleet.sites.values():
+        site.exits |= {name: [None] for name in NAMES}
+    counts = []
+    fleet.during = lambda: counts.append(sorted(len(site.started) for site in fleet.sites.values()))
+    fleet.run(NAMES, concurrency=3, wait_timeout=20)
+    assert counts[len(counts) // 2] == [1, 2]
+    fleet.run([*NAMES, "more"], clusters=["east"], concurrency=100, wait_timeout=20)
+    assert len(fleet["east"].started) > 2, "with others alone it may use all"
+
+
+def test_a_set_is_pruned_in_every_cluster():
+    fleet = Fleet("east", "west")
+    fleet.run(NAMES, set="s", prune=True)
+    fields, error = fleet.run(NAMES[:2], set="s", prune=True)
+    left = {item["metadata"]["labels"]["podwright.io/task"] for site in fleet.sites.values() for item in site.objects.values()}
+    assert error is None and fields["changed"] and left == set(NAMES[:2])
+    assert len(fleet.started) == 6
+
+
+def test_pruning_keeps_what_is_known_of_a_lost_cluster():
+    fleet = Fleet("east", "west")
+    before = places(fleet.run(NAMES, set="s", prune=True)[0])
+    fleet["west"].is_down = True
+    lost = [name for name, cluster in before.items() if cluster == "west"]
+    fleet.run([name for name in NAMES if name not in lost], set="s", prune=True)
+    fields, _error = fleet.run(NAMES, set="s", prune=True)
+    assert {task["name"] for task in fields["tasks"] if task["reason"] == "ClusterUnreachable"} == set(lost)
+
+
+def test_a_reviewed_plan_includes_the_clusters():
+    fleet = Fleet("east", "west")
+    digest = fleet.run(NAMES, check_mode=True)[0]["plan_digest"]
+    fleet["west"].is_down = True
+    fields, error = fleet.run(NAMES, expect=digest)
+    assert error.reason == "PlanChanged" and fleet.started == {} and not fields["changed"]
+    fleet["west"].is_down = False
+    assert fleet.run(NAMES, expect=digest)[1] is None and len(fleet.started) == 6
+
+
+@pytest.mark.parametrize("on_cancel", ["keep", "delete"])
+def test_a_cancelled_run_reports_what_it_leaves_in_each_cluster(on_cancel):
+    fleet = Fleet("east", "west")
+    for site in fleet.sites.values():
+        site.exits |= {name: [None] for name in NAMES}
+
+    def cancel():
+        if len(fleet.started) == len(NAMES):
+            raise Cancelled(SIGTERM)
+
+    fleet.during = cancel
+    with pytest.raises(Cancelled):
+        fleet.run(NAMES, on_cancel=on_cancel)
+    farewell = fleet.console.farewell
+    assert farewell.startswith("task_pod was cancelled by SIGTERM. Cluster 'east': It ") and "Cluster 'west': It " in farewell
+    left = [item for site in fleet.sites.values() for key, item in site.objects.items() if key[0] == "Pod"]
+    assert all(bool(pod["metadata"].get("deletionTimestamp")) == (on_cancel == "delete") for pod in left)
+
+
+def test_the_other_clusters_are_completed_if_one_fails():
+    fleet = Fleet("east", "west")
+    delete = fleet["west"].delete
+
+    def refuse(kind, *arguments, **options):
+        raise PodwrightError("pods is forbidden: User x cannot delete", status=403, reason="Forbidden")
+
+    fleet["west"].delete = refuse
+    _fields, error = fleet.run(NAMES, cleanup="always")
+    assert error.message.startswith("Cluster 'west': ")
+    assert not [key for key, item in fleet["east"].objects.items() if key[0] == "Pod" and not item["metadata"].get("deletionTimestamp")]
+    fleet["west"].delete = delete
+    fields, error = fleet.run(NAMES, cleanup="always")
+    assert error is None and len(fleet.started) == 6 and {task["state"] for task in fields["tasks"]} == {"succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"clusters": []}, "clusters: must not be empty"),
+        ({"clusters": ["east", "east"]}, "clusters[1]: must be unique"),
+        ({"host": "https://x"}, "host: must not be set"),
+        ({"context": "east"}, "context: must not be set"),
+        ({"runtime": "auto"}, "runtime: must be kubernetes"),
+        ({"report": "x.html"}, "report: must not be set"),
+        ({"min_clusters": 3}, "min_clusters: must be 1 to 2"),
+        ({"min_clusters": 0}, "min_clusters: must be 1 to 2"),
+    ],
+)
+def test_invalid_options_send_no_request(params, message):
+    fleet = Fleet("east", "west")
+    for site in fleet.sites.values():
+        site.fetch = site.list = None
+    defaults = {"clusters": ["east", "west"]} | params
+    _fields, error = fleet.run(["a"], **defaults)
+    assert error.reason == "BadOption" and error.message.startswith(message)
+
+
+def test_one_cluster_is_not_two():
+    fleet = Fleet("east", "west")
+    fleet["west"].configuration.server = fleet["east"].configuration.server
+    assert "must be another cluster than 'east'" in fleet.run(["a"])[1].message
+    fleet["west"].configuration.server = "https://other-name"
+    fleet.run(["a"], clusters=["east"])
+    fleet["west"].objects = fleet["east"].objects
+    assert "'east' and 'west' are the same one" in fleet.run(["a"])[1].message
+
+
+@settings(max_examples=scaled(60), deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**6))
+def test_no_task_runs_twice_whatever_happens(seed):
+    """With a majority, clusters are lost and return, are full and have room again, and lose answers, in any order."""
+    fleet, rng = Fleet("east", "west", "north", seed=seed), random.Random(seed)
+
+    def disturb():
+        if rng.random() < 0.1:
+            site = rng.choice(list(fleet.sites.values()))
+            what = rng.choice(["is_down", "is_down", "has_room", "has_quota", "loses"])
+            setattr(site, what, 1 if what == "loses" else not getattr(site, what))
+
+    tasks = [*NAMES, {"name": "after", "command": ["true"], "needs": ["t0", "t1"]}]
+    fleet.during = disturb
+    for _run in range(rng.randrange(1, 4)):
+        fields, error = fleet.run(tasks, min_clusters=2, wait_timeout=rng.choice([5, 60, 400]), concurrency=rng.choice([2, 100]))
+        assert error is None or error.reason != "Unforeseen", str(error)
+        assert not fields or sorted(task["name"] for task in fields["tasks"]) == sorted([*NAMES, "after"])
+    for site in fleet.sites.values():
+        site.is_down, site.has_room, site.has_quota, site.loses = False, True, True, 0
+    fleet.during = lambda: None
+    fields, error = fleet.run(tasks, min_clusters=2)
+    assert error is None, str(error)
+    assert {task: len(clusters) for task, clusters in fleet.started.items()} == {task["name"]: 1 for task in fields["tasks"]}
+    assert {task["name"]: [task["cluster"]] for task in fields["tasks"]} == fleet.started
