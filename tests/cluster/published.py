@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The manifests that Kueue and KEDA publish in their modules, as they are installed into a local cluster."""
+"""The manifests that Kueue, KEDA and kube-state-metrics publish in their modules, as they are installed into a local cluster."""
 
 from __future__ import annotations
 
@@ -54,6 +54,26 @@ def keda(source: Path) -> list[dict[str, Any]]:
             container["args"] = [argument for argument in container["args"] if argument != "--leader-elect"]
             container.get("livenessProbe", {}).pop("initialDelaySeconds", None)
     return wanted
+
+
+def kube_state_metrics(source: Path, namespace: str) -> list[dict[str, Any]]:
+    """The objects of kube-state-metrics in a namespace. It exports the labels of tasks.
+
+    Args:
+        source: the directory of its module.
+    """
+    objects = [item for item in _read(source / "examples/standard") if item["kind"] not in NOT_OBJECTS]
+    for item in objects:
+        for reference in (item["metadata"], *item.get("subjects", ())):
+            reference |= {"namespace": namespace} if "namespace" in reference else {}
+        if item["kind"].startswith("ClusterRole"):
+            item["metadata"]["name"] += f"-{namespace}"
+            item.get("roleRef", {})["name"] = item["metadata"]["name"]
+        elif item["kind"] == "Deployment":
+            labels = "app.kubernetes.io/managed-by,podwright.io/task,podwright.io/set"
+            container = _use_image(item, "kube-state-metrics")
+            container["args"] = ["--resources=pods,resourcequotas", f"--metric-labels-allowlist=pods=[{labels}]"]
+    return objects
 
 
 def _read(directory: Path) -> list[dict[str, Any]]:
@@ -129,7 +149,7 @@ def _adapt_deployment(item: dict[str, Any]) -> None:
 def _use_image(item: dict[str, Any], program: str) -> dict[str, Any]:
     """Let a Deployment run the local image of a program, with few resources. Returns: its container."""
     pod = item["spec"]["template"]["spec"]
-    pod["securityContext"] |= {"runAsUser": USER}
+    pod["securityContext"] = pod.get("securityContext", {}) | {"runAsUser": USER}
     container: dict[str, Any] = pod["containers"][0]
     container |= {"image": f"podwright/{program}", "imagePullPolicy": "IfNotPresent", "resources": {"requests": {"cpu": "10m"}}}
     container.pop("command", None)

@@ -11,7 +11,8 @@ import yaml
 from ..support.environment import ROOT
 from ..support.examples import PAGES, examples, lines_of
 
-NEED_COMPONENTS = ("identity", "podman", "queues", "registry", "several-clusters")  # guides whose examples the tests of their component run
+# Guides whose examples the tests of their component run.
+NEED_COMPONENTS = ("identity", "monitoring", "podman", "queues", "registry", "several-clusters")
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 

@@ -122,6 +122,7 @@ BOOLEANS = {
     "network_policy_allow_dns": {"network_policy_deny_egress": True},
     "network_policy_allow_same_namespace": {},
     "image_policy_require_digest": {},
+    "monitoring_dashboard": {},
     "queue_flavors.shared": {"queue_name": "q", "queue_namespaces": ["n"]},
     "rbac_storage": {"rbac_service_accounts": [{"name": "a", "purposes": ["provisioning"]}]},
     "registry_trust_nodes": REGISTRY,
