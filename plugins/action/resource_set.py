@@ -116,10 +116,11 @@ def _read(texts, place):
     """The manifests in texts by their origin."""
     try:
         manifests = flatten(document for origin, text in texts.items() for document in read_documents(text, f"src {origin}"))
+        failure = "" if manifests else f"src: no manifests found in {place}."
     except PodwrightError as error:
-        raise AnsibleActionFail(str(error)) from error
-    if not manifests:
-        raise AnsibleActionFail(f"src: no manifests found in {place}.")
+        failure = str(error)
+    if failure:  # outside of the handler: ansible-core 2.16 cannot format tracebacks with frames of libyaml
+        raise AnsibleActionFail(failure)
     return manifests
 
 
