@@ -23,7 +23,9 @@ options:
     elements: str
     required: true
   days:
-    description: Validity of the certificate in days. That of an authority that the filter creates is 3650 days.
+    description:
+      - Validity of the certificate in days, at most 36500, and not beyond that of its authority.
+      - That of an authority that the filter creates is 3650 days.
     type: int
     default: 365
   renew_days:
@@ -55,15 +57,22 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.podwright.core.plugins.plugin_utils._certificates import Pair, create_authority, is_valid, issue_certificate
+from ansible_collections.podwright.core.plugins.plugin_utils._certificates import Pair, create_authority, is_name, is_valid, issue_certificate
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
+
+LONGEST = 36500  # days
 
 
 def server_certificate(stored, names, days=365, renew_days=30, ca_certificate="", ca_key=""):
     """The data with a valid certificate. Raises: AnsibleFilterError."""
     stored, names = plain(stored or {}), plain(names)
-    if not isinstance(stored, dict) or not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(stored, dict) or not isinstance(names, list) or not names:
         raise AnsibleFilterError("server_certificate: must have a mapping as its input and a list of DNS names and IP addresses.")
+    for name in names:
+        if not isinstance(name, str) or not is_name(name):
+            raise AnsibleFilterError(f"server_certificate: must have a list of DNS names and IP addresses, got {name!r} in it.")
+    if days > LONGEST:
+        raise AnsibleFilterError(f"server_certificate: days must be at most {LONGEST}, got {days}.")
     if not 0 <= renew_days < days:
         raise AnsibleFilterError(f"server_certificate: renew_days must be 0 or greater and less than days, got {renew_days} and {days}.")
     if bool(ca_certificate) != bool(ca_key):
@@ -71,7 +80,8 @@ def server_certificate(stored, names, days=365, renew_days=30, ca_certificate=""
     authority = _authority(stored, names[0], renew_days, Pair(plain(ca_certificate), plain(ca_key)))
     data = {"ca.crt": authority.certificate} | ({} if ca_key else {"ca.key": authority.key})
     try:
-        is_current = stored.get("ca.crt") == authority.certificate and stored.get("tls.key") and is_valid(stored.get("tls.crt") or "", names, renew_days)
+        is_issued = stored.get("ca.crt") == authority.certificate and stored.get("tls.key")
+        is_current = is_issued and is_valid(stored.get("tls.crt") or "", names, renew_days, authority)
         server = Pair(stored["tls.crt"], stored["tls.key"]) if is_current else issue_certificate(authority, names, days)
     except ValueError as error:
         raise AnsibleFilterError(f"server_certificate: {error}") from None

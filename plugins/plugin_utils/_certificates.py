@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 from typing import NamedTuple
 
 try:
@@ -16,6 +17,8 @@ except ImportError:  # only ansible-test reads this file without the requirement
     x509 = None
 
 AUTHORITY_DAYS = 3650
+_LABEL = "[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
+_DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z)([*][.])?{_LABEL}([.]{_LABEL})*")
 _USAGES = (
     "digital_signature",
     "content_commitment",
@@ -36,14 +39,22 @@ class Pair(NamedTuple):
     key: str
 
 
-def is_valid(certificate, names, days):
-    """Whether a certificate in PEM names the server exactly so, and is valid for that many days more."""
+def is_name(text):
+    """Whether a certificate can name a server so: a DNS name, whose first label may be an asterisk, or an IP address."""
+    return bool(_DNS_NAME.fullmatch(text)) or _is_address(text)
+
+
+def is_valid(certificate, names, days, authority=None):
+    """Whether a certificate in PEM names the server exactly so, and is valid for that many days more, or as long as its authority."""
     try:
         found = x509.load_pem_x509_certificate(certificate.encode())
         alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value if names else []
     except (ValueError, x509.ExtensionNotFound):
         return False
-    return set(alternatives) == set(map(_general_name, names)) and _expiry(found) > _now() + datetime.timedelta(days=days)
+    if set(alternatives) != set(map(_general_name, names)):
+        return False
+    is_as_long = authority and _expiry(found) >= _expiry(x509.load_pem_x509_certificate(authority.certificate.encode()))
+    return bool(is_as_long and _expiry(found) > _now()) or _expiry(found) > _now() + datetime.timedelta(days=days)
 
 
 def create_authority(name):
@@ -108,10 +119,14 @@ def _public_bytes(key):
 
 
 def _general_name(text):
+    return x509.IPAddress(ipaddress.ip_address(text)) if _is_address(text) else x509.DNSName(text)
+
+
+def _is_address(text):
     try:
-        return x509.IPAddress(ipaddress.ip_address(text))
+        return bool(ipaddress.ip_address(text))
     except ValueError:
-        return x509.DNSName(text)
+        return False
 
 
 def _expiry(certificate):

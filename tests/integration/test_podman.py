@@ -145,3 +145,12 @@ def test_role_refuses_options_that_it_sets_itself(play, tmp_path):
     refused = play(role("never", task_runner_options=options), kubeconfig=tmp_path / "missing", expect=2)
     message = refused.of("podwright.core.task_runner : Check the options")["msg"]
     assert message.startswith("task_runner_options: must not contain") and "state" in message and "namespace" in message and "logs" not in message
+
+
+def test_role_uses_only_the_runtime_that_it_is_given(play, podman, namespace):
+    only = {"block": role("unreached", **NOWHERE, task_runner_runtime="kubernetes"), "rescue": role("refused")[1:]}
+    steps = [only, *role("forced", task_runner_namespace=namespace, task_runner_runtime="podman"), *role("gone", task_runner_state="absent", **NOWHERE)]
+    played = play(steps, environment=podman)
+    refused = played.of("refused")["task_runner_result"]
+    assert (refused["reason"], played.of("forced")["task_runner_result"]["runtime"]["name"]) == ("Refused", "podman")
+    assert f"job.{namespace}" in run(podman, "pod", "ps") and "job.runner" not in run(podman, "pod", "ps")

@@ -135,7 +135,7 @@ def test_options_are_refused_before_anything_is_written(client, play, namespace,
     for wrong, problem in (
         ({"registry_users": [{"name": "a:b", "password": PASSWORD}]}, "must not contain a colon"),
         ({"registry_ca_certificate": "x"}, "ca_certificate and ca_key must be set together"),
-        ({"registry_certificate_days": 1}, "renew_days must be 0 or greater and less than days"),
+        ({"registry_certificate_days": 1}, "registry_certificate_days: must be from 31 to 36500"),
     ):
         refused = play(role("registry", registry, **wrong), namespace=namespace, expect=2)
         assert problem in refused.output and PASSWORD not in refused.output

@@ -79,6 +79,16 @@ def test_given_authority_issues_the_certificate_and_its_key_is_not_returned(tmp_
     assert server_certificate(data, NAMES, ca_certificate=authority.certificate, ca_key=authority.key) == data
 
 
+def test_certificate_of_an_authority_that_expires_soon_remains(monkeypatch):
+    monkeypatch.setattr(_certificates, "AUTHORITY_DAYS", 20)
+    authority = _certificates.create_authority("ours")
+    monkeypatch.undo()
+    data = server_certificate({}, NAMES, ca_certificate=authority.certificate, ca_key=authority.key)
+    assert server_certificate(data, NAMES, ca_certificate=authority.certificate, ca_key=authority.key) == data
+    names = ["*.example.com", "a_b", "x" * 63]
+    assert server_certificate(data, names, ca_certificate=authority.certificate, ca_key=authority.key)["tls.crt"] != data["tls.crt"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -87,6 +97,13 @@ def test_given_authority_issues_the_certificate_and_its_key_is_not_returned(tmp_
         ({"ca_key": "canary"}, "ca_certificate and ca_key must be set together"),
         ({"names": []}, "a list of DNS names"),
         ({"names": "registry"}, "a list of DNS names"),
+        ({"names": ["a", ""]}, "a list of DNS names and IP addresses, got '' in it"),
+        ({"names": ["a", None]}, "a list of DNS names and IP addresses, got None in it"),
+        ({"names": ["bad name"]}, "got 'bad name' in it"),
+        ({"names": ["größe.example.com"]}, "got 'größe.example.com' in it"),
+        ({"names": ["a.*.b"]}, "got 'a.*.b' in it"),
+        ({"names": [f"{'a' * 64}.example.com"]}, "in it"),
+        ({"days": 10**9}, "days must be at most 36500, got 1000000000"),
         ({"days": 10}, "renew_days must be 0 or greater and less than days, got 30 and 10"),
     ],
 )
