@@ -123,18 +123,20 @@ def test_objects_of_several_namespaces_are_compared_as_far_as_the_user_may_read_
     elsewhere, user = make_namespace(), service_account(namespace, "reader")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"password": PASSWORD}}
     twin = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "twin", "namespace": elsewhere}, "data": {"a": "b"}}
-    (manifests / "below/more.yaml").write_text(yaml.safe_dump_all([secret, twin]))
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "odd\x07<"}, "rules": []}
+    (manifests / "below/more.yaml").write_text(yaml.safe_dump_all([secret, twin, role]))
     client.create(CONFIG_MAP, elsewhere, twin | {"data": {"a": "c"}}, "kubectl-create")
     grant(client, user, namespace, [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "patch", "create"]}], "reader")
     grant(client, user, elsewhere, [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}], "reader")
     code, output, report, suite = reconcile("-vvv", kubeconfig=impersonate(user, tmp_path), set="")
     assert code == 2 and PASSWORD not in output + json.dumps(report)
     assert report["failed"] and report["drift"] and actions_of(report)["other"] == "create"
-    for name, verb, action in (("password", "get", "none"), ("twin", "patch", "patch")):
+    for name, verb, action in (("password", "get", "none"), ("twin", "patch", "patch"), ("odd\ufffd<", "get", "none")):
         error = case_of(suite, name).find("error")
         assert f"cannot {verb} resource" in error.attrib["message"] and error.text.startswith(action), name
-        assert f"{action:7} {'Secret' if name == 'password' else 'ConfigMap'} " in output
-    assert suite.attrib["errors"] == "2" and case_of(suite, "twin").attrib["classname"] == elsewhere
+        assert f"{action:7} {case_of(suite, name).attrib['name'].split()[1]} " in output
+    assert suite.attrib["errors"] == "3"
+    assert [case_of(suite, name).attrib["classname"] for name in ("other", "twin", "odd\ufffd<")] == [namespace, elsewhere, "cluster"]
     assert client.get(CONFIG_MAP, namespace, "other") is None and client.get(SECRET, namespace, "password") is None
 
 
