@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 
 import pytest
 import yaml
@@ -25,6 +26,9 @@ NUMBER = int(os.environ.get("PODWRIGHT_CLUSTER_NUMBER", "1"))
 NAMES = ["t0", "t1", "t2", "t3"]
 NODE, QUOTA = BUILT_IN["v1", "Node"], BUILT_IN["v1", "ResourceQuota"]
 RUN = {"clusters": ["east", "west"], "image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
+
+SHARE = {"context": "{{ inventory_hostname }}", "name": "host", "image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
+ON_HOSTS = [{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": [{"name": "share", "podwright.core.task_pod": SHARE}]}]
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +96,16 @@ def test_tasks_run_once_although_a_cluster_is_killed(mode, play, west, contexts,
             assert found.pop("new")[0] == "east"
             assert found == {name: (cluster, "Completed" if cluster == "east" else "ClusterUnreachable") for name, cluster in places.items()}
             assert "Cluster 'west' is left out, because it cannot be reached" in " ".join(played.output.split())
+        recap = run(ON_HOSTS, "--inventory", "east,west,", expect=2).stdout
+        assert re.search(r"east +: ok=1 .* failed=0", recap) and re.search(r"west +: ok=0 .* failed=1", recap), "each cluster is a host"
         assert run(batch(NAMES, state="absent", tasks=[{"name": "none"}]), expect=2).of("batch")["reason"] == "ClusterUnreachable"
     finally:
         west.restart("apiserver")
         west.wait_until_ready()
     assert not run(batch([*NAMES, "new"])).is_changed
     after = {name: pods(client, namespace) for name, client in clients.items()}
-    assert after["west"] == before["west"] and after["east"] == before["east"] | {"new": after["east"]["new"]}
-    assert run(batch([*NAMES, "new"], state="absent")).of("batch")["summary"] == {"absent": 5, "total": 5}
+    assert after["west"] == before["west"] and after["east"] == before["east"] | {name: after["east"][name] for name in ("new", "host")}
+    assert run(batch([*NAMES, "new", "host"], state="absent")).of("batch")["summary"] == {"absent": 6, "total": 6}
     for client in clients.values():
         assert pods(client, namespace) == {} and [item["metadata"]["name"] for item in client.list(CONFIG_MAP, namespace)[0]] == ["kube-root-ca.crt"]
 

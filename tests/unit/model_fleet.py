@@ -77,16 +77,19 @@ class Site(ModelCluster):
         self._reach()
         return super().list(*arguments, **options)
 
-    def apply(self, *arguments, **options):
+    def apply(self, kind, namespace, name, body, *arguments, **options):
         self._reach()
-        return super().apply(*arguments, **options)
+        version, live = body["metadata"].get("resourceVersion"), self.objects.get((kind.name, namespace, name))
+        if version and version != (live or {"metadata": {}})["metadata"].get("resourceVersion"):
+            raise PodwrightError("the object has been modified", status=409, reason="Conflict")
+        return super().apply(kind, namespace, name, body, *arguments, **options)
 
     def create(self, kind, namespace, body, manager, dry_run=False):
         self._reach()
         if not self.has_quota and kind.name == "Pod":
             raise QUOTA
         answer = super().create(kind, namespace, body, manager, dry_run)
-        if self.loses and not dry_run:
+        if self.loses and not dry_run and kind.name == "Pod":
             self.loses -= 1
             raise self._lose_answer()
         return answer

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch import dispatcher
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from ..support.environment import scaled
@@ -152,11 +153,12 @@ def test_a_creation_without_an_answer_is_not_repeated_elsewhere(later, seed):
     site.loses = 1
     create = site.create
 
-    def lose(*arguments, **options):
+    def lose(kind, *arguments, **options):
         try:
-            return create(*arguments, **options)
+            return create(kind, *arguments, **options)
         finally:
-            setattr(site, later, later == "is_down")
+            if kind.name == "Pod":
+                setattr(site, later, later == "is_down")
 
     site.create = lose
     fleet.run(["a"], wait_timeout=100)
@@ -347,6 +349,32 @@ def test_the_other_clusters_are_completed_if_one_fails():
     fleet["west"].delete = delete
     fields, error = fleet.run(NAMES, cleanup="always")
     assert error is None and len(fleet.started) == 6 and {task["state"] for task in fields["tasks"]} == {"succeeded"}
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("number", range(4))
+def test_two_runs_at_the_same_time_start_a_task_once(is_known, number):
+    """They would choose different clusters; whatever is left of the task from before."""
+    fleet, name = Fleet("east", "west"), f"t{number}"
+    if is_known:
+        fleet.run([name])
+        for site in fleet.sites.values():
+            site.objects = {key: item for key, item in site.objects.items() if key[0] != "Pod"}
+            site.started.clear()
+    home = places(fleet.run([name], check_mode=True)[0])[name]
+    other = next(cluster for cluster in fleet.sites if cluster != home)
+    look = dispatcher.look_around
+
+    def look_before_the_other_starts(*arguments):
+        look(*arguments)
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(dispatcher, "look_around", look)
+            assert fleet.run([name], clusters=[other])[1] is None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher, "look_around", look_before_the_other_starts)
+        fields, error = fleet.run([name])
+    assert error is None and places(fields) == {name: other} and fleet.started == {name: [other]} and len(fields["tasks"]) == 1
 
 
 @pytest.mark.parametrize(

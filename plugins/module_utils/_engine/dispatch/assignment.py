@@ -118,7 +118,7 @@ def assign(
 
     Raises: PodwrightError if tasks of a group are in different clusters.
     """
-    homes = [(group, _find_home(group, sightings, placements, unreachable)) for group in groups]
+    homes = [(group, _find_home(group, sightings, placements, reachable, unreachable)) for group in groups]
     loads = dict.fromkeys(reachable, 0)
     for group, home in homes:
         if home in loads:
@@ -133,7 +133,11 @@ def assign(
 
 
 def _find_home(
-    group: Group, sightings: Mapping[TaskName, Sequence[Sighting]], placements: Mapping[TaskName, Placement], unreachable: Mapping[str, str]
+    group: Group,
+    sightings: Mapping[TaskName, Sequence[Sighting]],
+    placements: Mapping[TaskName, Placement],
+    reachable: Sequence[str],
+    unreachable: Mapping[str, str],
 ) -> str | None:
     """The cluster in which the tasks of a group are, or None."""
     homes: dict[str, TaskSpec] = {}
@@ -141,7 +145,9 @@ def _find_home(
         placement = placements.get(spec.task_name)
         lost = _find_unreachable(placement, unreachable) if placement else None
         known = sightings.get(spec.task_name)
-        home = lost or (known[-1].cluster if known else None)
+        # Another run may be about to start it in the cluster of its placement.
+        placed = placement.cluster if placement and placement.cluster in reachable else None
+        home = lost or (known[-1].cluster if known else placed)
         if home:
             homes.setdefault(home, spec)
     if len(homes) < 2:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,15 @@ from ..errors import PodwrightError
 from ..objects.key import Key
 from ..reconciler.plan import Change
 from ..tasks.batch import Batch
-from ..tasks.decision import NONE
+from ..tasks.decision import CREATE, NONE, REPLACE
 from ..tasks.stages import Stage
 from ..tasks.task_plan import TaskPlan
 from ..tasks.task_run import TaskRun
 from ..threads import call_in_threads
 from .assignment import Assignment, Group, assign, choose, find_placements, find_sightings, group_by_needs
-from .members import UNREACHABLE, in_cluster, is_outage, look_around, write_placements
+from .claims import claim
+from .members import UNREACHABLE, in_cluster, is_outage, look_around
 from .moves import is_unscheduled, is_untouched, take_away, why_move, withdraw
-from .placement import place_at
 
 if TYPE_CHECKING:
     from ..console import Console
@@ -53,6 +53,7 @@ class Dispatcher:
         self._tried: dict[TaskName, set[str]] = {}  # names of clusters, by the first task of a group
         self._specs: list[TaskName] = []  # in the order of the options
         self._full: set[str] = set()
+        self._rivals: dict[str, list[TaskSpec]] = {}  # what other runs start at the same time, by cluster
         self._deadline = 0.0
         self._since: dict[int, float] = {}  # id of a TaskRun -> since when its pod is unschedulable
         self._company: list[list[TaskRun]] = []
@@ -100,19 +101,16 @@ class Dispatcher:
         seen = {member.name: member.seen for member in self._reachable}
         sightings, placements = find_sightings(specs, seen), find_placements(specs, seen)
         unreachable = {member.name: member.server for member in self._members.values() if member.problem}
+        servers = {member.server for member in self._members.values()}
         for spec in specs:
             places = sorted({sighting.cluster for sighting in sightings.get(spec.task_name, ()) if sighting.is_live})
             if len(places) > 1:
                 counts = sightings[spec.task_name][-1].cluster
                 self._console.warn(f"Task '{spec.name}' exists in several clusters: {', '.join(places)}. That in '{counts}' counts, which is the latest one.")
             placement = placements.get(spec.task_name)
-            if placement and not places and placement.cluster not in self._members and placement.server not in self._servers:
+            if placement and not places and placement.cluster not in self._members and placement.server not in servers:
                 self._console.warn(f"Task '{spec.name}' ran in cluster '{placement.cluster}' ({placement.server}), which clusters does not list any more.")
         return assign(group_by_needs(specs), sightings, placements, list(seen), unreachable)
-
-    @property
-    def _servers(self) -> set[str]:
-        return {member.server for member in self._members.values()}
 
     def _prepare(self, member: Member, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], elsewhere: Iterable[tuple[str, str]]) -> None:
         batch = Batch(member.client, self._options, self._console, member.name, self._company)
@@ -167,7 +165,7 @@ class Dispatcher:
         """Carry out the plans and complete them. Raises: PodwrightError; not if tasks failed."""
         try:
             if self._options.state != "absent":
-                self._place_all()
+                self._claim_all()
             self._carry_out()
             alive = [batch for batch in self._batches if not self._member(batch).problem]
             problems = call_in_threads(_complete, alive, len(self._members))
@@ -187,23 +185,36 @@ class Dispatcher:
     def _member(self, batch: Batch) -> Member:
         return self._members[batch.cluster or ""]
 
-    def _place_all(self) -> None:
-        """Note the cluster of each task in all of them, before it is started. Raises: PodwrightError."""
-        for batch in list(self._batches):
-            plans = [plan for plan in (batch.plan.tasks if batch.plan else ()) if plan.spec]
-            self._place(self._member(batch), [plan.spec for plan in plans if plan.spec and not plan.is_deletion])
+    def _claim_all(self) -> None:
+        """Write the placements of all tasks before the first is started. Raises: PodwrightError."""
+        for batch in self._batches:
+            plans = {plan.spec.task_name: plan for plan in (batch.plan.tasks if batch.plan else ()) if plan.spec and not plan.is_deletion}
+            starting = {task for task, plan in plans.items() if plan.change.action in (CREATE, REPLACE)}
+            rivals = self._claim(self._member(batch), [plan.spec for plan in plans.values() if plan.spec], starting)
+            lost = {spec.task_name: cluster for task, cluster in rivals.items() for spec in self._groups[task]}
+            for task, cluster in lost.items():
+                self._rivals.setdefault(cluster, []).extend(spec for spec in self._groups[task] if spec.task_name == task)
+            if batch.plan:
+                batch.plan = replace(batch.plan, tasks=tuple(plan for plan in batch.plan.tasks if not plan.spec or plan.spec.task_name not in lost))
 
-    def _place(self, member: Member, specs: Sequence[TaskSpec]) -> None:
-        placement = place_at(member.client.clock.now(), member.name, member.server)
-        known = write_placements(list(self._members.values()), specs, placement, self._console)
-        missing = [name for (_namespace, name), count in known.items() if count < self._minimum]
-        if missing:
-            message = f"Task '{missing[0]}' is not started, because fewer than {self._minimum} clusters (min_clusters) can note its cluster."
-            raise PodwrightError(message, reason=UNREACHABLE, hint="Wait until the clusters can be reached, and check the permission to write ConfigMaps.")
+    def _claim(self, member: Member, specs: Sequence[TaskSpec], starting: Collection[TaskName]) -> dict[TaskName, str]:
+        return claim(self._members.values(), member, specs, starting, self._minimum, self._console)
+
+    def _join_others(self) -> list[Batch]:
+        """Follow other runs that start tasks in other clusters at the same time. Returns: the Batches of these tasks."""
+        found = []
+        for cluster, specs in self._rivals.items():
+            member = self._members.get(cluster)
+            if member and not member.problem:
+                found += [self._start(member, specs, is_claimed=True)]
+            else:
+                self._held += [(cluster, self._hold(spec, cluster)) for spec in specs]
+        return [batch for batch in found if batch]
 
     def _carry_out(self) -> None:
         steps: dict[Batch, Generator[None, None, None]] = {batch: batch.start(TICK) for batch in self._batches}
         self._deadline = self._now() + self._options.wait_timeout
+        steps |= {batch: batch.start(TICK) for batch in self._join_others()}
         try:
             while steps:
                 for batch in list(steps):
@@ -297,12 +308,15 @@ class Dispatcher:
                 loads[batch.cluster] += sum(run.stage is not Stage.DONE for run in batch.runner.runs)
         return loads
 
-    def _start(self, member: Member, specs: Sequence[TaskSpec]) -> Batch | None:
-        """Plan tasks in another cluster than before. Returns: their Batch, or None if they cannot be started, which they say."""
+    def _start(self, member: Member, specs: Sequence[TaskSpec], is_claimed: bool = False) -> Batch | None:
+        """Plan tasks in another cluster than before, unless claimed by a claim of their own. Returns: their Batch, or None if they cannot be started."""
         options = replace(self._options, prune=False, wait_timeout=max(self._deadline - self._now(), 0))
         batch = Batch(member.client, options, self._console, member.name, self._company)
         try:
-            self._place(member, specs)
+            if not is_claimed and (rivals := self._claim(member, specs, [spec.task_name for spec in specs])):
+                (_namespace, name), other = min(rivals.items())
+                message = f"Task '{name}' is started in cluster '{other}' by another run at the same time."
+                raise PodwrightError(message, reason="Conflict", hint="Run it again: it finds the task there.")
             batch.prepare(specs)
         except PodwrightError as error:
             for spec in specs:

@@ -4,24 +4,19 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..cluster.client import MANAGER
-from ..cluster.kinds import CONFIG_MAP
 from ..errors import CONNECTION_LOST, PodwrightError, option_error
 from ..tasks.executor import THREADS
 from ..tasks.observation import Observation, Observer
 from ..tasks.runtimes import KUBERNETES, why_unusable
 from ..threads import call_in_threads
-from .placement import Placement, build_placement, read_placement
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
-    from ..tasks.observation import TaskName
     from ..tasks.task_spec import TaskSpec
     from ..values import Options
 
@@ -131,28 +126,3 @@ def look_around(members: Sequence[Member], console: Console, specs: Sequence[Tas
                 other = owners.setdefault(item["metadata"]["uid"], member.name)
                 if other != member.name:
                     raise option_error("clusters", f"must list different clusters, but '{other}' and '{member.name}' are the same one.")
-
-
-def write_placements(members: Iterable[Member], specs: Sequence[TaskSpec], placement: Placement, console: Console) -> Counter[TaskName]:
-    """Note the cluster of tasks in all that can be reached, unless it is known there. Returns: in how many clusters it is known, by task."""
-
-    def write(pair: tuple[Member, TaskSpec]) -> str:
-        member, spec = pair
-        live = member.seen.placements.get(spec.task_name)
-        if live and read_placement(live)[1:] == placement[1:]:
-            return ""
-        manifest = build_placement(spec, placement)
-        try:
-            member.client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
-        except PodwrightError as error:
-            return f"Cluster '{member.name}' does not know that tasks run in '{placement.cluster}', and may run them again later: {error}"
-        member.seen.placements[spec.task_name] = manifest
-        return ""
-
-    pairs = [(member, spec) for member in members if not member.problem for spec in specs]
-    known: Counter[TaskName] = Counter({spec.task_name: 0 for spec in specs})
-    for (_member, spec), problem in zip(pairs, call_in_threads(write, pairs, THREADS)):
-        known[spec.task_name] += not problem
-        if problem:
-            console.warn(problem)
-    return known

@@ -1,0 +1,94 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Before a task is started, its placement is written into every cluster: later runs find it, and runs at the same time do not start the task elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..cluster.client import MANAGER
+from ..cluster.kinds import CONFIG_MAP
+from ..errors import PodwrightError
+from ..tasks.executor import THREADS
+from ..threads import call_in_threads
+from .members import UNREACHABLE, Member
+from .placement import Placement, build_placement, place_at, read_placement
+
+if TYPE_CHECKING:
+    from ..console import Console
+    from ..tasks.observation import TaskName
+    from ..tasks.task_spec import TaskSpec
+
+
+class Noted(NamedTuple):
+    """What became of the placement of a task.
+
+    Attributes:
+        clusters: how many of them have it.
+        rival: the cluster in which another run starts the task at the same time, or None.
+    """
+
+    clusters: int
+    rival: str | None
+
+
+def claim(
+    members: Iterable[Member], own: Member, specs: Sequence[TaskSpec], starting: Collection[TaskName], minimum: int, console: Console
+) -> dict[TaskName, str]:
+    """Write the placements of tasks into all clusters that can be reached.
+
+    Args:
+        own: the cluster of the tasks.
+        starting: those that are about to be started; the placement of any other one is only written if it is unknown.
+        minimum: how many clusters must have the placement.
+
+    Returns: the cluster of each task that another run starts elsewhere at the same time. Raises: PodwrightError if too few clusters have a placement.
+    """
+    placement = place_at(own.client.clock.now(), own.name, own.server)
+    # All runs write in the same order: of two that start a task in different clusters at the same time, one finds the placement of the other.
+    reachable = sorted((member for member in members if not member.problem), key=lambda member: member.server)
+    noted = call_in_threads(lambda spec: _note(reachable, spec, spec.task_name in starting, placement, console), specs, THREADS)
+    missing = [spec.name for spec, entry in zip(specs, noted) if entry.clusters < minimum and not entry.rival]
+    if missing:
+        message = f"Task '{missing[0]}' is not started, because fewer than {minimum} clusters (min_clusters) can note its cluster."
+        raise PodwrightError(message, reason=UNREACHABLE, hint="Wait until the clusters can be reached, and check the permission to write ConfigMaps.")
+    return {spec.task_name: entry.rival for spec, entry in zip(specs, noted) if entry.rival}
+
+
+def _note(members: Sequence[Member], spec: TaskSpec, is_starting: bool, placement: Placement, console: Console) -> Noted:
+    count = 0
+    for member in members:
+        live = member.seen.placements.get(spec.task_name)
+        if live and not is_starting and read_placement(live)[1:] == placement[1:]:
+            count += 1
+            continue
+        try:
+            rival = _write(member, spec, placement)
+        except PodwrightError as error:
+            console.warn(f"Cluster '{member.name}' does not know that tasks run in '{placement.cluster}', and may run them again later: {error}")
+            continue
+        if rival:
+            return Noted(count, rival)
+        count += 1
+    return Noted(count, None)
+
+
+def _write(member: Member, spec: TaskSpec, placement: Placement) -> str | None:
+    """Write the placement of a task into a cluster, if it is still the one that was seen there. Returns: as Noted.rival. Raises: PodwrightError."""
+    client, manifest, live = member.client, build_placement(spec, placement), member.seen.placements.get(spec.task_name)
+    name = manifest["metadata"]["name"]
+    try:
+        if live:
+            version = {"resourceVersion": live["metadata"]["resourceVersion"]}
+            written = client.apply(CONFIG_MAP, spec.namespace, name, manifest | {"metadata": manifest["metadata"] | version}, MANAGER)
+        else:
+            written = client.create(CONFIG_MAP, spec.namespace, manifest, MANAGER)
+    except PodwrightError as error:
+        other = client.get(CONFIG_MAP, spec.namespace, name) if error.status == 409 else None
+        if not other:
+            raise
+        member.seen.placements[spec.task_name] = other
+        rival = read_placement(other).cluster
+        return None if rival == placement.cluster else rival
+    member.seen.placements[spec.task_name] = written
+    return None
