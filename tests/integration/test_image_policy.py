@@ -142,6 +142,15 @@ def test_the_role_is_idempotent_predicts_and_deletes(policy, play, client, names
     assert not play([role(namespace, state="absent")]).is_changed
 
 
+@pytest.mark.long
+def test_a_policy_that_warns_refuses_nothing(policy, client, namespace):
+    played = policy(registries=REGISTRIES, wait_timeout=0)
+    assert "attempts" not in played.of("podwright.core.image_policy : Wait until the policy refuses a dry run")
+    wait_for(lambda: refusal(client, namespace, pod(image=FOREIGN)))
+    policy(registries=REGISTRIES, actions=["Warn", "Audit"])
+    wait_for(lambda: not refusal(client, namespace, pod(image=FOREIGN)))
+
+
 INVALID_VARIABLES = [
     ({}, "image_policy_registries: must be set unless"),
     (

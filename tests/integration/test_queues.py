@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import resource_set
 
 from ..cluster import published
@@ -134,6 +134,9 @@ def test_a_flavor_of_others_is_neither_changed_nor_deleted(own_client, run, plac
     assert not run([queue("builds", place, queue_quotas={}, queue_flavors=flavors, queue_state="absent")]).is_changed
     assert own_client.get(kind, None, f"theirs-{place}")["metadata"]["uid"] == uid
     own_client.delete(kind, None, f"theirs-{place}")
+    run([queue("builds", place, queue_set_namespace="default")])
+    assert own_client.get(CONFIG_MAP, "default", f"podwright-set-queue-{place}") and not own_client.get(CONFIG_MAP, place, f"podwright-set-queue-{place}")
+    assert run([queue("builds", place, queue_set_namespace="default", queue_state="absent")]).is_changed
 
 
 @MODES

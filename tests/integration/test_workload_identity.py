@@ -181,7 +181,7 @@ def test_a_server_with_storage_keeps_its_authority(spire, client, play, tmp_path
     )
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
-    spire(storage_size="1Gi", storage_class=spire.home)
+    spire(storage_size="1Gi", storage_class=spire.home, sync_seconds=0, wait_timeout=200)
     before = bundle()["data"]["bundle.crt"]
     client.delete(POD, spire.home, "spire-server-0")
     spire(storage_size="1Gi", storage_class=spire.home)

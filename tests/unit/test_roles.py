@@ -321,10 +321,28 @@ def test_different_build_tags_are_different_namespaces():
 
 def test_variables_of_spire_remain_text():
     text = "a: b # ' \\"
-    names = [f"{part}_image" for part in ("server", "agent", "controller_manager", "csi_driver", "registrar")] + ["storage_class"]
+    names = ["server_image", "agent_image", "controller_manager_image", "csi_driver_image", "registrar_image", "storage_class"]
     variables = {f"workload_identity_{name}": text for name in names} | {"workload_identity_storage_size": "1Gi"}
     found = json.dumps(list(render("workload_identity", workload_identity_namespace="n", workload_identity_trust_domain="d", **variables).values()))
     assert found.count(json.dumps(text)) == len(names)
+
+
+def test_spire_and_its_registrations_have_the_name_of_the_cluster():
+    registration = {"name": "a", "namespace": "b", "path": "/c"}
+    variables = {"workload_identity_namespace": "n", "workload_identity_trust_domain": "d", "workload_identity_registrations": [registration]}
+    found = render("workload_identity", workload_identity_cluster_name="blue", **variables)
+    server, agent = found["ConfigMap", "spire-server"]["data"], found["ConfigMap", "spire-agent"]["data"]
+    assert '"blue" = {' in server["server.conf"] and 'cluster = "blue"' in agent["agent.conf"]
+    assert json.loads(server["controller-manager.yaml"])["clusterName"] == "blue"
+    assert found["ClusterStaticEntry", "podwright-nodes"]["spec"]["selectors"] == ["k8s_psat:cluster:blue"]
+
+
+def test_the_cohort_of_a_queue_is_the_field_of_its_api_version():
+    variables = {"queue_name": "q", "queue_namespaces": ["n"], "queue_quotas": {"cpu": 1}, "queue_cohort": "c"}
+    for version, field in (("v1beta1", "cohort"), ("v1beta2", "cohortName")):
+        created = render("queue", queue_api_version=f"kueue.x-k8s.io/{version}", **variables)
+        assert {item["apiVersion"] for item in created.values()} == {f"kueue.x-k8s.io/{version}"}
+        assert {name: value for name, value in created["ClusterQueue", "q"]["spec"].items() if name.startswith("cohort")} == {field: "c"}
 
 
 def test_a_registration_becomes_an_entry_with_its_selectors():
