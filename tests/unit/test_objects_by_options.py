@@ -315,6 +315,24 @@ def test_an_object_that_must_not_be_read_does_not_keep_the_others_from_being_com
     assert not given or ("ConfigMap", "n", "podwright-set-web") in cluster.objects, "the record finds what is left"
 
 
+def test_nothing_is_pruned_and_no_record_deleted_after_a_failure(cluster):
+    old, new, other = ({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}} for kind in ("Service", "Secret", "ConfigMap"))
+    done(cluster, set="web", definition=[old])
+    cluster.refusals["patch", "Secret"] = 422
+    for check_mode in (True, False):
+        fields, error = run(cluster, check_mode, set="web", prune=True, definition=[new, other], continue_on_error=True)
+        (entry,) = (entry for entry in fields["plan"] if entry["kind"] == "Service")
+        assert error is not None and ("Service", "n", "a") in cluster.objects and "failed" not in entry
+        assert (entry["action"], entry.get("note")) == (("delete", None) if check_mode else ("none", "kept: other objects failed"))
+    assert ("ConfigMap", "n", "a") in cluster.objects
+    cluster.refusals = {("delete", "Service"): 422}
+    fields, error = run(cluster, set="web", state="absent", continue_on_error=True)
+    assert error is not None and ("ConfigMap", "n", "a") not in cluster.objects and ("ConfigMap", "n", "podwright-set-web") in cluster.objects
+    cluster.refusals = {}
+    done(cluster, set="web", state="absent")
+    assert cluster.objects == {}
+
+
 @pytest.mark.parametrize("continues", [False, True])
 def test_check_mode_shows_what_differs_from_manifests_though_the_user_must_not_change_it_if_continued(cluster, continues):
     cluster.refusals["patch", "Service"] = 403

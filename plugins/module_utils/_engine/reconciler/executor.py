@@ -48,10 +48,14 @@ class Executor:
         Raises: PodwrightError after a wave in which a change failed, or with `continue_on_error` after all of them; the note of that change is the error.
         """
         failed: list[PodwrightError] = []
+        is_incomplete = False  # whether an object could not be applied
         for wave in split_into_waves(changes, applyset):
+            if failed and not self._options.check_mode:
+                wave = [_spare(change, applyset, is_incomplete) for change in wave]
             results = call_in_threads(lambda change: self._attempt(change, applyset), wave, max(1, self._options.concurrency))
             yield from (change for change, _error in results)
             failed += [error for _change, error in results if error]
+            is_incomplete = is_incomplete or any(error and change.desired for change, error in results)
             if failed and not self._options.continue_on_error:
                 break
             if not self._options.check_mode:
@@ -190,6 +194,12 @@ class Executor:
             wait_until_deleted(self._client, deleted, options.wait_timeout, self._console)
         definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == DEFINITION.name and change.after}
         wait_until_ready(self._client, definitions, options.wait_timeout, self._console)
+
+
+def _spare(change: Change, applyset: ApplySet | None, is_incomplete: bool) -> Change:
+    """A change after failures: nothing is pruned that may be replaced by what could not be applied, and the record of a set stays for the next run."""
+    is_record = applyset is not None and change.key == applyset.parent_key
+    return change.not_applied("kept: other objects failed") if change.action == "delete" and (is_incomplete or is_record) else change
 
 
 def _is_deletion(change: Change) -> bool:
