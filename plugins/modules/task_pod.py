@@ -137,6 +137,27 @@ options:
       - A new file can be read by its owner only, an existing one keeps its mode. The file does not count as a change, and check mode does not write it.
       - A relative path is relative to the playbook. If the module runs on another host, the file is on that host.
     type: path
+  trace:
+    description:
+      - Trace of OpenTelemetry that the run belongs to. The containers of each task get its context in the environment variable C(TRACEPARENT), unless they have
+        that variable already, so that what they record becomes a part of the trace.
+      - When the tasks have finished or failed, the spans of the run are sent to a collector, one for each task, attempt and phase that the run brought about.
+        A collector that does not take them is a warning.
+      - Check mode sends nothing. A task does not run again because the trace differs.
+    type: dict
+    suboptions:
+      endpoint:
+        description: URL of a collector that receives OTLP over HTTP with JSON, such as V(http://collector:4318).
+        type: str
+        required: true
+      parent:
+        description:
+          - Context of the span to which the run belongs, in the form of C(traceparent) of the W3C.
+          - Defaults to the environment variable C(TRACEPARENT) of the process, if it is valid, else to a new trace.
+        type: str
+      headers:
+        description: HTTP headers of the requests to the collector, such as those with credentials.
+        type: dict
   runtime:
     description:
       - What runs the tasks. V(podman) is the Podman 4.3 or later of the host on which the Ansible task runs, and of its remote user.
@@ -446,6 +467,11 @@ report:
   description: Absolute path of the report.
   returned: if O(report) is set, except in check mode
   type: str
+trace_id:
+  description: Trace that the run belongs to.
+  returned: if O(trace) is set
+  type: str
+  sample: 0af7651916cd43dd8448eb211c80319c
 summary:
   description: Number of tasks in each state, and in total.
   returned: always

@@ -7,17 +7,17 @@ import os
 import re
 import secrets
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, REVIEW, WAIT, given_options, item_arguments, with_defaults
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..image_policy.policy import IMAGE_POLICY
-from ..objects.pod_status import SKIPPED
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..tasks.batch import Batch
+from ..tasks.failures import failure_message
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
 from ..tasks.needs import depth, resolve_needs
@@ -29,17 +29,19 @@ from ..tasks.retries import total_delay
 from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runtime
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
+from ..tasks.tracing import TRACE_OPTIONS, Trace, open_trace
 from ..tasks.validation import validate
 
 if TYPE_CHECKING:
     from ..dispatch.dispatcher import Dispatcher
     from ..dispatch.members import Member
     from ..reconciler.plan import Change
+    from ..reports.batch import BatchReport
+    from ..reports.traces import BatchTrace
     from ..values import Options, Result
 
 # Of a single task: those that describe the invocation at the top, and what Ansible renames in the result of a module unless it is a list.
 NOT_AT_TOP = frozenset(("duration", "msg", "results"))
-DETAILED_FAILURES, LISTED_FAILURES = 3, 20  # in the message of a batch: with details, and in one line each
 STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own timeouts
 
 NEEDS: dict[str, Options] = {"needs": {"type": "list", "elements": "str"}}  # of an item of `tasks`
@@ -59,6 +61,7 @@ ARGUMENTS: dict[str, Options] = {
     "on_cancel": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
     "full": {"type": "bool", "default": False},
     "report": {"type": "path"},
+    "trace": {"type": "dict", "options": TRACE_OPTIONS},
     "runtime": {"type": "str", "choices": list(RUNTIMES), "default": KUBERNETES},
     "clusters": {"type": "list", "elements": "str"},
     "min_clusters": {"type": "int", "default": 1},
@@ -73,11 +76,13 @@ class Tasks:
         batch: the Batch, once it is planned; a Dispatcher if there are several clusters.
         report: the path of its report, or None if it has none.
         runtime: what runs the tasks; None until it is chosen.
+        trace: the trace that the run belongs to, or None.
     """
 
     batch: Batch | Dispatcher | None = None
     report: str | None = None
     runtime: Runtime | None = None
+    trace: Trace | None = None
 
     @property
     def runs(self) -> list[tuple[str | None, TaskRun]]:
@@ -91,26 +96,38 @@ class Tasks:
 
 
 def run(invocation: Invocation, outcome: Tasks) -> None:
-    """Reconcile the tasks, and write their report. Raises: PodwrightError, also if a task failed."""
+    """Reconcile the tasks, and write their report and trace. Raises: PodwrightError, also if a task failed."""
+    outcome.trace = open_trace(invocation.params["trace"]) if invocation.params["trace"] else None
     members = _open_members(invocation)
     outcome.runtime = choose_runtime(invocation.params, lambda: invocation.client, invocation.use, invocation.console)
-    if not invocation.params["report"]:
-        _reconcile(invocation, outcome, members)
-        return
-    from ..reports.batch import BatchReport  # few runs write one
-
-    report = BatchReport(invocation.params["report"], invocation.client, invocation.console, invocation.clean, invocation.no_log)
+    writers = _open_writers(invocation, outcome)
     failure = None
     try:
         _reconcile(invocation, outcome, members)
     except PodwrightError as error:
         failure = error
     # Invalid options change nothing, not even a file.
-    if not invocation.check_mode and not (failure and failure.reason == "BadOption"):
-        report.write([run for _cluster, run in outcome.runs], failure)
-        outcome.report = os.path.abspath(invocation.params["report"])
+    if writers and not invocation.check_mode and not (failure and failure.reason == "BadOption"):
+        for writer in writers:
+            writer.write([run for _cluster, run in outcome.runs], failure)
+        outcome.report = os.path.abspath(invocation.params["report"]) if invocation.params["report"] else None
     if failure:
         raise failure
+
+
+def _open_writers(invocation: Invocation, outcome: Tasks) -> list[BatchReport | BatchTrace]:
+    """What writes about the run when it has finished; few runs have any."""
+    params = invocation.params
+    writers: list[BatchReport | BatchTrace] = []
+    if params["report"]:
+        from ..reports.batch import BatchReport
+
+        writers.append(BatchReport(params["report"], invocation.client, invocation.console, invocation.clean, invocation.no_log))
+    if outcome.trace:
+        from ..reports.traces import BatchTrace
+
+        writers.append(BatchTrace(outcome.trace, params["trace"], invocation.console))
+    return writers
 
 
 def _open_members(invocation: Invocation) -> list[Member]:
@@ -129,6 +146,7 @@ def _open_members(invocation: Invocation) -> list[Member]:
 def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) -> None:
     params = invocation.params
     specs = _read_specs(invocation, outcome.runtime or CLUSTER)
+    specs = [replace(spec, context=outcome.trace.context_of(spec)) for spec in specs] if outcome.trace else specs
     check_images(None if params["state"] == "absent" else params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],
@@ -157,7 +175,7 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
     errors = [run.error for run in runs if run.error and run.has_failed]
     if errors:
         hint = errors[0].hint if len(errors) == 1 else ""
-        raise PodwrightError(_failure_message(errors, runs), reason=errors[0].reason, hint=hint)
+        raise PodwrightError(failure_message(errors, runs), reason=errors[0].reason, hint=hint)
 
 
 def _open_batch(invocation: Invocation, options: RunnerOptions, members: list[Member]) -> Batch | Dispatcher:
@@ -297,6 +315,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     plan = [change.describe(redactor) | _name_cluster(cluster) for cluster, change in changes]
     result = {"changed": is_change, "tasks": tasks, "plan": plan}
     result |= {"report": outcome.report} if outcome.report else {}
+    result |= {"trace_id": outcome.trace.trace_id} if outcome.trace else {}
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
     if is_single:
         result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][2], redactor)
@@ -307,23 +326,6 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
 
 def _name_cluster(cluster: str | None) -> Result:
     return {} if cluster is None else {"cluster": cluster}
-
-
-def _failure_message(errors: list[PodwrightError], runs: list[TaskRun]) -> str:
-    if len(runs) == 1:
-        return errors[0].message
-    others = Counter(outcome for run in runs if not run.has_failed and (outcome := _other_outcome(run)))
-    parts = [f"{len(errors)} of {len(runs)} tasks failed{''.join(f', {count} {outcome}' for outcome, count in sorted(others.items()))}."]
-    parts += [str(error) for error in errors[:DETAILED_FAILURES]]
-    parts += [str(error).splitlines()[0] for error in errors[DETAILED_FAILURES:LISTED_FAILURES]]
-    if len(errors) > LISTED_FAILURES:
-        parts.append(f"… and {len(errors) - LISTED_FAILURES} more.")
-    return "\n".join(parts)
-
-
-def _other_outcome(run: TaskRun) -> str | None:
-    """The state of a task that neither succeeded nor failed."""
-    return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else None
 
 
 OPERATION = Operation(

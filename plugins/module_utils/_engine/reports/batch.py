@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..console import Console
     from ..tasks.task_run import TaskRun
     from ..tasks.task_spec import TaskSpec
+    from ..values import Manifest
     from .model import Attempt, Entry, Log, Report
 
 _HIDDEN = "The output is hidden because no_log is set."
@@ -117,8 +118,13 @@ def build_entry(run: TaskRun, spec: TaskSpec, events: EventsByUid) -> Entry:
 def _attempts(run: TaskRun, spec: TaskSpec, events: EventsByUid) -> list[Attempt]:
     if run.record and run.is_known_by_record:
         return [read_record(run.record)]
+    return read_attempts(pods_of(run, spec), events)
+
+
+def pods_of(run: TaskRun, spec: TaskSpec) -> list[Manifest]:
+    """The pods of a task's attempts, as far as they are known."""
     pods = list(run.pods.values()) if spec.is_job else [run.live] if run.live else []
-    return read_attempts([*run.earlier, *pods], events)
+    return [*run.earlier, *pods]
 
 
 def _logs(run: TaskRun) -> list[Log] | None:

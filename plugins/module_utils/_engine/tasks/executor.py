@@ -27,6 +27,7 @@ from .network_policy import build_policy
 from .task_plan import Listed
 from .task_secret import build_secret
 from .task_spec import TaskSpec
+from .tracing import add_context
 
 THREADS = 16  # requests at a time
 LOG_BYTES = 1 << 20  # of a log that is collected
@@ -176,7 +177,7 @@ class Executor:
         was_unanswered = spec.task_name in self.unanswered
         self.unanswered.add(spec.task_name)
         try:
-            live = self._client.create(spec.kind, spec.namespace, manifest, MANAGER)
+            live = self._client.create(spec.kind, spec.namespace, add_context(manifest, spec.context), MANAGER)
             self.created.add(live["metadata"]["uid"])
         except PodwrightError as error:
             # A quota may be used up by the pod that an earlier request created.

@@ -43,6 +43,7 @@ class TaskSpec:
         set_name: name of the set to which it belongs, or None.
         peers: labels of the pods that are spread together, or None for those of its set.
         needs: the tasks of the batch that must reach their state before it starts, by `task_name`.
+        context: the trace context that its containers get, or None. It differs from run to run, and does not identify the task.
         validated: (Pod Security profile, number of the attempt) -> its manifest as its validation built it, to be used once.
     """
 
@@ -53,6 +54,7 @@ class TaskSpec:
     set_name: str | None = None
     peers: Mapping[str, str] | None = None
     needs: tuple[tuple[str, str], ...] = ()
+    context: str | None = None
     validated: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

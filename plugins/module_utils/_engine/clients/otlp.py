@@ -1,0 +1,54 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Spans to a collector of OpenTelemetry, by OTLP over HTTP with JSON (https://opentelemetry.io/docs/specs/otlp/#otlphttp)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..errors import PodwrightError
+from ..libraries import load
+from ..values import Options
+
+TIMEOUT = 10  # seconds
+PATH = "/v1/traces"
+_SCOPE = "podwright.core"
+_MAX_SHOWN = 200  # characters of a response in an error
+
+
+def send_spans(endpoint: str, headers: Options, spans: list[dict[str, Any]]) -> None:
+    """Send spans.
+
+    Args:
+        endpoint: URL of the collector, with or without the path for traces.
+
+    Raises: PodwrightError if it does not take all of them.
+    """
+    urllib3 = load("urllib3")
+    url = endpoint.rstrip("/").removesuffix(PATH) + PATH
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "podwright"}}]}
+    body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": _SCOPE}, "spans": spans}]}]}
+    given = {str(name): str(value) for name, value in headers.items()} | {"Content-Type": "application/json"}
+    try:
+        with urllib3.PoolManager() as pool:
+            response = pool.request("POST", url, body=json.dumps(body).encode(), headers=given, timeout=TIMEOUT, retries=False)
+            status, text = response.status, response.data.decode(errors="replace")
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise _refusal(url, f"it does not respond: {error}") from error
+    if not 200 <= status < 300:
+        raise _refusal(url, f"it responded with status {status}: {text[:_MAX_SHOWN]}")
+    if rejected := _read_rejected(text):
+        raise _refusal(url, f"it rejected {rejected} of {len(spans)}: {text[:_MAX_SHOWN]}")
+
+
+def _read_rejected(text: str) -> int:
+    """How many spans a response with success rejects."""
+    try:
+        return int(json.loads(text)["partialSuccess"]["rejectedSpans"])
+    except (LookupError, TypeError, ValueError):
+        return 0
+
+
+def _refusal(url: str, why: str) -> PodwrightError:
+    hint = "Set trace.endpoint to the URL of a collector that receives OTLP over HTTP."
+    return PodwrightError(f"The spans of the tasks were not sent to {url}: {why}", reason="NoCollector", hint=hint)
