@@ -51,6 +51,7 @@ class Server:
     def __init__(self, *workloads):
         self.workloads, self.requests, self.error = list(workloads), 0, None
         self.kinds = SimpleNamespace(find_served=lambda group, name: (group, name))
+        self.availability = SimpleNamespace(failing_since=None)
 
     def list(self, kind, namespace):
         assert kind == ("kueue.x-k8s.io", "Workload") and namespace == "n"

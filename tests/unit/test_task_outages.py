@@ -110,5 +110,6 @@ def test_outdated_events_do_not_fail_a_task(volume, sandbox, reason, grace):
         pod=pod,
         live=pod,
     )
-    StartEvents(SimpleNamespace(list=lambda *arguments, **options: ([event], "1"))).read([run], 10)
+    client = SimpleNamespace(list=lambda *arguments, **options: ([event], "1"), availability=SimpleNamespace(failing_since=None))
+    StartEvents(client).read([run], 10)
     assert (run.status.reason, run.status.grace) == (reason, grace)
