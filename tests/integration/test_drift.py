@@ -145,12 +145,14 @@ def block(language):
     return re.search(rf"^```{language}\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)[1]
 
 
+@pytest.mark.long
 def test_the_commands_of_the_guide_show_what_it_shows(client, namespace, playbooks, tmp_path):
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests/settings.yml").write_text(block("yaml manifest"))
     program, *words = shlex.split(block("sh report").replace("namespace=default", f"namespace={namespace}"))
     assert program == "ansible-playbook"
     environment = {"KUBECONFIG": KUBECONFIG, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    words += ["-e", f"ansible_python_interpreter={playbooks.interpreter}"]
     shown = [line.replace("default/", f"{namespace}/") for line in lines_of(block("console report"))]
     for arguments, code in (([], 2), (["-e", "podwright_mode=repair"], 0), ([], 0)):
         played = playbooks.start([*words, *arguments], tmp_path, environment).finish(300)
