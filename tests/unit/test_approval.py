@@ -46,7 +46,7 @@ OBJECTS = [
         status={"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
     ),
 ]
-WAIT = {"wait_timeout": 1, "wait_sleep": 1}
+WAIT = {"wait_timeout": 60, "wait_sleep": 1}
 BOX = {"image": "busybox", "command": ["true"], "namespace": "default"}
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"password": "secret-of-new"}}
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "changed"}}

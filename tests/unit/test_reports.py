@@ -140,7 +140,7 @@ def cluster(monkeypatch):
     stub = StubCluster([live("v1", "Namespace", "default", status={"phase": "Active"}), *EVENTS])
 
     def run(url, check_mode=False, no_log=False, **options):
-        params = {"namespace": "default", "host": url, "name": "t", "image": "busybox", "command": ["true"], "state": "completed", "wait_timeout": 1} | options
+        params = {"namespace": "default", "host": url, "name": "t", "image": "busybox", "command": ["true"], "state": "completed", "wait_timeout": 60} | options
         checked = ArgumentSpecValidator(task_pod.ARGUMENTS).validate(params)
         assert not checked.error_messages, checked.error_messages
         return perform(task_pod.OPERATION, checked.validated_parameters, check_mode, False, Console(), no_log, {"line 1"})
