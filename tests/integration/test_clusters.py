@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,12 +14,16 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.claims import claim
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.members import Member, look_around
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK
 
 from ..cluster.cluster import Cluster
 from ..support.environment import KUBECONFIG, ROOT
 from ..support.playbooks import MODES
 from ..support.waiting import wait_for
+from ..unit.task_specs import spec as make_spec
 from .test_examples import run_examples
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]  # other tests with clusters of their own use the same number
@@ -139,6 +144,21 @@ def test_other_tasks_of_a_cluster_that_is_killed_run_elsewhere(launch, west, con
     assert played.rc == 0 and result["summary"] == {"succeeded": 8, "total": 8}, played.output
     assert len(started) == 2 and {task["name"] for task in result["tasks"] if task["cluster"] == "west"} == set(started)
     assert {name: (traces / name).read_text() for name in names} == dict.fromkeys(names, "ran\n")
+
+
+def test_of_two_runs_at_the_same_time_one_finds_the_other(clients, namespace):
+    """What both have observed before is outdated for one of them."""
+    spec = replace(make_spec(name="a"), namespace=namespace)
+
+    def members():
+        found = [Member(name, client) for name, client in clients.items()]
+        look_around(found, Console(), [spec], [], False)
+        return {member.name: member for member in found}
+
+    for _known in range(2):
+        first, second = members(), members()
+        claims = [claim(run.values(), run[name], [spec], [spec.task_name], 1, Console()) for run, name in ((first, "east"), (second, "west"), (second, "east"))]
+        assert claims == [{}, {spec.task_name: "east"}, {}], "the second one finds the placement of the first, and follows it"
 
 
 @pytest.mark.parametrize("mode", MODES)

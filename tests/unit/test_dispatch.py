@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch im
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from ..support.environment import scaled
-from .model_fleet import Fleet
+from .model_fleet import Fleet, Site
 
 NAMES = [f"t{number}" for number in range(6)]
 
@@ -375,6 +375,77 @@ def test_two_runs_at_the_same_time_start_a_task_once(is_known, number):
         patch.setattr(dispatcher, "look_around", look_before_the_other_starts)
         fields, error = fleet.run([name])
     assert error is None and places(fields) == {name: other} and fleet.started == {name: [other]} and len(fields["tasks"]) == 1
+
+
+def test_a_failure_names_the_cluster():
+    fleet = Fleet("east", "west")
+    fleet["east"].exits["t0"] = fleet["west"].exits["t0"] = [3]
+    fields, error = fleet.run(["t0"])
+    assert error.message.startswith(f"Cluster '{fields['tasks'][0]['cluster']}': The task 't0' in namespace 'n' failed")
+
+
+def test_a_cluster_that_is_lost_before_the_first_task_is_asked_once():
+    """Not once for each task: a request that reaches no server is sent again for a while."""
+    fleet = Fleet("east", "west")
+    look, asked = dispatcher.look_around, []
+
+    def lose(*arguments):
+        look(*arguments)
+        fleet["west"].is_down = True
+
+    def reach():
+        asked.append(fleet.clock.time)
+        Site._reach(fleet["west"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher, "look_around", lose)
+        patch.setattr(fleet["west"], "create", lambda *arguments, **options: reach())
+        fields, error = fleet.run(NAMES)
+    assert error is None and set(places(fields).values()) == {"east"} and len(fleet.started) == 6
+    assert len([moment for moment in asked if moment == asked[0]]) <= 2
+
+
+def test_what_only_a_lost_cluster_knows_may_run_again_with_a_warning():
+    """Each of two clusters was lost while the other one was used: only a majority excludes that."""
+    fleet = Fleet("east", "west")
+    fleet["west"].is_down = True
+    fleet.run(["a"])
+    fleet["west"].is_down, fleet["east"].is_down = False, True
+    fleet.run(["a"])
+    assert fleet.started == {"a": ["east", "west"]} and any("'east' is left out" in text for text in fleet.console.warnings)
+    fleet = Fleet("east", "west")
+    fleet["west"].is_down = True
+    fleet.run(["a"])
+    fleet["west"].is_down = False
+    fleet.run(["a"])  # one that reaches both is enough
+    fleet["east"].is_down = True
+    assert fleet.run(["a"])[1].reason == "ClusterUnreachable" and fleet.started == {"a": ["east"]}
+
+
+def test_what_was_seen_in_a_cluster_that_is_lost_before_the_plan_is_complete_does_not_run_elsewhere():
+    """Also if only that cluster knows it, as after runs without the option clusters."""
+    fleet = Fleet("east", "west")
+    fleet["east"].is_down = True
+    fleet.run(NAMES)
+    fleet["east"].is_down = False
+    look = dispatcher.look_around
+
+    def lose(*arguments):
+        look(*arguments)
+        fleet["west"].is_down = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher, "look_around", lose)
+        fields, error = fleet.run([*NAMES, "new"])
+    assert error.reason == "ClusterUnreachable" and fleet.started == {name: ["west"] for name in NAMES} | {"new": ["east"]}
+    assert places(fields) == dict.fromkeys(NAMES, "west") | {"new": "east"}
+
+
+def test_deletion_needs_no_majority():
+    fleet = Fleet("east", "west")
+    fleet.run(NAMES)
+    fleet["west"].is_down = True
+    assert fleet.run(NAMES, state="absent", min_clusters=2)[0]["changed"]
 
 
 @pytest.mark.parametrize(

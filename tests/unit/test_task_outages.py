@@ -101,15 +101,24 @@ MISSING = 'MountVolume.SetUp failed for volume "%s" : secret "s" not found'
     ],
 )
 def test_outdated_events_do_not_fail_a_task(volume, sandbox, reason, grace):
-    pod = {"metadata": {"uid": "u"}, "status": {"conditions": [{"type": "PodReadyToStartContainers", "status": sandbox}]}}
+    run = slow_run(sandbox)
     event = {"involvedObject": {"uid": "u"}, "message": MISSING % volume}
-    run = SimpleNamespace(
+    StartEvents(SimpleNamespace(availability=SimpleNamespace(failing_since=None), list=lambda *arguments, **options: ([event], "1"))).read([run], 10)
+    assert (run.status.reason, run.status.grace) == (reason, grace)
+
+
+def slow_run(sandbox):
+    """A task that has not started for a while; `sandbox` is the status of the condition of its pod."""
+    pod = {"metadata": {"uid": "u"}, "status": {"conditions": [{"type": "PodReadyToStartContainers", "status": sandbox}]}}
+    return SimpleNamespace(
         status=SimpleNamespace(reason="Starting", grace=None),
         timing=SimpleNamespace(created_at=0),
         plan=SimpleNamespace(change=SimpleNamespace(key=SimpleNamespace(namespace="n"))),
         pod=pod,
         live=pod,
     )
-    client = SimpleNamespace(list=lambda *arguments, **options: ([event], "1"), availability=SimpleNamespace(failing_since=None))
-    StartEvents(client).read([run], 10)
-    assert (run.status.reason, run.status.grace) == (reason, grace)
+
+
+def test_events_are_not_requested_during_an_outage():
+    """The request would wait for the server, and with it the tasks of other clusters."""
+    StartEvents(SimpleNamespace(availability=SimpleNamespace(failing_since=1.0), list=None)).read([slow_run("False")], 10)

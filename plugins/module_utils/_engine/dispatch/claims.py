@@ -11,7 +11,7 @@ from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
 from ..tasks.executor import THREADS
 from ..threads import call_in_threads
-from .members import UNREACHABLE, Member
+from .members import UNREACHABLE, Member, is_outage
 from .placement import Placement, build_placement, place_at, read_placement
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def claim(
     placement = place_at(own.client.clock.now(), own.name, own.server)
     # All runs write in the same order: of two that start a task in different clusters at the same time, one finds the placement of the other.
     reachable = sorted((member for member in members if not member.problem), key=lambda member: member.server)
-    noted = call_in_threads(lambda spec: _note(reachable, spec, spec.task_name in starting, placement, console), specs, THREADS)
+    lost: set[str] = set()  # the names of those that do not respond any more
+    noted = call_in_threads(lambda spec: _note(reachable, spec, spec.task_name in starting, placement, lost, console), specs, THREADS)
     missing = [spec.name for spec, entry in zip(specs, noted) if entry.clusters < minimum and not entry.rival]
     if missing:
         message = f"Task '{missing[0]}' is not started, because fewer than {minimum} clusters (min_clusters) can note its cluster."
@@ -55,16 +56,19 @@ def claim(
     return {spec.task_name: entry.rival for spec, entry in zip(specs, noted) if entry.rival}
 
 
-def _note(members: Sequence[Member], spec: TaskSpec, is_starting: bool, placement: Placement, console: Console) -> Noted:
+def _note(members: Sequence[Member], spec: TaskSpec, is_starting: bool, placement: Placement, lost: set[str], console: Console) -> Noted:
     count = 0
     for member in members:
         live = member.seen.placements.get(spec.task_name)
+        if member.name in lost:
+            continue
         if live and not is_starting and read_placement(live)[1:] == placement[1:]:
             count += 1
             continue
         try:
             rival = _write(member, spec, placement)
         except PodwrightError as error:
+            lost |= {member.name} if is_outage(error) else set()
             console.warn(f"Cluster '{member.name}' does not know that tasks run in '{placement.cluster}', and may run them again later: {error}")
             continue
         if rival:

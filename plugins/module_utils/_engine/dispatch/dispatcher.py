@@ -11,29 +11,25 @@ from typing import TYPE_CHECKING
 from ..cancellation import cause_of
 from ..cluster.availability import REQUEST_OUTAGE
 from ..errors import PodwrightError
-from ..objects.key import Key
-from ..reconciler.plan import Change
 from ..tasks.batch import Batch
-from ..tasks.decision import CREATE, NONE, REPLACE
+from ..tasks.decision import CREATE, REPLACE
 from ..tasks.stages import Stage
-from ..tasks.task_plan import TaskPlan
-from ..tasks.task_run import TaskRun
 from ..threads import call_in_threads
 from .assignment import Assignment, Group, assign, choose, find_placements, find_sightings, group_by_needs
 from .claims import claim
-from .members import UNREACHABLE, in_cluster, is_outage, look_around
-from .moves import is_unscheduled, is_untouched, take_away, why_move, withdraw
+from .members import UNREACHABLE, check_number, in_cluster, is_outage, leave_out, look_around
+from .moves import hold, is_unscheduled, is_untouched, take_away, why_move, withdraw
 
 if TYPE_CHECKING:
     from ..console import Console
+    from ..reconciler.plan import Change
     from ..tasks.observation import TaskName
-    from ..tasks.task_run import RunnerOptions
+    from ..tasks.task_run import RunnerOptions, TaskRun
     from ..tasks.task_spec import TaskSpec
     from ..values import Result
     from .members import Member
 
 TICK = 0.1  # seconds that a step of each cluster waits at most
-_KEPT = "Wait until it can be reached again. If it will not return, remove it from clusters, so that the tasks run in the others."
 
 
 class Dispatcher:
@@ -66,30 +62,30 @@ class Dispatcher:
 
     def prepare(self, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]] = ()) -> None:
         """Observe all clusters, and plan the tasks of each. Raises: PodwrightError."""
-        is_deletion = self._options.state == "absent"
-        members = list(self._members.values())
-        look_around(members, self._console, specs, sets, is_deletion)
-        if len(self._reachable) < max(self._minimum, 1):
-            problems = "\n".join(f"Cluster '{member.name}': {member.problem}" for member in members if member.problem)
-            message = f"{len(self._reachable)} of {len(members)} clusters can be reached, and {max(self._minimum, 1)} must be (min_clusters).\n{problems}"
-            raise PodwrightError(message, reason=UNREACHABLE, hint="Nothing was changed.")
         self._specs = [spec.task_name for spec in specs]
-        if len(self._reachable) < len(members):
+        self._groups = {spec.task_name: group for group in group_by_needs(specs) for spec in group}
+        look_around(list(self._members.values()), self._console, specs, sets, self._options.state == "absent")
+        while not self._plan(specs, sets):
+            self._batches.clear()
+            self._held.clear()
+            self._company.clear()
+
+    def _plan(self, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]]) -> bool:
+        """Plan the tasks of each cluster. Returns: whether all of them could still be reached. Raises: PodwrightError."""
+        is_deletion = self._options.state == "absent"
+        check_number(self._members.values(), 1 if is_deletion else self._minimum)
+        if len(self._reachable) < len(self._members):
             self._keep_placements([] if is_deletion else self._specs)
         if is_deletion:
-            for member in self._reachable:
-                self._prepare(member, specs, sets, ())
-            return
-        for group in group_by_needs(specs):
-            self._groups |= {spec.task_name: group for spec in group}
+            planned = [self._prepare(member, specs, sets, ()) for member in self._reachable]
+            return all(planned)
         assigned = self._assign(specs)
-        for member in self._reachable:
-            own = [spec for entry in assigned if entry.cluster == member.name for spec in entry.group]
-            if own or sets:
-                self._prepare(member, own, sets, set(self._specs) - {spec.task_name for spec in own})
-        for entry in assigned:
-            self._held += [(entry.cluster, self._hold(spec, entry.cluster)) for spec in entry.group if entry.is_held]
-        self._company += [[run for _cluster, run in self._held]] if self._held else []
+        held = [(entry.cluster, spec) for entry in assigned if entry.is_held for spec in entry.group]
+        self._held += [(cluster, hold(spec, cluster)) for cluster, spec in held]
+        self._company += [[run for _cluster, run in self._held]] if held else []
+        shares = [(member, [spec for entry in assigned if entry.cluster == member.name for spec in entry.group]) for member in self._reachable]
+        planned = [self._prepare(member, own, sets, set(self._specs) - {spec.task_name for spec in own}) for member, own in shares if own or sets]
+        return all(planned)
 
     def _keep_placements(self, known: Iterable[TaskName]) -> None:
         """Do not delete placements, except of these tasks: they say what exists in clusters that cannot be reached."""
@@ -98,7 +94,8 @@ class Dispatcher:
                 del member.seen.placements[task]
 
     def _assign(self, specs: Sequence[TaskSpec]) -> list[Assignment]:
-        seen = {member.name: member.seen for member in self._reachable}
+        # Also what was seen in those that were lost since.
+        seen = {member.name: member.seen for member in self._members.values()}
         sightings, placements = find_sightings(specs, seen), find_placements(specs, seen)
         unreachable = {member.name: member.server for member in self._members.values() if member.problem}
         servers = {member.server for member in self._members.values()}
@@ -110,22 +107,19 @@ class Dispatcher:
             placement = placements.get(spec.task_name)
             if placement and not places and placement.cluster not in self._members and placement.server not in servers:
                 self._console.warn(f"Task '{spec.name}' ran in cluster '{placement.cluster}' ({placement.server}), which clusters does not list any more.")
-        return assign(group_by_needs(specs), sightings, placements, list(seen), unreachable)
+        return assign(group_by_needs(specs), sightings, placements, [member.name for member in self._reachable], unreachable)
 
-    def _prepare(self, member: Member, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], elsewhere: Iterable[tuple[str, str]]) -> None:
+    def _prepare(self, member: Member, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], elsewhere: Iterable[tuple[str, str]]) -> bool:
         batch = Batch(member.client, self._options, self._console, member.name, self._company)
         try:
             batch.prepare(specs, sets, member.seen, elsewhere)
         except PodwrightError as error:
-            raise in_cluster(member.name, error) from None
+            if not is_outage(error):
+                raise in_cluster(member.name, error) from None
+            leave_out(member, error.message, self._console)
+            return False
         self._batches.append(batch)
-
-    def _hold(self, spec: TaskSpec, cluster: str) -> TaskRun:
-        """A task that does not run, since it may have run in an unreachable cluster."""
-        note = f"it was started in cluster '{cluster}', which cannot be reached"
-        run = TaskRun(TaskPlan(Change(NONE, Key(spec.kind.group, spec.kind.name, spec.namespace, spec.name), spec.kind, {}, note=note), spec))
-        run.fail_because(UNREACHABLE, f"was started in cluster '{cluster}', which cannot be reached, and is not started again elsewhere", _KEPT)
-        return run
+        return True
 
     # -- the outcome ----------------------------------------------------------------------------------------
 
@@ -177,6 +171,8 @@ class Dispatcher:
             raise
         for problem in filter(None, problems):
             raise problem
+        for cluster, run in self.runs:
+            run.error = in_cluster(cluster or "", run.error) if run.error else None
         lost = [member.name for member in self._members.values() if member.problem]
         if lost and self._options.state == "absent":
             message = f"What exists of the tasks in cluster {', '.join(map(repr, lost))} was not deleted, because it cannot be reached."
@@ -206,9 +202,9 @@ class Dispatcher:
         for cluster, specs in self._rivals.items():
             member = self._members.get(cluster)
             if member and not member.problem:
-                found += [self._start(member, specs, is_claimed=True)]
+                found += [self._start(member, specs)]
             else:
-                self._held += [(cluster, self._hold(spec, cluster)) for spec in specs]
+                self._held += [(cluster, hold(spec, cluster)) for spec in specs]
         return [batch for batch in found if batch]
 
     def _carry_out(self) -> None:
@@ -238,8 +234,7 @@ class Dispatcher:
             return False
         except PodwrightError as error:
             member = self._member(batch)
-            member.problem = error.message
-            self._console.warn(f"Cluster '{member.name}' is left out from now on: {error.message}")
+            leave_out(member, error.message, self._console)
             reason = UNREACHABLE if is_outage(error) else error.reason
             hint = "It is unknown whether it has finished: the next run finds out once the cluster can be reached."
             for run in batch.runner.runs if batch.runner else ():
@@ -308,19 +303,19 @@ class Dispatcher:
                 loads[batch.cluster] += sum(run.stage is not Stage.DONE for run in batch.runner.runs)
         return loads
 
-    def _start(self, member: Member, specs: Sequence[TaskSpec], is_claimed: bool = False) -> Batch | None:
-        """Plan tasks in another cluster than before, unless claimed by a claim of their own. Returns: their Batch, or None if they cannot be started."""
+    def _start(self, member: Member, specs: Sequence[TaskSpec]) -> Batch | None:
+        """Plan tasks in another cluster than before. Returns: their Batch, or None if they cannot be started."""
         options = replace(self._options, prune=False, wait_timeout=max(self._deadline - self._now(), 0))
         batch = Batch(member.client, options, self._console, member.name, self._company)
         try:
-            if not is_claimed and (rivals := self._claim(member, specs, [spec.task_name for spec in specs])):
+            if rivals := self._claim(member, specs, [spec.task_name for spec in specs]):
                 (_namespace, name), other = min(rivals.items())
                 message = f"Task '{name}' is started in cluster '{other}' by another run at the same time."
                 raise PodwrightError(message, reason="Conflict", hint="Run it again: it finds the task there.")
             batch.prepare(specs)
         except PodwrightError as error:
             for spec in specs:
-                run = self._hold(spec, member.name)
+                run = hold(spec, member.name)
                 run.fail(in_cluster(member.name, error))
                 self._held.append((member.name, run))
             return None

@@ -109,8 +109,24 @@ def is_outage(error: PodwrightError) -> bool:
 
 
 def in_cluster(name: str, error: PodwrightError) -> PodwrightError:
-    """The error with the cluster in which it happened."""
+    """The error with the cluster in which it happened, unless it names that."""
+    if f"cluster '{name}'" in error.message:
+        return error
     return PodwrightError(f"Cluster '{name}': {error.message}", status=error.status, reason=error.reason, causes=error.causes, hint=error.hint)
+
+
+def leave_out(member: Member, problem: str, console: Console) -> None:
+    """Do not use a cluster any more, with a warning."""
+    member.problem = problem
+    console.warn(f"Cluster '{member.name}' is left out, because it cannot be reached: {problem}")
+
+
+def check_number(members: Iterable[Member], minimum: int) -> None:
+    """Check that enough clusters can be reached. Raises: PodwrightError."""
+    problems = [f"Cluster '{member.name}': {member.problem}" if member.problem else "" for member in members]
+    if problems.count("") < minimum:
+        message = f"{problems.count('')} of {len(problems)} clusters can be reached, and {minimum} must be (min_clusters)."
+        raise PodwrightError("\n".join([message, *filter(None, problems)]), reason=UNREACHABLE, hint="Nothing was changed.")
 
 
 def look_around(members: Sequence[Member], console: Console, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], is_deletion: bool) -> None:
@@ -118,7 +134,7 @@ def look_around(members: Sequence[Member], console: Console, specs: Sequence[Tas
     call_in_threads(lambda member: member.look(console, specs, sets, is_deletion), members, THREADS)
     for member in members:
         if member.problem:
-            console.warn(f"Cluster '{member.name}' is left out, because it cannot be reached: {member.problem}")
+            leave_out(member, member.problem, console)
     owners: dict[str, str] = {}  # uid of a pod or Job -> cluster
     for member in members:
         for items, _version in member.seen.lists.values():

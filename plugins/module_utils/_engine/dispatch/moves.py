@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import POD
 from ..errors import PodwrightError
+from ..objects.key import Key
+from ..reconciler.plan import Change
+from ..tasks.decision import NONE
 from ..tasks.stages import Stage, StageEvent
+from ..tasks.task_plan import TaskPlan
+from ..tasks.task_run import TaskRun
+from .members import UNREACHABLE
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..tasks.executor import Executor
-    from ..tasks.task_run import TaskRun
+    from ..tasks.task_spec import TaskSpec
 
 UNSCHEDULABLE = "Unschedulable"
+_KEPT = "Wait until it can be reached again. If it will not return, remove it from clusters, so that the tasks run in the others."
 PATIENCE = 10.0  # seconds for which a pod is unschedulable before it counts as one without room; half of schedule_timeout if that is less
 
 
@@ -66,3 +73,12 @@ def take_away(run: TaskRun, note: str) -> None:
     """Finish a task in its cluster, since it runs in another one."""
     run.live, run.note, run.effects.created = None, note, False
     run.advance(StageEvent.FINISHED)
+
+
+def hold(spec: TaskSpec, cluster: str) -> TaskRun:
+    """A task that does not run, since it may have run in an unreachable cluster."""
+    note = f"it was started in cluster '{cluster}', which cannot be reached"
+    change = Change(NONE, Key(spec.kind.group, spec.kind.name, spec.namespace, spec.name), spec.kind, {}, note=note)
+    run = TaskRun(TaskPlan(change, spec))
+    run.fail_because(UNREACHABLE, f"was started in cluster '{cluster}', which cannot be reached, and is not started again elsewhere", _KEPT)
+    return run
