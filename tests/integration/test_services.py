@@ -105,6 +105,11 @@ def test_a_service_is_reached_by_its_name_changes_and_disappears(mode, client, p
     assert played.of("node-port")["logs"].split() == ["web-0"] and not played.of(applied)["changed"]
     assert played.of("named")["logs"].split()[-1] == "web-0" and client.get(SERVICE, namespace, "front")["spec"]["clusterIP"] == "None"
 
+    virtual = service(namespace, selector={"app": "web"}, ports=[{"port": 8080}])
+    assert play([virtual], "--check", mode=mode, namespace=namespace).is_changed
+    played = play([virtual, virtual], mode=mode, namespace=namespace)
+    assert not played.of(applied)["changed"] and client.get(SERVICE, namespace, "front")["spec"]["clusterIP"] not in ("None", "")
+
     absent = service(namespace, state="absent")
     deleted = "podwright.core.service : Ensure that the Service and what leads to it are absent"
     played = play([absent, absent], mode=mode, namespace=namespace)
@@ -154,5 +159,7 @@ def test_routes_are_valid_by_the_definitions_of_the_gateway_api(client, play, na
 def test_invalid_variables_are_refused_before_anything_is_created(client, play, namespace):
     invalid = service(namespace, selector={"app": "web"}, ports=[{"port": 80}], headless=True, type="NodePort", ingress={"port": "htp"})
     output = " ".join(play([invalid], namespace=namespace, expect=2).output.split())
+    text = service(namespace, selector={"app": "web"}, ports=[{"port": 80}], ingress={"hosts": "a.example.com"})
+    assert "hosts, hostnames and paths must be lists." in " ".join(play([text], namespace=namespace, expect=2).output.split())
     assert "service_headless: must be false for the type NodePort." in output and "service_ingress.port: unknown port 'htp'; ports: 80." in output
     assert client.get(CONFIG_MAP, namespace, "podwright-set-service-front") is None
