@@ -11,14 +11,17 @@ import subprocess
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 
 from ..support.environment import CORES, KUBECONFIG, ROOT
+from ..support.operations import call
 from ..support.playbooks import play_environment
 from ..support.waiting import wait_for
 
 pytestmark = pytest.mark.versions
 
+POLICY = Kind("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies")
 PLAYBOOKS = {path.stem: path for path in (ROOT / "playbooks").glob("*.yml")}
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
 TASK = {"name": "greet", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["echo", "hello"], "resources": LIMITS}
@@ -30,6 +33,26 @@ INVALID = [
     {"podwright_default_limits": '{"cpu": "half"}'},
     {"podwright_service_accounts": '["reader"]'},
     {"podwright_service_accounts": '[{"name": "reader", "purposes": ["reed"]}]'},
+]
+# Variables of each role, and what is said about them before the first request.
+REFUSED = [
+    ({"podwright_state": "gone"}, 'podwright_state: must be present or absent, got "gone".'),
+    ({"podwright_namespace": "Builds"}, "podwright_namespace: must be at most 63 lower-case letters, digits and hyphens"),
+    ({"podwright_registry": "true"}, "podwright_registry: must be a mapping."),
+    ({"podwright_services": {"name": "web"}}, "podwright_services: must be a list of mappings."),
+    ({"podwright_quota": {"max_pod": 1}}, "podwright_quota: unknown option max_pod; options: default_limits, "),
+    ({"podwright_quota": {"namespace": "other"}}, "podwright_quota: unknown option namespace"),
+    ({"podwright_services": [{"selector": {"a": "b"}}]}, "podwright_services: missing option name."),
+    ({"podwright_queue": {"quotas": {"cpu": 1}}}, "podwright_queue: missing option name."),
+    ({"podwright_queue": {"name": "q"}}, "queue_quotas: exactly one of queue_quotas and queue_flavors must be set."),
+    ({"podwright_pod_security": "strict"}, "value of namespace_pod_security must be one of: privileged, baseline, restricted"),
+    ({"podwright_storage": {"claims": [{"name": "a"}]}}, "missing required arguments: size found in storage_claims"),
+    ({"podwright_network_policy": {"allow_egress": "all"}}, "network_policy_allow_egress"),
+    ({"podwright_image_policy": {"registries": ["https://a"]}}, "image_policy_registries: must be HOST[:PORT][/PATH]"),
+    ({"podwright_image_prepull": {"keep": True}}, "image_prepull_images: must name at least one image"),
+    ({"podwright_workload_identity": {"registrations": [{"name": "a", "namespace": "b", "path": "/c"}]}}, "workload_identity_trust_domain: must be"),
+    ({"podwright_registry": {"users": [{"name": "a:b", "password": "c"}]}}, "a:b"),
+    ({"podwright_services": [{"name": "web", "selector": {"a": "b"}}]}, "service_ports: must not be empty"),
 ]
 
 
@@ -137,6 +160,45 @@ def test_surveys_pass_values_as_text_and_invalid_ones_create_nothing(client, she
     assert "must not be empty" in shell([*documented("gc"), "-e", "podwright_namespaces="], expect=2)
     assert "must be a list of at least one task" in shell([*documented("run"), "-e", "podwright_tasks="], expect=2)
     shell(documented("teardown"))
+
+
+@pytest.mark.long
+def test_the_variables_of_the_guide_provision_everything_and_delete_it(client, shell, tmp_path):
+    """Each part by use; nothing of it is left afterwards, not even what is cluster-scoped."""
+    namespace = shell.namespace
+    (text,) = re.findall(r"^```\n(# builds\.yml\n.*?)^```", (ROOT / "docs/guides/namespaces.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "given.yml").write_text(text.replace("lookup('env', 'HUB_TOKEN')", "'canary'").replace("lookup('env', 'REGISTRY_PASSWORD')", "'canary'"))
+    provision, teardown = ([*documented(name)[:2], "-e", f"@{tmp_path}/given.yml", "-e", "podwright_namespace=builds"] for name in ("provision", "teardown"))
+    checked = shell([*provision, "--check"])
+    assert client.get(NAMESPACE, None, namespace) is None and int(re.search(r"changed=(\d+)", checked)[1]) > 8
+    assert "canary" not in checked + shell(provision)
+    for again in (provision, [*provision, "--check"]):
+        assert "changed=0 " in shell(again)
+    task = TASK | {"resources": {"limits": {"cpu": "100m", "memory": "5Gi"}}}
+    for changed, words in (({}, "maximum memory usage per Container is 4Gi"), ({"image": "registry.example.com/a"}, "The image policy refuses")):
+        refused = shell([*documented("run"), "-e", json.dumps({"podwright_tasks": [task | changed]})], expect=2)
+        assert words in " ".join(refused.split())
+    server = TASK | {"name": "web", "state": "running", "labels": {"app": "web"}, "command": ["httpd", "-f", "-p", "8080", "-h", "/etc"]}
+    asking = TASK | {"name": "ask", "command": ["sh", "-c", "until wget -qO- http://web/hostname; do sleep 1; done"], "timeout": 60}
+    for item in (server, asking):
+        call(task_pod, item | {"state": item.get("state", "completed")}, namespace)
+    assert call(task_pod, asking | {"state": "completed", "rerun": "always"}, namespace)["state"] == "succeeded"
+    assert client.get(BUILT_IN["v1", "Secret"], namespace, "hub") and client.get(BUILT_IN["v1", "PersistentVolumeClaim"], namespace, "cache")
+    ready = client.get(BUILT_IN["apps/v1", "Deployment"], namespace, "registry")
+    assert ready["status"]["readyReplicas"] == 1
+    shell([*teardown, "--check"])
+    assert client.get(NAMESPACE, None, namespace)
+    shell(teardown)
+    assert client.get(NAMESPACE, None, namespace) is None and client.get(POLICY, None, f"podwright-{namespace}") is None
+    assert "changed=0 " in shell(teardown)
+
+
+@pytest.mark.long
+def test_each_variable_of_provision_is_checked_before_the_first_request(client, shell):
+    for variables, words in REFUSED:
+        refused = " ".join(shell([*documented("provision"), "-e", json.dumps(variables)], expect=2).split())
+        assert words in refused or words.replace('"', '\\"') in refused, (words, refused[-3000:])
+        assert client.get(NAMESPACE, None, shell.namespace) is None
 
 
 @pytest.mark.parametrize("name", ["quota_max_pods", "quota_max_gpus", "quota_max_storage_gb"])

@@ -145,20 +145,22 @@ def test_pods_are_terminated_at_the_end_of_their_lifetime(client, play, namespac
     wait_for(lambda: deadline_of(client, namespace) is None)
 
 
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"quota_max_cpu": "half"}, "quota_max_cpu: must be a quantity such as 500m or 2Gi, got 'half'."),
-        ({"quota_max_total_requests": {"cpu": "1 core"}}, "quota_max_total_requests.cpu: must be a quantity"),
-        ({"quota_max_total_limits": {"nvidia.com/gpu": 1}}, "quota_max_total_limits.nvidia.com/gpu: unknown resource"),
-        ({"quota_max_storage_by_class": {"fast": {"count": 1}}}, "quota_max_storage_by_class.fast: must be a mapping of size and claims"),
-        ({"quota_scoped": [{"name": "a", "max_pods": 1}]}, "quota_scoped[0]: must have scopes or priority_classes."),
-        ({"quota_scoped": [{"name": "a", "scopes": ["Terminating"]}]}, "quota_scoped[0]: must have max_pods, requests or limits."),
-        ({"quota_scoped": [{"name": "a", "scopes": ["Terminating"], "max_pods": 1}] * 2}, "quota_scoped[1].name: must be unique"),
-        ({"quota_pod_lifetime_seconds": 0}, "quota_pod_lifetime_seconds: must be a whole number greater than 0, got '0'."),
-        ({"quota_pod_ttl_seconds": "soon"}, "quota_pod_ttl_seconds: must be a whole number, got 'soon'."),
-    ],
-)
-def test_invalid_variables_are_refused_before_any_request(play, variables, message):
-    played = play([role("default", **variables)], expect=2, kubeconfig="/dev/null")
-    assert message in played.output
+INVALID = [
+    ({"quota_max_cpu": "half"}, "quota_max_cpu: must be a quantity such as 500m or 2Gi, got 'half'."),
+    ({"quota_max_total_requests": {"cpu": "1 core"}}, "quota_max_total_requests.cpu: must be a quantity"),
+    ({"quota_max_total_limits": {"nvidia.com/gpu": 1}}, "quota_max_total_limits.nvidia.com/gpu: unknown resource"),
+    ({"quota_max_storage_by_class": {"fast": {"count": 1}}}, "quota_max_storage_by_class.fast: must be a mapping of size and claims"),
+    ({"quota_scoped": [{"name": "a", "max_pods": 1}]}, "quota_scoped[0]: must have scopes or priority_classes."),
+    ({"quota_scoped": [{"name": "a", "scopes": ["Terminating"]}]}, "quota_scoped[0]: must have max_pods, requests or limits."),
+    ({"quota_scoped": [{"name": "a", "scopes": ["Terminating"], "max_pods": 1}] * 2}, "quota_scoped[1].name: must be unique"),
+    ({"quota_pod_lifetime_seconds": 0}, "quota_pod_lifetime_seconds: must be a whole number greater than 0, got '0'."),
+    ({"quota_pod_ttl_seconds": "soon"}, "quota_pod_ttl_seconds: must be a whole number, got 'soon'."),
+]
+
+
+def test_invalid_variables_are_refused_before_any_request(play):
+    tasks = [{"block": [role("default", **variables)], "rescue": [{"ansible.builtin.debug": {"msg": "refused"}}]} for variables, _message in INVALID]
+    played = play(tasks, kubeconfig="/dev/null")
+    for _variables, message in INVALID:
+        assert message in " ".join(played.output.split()), message
+    assert played.output.count('"msg": "refused"') + played.output.count("msg: refused") == len(INVALID) and "kubeconfig" not in played.output

@@ -44,12 +44,6 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert {name: None if "{{" in str(value) else value for name, value in defaults.items()} == optional
 
 
-def test_the_playbook_provision_knows_the_purposes_of_the_role_rbac():
-    play = yaml.safe_load((ROLES[0].parents[1] / "playbooks/provision.yml").read_text())[0]
-    options = yaml.safe_load((ROLES[0].parent / "rbac/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    assert play["vars"]["provision_purposes"] == options["rbac_service_accounts"]["options"]["purposes"]["choices"]
-
-
 def render(role, **variables):
     """The manifests of a role with variables beside its defaults."""
     directory = ROLES[0].parent / role
@@ -394,7 +388,7 @@ def test_a_registration_becomes_an_entry_with_its_selectors():
     ],
 )
 def test_an_invalid_registration_is_refused(registration, is_valid):
-    tasks = yaml.safe_load((ROLES[0].parent / "workload_identity/tasks/main.yml").read_text())
+    tasks = yaml.safe_load((ROLES[0].parent / "workload_identity/tasks/validate.yml").read_text())
     conditions = next(task for task in tasks if task["name"] == "Check the registrations")["ansible.builtin.assert"]["that"]
     item = {"name": "a", "namespace": "n"} | registration
     variables = {"item": item, "workload_identity_registrations": [item, {"name": "other", "namespace": "n", "path": "/o"}]}
@@ -406,7 +400,7 @@ FRONT = {"service_namespace": "n"} | SERVICE
 
 def service_faults(**variables):
     """What the role service says about its variables."""
-    task = yaml.safe_load((ROLES[0].parent / "service/tasks/main.yml").read_text())[0]
+    task = yaml.safe_load((ROLES[0].parent / "service/tasks/validate.yml").read_text())[0]
     templar = Templar(loader=DataLoader(), variables=(known := yaml.safe_load((ROLES[0].parent / "service/defaults/main.yml").read_text()) | FRONT | variables))
     for name, template in task["vars"].items():
         templar.available_variables = known

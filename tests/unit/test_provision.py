@@ -1,0 +1,68 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The playbook provision takes every variable of the roles that it applies, with their defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from ..support.environment import ROOT
+
+PLAY = yaml.safe_load((ROOT / "playbooks/provision.yml").read_text())[0]
+VARIABLES = yaml.safe_load((ROOT / "playbooks/vars/provision.yml").read_text())
+ROLES = [entry["role"] for entry in PLAY["vars"]["provision_given"]] + ["service"]
+ELSEWHERE = {"task_runner"}  # runs tasks
+# Defaults of the playbook that are not those of the role.
+DEFAULTS = {
+    "namespace_pod_security": "podwright_pod_security",
+    "rbac_service_accounts": "provision_service_accounts",
+    "quota_default_limits": "provision_default_limits",
+    "image_policy_name": "'podwright-' ~ podwright_namespace",
+    "image_policy_namespace_selector": "{'matchLabels': {'kubernetes.io/metadata.name': podwright_namespace}}",
+    "queue_namespaces": "[podwright_namespace]",
+    "queue_set_namespace": "podwright_namespace",
+    "workload_identity_install": "false",
+}
+
+
+def of_role(role, file):
+    return yaml.safe_load((ROOT / "roles" / role / file).read_text())
+
+
+def test_every_role_of_a_namespace_is_applied():
+    assert {path.name for path in (ROOT / "roles").iterdir()} - ELSEWHERE == set(ROLES)
+    play = yaml.safe_load((ROOT / "playbooks/tasks/apply_role.yml").read_text())
+    assert set(play[-1]["vars"]["provision_registered"]) == set(ROLES)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_variable_of_a_role_is_taken_with_its_default(role):
+    options, defaults = of_role(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"], of_role(role, "defaults/main.yml")
+    own = {f"{role}_namespace", "namespace_name"}
+    expected = dict.fromkeys(own & options.keys(), "{{ podwright_namespace }}") | dict.fromkeys(
+        {"namespace_prefix", "namespace_build_tag"} & options.keys(), ""
+    )
+    for name, option in options.items():
+        source = f"provision_{role}.{name.removeprefix(role + '_')}"
+        literal = json.dumps(defaults.get(name)).replace("null", "none").replace('"', "'")
+        default = "podwright_state" if name == f"{role}_state" else DEFAULTS.get(name, literal)
+        is_required = option.get("required") and name not in DEFAULTS
+        expected.setdefault(name, f"{{{{ {source} }}}}" if is_required else f"{{{{ {source} | default({default}) }}}}")
+    assert {name: value for name, value in VARIABLES.items() if name in expected} == expected
+
+
+def test_no_variable_is_set_that_no_role_has():
+    assert set(VARIABLES) == {name for role in ROLES for name in of_role(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"]}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_that_checks_its_variables_does_so_before_any_request(role):
+    """What is checked by an assertion at the beginning of a role is in validate.yml, which the playbook runs for all roles first."""
+    first = of_role(role, "tasks/main.yml")[0]
+    validates = (ROOT / "roles" / role / "tasks/validate.yml").exists()
+    assert ("ansible.builtin.import_tasks" in first) == validates and "ansible.builtin.assert" not in first
+    skipped = re.search(r"provision_step\[0\] not in (\[.*\])", (ROOT / "playbooks/tasks/validate_role.yml").read_text())
+    assert (role in yaml.safe_load(skipped[1])) != validates
