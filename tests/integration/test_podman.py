@@ -12,6 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.client import PodmanClient
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Program
 
+from ..support.collector import Collector
 from ..support.environment import ROOT
 from ..support.playbooks import MODES
 from ..support.podman import run
@@ -154,3 +155,12 @@ def test_role_uses_only_the_runtime_that_it_is_given(play, podman, namespace):
     refused = played.of("refused")["task_runner_result"]
     assert (refused["reason"], played.of("forced")["task_runner_result"]["runtime"]["name"]) == ("Refused", "podman")
     assert f"job.{namespace}" in run(podman, "pod", "ps") and "job.runner" not in run(podman, "pod", "ps")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_task_on_podman_is_part_of_a_trace(play, podman, mode):
+    with Collector() as collector:
+        traced = shell(f"traced{mode}", "echo $TRACEPARENT", logs="collect", trace={"endpoint": collector.url})
+        result = play([traced], mode=mode, environment=podman).of(f"traced{mode}")
+    assert [span["name"] for span in collector.spans] == ["task_pod", f"traced{mode}", "attempt 1", "waiting", "running"]
+    assert result["logs"].strip() == f"00-{result['trace_id']}-{collector.spans[1]['spanId']}-01"
