@@ -17,7 +17,7 @@ OPTIONS = {path.stem: set(documented_options(path)) for path in MODULES}
 CONNECTION = set.intersection(*OPTIONS.values())  # those of every module, `namespace` among them
 ROLES = {path.parents[1].name: path for path in ROOT.glob("roles/*/meta/argument_specs.yml")}
 OPTIONS |= {role: set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]) for role, path in ROLES.items()}
-IN_THE_REFERENCE_ONLY = {"namespace", "network_policy", "rbac", "storage"}  # roles whose variables no guide lists
+PLAYBOOKS = sorted(path.stem for path in ROOT.glob("playbooks/*.yml"))
 
 
 class Row(NamedTuple):
@@ -70,6 +70,15 @@ def test_options_of_a_feature_are_described_by_its_guide_and_used_by_its_tests(r
         assert not missing(names, tests, f"{module}_"), f"{row.tests} do not use them"
 
 
-@pytest.mark.parametrize("module", sorted(OPTIONS.keys() - IN_THE_REFERENCE_ONLY))
+@pytest.mark.parametrize("module", sorted(OPTIONS))
 def test_each_option_belongs_to_a_feature(module: str):
     assert not OPTIONS[module] - {name for row in ROWS for name in row.options.get(module, [])}
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_each_playbook_is_a_feature_described_by_a_guide_and_run_by_a_test(playbook: str):
+    (line,) = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and f"`podwright.core.{playbook}`" in line.split("|")[2]]
+    cells = line.strip("|").split("|")
+    guides = [(ROOT / "docs" / name).read_text() for name in re.findall(r"\]\((\S+)\)", cells[2])]
+    assert any(f"podwright.core.{playbook}" in guide or f"make {playbook}" in guide for guide in guides)
+    assert any(re.search(rf"\b{playbook}\b", text_of(name)) for name in re.findall(r"`(\S+)`", cells[3]))
