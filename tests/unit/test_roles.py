@@ -44,6 +44,12 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert {name: None if "{{" in str(value) else value for name, value in defaults.items()} == optional
 
 
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_templates_read_what_a_macro_returns_with_every_ansible_core(role):
+    """Before 2.19 a macro that writes a mapping returns one, which from_json refuses."""
+    assert not [path for path in (role / "templates").glob("*.j2") if "| from_json" in path.read_text()]
+
+
 def render(role, **variables):
     """The manifests of a role with variables beside its defaults."""
     directory = ROLES[0].parent / role
