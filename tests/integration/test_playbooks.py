@@ -51,7 +51,7 @@ REFUSED = [
     ({"podwright_image_policy": {"registries": ["https://a"]}}, "image_policy_registries: must be HOST[:PORT][/PATH]"),
     ({"podwright_image_prepull": {"keep": True}}, "image_prepull_images: must name at least one image"),
     ({"podwright_workload_identity": {"registrations": [{"name": "a", "namespace": "b", "path": "/c"}]}}, "workload_identity_trust_domain: must be"),
-    ({"podwright_registry": {"users": [{"name": "a:b", "password": "c"}]}}, "name"),
+    ({"podwright_registry": {"users": [{"name": "a:b", "password": "c"}]}}, "must not contain a colon"),
     ({"podwright_services": [{"name": "web", "selector": {"a": "b"}}]}, "service_ports: must not be empty"),
 ]
 
