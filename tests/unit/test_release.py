@@ -25,7 +25,7 @@ PUBLISHED = (
     r"docs/docsite/(links\.yml|extra-docs\.yml|rst/\w+\.rst)",
     r"extensions/eda/plugins/event_(source|filter)/\w+\.py",
     r"meta/(runtime|execution-environment)\.yml|meta/ee-requirements\.txt",
-    r"playbooks/(vars/)?\w+\.yml|playbooks/files/\w+\.py|playbooks/files/sonnets/\d+\.txt|playbooks/templates/[\w.-]+\.j2",
+    r"playbooks/((tasks|vars)/)?\w+\.yml|playbooks/files/\w+\.py|playbooks/files/sonnets/\d+\.txt|playbooks/templates/[\w.-]+\.j2",
     rf"plugins/({'|'.join(sorted(PLUGIN_TYPES))})/([\w/]+)\.py",
     r"roles/\w+/(README\.md|(tasks|meta|vars|defaults)/\w+\.yml|templates/\w+\.yml\.j2)",
 )
