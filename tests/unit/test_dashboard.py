@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import typing
 from enum import Enum
-from types import UnionType
+from types import NoneType, UnionType
 
 import pytest
 import yaml
@@ -35,7 +35,7 @@ def problems(value, hint, path="dashboard"):
         return [problem for index, item in enumerate(value) for problem in problems(item, parts[0], f"{path}[{index}]")]
     if origin is typing.Literal:
         return [] if value in parts else [f"{path}: must be one of {parts}"]
-    if hint in (object, typing.Any) or origin is dict or (value is None and hint is type(None)):
+    if hint in (object, typing.Any) or origin is dict or (value is None and hint is NoneType):
         return []
     if issubclass(hint, Enum):
         return [] if value in [member.value for member in hint] else [f"{path}: must be one of {list(hint)}"]

@@ -20,8 +20,8 @@ class Action(ActionModule):
     def __init__(self):
         self._loader = SimpleNamespace(get_real_file=str)
 
-    def _find_needle(self, directory, path):
-        return str(path)
+    def _find_needle(self, dirname, needle):
+        return str(needle)
 
 
 @pytest.fixture
