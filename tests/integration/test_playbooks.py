@@ -163,8 +163,9 @@ def test_surveys_pass_values_as_text_and_invalid_ones_create_nothing(client, she
 
 
 @pytest.mark.long
-def test_the_variables_of_the_guide_provision_everything_and_delete_it(client, shell, tmp_path):
+def test_the_variables_of_the_guide_provision_everything_and_delete_it(client, shell, load_component, tmp_path):
     """Each part by use; nothing of it is left afterwards, not even what is cluster-scoped."""
+    load_component("registry")  # or its image would be pulled
     namespace = shell.namespace
     (text,) = re.findall(r"^```\n(# builds\.yml\n.*?)^```", (ROOT / "docs/guides/namespaces.md").read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "given.yml").write_text(text.replace("lookup('env', 'HUB_TOKEN')", "'canary'").replace("lookup('env', 'REGISTRY_PASSWORD')", "'canary'"))
