@@ -54,6 +54,7 @@ def widgets(client):
 
 def is_served(client, kind):
     try:
+        client.kinds.find_served(kind.group, kind.name)  # discovery lags behind the requests that are answered
         client.list(kind)
         return True
     except PodwrightError:
