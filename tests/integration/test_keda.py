@@ -4,52 +4,27 @@
 from __future__ import annotations
 
 import functools
-import os
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import AUTOSCALER
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import resource_set
 
 from ..cluster import published
-from ..cluster.cluster import Cluster
 from ..cluster.configuration import Layout
-from ..support.namespaces import namespaces
-from ..support.operations import call
+from ..support.component_cluster import NUMBER, component_cluster
 from ..support.prometheus import Prometheus
 from ..support.waiting import wait_for
 from .test_autoscaling import DEPLOYMENT, applied, deployment, step
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]  # other tests with clusters of their own use the same number
-NUMBER = int(os.environ.get("PODWRIGHT_CLUSTER_NUMBER", "1"))
 TIMEOUT = 300  # seconds; KEDA queries Prometheus every 30 s
 
 
 @pytest.fixture(scope="module")
 def own_cluster(tmp_path_factory):
     """A cluster with KEDA."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster") / "state", NUMBER)
-    cluster.up()
-    definition = published.keda(cluster.load_component("keda"))
-    result = call(resource_set, {"kubeconfig": str(cluster.kubeconfig), "definition": definition, "wait_timeout": 300}, "default")
-    assert not result["failed"], result["msg"]
-    yield cluster
-    cluster.down()
-
-
-@pytest.fixture
-def own_client(own_cluster):
-    """A Client of that cluster."""
-    with Client(Configuration({"kubeconfig": str(own_cluster.kubeconfig)})) as client:
-        yield client
-
-
-@pytest.fixture
-def own_namespace(own_client):
-    """A function that creates a namespace in that cluster; all are deleted afterwards."""
-    yield from namespaces(own_client)
+    with component_cluster(tmp_path_factory.mktemp("cluster"), "keda", published.keda) as cluster:
+        yield cluster
 
 
 @pytest.mark.parametrize("mode", ["action", "module"])

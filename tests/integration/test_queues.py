@@ -4,26 +4,20 @@
 from __future__ import annotations
 
 import functools
-import os
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import resource_set
 
 from ..cluster import published
-from ..cluster.cluster import Cluster
+from ..support.component_cluster import component_cluster
 from ..support.environment import ROOT
 from ..support.examples import examples, lines_of
-from ..support.namespaces import namespaces
-from ..support.operations import IMAGE, call
+from ..support.operations import IMAGE
 from ..support.waiting import wait_for
 from .test_examples import in_namespace, missing_lines
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]  # other tests with clusters of their own use the same number
-NUMBER = int(os.environ.get("PODWRIGHT_CLUSTER_NUMBER", "1"))
 KINDS = pytest.mark.parametrize("kind", ["Pod", "Job"])
 MODES = pytest.mark.parametrize("mode", ["action", "module"])
 SHARE = {"requests": {"cpu": "700m", "memory": "8Mi"}}  # two tasks do not fit into the queue
@@ -32,26 +26,8 @@ SHARE = {"requests": {"cpu": "700m", "memory": "8Mi"}}  # two tasks do not fit i
 @pytest.fixture(scope="module")
 def own_cluster(tmp_path_factory):
     """A cluster with Kueue."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster") / "state", NUMBER)
-    cluster.up(addons=False)
-    definition = published.kueue(cluster.load_component("kueue"))
-    result = call(resource_set, {"kubeconfig": str(cluster.kubeconfig), "definition": definition, "wait_timeout": 180}, "default")
-    assert not result["failed"], result["msg"]
-    yield cluster
-    cluster.down()
-
-
-@pytest.fixture
-def own_client(own_cluster):
-    """A Client of that cluster."""
-    with Client(Configuration({"kubeconfig": str(own_cluster.kubeconfig)})) as client:
-        yield client
-
-
-@pytest.fixture
-def own_namespace(own_client):
-    """A function that creates a namespace in that cluster; all are deleted afterwards."""
-    yield from namespaces(own_client)
+    with component_cluster(tmp_path_factory.mktemp("cluster"), "kueue", published.kueue, addons=False) as cluster:
+        yield cluster
 
 
 @pytest.fixture
