@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import grpc as grpc_client
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import http as http_client
-from ansible_collections.podwright.core.plugins.module_utils._engine.clients import prometheus
+from ansible_collections.podwright.core.plugins.module_utils._engine.clients import otlp, prometheus, urls
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients.grpc import CallFailed
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients.http import HttpRequest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
@@ -244,8 +244,12 @@ def test_any_answer_of_prometheus_is_a_number_or_an_error(value):
     assert found is None or isinstance(found, float)
 
 
-def test_prometheus_that_never_finishes_its_answer_times_out(monkeypatch):
-    monkeypatch.setattr(prometheus, "TIMEOUT", 0.3)
+URLS = [lambda url: prometheus.query_prometheus(None, "n", url, "up"), lambda url: otlp.send_spans(url, {}, [{}])]
+
+
+@pytest.mark.parametrize("ask", URLS, ids=["prometheus", "collector"])
+def test_a_server_that_never_finishes_its_answer_times_out(monkeypatch, ask):
+    monkeypatch.setattr(urls, "TIMEOUT", 0.3)
     stopped = threading.Event()
 
     def drip(handler):
@@ -257,21 +261,22 @@ def test_prometheus_that_never_finishes_its_answer_times_out(monkeypatch):
     with StubServer(drip) as server:
         begun = time.monotonic()
         with pytest.raises(PodwrightError, match=r"within 0\.3 s"):
-            prometheus.query_prometheus(None, "n", server.url, "up")
+            ask(server.url)
         stopped.set()
         assert time.monotonic() - begun < 4
 
 
 def test_answers_that_a_pod_may_have_written_have_a_limited_size(monkeypatch):
     monkeypatch.setattr(transport, "MAX_CONTENT", 1000)
-    monkeypatch.setattr(prometheus, "MAX_BYTES", 1000)
+    monkeypatch.setattr(urls, "MAX_BYTES", 1000)
     body = b"x" * (8 << 20)
     with StubServer(lambda handler: Response(200, body, {"Content-Type": "text/plain"})) as server, Client(Configuration({"host": server.url})) as client:
 
         def read():
             with pytest.raises(PodwrightError, match="more than"):
                 client.log("n", "p", "c")
-            with pytest.raises(PodwrightError, match="more than"):
-                prometheus.query_prometheus(client, "n", server.url, "up")
+            for ask in URLS:
+                with pytest.raises(PodwrightError, match="more than"):
+                    ask(server.url)
 
         assert peak_memory(read) < 1 << 20

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +13,7 @@ from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback
 from .cluster.kubeconfig import is_text, secrets_in
 from .errors import option_error
 from .option_reader import check_value
-from .text import LARGEST
+from .text import DNS_LABEL, LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from .values import Options
 
 ALL_NAMESPACES = "*"
-_NAMESPACE = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 1123 label
 Arguments: TypeAlias = dict[str, dict[str, Any]]
 """An argument spec (https://docs.ansible.com/ansible/latest/dev_guide/developing_program_flow_modules.html#argument-spec)."""
 
@@ -161,7 +159,7 @@ def read_namespaces(params: Options) -> list[str | None]:
     if ALL_NAMESPACES in (names or ()) and set(names) != {ALL_NAMESPACES}:
         raise option_error("namespaces", f"must be ['{ALL_NAMESPACES}'] or names of namespaces, got both.")
     for index, name in enumerate(names or ()):
-        if name != ALL_NAMESPACES and not _NAMESPACE.fullmatch(name):  # an empty name would be all namespaces
+        if name != ALL_NAMESPACES and not DNS_LABEL.fullmatch(name):  # an empty name would be all namespaces
             raise option_error(f"namespaces[{index}]", f"must be the name of a namespace, got '{name}'.")
     return [None if name == ALL_NAMESPACES else name for name in dict.fromkeys(names or ())]
 

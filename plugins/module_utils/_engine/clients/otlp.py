@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 from ..errors import PodwrightError
-from ..libraries import load
+from ..text import decode
 from ..values import Options
+from .urls import request_url
 
-TIMEOUT = 10  # seconds
 PATH = "/v1/traces"
 _SCOPE = "podwright.core"
 _MAX_SHOWN = 200  # characters of a response in an error
@@ -24,17 +24,15 @@ def send_spans(endpoint: str, headers: Options, spans: list[dict[str, Any]]) -> 
 
     Raises: PodwrightError if it does not take all of them.
     """
-    urllib3 = load("urllib3")
     url = endpoint.rstrip("/").removesuffix(PATH) + PATH
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "podwright"}}]}
     body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": _SCOPE}, "spans": spans}]}]}
     given = {str(name): str(value) for name, value in headers.items()} | {"Content-Type": "application/json"}
     try:
-        with urllib3.PoolManager() as pool:
-            response = pool.request("POST", url, body=json.dumps(body).encode(), headers=given, timeout=TIMEOUT, retries=False)
-            status, text = response.status, response.data.decode(errors="replace")
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        status, content = request_url("POST", url, json.dumps(body).encode(), given)
+    except (OSError, ValueError) as error:
         raise _refusal(url, f"it does not respond: {error}") from error
+    text = decode(content)
     if not 200 <= status < 300:
         raise _refusal(url, f"it responded with status {status}: {text[:_MAX_SHOWN]}")
     if rejected := _read_rejected(text):

@@ -7,23 +7,17 @@ import json
 import math
 import re
 import urllib.parse
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..cluster.kinds import SERVICE
 from ..cluster.request import ANYTHING, Request
 from ..cluster.responses import decode_body
 from ..errors import PodwrightError
-from ..libraries import load
-from ..threads import call_in_threads
+from .urls import request_url
 
 if TYPE_CHECKING:
-    from urllib3 import PoolManager
-
     from ..cluster.client import Client
 
-TIMEOUT = 10
-MAX_BYTES = 10 << 20  # of a response
 _HINT = "Set a URL that this machine can reach, or NAMESPACE/SERVICE:PORT of the cluster."
 _MAX_SHOWN = 200  # characters of a response in an error
 SERVICE_ADDRESS = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-9-]+):(?P<port>[a-z0-9-]+)")
@@ -71,26 +65,9 @@ def _query_service(client: Client, namespace: str, service: re.Match[str], path:
 
 
 def _query_url(server: str, path: str) -> Response:
-    urllib3 = load("urllib3")
     try:
-        with urllib3.PoolManager() as pool:
-            [content] = call_in_threads(partial(_read_url, pool), [server.rstrip("/") + path], 1, pool.clear, TIMEOUT)
+        _status, content = request_url("GET", server.rstrip("/") + path)
         response = json.loads(content)
-    except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
-        raise PodwrightError(
-            f"Prometheus at {server} does not answer: {str(error) or f'no response within {TIMEOUT} s'}.",
-            reason="NoPrometheus",
-            hint=_HINT,
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise PodwrightError(f"Prometheus at {server} does not answer: {error}.", reason="NoPrometheus", hint=_HINT) from error
     return response if isinstance(response, dict) else {"error": str(response)[:_MAX_SHOWN]}
-
-
-def _read_url(pool: PoolManager, url: str) -> bytes:
-    response = pool.request("GET", url, timeout=TIMEOUT, retries=False, preload_content=False)
-    try:
-        content = bytes(response.read(MAX_BYTES + 1))
-    finally:
-        response.close()
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
-    return content

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ..objects.labels import ATTEMPT, HASH, KEEPS_RECORD, MANAGED, MAX_CHILDREN,
 from ..objects.meshes import NATIVE_SIDECARS
 from ..objects.workloads import GATE
 from ..reconciler.manifest import drop_nulls, merge
+from ..text import DNS_LABEL
 from ..values import Manifest, Options, Patch
 from .containers import build_container
 from .field_names import camelize
@@ -31,8 +31,6 @@ from .volumes import build_volumes
 if TYPE_CHECKING:
     from .owner import Parent
     from .task_spec import TaskSpec
-
-_DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
 
 
 def build_manifest(spec: TaskSpec, profile: str, attempt: int = 1, parent: Parent | None = None) -> Manifest:
@@ -168,5 +166,5 @@ def _build_dns(dns: Options) -> Manifest:
 def _name_host(spec: TaskSpec, pod: Manifest) -> None:
     """Set the host name of a pod with a subdomain: the cluster DNS has a record HOSTNAME.SUBDOMAIN only if both are set (API reference, PodSpec)."""
     is_shared = spec.is_job or spec.peers  # pods of a Job or a Deployment would have the same name
-    if pod.get("subdomain") and not pod.get("hostname") and not is_shared and _DNS_LABEL.fullmatch(spec.name):
+    if pod.get("subdomain") and not pod.get("hostname") and not is_shared and DNS_LABEL.fullmatch(spec.name):
         pod["hostname"] = spec.name
