@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import host
-from .configuration import Layout
+from .configuration import Layout, masquerade
 
 T = TypeVar("T")
 
@@ -57,8 +57,10 @@ class Sandbox:
             f"link set {layout.link} up",
         ):
             subprocess.run(["ip", *arguments.split()], check=True)
+        inside = ["nsenter", "--target", str(supervisor), "--net"]
         for arguments in (f"addr add {layout.node_address}/30 dev eth0", "link set eth0 up", f"route add default via {layout.host_address}"):
-            subprocess.run(["nsenter", "--target", str(supervisor), "--net", "ip", *arguments.split()], check=True)
+            subprocess.run([*inside, "ip", *arguments.split()], check=True)
+        subprocess.run([*inside, "nft", "--file", "-"], input=masquerade(), text=True, check=True)
 
     def is_alive(self) -> bool:
         """Whether the processes of the last cluster in this state directory run."""
