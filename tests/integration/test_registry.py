@@ -16,7 +16,8 @@ from ..support.playbooks import MODES
 from .test_examples import in_namespace, missing_lines
 
 pytestmark = pytest.mark.long
-SECRET, CLAIM, SERVICE = (BUILT_IN["v1", kind] for kind in ("Secret", "PersistentVolumeClaim", "Service"))
+CONFIG_MAP, SECRET, CLAIM, SERVICE = (BUILT_IN["v1", kind] for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim", "Service"))
+DEPLOYMENT = BUILT_IN["apps/v1", "Deployment"]
 PASSWORD = "canary-of-the-registry"
 CRANE = "gcr.io/go-containerregistry/crane:debug"
 
@@ -143,6 +144,16 @@ def test_options_are_refused_before_anything_is_written(client, play, namespace,
 
 
 def test_objects_of_others_are_neither_changed_nor_deleted(client, play, namespace, registry):
+    labels = {"app": "theirs"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    deployment = client.create(DEPLOYMENT, namespace, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "registry"}, "spec": spec}, "test")
+    refused = play(role("registry", registry), namespace=namespace, expect=2)
+    assert "must not take over objects that exist and are not its members: Deployment 'registry'" in refused.output
+    assert not client.list(SERVICE, namespace)[0] and not client.get(CONFIG_MAP, namespace, "podwright-set-registry")
+    client.delete(DEPLOYMENT, namespace, "registry", deployment["metadata"]["uid"])
+    refused = play(role("registry", registry, registry_storage_size="large"), namespace=namespace, expect=2)
+    assert "quantities must match" in refused.output and not client.list(SERVICE, namespace)[0], "an invalid object"
     theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "registry"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 5000}]}}
     created = client.create(SERVICE, namespace, theirs, "test")
     for check in ([], ["--check"]):

@@ -156,6 +156,17 @@ def test_routes_are_valid_by_the_definitions_of_the_gateway_api(client, play, na
     assert client.list(grpc, namespace)[0] == [] and client.get(SERVICE, namespace, "front") is None
 
 
+def test_a_service_of_others_is_neither_replaced_nor_deleted(client, play, namespace):
+    """Not even a headless one, which the role replaces if it is its own."""
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": {"clusterIP": "None", "selector": {"app": "theirs"}}}
+    created = client.create(SERVICE, namespace, theirs, "test")
+    refused = play([service(namespace, selector={"app": "web"}, ports=[{"port": 80}])], namespace=namespace, expect=2)
+    assert "must not take over objects that exist and are not its members: Service 'front'" in " ".join(refused.output.split())
+    assert not play([service(namespace, state="absent")], namespace=namespace).is_changed
+    assert client.get(SERVICE, namespace, "front")["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
+    assert client.get(CONFIG_MAP, namespace, "podwright-set-service-front") is None
+
+
 def test_invalid_variables_are_refused_before_anything_is_created(client, play, namespace):
     invalid = service(namespace, selector={"app": "web"}, ports=[{"port": 80}], headless=True, type="NodePort", ingress={"port": "htp"})
     output = " ".join(play([invalid], namespace=namespace, expect=2).output.split())

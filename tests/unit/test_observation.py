@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.key import Key
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import SHOWN
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import SHOWN, reject_foreign
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.observation import autoscaled_keys, observe, observe_set, target_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ID, PART_OF, TOOLING, ApplySet
 
@@ -233,7 +233,7 @@ def test_error_names_a_few_foreign_objects_and_counts_the_others(cluster, consol
         names = [f"c{number}" for number in range(count)]
         cluster.add(*(member(name, other) for name in names), parent("ConfigMap", applyset=other))
         with pytest.raises(PodwrightError) as caught:
-            observe_set(cluster, keyed(*map(manifest, names)), WEB, 1, console)
+            reject_foreign(cluster, WEB, observe_set(cluster, keyed(*map(manifest, names)), WEB, 1, console).live)
         message = caught.value.message
         assert [f"'{name}'" in message for name in names] == [True] * min(count, SHOWN) + [False] * (count - min(count, SHOWN))
         assert ("(2 more)" in message) == (count > SHOWN) and "more)" not in message.replace("(2 more)", "")
@@ -251,11 +251,11 @@ def test_foreign_set_is_named_by_the_parent_that_can_be_listed(kind, cluster, co
         cluster.errors["ConfigMap", "n"] = DENIED
     expected = f"the set 'settings' ({kind} 'settings' in namespace 'n', {'kubectl/v1' if kind == 'Secret' else 'an unknown tool'})"
     with pytest.raises(PodwrightError) as caught:
-        observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console)
+        reject_foreign(cluster, WEB, observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console).live)
     assert expected in caught.value.message and all(entry[4] for entry in cluster.reads if entry[0] == "list" and ID in (entry[3] or ""))
     cluster.errors |= {(name, "n"): DENIED for name in ("ConfigMap", "Secret")}
     with pytest.raises(PodwrightError, match="the set with the ID applyset-x-v1"):
-        observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console)
+        reject_foreign(cluster, WEB, observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console).live)
 
 
 # -- autoscalers ------------------------------------------------------------------------------------------------

@@ -50,6 +50,20 @@ def test_templates_read_what_a_macro_returns_with_every_ansible_core(role):
     assert not [path for path in (role / "templates").glob("*.j2") if "| from_json" in path.read_text()]
 
 
+def test_sets_of_roles_neither_take_over_nor_delete_objects_of_others():
+    """Only a namespace may exist before its role is applied."""
+    tasks = [task for path in ROLES[0].parent.glob("[!n]*/tasks/*.yml") for task in walk(yaml.safe_load(path.read_text()))]
+    sets = [task["podwright.core.resource_set"] for task in tasks if "name" in task.get("podwright.core.resource_set", {})]
+    assert len(sets) >= 12 and [each for each in sets if each.get("adopt") is not False] == []
+
+
+def walk(tasks):
+    """All tasks, those in blocks, too."""
+    for task in tasks:
+        yield task
+        yield from walk(task.get("block", []))
+
+
 def render(role, **variables):
     """The manifests of a role with variables beside its defaults."""
     directory = ROLES[0].parent / role

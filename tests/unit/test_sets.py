@@ -160,6 +160,14 @@ def test_a_set_that_adopts_nothing_refuses_strangers_before_it_writes_and_delete
     assert web.members == [("Secret", "shop", "gone")]
 
 
+def test_a_set_that_adopts_nothing_leaves_members_of_another_set_alone_when_it_is_deleted(web):
+    other = Set(web.cluster, "other")
+    other.apply([KEPT])
+    with pytest.raises(PodwrightError, match="must not contain members of another set"):
+        web.run("remove", [KEPT])
+    assert not web.remove([KEPT], adopt=False).is_changed and other.members == [("ConfigMap", "shop", "kept")]
+
+
 def unserve(cluster):
     cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]["spec"]["versions"][0]["served"] = False
     forget_discovery(cluster)

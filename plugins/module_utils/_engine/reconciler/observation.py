@@ -14,7 +14,7 @@ from ..objects.key import Key
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..threads import call_in_threads
 from .manifest import key_of, replicas_of
-from .members import Member, Refusal, is_controlled, list_recorded, reject_foreign, unlisted_places
+from .members import Member, Refusal, is_controlled, list_recorded, unlisted_places
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -55,12 +55,11 @@ def observe(client: Client, desired: Desired, concurrency: int) -> Observation:
 def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrency: int, console: Console) -> Observation:
     """The live objects among the desired ones, and the members of the set. Warns of kinds that cannot be listed.
 
-    Raises: PodwrightError if the set belongs to another tool, or one of the objects to another set.
+    Raises: PodwrightError if the set belongs to another tool.
     """
     read = _read_places(client, desired, applyset.selector, concurrency)
     parent = client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
     applyset.check_parent(parent)
-    reject_foreign(client, applyset, read.live)
     listed = {(kind, key.namespace) for key, (kind, _manifest) in desired.items()}
     recorded, unlisted = list_recorded(client, applyset, parent, listed)
     unlisted += unlisted_places(client, applyset, parent, read.refusals)

@@ -15,7 +15,7 @@ from .desired import read_desired, read_undesired
 from .executor import Executor
 from .goal import condition_assessment
 from .manifest import key_of
-from .members import Member, reject_strangers
+from .members import Member, reject_foreign, reject_strangers
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
@@ -123,8 +123,10 @@ class Reconciler:
         options = self._options
         desired = read_desired(self._client, manifests, namespace, applyset)
         found = self._observe(desired, applyset)
-        if applyset and not options.adopt:
-            reject_strangers(applyset, found.live)
+        if applyset:
+            reject_foreign(self._client, applyset, found.live)
+            if not options.adopt:
+                reject_strangers(applyset, found.live)
         surplus = [member for member in found.members if member.key not in desired] if options.prune else []
         pruned, kept = _split_used(surplus, desired, applyset)
         if applyset:
@@ -146,6 +148,8 @@ class Reconciler:
     def _remove(self, outcome: Outcome, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> None:
         undesired, absent = read_undesired(self._client, manifests, namespace)
         found = self._observe(undesired, applyset)
+        if applyset and self._options.adopt:
+            reject_foreign(self._client, applyset, found.live)
         named = {key: (kind, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
         present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if self._options.adopt or not applyset or applyset.has(item)}
         present |= {member.key: member for member in found.members}
