@@ -90,7 +90,9 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def playbooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookServer]:
     """What runs ansible-playbook."""
-    with PlaybookServer(tmp_path_factory.mktemp("playbooks")) as server:
+    # The workers of one run of pytest have the same parent directory.
+    packed = tmp_path_factory.getbasetemp().parent / "packed" if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.mktemp("packed")
+    with PlaybookServer(tmp_path_factory.mktemp("playbooks"), packed) as server:
         yield server
 
 

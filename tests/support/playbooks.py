@@ -175,15 +175,16 @@ class PlaybookServer:
 
     Args:
         directory: for the files of the runs.
+        packed: for the modules that they have packed; several servers can share it.
 
     Attributes:
         interpreter: the Python of modules.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, packed: Path):
         self._directory = directory
         self._numbers = itertools.count()
-        self._playbooks = ForkServer(directory / "playbooks", "playbook_server.py", *ACTIONS)
+        self._playbooks = ForkServer(directory / "playbooks", "playbook_server.py", str(packed), *ACTIONS)
         self._modules = ForkServer(directory / "modules", "module_server.py")
         self.interpreter = directory / "python"
 
