@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from .documents import read_yaml
 from .environment import ROOT
 
 FENCE = re.compile(r"^```(yaml|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -50,11 +49,11 @@ def examples(path: Path) -> list[Example]:
     """The examples of a page or a plugin, in order."""
     text = path.read_text()
     if path.suffix == ".py":
-        return [Example(yaml.safe_load(block), block) for block in DOCUMENTED.findall(text)]
+        return [Example(read_yaml(block), block) for block in DOCUMENTED.findall(text)]
     found: list[Example] = []
     for language, block in FENCE.findall(text):
         if language == "yaml":
-            content = yaml.safe_load(block)
+            content = read_yaml(block)
             is_inventory = isinstance(content, dict)
             before = content if is_inventory else found[-1].inventory if found else None
             found.append(Example([] if is_inventory else content, block, [], before))

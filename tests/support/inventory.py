@@ -7,7 +7,6 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-import yaml
 from ansible import constants
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
@@ -15,17 +14,19 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.podwright.core.plugins.inventory import pods
 from ansible_collections.podwright.core.plugins.lookup import bound_token, objects
 
+from .documents import read_yaml
+
 NAME = pods.InventoryModule.NAME
 
 
 def _definitions(plugin):
     """The documented options, with those of the fragments."""
-    documentation = yaml.safe_load(plugin.DOCUMENTATION)
+    documentation = read_yaml(plugin.DOCUMENTATION)
     options = dict(documentation["options"])
     for reference in documentation["extends_documentation_fragment"]:
         package, _dot, name = f"ansible.plugins.{reference}".rpartition("podwright.core.")
         module = f"ansible_collections.podwright.core.plugins.doc_fragments.{name}" if package else f"ansible.plugins.doc_fragments.{reference}"
-        options |= yaml.safe_load(import_module(module).ModuleDocFragment.DOCUMENTATION)["options"]
+        options |= read_yaml(import_module(module).ModuleDocFragment.DOCUMENTATION)["options"]
     return options
 
 

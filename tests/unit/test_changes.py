@@ -7,7 +7,6 @@ import base64
 import json
 
 import pytest
-import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -27,6 +26,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change, plan, plan_deletions, plan_removal
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ApplySet
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.waves import split_into_waves
+
+from ..support.documents import read_yaml
 
 BEFORE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "4"}, "data": {"k": "old"}}
 WANTED = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"namespace": "n", "name": "a"}, "data": {"k": "new"}}
@@ -127,7 +128,7 @@ def test_diff_shows_each_changed_object_as_sorted_yaml_without_the_servers_metad
     assert (patched["before_header"], patched["after_header"]) == ("ConfigMap n/a", "ConfigMap n/a (patch)")
     assert patched["before"] == "apiVersion: v1\ndata:\n  k: old\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: n\n"
     assert patched["after"] == patched["before"].replace("old", "new")
-    assert created["after_header"] == "Namespace x (create)" and created["before"] == "" and yaml.safe_load(created["after"]) == cluster_scoped
+    assert created["after_header"] == "Namespace x (create)" and created["before"] == "" and read_yaml(created["after"]) == cluster_scoped
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_diff_shows_each_changed_object_as_sorted_yaml_without_the_servers_metad
 )
 def test_diff_has_the_states_on_both_sides(shown, before, after):
     (entry,) = yaml_diff([shown], Redactor())
-    assert [yaml.safe_load(entry[side]) if entry[side] else None for side in ("before", "after")] == [state and bare(state) for state in (before, after)]
+    assert [read_yaml(entry[side]) if entry[side] else None for side in ("before", "after")] == [state and bare(state) for state in (before, after)]
 
 
 def test_diff_shows_that_a_secret_changed_and_not_its_values():

@@ -7,8 +7,8 @@ import re
 from typing import NamedTuple
 
 import pytest
-import yaml
 
+from ..support.documents import read_yaml
 from ..support.environment import ROOT
 from .test_documentation import MODULES, documented_options
 
@@ -16,7 +16,7 @@ PAGE = ROOT / "docs/coverage.md"
 OPTIONS = {path.stem: set(documented_options(path)) for path in MODULES}
 CONNECTION = set.intersection(*OPTIONS.values())  # those of every module, `namespace` among them
 ROLES = {path.parents[1].name: path for path in ROOT.glob("roles/*/meta/argument_specs.yml")}
-OPTIONS |= {role: set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]) for role, path in ROLES.items()}
+OPTIONS |= {role: set(read_yaml(path.read_text())["argument_specs"]["main"]["options"]) for role, path in ROLES.items()}
 PLAYBOOKS = sorted(path.stem for path in ROOT.glob("playbooks/*.yml"))
 
 

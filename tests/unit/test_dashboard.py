@@ -9,8 +9,8 @@ from enum import Enum
 from types import NoneType, UnionType
 
 import pytest
-import yaml
 
+from ..support.documents import read_yaml
 from .test_roles import render
 
 models = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="needs Python 3.11")
@@ -20,7 +20,7 @@ encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder")
 def created(**variables):
     """(dashboard, names of recorded series) of the role."""
     objects = render("monitoring", monitoring_namespace="builds", **variables)
-    rules = yaml.safe_load(objects["ConfigMap", "podwright-monitoring-builds"]["data"]["rules.yml"])["groups"][0]["rules"]
+    rules = read_yaml(objects["ConfigMap", "podwright-monitoring-builds"]["data"]["rules.yml"])["groups"][0]["rules"]
     return json.loads(objects["ConfigMap", "podwright-dashboard-builds"]["data"]["podwright-builds.json"]), [rule["record"] for rule in rules]
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from ansible_collections.podwright.core.plugins.doc_fragments.task import ModuleDocFragment, items_documentation
 
+from ..support.documents import read_yaml
 from .test_vocabulary import ROOT, documents
 
 _SHORT = 40  # characters; a text such as "Timeout in seconds." may repeat
@@ -45,23 +46,23 @@ def test_no_description_of_an_option_is_written_twice(path: Path):
 
 def test_items_of_a_batch_have_the_options_of_a_task_without_defaults():
     document = "options: {kind: {default: Pod, description: With O(retries) or O(state)}, retries: {type: int, default: 0}}"
-    tasks = yaml.safe_load(items_documentation(document))["options"]["tasks"]
+    tasks = read_yaml(items_documentation(document))["options"]["tasks"]
     assert tasks == {"suboptions": {"kind": {"description": "With O(tasks[].retries) or O(state)"}, "retries": {"type": "int"}}}
 
 
 def test_items_of_a_batch_are_documented_with_every_option_of_a_task():
-    items = yaml.safe_load(ModuleDocFragment.TASKS)["options"]["tasks"]["suboptions"]
+    items = read_yaml(ModuleDocFragment.TASKS)["options"]["tasks"]["suboptions"]
     assert {"name", "retries", "image", "containers", "patches"} <= items.keys()
 
 
 def documented_options(path: Path) -> dict[str, Any]:
     """The options of a module with those of its fragments, merged as Ansible does."""
-    own = yaml.safe_load(documents(path)["DOCUMENTATION"])
+    own = read_yaml(documents(path)["DOCUMENTATION"])
     options: dict[str, Any] = own.get("options") or {}
     for reference in own["extends_documentation_fragment"]:
         name, _dot, part = reference.removeprefix("podwright.core.").partition(".")
         fragment = import_module(f"{PLUGINS}.doc_fragments.{name}").ModuleDocFragment
-        added = yaml.safe_load(getattr(fragment, part.upper() or "DOCUMENTATION")).get("options") or {}
+        added = read_yaml(getattr(fragment, part.upper() or "DOCUMENTATION")).get("options") or {}
         options |= {option: documentation | options.get(option, {}) for option, documentation in added.items()}
     return options
 

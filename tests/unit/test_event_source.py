@@ -14,7 +14,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -23,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.event_sourc
 from ansible_collections.podwright.core.plugins.module_utils._engine.event_source.payload import Describer
 from ansible_collections.podwright.core.plugins.module_utils._engine.event_source.stream import EventStream
 
+from ..support.documents import read_yaml
 from ..support.environment import ROOT
 from .stub_server import LIVE_METADATA, Response, StubServer
 from .test_documentation import differences
@@ -417,7 +417,7 @@ def test_connection_options_are_read_from_the_environment(monkeypatch):
 
 
 def test_options_are_documented():
-    documented = yaml.safe_load(runpy.run_path(str(PLUGIN))["DOCUMENTATION"])["options"]
+    documented = read_yaml(runpy.run_path(str(PLUGIN))["DOCUMENTATION"])["options"]
     assert differences(documented, OWN) == []
 
 

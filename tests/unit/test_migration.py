@@ -9,10 +9,10 @@ import sys
 import textwrap
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ..support.documents import read_yaml
 from ..support.environment import ROOT
 
 SCRIPT = ROOT / "playbooks/files/migrate.py"
@@ -434,8 +434,8 @@ def test_any_order_of_options_leaves_the_others_as_they_were(entries, is_flow, h
     else:
         comment = "  # about it" if has_comments else ""
         text = "- k8s:\n" + "".join(f"    {name}: {value}{comment}\n" for name, value in entries)
-    ((module, options),) = yaml.safe_load(migrated(text)[0])[0].items()
-    expected = {name: yaml.safe_load(value) for name, value in entries if name in ("kind", "name", "wait", "state")}
+    ((module, options),) = read_yaml(migrated(text)[0])[0].items()
+    expected = {name: read_yaml(value) for name, value in entries if name in ("kind", "name", "wait", "state")}
     assert (module, options) == ("podwright.core.resource_set", {"wait": False} | expected)
 
 

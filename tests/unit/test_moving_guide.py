@@ -7,8 +7,8 @@ import importlib
 import re
 
 import pytest
-import yaml
 
+from ..support.documents import read_yaml
 from ..support.environment import ROOT
 
 GUIDE = (ROOT / "docs/guides/from-kubernetes-core.md").read_text()
@@ -56,7 +56,7 @@ def names_of(arguments):
 def options_here(module):
     if module == "the connection plugin pod":
         text = (ROOT / "plugins/connection/pod.py").read_text()
-        documentation = yaml.safe_load(re.search(r'DOCUMENTATION = r"""\n(.*?)"""', text, re.DOTALL)[1])
+        documentation = read_yaml(re.search(r'DOCUMENTATION = r"""\n(.*?)"""', text, re.DOTALL)[1])
         return {variable["name"] for option in documentation["options"].values() for variable in option.get("vars", [])}
     return names_of(importlib.import_module(f"{ENGINE}.{module or 'resource_set'}").ARGUMENTS)
 

@@ -6,17 +6,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import Member
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import plan
 
+from ..support.documents import read_yaml
+
 CASES = [
     pytest.param(case, id=f"{path.stem}-{case['case']}")
     for path in sorted((Path(__file__).parent / "plans").glob("*.yml"))
-    for case in yaml.safe_load(path.read_text())
+    for case in read_yaml(path.read_text())
 ]
 
 

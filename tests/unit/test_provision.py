@@ -7,12 +7,12 @@ import json
 import re
 
 import pytest
-import yaml
 
+from ..support.documents import read_yaml
 from ..support.environment import ROOT
 
-PLAY = yaml.safe_load((ROOT / "playbooks/provision.yml").read_text())[0]
-VARIABLES = yaml.safe_load((ROOT / "playbooks/vars/provision.yml").read_text())
+PLAY = read_yaml((ROOT / "playbooks/provision.yml").read_text())[0]
+VARIABLES = read_yaml((ROOT / "playbooks/vars/provision.yml").read_text())
 ROLES = [entry["role"] for entry in PLAY["vars"]["provision_given"]] + ["service"]
 ELSEWHERE = {"task_runner"}  # runs tasks
 # Defaults of the playbook that are not those of the role.
@@ -29,12 +29,12 @@ DEFAULTS = {
 
 
 def of_role(role, file):
-    return yaml.safe_load((ROOT / "roles" / role / file).read_text())
+    return read_yaml((ROOT / "roles" / role / file).read_text())
 
 
 def test_every_role_of_a_namespace_is_applied():
     assert {path.name for path in (ROOT / "roles").iterdir()} - ELSEWHERE == set(ROLES)
-    play = yaml.safe_load((ROOT / "playbooks/tasks/apply_role.yml").read_text())
+    play = read_yaml((ROOT / "playbooks/tasks/apply_role.yml").read_text())
     assert set(play[-1]["vars"]["provision_registered"]) == set(ROLES)
 
 
@@ -65,4 +65,4 @@ def test_each_role_that_checks_its_variables_does_so_before_any_request(role):
     validates = (ROOT / "roles" / role / "tasks/validate.yml").exists()
     assert ("ansible.builtin.import_tasks" in first) == validates and "ansible.builtin.assert" not in first
     skipped = re.search(r"provision_step\[0\] not in (\[.*\])", (ROOT / "playbooks/tasks/validate_role.yml").read_text())
-    assert (role in yaml.safe_load(skipped[1])) != validates
+    assert (role in read_yaml(skipped[1])) != validates

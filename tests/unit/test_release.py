@@ -10,11 +10,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import yaml
 
+from ..support.documents import read_yaml
 from ..support.environment import ROOT
 
-GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+GALAXY = read_yaml((ROOT / "galaxy.yml").read_text())
 BLOB = f"{GALAXY['repository']}/blob/main/"
 RAW = "https://raw.githubusercontent.com/podwright/podwright/main/"
 PLUGIN_TYPES = {"action", "connection", "doc_fragments", "filter", "inventory", "lookup", "module_utils", "modules", "plugin_utils", "test"}
@@ -131,7 +131,7 @@ def test_each_module_role_and_playbook_is_in_the_readme():
 
 
 def test_every_plugin_was_added_in_a_version_that_exists():
-    released = yaml.safe_load((ROOT / "changelogs/changelog.yaml").read_text())["releases"].keys() | {GALAXY["version"]}
+    released = read_yaml((ROOT / "changelogs/changelog.yaml").read_text())["releases"].keys() | {GALAXY["version"]}
     added = {match for path in ROOT.glob("plugins/**/*.py") for match in re.findall(r"^ *version_added: (\S+)", path.read_text(), re.MULTILINE)}
     assert added and added - released == set()
 

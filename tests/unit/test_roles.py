@@ -10,14 +10,16 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.filter import AnsibleJinja2Filter
 from ansible.plugins.loader import filter_loader
 from ansible.template import Templar
+from jinja2 import Environment
 
 from ansible_collections.podwright.core.plugins.filter.htpasswd import htpasswd
 from ansible_collections.podwright.core.plugins.filter.server_certificate import server_certificate
+
+from ..support.documents import read_all_yaml, read_yaml
 
 try:
     from ansible.template import trust_as_template
@@ -36,8 +38,8 @@ ROLES = sorted((Path(__file__).parents[2] / "roles").iterdir())
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_defaults_are_those_of_the_argument_spec(role):
-    defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
-    options = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    defaults = read_yaml((role / "defaults/main.yml").read_text())
+    options = read_yaml((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert all(name.startswith(f"{role.name}_") for name in options)
     optional = {name: option.get("default") for name, option in options.items() if not option.get("required")}
     # The argument spec has no default that follows from other variables.
@@ -52,7 +54,7 @@ def test_templates_read_what_a_macro_returns_with_every_ansible_core(role):
 
 def test_sets_of_roles_neither_take_over_nor_delete_objects_of_others():
     """Only a namespace may exist before its role is applied."""
-    tasks = [task for path in ROLES[0].parent.glob("[!n]*/tasks/*.yml") for task in walk(yaml.safe_load(path.read_text()))]
+    tasks = [task for path in ROLES[0].parent.glob("[!n]*/tasks/*.yml") for task in walk(read_yaml(path.read_text()))]
     sets = [task["podwright.core.resource_set"] for task in tasks if "name" in task.get("podwright.core.resource_set", {})]
     assert len(sets) >= 12 and [each for each in sets if each.get("adopt") is not False] == []
 
@@ -69,10 +71,10 @@ def render(role, **variables):
     directory = ROLES[0].parent / role
     for file in ("vars/main.yml", "defaults/main.yml"):
         if (directory / file).exists():
-            variables = yaml.safe_load((directory / file).read_text()) | variables
+            variables = read_yaml((directory / file).read_text()) | variables
     return {
         (item["kind"], item["metadata"]["name"]): item
-        for item in yaml.safe_load_all(fill((directory / "templates/objects.yml.j2").read_text(), variables) or "")
+        for item in read_all_yaml(fill((directory / "templates/objects.yml.j2").read_text(), variables) or "")
         if item
     }
 
@@ -95,6 +97,25 @@ def filters(monkeypatch):
     monkeypatch.setattr(filter_loader, "get", get)
 
 
+CODE = {}  # that of each template so far
+
+
+@pytest.fixture(autouse=True)
+def templates_are_compiled_once(monkeypatch):
+    """The same few templates are filled hundreds of times; to compile one takes longer than to fill it."""
+    compile_template = Environment.compile
+
+    def compile_once(self, source, *arguments, **options):
+        if not isinstance(source, str) or arguments or options:
+            return compile_template(self, source, *arguments, **options)
+        key = (type(self), str(source))
+        if key not in CODE:
+            CODE[key] = compile_template(self, source)
+        return CODE[key]
+
+    monkeypatch.setattr(Environment, "compile", compile_once)
+
+
 def fill(template, variables):
     """A text template with its variables filled in."""
     trusted = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in variables.items()}
@@ -109,7 +130,7 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert render("storage", storage_classes=[{"name": "fast", "parameters": odd}])["StorageClass", "fast"]["parameters"] == text
     (labels,) = [
         task["vars"]["storage_labels"]
-        for task in yaml.safe_load((ROLES[0].parent / "storage/tasks/main.yml").read_text())
+        for task in read_yaml((ROLES[0].parent / "storage/tasks/main.yml").read_text())
         if "storage_labels" in task.get("vars", {})
     ]
     assert json.loads(fill(labels, {"item": {"value": odd}})) == text
@@ -168,7 +189,7 @@ def test_a_boolean_given_as_text_is_a_boolean(name):
 def test_each_boolean_of_a_role_is_tested():
     found = []
     for role in ROLES:
-        for name, option in yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"].items():
+        for name, option in read_yaml((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"].items():
             found += [name] if option["type"] == "bool" else [f"{name}.{part}" for part, inner in option.get("options", {}).items() if inner["type"] == "bool"]
     assert sorted(found) == sorted(BOOLEANS)
 
@@ -297,7 +318,7 @@ def test_names_and_credentials_that_look_like_numbers_are_text():
 
 def names_of(**variables):
     """(name of the namespace, whether the role shows what the build tag became) for variables of the role namespace."""
-    build, show = yaml.safe_load((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[:2]
+    build, show = read_yaml((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[:2]
     variables = {"namespace_prefix": "", "namespace_name": "shop", "namespace_build_tag": ""} | variables
     templar = Templar(loader=DataLoader(), variables=variables)
     known = dict(variables)
@@ -408,7 +429,7 @@ def test_a_registration_becomes_an_entry_with_its_selectors():
     ],
 )
 def test_an_invalid_registration_is_refused(registration, is_valid):
-    tasks = yaml.safe_load((ROLES[0].parent / "workload_identity/tasks/validate.yml").read_text())
+    tasks = read_yaml((ROLES[0].parent / "workload_identity/tasks/validate.yml").read_text())
     conditions = next(task for task in tasks if task["name"] == "Check the registrations")["ansible.builtin.assert"]["that"]
     item = {"name": "a", "namespace": "n"} | registration
     variables = {"item": item, "workload_identity_registrations": [item, {"name": "other", "namespace": "n", "path": "/o"}]}
@@ -420,8 +441,8 @@ FRONT = {"service_namespace": "n"} | SERVICE
 
 def service_faults(**variables):
     """What the role service says about its variables."""
-    task = yaml.safe_load((ROLES[0].parent / "service/tasks/validate.yml").read_text())[0]
-    templar = Templar(loader=DataLoader(), variables=(known := yaml.safe_load((ROLES[0].parent / "service/defaults/main.yml").read_text()) | FRONT | variables))
+    task = read_yaml((ROLES[0].parent / "service/tasks/validate.yml").read_text())[0]
+    templar = Templar(loader=DataLoader(), variables=(known := read_yaml((ROLES[0].parent / "service/defaults/main.yml").read_text()) | FRONT | variables))
     for name, template in task["vars"].items():
         templar.available_variables = known
         known[name] = templar.template(trust_as_template(template))
