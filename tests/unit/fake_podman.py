@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A program in place of podman: it keeps pods in a file, notes how it was called, and answers oddly if a test says so.
+"""A program in place of podman, or a function in place of one that is started.
 
+It keeps pods in a file, notes how it was called, and answers oddly if a test says so.
 A container whose command is `exit N` has terminated at once, one whose command is `missing` does not start, and any other runs until it is stopped.
 """
 
@@ -11,6 +12,7 @@ import json
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 
 INFO = {"version": {"Version": "4.3.1"}, "store": {"graphRoot": ""}, "host": {"serviceIsRemote": False}}
@@ -26,6 +28,7 @@ class FakePodman:
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.storage = directory, directory / "storage"
+        self._lock = threading.Lock()
         program = directory / "bin/podman"
         program.parent.mkdir(parents=True)
         code = f"import sys\nsys.argv[0] = {str(directory)!r}\nexec(compile(open({__file__!r}).read(), 'podman', 'exec'))\n"
@@ -39,6 +42,11 @@ class FakePodman:
         path = self.directory / "answers.json"
         answers = json.loads(path.read_text()) if path.exists() else {}
         path.write_text(json.dumps(answers | {words: [output, error, rc]}))
+
+    def run(self, words: list[str], text: str) -> tuple[int, str, str]:
+        """(exit code, output, error) of a command, without a process: to start one takes longer than the rest of a test."""
+        with self._lock:
+            return respond(self.directory, words, text)
 
     @property
     def calls(self) -> list[tuple[list[str], str]]:
@@ -74,13 +82,12 @@ def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat()
 
 
-def _play(directory: Path, text: str) -> int:
+def _play(directory: Path, text: str) -> tuple[int, str, str]:
     pods = _read(directory)
     pod = json.loads(text.rpartition("\n---\n")[2])
     name = pod["metadata"]["name"]
     if name in pods:
-        print(f'Error: adding pod to state: name "{name}" is in use: pod already exists', file=sys.stderr)
-        return 125
+        return 125, "", f'Error: adding pod to state: name "{name}" is in use: pod already exists\n'
     containers = {}
     for container in pod["spec"]["containers"]:
         command = container["command"]
@@ -94,24 +101,20 @@ def _play(directory: Path, text: str) -> int:
     pods[name] = {"labels": pod["metadata"]["labels"], "created": _now(), "containers": containers}
     _write(directory, pods)
     if any(entry["State"]["Status"] == "created" for entry in containers.values()):
-        print('starting container 12: exec: "missing": not found\nError: failed to start 1 containers', file=sys.stderr)
-        return 125
-    return 0
+        return 125, "", 'starting container 12: exec: "missing": not found\nError: failed to start 1 containers\n'
+    return 0, "", ""
 
 
-def main(directory: Path, words: list[str]) -> int:
-    """Answer a command. Returns: its exit code."""
-    text = sys.stdin.read() if words[-1] == "-" else ""
+def respond(directory: Path, words: list[str], text: str) -> tuple[int, str, str]:
+    """Carry out a command. Returns: its exit code, output and error."""
     with (directory / "calls").open("a") as calls:
         calls.write(json.dumps([words, text]) + "\n")
     answers = json.loads((directory / "answers.json").read_text())
     for beginning, (output, error, rc) in answers.items():
         if " ".join(words).startswith(beginning):
-            sys.stdout.write(output)
-            sys.stderr.write(error)
-            return rc
+            return rc, output, error
     pods = _read(directory)
-    verb = " ".join(words[:2])
+    verb, output = " ".join(words[:2]), ""
     if verb == "kube play":
         return _play(directory, text)
     if verb == "pod ps":
@@ -119,11 +122,11 @@ def main(directory: Path, words: list[str]) -> int:
             {"Name": name, "Labels": pod["labels"], "Created": pod["created"], "Containers": [{"Id": c["Id"]} for c in pod["containers"].values()]}
             for name, pod in pods.items()
         ]
-        print(json.dumps(entries))
+        output = json.dumps(entries)
     elif verb == "container inspect":
-        print(json.dumps([c for pod in pods.values() for c in pod["containers"].values() if c["Id"] in words]))
+        output = json.dumps([c for pod in pods.values() for c in pod["containers"].values() if c["Id"] in words])
     elif verb == "pod exists":
-        return 0 if words[-1] in pods else 1
+        return (0 if words[-1] in pods else 1), "", ""
     elif verb == "pod stop":
         for container in pods[words[-1]]["containers"].values():
             if container["State"]["Status"] == "running":
@@ -133,8 +136,16 @@ def main(directory: Path, words: list[str]) -> int:
         pods.pop(words[-1], None)
         _write(directory, pods)
     elif words[0] == "logs":
-        print(next((c["Log"] for pod in pods.values() for c in pod["containers"].values() if c["Name"] == words[-1]), ""), end="")
-    return 0
+        output = next((c["Log"] for pod in pods.values() for c in pod["containers"].values() if c["Name"] == words[-1]), "")
+    return 0, output, ""
+
+
+def main(directory: Path, words: list[str]) -> int:
+    """Respond as a program. Returns: its exit code."""
+    rc, output, error = respond(directory, words, sys.stdin.read() if words[-1] == "-" else "")
+    sys.stdout.write(output)
+    sys.stderr.write(error)
+    return rc
 
 
 if __name__ == "__main__":

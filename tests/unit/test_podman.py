@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.task_pod import OPERATION
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.expansion import expand
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.images import full_name, pull_policy
-from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Program
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Answer, Program
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, read_manifest
 
 from .fake_podman import INFO, FakePodman
@@ -28,7 +28,8 @@ LATE = 946684800  # seconds since the epoch: the year 2000, in which the pods of
 
 
 @pytest.fixture
-def podman(monkeypatch, tmp_path):
+def podman_program(monkeypatch, tmp_path):
+    """Podman, each of whose commands is a process."""
     fake = FakePodman(tmp_path / "podman")
     for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG", "KUBERNETES_SERVICE_HOST", "PODWRIGHT_NAMESPACE"):
         monkeypatch.delenv(name, raising=False)
@@ -36,6 +37,18 @@ def podman(monkeypatch, tmp_path):
     for name, value in fake.environment.items():
         monkeypatch.setenv(name, value)
     return fake
+
+
+@pytest.fixture
+def podman(podman_program, monkeypatch):
+    """Podman, whose commands are processes only if they follow logs."""
+
+    def run_within(_program, *words, standard_input=""):
+        rc, output, error = podman_program.run(list(words), standard_input)
+        return Answer(rc, output.encode(), error)
+
+    monkeypatch.setattr(Program, "run", run_within)
+    return podman_program
 
 
 def run(check=False, **options):
@@ -54,12 +67,12 @@ def verbs(podman):
 # -- results as those of Kubernetes ---------------------------------------------------------------------------
 
 
-def test_second_run_changes_nothing(podman):
+def test_second_run_changes_nothing(podman_program):
     first, second = run(logs="collect"), run(logs="collect")
     assert (first["changed"], first["rc"], first["state"], first["logs"]) == (True, 0, "succeeded", "line 1\nline 2\n")
     assert (second["changed"], second["uid"]) == (False, first["uid"])
     assert first["runtime"] == {"name": "podman", "reason": "It was requested."}
-    assert verbs(podman).count("kube play") == 1
+    assert verbs(podman_program).count("kube play") == 1
 
 
 def test_changed_task_replaces_the_one_before(podman):
@@ -87,12 +100,12 @@ def test_deadline_stops_a_task(podman):
     assert "Raise timeout" in failed["msg"]
 
 
-def test_sidecars_are_stopped_with_their_task(podman):
+def test_sidecars_are_stopped_with_their_task(podman_program):
     assert run(containers=[{"name": "proxy", "command": ["sleep"]}])["state"] == "succeeded"
     deadline = time.monotonic() + 20
-    while "pod stop" not in verbs(podman) and time.monotonic() < deadline:
+    while "pod stop" not in verbs(podman_program) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert "pod stop" in verbs(podman)
+    assert "pod stop" in verbs(podman_program)
 
 
 def test_cleanup_leaves_a_record(podman):
@@ -156,28 +169,28 @@ def test_pull_policy_never_needs_the_image(podman):
     assert "pull --quiet" not in verbs(podman)
 
 
-def test_missing_command_leaves_no_pod(podman):
+def test_missing_command_leaves_no_pod(podman_program):
     failed = run(command=["missing"], retries=1)
     assert (failed["reason"], failed["rc"], failed["attempt"]) == ("StartError", 128, 2)
-    assert podman.pods == {}
+    assert podman_program.pods == {}
 
 
 # -- secrets --------------------------------------------------------------------------------------------------
 
 
-def test_secrets_reach_podman_by_standard_input_alone(podman):
+def test_secrets_reach_podman_by_standard_input_alone(podman_program):
     result = run(command=["sh", "-c", "x"], stdin=SECRET, secret_env={"TOKEN": SECRET}, state="running")
-    words = [word for words, _text in podman.calls for word in words]
+    words = [word for words, _text in podman_program.calls for word in words]
     assert SECRET not in json.dumps(words)
-    config_map, pod = map(json.loads, next(text for words, text in podman.calls if words[0] == "kube").split("\n---\n"))
+    config_map, pod = map(json.loads, next(text for words, text in podman_program.calls if words[0] == "kube").split("\n---\n"))
     assert config_map["data"] == {"stdin": SECRET}
     assert {"name": "TOKEN", "value": SECRET} in pod["spec"]["containers"][0]["env"]
     assert SECRET not in json.dumps(pod["metadata"])
-    files = [path.read_text() for path in podman.directory.rglob("*") if path.is_file() and path.name not in ("calls", "podman")]
+    files = [path.read_text() for path in podman_program.directory.rglob("*") if path.is_file() and path.name not in ("calls", "podman")]
     assert not any(SECRET in text for text in files)
     assert SECRET not in json.dumps(result)
     run(state="absent")
-    assert ["volume", "rm", "--force", "job.default-private"] in [words for words, _text in podman.calls]
+    assert ["volume", "rm", "--force", "job.default-private"] in [words for words, _text in podman_program.calls]
 
 
 # -- what Podman gets -----------------------------------------------------------------------------------------
@@ -370,8 +383,8 @@ def test_kubernetes_is_the_default_and_needs_no_podman(podman):
         (json.dumps(INFO | {"store": {"graphRoot": "/s"}, "host": {"serviceIsRemote": True}}), 0, "client of another machine"),
     ],
 )
-def test_unusable_podman_says_why(podman, output, rc, why):
-    podman.answer("info", output, rc=rc)
+def test_unusable_podman_says_why(podman_program, output, rc, why):
+    podman_program.answer("info", output, rc=rc)
     with pytest.raises(PodwrightError, match=why):
         Program()
 
@@ -383,7 +396,7 @@ def test_odd_lists_are_empty(podman, answer):
     assert run(check=True)["changed"] is True
 
 
-def test_failing_podman_is_reported(podman):
-    podman.answer("pod ps", error="Error: database is locked\n", rc=125)
+def test_failing_podman_is_reported(podman_program):
+    podman_program.answer("pod ps", error="Error: database is locked\n", rc=125)
     failed = run()
     assert failed["reason"] == "PodmanFailed" and "database is locked" in failed["msg"] and os.uname().nodename in failed["msg"]
