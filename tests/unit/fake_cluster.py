@@ -23,6 +23,7 @@ class FakeCluster:
     Attributes:
         objects: mapping (kind name, namespace, name) -> object.
         refusals: mapping (verb, kind name) -> HTTP status.
+        refusal_reason: the reason of these errors.
         die_at: number of the write at which the process is killed, or 0.
         dies_after: whether that write is carried out before.
     """
@@ -31,6 +32,7 @@ class FakeCluster:
 
     def __init__(self, tmp_path):
         self.objects, self.refusals, self.writes = {}, {}, []
+        self.refusal_reason = "Refused"
         self.die_at, self.dies_after = 0, False
         self.clock = Clock()
         self.availability = Availability(self.clock)
@@ -80,7 +82,7 @@ class FakeCluster:
     def _refuse(self, verb, kind):
         status = self.refusals.get((verb, kind.name))
         if status:
-            raise PodwrightError(f'{kind.plural} is forbidden: User "u" cannot {verb} resource', status=status, reason="Refused")
+            raise PodwrightError(f'{kind.plural} is forbidden: User "u" cannot {verb} resource', status=status, reason=self.refusal_reason)
 
     def _write(self, verb, kind, namespace, name, act):
         self._version += 1

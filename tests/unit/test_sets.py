@@ -51,10 +51,13 @@ class Set:
         self.cluster, self.name, self.console = cluster, name, Console()
         self.id = ApplySet(name, "shop").id
 
-    def run(self, verb, manifests=(), **options):
+    def outcome(self, verb, manifests=(), **options):
         cluster, options = self.cluster, {"concurrency": 1, "wait": False} | options
         cluster.writes.clear()
-        return checked(getattr(Reconciler(cluster, ReconcilerOptions(**options), self.console), verb)(list(manifests), "shop", self.name))
+        return getattr(Reconciler(cluster, ReconcilerOptions(**options), self.console), verb)(list(manifests), "shop", self.name)
+
+    def run(self, verb, manifests=(), **options):
+        return checked(self.outcome(verb, manifests, **options))
 
     def apply(self, manifests, **options):
         return self.run("apply", manifests, prune=True, **options)
@@ -166,6 +169,25 @@ def test_a_set_that_adopts_nothing_leaves_members_of_another_set_alone_when_it_i
     with pytest.raises(PodwrightError, match="must not contain members of another set"):
         web.run("remove", [KEPT])
     assert not web.remove([KEPT], adopt=False).is_changed and other.members == [("ConfigMap", "shop", "kept")]
+
+
+@pytest.mark.parametrize("status", [422, 504, None])
+def test_a_new_set_whose_members_were_all_refused_leaves_no_record(status, web):
+    """If a member may have been created, the record stays: a later run must find it."""
+    web.cluster.refusals["patch", "Secret"] = status or 422
+    web.cluster.refusal_reason = "Refused" if status else "ConnectionLost"
+    secret = manifest("Secret", "gone")
+    outcome = web.outcome("apply", [secret])
+    assert outcome.error and bool(web.parent) == outcome.is_changed == (status != 422)
+    web.cluster.refusals.clear()
+    web.apply([KEPT])
+    web.cluster.refusals["patch", "Secret"] = 422
+    assert web.outcome("apply", [KEPT, secret]).error and web.parent and web.members == [("ConfigMap", "shop", "kept")], "a set with members"
+    web.remove()
+    assert web.outcome("apply", [KEPT, secret]).error and web.parent, "a member was created before another was refused"
+    web.remove()
+    web.cluster.refusals["delete", "ConfigMap"] = 403
+    assert web.outcome("apply", [secret]).is_changed and web.parent, "the record cannot be deleted"
 
 
 def unserve(cluster):

@@ -72,6 +72,11 @@ class PodwrightError(Exception):
         return self.response_was_lost or self.reason in (CONNECTION_LOST, TOO_LARGE, UNEXPECTED)
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether the server refused the request, and certainly did not execute it."""
+        return self.status is not None and (self.status < 500 or self.is_schema_mismatch) and not self.leaves_unknown
+
+    @property
     def is_denied_by_admission(self) -> bool:
         """Whether a webhook or a policy denied the request; status and reason are whatever it chose."""
         return bool(_ADMISSION.search(self.message))

@@ -65,6 +65,29 @@ class Executor:
         if failed:
             raise failed[0]
 
+    def withdraw_record(self, changes: list[Change], applyset: ApplySet) -> list[Change]:
+        """Delete the record of a new set again if the API server refused everything else.
+
+        The record is written before the first member, or an interrupted run would leave members that no later run finds.
+
+        Args:
+            changes: what a failed run did.
+
+        Returns: the changes, that of the record without effect if it was deleted.
+        """
+        record = next((change for change in changes if change.key == applyset.parent_key and change.action == "create"), None)
+        others = [change for change in changes if change is not record]
+        is_untouched = all(not change.is_change and (change.error is None or change.error.is_refusal) for change in others)
+        if record is None or record.after is None or not is_untouched:
+            return changes
+        metadata = record.after["metadata"]
+        try:
+            self._client.delete(record.kind, record.key.namespace, record.key.name, metadata["uid"], version=metadata["resourceVersion"])
+        except PodwrightError:
+            return changes  # the failure that is reported matters more, and the next run uses the record
+        withdrawn = replace(record, action="none", after=None, patch=[], note="deleted again: the set has no member")
+        return [withdrawn if change is record else change for change in changes]
+
     def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
         is_complete = self._options.check_mode and self._options.continue_on_error  # the plan has what cannot be carried out, too

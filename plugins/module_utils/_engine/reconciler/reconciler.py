@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, DEFINITION, NAMESPACE
-from ..errors import as_podwright_error
+from ..errors import PodwrightError, as_podwright_error
 from ..objects.readiness import PROGRESSING, Readiness, assess
 from .desired import read_desired, read_undesired
 from .executor import Executor
@@ -183,8 +183,13 @@ class Reconciler:
         if self._review and not self._options.check_mode:
             rehearsal = Executor(self._client, replace(self._options, check_mode=True), self._console)
             self._review(list(rehearsal.carry_out(changes, applyset)))
-        for change in self._executor.carry_out(changes, applyset):
-            outcome.changes.append(change)
+        try:
+            for change in self._executor.carry_out(changes, applyset):
+                outcome.changes.append(change)
+        except PodwrightError:
+            if applyset and not self._options.check_mode:
+                outcome.changes = self._executor.withdraw_record(outcome.changes, applyset)
+            raise
         if self._review and self._options.check_mode:
             self._review(outcome.changes)
 
