@@ -252,7 +252,8 @@ def cluster_rules(namespace):
 
 
 @pytest.mark.serial  # labels the only real node, as the molecule scenario does
-def test_provisioning_grants_exactly_what_is_needed(provisioner, play, namespace, audit):
+@pytest.mark.parametrize("with_workloads", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_provisioning_grants_exactly_what_is_needed(with_workloads, provisioner, play, namespace, audit, load_component):
     user, kubeconfig = provisioner
     roles = {
         "namespace": {"namespace_name": namespace, "namespace_image_pull_secrets": [{"name": "r", "registry": "r", "username": "u", "password": "p"}]},
@@ -275,10 +276,24 @@ def test_provisioning_grants_exactly_what_is_needed(provisioner, play, namespace
         },
     }
 
+    if with_workloads:
+        load_component("registry")
+        roles["monitoring"] = {"monitoring_namespace": namespace}
+        roles["registry"] = {"registry_namespace": namespace, "registry_storage_size": ""}
+        roles["image_prepull"] = {
+            "image_prepull_namespace": namespace,
+            "image_prepull_images": ["busybox"],
+            "image_prepull_helper_image": "busybox",
+            "image_prepull_keep": False,
+            "image_prepull_node_selector": {"kubernetes.io/hostname": "node-1"},
+        }
+
     def include(role, state):
         return {"ansible.builtin.include_role": {"name": f"podwright.core.{role}"}, "vars": roles[role] | {f"{role}_state": state}}
 
     play([include(role, "present") for role in roles], kubeconfig=kubeconfig)
+    if with_workloads:
+        play([include("image_prepull", "present")], "--check", kubeconfig=kubeconfig)
     play([include(role, "absent") for role in reversed(roles)], kubeconfig=kubeconfig)
     # Its Role was deleted with the namespace; the ClusterRole lets it create the namespace again.
     definition = {"definition": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, "wait": False}
@@ -287,7 +302,10 @@ def test_provisioning_grants_exactly_what_is_needed(provisioner, play, namespace
     used = used_permissions(audit.entries(user))
     assert used - granted == set()
     # A watch is opened only if an object is not ready, or not deleted, at once.
-    assert {entry for entry in granted - used if entry[0] != "watch"} == set()
+    unused = {entry for entry in granted - used if entry.verb != "watch"}
+    workloads = {"deployments", "daemonsets", "pods", "pods/portforward", "events", "horizontalpodautoscalers"}
+    assert {entry.resource for entry in unused - {Permission("list", "", "nodes")}} == (set() if with_workloads else workloads)
+    assert not (with_workloads and unused)
 
 
 def test_without_permission_to_list_or_watch_objects_are_read_and_polled(client, play, namespace, credentials):
