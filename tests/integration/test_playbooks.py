@@ -159,10 +159,12 @@ def test_surveys_pass_values_as_text_and_invalid_ones_create_nothing(client, she
     assert "0 objects deleted" in shell([*documented("gc"), "-e", json.dumps(empty)])
     assert "must not be empty" in shell([*documented("gc"), "-e", "podwright_namespaces="], expect=2)
     assert "must be a list of at least one task" in shell([*documented("run"), "-e", "podwright_tasks="], expect=2)
+    assert "The context 'nowhere' of" in shell([*documented("run"), "-e", "podwright_clusters=['nowhere']"], expect=2)
     shell(documented("teardown"))
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)  # eight runs of all roles
 def test_the_variables_of_the_guide_provision_everything_and_delete_it(client, shell, load_component, tmp_path):
     """Each part by use; nothing of it is left afterwards, not even what is cluster-scoped."""
     load_component("registry")  # or its image would be pulled

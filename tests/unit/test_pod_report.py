@@ -132,8 +132,10 @@ def test_logs_can_be_left_out(cluster):
 def test_results_of_other_modules_are_shown_but_not_repeated_in_the_result(cluster):
     garbage = {"deleted": [{"kind": "Pod", "namespace": "n", "name": "old", "reason": "it expired"}], "kept": [], "reclaimed": {"cpu": 1}}
     drift = [{"plan": [{"action": "patch", "kind": "Service", "name": "web", "patch": [{"op": "replace", "path": "/spec/x", "value": "long-value-of-it"}]}]}]
-    done = cluster.run(garbage=garbage, drift=drift)
+    record = {"action": "none", "kind": "ConfigMap", "name": "podwright-set-web", "patch": []}
+    done = cluster.run(garbage=garbage, drift=[*drift, {"plan": [record, record | {"name": "settings"}]}])
     text = cluster.page().text
+    assert "1 of 2 objects" in text, "the record of a set is not an object"
     assert "it expired" in text and 'replace /spec/x "long-value-of-it"' in text and "it expired" not in str(done)
 
 

@@ -16,6 +16,7 @@ from ..errors import PodwrightError, option_error
 from ..files import check_file
 from ..objects.labels import MANAGED, RECORD, selector_of
 from ..operation import Invocation, Operation
+from ..reconciler.sets import PARENT_PREFIX
 from ..reports.batch import read_events
 from ..reports.file import differs, write
 from ..reports.live_limits import read_autoscaler, read_quota
@@ -102,9 +103,14 @@ def _build(invocation: Invocation) -> Report:
         "quotas": [read_quota(item) for item in _list(invocation, QUOTA, namespaces, None, notes)],
         "autoscalers": [read_autoscaler(item, events) for item in _list(invocation, AUTOSCALER, namespaces, None, notes)],
         "garbage": params["garbage"],
-        "drift": None if params["drift"] is None else [step for result in params["drift"] for step in result["plan"]],
+        "drift": None if params["drift"] is None else [step for result in params["drift"] for step in result["plan"] if not _is_record_of_a_set(step)],
         "notes": notes,
     }
+
+
+def _is_record_of_a_set(step: Result) -> bool:
+    """Whether a step of a plan is about the parent of a set, which no manifest describes."""
+    return step.get("kind") == CONFIG_MAP.name and str(step.get("name")).startswith(PARENT_PREFIX)
 
 
 def _list(invocation: Invocation, kind: Kind, namespaces: Sequence[str | None], selector: str | None, notes: list[str]) -> list[Manifest]:
