@@ -22,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.req
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
+from ..support.environment import scaled
 from .stub_server import Response, StubServer
 from .test_kubeconfig import kubeconfig
 
@@ -59,7 +60,7 @@ FIELDS += ["token", "username", "password", "as", "as-groups", "as-uid", "as-use
 
 
 @pytest.mark.parametrize("field", FIELDS)
-@settings(max_examples=60)
+@settings(max_examples=scaled(25))
 @given(text=st.text(st.one_of(st.sampled_from("\r\n\0\t\x7f\x85\x1b :%"), st.characters(max_codepoint=0x2FF, codec="utf-8")), min_size=1, max_size=6))
 def test_credentials_cannot_inject_headers_and_are_not_shown(field, text, server):
     """Either the value is sent, or no request is, over HTTP and over a websocket."""

@@ -20,6 +20,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.garbage imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import read_candidate
 from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.owners import Owners
 
+from ..support.environment import scaled
+
 NOW = 1_000_000
 CONFIG_MAP, POLICY = BUILT_IN["v1", "ConfigMap"], BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"]
 KINDS = {"Pod": POD, "Job": JOB, "ConfigMap": CONFIG_MAP, "NetworkPolicy": POLICY}
@@ -302,7 +304,7 @@ def planned(objects, policies):
     return {decision.candidate.uid: (decision.policy, decision.force) for decision in decisions if decision.is_deletion}
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(st.randoms(use_true_random=True))  # a tenth of the time; a failing cluster is not made smaller
 def test_exactly_the_objects_that_the_policies_select_are_deleted(choose):
     objects, policies = random_cluster(choose)
@@ -344,7 +346,7 @@ def has_run(status):
     return seen or status.get("phase") in ("Running", "Succeeded", "Failed", "Unknown")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=scaled(200), deadline=None)
 @given(PODS, st.booleans(), st.sampled_from(["Never", "OnFailure", "Always"]))
 def test_what_ever_ran_and_has_not_finished_is_never_deleted(status, is_task, restart_policy):
     for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):

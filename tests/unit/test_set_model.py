@@ -21,7 +21,7 @@ from .model_server import OURS, ModelServer, is_terminating
 
 PARENT = ("ConfigMap", "shop", "podwright-set-web")
 RBAC = "rbac.authorization.k8s.io/v1"
-EXAMPLES = scaled(200)
+EXAMPLES = scaled(80)
 
 
 def manifest(kind, name, api_version="v1", namespace=None, **rest):

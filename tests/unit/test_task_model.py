@@ -30,7 +30,7 @@ def call_in_turn(function, items, _threads):
     return [function(item) for item in items]
 
 
-EXAMPLES = scaled(120)
+EXAMPLES = scaled(60)
 
 
 def name_of_input(owner):
