@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.filter import AnsibleJinja2Filter
 from ansible.plugins.loader import filter_loader
@@ -18,6 +19,7 @@ from jinja2 import Environment
 
 from ansible_collections.podwright.core.plugins.filter.htpasswd import htpasswd
 from ansible_collections.podwright.core.plugins.filter.server_certificate import server_certificate
+from ansible_collections.podwright.core.plugins.filter.string_map import string_map
 
 from ..support.documents import read_all_yaml, read_yaml
 
@@ -79,7 +81,7 @@ def render(role, **variables):
     }
 
 
-FILTERS = {"podwright.core.server_certificate": server_certificate, "podwright.core.htpasswd": htpasswd}
+FILTERS = {f"podwright.core.{function.__name__}": function for function in (server_certificate, htpasswd, string_map)}
 
 
 @pytest.fixture(autouse=True)
@@ -122,18 +124,22 @@ def fill(template, variables):
     return Templar(DataLoader(), variables=trusted).template(trust_as_template(template), **AS_TEXT)
 
 
+def test_a_string_map_is_made_of_any_mapping_and_of_nothing_else():
+    given = {"a": "x", "b": None, "c": True, "d": 1.5, 5: [1, "é"]}
+    assert string_map(given) == {"a": "x", "b": "", "c": "true", "d": "1.5", "5": '[1, "\\u00e9"]'}
+    with pytest.raises(AnsibleFilterError, match='string_map: must be a mapping, got "a"'):
+        string_map("a")
+
+
 def test_values_of_labels_annotations_and_parameters_are_text():
     odd = {"a": True, "b": 1234, "c": 0.5, "d": None, "e": "it's {{ plain }}", 7: "Yes"}
     text = {"a": "true", "b": "1234", "c": "0.5", "d": "", "e": "it's {{ plain }}", "7": "Yes"}
     namespace = render("namespace", namespace_full_name="n", namespace_labels=odd, namespace_annotations=odd)["Namespace", "n"]["metadata"]
     assert namespace["annotations"] == text and text.items() <= namespace["labels"].items()
     assert render("storage", storage_classes=[{"name": "fast", "parameters": odd}])["StorageClass", "fast"]["parameters"] == text
-    (labels,) = [
-        task["vars"]["storage_labels"]
-        for task in read_yaml((ROLES[0].parent / "storage/tasks/main.yml").read_text())
-        if "storage_labels" in task.get("vars", {})
-    ]
-    assert json.loads(fill(labels, {"item": {"value": odd}})) == text
+    tasks = read_yaml((ROLES[0].parent / "storage/tasks/main.yml").read_text())
+    (node,) = [task["podwright.core.resource_set"]["definition"] for task in tasks if "definition" in task.get("podwright.core.resource_set", {})]
+    assert fill(node["metadata"]["labels"], {"item": {"value": odd}, "storage_state": "present"}) in (text, str(text))
     odd_texts = dict.fromkeys(("service_selector", "service_labels", "service_annotations"), odd)
     service = render("service", service_namespace="n", **SERVICE | odd_texts)["Service", "web"]
     assert service["spec"]["selector"] == service["metadata"]["labels"] == service["metadata"]["annotations"] == text
