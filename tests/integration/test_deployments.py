@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +23,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
-from ..support.environment import KUBECONFIG
+from ..support.environment import KUBECONFIG, scaled
 from ..support.mortal_client import Killed, MortalClient
 from ..support.outcomes import result_of
 from ..support.prometheus import Prometheus
-from ..support.relay import UP, Disruption, Relay, write_kubeconfig
+from ..support.relay import SEED, UP, Disruption, Relay, write_kubeconfig
 from ..support.scale import scheduling
 from ..support.waiting import wait_for
 
@@ -153,15 +153,17 @@ def pods(client, namespace, generation=None):
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
-def test_five_rollouts_lose_no_request(strategy, client, play, namespace, python_image, requester):
+def test_rollouts_lose_no_request(strategy, client, play, namespace, python_image, requester):
+    """Two rollouts, or as many more as PODWRIGHT_SCALE says."""
     play([shop(python_image, "v0", strategy)], namespace=namespace)
+    last = min(scaled(2), 5)
     with traffic(client, requester) as observed:
-        changes = play([shop(python_image, f"v{number}", strategy) for number in range(1, 6)], namespace=namespace)
-    assert all(changes.of(f"v{number}")["changed"] for number in range(1, 6))
+        changes = play([shop(python_image, f"v{number}", strategy) for number in range(1, last + 1)], namespace=namespace)
+    assert all(changes.of(f"v{number}")["changed"] for number in range(1, last + 1))
     assert observed["losses"] == []
-    assert set(observed["counts"]) <= {f"v{number}" for number in range(6)} and len(observed["counts"]) > 2
+    assert set(observed["counts"]) <= {f"v{number}" for number in range(last + 1)} and len(observed["counts"]) > 1
     assert sum(observed["counts"].values()) > 200
-    assert_all_traffic_to(client, requester, "v5")
+    assert_all_traffic_to(client, requester, f"v{last}")
 
 
 def steps(*weights, pause=0, **analysis):
@@ -339,27 +341,32 @@ TRANSITIONS = {
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
 def test_a_run_that_is_killed_at_any_write_is_resumed(strategy, client, make_namespace, simulated):
-    """A run is killed before and after each write of each transition; the next run has the same result as an uninterrupted one.
+    """A run is killed before or after writes of each transition; the next run has the same result as an uninterrupted one.
 
-    Hundreds of pods are started: KWOK simulates them.
+    PODWRIGHT_SEED chooses a third of the writes, and for each transition before or after; with a scale it is killed before and after each.
+    Many pods are started: KWOK simulates them.
     """
+    print(f"PODWRIGHT_SEED={SEED}")
+    chance = random.Random(SEED)
+    sides = [(False, True) if scaled(1) > 1 else (chance.choice((False, True)),) for _transition in TRANSITIONS]
+    cases = [(transition, after, chance.random()) for transition, its in zip(TRANSITIONS, sides, strict=True) for after in its]
 
-    def kill_at_each_write(case):
-        kill_at_each_write_of(client, make_namespace(), scheduling(simulated), strategy, *case)
+    def kill_at_writes(case):
+        kill_at_writes_of(client, make_namespace(), scheduling(simulated), strategy, *case)
 
-    cases = list(itertools.product(TRANSITIONS, (False, True)))
     with ThreadPoolExecutor(len(cases)) as pool:  # they mostly wait
-        list(pool.map(kill_at_each_write, cases))
+        list(pool.map(kill_at_writes, cases))
 
 
-def kill_at_each_write_of(client, namespace, common, strategy, transition, after):
-    """Run a transition as often as it has writes, kill each run before or after another write, and run it again."""
+def kill_at_writes_of(client, namespace, common, strategy, transition, after, seed):
+    """Run a transition several times, kill each run before or after a later write until none is left, and run it again."""
+    chance = random.Random(seed)
 
     def run(client, **options):
         return deploy(client, namespace, **common, **options)
 
     before, given, serving = TRANSITIONS[transition]
-    writes, is_killed = 0, True
+    writes, killed, is_killed = 0, 0, True
     while is_killed:
         names = {name: f"{transition}-{name}-{writes}".replace(" ", "-") for name in ("old", "new")}
         if transition == "the first":
@@ -378,9 +385,10 @@ def kill_at_each_write_of(client, namespace, common, strategy, transition, after
         assert versions_in_service(client, namespace) == {names[serving]}, (transition, writes)
         live = [item for item in client.list(DEPLOYMENT, namespace)[0] if item["spec"]["replicas"]]
         assert len(live) <= (2 if strategy == "blue_green" else 1), (transition, writes)
-        writes += 1
-    print(f"{transition}: killed at each of {writes - 1} writes")
-    assert writes > 1, f"{transition} of {strategy} was never killed"
+        killed += is_killed
+        writes += 1 if scaled(1) > 1 else chance.randint(1, 5)
+    print(f"{transition}: killed at {killed} writes")
+    assert killed, f"{transition} of {strategy} was never killed"
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_info
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, JOB, NAMESPACE
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_info, task_pod
 
 from ..support.operations import call
+from ..support.waiting import wait_for
 
+QUOTA = BUILT_IN["v1", "ResourceQuota"]
 IMAGE = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0}
 SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}
 
@@ -32,11 +35,9 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, play, namespace):
+def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, namespace):
     tasks = [{"name": name, **IMAGE, **options} for name, (options, _reasons, _texts) in FAILURES.items()]
-    batch = {"tasks": tasks, "kind": kind, "state": "completed", "wait_timeout": 15, "failure_grace": 4}
-    played = play([{"name": "Fail", "podwright.core.task_pod": batch}], namespace=namespace, expect=2)
-    result = played.of("Fail")
+    result = call(task_pod, {"tasks": tasks, "kind": kind, "state": "completed", "wait_timeout": 15, "failure_grace": 4}, namespace)
     tasks_by_name = {task["name"]: task for task in result["tasks"]}
     for name, (_options, reasons, texts) in FAILURES.items():
         task = tasks_by_name[name]
@@ -46,90 +47,70 @@ def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, pl
             assert text in task["msg"], task["msg"]
     first_lines = {task["msg"].splitlines()[0] for task in tasks_by_name.values()}
     assert len(first_lines) == len(FAILURES)
-    assert result["summary"] == {"failed": len(FAILURES), "total": len(FAILURES)}
+    assert result["failed"] and result["summary"] == {"failed": len(FAILURES), "total": len(FAILURES)}
     # All but the unschedulable one failed before the timeout.
     assert f"{len(FAILURES)} of {len(FAILURES)} tasks failed" in result["msg"]
 
 
-def test_events_of_an_earlier_pod_of_the_same_name_are_not_reported(play, namespace):
-    run = {"name": "again", "command": ["true"], "spiffe": True, "state": "completed", "wait_timeout": 8, "failure_grace": 2, **IMAGE}
-    task = {"name": "Fail", "podwright.core.task_pod": run | {"rerun": "always"}, "ignore_errors": True}
-    played = play([task, task | {"name": "Again"}], namespace=namespace)
-    for result in (played.of("Fail"), played.of("Again")):
+def test_events_of_an_earlier_pod_of_the_same_name_are_not_reported(namespace):
+    run = {"name": "again", "command": ["true"], "spiffe": True, "state": "completed", "wait_timeout": 8, "failure_grace": 2, "rerun": "always", **IMAGE}
+    for _turn in range(2):
+        result = call(task_pod, run, namespace)
         assert [event["reason"] for event in result["events"] if event["type"] == "Warning"] == ["FailedMount"], result["events"]
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_a_task_over_quota_waits_until_the_timeout_and_names_the_quota(kind, play, namespace):
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "0"}}}
-    options = {"name": "refused", "kind": kind, "command": ["true"], "state": "completed", "wait_timeout": 6, **IMAGE}
-    played = play(
-        [
-            {"name": "Limit", "podwright.core.resource_set": {"definition": quota}},
-            {"name": "Wait for the quota's status", "podwright.core.pod_info": {"kind": "ResourceQuota", "name": "tight"}, **until("status.hard")},
-            {"name": "Fail", "podwright.core.task_pod": options},
-        ],
-        namespace=namespace,
-        expect=2,
-    )
-    result = played.of("Fail")
-    assert "exceeded quota: tight" in result["msg"] and "within 6 s" in result["msg"]
-    assert result["state"] == "failed"
+def limit_pods(client, namespace, number):
+    """Create a quota of that many pods, and wait until it is in effect."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": str(number)}}}
+    client.create(QUOTA, namespace, quota, "test")
+    wait_for(lambda: (client.get(QUOTA, namespace, "tight").get("status") or {}).get("hard"))
 
 
-def test_a_task_over_quota_starts_when_others_finish(play, namespace, client):
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": {"pods": "2"}}}
-    tasks = [{"name": f"task-{number}", "command": ["sleep", "1"], **IMAGE} for number in range(6)]
-    played = play(
-        [
-            {"name": "Limit", "podwright.core.resource_set": {"definition": quota}},
-            {"name": "Wait for the quota's status", "podwright.core.pod_info": {"kind": "ResourceQuota", "name": "tight"}, **until("status.hard")},
-            {"name": "Run", "podwright.core.task_pod": {"tasks": tasks, "state": "completed"}},
-        ],
-        namespace=namespace,
-    )
-    assert played.of("Run")["summary"] == {"succeeded": 6, "total": 6}
+def test_a_task_over_quota_waits_until_the_timeout_and_names_the_quota(client, namespace):
+    limit_pods(client, namespace, 0)
+    options = {"command": ["true"], "state": "completed", "wait_timeout": 6, **IMAGE}
+    result = call(task_pod, options | {"tasks": [{"name": f"refused-{kind.lower()}", "kind": kind} for kind in ("Pod", "Job")]}, namespace)
+    assert result["failed"]
+    for task in result["tasks"]:
+        assert "exceeded quota: tight" in task["msg"] and "within 6 s" in task["msg"], task
+        assert task["state"] == "failed"
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Job"])
-def test_a_task_that_violates_pod_security_fails_immediately(kind, play, namespace):
-    level = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    options = {"name": "privileged", "kind": kind, "command": ["true"], "state": "completed", "security_profile": "privileged", **IMAGE}
-    played = play(
-        [{"name": "Tighten", "podwright.core.resource_set": {"definition": level}}, {"name": "Fail", "podwright.core.task_pod": options}],
-        namespace=namespace,
-        expect=2,
-    )
-    result = played.of("Fail")
-    assert "violates PodSecurity" in result["msg"] and result["duration"] < 30
-    # The same task with the profile of the namespace.
-    options = options | {"name": "strict", "security_profile": "auto"}
-    assert play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")["rc"] == 0
+def test_a_task_over_quota_starts_when_others_finish(client, namespace):
+    limit_pods(client, namespace, 2)
+    tasks = [{"name": f"task-{number}", "command": ["sleep", "1"], **IMAGE} for number in range(4)]
+    assert call(task_pod, {"tasks": tasks, "state": "completed"}, namespace)["summary"] == {"succeeded": 4, "total": 4}
 
 
-def test_a_replacement_that_the_server_refuses_keeps_the_existing_pod(play, namespace):
+def test_a_task_that_violates_pod_security_fails_immediately(client, namespace):
+    client.patch(NAMESPACE, None, namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}, "test", MERGE_PATCH)
+    options = {"command": ["true"], "state": "completed", **IMAGE}
+    kinds = ("Pod", "Job")
+    refused = call(task_pod, options | {"security_profile": "privileged", "tasks": [{"name": kind.lower(), "kind": kind} for kind in kinds]}, namespace)
+    assert refused["failed"] and refused["duration"] < 120, refused
+    assert all("violates PodSecurity" in task["msg"] for task in refused["tasks"]), refused
+    # The same tasks with the profile of the namespace.
+    strict = call(task_pod, options | {"security_profile": "auto", "tasks": [{"name": f"strict-{kind.lower()}", "kind": kind} for kind in kinds]}, namespace)
+    assert [task["rc"] for task in strict["tasks"]] == [0, 0]
+
+
+def test_a_replacement_that_the_server_refuses_keeps_the_existing_pod(namespace):
     options = {"name": "kept", "command": ["sleep", "3600"], **IMAGE}
-    first = play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")
-    refused = options | {"patches": [{"op": "add", "path": "/spec/containers/0/imagePullPolicy", "value": "Sometimes"}]}
-    played = play([{"name": "Fail", "podwright.core.task_pod": refused}], namespace=namespace, expect=2)
-    assert "Sometimes" in played.of("Fail")["msg"]
-    again = play([{"name": "Run", "podwright.core.task_pod": options}], namespace=namespace).of("Run")
+    first = call(task_pod, options, namespace)
+    refused = call(task_pod, options | {"patches": [{"op": "add", "path": "/spec/containers/0/imagePullPolicy", "value": "Sometimes"}]}, namespace)
+    assert refused["failed"] and "Sometimes" in refused["msg"]
+    again = call(task_pod, options, namespace)
     assert again["uid"] == first["uid"] and not again["changed"]
 
 
-def test_a_failed_task_is_retried_and_then_left_alone(play, namespace):
-    options = {"name": "stubborn", "command": ["sh", "-c", "exit 5"], "state": "completed", "retries": 2, "rerun": "on_change", **IMAGE}
-    result = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
-    assert result["attempt"] == 3 and result["rc"] == 5
-    again = play([{"name": "Fail", "podwright.core.task_pod": options}], namespace=namespace, expect=2).of("Fail")
+def test_a_failed_task_is_retried_and_then_left_alone(namespace):
+    options = {"name": "stubborn", "command": ["sh", "-c", "exit 5"], "state": "completed", "retries": 1, "rerun": "on_change", **IMAGE}
+    result = call(task_pod, options, namespace)
+    assert result["failed"] and result["attempt"] == 2 and result["rc"] == 5
+    again = call(task_pod, options, namespace)
     assert again["uid"] == result["uid"] and "earlier run" in again["msg"]
-    rerun = play([{"name": "Fail", "podwright.core.task_pod": options | {"rerun": "on_failure", "retries": 0}}], namespace=namespace, expect=2).of("Fail")
+    rerun = call(task_pod, options | {"rerun": "on_failure", "retries": 0}, namespace)
     assert rerun["uid"] != result["uid"] and rerun["attempt"] == 1
-
-
-def until(path):
-    """Keywords that repeat a pod_info until a field of its only resource is set."""
-    return {"register": "seen", "until": f"(seen.resources | first).{path} is defined", "retries": 20, "delay": 1}
 
 
 def test_waiting_for_other_kinds_stops_when_they_are_ready_or_failed(client, namespace):

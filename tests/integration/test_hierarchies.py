@@ -8,7 +8,9 @@ import json
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, task_pod
 
+from ..support.operations import call
 from ..support.waiting import wait_for
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "termination_grace_period": 0, "command": ["sleep", "3600"]}
@@ -24,8 +26,8 @@ def names(client, namespace):
 
 
 @pytest.fixture
-def family(play, namespace):
-    """A parent with two children, one of which has a child that is a Job."""
+def family(namespace):
+    """A parent with two children, one of which has a child that is a Job. Returns: the tasks that create them again."""
     resources = {"limits": {"cpu": "20m", "memory": "16Mi"}}
     tasks = [
         task("lead", resources=resources, max_depth=2, max_children=2),
@@ -33,19 +35,20 @@ def family(play, namespace):
         task("two", parent={"name": "lead", "kind": "Pod"}),
         task("deep", parent="two", kind="Job", resources=resources),
     ]
-    play(tasks, namespace=namespace)
+    for item in tasks:
+        created = call(task_pod, item["podwright.core.task_pod"], namespace)
+        assert created["changed"] and not created["failed"], created
     return tasks
 
 
 @pytest.mark.usefixtures("family")
 @pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
-def test_children_of_a_deleted_parent_follow_the_propagation_policy(propagation, client, play, namespace):
-    play([task("lead", state="absent", propagation_policy=propagation)], namespace=namespace)
+def test_children_of_a_deleted_parent_follow_the_propagation_policy(propagation, client, namespace):
+    assert call(task_pod, {"name": "lead", "state": "absent", "propagation_policy": propagation}, namespace)["changed"]
     if propagation == "Orphan":
         assert {"one", "two"} <= names(client, namespace)
         # Kubernetes does not collect them any more; pod_gc finds their parent by its uid.
-        sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
-        deleted = play([sweep], namespace=namespace).of("Sweep")["deleted"]
+        deleted = call(pod_gc, {"orphaned": True}, namespace)["deleted"]
         assert {entry["name"] for entry in deleted} == {"one", "two"}
         assert all(entry["reason"] == "its owner Pod lead does not exist" for entry in deleted)
     if propagation == "Foreground":
@@ -53,7 +56,8 @@ def test_children_of_a_deleted_parent_follow_the_propagation_policy(propagation,
     wait_for(lambda: not names(client, namespace))
 
 
-def test_a_hierarchy_is_idempotent_and_shown_as_a_tree(family, play, namespace):
+def test_a_hierarchy_is_idempotent_shown_as_a_tree_and_limited(family, client, play, namespace, make_namespace):
+    """Exceeded limits and invalid parents are refused without a write; replacing a child does not count towards max_children."""
     tree = {"name": "Tree", "podwright.core.pod_info": {"parent": "lead"}}
     played = play([*family, tree], namespace=namespace)
     assert not played.is_changed
@@ -65,9 +69,6 @@ def test_a_hierarchy_is_idempotent_and_shown_as_a_tree(family, play, namespace):
     assert root["cpu_requested"] == 0.03 and root["memory_requested"] == 3 * (8 << 20)
     assert {pod["name"].split("-")[0] for pod in found["pods"]} == {"one", "two", "deep"}
 
-
-@pytest.mark.usefixtures("family")
-def test_exceeded_limits_and_invalid_parents_are_refused_without_a_write(play, client, namespace, make_namespace):
     before = names(client, namespace)
     deep = next(name for name in before if name.startswith("deep"))
     cases = {
@@ -78,42 +79,39 @@ def test_exceeded_limits_and_invalid_parents_are_refused_without_a_write(play, c
         "abroad": ({"name": "lead", "namespace": make_namespace()}, "parent.namespace: must be the namespace of the task"),
     }
     for name, (parent, message) in cases.items():
-        played = play([task(name, parent=parent)], namespace=namespace, expect=2)
-        assert message in played.of(name)["msg"]
+        refused = call(task_pod, BOX | {"name": name, "parent": parent}, namespace)
+        assert refused["failed"] and message in refused["msg"], refused
     assert names(client, namespace) == before
+    replaced = call(task_pod, BOX | {"name": "one", "parent": "lead", "env": {"CHANGED": "1"}}, namespace)
+    assert replaced["plan"][0]["action"] == "replace" and not replaced["failed"]
 
 
-def test_a_finished_parent_has_no_new_children_and_its_old_ones_are_orphaned(play, client, namespace):
-    play([task("short", command=["sleep", "1"], restart_policy="Never", state="present"), task("child", parent="short")], namespace=namespace)
+def test_a_finished_parent_has_no_new_children_and_its_old_ones_are_orphaned(client, namespace):
+    call(task_pod, BOX | {"name": "short", "command": ["sleep", "1"], "restart_policy": "Never", "state": "present"}, namespace)
+    assert call(task_pod, BOX | {"name": "child", "parent": "short"}, namespace)["changed"]
     wait_for(lambda: client.get(POD, namespace, "short")["status"]["phase"] == "Succeeded")
-    refused = play([task("late", parent="short")], namespace=namespace, expect=2).of("late")
+    refused = call(task_pod, BOX | {"name": "late", "parent": "short"}, namespace)
     assert "Pod 'short' has terminated" in refused["msg"] and refused["reason"] == "ParentRefused"
-    sweep = {"name": "Sweep", "podwright.core.pod_gc": {"orphaned": True}}
-    played = play([sweep | {"check_mode": True}, sweep, sweep | {"name": "Again"}], namespace=namespace)
-    assert [(e["name"], e["reason"]) for e in played.of("Sweep")["deleted"]] == [("child", "its owner Pod short has finished")]
-    assert not played.of("Again")["changed"]
+    for check_mode in (True, False):
+        deleted = call(pod_gc, {"orphaned": True}, namespace, check_mode)["deleted"]
+        assert [(entry["name"], entry["reason"]) for entry in deleted] == [("child", "its owner Pod short has finished")]
+    assert not call(pod_gc, {"orphaned": True}, namespace)["changed"]
 
 
-@pytest.mark.usefixtures("family")
-def test_replacing_a_child_does_not_count_towards_max_children(play, namespace):
-    played = play([task("one", parent="lead", env={"CHANGED": "1"})], namespace=namespace)
-    assert played.of("one")["plan"][0]["action"] == "replace"
-
-
-def test_a_recorded_task_does_not_need_its_parent(play, client, namespace):
+def test_a_recorded_task_does_not_need_its_parent(client, namespace):
     """The child is recorded and deleted with its parent: the next run changes nothing."""
-    recorded = {"state": "completed", "cleanup": "always"}
-    child = task("child", parent="lead", command=["true"], **recorded)
-    play([task("lead", command=["sleep", "600"], restart_policy="Never"), child, task("lead", state="absent")], namespace=namespace)
+    child = BOX | {"name": "child", "parent": "lead", "command": ["true"], "state": "completed", "cleanup": "always"}
+    for options in (BOX | {"name": "lead", "restart_policy": "Never"}, child, {"name": "lead", "state": "absent"}):
+        assert not call(task_pod, options, namespace)["failed"]
     wait_for(lambda: not names(client, namespace))
-    again = play([child], namespace=namespace)
-    assert not again.is_changed and again.of("child")["recorded"] and again.of("child")["rc"] == 0
+    again = call(task_pod, child, namespace)
+    assert not again["changed"] and again["recorded"] and again["rc"] == 0
 
 
-def test_an_object_of_any_kind_can_be_a_parent(play, client, namespace):
+def test_an_object_of_any_kind_can_be_a_parent(client, namespace):
     client.create(CONFIG_MAP, namespace, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "order"}}, "test")
-    played = play([task("worker", parent={"kind": "ConfigMap", "name": "order"})], namespace=namespace)
-    assert played.of("worker")["pod"]["metadata"]["ownerReferences"][0]["kind"] == "ConfigMap"
+    created = call(task_pod, BOX | {"name": "worker", "parent": {"kind": "ConfigMap", "name": "order"}}, namespace)
+    assert created["pod"]["metadata"]["ownerReferences"][0]["kind"] == "ConfigMap"
     client.delete(CONFIG_MAP, namespace, "order")
     wait_for(lambda: not names(client, namespace))
 

@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
+from ..support.environment import scaled
 from ..support.mortal_client import Killed, MortalClient
 from ..support.outcomes import result_of
 from ..support.pods import run_script, start_pod
@@ -23,7 +24,7 @@ from ..support.relay import SEED
 from ..support.scale import add_finished_pods
 from ..support.waiting import wait_for
 
-COUNT, KILLS = 30, 5
+COUNT, KILLS = min(scaled(10), 30), 5
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker survives"])
