@@ -194,7 +194,7 @@ def test_record_has_no_log_unless_logs_are_wanted(logs, monkeypatch):
     monkeypatch.setattr(completion, "wait_until_deleted", lambda *_: None)
     api, operation = LoggingApi(), operation_of("task_pod")
     with StubServer(api) as server:
-        given_options = {"host": server.url, "namespace": "n", "name": "t", **BOX, "state": "completed", "cleanup": "always", "logs": logs, "wait_timeout": 1}
+        given_options = {"host": server.url, "namespace": "n", "name": "t", **BOX, "state": "completed", "cleanup": "always", "logs": logs, "wait_timeout": 120}
         perform(operation, validated(operation, given_options).validated_parameters, False, False, Console())
     record = api.created["ConfigMap", "podwright-record-t"]
     assert (record["data"]["rc"], record["data"]["log"]) == ("0", FORMS["long"] if logs == "collect" else "")
