@@ -29,7 +29,7 @@ from ..cluster.cluster import Cluster
 from ..cluster.definitions import read_definition
 from ..support.audit import AuditLog
 from ..support.cluster_lock import hold_cluster
-from ..support.environment import CLUSTER, CLUSTER_NUMBER, KUBECONFIG
+from ..support.environment import CLUSTER, CLUSTER_NUMBER, CORES, KUBECONFIG
 from ..support.namespaces import namespaces
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables, needs_process
 from ..support.podman import podman_host
@@ -96,6 +96,27 @@ def playbooks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlaybookServ
         yield server
 
 
+@pytest.fixture(scope="session")
+def playbooks_of(playbooks: PlaybookServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], PlaybookServer]]:
+    """A function that returns what runs ansible-playbook of a version of CORES."""
+    with contextlib.ExitStack() as started:
+        servers = {"this": playbooks}
+
+        def serve(core: str) -> PlaybookServer:
+            if core not in servers:
+                servers[core] = started.enter_context(PlaybookServer(tmp_path_factory.mktemp(core), tmp_path_factory.mktemp("packed"), CORES[core]))
+            return servers[core]
+
+        yield serve
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[] if name == "this" else pytest.mark.xdist_group(name)) for name in CORES])
+def core(request: pytest.FixtureRequest) -> str:
+    """Each version of CORES. Tests with another than that of this Python run in one worker, which starts what runs its playbooks."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
 def launch(playbooks: PlaybookServer, tmp_path: Path) -> Callable[..., Playbook]:
     """A function that starts ansible-playbook with tasks or plays. Returns the Playbook."""
@@ -120,10 +141,7 @@ def play(launch: Callable[..., Playbook]) -> Callable[..., Played]:
     """A function that runs tasks and returns a Played."""
 
     def run(tasks, *arguments, timeout=300, expect=0, **options):
-        played = launch(tasks, *arguments, **options).finish(timeout)
-        if "Traceback" in played.output or "[DEPRECATION WARNING]" in played.output or (expect is not None and played.rc != expect):
-            pytest.fail(f"ansible-playbook exited with {played.rc}:\n{played.stdout[-6000:]}{played.stderr[-3000:]}", pytrace=False)
-        return played
+        return launch(tasks, *arguments, **options).finish(timeout).check(expect)
 
     return run
 

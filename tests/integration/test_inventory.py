@@ -28,14 +28,17 @@ def pods(client, namespace, tmp_path):
     return mark
 
 
-def run(core, program, *arguments):
-    environment = play_environment("/dev/null") | {"KUBECONFIG": KUBECONFIG, "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true"}
-    done = subprocess.run([CORES[core] / program, *arguments], env=environment, capture_output=True, text=True, check=False)
+def list_hosts(core, inventory):
+    """What ansible-inventory says of an inventory."""
+    environment = play_environment("/dev/null") | {"KUBECONFIG": KUBECONFIG}
+    command = [CORES[core] / "ansible-inventory", "--inventory", inventory, "--list"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "DEPRECATION" not in done.stderr and "Traceback" not in done.stderr, done.stdout + done.stderr
-    return done.stdout
+    return json.loads(done.stdout)
 
 
-def test_modules_run_in_the_pods_of_a_label(pods, namespace, tmp_path):
+@pytest.mark.xdist_group("oldest")  # both versions run in it
+def test_modules_run_in_the_pods_of_a_label(pods, playbooks_of, namespace, tmp_path):
     inventory, playbook = tmp_path / "all.pods.yml", tmp_path / "play.yml"
     compose = {"note": "'say ' ~ pod_annotations.note", "plain": "'say ' ~ pod_annotations.plain"}
     inventory.write_text(yaml.safe_dump({"plugin": "podwright.core.pods", "namespaces": [namespace], "compose": compose}))
@@ -47,11 +50,12 @@ def test_modules_run_in_the_pods_of_a_label(pods, namespace, tmp_path):
     ]
     playbook.write_text(yaml.safe_dump([{"hosts": "label_app_worker", "gather_facts": False, "tasks": tasks}]))
     for core in CORES:
-        listed = json.loads(run(core, "ansible-inventory", "--inventory", str(inventory), "--list"))
+        listed = list_hosts(core, inventory)
         variables = listed["_meta"]["hostvars"]["worker-0"]
         assert variables["plain"] == "say hello" and variables["pod_labels"] == {"app": "worker"}  # not as mappings, which AWX would pass on
         assert sorted(listed["label_app_worker"]["hosts"]) == ["worker-0", "worker-1"]
         assert listed["label_app_evil"]["hosts"] == [f"localhost.task.{namespace}"]
-        shown = run(core, "ansible-playbook", "--inventory", str(inventory), str(playbook), "-v")
+        arguments = ["--inventory", str(inventory), str(playbook), "-v"]
+        shown = playbooks_of(core).start(arguments, tmp_path, {"KUBECONFIG": KUBECONFIG}).finish(300).check().stdout
         assert all(f"changed: [{name}]" in shown for name in ("worker-0", "worker-1")) and "lookup(" in shown
         assert not pods.exists(), "a template in an annotation was evaluated"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -15,6 +16,7 @@ from ..support.operations import call
 from ..support.pods import run_script, start_pod
 from ..support.waiting import wait_for
 
+METHODS = ("tar", "stream")
 CONTAINER = {
     "name": "task",
     "image": "busybox",
@@ -41,44 +43,44 @@ def mounted(client, namespace):
     return Container(namespace, "mounted", "task")
 
 
-@pytest.mark.parametrize("method", ["tar", "stream"])
-def test_volumes_are_copied_to_and_from(method, client, mounted, tmp_path):
+def test_volumes_are_copied_to_and_from(client, mounted, tmp_path):
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
     (tree / "a.txt").write_text("a")
     (tree / "sub/b.txt").write_text("b")
-    up = {"pod": mounted.pod, "local_path": str(tree), "remote_path": "/work", "method": method, "delete": True}
-    first, second = (call(pod_copy, up, mounted.namespace) for _run in range(2))
-    assert first.get("msg") is None and first["changed"] and not second["changed"]
-    assert sorted(run_script(client, mounted, "find /work -mindepth 1")[1].split()) == [b"/work/a.txt", b"/work/sub", b"/work/sub/b.txt"]
-    down = {"pod": mounted.pod, "local_path": str(tmp_path / "back"), "remote_path": "/work", "state": "from_pod", "method": method}
-    assert call(pod_copy, down, mounted.namespace).get("msg") is None
-    assert (tmp_path / "back/sub/b.txt").read_text() == "b"
+    for method in METHODS:
+        up = {"pod": mounted.pod, "local_path": str(tree), "remote_path": "/work", "method": method, "delete": True}
+        first, second = (call(pod_copy, up, mounted.namespace) for _run in range(2))
+        assert first.get("msg") is None and first["changed"] and not second["changed"], method
+        assert sorted(run_script(client, mounted, "find /work -mindepth 1")[1].split()) == [b"/work/a.txt", b"/work/sub", b"/work/sub/b.txt"]
+        down = {"pod": mounted.pod, "local_path": str(tmp_path / method), "remote_path": "/work", "state": "from_pod", "method": method}
+        assert call(pod_copy, down, mounted.namespace).get("msg") is None
+        assert (tmp_path / method / "sub/b.txt").read_text() == "b"
+        assert run_script(client, mounted, "rm -r /work/*")[0] == 0
 
 
-@pytest.mark.parametrize("size", [5, 40 << 20, (40 << 20) + 5])
-@pytest.mark.parametrize("no_preserve", [True, False])
-def test_mounted_file_is_written_in_place(size, no_preserve, client, mounted, tmp_path):
-    (tmp_path / "app.conf").write_bytes(os.urandom(size))
-    options = {"pod": mounted.pod, "local_path": str(tmp_path / "app.conf"), "remote_path": "/etc/app.conf", "no_preserve": no_preserve}
-    first, second = (call(pod_copy, options, mounted.namespace) for _run in range(2))
-    assert first.get("msg") is None and first["changed"] and not second["changed"]
-    assert run_script(client, mounted, "wc -c < /etc/app.conf; ls /etc/.app* 2>/dev/null")[1].split() == [str(size).encode()]
+def test_mounted_file_is_written_in_place(client, mounted, tmp_path):
+    """A small and a large one, also over content of the same size."""
+    for size, no_preserve in itertools.product([5, 40 << 20, (40 << 20) + 5], [True, False]):
+        (tmp_path / "app.conf").write_bytes(os.urandom(size))
+        options = {"pod": mounted.pod, "local_path": str(tmp_path / "app.conf"), "remote_path": "/etc/app.conf", "no_preserve": no_preserve}
+        first, second = (call(pod_copy, options, mounted.namespace) for _run in range(2))
+        assert first.get("msg") is None and first["changed"] and not second["changed"], (size, no_preserve)
+        assert run_script(client, mounted, "wc -c < /etc/app.conf; ls /etc/.app* 2>/dev/null")[1].split() == [str(size).encode()]
 
 
-@pytest.mark.parametrize("method", ["tar", "stream"])
-def test_failed_copy_leaves_no_temporary_files(method, client, namespace, tmp_path):
+def test_failed_copy_leaves_no_temporary_files(client, namespace, tmp_path):
     start_pod(client, namespace, "root", mounts=[{"name": "work", "mountPath": "/work"}], volumes=[{"name": "work", "emptyDir": {}}])
     for number in range(300):
         (tmp_path / f"{'long name ' * 20}{number}").touch()
-    for target in ("/work", "/tmp/new", "/tmp"):
+    for method, target in itertools.product(METHODS, ("/work", "/tmp/new", "/tmp")):
         options = {"pod": "root", "local_path": str(tmp_path), "remote_path": target, "method": method, "owner": "no-such-user"}
         result = call(pod_copy, options, namespace)
         assert result["failed"] and "no-such-user" in result["msg"]
         assert run_script(client, Container(namespace, "root"), "find /work /tmp -name '*podwright*'") == (0, b"")
 
 
-@pytest.mark.parametrize("method", ["tar", "stream"])
+@pytest.mark.parametrize("method", METHODS)
 def test_mount_point_in_a_directory_is_written_in_place(method, client, tooled, tmp_path):
     """In every container, /etc/hosts is a mount point."""
     before = run_script(client, tooled, "cat /etc/hosts")[1]

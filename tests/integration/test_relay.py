@@ -18,10 +18,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import SMALLEST_PART
 
+from ..support.environment import scaled
 from ..support.relay import DOWN, SEED, UP, Disruption, connect
 
 V4, V5 = b"v4.channel.k8s.io", b"v5.channel.k8s.io"
-EXEC_CUTS, COPY_CUTS, SHAPES = 240, 30, 12
+EXEC_CUTS, END_CUTS, V4_CUTS, COPY_CUTS, SHAPES, PARTS = (scaled(count) for count in (80, 20, 8, 10, 6, 2))
 INPUT = hashlib.shake_256(b"input").digest(100_000)
 LOST = ("ConnectionLost", "Refused")
 
@@ -62,8 +63,8 @@ def test_connection_loss_at_any_byte_is_reported(command, relay, box, tried):
         whole = relay.counts[-1]
         chance = random.Random(SEED)
         cuts = [(direction, chance.randrange(whole[direction])) for direction in (UP, DOWN) for _turn in range(EXEC_CUTS // 2)]
-        # The last bytes are the status and the close of the connection: cut at each of them.
-        cuts += [(DOWN, whole[DOWN] - back) for back in range(1, 60)]
+        # The last bytes are the status and the close of the connection: cut at some of them, or (PODWRIGHT_SCALE) at each.
+        cuts += [(DOWN, whole[DOWN] - back) for back in chance.sample(range(1, 60), min(END_CUTS, 59))]
         completed = 0
         for cut in cuts:
             relay.disruption = lambda number, cut=cut: Disruption(cut)
@@ -94,7 +95,7 @@ def test_server_that_supports_only_v4(relay, box):
         assert caught.value.reason == "NoEndOfInput"
         assert execute(client, container, Command(["test", "-e", "/tmp/started"])) == 1
         chance = random.Random(SEED)
-        for _turn in range(20):
+        for _turn in range(V4_CUTS):
             cut = (DOWN, chance.randrange(whole[DOWN]))
             relay.disruption = lambda number, cut=cut: Disruption(cut, hidden_protocol=V5)
             check(echo, client, container)
@@ -137,7 +138,7 @@ def test_copies_are_complete_or_missing(relay, box, client, tmp_path, tried):
             assert arrived.items() <= wanted.items()
             assert back["failed"] or arrived == wanted
             assert not list((tmp_path / str(turn)).glob(".podwright*"))
-    assert finished > COPY_CUTS / 2
+    assert finished > COPY_CUTS / 4
     tried("connections of copies cut at any byte, in both directions", COPY_CUTS + finished, "lost", "wrong", "hung", seed=SEED)
 
 
@@ -148,7 +149,7 @@ def test_terminal_is_complete_with_either_protocol(hidden, relay, box):
     relay.disruption = lambda number: Disruption(hidden_protocol=hidden)
     script = "read line; echo got $line; cat; exit 3"
     with connect(relay, token) as client:
-        for _turn in range(5):
+        for _turn in range(2):
             assert run(client, container, Command(["sh", "-c", "test -t 0 && cat && echo said; exit 3"], tty=True)) == (3, b"said\r\n")
             rc, said = run(client, container, Command(["sh", "-c", script], source=lambda: iter([b"one\n", b"", b"two"]), size=7, tty=True))
             assert rc == 3 and b"got one\r\n" in said and said.count(b"two") == 2
@@ -199,7 +200,7 @@ def test_upload_repeats_parts_after_connection_loss(relay, box, client, tmp_path
     chance = random.Random(SEED)
     source.write_bytes(hashlib.shake_256(b"large").digest(1 << 20) * (3 * part >> 20) + b"rest")
     wanted = hashlib.sha256(source.read_bytes()).hexdigest()
-    for turn in range(6):
+    for turn in range(PARTS):
         first = len(relay.counts)
         cuts = {first + number: (UP, chance.randrange(part)) for number in chance.sample(range(1, 5), 2)}
         relay.disruption = lambda number, cuts=cuts: Disruption(cuts.get(number))

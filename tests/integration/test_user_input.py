@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,13 @@ import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from ..support.environment import CORES, KUBECONFIG
-from ..support.playbooks import mode_variables, play_environment
+from ..support.playbooks import MODES, mode_variables
 
 pytestmark = pytest.mark.versions
 
 LIMITS = {"limits": {"cpu": "100m", "memory": "16Mi"}}
+# test_versions runs modules with the oldest version.
+CASES = [pytest.param(core, mode, marks=pytest.mark.long if (core, mode) == ("oldest", "module") else ()) for core in CORES for mode in MODES]
 TASKS = [{"name": "greet", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["echo", "hello"], "resources": LIMITS}]
 MANIFEST = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "given"}, "data": {"port": "8080"}}
 READ = {"kind": "ConfigMap", "name": "given"}
@@ -49,9 +50,8 @@ KUBECONFIGS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["action", "module"])
-@pytest.mark.parametrize("core", CORES)
-def test_values_are_accepted_as_users_write_them(core, mode, namespace, tmp_path):
+@pytest.mark.parametrize(("core", "mode"), CASES, indirect=["core"])
+def test_values_are_accepted_as_users_write_them(core, mode, playbooks_of, namespace, tmp_path):
     vault = VaultLib([("default", VaultSecret(b"password"))])
     kubeconfig = Path(KUBECONFIG).read_bytes()
     contents = {"relative/config": kubeconfig, "files/plain": kubeconfig, "files/encrypted": vault.encrypt(kubeconfig)}
@@ -63,13 +63,11 @@ def test_values_are_accepted_as_users_write_them(core, mode, namespace, tmp_path
     defaults = {"group/podwright.core.all": {"namespace": namespace}}
     play = {"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}
     (tmp_path / "plays/play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
-    (tmp_path / "record").touch()
-    variables = mode_variables(mode) | {"given_tasks": json.dumps(TASKS)}
-    command = [CORES[core] / "ansible-playbook", "plays/play.yml", "--extra-vars", json.dumps(variables), "--vault-password-file", "plays/password"]
-    environment = play_environment(tmp_path / "record") | {"HOME": os.environ["HOME"]} | EMPTY
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
-    assert done.returncode == 0 and "[DEPRECATION WARNING]" not in done.stderr, done.stdout[-4000:] + done.stderr[-2000:]
-    results = {entry["task"]: entry["result"] for entry in map(json.loads, (tmp_path / "record").read_text().splitlines())}
+    server = playbooks_of(core)
+    variables = mode_variables(mode, server.interpreter) | {"given_tasks": json.dumps(TASKS)}
+    arguments = ["plays/play.yml", "--extra-vars", json.dumps(variables), "--vault-password-file", "plays/password"]
+    played = server.start(arguments, tmp_path, {"HOME": os.environ["HOME"]} | EMPTY).finish(300).check()
+    results = {entry["task"]: entry["result"] for entry in played.results}
     assert [(task["name"], task["state"]) for task in results["tasks as text"]["tasks"]] == [("greet", "succeeded")]
     assert [pod["name"] for pod in results["selectors as text"]["pods"]] == ["greet"]
     for name in (*KUBECONFIGS, "variable of the environment", "namespace of the environment"):

@@ -10,28 +10,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..support.environment import KUBECONFIG, ROOT
-from ..support.playbooks import mode_variables, play_environment
+from ..support.environment import CORES, KUBECONFIG
+from ..support.playbooks import MODES, mode_variables
 
-OLDEST = ROOT / ".venv/oldest/bin"
 TARGETS = Path(__file__).parent / "targets"
 
 
-@pytest.mark.parametrize("mode", ["action", "module"])
-@pytest.mark.parametrize("target", ["pod_exec", "pod_info"])
-def test_targets_pass_with_the_oldest_versions(target, mode, namespace, tmp_path):
-    record = tmp_path / "record"
-    record.touch()
-    environment = play_environment(record)
+# With the oldest version test_playbooks and test_user_input run actions.
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=pytest.mark.long if mode == "action" else ()) for mode in MODES])
+@pytest.mark.parametrize("core", ["oldest"], indirect=True)
+def test_targets_pass_with_the_oldest_versions(core, mode, playbooks_of, namespace, tmp_path):
     versions = "import ansible.release, kubernetes; print(ansible.release.__version__, kubernetes.__version__)"
-    shown = subprocess.run([OLDEST / "python", "-c", versions], env=environment, check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run([CORES[core] / "python", "-c", versions], check=True, capture_output=True, text=True).stdout
     assert shown.split()[0].startswith("2.16.") and shown.split()[1].startswith("29."), shown
     defaults = {"group/podwright.core.all": {"namespace": namespace, "kubeconfig": KUBECONFIG}}
-    tasks = yaml.safe_load((TARGETS / target / "tasks/main.yml").read_text())
+    tasks = [task for target in ("pod_exec", "pod_info") for task in yaml.safe_load((TARGETS / target / "tasks/main.yml").read_text())]
     playbook = tmp_path / "play.yml"
     playbook.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}], sort_keys=False))
-    variables = {"test_namespace": namespace} | mode_variables(mode)
-    command = [str(OLDEST / "ansible-playbook"), str(playbook), "--extra-vars", json.dumps(variables)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=tmp_path)
-    if done.returncode:
-        pytest.fail(done.stdout[-4000:], pytrace=False)
+    server = playbooks_of(core)
+    variables = {"test_namespace": namespace} | mode_variables(mode, server.interpreter)
+    server.start([str(playbook), "--extra-vars", json.dumps(variables)], tmp_path, {}).finish(300).check()

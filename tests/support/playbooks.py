@@ -9,18 +9,20 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from .environment import ROOT
+import pytest
+
+from .environment import BIN, ROOT
 from .forking import LARGEST
 
-COMMAND = str(Path(sys.executable).with_name("ansible-playbook"))
 MODES = ("action", "module")
+# Options of plugins, which are read in each run; Ansible reads its own settings when it starts.
+READ_LATE = ("ANSIBLE_CALLBACK_RESULT_FORMAT",)
 ACTIONS = [f"podwright.core.{path.stem}" for path in (ROOT / "plugins/action").glob("*.py")]
 
 # What modules have as their Python: it passes its arguments, environment, directory and streams on to the server of modules.
@@ -60,6 +62,12 @@ class Played:
     def is_changed(self) -> bool:
         """Whether any task reported a change."""
         return any(entry["result"].get("changed") for entry in self.results)
+
+    def check(self, expect: int | None = 0) -> Played:
+        """Fail the test if it exited with another code (None: any will do), had a traceback or uses what is deprecated. Returns itself."""
+        if "Traceback" in self.output or "[DEPRECATION WARNING]" in self.output or (expect is not None and self.rc != expect):
+            pytest.fail(f"ansible-playbook exited with {self.rc}:\n{self.stdout[-6000:]}{self.stderr[-3000:]}", pytrace=False)
+        return self
 
 
 def play_environment(record: Path | str) -> dict[str, str]:
@@ -138,6 +146,7 @@ class ForkServer:
 
     Args:
         address: of its socket.
+        python: what runs the program.
         program: a script of this directory that serves.
         arguments: of the script.
 
@@ -145,9 +154,9 @@ class ForkServer:
         address: as given.
     """
 
-    def __init__(self, address: Path, program: str, *arguments: str):
+    def __init__(self, address: Path, python: Path, program: str, *arguments: str):
         self.address = str(address)
-        self._command = [sys.executable, str(Path(__file__).with_name(program)), *arguments]
+        self._command = [str(python), str(Path(__file__).with_name(program)), *arguments]
 
     def __enter__(self) -> ForkServer:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -175,23 +184,24 @@ class PlaybookServer:
 
     Args:
         directory: for the files of the runs.
-        packed: for the modules that they have packed; several servers can share it.
+        packed: for the modules that they have packed; several servers of the same version can share it.
+        programs: the directory of ansible-playbook and its Python.
 
     Attributes:
         interpreter: the Python of modules.
     """
 
-    def __init__(self, directory: Path, packed: Path):
-        self._directory = directory
+    def __init__(self, directory: Path, packed: Path, programs: Path = BIN):
+        self._directory, self._programs = directory, programs
         self._numbers = itertools.count()
-        self._playbooks = ForkServer(directory / "playbooks", "playbook_server.py", str(packed), *ACTIONS)
-        self._modules = ForkServer(directory / "modules", "module_server.py")
+        self._playbooks = ForkServer(directory / "playbooks", programs / "python", "playbook_server.py", str(packed), *ACTIONS)
+        self._modules = ForkServer(directory / "modules", programs / "python", "module_server.py")
         self.interpreter = directory / "python"
 
     def __enter__(self) -> PlaybookServer:
         self._playbooks.__enter__()
         self._modules.__enter__()
-        self.interpreter.write_text(INTERPRETER.format(python=sys.executable, address=self._modules.address))
+        self.interpreter.write_text(INTERPRETER.format(python=self._programs / "python", address=self._modules.address))
         self.interpreter.chmod(0o755)
         return self
 
@@ -210,7 +220,7 @@ class PlaybookServer:
         number = next(self._numbers)
         record, *streams = (self._directory / f"{number}.{name}" for name in ("record", "stdout", "stderr"))
         record.touch()
-        command, variables = [COMMAND, *arguments], play_environment(record) | environment
+        command, variables = [str(self._programs / "ansible-playbook"), *arguments], play_environment(record) | environment
         with streams[0].open("wb") as stdout, streams[1].open("wb") as stderr, open(os.devnull, "rb") as nothing:
             if needs_process(environment):
                 process = subprocess.Popen(command, env=variables, cwd=directory, stdout=stdout, stderr=stderr)
@@ -222,7 +232,7 @@ class PlaybookServer:
 
 def needs_process(environment: dict[str, str]) -> bool:
     """Whether a playbook and its modules have to be processes of their own: Python and Ansible read such variables when they start."""
-    return any(name.startswith(("ANSIBLE_", "TMPDIR")) for name in environment)
+    return any(name.startswith(("ANSIBLE_", "TMPDIR")) and name not in READ_LATE for name in environment)
 
 
 def _await_process(process: subprocess.Popen, timeout: float | None) -> int:
