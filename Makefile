@@ -106,5 +106,5 @@ audit: env ## compare the libraries with the advisories of PyPI (needs its advis
 	$(BIN)/pip freeze --exclude-editable > $(VENV)/audit/requirements.txt
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)/audit/requirements.txt
 
-bench: env ## measure against bare Ansible, kubectl and kubernetes.core
-	@tests/tools/with-test-cluster $(BIN)/python -m tests.bench
+bench: env ## measure beside kubectl, kubernetes.core and requests alone (ARGS: rows, --quick, --publish; --help lists them)
+	@tests/tools/with-test-cluster $(BIN)/python -m tests.bench $(ARGS)

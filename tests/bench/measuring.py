@@ -1,0 +1,167 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs programs and measures them: what all rows of the benchmark share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import execute
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD
+
+from ..cluster import images
+from ..cluster.cluster import Cluster
+from ..support.environment import BIN, CLUSTER, CLUSTER_NUMBER, ROOT
+from ..support.scale import PROGRAM
+from .model import Sample
+from .peers import Peers
+
+MODULE = {"become": True, "become_method": "su"}  # runs a task as a module
+START_SECONDS = 120
+
+
+def run(command: Sequence[str], stdin: str = "", environment: dict[str, str] | None = None) -> tuple[Sample, str]:
+    """Run a program with the programs that it starts. Returns: (what they took, standard output). Raises: RuntimeError if it fails."""
+    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        given.write(stdin)
+        given.seek(0)
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdin=given, stdout=output, stderr=errors, cwd=ROOT, env=os.environ | (environment or {}))
+        _pid, status, usage = os.wait4(process.pid, 0)
+        sample = Sample(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        text = output.read()
+        if process.returncode:
+            raise RuntimeError(f"{Path(command[0]).name} failed: {errors.read()[-300:]} {text[-600:]}")
+        return sample, text
+
+
+class Bench:
+    """What rows measure with. `cleanup` is emptied after each row.
+
+    Attributes:
+        quick: whether sizes are a tenth, and nothing is repeated.
+    """
+
+    def __init__(self, peers: Peers, quick: bool, directory: Path) -> None:
+        self.peers, self.quick, self.directory = peers, quick, directory
+        self.kubeconfig = os.environ["KUBECONFIG"]
+        self.client = Client(Configuration({"kubeconfig": self.kubeconfig}))
+        self.cleanup = ExitStack()
+
+    def size(self, full: int) -> int:
+        """A size of the full run, or a tenth of it."""
+        return max(2, full // 10) if self.quick else full
+
+    # -- contenders -----------------------------------------------------------------------------------------
+
+    def play(self, *tasks: dict[str, Any], times: int = 1, hosts: Sequence[str] = ("localhost",), peer: bool = False, **options: Any) -> Sample:
+        """Run a play with that many copies of the tasks on hosts of this machine.
+
+        Args:
+            peer: with kubernetes.core instead of Podwright.
+            options: variables of the hosts and, as `forks`, how many of them Ansible works on at a time.
+        """
+        playbook, inventory = self.directory / "play.yml", self.directory / "inventory.yml"
+        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": list(tasks) * times}]))
+        python = sys.executable if not peer else str(self.peers.python)
+        variables = {"ansible_connection": "local", "ansible_python_interpreter": python} | {k: v for k, v in options.items() if k != "forks"}
+        inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, variables)}}))
+        program = (self.peers.python.parent if peer and self.peers.python else BIN) / "ansible-playbook"
+        command = [str(program), "-i", str(inventory), "-f", str(options.get("forks", 5)), str(playbook)]
+        # Python verifies certificates more strictly than Kubernetes requires, for which only Podwright allows. kubectl refuses the variable.
+        verification = {"K8S_AUTH_VERIFY_SSL": "false"} if peer and "ansible_connection" not in options else {}
+        return run(command, environment={"ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg")} | verification)[0]
+
+    def operation(self, name: str, check_mode: bool = False, **options: Any) -> Sample:
+        """Run an operation as its action does, in a process of its own. The seconds are those of the operation; CPU time and memory those of the process."""
+        given = json.dumps([name, {"kubeconfig": self.kubeconfig} | options, check_mode])
+        sample, text = run([sys.executable, "-c", PROGRAM], given)
+        done = json.loads(text)
+        if done["result"]["msg"] and "changed" not in done["result"]:
+            raise RuntimeError(done["result"]["msg"])
+        return Sample(done["seconds"], sample.cpu, done["peak"])
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> Sample:
+        """Run kubectl."""
+        return run([self.peers.kubectl, *arguments], stdin)[0]
+
+    def shell(self, script: str, *arguments: str) -> Sample:
+        """Run a script, in which $K is kubectl."""
+        return run(["bash", "-c", f"set -eo pipefail; {script}", "bash", *arguments], environment={"K": self.peers.kubectl})[0]
+
+    def limit(self, name: str, **arguments: Any) -> Sample:
+        """Run a function of `limits.py`, in a process of its own, which measures itself."""
+        done = json.loads(run([sys.executable, "-m", "tests.bench.limits", name], json.dumps(arguments))[1])
+        return Sample(done["seconds"], done["cpu"], done["peak"])
+
+    def kr8s(self, program: str) -> Sample:
+        """Run a program with kr8s."""
+        return run([str(self.peers.python), "-c", program])[0]
+
+    # -- what they work on ----------------------------------------------------------------------------------
+
+    def namespace(self) -> str:
+        """Create a namespace that is deleted after the row."""
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        self.client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "bench")
+        self.cleanup.callback(self.client.delete, NAMESPACE, None, name)
+        self._await(lambda: self.client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"), f"the service account of {name}")
+        return name
+
+    def pod(self, image: str = "busybox") -> Container:
+        """Start a pod that sleeps, in a namespace of its own."""
+        if image == images.PYTHON and "PODWRIGHT_TEST_KUBECONFIG" not in os.environ:
+            Cluster(CLUSTER, CLUSTER_NUMBER).load_python_image()
+        namespace = self.namespace()
+        container = {"name": "task", "image": image, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "86400"]}
+        spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+        self.client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench"}, "spec": spec}, "bench")
+        self._await(lambda: _is_running(self.client.get(POD, namespace, "bench")), "the pod")
+        return Container(namespace, "bench")
+
+    def execute(self, container: Container, *command: str) -> None:
+        """Run a command in a pod."""
+        execute(self.client, container, Command([*command]))
+
+    def remove_all(self, kind: str, namespace: str) -> None:
+        """Delete all objects of a kind in a namespace at once, and wait until none is left."""
+        found = POD if kind == "Pod" else BUILT_IN["v1", kind]
+        for item in self.client.list(found, namespace, metadata_only=True)[0]:
+            if item["metadata"]["name"] != "kube-root-ca.crt":
+                self.client.delete(found, namespace, item["metadata"]["name"], grace_period=0)
+        self._await(lambda: len(self.client.list(found, namespace, metadata_only=True)[0]) <= (kind == "ConfigMap"), f"the deletion of {kind}s")
+
+    def write(self, name: str, objects: Sequence[dict[str, Any]]) -> str:
+        """Write a manifest in YAML. Returns: its path."""
+        path = self.directory / name
+        with path.open("w") as sink:
+            yaml.dump_all(objects, sink, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+        return str(path)
+
+    def _await(self, condition: Any, what: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {START_SECONDS} s for {what}")
+            time.sleep(0.05)
+
+
+def _is_running(pod: dict[str, Any] | None) -> bool:
+    return bool(pod) and pod.get("status", {}).get("phase") == "Running"
