@@ -52,6 +52,14 @@ def run(command: Sequence[str], stdin: str = "", environment: dict[str, str] | N
         return sample, text
 
 
+def read_operation(text: str, sample: Sample) -> Sample:
+    """What an operation took, by what it printed and the sample of its process. Raises: RuntimeError if it failed: only then it has a message."""
+    done = json.loads(text)
+    if done["result"]["msg"]:
+        raise RuntimeError(done["result"]["msg"])
+    return Sample(done["seconds"], sample.cpu, done["peak"])
+
+
 class Bench:
     """What rows measure with. `cleanup` is emptied after each row.
 
@@ -93,10 +101,7 @@ class Bench:
         """Run an operation as its action does, in a process of its own. The seconds are those of the operation; CPU time and memory those of the process."""
         given = json.dumps([name, {"kubeconfig": self.kubeconfig} | options, check_mode])
         sample, text = run([sys.executable, "-c", PROGRAM], given)
-        done = json.loads(text)
-        if done["result"]["msg"] and "changed" not in done["result"]:
-            raise RuntimeError(done["result"]["msg"])
-        return Sample(done["seconds"], sample.cpu, done["peak"])
+        return read_operation(text, sample)
 
     def kubectl(self, *arguments: str, stdin: str = "") -> Sample:
         """Run kubectl."""

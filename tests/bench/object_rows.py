@@ -61,12 +61,13 @@ def _unchanged(bench: Bench, full: int, seconds: float) -> Plan:
     ours, theirs = bench.namespace(), bench.namespace()
     source = bench.write("ours.yml", [config_map(ours, number) for number in range(count)])
     manifest = bench.write("theirs.yml", [config_map(theirs, number) for number in range(count)])
-    bench.operation("resource_set", src=[source])
+    bench.operation("resource_set", src=source)
+    existing = _once(partial(bench.operation, "resource_set", src=manifest, field_manager="kubectl"))
     path = f"/api/v1/namespaces/{ours}/configmaps"
     contenders = [
         Contender("LIST alone", LIMIT, partial(bench.limit, "listing", path=path)),
-        Contender("resource_set", OURS, partial(bench.operation, "resource_set", src=[source])),
-        Contender("kubectl apply --server-side", PEER, partial(bench.kubectl, *APPLY, manifest), absent=bench.peers.why_not("kubectl")),
+        Contender("resource_set", OURS, partial(bench.operation, "resource_set", src=source)),
+        Contender("kubectl apply --server-side", PEER, partial(bench.kubectl, *APPLY, manifest), existing, bench.peers.why_not("kubectl")),
     ]
     name, peer = "resource_set", "kubectl apply --server-side"
     goals = [
@@ -80,7 +81,7 @@ def _unchanged(bench: Bench, full: int, seconds: float) -> Plan:
 def _objects(bench: Bench, count: int) -> Any:
     namespace = bench.namespace()
     source = bench.write("curve.yml", [config_map(namespace, number) for number in range(count)])
-    run: partial[Sample] = partial(bench.operation, "resource_set", src=[source])
+    run: partial[Sample] = partial(bench.operation, "resource_set", src=source)
     run()
     return run
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from xml.etree import ElementTree
 
 import pytest
 
 from ..bench.chart import draw
+from ..bench.measuring import read_operation
 from ..bench.model import LIMIT, OURS, PEER, Contender, Curve, Goal, Plan, Row, Sample, fit_exponent, measure_curve, measure_row
 from ..bench.page import BEGIN, CHART, END, publish, render
 from ..support.environment import ROOT
@@ -56,6 +58,14 @@ def test_a_contender_that_fails_affects_neither_the_others_nor_their_goals(measu
     first, second = measured["goals"]
     assert (first["value"], first["met"]) == (3, False)
     assert (second["value"], second["met"]) == (None, None)
+
+
+def test_an_operation_that_failed_is_not_a_measurement():
+    sample = Sample(2, 1.5, 7)
+    done = {"result": {"changed": False, "summary": None, "msg": None}, "seconds": 1, "peak": 9}
+    assert read_operation(json.dumps(done), sample) == Sample(1, 1.5, 9)
+    with pytest.raises(RuntimeError, match="no such option"):
+        read_operation(json.dumps(done | {"result": done["result"] | {"msg": "no such option"}}), sample)
 
 
 def test_an_absent_contender_is_not_run():
