@@ -108,6 +108,14 @@ def test_imports_point_down():
     assert [f"{name_of(path)} imports {name}: it {fault}" for path, name in every if (fault := fault_of(room_of(path), name))] == []
 
 
+def test_only_the_edges_depend_on_ansible():
+    """Else tests could not share the engine among modules, each of which has its own copy of Ansible in its payload."""
+    at_import = [(path, node.module or "") for path in FILES for node in tree(path).body if isinstance(node, ast.ImportFrom)]
+    stateless = "ansible.module_utils.parsing."
+    dependent = {name_of(path) for path, name in at_import if name.startswith("ansible.") and not name.startswith(stateless)}
+    assert dependent == {"module_edge", "event_source/options"}
+
+
 def test_files_are_short():
     lengths = {name_of(path): len(path.read_text().splitlines()) for path in FILES}
     assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES} == {}

@@ -8,8 +8,6 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback
-
 from .cluster.kubeconfig import is_text, secrets_in
 from .errors import option_error
 from .option_reader import check_value
@@ -25,14 +23,28 @@ Arguments: TypeAlias = dict[str, dict[str, Any]]
 """An argument spec (https://docs.ansible.com/ansible/latest/dev_guide/developing_program_flow_modules.html#argument-spec)."""
 
 
-def _from_environment(name: str) -> tuple[Callable[..., Any], list[str]]:
-    return (env_fallback, [name])
+def _from_environment(name: str) -> tuple[Callable[[str], str], list[str]]:
+    return (_read_given_variable, [name])
+
+
+def _read_given_variable(name: str) -> str:
+    if name not in os.environ:
+        raise _not_found()
+    return os.environ[name]
 
 
 def _read_variable(name: str) -> str:
     if not os.environ.get(name):
-        raise AnsibleFallbackNotFound
+        raise _not_found()
     return os.environ[name]
+
+
+def _not_found() -> Exception:
+    # Imported here: nothing else of the engine but its edge depends on the copy of Ansible in a module's payload.
+    from ansible.module_utils.basic import AnsibleFallbackNotFound
+
+    found: Exception = AnsibleFallbackNotFound()
+    return found
 
 
 def from_variable(name: str) -> tuple[Callable[[str], str], list[str]]:
