@@ -3,7 +3,7 @@
 
 A module that is a process of its own costs 0.45 s of CPU time, most of it to start Python and to import the standard library and the engine;
 a fork costs 0.1 s. Each still imports Ansible and what depends on it from its own payload, and of the engine only what its payload contains.
-Files whose content is not that of the repository are imported anew.
+Files whose content is not that of the repository are imported from the payload, too.
 
 Started by `playbooks.PlaybookServer` with the file descriptor of a listening socket.
 """

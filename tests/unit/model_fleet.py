@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
-from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch import dispatcher, members
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch import claims, dispatcher, members
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK, label_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
