@@ -237,7 +237,7 @@ class Fleet:
                 patch.setattr(runner, name, getattr(runner, name))  # each Runner has its own
             patch.setattr(batch, "Runner", FleetRunner)
             patch.setattr(dispatcher.Dispatcher, "_move", step)
-            for module in (restoration, prediction, completion, leftovers, members, dispatcher):
+            for module in (restoration, prediction, completion, leftovers, members, claims, dispatcher):
                 patch.setattr(module, "call_in_threads", call_in_turn)
             patch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
             patch.setattr(leftovers, "threading", SimpleNamespace(Thread=ModelThread))
