@@ -138,7 +138,7 @@ def chosen_cases(mode):
         return CASES
     first = {module: case for case, (module, _options, _texts) in reversed(CASES.items())}
     others = [case for case in CASES if case not in first.values()]
-    sample = random.Random(os.environ.get("PODWRIGHT_SEED", "0")).sample(others, min(scaled(10), len(others)))
+    sample = random.Random(os.environ.get("PODWRIGHT_SEED", "0")).sample(others, min(scaled(4), len(others)))
     return {case: value for case, value in CASES.items() if case in first.values() or case in sample}
 
 

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from ..support.environment import CORES, KUBECONFIG
-from ..support.playbooks import play_environment
 from ..support.pods import start_pod
 
 STATIC = "podwright/static"  # an image without a shell
@@ -22,6 +21,7 @@ STATIC = "podwright/static"  # an image without a shell
 pytestmark = pytest.mark.versions
 
 ODD = "ünïcode 'quoted' $HOME; -x"
+UTF_8 = {"LC_ALL": "C.UTF-8"}
 NAME = "ünïcode 'quoted' ; -x"  # Ansible expands variables in paths
 
 
@@ -75,16 +75,11 @@ def test_missing_pod_is_unreachable(play, namespace):
     assert "Pod 'nobody' not found" in played.output
 
 
-def test_command_uses_one_websocket(play, namespace, python_image, audit):
-    pod = {"name": "box", "image": python_image, "image_pull_policy": "IfNotPresent", "command": ["sleep", "3600"], "termination_grace_period": 0}
-    host = {
-        "name": "box",
-        "ansible_connection": "podwright.core.pod",
-        "ansible_podwright_namespace": namespace,
-        "ansible_podwright_kubeconfig": str(audit.kubeconfig),
-    }
-    tasks = [{"podwright.core.task_pod": pod}, {"ansible.builtin.add_host": host}, {"ansible.builtin.raw": "true", "delegate_to": "box"}]
-    play(tasks, namespace=namespace)
+def test_command_uses_one_websocket(play, box, audit):
+    container, _token = box
+    host = {"name": "box", "ansible_host": container.pod, "ansible_connection": "podwright.core.pod", "ansible_podwright_namespace": container.namespace}
+    host["ansible_podwright_kubeconfig"] = str(audit.kubeconfig)
+    play([{"ansible.builtin.add_host": host}, {"ansible.builtin.raw": "true", "delegate_to": "box"}])
     urls = [entry["requestURI"] for entry in audit.entries() if entry["stage"] == "ResponseComplete" and "/exec" in entry["requestURI"]]
     assert len(urls) == 1
 
@@ -96,21 +91,11 @@ def inventory_of(path, namespace, **hosts):
     return str(path)
 
 
-def run_playbook(core, directory, *arguments):
-    """Run ansible-playbook of an ansible-core. Returns: its output."""
-    environment = play_environment(directory / "record") | {"LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [CORES[core] / "ansible-playbook", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert done.returncode == 0 and "Traceback" not in done.stdout, done.stdout[-6000:]
-    return done.stdout
-
-
 AS_NOBODY = {"become": True, "become_method": "su", "become_user": "nobody", "become_flags": "-s /bin/sh"}
 
 
 @pytest.mark.parametrize("core", ["this", pytest.param("oldest", marks=pytest.mark.long)])
-def test_connection_does_what_ansible_expects(core, client, namespace, python_image, tmp_path):
+def test_connection_does_what_ansible_expects(core, playbooks_of, client, namespace, python_image, tmp_path):
     idle = {"imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"]}
     start_pod(client, namespace, "box", containers=[{"name": "side", "image": "busybox", **idle}, {"name": "work", "image": python_image, **idle}])
     start_pod(client, namespace, "bare", containers=[{"name": "task", "image": STATIC, "imagePullPolicy": "IfNotPresent"}])
@@ -148,12 +133,12 @@ def test_connection_does_what_ansible_expects(core, client, namespace, python_im
     playbook = tmp_path / "play.yml"
     plays = [{"hosts": "box", "gather_facts": False, "tasks": tasks}, {"hosts": "bare", "gather_facts": False, "tasks": bare}]
     playbook.write_text(yaml.safe_dump(plays, sort_keys=False, allow_unicode=True))
-    run_playbook(core, tmp_path, "--inventory", inventory, str(playbook))
+    playbooks_of(core).start(["--inventory", inventory, str(playbook)], tmp_path, UTF_8).finish(300).check()
     assert (tmp_path / "fetched/box/tmp/ünï dir" / source.name).read_bytes() == source.read_bytes()
 
 
 @pytest.mark.long
-def test_tests_of_ansible_for_connections_pass(client, namespace, python_image, tmp_path):
+def test_tests_of_ansible_for_connections_pass(playbooks_of, client, namespace, python_image, tmp_path):
     """Those of the source distribution of the installed ansible-core."""
     version = importlib.metadata.version("ansible-core")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "ansible-core", "--dest", str(tmp_path)]
@@ -167,13 +152,15 @@ def test_tests_of_ansible_for_connections_pass(client, namespace, python_image, 
     variables = {"target_hosts": "pods", "action_prefix": "", "local_tmp": f"{tmp_path}/local", "remote_tmp": "/tmp/remote"}
     for core in CORES:
         for name in ("test_connection", "test_reset_connection", "test_reset_connection_templated"):
-            run_playbook(core, tmp_path, "--inventory", inventory, "--extra-vars", json.dumps(variables), str(directory / f"{name}.yml"))
+            arguments = ["--inventory", inventory, "--extra-vars", json.dumps(variables), str(directory / f"{name}.yml")]
+            playbooks_of(core).start(arguments, tmp_path, UTF_8).finish(600).check()
 
 
 @pytest.mark.long
-def test_a_command_may_be_silent_for_minutes(client, namespace, tmp_path):
+def test_a_command_may_be_silent_for_minutes(playbooks, client, namespace, tmp_path):
     start_pod(client, namespace, "box")
     inventory = inventory_of(tmp_path / "hosts.yml", namespace, box={})
     playbook = tmp_path / "play.yml"
     playbook.write_text(yaml.safe_dump([{"hosts": "box", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "sleep 300; echo awake"}]}]))
-    assert "changed: [box]" in run_playbook("this", tmp_path, "--inventory", inventory, str(playbook))
+    played = playbooks.start(["--inventory", inventory, str(playbook)], tmp_path, UTF_8).finish(400).check()
+    assert "changed: [box]" in played.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import random
 import shutil
 import stat
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
 from ..support.covering import covering_array
+from ..support.environment import SCALE
 from ..support.operations import call
 from ..support.pods import first_process
 
@@ -185,7 +187,20 @@ def expect(options):
     return result
 
 
-@pytest.mark.parametrize("options", covering_array(*([{}, choice] for choice in CHOICES)), ids=lambda options: "-".join(options) or "none")
+TOOLS = ("busybox", "gnu")
+
+
+def with_tools(rows):
+    """The rows that each kind of tools copies: by the seed (PODWRIGHT_SEED) each row is of one of them, with a larger PODWRIGHT_SCALE of both."""
+    seed = os.environ.get("PODWRIGHT_SEED", "0")
+    return [(tools, row) for tools in TOOLS for number, row in enumerate(rows) if SCALE > 1 or tools == random.Random(f"{seed} {number}").choice(TOOLS)]
+
+
+ROWS = covering_array(*([{}, choice] for choice in CHOICES))
+DIRECTORY_COPIES = [pytest.param(tools, options, id=f"{tools}-{'-'.join(options) or 'none'}") for tools, options in with_tools(ROWS)]
+
+
+@pytest.mark.parametrize(("tooled", "options"), DIRECTORY_COPIES, indirect=["tooled"])
 def test_options_of_a_directory_copy_combine(options, client, tooled, tmp_path):
     root = Path(f"/proc/{first_process(client, tooled)}/root")
     local, remote = tmp_path / "copy", root / "copy"
@@ -214,10 +229,12 @@ def test_options_of_a_directory_copy_combine(options, client, tooled, tmp_path):
 
 
 @pytest.mark.parametrize("existing", EXISTING, ids=EXISTING)
+@pytest.mark.parametrize("tooled", TOOLS, indirect=True)
 def test_options_of_a_file_copy_combine(existing, client, tooled, tmp_path):
     root = Path(f"/proc/{first_process(client, tooled)}/root")
     sources = [{"source": b"file"}, {"source": b"link"}, {"source": None}]  # the last is content
-    for number, row in enumerate(covering_array(sources, *([{}, choice] for choice in CHOICES if choice not in OF_DIRECTORIES))):
+    rows = covering_array(sources, *([{}, choice] for choice in CHOICES if choice not in OF_DIRECTORIES))
+    for number, row in [(number, row) for number, (tools, row) in enumerate(with_tools(rows)) if f"-{tools}-" in tooled.pod]:
         options = {name: value for name, value in row.items() if name != "source"}
         local, remote = tmp_path / str(number), root / tmp_path.name / str(number)
         remote_path = f"/{remote.relative_to(root)}"
