@@ -46,7 +46,7 @@ def tried(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Add this run's counts to those of the other checks."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None:  # one of the workers: the counts are with who started them
+    if reporter is None or "PYTEST_XDIST_WORKER" in os.environ:  # the counts of workers are with who started them
         return
     counts = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error")}
     if path := os.environ.get("PODWRIGHT_COUNTS"):  # of tests/matrix
