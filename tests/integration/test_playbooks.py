@@ -210,15 +210,6 @@ def test_the_quota_role_rejects_invalid_numbers_before_any_change(play, client, 
     assert client.list(BUILT_IN["v1", "ResourceQuota"], namespace)[0] == []
 
 
-@pytest.mark.xdist_group("demo")
-@pytest.mark.parametrize("core", ["this"], indirect=True)  # test_demo runs it with the oldest
-def test_the_demo_runs_outside_of_the_repository(shell):
-    assert documented("demo") == ["ansible-playbook", "podwright.core.demo"]
-    output = shell(documented("demo"))
-    assert "total" in output and "Longest word" in output
-    shell(["ansible-playbook", "podwright.core.teardown", "-e", "podwright_namespace=podwright-demo"])
-
-
 def test_every_playbook_documents_its_command():
     assert set(PLAYBOOKS) == {"awx", "demo", "gc", "migrate", "provision", "reconcile", "report", "run", "teardown"}
     assert all(documented(name)[:2] == ["ansible-playbook", f"podwright.core.{name}"] for name in PLAYBOOKS)
