@@ -71,10 +71,11 @@ def _row(line: dict[str, Any]) -> str:
 
 def main() -> None:
     """Generate docs/reliability.md from the lines of all runs and those that the page's own source keeps."""
-    kept = ROOT / "docs/reliability.jsonl"
-    lines = [json.loads(text) for path in (kept, LINES) if path.exists() for text in path.read_text().splitlines()]
-    newest = {line["test"]: line for line in lines}
-    kept.write_text("".join(json.dumps(newest[test]) + "\n" for test in sorted(newest)))
+    source = ROOT / "docs/reliability.jsonl"
+    kept, tried = ([json.loads(text) for text in path.read_text().splitlines()] if path.exists() else [] for path in (source, LINES))
+    again = {line["test"].partition("[")[0] for line in tried}  # a row is of one run: the forms of a test that were not run again are dropped
+    newest = {line["test"]: line for line in [*(line for line in kept if line["test"].partition("[")[0] not in again), *tried]}
+    source.write_text("".join(json.dumps(newest[test]) + "\n" for test in sorted(newest)))
     Path(ROOT / "docs/reliability.md").write_text(render(list(newest.values())))
 
 
