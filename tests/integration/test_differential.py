@@ -71,14 +71,15 @@ def _is_served(client, kind):
 
 
 @pytest.fixture
-def subjects(client, namespace, definitions):
+def subjects(client, make_namespace, definitions):
     """A function that returns a Subject for each manifest of the corpus; the cluster-scoped objects are deleted afterwards."""
-    made = []
+    made, namespace, limits = [], make_namespace(), make_namespace()
 
     def make():
         schemas = OpenApi(client)
         run = f"test-{uuid.uuid4().hex[:8]}"
-        made.extend(Subject(client, schemas, namespace, manifest, run) for manifest in CORPUS)
+        # Quotas would refuse the objects of others, once there are many.
+        made.extend(Subject(client, schemas, limits if manifest["kind"] == "ResourceQuota" else namespace, manifest, run) for manifest in CORPUS)
         return made
 
     yield make
