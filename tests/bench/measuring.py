@@ -26,7 +26,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ..cluster import images
 from ..cluster.cluster import Cluster
 from ..support.environment import BIN, CLUSTER, CLUSTER_NUMBER, ROOT
+from ..support.pods import start_pod
 from ..support.scale import PROGRAM
+from ..support.waiting import wait_for
 from .model import Sample
 from .peers import Peers
 
@@ -127,7 +129,7 @@ class Bench:
         name = f"bench-{uuid.uuid4().hex[:8]}"
         self.client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "bench")
         self.cleanup.callback(self.client.delete, NAMESPACE, None, name)
-        self._await(lambda: self.client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"), f"the service account of {name}")
+        wait_for(lambda: self.client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"), START_SECONDS)
         return name
 
     def pod(self, image: str = "busybox") -> Container:
@@ -136,9 +138,7 @@ class Bench:
             Cluster(CLUSTER, CLUSTER_NUMBER).load_python_image()
         namespace = self.namespace()
         container = {"name": "task", "image": image, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "86400"]}
-        spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
-        self.client.create(POD, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench"}, "spec": spec}, "bench")
-        self._await(lambda: _is_running(self.client.get(POD, namespace, "bench")), "the pod")
+        start_pod(self.client, namespace, "bench", containers=[container])
         return Container(namespace, "bench")
 
     def execute(self, container: Container, *command: str) -> None:
@@ -151,7 +151,7 @@ class Bench:
         for item in self.client.list(found, namespace, metadata_only=True)[0]:
             if item["metadata"]["name"] != "kube-root-ca.crt":
                 self.client.delete(found, namespace, item["metadata"]["name"], grace_period=0)
-        self._await(lambda: len(self.client.list(found, namespace, metadata_only=True)[0]) <= (kind == "ConfigMap"), f"the deletion of {kind}s")
+        wait_for(lambda: len(self.client.list(found, namespace, metadata_only=True)[0]) <= (kind == "ConfigMap"), START_SECONDS)
 
     def write(self, name: str, objects: Sequence[dict[str, Any]]) -> str:
         """Write a manifest in YAML. Returns: its path."""
@@ -159,14 +159,3 @@ class Bench:
         with path.open("w") as sink:
             yaml.dump_all(objects, sink, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
         return str(path)
-
-    def _await(self, condition: Any, what: str) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not condition():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {START_SECONDS} s for {what}")
-            time.sleep(0.05)
-
-
-def _is_running(pod: dict[str, Any] | None) -> bool:
-    return bool(pod) and pod.get("status", {}).get("phase") == "Running"
