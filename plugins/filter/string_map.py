@@ -34,6 +34,8 @@ import json
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import json_text
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
 
@@ -42,7 +44,7 @@ def string_map(values):
     values = plain(values)
     if not isinstance(values, dict):
         raise AnsibleFilterError(f"string_map: must be a mapping, got {json.dumps(values)}.")
-    return {str(name): value if isinstance(value, str) else "" if value is None else json.dumps(value) for name, value in values.items()}
+    return {str(name): "" if value is None else json_text(value) for name, value in values.items()}
 
 
 class FilterModule:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?", re.DOTALL)
@@ -66,3 +67,8 @@ def parse_number(value: object, largest: float = 1e18) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if -largest <= value <= largest else None
+
+
+def json_text(value: object) -> str:
+    """A string as it is, any other value as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)

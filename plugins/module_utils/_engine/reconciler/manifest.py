@@ -16,7 +16,7 @@ from ..errors import PodwrightError
 from ..libraries import load
 from ..objects.key import Key
 from ..objects.labels import KUBERNETES_REVISION
-from ..text import encode
+from ..text import encode, json_text
 from .fields import dropped_fields
 from .schema import MERGE_KEYS, keeps_null
 
@@ -62,14 +62,9 @@ def _encode_texts(manifest: Manifest) -> Manifest:
             message = f"Secret {manifest['metadata']['name']}: {field} must be a mapping, got {type(part).__name__}."
             raise PodwrightError(message, reason="BadManifest", hint="Each of its keys names one value.")
     encoded = {
-        name: base64.b64encode(_json_text(value).encode(errors="surrogatepass")).decode() for name, value in parts["stringData"].items() if value is not None
+        name: base64.b64encode(json_text(value).encode(errors="surrogatepass")).decode() for name, value in parts["stringData"].items() if value is not None
     }
     return {key: value for key, value in manifest.items() if key != "stringData"} | {"data": parts["data"] | encoded}
-
-
-def _json_text(value: object) -> str:
-    """A string as it is, any other value as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def check_manifest(manifest: object) -> None:
@@ -236,4 +231,4 @@ def secret_values(manifests: Iterable[object]) -> set[str]:
 
 
 def _text_values(mapping: object) -> list[str]:
-    return [_json_text(value) for value in mapping.values() if value is not None] if isinstance(mapping, dict) else []
+    return [json_text(value) for value in mapping.values() if value is not None] if isinstance(mapping, dict) else []

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ..errors import PodwrightError
 from ..files import check_file
 from ..objects.containers import TASK_CONTAINER
 from ..tasks.result import describe_task
+from ..text import json_text
 from . import file
 from .attempts import read_attempts, read_record
 from .model import without_output
@@ -98,7 +98,7 @@ def read_events(client: Client, namespaces: Iterable[str | None], notes: list[st
 def build_entry(run: TaskRun, spec: TaskSpec, events: EventsByUid) -> Entry:
     """What the report says of a task. Pure."""
     described = describe_task(spec, run)
-    results = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (described.get("results") or {}).items()}
+    results = {name: json_text(value) for name, value in (described.get("results") or {}).items()}
     return {
         "name": spec.name,
         "namespace": spec.namespace,
