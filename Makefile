@@ -40,6 +40,7 @@ test: env ## run all checks and tests, as CI does
 	tests/tools/summary
 
 test-all: test sanity-oldest ansible-test docsite test-long ## run all checks and tests, also those that take long
+	@$(MAKE) --no-print-directory molecule SCENARIOS=all
 
 # ARGS are arguments of pytest. Without them the tests run in several workers.
 test-unit: env ## run the unit tests (no cluster needed)
@@ -67,8 +68,9 @@ reliability: env ## look for faults for hours, and generate docs/reliability.md 
 	tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests) -m "long or tried" -v --timeout 7200 $(ARGS)
 	$(BIN)/python -m tests.support.reliability
 
-molecule: env ## test the roles: converge, idempotence, verify, cleanup
-	@tests/tools/with-test-cluster tests/tools/run-molecule
+# SCENARIOS are names, or all; by default those of the roles that need no component.
+molecule: env ## test the roles: converge, idempotence, verify, cleanup (SCENARIOS=all: also those that take minutes)
+	@tests/tools/with-test-cluster $(BIN)/python -m tests.molecule $(SCENARIOS)
 
 sanity: env ## run ansible-test sanity without ignores (CORE=2.18: with that ansible-core)
 	@tests/tools/run-sanity

@@ -10,10 +10,8 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 
-from ..cluster import images
-from ..cluster.configuration import Layout
-from ..support.environment import CLUSTER, CLUSTER_NUMBER
 from ..support.playbooks import MODES
+from ..support.registry_images import push_new_image
 from ..support.waiting import wait_for
 
 pytestmark = pytest.mark.long
@@ -31,14 +29,6 @@ def pool(client):
 
     yield name, join
     join(None)
-
-
-def new_image():
-    """The name of an image without a shell, which is in the registry but not on the node."""
-    name = f"docker.io/podwright/prepull-{uuid.uuid4().hex[:8]}:1"
-    image = images.Image(name, ["/nothing"], {"bin/sleep": images.BUSYBOX.read_bytes(), "id": name.encode()}, User="12345")
-    image.push(f"http://{Layout(CLUSTER, CLUSTER_NUMBER).node_address}:5000")
-    return name.removeprefix("docker.io/")
 
 
 def prepull(namespace, selector, pulled, **variables):
@@ -59,7 +49,7 @@ def has_image(play, namespace, image):
 @pytest.mark.parametrize("mode", MODES)
 def test_new_nodes_pull_the_images(client, play, namespace, pool, mode):
     label, join = pool
-    image = new_image()
+    image = push_new_image()
     tasks = prepull(namespace, {label: "yes"}, ["busybox", image])
     assert play(tasks, namespace=namespace, mode=mode).is_changed
     assert not has_image(play, namespace, image)
@@ -73,7 +63,7 @@ def test_new_nodes_pull_the_images(client, play, namespace, pool, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_keeps_running_if_the_daemon_set_is_not_kept(client, play, namespace, mode):
-    image = new_image()
+    image = push_new_image()
     tasks = prepull(namespace, {"kubernetes.io/hostname": "node-1"}, [image, image], image_prepull_keep=False)
     assert play(tasks, "--check", namespace=namespace, mode=mode).is_changed and not has_image(play, namespace, image)
     assert play(tasks, namespace=namespace, mode=mode).is_changed

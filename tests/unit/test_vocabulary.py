@@ -145,7 +145,7 @@ SOURCES = {
     of_code: ("plugins/module_utils/**/*.py", "plugins/plugin_utils/*.py", "plugins/connection/*.py", "plugins/lookup/*.py", "tests/**/*.py"),
     of_fragment: ("changelogs/fragments/*.yml",),
     of_specs: ("roles/*/meta/*.yml",),
-    of_tasks: ("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "playbooks/*.yml", "tests/molecule/*/*.yml"),
+    of_tasks: ("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "playbooks/*.yml", "tests/molecule/**/*.yml"),
 }
 
 
