@@ -10,7 +10,7 @@ CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench simulation
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -110,3 +110,7 @@ audit: env ## compare the libraries with the advisories of PyPI (needs its advis
 
 bench: env ## measure beside kubectl, kubernetes.core and requests alone (ARGS: rows, --quick, --publish; --help lists them)
 	@tests/tools/with-test-cluster $(BIN)/python -m tests.bench $(ARGS)
+
+# On a cluster of its own, with all cores and about 8 GiB of memory; no other cluster should have work meanwhile.
+simulation: env ## run tens of thousands of tasks on 1,000 simulated nodes and measure each component (ARGS: --nodes, --pods, --publish; --help lists them)
+	@$(BIN)/python -m tests.bench.simulation $(ARGS)

@@ -32,9 +32,14 @@ def render(report: dict[str, Any]) -> str:
 
 def publish(page: str, generated: str) -> str:
     """The page with what is generated replaced."""
-    before, _begin, rest = page.partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{CHART}\n\n{generated}\n{END}{after}"
+    return replace_section(page, BEGIN, END, f"{CHART}\n\n{generated}")
+
+
+def replace_section(page: str, begin: str, end: str, text: str) -> str:
+    """A page with another text between two headings."""
+    before, _begin, rest = page.partition(begin)
+    _old, _end, after = rest.partition(end)
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def _table(head: str, rows: list[list[str]]) -> list[str]:

@@ -126,9 +126,24 @@ class Cluster:
         """Kill a component at once (SIGKILL), for example `apiserver` or `kubelet`. Containers keep running. Returns when it has exited."""
         self._sandbox.kill(component)
 
-    def restart(self, component: str) -> None:
-        """Start a component again that was killed. It may not be ready when this returns; `wait_until_ready` waits for it."""
-        self._sandbox.restart(component)
+    def restart(self, component: str, *flags: str, **environment: str) -> None:
+        """Start a component again that was killed, with further flags and variables. It may not be ready when this returns; `wait_until_ready` waits for it."""
+        self._sandbox.restart(component, *flags, **environment)
+
+    def processes(self) -> dict[str, int]:
+        """{name: process id} of the components that run, as this machine sees them."""
+        return self._sandbox.processes()
+
+    def start_kwok(self, *documents: str) -> None:
+        """Start KWOK, which simulates nodes, in a cluster without the other addons.
+
+        Args:
+            documents: further parts of its configuration in YAML.
+        """
+        build.ensure((build.KWOK,))
+        files = [self._write(f"kwok-{number}.yml", document) for number, document in enumerate(documents)]
+        kubeconfig = str(self._layout.certificates / "addons.kubeconfig")
+        self._sandbox.start("kwok", [*configuration.kwok(kubeconfig), *(f"--config={file}" for file in files)])
 
     def wait_until_ready(self) -> None:
         """Wait until the API server, the runtime and the node are ready. Raises: SystemExit."""

@@ -87,9 +87,12 @@ class Sandbox:
     def start(self, name: str, command: list[str], **environment: str) -> None:
         """Start a process under a name, which its log has, too."""
         # Memory is cheaper here than the CPU time of Go's garbage collections, an eighth of that of the API server.
-        spec = {"command": command, "environment": environment | {"PATH": self._layout.environment["PATH"], "GOGC": "400"}}
+        self._request(name, command, {"PATH": self._layout.environment["PATH"], "GOGC": "400"} | environment)
+
+    def _request(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        """Let the supervisor start a process."""
         partial = self._processes / f"{name}.partial"
-        partial.write_text(json.dumps(spec))
+        partial.write_text(json.dumps({"command": command, "environment": environment}))
         partial.rename(partial.with_suffix(".json"))
 
     def kill(self, name: str) -> None:
@@ -97,12 +100,10 @@ class Sandbox:
         self.run("kill", "-KILL", (self._processes / f"{name}.pid").read_text())
         wait_for(lambda: self.has_exited(name), 10, f"the exit of {name}", self._layout.log(name))
 
-    def restart(self, name: str) -> None:
-        """Start a process that has exited again, as it was started before. Returns when it has been started."""
-        request = self._processes / f"{name}.json"
-        partial = request.with_suffix(".partial")
-        partial.write_text(request.read_text())
-        partial.rename(request)
+    def restart(self, name: str, *flags: str, **environment: str) -> None:
+        """Start a process again that has exited, as it was started before, with further flags and variables. Returns when it has been started."""
+        spec = json.loads((self._processes / f"{name}.json").read_text())
+        self._request(name, [*spec["command"], *flags], spec["environment"] | environment)
         wait_for(lambda: not self.has_exited(name), 10, f"the start of {name}", self._layout.log(name))
 
     def has_started(self, name: str) -> bool:
@@ -112,6 +113,14 @@ class Sandbox:
     def has_exited(self, name: str) -> bool:
         """Whether a process was started and has exited."""
         return (self._processes / f"{name}.exit").exists()
+
+    def processes(self) -> dict[str, int]:
+        """{name: process id outside of the namespaces} of the processes that run."""
+        supervisor = self._supervisor(int(self._pid_file.read_text().split()[0]))
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+        inside = {Path(f"/proc/{pid}/status").read_text().partition("NSpid:")[2].split("\n")[0].split()[-1]: int(pid) for pid in children}
+        found = {path.stem: inside.get(path.read_text()) for path in self._processes.glob("*.pid")}
+        return {name: pid for name, pid in found.items() if pid}
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the namespaces; stdout has its whole output."""
