@@ -17,7 +17,8 @@ def render(report: dict[str, Any]) -> str:
     loads = [one["load"] for part in report.values() if isinstance(part, list) for one in part]
     lines = [
         f"`{report['command']}` on {report['date']}, {report['machine']}, with a load average between {min(loads):.0f} and {max(loads):.0f}.",
-        f"Kubernetes {report['kubernetes']}, etcd and Podwright share this machine; KWOK simulates {report['nodes']:,} nodes, on which a task runs for 1 to 3 s.",
+        f"Kubernetes {report['kubernetes']}, etcd and Podwright share this machine; KWOK simulates {report['nodes']:,} nodes, on which",
+        "a task runs for 1 to 3 s.",
         "",
     ]
     parts = {"growth": _growth, "settings": _settings, "processes": _processes}
