@@ -111,8 +111,8 @@ class Simulation:
     def inventory(self) -> dict[str, Any]:
         """Read all pods as an inventory."""
         source = self._bench.directory / "simulation.pods.yml"
-        connection = {"kubeconfig": self._bench.kubeconfig, "all_namespaces": True, "label_selectors": [MANAGED], "only_running": False}
-        source.write_text(json.dumps({"plugin": "podwright.core.pods", "connections": [connection]}))
+        options = {"kubeconfig": self._bench.kubeconfig, "all_namespaces": True, "label_selectors": [MANAGED], "only_running": False}
+        source.write_text(json.dumps({"plugin": "podwright.core.pods"} | options))
         command = [str(BIN / "ansible-inventory"), "-i", str(source), "--list", "--output", str(self._bench.directory / "inventory.json")]
         return _describe_samples(
             [run(command, environment={"ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg"), "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FATAL": "true"})[0]]
