@@ -39,20 +39,30 @@ def new_image() -> Iterator[Environment]:
     yield {"PODWRIGHT_IMAGE": push_new_image()}
 
 
+@contextlib.contextmanager
+def spire() -> Iterator[Environment]:
+    """The local cluster, with the images of SPIRE on its node."""
+    Cluster(CLUSTER, CLUSTER_NUMBER).load_registrar()
+    with local_cluster("spire", "spiffe-csi", "spire-controller-manager") as environment:
+        yield environment
+
+
 SCENARIOS: dict[str, Callable[[], contextlib.AbstractContextManager[Environment]]] = {
     "default": local_cluster,
     "image_prepull": new_image,
     "registry": partial(local_cluster, "registry", "crane"),
     "task_runner": podman_host,
     "monitoring": partial(local_cluster, "prometheus"),
+    "workload_identity": spire,
 }
 USUAL = ("default",)  # the roles that need no component
+ALONE = ("workload_identity",)  # SPIRE registers a CSI driver and a definition, which operations in other tests would find
 
 
 def run(name: str) -> bool:
     """Run a scenario. Returns whether it passed; if not, the end of its log is printed."""
     started, log = time.monotonic(), OUTPUT / f"molecule-{name}.log"
-    with SCENARIOS[name]() as variables, hold_cluster(KUBECONFIG):
+    with SCENARIOS[name]() as variables, hold_cluster(KUBECONFIG, name in ALONE):
         environment = os.environ | {"PODWRIGHT_ROOT": str(ROOT), "PODWRIGHT_CLUSTER": str(CLUSTER.resolve()), "NO_COLOR": "1"} | variables
         with Client(Configuration({"kubeconfig": environment["KUBECONFIG"]})) as client, contextlib.contextmanager(namespaces)(client) as make_namespace:
             command = [BIN / "molecule", "--base-config", "molecule/config.yml", "test", "--scenario-name", name]
