@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -34,24 +33,18 @@ from .peers import Peers
 
 MODULE = {"become": True, "become_method": "su"}  # runs a task as a module
 START_SECONDS = 120
+LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
 def run(command: Sequence[str], stdin: str = "", environment: dict[str, str] | None = None) -> tuple[Sample, str]:
     """Run a program with the programs that it starts. Returns: (what they took, standard output). Raises: RuntimeError if it fails."""
-    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        given.write(stdin)
-        given.seek(0)
-        started = time.monotonic()
-        process = subprocess.Popen(command, stdin=given, stdout=output, stderr=errors, cwd=ROOT, env=os.environ | (environment or {}))
-        _pid, status, usage = os.wait4(process.pid, 0)
-        sample = Sample(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        text = output.read()
-        if process.returncode:
-            raise RuntimeError(f"{Path(command[0]).name} failed: {errors.read()[-300:]} {text[-600:]}")
-        return sample, text
+    with tempfile.NamedTemporaryFile("r") as usage:
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), usage.name]
+        done = subprocess.run([*launcher, *command], input=stdin, capture_output=True, text=True, cwd=ROOT, env=os.environ | (environment or {}), check=False)
+        if done.returncode:
+            raise RuntimeError(f"{Path(command[0]).name} failed: {done.stderr[-300:]} {done.stdout[-600:]}")
+        seconds, cpu, peak = map(float, usage.read().split())
+    return Sample(seconds, cpu, int(peak)), done.stdout
 
 
 def read_operation(text: str, sample: Sample) -> Sample:
