@@ -47,6 +47,7 @@ class StubServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each body waits 40 ms for the acknowledgement of its headers
 
             def setup(self):
                 """Record the lines of each head as received: Python parses them more leniently than other servers."""
