@@ -14,12 +14,13 @@ import time
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.podwright.core.plugins.module_utils._engine import threads
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, pod_logs, pod_request
-from ansible_collections.podwright.core.plugins.module_utils._engine.threads import STOP_SECONDS, Pool, call_in_threads
+from ansible_collections.podwright.core.plugins.module_utils._engine.threads import Pool, call_in_threads
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, Plan
@@ -163,7 +164,8 @@ def test_results_are_in_the_order_of_the_items():
     assert call_in_threads(len, [], 7, lambda: None) == []
 
 
-def test_no_call_starts_after_an_error_and_those_that_do_not_return_are_not_waited_for():
+def test_no_call_starts_after_an_error_and_those_that_do_not_return_are_not_waited_for(monkeypatch):
+    monkeypatch.setattr(threads, "STOP_SECONDS", 0.1)
     made, stopped = [], []
 
     def call(number):
@@ -175,12 +177,14 @@ def test_no_call_starts_after_an_error_and_those_that_do_not_return_are_not_wait
     begun = time.monotonic()
     with pytest.raises(IndexError, match="own"):
         call_in_threads(call, range(9), 2, lambda: stopped.append(True))
-    assert sorted(made) == [0, 1] and stopped == [True] and time.monotonic() - begun < STOP_SECONDS + 1
+    assert sorted(made) == [0, 1] and stopped == [True] and time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("wait", ["calls", "pool"])
-def test_a_signal_that_interrupts_no_wait_is_handled_soon(wait):
+def test_a_signal_that_interrupts_no_wait_is_handled_soon(wait, monkeypatch):
     """A signal that arrives just before a wait begins, here in another thread, does not interrupt it."""
+    for name in ("WAKE_SECONDS", "STOP_SECONDS"):
+        monkeypatch.setattr(threads, name, 0.1)
 
     def call(_item):
         signal.raise_signal(signal.SIGUSR1)

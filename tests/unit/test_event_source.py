@@ -15,7 +15,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport, watch
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.event_source import stream as stream_module
@@ -116,12 +115,10 @@ def take(stream, count):
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """Reconnect, retry and stop at once."""
+def hurried(monkeypatch):
+    """The stream reconnects and stops at once."""
     monkeypatch.setattr(stream_module, "_STEP", 0.02)
     monkeypatch.setattr(stream_module, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(watch, "_PAUSE", 0.01)
-    monkeypatch.setattr(transport, "_backoff", lambda *_: 0.01)
 
 
 # -- events -----------------------------------------------------------------------------------------------------

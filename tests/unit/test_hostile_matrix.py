@@ -26,7 +26,7 @@ from ansible_collections.podwright.core.plugins.connection.pod import Connection
 from ansible_collections.podwright.core.plugins.lookup import bound_token, objects
 from ansible_collections.podwright.core.plugins.module_utils._engine import operation
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client, session, transport, watch, websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import client, session, transport, websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
@@ -157,8 +157,6 @@ def _fast(tmp_path_factory):
         patch.setenv("TMPDIR", tempfile.tempdir)
         patch.setattr(task_secret, "os", SimpleNamespace(urandom=bytes))  # the Secrets of all runs have the same names
         patch.setattr(Clock, "sleep", staticmethod(lambda seconds: time.sleep(min(seconds, 0.005))))
-        patch.setattr(transport, "_backoff", lambda *arguments, original=transport._backoff: min(original(*arguments), 0.005))
-        patch.setattr(watch, "_PAUSE", 0.005)
         patch.setattr(session, "RESPONSE_SECONDS", 0.15)
         patch.setattr(transport, "MAX_BODY", 1 << 20)
         patch.setattr(client, "MAX_PAGES", 20)

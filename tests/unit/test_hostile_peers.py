@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine import threads
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import grpc as grpc_client
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import http as http_client
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import otlp, prometheus, urls
@@ -250,6 +251,7 @@ URLS = [lambda url: prometheus.query_prometheus(None, "n", url, "up"), lambda ur
 @pytest.mark.parametrize("ask", URLS, ids=["prometheus", "collector"])
 def test_a_server_that_never_finishes_its_answer_times_out(monkeypatch, ask):
     monkeypatch.setattr(urls, "TIMEOUT", 0.3)
+    monkeypatch.setattr(threads, "STOP_SECONDS", 0.1)
     stopped = threading.Event()
 
     def drip(handler):

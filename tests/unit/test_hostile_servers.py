@@ -12,7 +12,6 @@ import urllib.parse
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
@@ -168,11 +167,6 @@ SERVERS = {
     "responds with another object": lambda _handler: Response(200, {"kind": "Hostile", "metadata": {}, "data": {"ansible_facts": {}}}),
     "closes the connection during every response": close_early,
 }
-
-
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch):
-    monkeypatch.setattr(transport, "_backoff", lambda *_: 0)
 
 
 def run_operation(module, url, check_mode, **options):

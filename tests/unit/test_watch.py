@@ -121,7 +121,8 @@ INVALID_LINES = {
 
 
 def requests_within(seconds, collection, monkeypatch):
-    """The number of watches and lists that a Watcher requests in that time."""
+    """The number of watches and lists that a Watcher requests in that time, with its own pauses."""
+    monkeypatch.setattr(watch, "_PAUSE", 0.2)
     with StubServer(collection) as server, Client(Configuration({"host": server.url}), poll_seconds=0.1) as client:
         with Watcher(client) as watcher:
             watcher.follow(POD, "n", "10")
@@ -145,20 +146,17 @@ def test_collection_is_listed_if_every_watch_is_closed_at_once():
 
 
 @pytest.mark.parametrize("line", INVALID_LINES)
-def test_invalid_line_is_an_error_that_is_reported(line, monkeypatch):
-    monkeypatch.setattr(watch, "_PAUSE", 0)
+def test_invalid_line_is_an_error_that_is_reported(line):
     collection = Collection([Response(200, INVALID_LINES[line] + b"\n")] * 10)
     with pytest.raises(PodwrightError, match="sent a line that is not an event of a Pod"):
         events_of(collection, 1)
 
 
 def test_length_of_a_line_is_limited(monkeypatch):
-    monkeypatch.setattr(watch, "_PAUSE", 0)
     monkeypatch.setattr(watch, "MAX_LINE", 1000)
     with pytest.raises(PodwrightError, match="not an event"):
         events_of(Collection([Response(200, b"x" * 100_000)] * 10), 1)
 
 
-def test_valid_events_after_an_invalid_line_are_received(monkeypatch):
-    monkeypatch.setattr(watch, "_PAUSE", 0)
+def test_valid_events_after_an_invalid_line_are_received():
     assert events_of(Collection([Response(200, b"garbage\n"), stream(event("ADDED", "a", "11"))]), 1) == [("ADDED", "a")]
