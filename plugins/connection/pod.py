@@ -171,6 +171,7 @@ EXAMPLES = r"""
     ansible_python_interpreter: /usr/bin/python3
 """
 
+import importlib
 import os
 import time
 from dataclasses import replace
@@ -185,17 +186,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
-from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.plan import CopyOptions, Plan
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import FILE, ROOT
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
-
-preload()
 
 MAX_OUTPUT = 1 << 28  # bytes of a command, which Ansible keeps in memory several times
 NEEDS_SHELL = " Ansible needs one: run programs with podwright.core.pod_exec and a list as command, and copy files with podwright.core.pod_copy."
@@ -245,18 +236,14 @@ class Connection(ConnectionBase):
         self._connect()
         if not os.path.exists(in_path):
             raise AnsibleFileNotFound(f"File {in_path} not found on the controller; it cannot be copied to {self._container}.")
-        local, remote, options = LocalTree(in_path), ContainerTree(self._client, self._container, out_path), CopyOptions(preserves=False)
-        _guard(lambda: Upload(local, remote, local.observe(Console()), options, Plan(files=[ROOT]), False, Console()).run())
+        _guard(lambda: _copies().put_file(self._client, self._container, in_path, out_path))
 
     def fetch_file(self, in_path, out_path):
         """Copy a file out of the container."""
         super().fetch_file(in_path, out_path)
         self._connect()
-        remote = ContainerTree(self._client, self._container, in_path)
-        tree = _guard(lambda: remote.observe(shallow=True))
-        if ROOT not in tree or tree[ROOT].type != FILE:
+        if not _guard(lambda: _copies().fetch_file(self._client, self._container, in_path, out_path)):
             raise AnsibleFileNotFound(f"File {in_path} not found in {self._container}.")
-        _guard(lambda: Download(LocalTree(out_path), remote, tree, CopyOptions(preserves=False), Plan(files=[ROOT]), False, Console()).run())
 
     def reset(self):
         """Close the connections; the next command opens them with the current credentials."""
@@ -312,6 +299,11 @@ class _Conversation:
             is_allowed = self._become.check_success(content)
             self._needs_password = not is_allowed and self._become.check_password_prompt(content)
             self.awaits_prompt = not (is_allowed or self._needs_password)
+
+
+def _copies():
+    """The part of the engine that copies files. Ansible loads this plugin in the process of each task, most of which copy none."""
+    return importlib.import_module("ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file")
 
 
 def _guard(function):

@@ -133,6 +133,7 @@ from ansible.errors import AnsibleParserError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
+from ansible_collections.podwright.core.plugins.connection import pod  # pylint: disable=unused-import  # noqa: F401 - for the tasks that Ansible forks
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import (
     CONNECTION,

@@ -28,20 +28,23 @@ PAGE, CHART = ROOT / "docs/performance.md", ROOT / "docs/images/performance.svg"
 def main() -> None:
     """Measure what is asked for, print it after each row, and write JSON, Markdown and a chart."""
     arguments = _parse()
-    peers, report = find_peers(), _describe(arguments)
-    report |= {"versions": peers.versions, "absent": peers.absent, "rows": [], "curves": []}
+    peers, written = find_peers(), OUTPUT / "bench.json"
+    report = _describe(arguments) | {"versions": peers.versions, "absent": peers.absent, "rows": [], "curves": []}
+    if arguments.go_on:
+        report = json.loads(written.read_text())
+    done = {one["name"] for one in report["rows"] + report["curves"]}
     OUTPUT.mkdir(exist_ok=True)
     for name, reason in peers.absent.items():
         print(f"{name} is not measured: {reason}", flush=True)
-    for row in (row for row in ROWS if _is_chosen(row, arguments)):
+    for row in (row for row in ROWS if _is_chosen(row, arguments) and row.name not in done):
         report["rows"].append(_measure(row, peers, arguments.quick))
         print(page.render(report | {"rows": report["rows"][-1:]}).partition("### Everything")[2], flush=True)
-        (OUTPUT / "bench.json").write_text(json.dumps(report, indent=1))
-    for curve in (curve for curve in CURVES if _is_chosen(curve, arguments)):
+        written.write_text(json.dumps(report, indent=1))
+    for curve in (curve for curve in CURVES if _is_chosen(curve, arguments) and curve.name not in done):
         report["curves"].append(_grow(curve, peers))
+        written.write_text(json.dumps(report, indent=1))
     generated = page.render(report)
     print(generated)
-    (OUTPUT / "bench.json").write_text(json.dumps(report, indent=1))
     (OUTPUT / "bench.md").write_text(generated)
     (OUTPUT / "bench.svg").write_text(chart.draw(report["rows"]))
     if arguments.publish:
@@ -54,6 +57,7 @@ def _parse() -> argparse.Namespace:
     names = [*(row.name for row in ROWS), *(curve.name for curve in CURVES), "all"]
     parser.add_argument("rows", nargs="*", choices=[*names, []], metavar="ROW", help=f"rows and curves to measure, all for every row: {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="a tenth of each size, once, without curves: whether everything works")
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="measure only what the run before, which was interrupted, has not")
     parser.add_argument("--publish", action="store_true", help="also write docs/performance.md and its chart")
     return parser.parse_args()
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from ..cluster import images
 from ..cluster.cluster import Cluster
 from ..support.environment import BIN, CLUSTER, CLUSTER_NUMBER, ROOT
 from ..support.pods import start_pod
-from ..support.scale import PROGRAM
+from ..support.scale import PROGRAM, THREADS
 from ..support.waiting import wait_for
 from .model import Sample
 from .peers import Peers
@@ -141,9 +142,9 @@ class Bench:
     def remove_all(self, kind: str, namespace: str) -> None:
         """Delete all objects of a kind in a namespace at once, and wait until none is left."""
         found = POD if kind == "Pod" else BUILT_IN["v1", kind]
-        for item in self.client.list(found, namespace, metadata_only=True)[0]:
-            if item["metadata"]["name"] != "kube-root-ca.crt":
-                self.client.delete(found, namespace, item["metadata"]["name"], grace_period=0)
+        names = [item["metadata"]["name"] for item in self.client.list(found, namespace, metadata_only=True)[0]]
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(lambda name: self.client.delete(found, namespace, name, grace_period=0), (name for name in names if name != "kube-root-ca.crt")))
         wait_for(lambda: len(self.client.list(found, namespace, metadata_only=True)[0]) <= (kind == "ConfigMap"), START_SECONDS)
 
     def write(self, name: str, objects: Sequence[dict[str, Any]]) -> str:

@@ -67,7 +67,7 @@ def _unchanged(bench: Bench, full: int, seconds: float) -> Plan:
     contenders = [
         Contender("LIST alone", LIMIT, partial(bench.limit, "listing", path=path)),
         Contender("resource_set", OURS, partial(bench.operation, "resource_set", src=source)),
-        Contender("kubectl apply --server-side", PEER, partial(bench.kubectl, *APPLY, manifest), existing, bench.peers.why_not("kubectl")),
+        Contender("kubectl apply --server-side", PEER, partial(bench.kubectl, *APPLY, manifest), existing, bench.peers.why_not("kubectl", full > 1000)),
     ]
     name, peer = "resource_set", "kubectl apply --server-side"
     goals = [

@@ -35,9 +35,9 @@ class Peers:
     versions: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
-    def why_not(self, name: str) -> str:
-        """Why a peer cannot be measured; empty if it can."""
-        return self.absent.get(name, "")
+    def why_not(self, name: str, takes_long: bool = False) -> str:
+        """Why a peer is not measured; empty if it is."""
+        return self.absent.get(name, "") or ("not measured at this size: it takes many minutes" if takes_long else "")
 
 
 def find_peers() -> Peers:

@@ -44,7 +44,7 @@ def _batch(bench: Bench, spaces: dict[str, str], batch: dict[str, Any], pod: dic
     contenders = [
         Contender(limit, LIMIT, partial(bench.limit, "create", path=path, body=pod, count=count, waits=waits), clear["requests"]),
         Contender(name, OURS, partial(bench.operation, "task_pod", **batch), clear["task_pod"]),
-        Contender(peer, PEER, partial(bench.shell, CREATE, spaces["kubectl"], manifest), clear["kubectl"], bench.peers.why_not("kubectl")),
+        Contender(peer, PEER, partial(bench.shell, CREATE, spaces["kubectl"], manifest), clear["kubectl"], bench.peers.why_not("kubectl", count > 1000)),
     ]
 
     def ratio(found: dict[str, Sample]) -> float:
@@ -82,7 +82,7 @@ def _garbage(bench: Bench, full: int, seconds: float) -> Plan:
         Contender("DELETE requests alone", LIMIT, partial(bench.limit, "delete", path=path, names=names), fill["requests"]),
         Contender("pod_gc, the plan alone", OURS, partial(collect, check_mode=True), fill["pod_gc"]),
         Contender("pod_gc", OURS, collect),
-        Contender("kubectl delete", PEER, partial(bench.kubectl, *everything), fill["kubectl"], bench.peers.why_not("kubectl")),
+        Contender("kubectl delete", PEER, partial(bench.kubectl, *everything), fill["kubectl"], bench.peers.why_not("kubectl", full > 5000)),
     ]
 
     def ratio(found: dict[str, Sample]) -> float:

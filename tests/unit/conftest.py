@@ -22,7 +22,7 @@ os.environ["SSL_CERT_FILE"] = os.devnull  # no test trusts the authorities of th
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """Retries, reconnects and polls pause for milliseconds; how long they pause is tested where it is calculated."""
+    """Retries, reconnects and polls pause for milliseconds; the tests of a pause set it themselves."""
     backoff = transport._backoff
     monkeypatch.setattr(transport, "_backoff", lambda *arguments: min(backoff(*arguments), 0.005))
     monkeypatch.setattr(watch, "_PAUSE", 0.005)

@@ -38,6 +38,11 @@ class Clock:
         self.slept.append(seconds)
 
 
+@pytest.fixture(autouse=True)
+def impatient():
+    """Clients pause as long as they do elsewhere: their clock is simulated here."""
+
+
 @pytest.fixture
 def server():
     """A server that sends the responses in `responses` one after the other and records the requests."""

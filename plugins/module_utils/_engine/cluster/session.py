@@ -62,26 +62,36 @@ class _Reader(io.RawIOBase):
 
 
 class Session:
-    """One generation of credentials.
+    """One generation of credentials, with the connections that are opened with them.
 
     Attributes:
         configuration: the configuration that they are from.
-        pool: the connections.
-        headers: of each request.
     """
 
     def __init__(self, configuration: Configuration, connections: int, sockets: Streams) -> None:
         self.configuration = configuration
-        self.pool = _open_pool(configuration, connections, sockets)
-        self.headers: HTTPHeaderDict = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
-        for name, value in configuration.headers():
-            self.headers.add(name, value.encode().decode("latin-1"))  # http.client encodes as Latin-1: the bytes sent are UTF-8
+        self._connections, self._sockets = connections, sockets
+        self._lock = threading.Lock()
+        self._opened: tuple[PoolManager, HTTPHeaderDict] | None = None
+
+    def open(self) -> tuple[PoolManager, HTTPHeaderDict]:
+        """The pool of connections, and the headers of each request. Not before the first request, for the import of urllib3: websockets do without it."""
+        with self._lock:
+            if self._opened is None:
+                headers: HTTPHeaderDict = load("urllib3").HTTPHeaderDict({"User-Agent": USER_AGENT})
+                for name, value in self.configuration.headers():
+                    headers.add(name, value.encode().decode("latin-1"))  # http.client encodes as Latin-1: the bytes sent are UTF-8
+                self._opened = _open_pool(self.configuration, self._connections, self._sockets), headers
+            return self._opened
 
     def close(self) -> None:
         """Close every idle connection at once; clearing alone leaves that to the garbage collector."""
-        for key in self.pool.pools.keys():  # noqa: SIM118  the container itself cannot be iterated over
-            self.pool.pools[key].close()
-        self.pool.clear()
+        if self._opened is None:
+            return
+        pool, _headers = self._opened
+        for key in pool.pools.keys():  # noqa: SIM118  the container itself cannot be iterated over
+            pool.pools[key].close()
+        pool.clear()
 
 
 class Sessions:

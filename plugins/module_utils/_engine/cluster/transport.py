@@ -149,7 +149,8 @@ class Transport:
         """Send a request once and read the head of the response. Raises: PodwrightError if the connection fails, or the credentials cannot be renewed."""
         urllib3 = load("urllib3")
         session = self.sessions.at(self.clock.now())
-        headers = session.headers.copy()
+        pool, headers = session.open()
+        headers = headers.copy()
         headers["Accept"] = request.accept
         if request.body is not None:
             headers["Content-Type"] = request.content_type
@@ -157,9 +158,7 @@ class Transport:
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=request.timeout)
         url = session.configuration.server + request.target
         try:
-            response = session.pool.request(
-                request.method, url, body=body, headers=headers, timeout=timeout, preload_content=False, retries=False, redirect=False
-            )
+            response = pool.request(request.method, url, body=body, headers=headers, timeout=timeout, preload_content=False, retries=False, redirect=False)
         except urllib3.exceptions.HTTPError as error:
             self.availability.note_failure()
             raise _connection_error(error, session.configuration) from None

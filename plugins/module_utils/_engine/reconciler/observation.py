@@ -83,9 +83,9 @@ class _Read:
 
 
 def _read_places(client: Client, desired: Desired, label_selector: str | None, concurrency: int) -> _Read:
-    places: defaultdict[tuple[Kind, str], list[Key]] = defaultdict(list)
+    places: defaultdict[tuple[Kind, str], dict[Key, None]] = defaultdict(dict)  # sets that keep the order
     for key, (kind, _manifest) in desired.items():
-        places[kind, key.namespace].append(key)
+        places[kind, key.namespace][key] = None
     everything = _Read()
     for read in call_in_threads(lambda place: _read_place(client, place[0], place[1], places[place], label_selector), places, max(1, concurrency)):
         everything.live |= read.live
