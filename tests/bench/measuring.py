@@ -33,7 +33,7 @@ from .model import Sample
 from .peers import Peers
 
 MODULE = {"become": True, "become_method": "su"}  # runs a task as a module
-START_SECONDS = 120
+START_SECONDS, DELETION_SECONDS = 120, 600
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
@@ -122,6 +122,7 @@ class Bench:
         """Create a namespace that is deleted after the row."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         self.client.create(NAMESPACE, None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "bench")
+        self.cleanup.callback(wait_for, lambda: not self.client.get(NAMESPACE, None, name), DELETION_SECONDS)  # the next row would run beside it
         self.cleanup.callback(self.client.delete, NAMESPACE, None, name)
         wait_for(lambda: self.client.get(BUILT_IN["v1", "ServiceAccount"], name, "default"), START_SECONDS)
         return name

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OURS, PEER, LIMIT = "Podwright", "peer", "limit"
+RUNS = 2  # of each size of a curve
 SECONDS = 25  # after which a contender is not run again
 
 
@@ -141,12 +142,12 @@ def _judge(goal: Goal, medians: dict[str, Sample]) -> dict[str, Any]:
 
 
 def measure_curve(bench: Any, curve: Curve) -> dict[str, Any]:
-    """Measure each size once, after the smallest one as a warm-up."""
+    """Measure each size after the smallest one as a warm-up; of several runs the fastest counts."""
+    curve.prepare(bench, curve.sizes[0])()
     points = []
-    for number, size in enumerate([curve.sizes[0], *curve.sizes]):
-        sample = curve.prepare(bench, size)()
-        if number:
-            points.append({"size": size, "seconds": sample.seconds, "cpu": sample.cpu, "peak": sample.peak})
+    for size in curve.sizes:
+        samples = [curve.prepare(bench, size)() for _run in range(RUNS)]
+        points.append({"size": size} | {part: min(getattr(sample, part) for sample in samples) for part in ("seconds", "cpu", "peak")})
     exponents = {part: fit_exponent([(point["size"], point[part]) for point in points]) for part in ("seconds", "cpu", "peak")}
     return {"name": curve.name, "unit": curve.unit, "points": points, "exponents": exponents}
 

@@ -121,7 +121,7 @@ def _forks(bench: Bench) -> Plan:
         with _Watching() as watching:
             sample = bench.play({"podwright.core.pod_info": options}, hosts=hosts, forks=len(hosts))
         requests = {"API requests": len(log.entries())} if log else {}
-        facts.update(requests | {"connections at a time": watching.connections, "memory of all processes (PSS)": f"{watching.memory >> 20} MiB"})
+        facts.update(requests | {"memory of all processes (PSS)": f"{watching.memory >> 20} MiB"})
         return sample
 
     directory = bench.cleanup.enter_context(tempfile.TemporaryDirectory())
@@ -129,10 +129,10 @@ def _forks(bench: Bench) -> Plan:
 
 
 class _Watching:
-    """Samples the connections to the API server and the memory of the processes that this one has started."""
+    """Samples the memory of the processes that this one has started."""
 
     def __init__(self) -> None:
-        self.connections = self.memory = 0
+        self.memory = 0
         self._done = threading.Event()
 
     def __enter__(self) -> _Watching:
@@ -146,9 +146,7 @@ class _Watching:
 
     def _watch(self) -> None:
         while not self._done.wait(0.2):
-            used = [_usage(pid) for pid in _descendants(int(Path("/proc/self").readlink().name))]
-            self.memory = max(self.memory, sum(memory for memory, _sockets in used))
-            self.connections = max(self.connections, len(set().union(*(sockets for _memory, sockets in used))))
+            self.memory = max(self.memory, sum(map(_memory, _descendants(int(Path("/proc/self").readlink().name)))))
 
 
 def _descendants(pid: int) -> list[int]:
@@ -161,15 +159,12 @@ def _descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in _descendants(child)]
 
 
-def _usage(pid: int) -> tuple[int, set[str]]:
-    """(bytes of memory, its share of what it shares; inodes of its TCP connections) of a process."""
+def _memory(pid: int) -> int:
+    """Bytes of memory of a process, with its part of what it shares; 0 if it has exited."""
     try:
-        memory = int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0]) << 10
-        sockets = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
-        connected = {f"socket:[{line.split()[9]}]" for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "01"}
-        return memory, sockets & connected
+        return int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0]) << 10
     except (OSError, IndexError):
-        return 0, set()
+        return 0
 
 
 ROWS = [
