@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import pause_after
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import availability, watch
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import REQUEST_OUTAGE, STARTING, WAIT_OUTAGE, Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
@@ -182,3 +183,7 @@ def test_requests_that_succeed_do_not_prolong_another(monkeypatch):
         outages.note_failure()
         clock.sleep(1)
     assert not outages.lets_retry(error, 0) and outages.lets_retry(error, clock.monotonic())
+
+
+def test_pauses_double_up_to_the_longest_one_however_long_an_outage_lasts():
+    assert [pause_after(failures, 0.2, 5) for failures in (1, 2, 3, 6, 10**6)] == pytest.approx([0.2, 0.4, 0.8, 5, 5])

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     import socket
 
 _LONGEST_POLL = 2**31 - 1  # milliseconds
+_MAX_DOUBLINGS = 60  # 2.0 ** 1024 is too large for a number, and an outage may last as long as that
+
+
+def pause_after(failures: int, first: float, longest: float) -> float:
+    """Seconds to pause after so many failures in a row, at least one: the first pause, doubled for each further failure, up to the longest one."""
+    return min(first * 2.0 ** min(failures - 1, _MAX_DOUBLINGS), longest)
 
 
 class Clock:

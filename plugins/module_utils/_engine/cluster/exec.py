@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ..clock import pause_after
 from ..errors import PodwrightError, raise_explained
 from ..objects.containers import default_container
 from . import exec_errors
@@ -142,7 +143,7 @@ class Process:
             self._has_shell = False
             return True
         attempts = NODE_ATTEMPTS if exec_errors.is_node_restarting(error) else START_ATTEMPTS
-        pause = min(0.2 * 2**self._attempt, MAX_PAUSE)
+        pause = pause_after(self._attempt + 1, 0.2, MAX_PAUSE)
         is_late = self._deadline is not None and self._client.clock.monotonic() + pause > self._deadline
         if not exec_errors.has_not_started(error) or self._attempt >= attempts or is_late:
             return False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from ..clock import pause_after
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from ..objects.containers import container_status, restart_policy
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 30  # after which an idle stream is reopened: some streams stop without an error
 WAITING_SECONDS = 0.5  # between requests for the status of a container that has not started
-FIRST_PAUSE, MAX_FAILURES = 0.1, 5  # seconds after a failure, twice as many after the next one; failures in a row
+MAX_FAILURES = 5
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.2  # seconds after a failure
 MAX_LINE = 1 << 22  # bytes; longer lines are split
 WINDOW_SECONDS = 2  # of timestamps whose lines are remembered, to recognize them when they are read again
 MAX_KNOWN = 1 << 17  # lines of one second that are remembered
@@ -132,7 +134,7 @@ class LogFollower:
             failures += 1
             if error and (error.status in (401, 403) or failures > MAX_FAILURES):
                 raise error
-            self._cancelled.wait(FIRST_PAUSE * 2 ** min(failures, MAX_FAILURES))
+            self._cancelled.wait(pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE))
 
     def _is_stopped(self) -> bool:
         return self._cancelled.is_set() or (self._deadline is not None and self._client.clock.monotonic() >= self._deadline)

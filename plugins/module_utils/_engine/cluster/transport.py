@@ -10,7 +10,7 @@ import random
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from ..clock import Clock
+from ..clock import Clock, pause_after
 from ..errors import CONNECTION_LOST, TOO_LARGE, PodwrightError
 from ..libraries import load
 from ..text import parse_integer
@@ -227,7 +227,7 @@ def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> b
 
 def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:
     """Seconds until the next attempt: what the response requests (RFC 9110, 10.2.3), up to a limit, but at least what an attempt without it waits."""
-    seconds = min(0.2 * 2.0 ** (attempt - 1), 5) * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+    seconds = pause_after(attempt, 0.2, 5) * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
     requested = response.headers.get("Retry-After", "").strip() if response is not None else ""
     date = _parse_date(requested)
     if date is not None:

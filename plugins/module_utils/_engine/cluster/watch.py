@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from ..clock import pause_after
 from ..errors import UNEXPECTED, PodwrightError, as_podwright_error
 from ..libraries import load
 from .api_errors import status_error
@@ -255,4 +256,4 @@ class _Watch(threading.Thread):
 
 
 def _backoff(failures: int) -> float:
-    return min(_PAUSE * 2.0**failures, _MAX_BACKOFF)
+    return pause_after(failures, 2 * _PAUSE, _MAX_BACKOFF)

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..clock import Clock
+from ..clock import Clock, pause_after
 from ..cluster.client import Client
 from ..cluster.configuration import Configuration
 from ..cluster.namespaces import warn_of_missing_namespaces
@@ -137,7 +137,7 @@ class EventStream(threading.Thread):
                     return
                 failures = 0 if self._failing_since is None else failures + 1
                 self._check_failure(error)
-                pause = min(_FIRST_PAUSE * 2.0**failures, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - not a secret
+                pause = pause_after(failures + 1, _FIRST_PAUSE, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - not a secret
                 self._console.warn(f"{error} The event source reconnects in {pause:.1f} s.")
                 self._stopped.wait(pause)
 
