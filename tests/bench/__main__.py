@@ -31,7 +31,8 @@ def main() -> None:
     peers, written = find_peers(), OUTPUT / "bench.json"
     report = _describe(arguments) | {"versions": peers.versions, "absent": peers.absent, "rows": [], "curves": []}
     if arguments.go_on:
-        report = json.loads(written.read_text())
+        before, commit = json.loads(written.read_text()), report["commit"]
+        report = before | ({} if commit in before["commit"] else {"commit": f"{before['commit']} and {commit}"})
     done = {one["name"] for one in report["rows"] + report["curves"]}
     OUTPUT.mkdir(exist_ok=True)
     for name, reason in peers.absent.items():

@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.web
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from .stub_server import POD_OBJECT, Response, StubServer
-from .test_client import Clock
+from .test_client import Clock, impatient  # noqa: F401 - a fixture
 
 DENIED = Response(403, {"kind": "Status", "reason": "Forbidden", "message": 'pods "a" is forbidden: User "u" cannot get resource "pods": RBAC: not found'})
 UNKNOWN_TOKEN = Response(401, {"kind": "Status", "reason": "Unauthorized", "message": "Unauthorized"})

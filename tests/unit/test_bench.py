@@ -11,7 +11,7 @@ import pytest
 
 from ..bench.chart import draw
 from ..bench.measuring import read_operation
-from ..bench.model import LIMIT, OURS, PEER, Contender, Curve, Goal, Plan, Row, Sample, fit_exponent, measure_curve, measure_row
+from ..bench.model import LIMIT, OURS, PEER, RUNS, Contender, Curve, Goal, Plan, Row, Sample, fit_exponent, measure_curve, measure_row
 from ..bench.page import BEGIN, CHART, END, publish, render
 from ..support.environment import ROOT
 
@@ -126,5 +126,5 @@ def test_each_size_of_a_curve_is_measured_after_a_warm_up():
         return lambda: Sample(size, size * 2, size << 20)
 
     curve = measure_curve(None, Curve("tasks", "tasks", (10, 20, 40), prepare))
-    assert asked == [10, 10, 20, 40] and curve["exponents"] == {"seconds": 1.0, "cpu": 1.0, "peak": 1.0}
+    assert asked == [10, *[10] * RUNS, *[20] * RUNS, *[40] * RUNS] and curve["exponents"] == {"seconds": 1.0, "cpu": 1.0, "peak": 1.0}
     assert cells(render(report(curves=[curve])), "tasks")[0][:3] == ["tasks", "10 / 20 / 40", "10.0 / 20.0 / 40.0"]

@@ -442,8 +442,8 @@ def threads():
     return {thread for thread in threading.enumerate() if thread.name.startswith("podwright")}
 
 
-def run_plugin(server, seconds, **options):
-    """The events that the plugin puts into a queue until it fails, or is cancelled after some seconds."""
+def run_plugin(server, until, **options):
+    """The events that the plugin puts into a queue until it fails, or is cancelled: once `until` is true, which is called with the events."""
     found, plugin = [], runpy.run_path(str(PLUGIN))["main"]
     plugin.__globals__["WAIT_SECONDS"] = 0.05
 
@@ -457,7 +457,9 @@ def run_plugin(server, seconds, **options):
     async def cancelled():
         args = {"host": server.url, "namespaces": ["n"], "eda_feedback_queue": object(), **options}
         task = asyncio.create_task(plugin(Queue(), args))
-        await asyncio.wait([task], timeout=seconds)
+        deadline = time.monotonic() + 30
+        while not until(found) and not task.done() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
         task.cancel()
         await asyncio.wait([task], timeout=10)
         assert task.done()
@@ -476,7 +478,7 @@ def test_cancelled_plugin_leaves_no_thread_and_no_socket(is_reconnecting):
     with StubServer(cluster) as server:
         before, idle = threads(), sockets()
         try:
-            assert [event["name"] for event in run_plugin(server, 0.6)] == ["a"]
+            assert [event["name"] for event in run_plugin(server, lambda found: found and not cluster.watches)] == ["a"]
             assert threads() == before
         finally:
             cluster.finished.set()
@@ -489,12 +491,12 @@ def test_cancelled_plugin_leaves_no_thread_and_no_socket(is_reconnecting):
 def test_plugin_fails_with_the_error_of_the_stream():
     with StubServer(Cluster([failure(403, "Forbidden", 'User "jane" cannot list resource "pods"')])) as server:
         with pytest.raises(Exception, match="cannot list"):
-            run_plugin(server, 5)
+            run_plugin(server, lambda _found: False)
 
 
 def test_plugin_logs_what_it_does(caplog):
     with caplog.at_level(logging.INFO), StubServer(Cluster([failure(500, "InternalError", "broken"), []])) as server:
-        run_plugin(server, 0.6, namespaces=["missing", "n"])
+        run_plugin(server, lambda _found: "Watching" in caplog.text, namespaces=["missing", "n"])
     assert [record.name for record in caplog.records if "Namespace 'missing' not found" in record.getMessage()] == ["podwright.core.events"]
     assert "Watching Pods in namespace 'missing', Pods in namespace 'n'." in caplog.text
 
