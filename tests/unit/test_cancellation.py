@@ -187,20 +187,23 @@ def test_a_signal_that_interrupts_no_wait_is_handled_soon(wait, monkeypatch):
         monkeypatch.setattr(threads, name, 0.1)
 
     def call(_item):
+        started.wait(30)  # where Python starts a thread, it drops the exception of a signal now and then
         signal.raise_signal(signal.SIGUSR1)
         stopped.wait(30)
 
     def interrupt(_signal, _frame):
         raise KeyboardInterrupt
 
-    stopped, usual, begun = threading.Event(), signal.signal(signal.SIGUSR1, interrupt), time.monotonic()
+    started, stopped, usual, begun = threading.Event(), threading.Event(), signal.signal(signal.SIGUSR1, interrupt), time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
             if wait == "calls":
+                started.set()
                 call_in_threads(call, [1], 1, stopped.set)
             else:
                 with Pool(1) as pool:
                     pool.submit(call, 1)
+                    started.set()
         assert time.monotonic() - begun < 10
     finally:
         stopped.set()
