@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .kubeconfig import bad_configuration
@@ -24,30 +25,37 @@ def tls_context(authority: str | None, credentials: Credentials, verifies: bool,
 
     Raises: PodwrightError if the certificates or the key are invalid.
     """
+    # The authorities of this machine are in files that may change.
+    create = _create_context.__wrapped__ if authority is None else _create_context
     try:
-        context = ssl.create_default_context(cadata=authority)
-        # As in Go, every certificate of the authority file is an anchor, and an authority needs no key identifiers.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        if strict:
-            context.verify_flags |= ssl.VERIFY_X509_STRICT
-        else:
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if not verifies:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        _load_certificate(context, credentials)
+        return create(authority, credentials.certificate, credentials.key, verifies, strict)
     except (ssl.SSLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "they must be certificates and keys in PEM"
         raise bad_configuration(f"The certificates from {source} cannot be used: {reason}.") from error
+
+
+@lru_cache(maxsize=4)  # each item of a loop would otherwise create one, which takes longer than its request
+def _create_context(authority: str | None, certificate: bytes, key: bytes, verifies: bool, strict: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority)
+    # As in Go, every certificate of the authority file is an anchor, and an authority needs no key identifiers.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if strict:
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+    else:
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not verifies:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _load_certificate(context, certificate, key)
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, credentials: Credentials) -> None:
+def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     """Load the client certificate, from a temporary file that only this user can read: Python loads it from files only."""
-    if not credentials.certificate:
+    if not certificate:
         return
     with tempfile.NamedTemporaryFile(prefix="podwright-") as pem:  # mode 0600
-        pem.write(credentials.certificate.rstrip() + b"\n" + credentials.key)
+        pem.write(certificate.rstrip() + b"\n" + key)
         pem.flush()
         context.load_cert_chain(pem.name, password=_refuse_passphrase)
 
