@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -28,6 +29,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.re
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import ROOT
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.upload import Upload
 
+from ..support.waiting import wait_for
 from .local_pod import LocalPod
 from .stub_server import Response, StubServer
 from .test_hostile_servers import CONTAINER, STARTED, live
@@ -187,23 +189,28 @@ def test_a_signal_that_interrupts_no_wait_is_handled_soon(wait, monkeypatch):
         monkeypatch.setattr(threads, name, 0.1)
 
     def call(_item):
-        started.wait(30)  # where Python starts a thread, it drops the exception of a signal now and then
+        wait_for(is_waiting, 30)  # Python itself does not expect a signal everywhere, such as where it starts a thread
         signal.raise_signal(signal.SIGUSR1)
         stopped.wait(30)
 
     def interrupt(_signal, _frame):
         raise KeyboardInterrupt
 
-    started, stopped, usual, begun = threading.Event(), threading.Event(), signal.signal(signal.SIGUSR1, interrupt), time.monotonic()
+    def is_waiting():
+        frame, names = sys._current_frames()[threading.main_thread().ident], set()
+        while frame:
+            names.add(frame.f_code.co_name)
+            frame = frame.f_back
+        return bool(names & {"_await_next", "__exit__"})
+
+    stopped, usual, begun = threading.Event(), signal.signal(signal.SIGUSR1, interrupt), time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
             if wait == "calls":
-                started.set()
                 call_in_threads(call, [1], 1, stopped.set)
             else:
                 with Pool(1) as pool:
                     pool.submit(call, 1)
-                    started.set()
         assert time.monotonic() - begun < 10
     finally:
         stopped.set()
