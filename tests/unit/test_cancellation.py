@@ -189,7 +189,7 @@ def test_a_signal_that_interrupts_no_wait_is_handled_soon(wait, monkeypatch):
         monkeypatch.setattr(threads, name, 0.1)
 
     def call(_item):
-        wait_for(is_waiting, 30)  # Python itself does not expect a signal everywhere, such as where it starts a thread
+        wait_for(is_waiting, 30)  # Python itself does not expect a signal everywhere, such as in the start of a thread
         signal.raise_signal(signal.SIGUSR1)
         stopped.wait(30)
 
