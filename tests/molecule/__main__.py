@@ -7,15 +7,19 @@ import argparse
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 
+from ..cluster import published
 from ..cluster.cluster import Cluster
 from ..support.cluster_lock import hold_cluster
+from ..support.component_cluster import component_cluster
 from ..support.environment import BIN, CLUSTER, CLUSTER_NUMBER, KUBECONFIG, ROOT
 from ..support.namespaces import namespaces
 from ..support.podman import podman_host
@@ -47,6 +51,14 @@ def spire() -> Iterator[Environment]:
         yield environment
 
 
+@contextlib.contextmanager
+def kueue() -> Iterator[Environment]:
+    """A cluster of its own with Kueue, which admits all pods of a cluster."""
+    with tempfile.TemporaryDirectory(prefix="podwright-") as directory:
+        with component_cluster(Path(directory), "kueue", published.kueue, addons=False) as cluster:
+            yield {"KUBECONFIG": str(cluster.kubeconfig)}
+
+
 SCENARIOS: dict[str, Callable[[], contextlib.AbstractContextManager[Environment]]] = {
     "default": local_cluster,
     "image_prepull": new_image,
@@ -54,6 +66,7 @@ SCENARIOS: dict[str, Callable[[], contextlib.AbstractContextManager[Environment]
     "task_runner": podman_host,
     "monitoring": partial(local_cluster, "prometheus"),
     "workload_identity": spire,
+    "queue": kueue,
 }
 USUAL = ("default",)  # the roles that need no component
 ALONE = ("workload_identity",)  # SPIRE registers a CSI driver and a definition, which operations in other tests would find

@@ -48,6 +48,13 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert {name: None if "{{" in str(value) else value for name, value in defaults.items()} == optional
 
 
+def test_each_role_has_a_scenario_of_molecule():
+    """One of its own, or a place in that of the roles that need no component."""
+    scenarios = ROLES[0].parents[1] / "tests/molecule"
+    together = read_yaml((scenarios / "default/vars/roles.yml").read_text())["molecule_roles"]
+    assert {path.parent.name for path in scenarios.glob("*/molecule.yml")} - {"default"} == {role.name for role in ROLES} - set(together)
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_templates_read_what_a_macro_returns_with_every_ansible_core(role):
     """Before 2.19 a macro that writes a mapping returns one, which from_json refuses."""
