@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 # program -> its Debian package
@@ -53,10 +55,13 @@ def install(packages: list[str]) -> None:
         raise SystemExit(f"These Debian packages are missing: {' '.join(packages)}. Install them with: {command_line}")
     print(f"Installing Debian packages: {' '.join(packages)}", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]):
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"'{' '.join(command)}' failed; install them with: {command_line}\n{done.stdout[-2000:]}")
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600"]  # seconds; `update` does not wait for another one
+    with (Path(tempfile.gettempdir()) / "podwright-packages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in ([*apt, "update"], [*apt, "install", "-y", "--no-install-recommends", *packages]):
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(f"'{' '.join(command)}' failed; install them with: {command_line}\n{done.stdout[-2000:]}")
 
 
 def _problems() -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.web
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from .stub_server import POD_OBJECT, Response, StubServer
-from .test_client import Clock, impatient  # noqa: F401 - a fixture
+from .test_client import Clock
 
 DENIED = Response(403, {"kind": "Status", "reason": "Forbidden", "message": 'pods "a" is forbidden: User "u" cannot get resource "pods": RBAC: not found'})
 UNKNOWN_TOKEN = Response(401, {"kind": "Status", "reason": "Unauthorized", "message": "Unauthorized"})
@@ -59,6 +59,11 @@ class RestartedServer:
         self.requests += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return replace(answer, headers=answer.headers | {"Connection": "close"})
+
+
+@pytest.fixture(autouse=True)
+def impatient():
+    """Clients pause as long as they do elsewhere: their clock is simulated here, too."""
 
 
 @pytest.fixture
