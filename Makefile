@@ -42,9 +42,9 @@ test: env ## run all checks and tests, as CI does
 test-all: test sanity-oldest ansible-test docsite test-long ## run all checks and tests, also those that take long
 	@$(MAKE) --no-print-directory molecule SCENARIOS=all
 
-# ARGS are arguments of pytest. Without them the tests run in several workers; those of the unit tests wait as long as they compute.
+# ARGS are arguments of pytest. Without them the tests run in several workers.
 test-unit: env ## run the unit tests (no cluster needed)
-	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 4 --dist worksteal)
+	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 2)
 
 test-integration: env ## run the integration tests on the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) \
