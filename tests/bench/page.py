@@ -58,9 +58,10 @@ def _best(row: dict[str, Any], role: str) -> str:
     """The fastest contender of a role."""
     found = [one for one in row["contenders"] if one["role"] == role and "seconds" in one]
     if not found:
-        return "failed" if any(one["role"] == role for one in row["contenders"]) else "–"
+        return "not measured" if any(one["role"] == role for one in row["contenders"]) else "–"
     best = min(found, key=lambda one: one["seconds"])
-    return f"{_number(best['seconds'])} s" if role == OURS else f"{best['name']} {_number(best['seconds'])} s"
+    seconds = f"{_number(best['seconds'])} s"
+    return seconds if role == OURS and len(found) == 1 else f"{best['name']} {seconds}"
 
 
 def _goal(goal: dict[str, Any]) -> list[str]:
