@@ -143,9 +143,9 @@ class Bench:
     def remove_all(self, kind: str, namespace: str) -> None:
         """Delete all objects of a kind in a namespace at once, and wait until none is left."""
         found = POD if kind == "Pod" else BUILT_IN["v1", kind]
-        names = [item["metadata"]["name"] for item in self.client.list(found, namespace, metadata_only=True)[0]]
+        names = {item["metadata"]["name"] for item in self.client.list(found, namespace, metadata_only=True)[0]} - {"kube-root-ca.crt"}
         with ThreadPoolExecutor(THREADS) as threads:
-            list(threads.map(lambda name: self.client.delete(found, namespace, name, grace_period=0), (name for name in names if name != "kube-root-ca.crt")))
+            list(threads.map(lambda name: self.client.delete(found, namespace, name, grace_period=0), names))
         wait_for(lambda: len(self.client.list(found, namespace, metadata_only=True)[0]) <= (kind == "ConfigMap"), START_SECONDS)
 
     def write(self, name: str, objects: Sequence[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .model import LIMIT, OURS, PEER
@@ -19,14 +20,18 @@ def render(report: dict[str, Any]) -> str:
     lines = [f"`{report['command']}` on {report['date']}, commit {report['commit']}, {report['machine']}; {versions}.", ""]
     lines += [f"Not measured: {name} ({reason})." for name, reason in report["absent"].items()]
     lines += [""] if report["absent"] else []
-    lines += _table("work | Podwright | fastest peer | limit | goal | reached", [cells for row in rows for cells in _summary(row)])
+    lines += format_table(["work", "Podwright", "fastest peer", "limit", "goal", "reached"], [cells for row in rows for cells in _summary(row)])
     lines += ["", "### Everything that was measured", "", "Medians, with the fastest and the slowest run; the memory is that of the largest process.", ""]
-    lines += _table("work | what does it | seconds | CPU seconds | peak memory | runs", [_contender(row, one) for row in rows for one in row["contenders"]])
+    lines += format_table(
+        ["work", "what does it", "seconds", "CPU seconds", "peak memory", "runs"], [_contender(row, one) for row in rows for one in row["contenders"]]
+    )
     facts = [f"- {row['work']}: {', '.join(f'{name} {value}' for name, value in row['facts'].items())}." for row in rows if row.get("facts")]
     lines += ["", *facts] if facts else []
     if report["curves"]:
         lines += ["", "### Growth", "", "The exponent of the size that fits what was measured, without a constant part: 1 is linear.", ""]
-        lines += _table("what grows | sizes | seconds | CPU seconds | exponent of seconds | of CPU | of memory", [_curve(curve) for curve in report["curves"]])
+        lines += format_table(
+            ["what grows", "sizes", "seconds", "CPU seconds", "exponent of seconds", "of CPU", "of memory"], [_curve(curve) for curve in report["curves"]]
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -42,8 +47,10 @@ def replace_section(page: str, begin: str, end: str, text: str) -> str:
     return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
-def _table(head: str, rows: list[list[str]]) -> list[str]:
-    return [f"| {head} |", "| --- " * (head.count("|") + 1) + "|", *(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in rows)]
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; a row may lack its last cells."""
+    padded = [[*row, *["–"] * (len(head) - len(row))] for row in rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in [head, ["---"] * len(head), *padded]]
 
 
 def _summary(row: dict[str, Any]) -> list[list[str]]:
@@ -60,32 +67,33 @@ def _best(row: dict[str, Any], role: str) -> str:
     if not found:
         return "not measured" if any(one["role"] == role for one in row["contenders"]) else "–"
     best = min(found, key=lambda one: one["seconds"])
-    seconds = f"{_number(best['seconds'])} s"
+    seconds = f"{format_number(best['seconds'])} s"
     return seconds if role == OURS and len(found) == 1 else f"{best['name']} {seconds}"
 
 
 def _goal(goal: dict[str, Any]) -> list[str]:
     unit = f" {goal['unit']}" if goal["unit"] else ""
-    text = f"at most {_number(goal['limit'])}{unit} {goal['text']}".strip()
+    text = f"at most {format_number(goal['limit'])}{unit} {goal['text']}".strip()
     if goal["value"] is None:
         return [text, "not measured"]
-    return [text, f"{'yes' if goal['met'] else 'no'}: {_number(goal['value'])}{unit}"]
+    return [text, f"{'yes' if goal['met'] else 'no'}: {format_number(goal['value'])}{unit}"]
 
 
 def _contender(row: dict[str, Any], one: dict[str, Any]) -> list[str]:
     if "error" in one:
         return [row["work"], one["name"], one["error"], "–", "–", "–"]
-    spread = f" ({_number(one['low'])} to {_number(one['high'])})" if one["runs"] > 1 else ""
-    return [row["work"], one["name"], f"{_number(one['seconds'])}{spread}", _number(one["cpu"]), f"{one['peak'] >> 20} MiB", str(one["runs"])]
+    spread = f" ({format_number(one['low'])} to {format_number(one['high'])})" if one["runs"] > 1 else ""
+    return [row["work"], one["name"], f"{format_number(one['seconds'])}{spread}", format_number(one["cpu"]), f"{one['peak'] >> 20} MiB", str(one["runs"])]
 
 
 def _curve(curve: dict[str, Any]) -> list[str]:
     if curve.get("error"):
         return [curve["unit"], f"failed: {curve['error']}", "–", "–", "–", "–", "–"]
     points = curve["points"]
-    shown = [" / ".join(_number(point[part]) for point in points) for part in ("seconds", "cpu")]
+    shown = [" / ".join(format_number(point[part]) for point in points) for part in ("seconds", "cpu")]
     return [curve["unit"], " / ".join(f"{point['size']:,}" for point in points), *shown, *(f"{curve['exponents'][part]:.2f}" for part in curve["exponents"])]
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+def format_number(value: float) -> str:
+    """A number with three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .page import format_number, format_table
+
 Entry = dict[str, Any]
 
 COMPONENTS = {"apiserver": "API server", "etcd": "etcd", "scheduler": "scheduler", "controller-manager": "controller manager", "kwok": "KWOK"}
@@ -33,7 +35,7 @@ def _growth(entries: list[Entry]) -> list[str]:
     lines = [f"### Tasks that complete: {batch}", ""]
     head = ["pods afterwards", "tasks a second", "created to scheduled", "created to finished", "requests about pods, a task", "watch events, a task"]
     head += ["etcd", "cores used"]
-    lines += _table(head, [[one["name"], *(_failed(one) or _course(one))] for one in entries])
+    lines += format_table(head, [[one["name"], *(_failed(one) or _course(one))] for one in entries])
     lines += ["", "Milliseconds of CPU time; what the API server and etcd do for the leases of the nodes counts as requests:", ""]
     head = [
         "pods afterwards",
@@ -44,13 +46,13 @@ def _growth(entries: list[Entry]) -> list[str]:
         "API server, a request",
         "etcd, a request",
     ]
-    lines += _table(head, [[one["name"], *(_failed(one) or _cpu(one))] for one in entries])
+    lines += format_table(head, [[one["name"], *(_failed(one) or _cpu(one))] for one in entries])
     lines += ["", "Memory at most; that of Podwright is of one process:", ""]
-    lines += _table(["pods afterwards", "Podwright", *COMPONENTS.values()], [[one["name"], *(_failed(one) or _memory(one))] for one in entries])
+    lines += format_table(["pods afterwards", "Podwright", *COMPONENTS.values()], [[one["name"], *(_failed(one) or _memory(one))] for one in entries])
     lines += ["", "Requests to the API server, milliseconds at the median and the 99th percentile:", ""]
     names = list(dict.fromkeys(name for one in entries for name in one["requests"]))
     head = ["pods afterwards", *names, "waiting for priority and fairness (99th)", "rejected"]
-    lines += _table(head, [[one["name"], *(_latency(one, name) for name in names), _waited(one), f"{one['rejected']:.0f}"] for one in entries])
+    lines += format_table(head, [[one["name"], *(_latency(one, name) for name in names), _waited(one), f"{one['rejected']:.0f}"] for one in entries])
     return lines
 
 
@@ -58,8 +60,8 @@ def _course(one: Entry) -> list[str]:
     requests = sum(count for count, *_quantiles in one["requests"].values()) / one["tasks"]
     waits = [_range(one.get(name)) for name in ("until_scheduled", "until_finished")]
     cores = (one["client_cpu"] + sum(one["cpu"].values())) / one["seconds"]
-    cells = [_number(one["tasks"] / one["seconds"]), *waits, _number(requests), _number(one["watch_events"] / one["tasks"])]
-    return [*cells, _bytes(one["etcd_bytes"]), _number(cores)]
+    cells = [format_number(one["tasks"] / one["seconds"]), *waits, format_number(requests), format_number(one["watch_events"] / one["tasks"])]
+    return [*cells, _bytes(one["etcd_bytes"]), format_number(cores)]
 
 
 def _cpu(one: Entry) -> list[str]:
@@ -67,7 +69,7 @@ def _cpu(one: Entry) -> list[str]:
     used = one["cpu"]
     of_tasks = [one["client_cpu"], *(used.get(name, 0) for name in ("scheduler", "controller-manager", "kwok"))]
     of_requests = [used.get(name, 0) for name in ("apiserver", "etcd")]
-    return [*(_number(value * 1000 / one["tasks"]) for value in of_tasks), *(_number(value * 1000 / one["all_requests"]) for value in of_requests)]
+    return [*(format_number(value * 1000 / one["tasks"]) for value in of_tasks), *(format_number(value * 1000 / one["all_requests"]) for value in of_requests)]
 
 
 def _memory(one: Entry) -> list[str]:
@@ -78,11 +80,11 @@ def _latency(one: Entry, name: str) -> str:
     if name not in one["requests"]:
         return "–"
     _count, *quantiles = one["requests"][name]
-    return " / ".join(_number(value * 1000) for value in quantiles)
+    return " / ".join(format_number(value * 1000) for value in quantiles)
 
 
 def _waited(one: Entry) -> str:
-    return "–" if one["waited"] is None else f"{_number(one['waited'] * 1000)} ms"
+    return "–" if one["waited"] is None else f"{format_number(one['waited'] * 1000)} ms"
 
 
 def _settings(entries: list[Entry]) -> list[str]:
@@ -92,9 +94,9 @@ def _settings(entries: list[Entry]) -> list[str]:
     rows = []
     for number, kind in enumerate(KINDS):
         measured = entries[number :: len(KINDS)]
-        rates = [one.get("error") or _number(one["tasks"] / one["seconds"]) for one in measured]
+        rates = [one.get("error") or format_number(one["tasks"] / one["seconds"]) for one in measured]
         rows.append([kind, f"{measured[0]['tasks']:,}", *rates])
-    return ["### Limits of the scheduler and of the controllers", "", *_table(head, rows)]
+    return ["### Limits of the scheduler and of the controllers", "", *format_table(head, rows)]
 
 
 def _processes(entries: list[Entry]) -> list[str]:
@@ -103,9 +105,9 @@ def _processes(entries: list[Entry]) -> list[str]:
     for one in entries:
         cells = _failed(one)
         if not cells:
-            cells = [_number(one["tasks"] / one["seconds"]), _cpu(one)[0], _bytes(one["client_peak"]), _range(one.get("until_finished"))]
+            cells = [format_number(one["tasks"] / one["seconds"]), _cpu(one)[0], _bytes(one["client_peak"]), _range(one.get("until_finished"))]
         rows.append([one["name"], *cells])
-    return ["### Batches and processes", "", *_table(head, rows)]
+    return ["### Batches and processes", "", *format_table(head, rows)]
 
 
 def _reading(report: dict[str, Any]) -> list[str]:
@@ -117,19 +119,21 @@ def _reading(report: dict[str, Any]) -> list[str]:
     rows = []
     for number, name in enumerate(operations):
         found = [report[f"reading {size}"][number] for size in sizes if number < len(report[f"reading {size}"])]
-        rows.append([name, *(one.get("error") or f"{_number(one['seconds'])} s, {_bytes(one['client_peak'])}" for one in found)])
-    return ["### Reading all pods: seconds, and memory of the process", "", *_table(["", *(f"{size} pods" for size in sizes)], rows)]
+        rows.append([name, *(one.get("error") or f"{format_number(one['seconds'])} s, {_bytes(one['client_peak'])}" for one in found)])
+    return ["### Reading all pods: seconds, and memory of the process", "", *format_table(["", *(f"{size} pods" for size in sizes)], rows)]
 
 
 def _facts(report: dict[str, Any], idle: Entry) -> list[str]:
-    cpu = ", ".join(f"{text} {_number(idle['cpu'][name] / idle['seconds'])}" for name, text in COMPONENTS.items() if name in idle["cpu"])
-    lines = [f"- When no task runs, {report['nodes']:,} nodes cost {_number(idle['all_requests'] / idle['seconds'])} requests a second, and of a core: {cpu}."]
+    cpu = ", ".join(f"{text} {format_number(idle['cpu'][name] / idle['seconds'])}" for name, text in COMPONENTS.items() if name in idle["cpu"])
+    lines = [
+        f"- When no task runs, {report['nodes']:,} nodes cost {format_number(idle['all_requests'] / idle['seconds'])} requests a second, and of a core: {cpu}."
+    ]
     lines += [
         f"- Priority and fairness grants {idle['seats']:.0f} requests at a time to service accounts (`workload-low`) with the defaults of the API server."
     ]
     for one in report.get("garbage", ()):
-        rate = one.get("error") or f"{_number(one['tasks'] / one['seconds'])} pods a second, {_bytes(one['client_peak'])} of memory"
-        lines.append(f"- `pod_gc` deletes {one['tasks']:,} pods in {_number(one['seconds'])} s: {rate}; etcd has {_bytes(one['etcd_bytes'])} then.")
+        rate = one.get("error") or f"{format_number(one['tasks'] / one['seconds'])} pods a second, {_bytes(one['client_peak'])} of memory"
+        lines.append(f"- `pod_gc` deletes {one['tasks']:,} pods in {format_number(one['seconds'])} s: {rate}; etcd has {_bytes(one['etcd_bytes'])} then.")
     return lines
 
 
@@ -146,13 +150,3 @@ def _range(quantiles: list[float] | None) -> str:
 
 def _bytes(value: float | None) -> str:
     return "–" if value is None else f"{value / (1 << 20):,.0f} MiB"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    padded = [row + ["–"] * (len(head) - len(row)) for row in rows]
-    cells = [head, ["---"] * len(head), *padded]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, PodwrightError
-from ..text import decode
+from ..text import CONTROL_CHARACTERS, decode
 from .api_errors import status_error
 from .request import ANYTHING
 from .shapes import find_discovery_misfit, find_misfit
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _KIND_OF_SUBRESOURCE = {"scale": "Scale", "token": "TokenRequest", "eviction": "Status"}
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")  # a class of what is printable takes 7 ms to compile
+_NOT_PRINTABLE = re.compile(f"{CONTROL_CHARACTERS.pattern}+")
 _MAX_SHOWN = 500  # characters of a response in an error
 _HINT = "Check the address of the API server; a login page, a proxy or another service may respond instead of it."
 
