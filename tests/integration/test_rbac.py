@@ -40,6 +40,7 @@ FAIL = {"command": ["false"]}
 LABELS = {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": "deleted", "case": "NAME"}
 WEB = IMAGE | {"command": ["httpd", "-f", "-p", "80", "-h", "/etc"], "readiness_probe": {"tcp": 80, "interval": 1}}
 DEPLOYMENT = WEB | {"name": "NAME", "service": {"name": "NAME", "ports": [{"port": 80}]}, "drain_seconds": 0, "wait_sleep": 1}
+FAILING_DEPLOYMENT = DEPLOYMENT | FAIL | {"progress_deadline": 3}
 ANALYSIS = [{"command": ["true"]}, {"request": {"port": 80, "path": "/passwd"}}]
 CANARY = DEPLOYMENT | {"strategy": "canary", "canary": {"steps": [{"weight": 50}], "analysis": ANALYSIS}}
 AUTOSCALER = {"name": "NAME", "min_replicas": 1, "max_replicas": 2, "target_cpu": 50}
@@ -107,7 +108,11 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [(pod_deployment, DEPLOYMENT | {"replicas": 0}), (pod_deployment, {"name": "NAME", "state": "rolled_back"})],
     [(pod_deployment, DEPLOYMENT | {"secret_env": {"A": "b"}})],
     [(pod_deployment, CANARY), (pod_deployment, CANARY | {"env": {"A": "b"}})],
-    [(pod_deployment, DEPLOYMENT | FAIL | {"progress_deadline": 3})],
+    [
+        (pod_deployment, FAILING_DEPLOYMENT | {"wait": False}),
+        (pod_info, {"label_selectors": ["podwright.io/deployment=NAME"], "wait_for": "running"}),  # else there might be no log yet
+        (pod_deployment, FAILING_DEPLOYMENT),
+    ],
     [a("ConfigMap"), reclaim("ConfigMap", expired=True)],
     [a("Secret"), reclaim("Secret")],
     [a("Service", spec={"ports": [{"port": 80}]}), reclaim("Service")],
