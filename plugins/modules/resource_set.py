@@ -118,8 +118,8 @@ options:
     default: false
   adopt:
     description:
-      - Whether objects that exist already become members of O(set). V(false) refuses them before anything is written, and with
-        O(state=absent) deletes members only.
+      - Whether objects of others are taken over. V(false) refuses them before anything is written, and with O(state=absent) leaves them alone.
+      - An object is of others if it is not a member of O(set); without a set, if O(field_manager) has not applied it.
     type: bool
     default: true
   conflicts:

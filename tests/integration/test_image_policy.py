@@ -8,7 +8,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD, Kind
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.image_reference import parse_image
@@ -19,6 +19,7 @@ from ..support.scans import CRITICAL, public_pem, signature, trivy
 from ..support.waiting import wait_for
 
 REGISTRIES = ["docker.io/library", "registry.example.com/team", "registry.example.com:5000", "[::1]:5000", "localhost"]
+POLICY = Kind("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False)
 ALLOWED, FOREIGN = "busybox", "evil.example/app"
 
 
@@ -140,6 +141,20 @@ def test_the_role_is_idempotent_predicts_and_deletes(policy, play, client, names
     assert play([role(namespace, state="absent")]).is_changed
     wait_for(lambda: not refusal(client, namespace, pod(image=FOREIGN)))
     assert not play([role(namespace, state="absent")]).is_changed
+
+
+@pytest.mark.long
+def test_a_policy_of_others_is_neither_changed_nor_deleted(policy, play, client, namespace):
+    theirs = {"apiVersion": POLICY.api_version, "kind": POLICY.name, "metadata": {"name": namespace}}
+    theirs["spec"] = {"matchConstraints": {"resourceRules": []}, "validations": [{"expression": "true"}]}
+    created = client.create(POLICY, None, theirs, "test")
+    try:
+        refused = play([role(namespace, registries=REGISTRIES)], expect=2)
+        assert f"must not be taken over: ValidatingAdmissionPolicy '{namespace}'" in refused.output
+        assert not play([role(namespace, state="absent")]).is_changed
+        assert client.get(POLICY, None, namespace)["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
+    finally:
+        client.delete(POLICY, None, namespace)
 
 
 @pytest.mark.long

@@ -136,7 +136,7 @@ def test_a_daemon_set_of_others_is_neither_changed_nor_deleted(client, play, nam
     created = client.create(DAEMON_SET, namespace, theirs, "test")
     failed = play(prepull(namespace, {}, ["busybox"], image_prepull_name="agent", image_prepull_keep=False), namespace=namespace, expect=2)
     message = failed.of("podwright.core.image_prepull : Apply the DaemonSet")["msg"]
-    assert "DaemonSet 'agent'" in message and "immutable" in message
+    assert "DaemonSet 'agent'" in message and "must not be taken over" in message
     assert not play(prepull(namespace, {}, [], image_prepull_name="agent", image_prepull_state="absent"), namespace=namespace).is_changed
     (left,) = client.list(DAEMON_SET, namespace)[0]
     assert left["metadata"]["uid"] == created["metadata"]["uid"] and left["spec"]["template"]["spec"]["containers"][0]["name"] == "agent"

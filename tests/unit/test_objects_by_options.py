@@ -98,7 +98,7 @@ def test_name_without_kind_is_the_name_of_the_set(cluster):
         ({"set": "Web", "definition": {}}, "set: must be the name of a set: at most 239"),
         ({"set": "a..b", "definition": {}}, "set: must be the name of a set: at most 239"),
         ({"set": "a" * 240, "definition": {}}, "set: must be the name of a set: at most 239"),
-        ({"kind": "Pod", "name": "a", "adopt": False}, "adopt: must not be false without set"),
+        ({"kind": "Pod", "name": "a", "adopt": False, "state": "patched"}, "adopt: must not be false with state patched"),
         ({"set": "a", "name": "b"}, "name: must not be set with set unless kind is"),
         ({"kind": "Pod", "name": "a", "prune": True}, "prune: must not be true without set"),
         ({"kind": "Pod", "name": "a", "delete_all": True, "state": "absent"}, "delete_all: must not be true with name"),

@@ -156,6 +156,18 @@ def test_defaults_are_those_of_resource_set():
     assert options.check_mode is False and options.takes_over
 
 
+def test_without_a_set_what_the_field_manager_has_not_applied_is_spared_unless_it_may_be_adopted(cluster):
+    cluster.add(config("theirs", "x", managedFields=[KUBECTL]))
+    cluster.add_applied(config("ours", "x"))
+    refused = reconcile(cluster, [config("theirs"), config("ours"), config("new")], adopt=False)
+    assert "'podwright' has not applied must not be taken over: ConfigMap 'theirs' in namespace 'n'." in refused.error.message
+    assert refused.error.reason == "ForeignObject" and not cluster.log
+    assert actions(reconcile(cluster, [config("ours"), config("new")], adopt=False)) == [("patch", "ours", ""), ("create", "new", "")]
+    removed = reconcile(cluster, [config("theirs"), config("ours")], "remove", adopt=False)
+    assert removed.error is None and sorted(cluster.objects) == [("ConfigMap", "n", "new"), ("ConfigMap", "n", "theirs")]
+    assert actions(reconcile(cluster, [config("theirs")])) == [("patch", "theirs", "")]
+
+
 # -- waves and errors -------------------------------------------------------------------------------------------
 
 

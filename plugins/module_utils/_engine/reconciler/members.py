@@ -10,6 +10,7 @@ from ..cluster.kinds import CONFIG_MAP, DEFINITION, SECRET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.key import Key
 from ..objects.labels import label_of
+from .fields import owned_fields
 from .manifest import key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
 
@@ -133,17 +134,25 @@ def reject_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manife
     )
 
 
-def reject_strangers(applyset: ApplySet, live: Mapping[Key, Manifest]) -> None:
-    """Refuse live objects that are not members of the set. Raises: PodwrightError that names them."""
-    strangers = [key.title for key, item in live.items() if key != applyset.parent_key and not applyset.has(item)]
+def is_ours(item: Manifest, applyset: ApplySet | None, manager: str) -> bool:
+    """Whether a live object is a member of the set; without a set, whether the field manager has applied it."""
+    return applyset.has(item) if applyset else owned_fields(item, manager) is not None
+
+
+def reject_strangers(live: Mapping[Key, Manifest], applyset: ApplySet | None, manager: str) -> None:
+    """Refuse live objects that are not ours. Raises: PodwrightError that names them."""
+    parent = applyset.parent_key if applyset else None
+    strangers = [key.title for key, item in live.items() if key != parent and not is_ours(item, applyset, manager)]
     if not strangers:
         return
-    more = f" ({len(strangers) - SHOWN} more)" if len(strangers) > SHOWN else ""
-    raise PodwrightError(
-        f"The set '{applyset.name}' must not take over objects that exist and are not its members: {', '.join(strangers[:SHOWN])}{more}.",
-        reason="ForeignObject",
-        hint=f"Delete or rename them, or set their label {PART_OF} to {applyset.id} to hand them over to this set.",
-    )
+    named = ", ".join(strangers[:SHOWN]) + (f" ({len(strangers) - SHOWN} more)" if len(strangers) > SHOWN else "")
+    if applyset:
+        message = f"The set '{applyset.name}' must not take over objects that exist and are not its members: {named}."
+        hint = f"Delete or rename them, or set their label {PART_OF} to {applyset.id} to hand them over to this set."
+    else:
+        message = f"Objects that exist and that the field manager '{manager}' has not applied must not be taken over: {named}."
+        hint = f"Delete or rename them, or apply them once with resource_set, field_manager: {manager} and adopt: true."
+    raise PodwrightError(message, reason="ForeignObject", hint=hint)
 
 
 def _describe_set(client: Client, identity: str, namespace: str) -> str:

@@ -15,7 +15,7 @@ from .desired import read_desired, read_undesired
 from .executor import Executor
 from .goal import condition_assessment
 from .manifest import key_of
-from .members import Member, reject_foreign, reject_strangers
+from .members import Member, is_ours, reject_foreign, reject_strangers
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
@@ -125,8 +125,8 @@ class Reconciler:
         found = self._observe(desired, applyset)
         if applyset:
             reject_foreign(self._client, applyset, found.live)
-            if not options.adopt:
-                reject_strangers(applyset, found.live)
+        if not options.adopt:
+            reject_strangers(found.live, applyset, options.manager)
         surplus = [member for member in found.members if member.key not in desired] if options.prune else []
         pruned, kept = _split_used(surplus, desired, applyset)
         if applyset:
@@ -151,7 +151,8 @@ class Reconciler:
         if applyset and self._options.adopt:
             reject_foreign(self._client, applyset, found.live)
         named = {key: (kind, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
-        present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if self._options.adopt or not applyset or applyset.has(item)}
+        adopt, manager = self._options.adopt, self._options.manager
+        present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if adopt or is_ours(item, applyset, manager)}
         present |= {member.key: member for member in found.members}
         self._check_preconditions(present)
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())

@@ -47,8 +47,8 @@ def check_sources(params: Options) -> None:
                 raise option_error(name, "must not be set with the name of a set, whose members are all of its objects.")
         if params["state"] == "patched":
             raise option_error("state", "must not be patched with the name of a set: a patch leaves what the set contains as it is.")
-    elif not params["adopt"]:
-        raise option_error("adopt", "must not be false without set, the name of the set.")
+    if params["state"] == "patched" and not params["adopt"]:
+        raise option_error("adopt", "must not be false with state patched, which changes objects that exist.")
     if not params["kind"]:
         for name in ("api_version", "delete_all", "patch"):
             if params[name]:
