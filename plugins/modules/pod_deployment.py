@@ -65,6 +65,11 @@ options:
     description: Seconds without progress after which a rollout fails.
     type: int
     default: 600
+  min_ready_seconds:
+    description:
+      - Seconds for which a new pod must be ready, without a crash, before it counts as available. Must be less than O(progress_deadline).
+      - Defaults to 2 without O(readiness_probe), since a container that exits at once is ready for a moment, and to 0 with it.
+    type: int
   drain_seconds:
     description: Seconds for which a pod keeps serving after its removal from the Service. Implemented by a C(pre_stop) hook unless O(lifecycle) has one.
     type: int

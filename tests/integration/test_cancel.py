@@ -78,7 +78,7 @@ def test_a_cancelled_task_says_what_it_leaves_or_deletes_it(how, mode, on_cancel
     options = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sleep", "300"], "termination_grace_period": 0, "state": "completed"}
     task = {"podwright.core.task_pod": options | {"on_cancel": on_cancel, "tasks": [{"name": "pod"}, {"name": "job", "kind": "Job"}]}}
     process, output = start(
-        tmp_path, temporary, [{"hosts": "localhost", "tasks": [task | ({"timeout": 8} if how == "timeout" else {})]}], namespace, mode, version
+        tmp_path, temporary, [{"hosts": "localhost", "tasks": [task | ({"timeout": 25} if how == "timeout" else {})]}], namespace, mode, version
     )
 
     def live():

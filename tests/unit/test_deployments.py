@@ -49,6 +49,19 @@ def test_a_rollout_replaces_as_many_pods_at_a_time_as_given(given, counts):
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": dict(zip(("maxSurge", "maxUnavailable"), counts, strict=True))}
 
 
+PROBE = {"exec": ["true"]}
+
+
+@pytest.mark.parametrize(
+    ("pod", "given", "seconds"),
+    [({}, {}, 2), ({"readiness_probe": PROBE}, {}, None), ({"readiness_probe": PROBE}, {"min_ready_seconds": 0}, 0), ({}, {"min_ready_seconds": 9}, 9)]
+    + [({}, {"progress_deadline": 2}, 1)],
+)
+def test_a_pod_counts_as_available_after_seconds_without_a_crash(pod, given, seconds):
+    built = build_deployment(spec("running", "web", **pod), options(name="web", **given), "baseline", "rolling", 3)
+    assert built["spec"].get("minReadySeconds") == seconds
+
+
 def canary(*steps, **entry):
     empty = dict.fromkeys(("prometheus", "request", "command", "success", "failure"))
     return {"canary": {"steps": [{"pause": 0} | step for step in steps], "analysis": [empty | entry] if entry else []}}
@@ -61,6 +74,7 @@ def canary(*steps, **entry):
         ({"service": None}, "service: must be set for the strategy canary."),
         ({"service": {"ports": [80]}}, "service.name: missing."),
         ({"wait": False}, "wait: must be true for the strategy canary."),
+        ({"min_ready_seconds": 600}, "min_ready_seconds: must be less than progress_deadline (600), got 600."),
         ({"max_surge": "0%"}, "max_surge: must be greater than 0 if max_unavailable is 0."),
         ({"termination_grace_period": 5}, "termination_grace_period: must be greater than drain_seconds (5), got 5."),
         (canary({"weight": 100}), "canary.steps[0].weight: must be between 1 and 99, got 100."),

@@ -122,7 +122,7 @@ _LONGEST, _MANY = 10 * 365 * 86_400, 10**6  # seconds; things
 _POSITIVE = ("timeout", "idle_timeout", "rate", "schedule_timeout", "pull_timeout", "start_timeout", "command_timeout")
 _RANGES = {
     **dict.fromkeys(("wait_timeout", "ttl", "grace_period", "stop_grace", "retry_delay", "retry_delay_max"), (0, _LONGEST)),
-    **dict.fromkeys(("termination_grace_period", "failure_grace", "drain_seconds"), (0, _LONGEST)),
+    **dict.fromkeys(("termination_grace_period", "failure_grace", "drain_seconds", "min_ready_seconds"), (0, _LONGEST)),
     **dict.fromkeys(("max_age", "reclaim_age", "heartbeat", "reconnect_timeout"), (0, _LONGEST)),
     **dict.fromkeys(("wait_sleep", "progress_deadline", "since_seconds"), (1, _LONGEST)),
     **dict.fromkeys(("retries", "log_tail", "max_depth", "max_children", "keep_last", "limit", "tail_lines"), (0, _MANY)),

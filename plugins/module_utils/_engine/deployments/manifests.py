@@ -56,8 +56,10 @@ def build_deployment(spec: TaskSpec, params: Options, profile: str, generation: 
         "progressDeadlineSeconds": params["progress_deadline"],
         "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update},
     }
-    if "readinessProbe" not in pod["spec"]["containers"][0]:
-        deployment["minReadySeconds"] = MIN_READY_SECONDS
+    if params["min_ready_seconds"] is not None:
+        deployment["minReadySeconds"] = params["min_ready_seconds"]
+    elif "readinessProbe" not in pod["spec"]["containers"][0]:
+        deployment["minReadySeconds"] = min(MIN_READY_SECONDS, params["progress_deadline"] - 1)  # the API server requires that it is less
     name = deployment_name(params["name"], generation)
     metadata = {"name": name, "labels": MANAGED | own}
     metadata |= {"annotations": {REVISION: str(revision), STRATEGY: params["strategy"]}} if revision else {}

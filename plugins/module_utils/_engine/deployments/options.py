@@ -39,6 +39,7 @@ DEPLOYMENT_OPTIONS: dict[str, dict[str, Any]] = {
     "max_surge": {"type": "raw", "default": 1},
     "max_unavailable": {"type": "raw", "default": 0},
     "progress_deadline": {"type": "int", "default": 600},
+    "min_ready_seconds": {"type": "int"},
     "drain_seconds": {"type": "int", "default": 5},
     "rollback_on_failure": {"type": "bool", "default": False},
     "revision": {"type": "int"},
@@ -64,6 +65,8 @@ def validate(params: Options) -> None:
         raise option_error("wait", f"must be true for the strategy {params['strategy']}.", hint)
     if str(params["max_surge"]) in ("0", "0%") and str(params["max_unavailable"]) in ("0", "0%"):
         raise option_error("max_surge", "must be greater than 0 if max_unavailable is 0.")
+    if (ready := params["min_ready_seconds"]) is not None and ready >= params["progress_deadline"]:
+        raise option_error("min_ready_seconds", f"must be less than progress_deadline ({params['progress_deadline']}), got {ready}.")
     if isinstance(params["service"], dict) and not params["service"].get("name"):
         raise option_error("service.name", "missing.")
     grace, drain = params.get("termination_grace_period"), params["drain_seconds"]
