@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 CLUSTER ?= local
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
+# Some containers set it: each worker of pytest would compile every test.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench simulation
 
