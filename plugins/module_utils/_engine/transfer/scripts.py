@@ -261,7 +261,7 @@ stage=$root/$STAGE-$token
 rm -rf "$prefix"-* "$root"/$STAGE-*
 if ! [ -d "$root" ]; then stage=$prefix-$token; mkdir -p "$stage" || exit
 elif ! mkdir "$stage" 2>/dev/null; then stage=$prefix-$token; mkdir "$stage" 2>/dev/null || mkdir "$root/$STAGE-$token" || exit; fi
-cd "$stage" || exit
+cd "$stage" || { code=$?; [ -d "$stage" ] || exit $STAGE_DELETED; exit $code; }
 tar xpf - || { code=$?; [ -d "$(pwd)" ] || exit $STAGE_DELETED; exit $code; }
 """
     + f"""find . -type f -exec sh -c 'echo $#; sha256sum "$@" | {_SHA256_ONLY}; printf "%s\\0" "$@"' sh {{}} +""",
