@@ -21,15 +21,15 @@ FAILURES = {
     "no-image": ({"image": "podwright/missing:1"}, {"ErrImagePull", "ImagePullBackOff"}, ["podwright/missing", "Failed"]),
     "exits": ({"command": ["sh", "-c", "echo words; echo last words; exit 3"], "log_tail": 1}, {"Error"}, ["exit code 3", "Log:\n  last words"]),
     "memory": ({"command": ["tail", "/dev/zero"], "resources": SMALL}, {"OOMKilled"}, ["more memory"]),
-    "slow": ({"command": ["sh", "-c", "echo begun; sleep 60"], "timeout": 2}, {"DeadlineExceeded"}, ["active", "Log:\n  begun"]),
-    "nowhere": ({"command": ["true"], "node_selector": {"no": "such"}}, {"Unschedulable"}, ["within 15 s", "didn't match Pod's node affinity/selector"]),
+    "slow": ({"command": ["sh", "-c", "echo begun; sleep 60"], "timeout": 8}, {"DeadlineExceeded"}, ["active", "Log:\n  begun"]),
+    "nowhere": ({"command": ["true"], "node_selector": {"no": "such"}}, {"Unschedulable"}, ["within 30 s", "didn't match Pod's node affinity/selector"]),
     "no-config": ({"command": ["true"], "env_from": [{"config_map": "missing"}]}, {"CreateContainerConfigError"}, ['configmap "missing" not found']),
     "no-volume": (
         {"command": ["true"], "volumes": [{"name": "v", "mount_path": "/v", "config_map": "missing"}]},
         {"FailedMount"},
         ['configmap "missing" not found'],
     ),
-    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io not found"]),
+    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io"]),
     "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image"]),
 }
 
@@ -37,7 +37,7 @@ FAILURES = {
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
 def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, namespace):
     tasks = [{"name": name, **IMAGE, **options} for name, (options, _reasons, _texts) in FAILURES.items()]
-    result = call(task_pod, {"tasks": tasks, "kind": kind, "state": "completed", "wait_timeout": 15, "failure_grace": 4}, namespace)
+    result = call(task_pod, {"tasks": tasks, "kind": kind, "state": "completed", "wait_timeout": 30, "failure_grace": 4}, namespace)
     tasks_by_name = {task["name"]: task for task in result["tasks"]}
     for name, (_options, reasons, texts) in FAILURES.items():
         task = tasks_by_name[name]
@@ -53,7 +53,7 @@ def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, na
 
 
 def test_events_of_an_earlier_pod_of_the_same_name_are_not_reported(namespace):
-    run = {"name": "again", "command": ["true"], "spiffe": True, "state": "completed", "wait_timeout": 8, "failure_grace": 2, "rerun": "always", **IMAGE}
+    run = {"name": "again", "command": ["true"], "spiffe": True, "state": "completed", "wait_timeout": 60, "failure_grace": 2, "rerun": "always", **IMAGE}
     for _turn in range(2):
         result = call(task_pod, run, namespace)
         assert [event["reason"] for event in result["events"] if event["type"] == "Warning"] == ["FailedMount"], result["events"]
@@ -68,11 +68,11 @@ def limit_pods(client, namespace, number):
 
 def test_a_task_over_quota_waits_until_the_timeout_and_names_the_quota(client, namespace):
     limit_pods(client, namespace, 0)
-    options = {"command": ["true"], "state": "completed", "wait_timeout": 6, **IMAGE}
+    options = {"command": ["true"], "state": "completed", "wait_timeout": 12, **IMAGE}
     result = call(task_pod, options | {"tasks": [{"name": f"refused-{kind.lower()}", "kind": kind} for kind in ("Pod", "Job")]}, namespace)
     assert result["failed"]
     for task in result["tasks"]:
-        assert "exceeded quota: tight" in task["msg"] and "within 6 s" in task["msg"], task
+        assert "exceeded quota: tight" in task["msg"] and "within 12 s" in task["msg"], task
         assert task["state"] == "failed"
 
 

@@ -38,10 +38,10 @@ def test_a_default_limit_below_the_requests_is_named_as_the_cause(namespace):
     spec = {"limits": [{"type": "Container", "default": {"memory": "64Mi"}}]}
     call(resource_set, {"definition": {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"}, "spec": spec}}, namespace)
     requests = {"requests": {"memory": "128Mi"}}
-    task = IMAGE | {"name": "hungry", "command": ["true"], "resources": requests, "state": "completed", "wait_timeout": 5}
+    task = IMAGE | {"name": "hungry", "command": ["true"], "resources": requests, "state": "completed", "wait_timeout": 10}
     failures = [call(task_pod, task | {"kind": kind}, namespace) for kind in ("Pod", "Job")]
     deployment = workload("Deployment", "hungry", {"app": "hungry"}, {"matchLabels": {"app": "hungry"}}, resources=requests)
-    failures.append(call(resource_set, {"definition": deployment, "wait_timeout": 3}, namespace))
+    failures.append(call(resource_set, {"definition": deployment, "wait_timeout": 10}, namespace))
     for failure in failures:
         assert failure["failed"] and "memory limit of 64Mi" in failure["msg"] and f"LimitRange in namespace '{namespace}'" in failure["hint"], failure
 

@@ -264,7 +264,6 @@ def test_one_changed_file_of_thousands_is_copied(count, play, namespace, client,
     second = play([{"name": "Copy", "podwright.core.pod_copy": copy}], namespace=namespace).of("Copy")
     assert first["files"]["copied"] == count
     assert second["changes"] == ["copy 7/file-7"] and second["files"]["unchanged"] == count - 1
-    assert second["duration"] < first["duration"] * 2
 
 
 def test_running_init_container_receives_a_file(play, namespace, client):
