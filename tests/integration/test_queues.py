@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
 
 from ..cluster import published
 from ..support.component_cluster import component_cluster
@@ -143,22 +143,35 @@ def test_a_task_is_admitted_or_says_why_not(run, own_client, place, kind, mode):
 
 
 @pytest.mark.parametrize(("kind", "retries"), [("Pod", 0), ("Pod", 1), ("Job", 0)])
-def test_a_task_is_preempted_and_queued_again(launch, run, own_client, own_cluster, place, kind, retries):
+def test_a_task_is_preempted_and_queued_again(launch, run, own_cluster, place, kind, retries, tmp_path):
+    """Its second attempt succeeds at once; the task that has preempted it runs until that one is queued."""
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    traces.chmod(0o777)
+    mounted = {"volumes": [{"name": "traces", "mount_path": "/traces", "host_path": str(traces)}]}
     run([queue("builds", place, queue_preemption={"within_cluster_queue": "LowerPriority"}, queue_priorities={place: 100})])
-    script = "trap 'exit 3' TERM; for i in $(seq 15); do sleep 1; done"
-    low = task("low", kind=kind, retries=retries, command=["sh", "-c", script], termination_grace_period=5, wait_timeout=200)
+    script = "trap 'touch /traces/preempted; exit 3' TERM; touch /traces/started; until test -e /traces/preempted; do sleep 0.1; done"
+    low = task("low", kind=kind, retries=retries, command=["sh", "-c", script], termination_grace_period=30, wait_timeout=200, **mounted)
     playbook = launch([low], kubeconfig=own_cluster.kubeconfig, namespace=place)
-    wait_for(lambda: [pod for pod in own_client.list(POD, place)[0] if (pod.get("status") or {}).get("phase") == "Running"], 60)
-    urgent = task("urgent", labels={"kueue.x-k8s.io/priority-class": place}, command=["sleep", "4"])
-    assert run([urgent]).of("urgent")["state"] == "succeeded"
-    played = playbook.finish(300)
-    result = played.of("low")
-    if kind == "Pod" and not retries:
+    wait_for((traces / "started").exists)
+    messages = playbook.streams[1]
+    before = len(messages.read_text())
+    command = ["sh", "-c", "until test -e /traces/queued; do sleep 0.1; done"]
+    urgent = task("urgent", labels={"kueue.x-k8s.io/priority-class": place}, command=command, **mounted)
+    preempting = launch([urgent], kubeconfig=own_cluster.kubeconfig, namespace=place)
+    wait_for((traces / "preempted").exists)
+    is_queued_again = kind == "Job" or retries > 0
+    if is_queued_again:
+        expected = ("reempted", "Queued: LocalQueue 'builds' has not admitted it")
+        wait_for(lambda: all(words in messages.read_text()[before:] for words in expected))
+    (traces / "queued").touch()
+    assert preempting.finish(300).check().of("urgent")["state"] == "succeeded"
+    result = playbook.finish(300).of("low")
+    if is_queued_again:
+        assert (result["state"], result["attempt"]) == ("succeeded", 1 + retries), result.get("msg")
+    else:
         assert (result["state"], result["reason"]) == ("failed", "WorkloadEvictedDueToPreempted"), result
         assert "Preempted to accommodate a workload" in result["msg"] and "Set retries, so that the task is queued again" in result["msg"]
-    else:
-        assert (result["state"], result["attempt"]) == ("succeeded", 1 + retries), result.get("msg")
-        assert "reempted" in played.stderr and "Queued: LocalQueue 'builds' has not admitted it" in played.stderr, played.stderr
     run([queue("builds", place, queue_state="absent")])
 
 
