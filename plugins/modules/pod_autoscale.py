@@ -203,7 +203,7 @@ result:
   returned: when O(state=present)
   type: dict
 results:
-  description: Name and replicas of each object.
+  description: Name, replicas and C(result) of each object.
   returned: if O(label_selectors) selects several objects
   type: list
   elements: dict

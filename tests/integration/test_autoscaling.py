@@ -177,6 +177,7 @@ def test_a_pod_selects_its_controller_and_an_autoscaler_can_outlive_it(client, n
     wait_for(lambda: pods_of("one") and pods_of("two"))
     fixed = call(pod_autoscale, {"kind": "Pod", "label_selectors": ["tier=front"], "replicas": 2}, namespace)
     assert [(entry["name"], entry["after"]) for entry in fixed["results"]] == [("one", 2), ("two", 2)]
+    assert [(entry["result"]["kind"], entry["result"]["spec"]["replicas"]) for entry in fixed["results"]] == [("Deployment", 2)] * 2
     by_pod = {"kind": "Pod", "name": pods_of("one")[0]["metadata"]["name"], "target_cpu": 50}
     assert call(pod_autoscale, by_pod, namespace)["changed"]
     assert [item["metadata"]["name"] for item in client.list(AUTOSCALER, namespace)[0]] == ["one"]

@@ -84,10 +84,31 @@ def test_refused_protocol_is_distinguished_from_a_refused_command(status, reason
     assert exec_errors.is_protocol_refused(PodwrightError(message, status=status, reason=reason)) == expected
 
 
+class OnePod:
+    """A client of a pod with two containers, or of one that must not be read."""
+
+    def __init__(self, error=None):
+        self._error = error
+
+    def get(self, _kind, _namespace, _name):
+        if self._error:
+            raise self._error
+        return {"spec": {"containers": [{"name": "web"}], "initContainers": [{"name": "proxy"}]}}
+
+
+def test_a_container_that_does_not_exist_comes_with_those_that_do():
+    refused = PodwrightError("container task is not valid for pod web (400 BadRequest)", status=400, reason="BadRequest")
+    named = exec_errors.explain_refusal(refused, CONTAINER, OnePod())
+    assert str(named) == "Container 'task' not found in pod 'web' in namespace 'default'; containers: web, proxy." and named.reason == "BadRequest"
+    assert exec_errors.explain_refusal(refused, CONTAINER, OnePod(PodwrightError("no", status=403))) is refused
+    other = PodwrightError("no", status=400)
+    assert exec_errors.explain_refusal(other, CONTAINER, OnePod()) is other
+
+
 def test_refusals_name_the_pod():
-    missing = exec_errors.explain_refusal(PodwrightError("x", status=404, reason="NotFound"), CONTAINER)
+    missing = exec_errors.explain_refusal(PodwrightError("x", status=404, reason="NotFound"), CONTAINER, OnePod())
     assert missing.message == "Pod 'web' not found in namespace 'default'." and missing.is_not_found
-    pending = exec_errors.explain_refusal(PodwrightError("pod web does not have a host assigned", status=400, reason="BadRequest"), CONTAINER)
+    pending = exec_errors.explain_refusal(PodwrightError("pod web does not have a host assigned", status=400, reason="BadRequest"), CONTAINER, OnePod())
     assert pending.message == "Pod 'web' in namespace 'default' has not been scheduled." and pending.reason == "NotRunning"
 
 

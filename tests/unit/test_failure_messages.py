@@ -11,8 +11,6 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.arguments i
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import admission_hint, status_error
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, format_diagnosis
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_errors import explain_failure
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -21,7 +19,6 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import failure_hint
-from ansible_collections.podwright.core.plugins.plugin_utils import _operation_action
 
 from .task_specs import spec
 from .test_task_order import batch, needing, session
@@ -131,46 +128,3 @@ def test_operators_of_a_shell_in_a_command_as_text_are_warned_of(command, warnin
     invocation = Invocation({"command": command}, False, False, Console())
     pod_exec._warn_about_operators(invocation, command if isinstance(command, list) else shlex.split(command))
     assert invocation.console.warnings == warnings
-
-
-class OnePod:
-    """A client of a pod with two containers."""
-
-    def get(self, _kind, _namespace, _name):
-        return {"spec": {"containers": [{"name": "task"}, {"name": "proxy"}]}}
-
-
-def test_a_container_that_does_not_exist_comes_with_those_that_do():
-    refused = PodwrightError("Could not create exec: container nope is not valid for pod web (400 BadRequest)", status=400, reason="BadRequest")
-    named = pod_exec._name_containers(refused, OnePod(), Container("n", "web", "nope"))
-    assert str(named) == "Container 'nope' not found in pod 'web' in namespace 'n'; containers: task, proxy." and named.reason == "BadRequest"
-    other = PodwrightError("no", status=400)
-    assert pod_exec._name_containers(other, OnePod(), Container("n", "web", "nope")) is other
-
-
-def test_a_command_of_the_shell_is_named_as_one():
-    message = 'OCI runtime exec failed: unable to start container process: exec: "cd": executable file not found in $PATH'
-    error = explain_failure(PodwrightError(message), Container("n", "web"), Command(["cd", "/"]))
-    assert error.hint == "cd is a command of the shell: run one by [sh, -c, …], or set chdir."
-
-
-def test_live_lines_and_progress_contain_no_secret_values(monkeypatch):
-    shown = []
-    monkeypatch.setattr(_operation_action.Display, "display", lambda _self, text, **_options: shown.append(text))
-    console = _operation_action.LiveConsole(silent=False)
-    console._next = 0
-
-    def run(invocation, outcome):
-        invocation.console.line("web", "password=hunter2secret")
-        invocation.console.progress("waiting for hunter2secret")
-
-    perform(Operation("x", REVIEW, list, run, lambda *_: {}), {"expect": None, "plan_file": None}, False, False, console, masked={"hunter2secret"})
-    assert shown == ["  web | password=********", "  … waiting for ********"]
-
-
-@pytest.mark.parametrize(("state", "line"), [("running", "a is ready"), ("completed", "a is done")])
-def test_progress_says_that_a_server_is_ready(state, line, monkeypatch):
-    shown = []
-    monkeypatch.setattr(Console, "progress", lambda _self, text: shown.append(text))
-    session({"a": None if state == "running" else 0}).perform(batch("a") | {"state": state})
-    assert line in shown

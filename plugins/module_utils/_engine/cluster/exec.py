@@ -182,7 +182,7 @@ class Process:
                     refusal = error
             raise refusal if len(offers) > 1 else exec_errors.input_cannot_end(container)
         except PodwrightError as error:
-            raise_explained(exec_errors.explain_refusal(error, container), error)
+            raise_explained(exec_errors.explain_refusal(error, container, self._client), error)
 
     def _offers(self) -> list[tuple[str, list[str]]]:
         """[(protocol, words)], in order of preference. Each is offered by itself: a server that does not support it refuses before the command starts.

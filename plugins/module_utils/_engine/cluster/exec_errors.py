@@ -7,8 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error
+from .kinds import POD
 
 if TYPE_CHECKING:
+    from .client import Client
     from .exec_command import Command, Container
 
 # Messages of the kubelet and of containerd while the container does not run: the command has not started. A kubelet that was restarted
@@ -55,14 +57,26 @@ def pod_not_found(container: Container) -> PodwrightError:
     return not_found_error("Pod", container.pod, container.namespace, "Check pod and namespace.")
 
 
-def explain_refusal(error: PodwrightError, container: Container) -> PodwrightError:
-    """The error for a request to start a command that the API server refused."""
+def explain_refusal(error: PodwrightError, container: Container, client: Client) -> PodwrightError:
+    """The error for a request to start a command that the API server refused; for a container that does not exist, with those that do."""
     if error.is_not_found:
         return pod_not_found(container)
+    if error.status == 400 and "is not valid for pod" in error.message:
+        return _container_not_found(error, container, client)
     if error.status == 400 and "host assigned" in error.message:
         pod = f"Pod '{container.pod}' in namespace '{container.namespace}'"
         return PodwrightError(f"{pod} has not been scheduled.", reason="NotRunning", hint="Wait for it with pod_info: wait_for: running.")
     return error
+
+
+def _container_not_found(error: PodwrightError, container: Container, client: Client) -> PodwrightError:
+    try:
+        spec = (client.get(POD, container.namespace, container.pod) or {}).get("spec") or {}
+    except PodwrightError:  # a Role that allows commands and not to read pods
+        return error
+    names = [entry["name"] for part in ("containers", "initContainers", "ephemeralContainers") for entry in spec.get(part) or []]
+    message = f"Container '{container.name}' not found in pod '{container.pod}' in namespace '{container.namespace}'; containers: {', '.join(names)}."
+    return PodwrightError(message, status=error.status, reason=error.reason)
 
 
 def explain_failure(error: PodwrightError, container: Container, command: Command) -> PodwrightError:

@@ -297,17 +297,22 @@ def describe(invocation: Invocation, outcome: Scaling) -> Result:
     redactor, plan = Redactor(), outcome.plan
     result = {"changed": any(change.is_change for change in plan), "plan": [change.describe(redactor) for change in plan]}
     result |= {"engine": outcome.engine, "metrics": outcome.metrics}
-    results = [{"name": target.name} | _replicas(target, outcome.desired) for target in outcome.targets]
-    if results:
-        result["replicas"] = _replicas(outcome.targets[0], outcome.desired)
-    if len(results) > 1:
-        result["results"] = results
+    targets = outcome.targets
+    if targets:
+        result["replicas"] = _replicas(targets[0], outcome.desired)
+    if len(targets) > 1:
+        result["results"] = [{"name": target.name, "result": _shown(target)} | _replicas(target, outcome.desired) for target in targets]
     if outcome.engine == "fixed":
         result["errors"] = outcome.errors
-    shown = outcome.targets[0].after if outcome.scales_targets and outcome.targets else outcome.autoscaler
-    if shown:
-        result["result"] = drop_managed_fields(shown)
+    if outcome.scales_targets and targets:
+        result["result"] = _shown(targets[0])
+    elif outcome.autoscaler:
+        result["result"] = drop_managed_fields(outcome.autoscaler)
     return result | ({"diff": yaml_diff(plan, redactor)} if invocation.diff_mode else {})
+
+
+def _shown(target: Target) -> Manifest:
+    return drop_managed_fields(target.after) | {"apiVersion": target.kind.api_version, "kind": target.kind.name}
 
 
 def _replicas(target: Target, desired: int | None) -> dict[str, int]:

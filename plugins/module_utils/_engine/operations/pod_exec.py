@@ -124,17 +124,7 @@ def _run_in(invocation: Invocation, client: Client, execution: Execution, comman
     try:
         _execute(invocation, client, execution, command, path)
     except Exception as error:
-        execution.error = _name_containers(as_podwright_error(error), client, execution.container)
-
-
-def _name_containers(error: PodwrightError, client: Client, container: Container) -> PodwrightError:
-    """The error for a container that does not exist, with those that do."""
-    if error.status != 400 or "is not valid for pod" not in error.message:
-        return error
-    spec = (client.get(POD, container.namespace, container.pod) or {}).get("spec") or {}
-    names = [entry["name"] for part in ("containers", "initContainers", "ephemeralContainers") for entry in spec.get(part) or []]
-    message = f"Container '{container.name}' not found in pod '{container.pod}' in namespace '{container.namespace}'; containers: {', '.join(names)}."
-    return PodwrightError(message, status=error.status, reason=error.reason)
+        execution.error = as_podwright_error(error)
 
 
 def _execute(invocation: Invocation, client: Client, execution: Execution, command: Command, stdout_file: str | None) -> None:
