@@ -50,8 +50,11 @@ VARIABLES = {
     "ansible_kubectl_ssl_ca_cert": "ansible_podwright_ca_cert",
     "ansible_kubectl_verify_ssl": "ansible_podwright_validate_certs",
 }
-LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|(?:lookup|query|q)\(\s*['\"]k8s['\"]|ansible_kubectl_\w+")
-LOOKUP = re.compile(r"\b(?:lookup|query|q)\(\s*['\"][\w.]*$|\('k8s")
+LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|ansible_kubectl_\w+")
+LOOKUP = re.compile(r"""\b(?:lookup|query|q)\(\s*\\?['"](?P<name>(?:(?:kubernetes\.core|community\.kubernetes)\.)?k8s)\\?['"]""")
+ARGUMENT = re.compile(r"""\b(?P<name>kind|namespace|resource_name|resource_definition|src|cluster_info)\s*=\s*(?:\\?['"](?P<text>[\w.-]+)\\?['"])?""")
+RESULTS = re.compile(r"\.result\.results\b")
+SECRETS, PODS = ("secret", "secrets"), ("pod", "pods", "po")
 SKIPPED_DIRECTORIES = {".git", ".tox", ".venv", "venv", "node_modules", "collections", "ansible_collections"}
 BAD_USAGE = 2
 
@@ -152,6 +155,15 @@ def end_of(node: yaml.Node) -> int:
     return end_of(last[1] if isinstance(last, tuple) else last)
 
 
+def end_of_call(text: str, index: int) -> int:
+    """Where the arguments of a call end that the index is in, as far as parentheses show."""
+    depth = 1
+    while depth and index < len(text):
+        depth += {"(": 1, ")": -1}.get(text[index], 0)
+        index += 1
+    return index
+
+
 def entries_of(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     """The keys and values of a mapping by key, with those that it merges."""
     found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
@@ -195,20 +207,40 @@ class Migration:
             if isinstance(document, yaml.SequenceNode):
                 self._rewrite_items(document, {})
             self._rewrite_connection(document)
+        self._rewrite_lookups()
         self._report_rest()
         if self.file.edits():
             list(yaml.compose_all(self.file.rewritten, Loader=yaml.SafeLoader))
         return self.file
 
+    def _is_code(self, index: int) -> bool:
+        """Whether a place is neither in a comment nor in what is replaced."""
+        line = self.file.text[self.file.text.rfind("\n", 0, index) + 1 : index]
+        return "#" not in line and not any(start <= index < end for start, end, _replacement in self.file.edits())
+
+    def _rewrite_lookups(self) -> None:
+        """Rewrite the lookup k8s in expressions, and report what differs."""
+        for found in filter(lambda found: self._is_code(found.start()), list(LOOKUP.finditer(self.file.text))):
+            given = {each["name"]: each["text"] for each in ARGUMENT.finditer(self.file.text, found.end(), end_of_call(self.file.text, found.end()))}
+            kind = (given.get("kind") or "").lower()
+            self.file.changes.add((*found.span("name"), "podwright.core.objects"))
+            if kind in SECRETS:
+                self.file.reports.add((found.start(), "podwright.core.objects: to use the values of Secrets, set secret_values=true, and no_log: true"))
+            if not given.keys() & {"namespace", "resource_name", "resource_definition", "src", "cluster_info"}:
+                if kind in PODS:
+                    self.file.changes.add((found.end(), found.end(), ", all_namespaces=true"))
+                elif not kind:
+                    self.file.reports.add((found.start(), "podwright.core.objects: if kind can be Pod, set all_namespaces=true or namespace"))
+
     def _report_rest(self) -> None:
-        """Report names of kubernetes.core that are neither rewritten nor reported, such as those in templates."""
+        """Report names of kubernetes.core that are neither rewritten nor reported, such as those in templates, and results that differ."""
         reported = {self.file.line_of(index, False) for index, _text in self.file.reports}
         for found in LEFT.finditer(self.file.text):
-            line = self.file.text[self.file.text.rfind("\n", 0, found.start()) + 1 : found.start()]
-            is_edited = any(start <= found.start() < end for start, end, _replacement in self.file.edits())
-            if "#" not in line and not is_edited and self.file.line_of(found.start(), False) not in reported:
-                hint = "; see the lookup podwright.core.objects" if LOOKUP.search(line + found[0]) else ""
-                self.file.reports.add((found.start(), f"{found[0]} is left as it is{hint}"))
+            if self._is_code(found.start()) and self.file.line_of(found.start(), False) not in reported:
+                self.file.reports.add((found.start(), f"{found[0]} is left as it is"))
+        for found in RESULTS.finditer(self.file.text):
+            if self._is_code(found.start()):
+                self.file.reports.add((found.start(), "result.results of k8s is resources here, and what was done to each object is plan"))
 
     def _rewrite_items(self, items: yaml.Node, defaults: dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]) -> None:
         for item in items.value if isinstance(items, yaml.SequenceNode) else ():
@@ -317,11 +349,11 @@ class Migration:
     def _convert_info(self, key: yaml.Node, options: yaml.MappingNode, given: dict, inherited: dict, is_defaults: bool) -> None:
         kind = given.get("kind", inherited.get("kind", (None, None)))[1]
         literal = (value_of(kind) or "").lower()
-        if literal in ("secret", "secrets"):
+        if literal in SECRETS:
             self.file.report(key, "podwright.core.pod_info: to use the values of Secrets, set secret_values: true and no_log: true")
         if is_defaults or any(name in place for name in ("namespace", "name") for place in (given, inherited)):
             return
-        if literal in ("pod", "pods", "po"):
+        if literal in PODS:
             self.file.insert(key, options, ["all_namespaces: true"])
         elif kind is not None and not literal:
             self.file.report(key, "podwright.core.pod_info: if kind can be Pod, set all_namespaces: true or namespace")

@@ -216,6 +216,33 @@ def test_pods_of_all_namespaces_need_an_option():
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "reports"),
+    [
+        ("query('kubernetes.core.k8s', kind='Deployment')", "query('podwright.core.objects', kind='Deployment')", []),
+        (
+            "lookup('community.kubernetes.k8s', kind='Pod', namespace=n).a",
+            "lookup('podwright.core.objects', kind='Pod', namespace=n).a",
+            [],
+        ),
+        ("q( 'k8s', kind='pods')", "q( 'podwright.core.objects', all_namespaces=true, kind='pods')", []),
+        ("q('k8s', src=f(x), kind='Pod')", "q('podwright.core.objects', src=f(x), kind='Pod')", []),
+        ("q('k8s', kind=kind) + f(namespace=1)", "q('podwright.core.objects', kind=kind) + f(namespace=1)", ["all_namespaces=true"]),
+        ("q('k8s', kind='Secret')", "q('podwright.core.objects', kind='Secret')", ["secret_values=true"]),
+        ("lookup('kubernetes.core.kustomize', dir='a')", "lookup('kubernetes.core.kustomize', dir='a')", ["kubernetes.core.kustomize is left as it is"]),
+    ],
+)
+def test_lookups_are_rewritten_in_expressions(before, after, reports):
+    rewritten(f"- debug:\n    msg: >-\n      {{{{ {before} }}}}\n", f"- debug:\n    msg: >-\n      {{{{ {after} }}}}\n", *reports)
+    unchanged(f"# {{{{ {before} }}}}\n")
+
+
+def test_lookups_in_options_that_are_removed_stay_removed():
+    before = """- k8s: {kind: Pod, name: a, wait: true, apply: "{{ q('k8s', kind='Pod') }}", namespace: "{{ q(\\"k8s\\", kind=\\"Node\\") }}"}\n"""
+    after = """- podwright.core.resource_set: {kind: Pod, name: a, wait: true, namespace: "{{ q(\\"podwright.core.objects\\", kind=\\"Node\\") }}"}\n"""
+    rewritten(before, after)
+
+
 def test_json_patches_become_patches():
     rewritten(
         """\
@@ -268,8 +295,7 @@ def test_the_connection_and_its_variables_change():
         ("k8s_rollback: {name: a}", "pod_deployment"),
         ("k8s_cluster_info:", "pod_info"),
         ("k8s_service: {name: a}", "kind: Service"),
-        ("debug: {msg: \"{{ lookup('kubernetes.core.k8s', kind='Pod') }}\"}", "left as it is"),
-        ("debug: {msg: \"{{ query('k8s', kind='Pod') }}\"}", "left as it is"),
+        ('debug: {msg: "{{ created.result.results | length }}"}', "resources"),
     ],
 )
 def test_what_is_not_mechanical_is_reported_and_left(task, report):
