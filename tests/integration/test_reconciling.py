@@ -106,7 +106,7 @@ def test_conflicts_fail_if_not_taken_over(play, namespace):
     play([apply([QUOTA], field_manager="somebody")], namespace=namespace)
     ours = QUOTA | {"spec": {"hard": {"pods": "7"}}}
     refused = play([apply([ours], conflicts="fail")], namespace=namespace, expect=2).of("Apply")
-    assert "somebody" in refused["msg"] and "conflicts" in refused["msg"]
+    assert "somebody" in refused["msg"] and "set conflicts to take" in refused["msg"]
     assert play([apply([ours])], namespace=namespace).is_changed
 
 

@@ -41,5 +41,12 @@ def test_a_refusal_names_what_limits_the_pod(text):
         assert REFUSALS[text] in hint and "namespace 'shop'" in hint
 
 
+@pytest.mark.parametrize("text", ['Apply failed with 1 conflict: conflict with "a": .data.b', 'Apply failed with 2 conflicts: conflicts with "a":\n- .data.b'])
+def test_a_conflict_of_field_managers_names_the_option(text):
+    causes = [{"reason": "FieldManagerConflict", "message": 'conflict with "a"', "field": ".data.b"}]
+    status = {"kind": "Status", "message": text, "reason": "Conflict", "details": {"causes": causes}}
+    assert "set conflicts to take" in status_error(409, status, Request("PATCH", POD.path("shop"), kind=POD, namespace="shop"), CONFIGURATION).hint
+
+
 def test_other_refusals_have_no_such_hint():
     assert admission_hint('Pod "a" is invalid: spec.containers[0].image: Required value') == ""

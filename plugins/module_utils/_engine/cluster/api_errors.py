@@ -81,7 +81,7 @@ def admission_hint(text: str, namespace: str | None = None) -> str:
 
 
 def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> str:
-    status, reason = error.status, error.reason
+    status = error.status
     if error.is_denied_by_admission:
         return "A webhook or policy of the cluster refuses it: correct what its message names, or ask those who operate it."
     if status == 401:
@@ -96,7 +96,7 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Create the namespace first, for example with the role podwright.core.namespace."
     if status == 422 and "uantit" in text:
         return "Write quantities such as 500m, 2, 128Mi or 1Gi."
-    if status == 409 and reason == "Conflict" and "conflict with" in text:
+    if any(cause["reason"] == "FieldManagerConflict" for cause in error.causes):
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
     if error.is_schema_mismatch:
         return 'Quote the value, such as "1" or "true".' if "expected string, got" in text else "Correct the fields that the message names."
