@@ -27,7 +27,10 @@ MODULES = {
     "k8s_log": "pod_logs",
     "k8s_scale": "pod_autoscale",
     "k8s_json_patch": "resource_set",
+    "k8s_service": "resource_set",
 }
+SPEC = ("type", "ports", "selector")  # options of k8s_service
+MANIFESTS = ("definition", "resource_definition", "inline", "src", "template")
 INSTEAD = {
     "k8s_service": "resource_set with kind: Service and the options as its spec",
     "k8s_rollback": "resource_set with the manifest of the earlier revision, or pod_deployment with state: rolled_back",
@@ -98,7 +101,7 @@ class File:
         indentation = " " * first.column
         if not options.flow_style and module.end_mark.line < options.value[0][0].start_mark.line:
             index = self.text.index("\n", module.end_mark.index) + 1
-            self.changes.add((index, index, "".join(indentation + line + newline for line in lines)))
+            self.changes.add((index, index, "".join((indentation + line).rstrip() + newline for line in lines)))
         else:
             separator = ", " if options.flow_style else newline + indentation
             self.changes.add((first.index, first.index, "".join(line + separator for line in lines)))
@@ -268,7 +271,7 @@ class Migration:
         taken = set(entries)
         for name, (key, value) in entries.items():
             module = None if name in GROUPS else module_of(name)
-            target = GROUPS.get(name) or (f"podwright.core.{MODULES[module]}" if module in MODULES else None)
+            target = GROUPS.get(name) or (f"podwright.core.{MODULES[module]}" if module in MODULES and module not in INSTEAD else None)
             if module in INSTEAD:
                 self.file.report(key, f"{name}: use {INSTEAD[module]}")
             if target is None:
@@ -294,7 +297,7 @@ class Migration:
             self._rewrite_task(task, value, name, module, value, defaults)
 
     def _rewrite_task(self, task, key, name, module, options, defaults) -> None:
-        if module in INSTEAD:
+        if module in INSTEAD and module not in MODULES:
             self.file.report(key, f"{name}: use {INSTEAD[module]}")
             return
         entries, place = entries_of(task), key
@@ -318,7 +321,7 @@ class Migration:
         """Rewrite the options of a module. Returns: whether the module can be replaced."""
         given = entries_of(options)
         self._drop(options, given, "persist_config", "refreshed tokens are not written to the kubeconfig")
-        if module in ("k8s", "k8s_json_patch"):
+        if module in ("k8s", "k8s_json_patch", "k8s_service"):
             return self._convert_objects(module, key, options, given, inherited, is_defaults)
         if module in ("k8s_info", "k8s_facts"):
             self._convert_info(key, options, given, inherited, is_defaults)
@@ -360,9 +363,14 @@ class Migration:
 
     def _convert_objects(self, module: str, key: yaml.Node, options: yaml.MappingNode, given: dict, inherited: dict, is_defaults: bool) -> bool:
         everything = {**inherited, **given}
-        has_manifest = any(name in everything for name in ("definition", "resource_definition", "inline", "src", "template"))
+        has_manifest = any(name in everything for name in MANIFESTS)
         added = []
-        if not is_defaults and "name" in everything and "kind" not in everything and has_manifest:
+        if module == "k8s_service":
+            if any(name in everything for name in SPEC) and (has_manifest or not all(name in given for name in SPEC if name in everything)):
+                self.file.report(key, f"{module}: use {INSTEAD[module]}")
+                return False
+            added += ["kind: Service", *self._moved(options, [entry for name, entry in given.items() if name in SPEC])]
+        elif not is_defaults and "name" in everything and "kind" not in everything and has_manifest:
             kind = self._kind_of(everything)
             if not kind:
                 self.file.report(key, f"{module}: name without kind would be the name of a set: add kind, or remove name if the manifest contains it")
@@ -391,7 +399,7 @@ class Migration:
             added.append("state: patched")
         if not is_defaults and "wait" not in everything:
             added.append("wait: false")
-        for name in ("apply", "force", "server_side_apply"):
+        for name in ("apply", "force", "server_side_apply", *(SPEC if module == "k8s_service" else ())):
             self._remove(options, given, name)
         self._drop(options, given, "validate", "the API server validates every manifest strictly")
         if is_true(given.get("continue_on_error", (None, None))[1]):
@@ -399,6 +407,16 @@ class Migration:
         if added:
             self.file.insert(key, options, added)
         return True
+
+    def _moved(self, options: yaml.MappingNode, entries: list[tuple[yaml.Node, yaml.Node]]) -> list[str]:
+        """The lines of a definition whose spec has these options; none without options."""
+        if not entries:
+            return []
+        texts = [(key.start_mark, self.file.text[key.start_mark.index : end_of(value)]) for key, value in entries]
+        if options.flow_style:
+            return [f"definition: {{spec: {{{', '.join(text for _start, text in texts)}}}}}"]
+        lines = [line[start.column :] for start, text in texts for line in (" " * start.column + text).splitlines()]
+        return ["definition:", "  spec:", *("    " + line for line in lines)]
 
     @staticmethod
     def _kind_of(given: dict) -> str | None:

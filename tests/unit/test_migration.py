@@ -216,6 +216,47 @@ def test_pods_of_all_namespaces_need_an_option():
     )
 
 
+def test_services_become_objects_with_a_spec():
+    rewritten(
+        """\
+        - kubernetes.core.k8s_service:
+            state: present
+            name: web
+            namespace: shop
+            ports:
+            - port: 443  # https
+
+              protocol: TCP
+            selector:
+                app: web
+            apply: true
+          register: service
+        - k8s_service: {name: web, namespace: shop, type: NodePort, ports: [{port: 80}]}
+        - k8s_service: {name: web, namespace: shop, state: absent}
+        """,
+        """\
+        - podwright.core.resource_set:
+            kind: Service
+            definition:
+              spec:
+                ports:
+                - port: 443  # https
+
+                  protocol: TCP
+                selector:
+                    app: web
+            wait: false
+            state: present
+            name: web
+            namespace: shop
+          register: service
+        - podwright.core.resource_set: {kind: Service, definition: {spec: {type: NodePort, ports: [{port: 80}]}}, wait: false, name: web, namespace: shop}
+        - podwright.core.resource_set: {kind: Service, wait: false, name: web, namespace: shop, state: absent}
+        """,
+    )
+    unchanged("- hosts: all\n  module_defaults: {k8s_service: {namespace: shop}}\n", "kind: Service")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reports"),
     [
@@ -294,7 +335,7 @@ def test_the_connection_and_its_variables_change():
         ("k8s_taint: {name: a}", "spec.taints"),
         ("k8s_rollback: {name: a}", "pod_deployment"),
         ("k8s_cluster_info:", "pod_info"),
-        ("k8s_service: {name: a}", "kind: Service"),
+        ("k8s_service: {name: a, src: a.yml, type: NodePort}", "kind: Service"),
         ('debug: {msg: "{{ created.result.results | length }}"}', "resources"),
     ],
 )
