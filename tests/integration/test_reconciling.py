@@ -103,10 +103,12 @@ def test_fields_of_other_managers_are_kept(play, namespace, client):
 
 
 def test_conflicts_fail_if_not_taken_over(play, namespace):
-    play([apply([QUOTA], field_manager="somebody")], namespace=namespace)
+    for manager in ("somebody", "another"):
+        theirs = {"metadata": {"name": "limits", "labels": {manager: "owner"}}, "spec": {"hard": {"pods": "10"}}}
+        play([apply([QUOTA | theirs], field_manager=manager, conflicts="fail")], namespace=namespace)
     ours = QUOTA | {"spec": {"hard": {"pods": "7"}}}
     refused = play([apply([ours], conflicts="fail")], namespace=namespace, expect=2).of("Apply")
-    assert "somebody" in refused["msg"] and "set conflicts to take" in refused["msg"]
+    assert all(words in refused["msg"] for words in ("somebody", "another", "set conflicts to take"))
     assert play([apply([ours])], namespace=namespace).is_changed
 
 
