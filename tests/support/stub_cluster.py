@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import jsonpatch
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, Kind
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
 
 STAMP = "2001-01-01T00:00:00Z"
 PAGE = 2  # items of a page, fewer than any limit that a client sets
@@ -146,7 +147,7 @@ class StubCluster:
     def _list(self, call):
         items = self._matching(call)
         token = call.query.get("continue", "0")
-        if not token.isdigit():
+        if not token.isdecimal():
             return failure(400, "BadRequest", "invalid continue token")
         start = int(token)
         size = PAGE if "limit" in call.query else len(items)
@@ -156,7 +157,7 @@ class StubCluster:
 
     def _watch(self, call):
         version = call.query.get("resourceVersion") or "0"
-        if not version.isdigit():
+        if not version.isdecimal():
             return failure(400, "BadRequest", "invalid resource version")
         since = int(version)
 
@@ -309,11 +310,9 @@ def fields_of(value):
 def _matches(call, item, namespace):
     if call.namespace not in (None, namespace):
         return False
-    labels = item["metadata"].get("labels") or {}
-    for term in filter(None, call.query.get("labelSelector", "").split(",")):
-        name, equals, value = term.partition("=")
-        if (labels.get(name) != value) if equals else (name not in labels):
-            return False
+    selector = call.query.get("labelSelector")
+    if selector and not matches(selector, item["metadata"].get("labels") or {}):
+        return False
     for term in filter(None, call.query.get("fieldSelector", "").split(",")):
         name, _equals, value = term.partition("=")
         found = item

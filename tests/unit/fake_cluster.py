@@ -9,6 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.clock impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
 
 SERVED = {"apps": ["apps/v1"], "autoscaling": ["autoscaling/v2"], "batch": ["batch/v1"], "rbac.authorization.k8s.io": ["rbac.authorization.k8s.io/v1"]}
 
@@ -50,10 +51,10 @@ class FakeCluster:
         if kind.api_version not in self._versions(kind.group):
             raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
         found = [item for (name, item_namespace, _name), item in self.objects.items() if name == kind.name and (not namespace or item_namespace == namespace)]
-        for selector, field in ((label_selector, "labels"), (field_selector, None)):
-            if selector:
-                name, _equals, value = selector.partition("=")
-                found = [i for i in found if (i["metadata"].get(field, {}) if field else {"metadata.name": i["metadata"]["name"]}).get(name) == value]
+        if label_selector:
+            found = [item for item in found if matches(label_selector, item["metadata"].get("labels") or {})]
+        if field_selector:
+            found = [item for item in found if matches(field_selector, {"metadata.name": item["metadata"]["name"]})]
         return copy.deepcopy(found), str(self._version)
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):

@@ -9,6 +9,7 @@ from collections import deque
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH, TASK, label_of, owner_reference
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
 
 from .fake_cluster import FakeCluster
 
@@ -70,9 +71,8 @@ class ModelCluster(FakeCluster):
 
     def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False, transform=None):
         found = [item for (name, _namespace, _name), item in self.objects.items() if name == kind.name]
-        for term in (label_selector or "").split(",") if label_selector else []:
-            name, _equals, value = term.partition("=")
-            found = [item for item in found if (label_of(item, name) == value if value else label_of(item, name))]
+        if label_selector:
+            found = [item for item in found if matches(label_selector, item["metadata"].get("labels") or {})]
         if field_selector and field_selector.startswith("metadata.name="):
             found = [item for item in found if item["metadata"]["name"] == field_selector.partition("=")[2]]
         found = copy.deepcopy(found)

@@ -91,7 +91,7 @@ class Api:
         """(status, object) at a path."""
         *_rest, group, name = ["", "", *map(urllib.parse.unquote, url.path.strip("/").split("/"))]
         if name in KIND_OF:
-            items = [item for (kind, _name), item in self.created.items() if kind == KIND_OF[name]]
+            items = [item for (kind, own), item in self.created.items() if kind == KIND_OF[name] and f"{url.path}/{own}" not in self.deleted]
             return 200, {"kind": f"{KIND_OF[name]}List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items}
         if name == "scale":
             return 200, {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "web"}, "spec": {"replicas": 1}}

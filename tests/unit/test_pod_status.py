@@ -11,6 +11,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     FIXABLE,
     SETTLING,
     TRANSIENT,
+    exit_codes,
     read_pod,
     read_problems,
     read_resize,
@@ -43,6 +44,7 @@ READY = {"type": "Ready", "status": "True"}
     [
         (pod("Pending"), "pending", "Starting", None),
         (pod(state=RUNNING), "running", "", None),
+        (pod("Pending", others=[{"name": "task", "state": None, "lastState": None}]), "pending", "Starting", None),
         (pod("Succeeded", SUCCEEDED), "succeeded", "Completed", None),
         (pod("Running", SUCCEEDED), "succeeded", "Completed", None),  # a sidecar keeps the pod running
         (pod("Running", SUCCEEDED, policy="Always"), "pending", "Starting", None),
@@ -81,6 +83,12 @@ def test_the_state_of_a_job_comes_from_its_conditions_and_the_reason_from_its_la
     job["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
     assert read_job(job, [pod("Failed", KILLED)]).reason == "OOMKilled"
     assert read_job(job, []).reason == "BackoffLimitExceeded"
+
+
+def test_exit_codes_are_those_of_the_containers_that_terminated():
+    restarted = {"name": "restarted", "state": RUNNING, "lastState": FAILED}
+    item = pod(state=SUCCEEDED, others=[restarted, {"name": "new", "state": None, "lastState": None}, {"name": "waits"}])
+    assert exit_codes(item) == {"task": 0, "restarted": 3} and exit_codes({}) == {}
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def _read_failure(status: Manifest, terminated: Manifest | None, interruption: s
 
 def _failed_init(status: Manifest) -> Status | None:
     for container in status.get("initContainerStatuses") or []:
-        terminated = container.get("state", {}).get("terminated")
+        terminated = (container.get("state") or {}).get("terminated")
         if terminated and terminated["exitCode"]:
             return Status(
                 "failed",
@@ -176,11 +176,11 @@ def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
 
 def read_waiting(container: Manifest) -> Status | None:
     """The Status of a task one of whose containers cannot start, from the status of that container; None if it has no such problem."""
-    waiting = container.get("state", {}).get("waiting") or {}
+    waiting = (container.get("state") or {}).get("waiting") or {}
     grace = _WAITING_GRACE.get(waiting.get("reason", ""))
     if not grace:
         return None
-    last = container.get("lastState", {}).get("terminated") or {}
+    last = (container.get("lastState") or {}).get("terminated") or {}
     message = waiting.get("message") or (f"its command exited with exit code {last['exitCode']}" if last else "")
     return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
 
@@ -243,7 +243,7 @@ def exit_codes(pod: Manifest) -> dict[str, int]:
     status = pod.get("status") or {}
     codes = {}
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        terminated = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+        terminated = next(filter(None, ((container.get(name) or {}).get("terminated") for name in ("state", "lastState"))), None)
         if terminated:
             codes[container["name"]] = terminated["exitCode"]
     return codes

@@ -17,6 +17,7 @@ from .network_policy import DEFAULT, policy_name
 from .task_plan import Listed
 from .task_spec import TaskSpec
 
+LONGEST_SELECTOR = 2000  # characters; proxies limit the line of a request to 8 KiB
 TaskName = tuple[str, str]
 """(namespace, name of a task)."""
 
@@ -119,10 +120,11 @@ class Observer:
         return {(JOB, namespace): (items, version)} if items else {}
 
     def _selector(self, namespace: str, specs: Sequence[TaskSpec]) -> str:
-        parts = [selector_of(MANAGED)]
-        if len(specs) == 1 and namespace not in {place for place, _name in self._sets}:
-            parts.append(f"{TASK}={specs[0].name}")
-        return ",".join(parts)
+        """The label selector of the requested tasks; that of all tasks for whole sets, and for more names than fit into a request."""
+        names = sorted({spec.name for spec in specs})
+        named = f"{TASK}={names[0]}" if len(names) == 1 else f"{TASK} in ({','.join(names)})"
+        is_whole = namespace in {place for place, _name in self._sets} or len(named) > LONGEST_SELECTOR
+        return selector_of(MANAGED) if is_whole else f"{selector_of(MANAGED)},{named}"
 
     def _list_records(self, selectors: dict[str, str]) -> tuple[dict[TaskName, Manifest], dict[TaskName, Manifest]]:
         """(records, placements) of an Observation."""
