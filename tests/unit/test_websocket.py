@@ -293,7 +293,7 @@ def test_source_without_input_waits_and_an_empty_piece_does_not(open_channel):
     def serve():
         theirs.settimeout(0)
         with suppress(BlockingIOError):
-            received.extend(unmask(theirs.recv(1000)))
+            received.extend(unmask(theirs.recv(1000))[0])
         if received == b"\0one" and not runs:
             runs.append(True)
             theirs.sendall(frame(b"\1runs"))
@@ -306,10 +306,14 @@ def test_source_without_input_waits_and_an_empty_piece_does_not(open_channel):
 
 
 def unmask(content):
-    """The payloads of a client's short frames."""
+    """(the payloads of a client's whole frames, what follows them)."""
     payloads = b""
-    while content:
-        size = content[1] & 0x7F
-        key, masked, content = content[2:6], content[6 : 6 + size], content[6 + size :]
+    while len(content) >= 2:
+        length = content[1] & 0x7F
+        start = {126: 4, 127: 10}.get(length, 2)
+        end = start + 4 + (length if start == 2 else int.from_bytes(content[2:start], "big"))
+        if len(content) < end:
+            break
+        key, masked, content = content[start : start + 4], content[start + 4 : end], content[end:]
         payloads += bytes(byte ^ key[i % 4] for i, byte in enumerate(masked))
-    return payloads
+    return payloads, content
