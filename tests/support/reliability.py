@@ -39,9 +39,9 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
 
 
 def render(lines: list[dict[str, Any]]) -> str:
-    """The page, with the newest line of each test; the parametrized forms of a test are one row."""
+    """The page, with the newest line of each test; the parametrized forms of a test are one row, with the figures of the largest one."""
     rows: dict[str, dict[str, Any]] = {}
-    for line in {line["test"]: line for line in lines}.values():
+    for line in sorted({line["test"]: line for line in lines}.values(), key=lambda line: line["runs"]):
         name = line["test"].partition("[")[0]
         known = rows.get(name)
         added = {} if known is None else {part: known[part] + line[part] for part in ("runs", "seconds")}

@@ -67,8 +67,7 @@ def validate(params: Options) -> None:
         raise option_error("max_surge", "must be greater than 0 if max_unavailable is 0.")
     if (ready := params["min_ready_seconds"]) is not None and ready >= params["progress_deadline"]:
         raise option_error("min_ready_seconds", f"must be less than progress_deadline ({params['progress_deadline']}), got {ready}.")
-    if isinstance(params["service"], dict) and not params["service"].get("name"):
-        raise option_error("service.name", "missing.")
+    _validate_service(params["service"])
     grace, drain = params.get("termination_grace_period"), params["drain_seconds"]
     if params["service"] and drain and grace is not None and grace <= drain:
         raise option_error("termination_grace_period", f"must be greater than drain_seconds ({drain}), got {grace}.")
@@ -76,6 +75,21 @@ def validate(params: Options) -> None:
     _validate_steps(canary.get("steps") or [])
     for number, entry in enumerate(canary.get("analysis") or []):
         _validate_analysis(f"canary.analysis[{number}]", entry)
+
+
+def _validate_service(service: Any) -> None:
+    if not service or isinstance(service, str):
+        return
+    if not isinstance(service, dict):
+        raise option_error("service", f"must be a name or a mapping with name and ports, got '{service}'.")
+    if unknown := sorted(str(key) for key in service if key not in ("name", "ports")):
+        raise option_error(f"service.{unknown[0]}", "unknown option; a service has name and ports.")
+    if not service.get("name"):
+        raise option_error("service.name", "missing.")
+    if not isinstance(service["name"], str):
+        raise option_error("service.name", f"must be a string, got '{service['name']}'.")
+    if not isinstance(service.get("ports"), (list, type(None))):
+        raise option_error("service.ports", f"must be a list of ports, got '{service['ports']}'.")
 
 
 def _validate_steps(steps: list[Options]) -> None:
