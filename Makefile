@@ -57,7 +57,11 @@ test-matrix: env ## run the integration targets, playbooks, roles and connection
 	@$(BIN)/python -m tests.matrix $(ARGS)
 
 test-long: env ## run the tests that take long (2 GiB streams, 5000 pods, 90 minutes of soak)
-	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) -m long -v --timeout 1800 $(ARGS)
+	@rm -f tests/output/reliability.jsonl
+	status=0
+	tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) -m long -v --timeout 1800 $(ARGS) || status=$$?
+	$(BIN)/python -m tests.support.reliability
+	exit $$status
 
 mutation: env ## change one place of the engine at a time: a unit test has to notice (an hour on two cores; ARGS="--sample 50 PATH")
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/mutation/requirements.txt

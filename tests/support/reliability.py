@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the tests that look for faults have tried: a line for each, from which docs/reliability.md is generated."""
+"""What the tests that look for faults have tried, and what those that take long have shown: a line for each, from which docs/reliability.md is generated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,26 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
     """
     given = {name: os.environ[name] for name in ("PODWRIGHT_SEED", "PODWRIGHT_CRASHES") if name in os.environ}
     scale = {"PODWRIGHT_SCALE": f"{SCALE:g}"} | given
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     line = {"test": nodeid, "faults": faults, "runs": runs, "checks": checks, "seconds": round(seconds), "figures": figures, "scale": scale, "command": command}
+    _append(line)
+
+
+def record_long(results: Iterable[tuple[str, str, float]]) -> None:
+    """Append what each file of tests that take long has shown; not of a file in which one failed.
+
+    Args:
+        results: of each test (path, outcome, seconds with setup and teardown).
+    """
+    files: dict[str, list[tuple[str, float]]] = {}
+    for path, outcome, seconds in results:
+        files.setdefault(path, []).append((outcome, seconds))
+    for path, tests in files.items():
+        if {outcome for outcome, _seconds in tests} == {"passed"}:
+            _append({"test": path, "passed": len(tests), "seconds": round(sum(seconds for _outcome, seconds in tests))})
+
+
+def _append(line: dict[str, Any]) -> None:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     line |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": commit}
     LINES.parent.mkdir(exist_ok=True)
     with LINES.open("a", encoding="utf-8") as sink:
@@ -41,13 +60,15 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
 def render(lines: list[dict[str, Any]]) -> str:
     """The page, with the newest line of each test; the parametrized forms of a test are one row, with the figures of the largest one."""
     rows: dict[str, dict[str, Any]] = {}
-    for line in sorted({line["test"]: line for line in lines}.values(), key=lambda line: line["runs"]):
+    newest = {line["test"]: line for line in lines}.values()
+    for line in sorted((line for line in newest if "runs" in line), key=lambda line: line["runs"]):
         name = line["test"].partition("[")[0]
         known = rows.get(name)
         added = {} if known is None else {part: known[part] + line[part] for part in ("runs", "seconds")}
         rows[name] = line | added | {"test": name}
     head = "| faults tried | runs | lost | wrong | hung | shown | measured | seconds | date, commit | command |"
-    return "\n".join([*PREFACE, head, "| --- " * (head.count("|") - 1) + "|", *(_row(rows[name]) for name in sorted(rows)), ""])
+    tried = [head, "| --- " * (head.count("|") - 1) + "|", *(_row(rows[name]) for name in sorted(rows))]
+    return "\n".join([*PREFACE, *tried, *LONG, *(_long_row(line) for line in sorted(newest, key=lambda line: line["test"]) if "passed" in line), ""])
 
 
 PREFACE = [
@@ -57,6 +78,24 @@ PREFACE = [
     "only with 0 of them; `–` means that the test does not look for it. `make reliability` runs the tests and generates this page.",
     "",
 ]
+
+
+LONG = [
+    "",
+    "## Tests that take long",
+    "",
+    "They are not part of `make test`. `make test-long` runs them, against real components such as Kueue and SPIRE, and adds those files here in which every",
+    "test has passed.",
+    "",
+    "| tests | passed | seconds | date, commit | command |",
+    "| --- | --- | --- | --- | --- |",
+]
+
+
+def _long_row(line: dict[str, Any]) -> str:
+    name = Path(line["test"]).stem.removeprefix("test_").replace("_", " ")
+    command = f"`make test-long ARGS={line['test']}`"
+    return f"| {name} | {line['passed']} | {line['seconds']} | {line['date']}, {line['commit']} | {command} |"
 
 
 def _row(line: dict[str, Any]) -> str:
