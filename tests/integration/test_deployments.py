@@ -158,11 +158,18 @@ def test_rollouts_lose_no_request(strategy, client, play, namespace, python_imag
     last = min(scaled(2), 5)
     with traffic(client, requester) as observed:
         changes = play([shop(python_image, f"v{number}", strategy) for number in range(1, last + 1)], namespace=namespace)
+        wait_for(lambda: "v0" not in versions(client, namespace))  # its pods close their connections as they terminate
     assert all(changes.of(f"v{number}")["changed"] for number in range(1, last + 1))
     assert observed["losses"] == []
     assert set(observed["counts"]) <= {f"v{number}" for number in range(last + 1)} and len(observed["counts"]) > 1
     assert sum(observed["counts"].values()) > 200
     assert_all_traffic_to(client, requester, f"v{last}")
+
+
+def versions(client, namespace):
+    """The versions of the pods that exist, those that terminate included."""
+    found = client.list(POD, namespace, label_selector="podwright.io/deployment=shop")[0]
+    return {entry["value"] for pod in found for entry in pod["spec"]["containers"][0]["env"] if entry["name"] == "VERSION"}
 
 
 def steps(*weights, pause=0, **analysis):
