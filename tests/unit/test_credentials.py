@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -281,20 +280,17 @@ class RotatingTokens:
         return respond
 
 
-def temporary_files():
-    """The names of temporary files."""
-    return set(os.listdir(tempfile.gettempdir()))
-
-
-def test_threads_renew_a_token_once(tmp_path):
-    tokens, before = RotatingTokens(tmp_path), temporary_files()
+def test_threads_renew_a_token_once(tmp_path, monkeypatch):
+    tokens, temporary = RotatingTokens(tmp_path), tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with StubServer(tokens.accept(2)) as running:
         options = {"host": running.url, "kubeconfig": kubeconfig(exec=plugin(tokens.script))}
         with Client(Configuration(options)) as client, ThreadPoolExecutor(16) as threads:
             barrier = threading.Barrier(16)
             found = list(threads.map(lambda _n: (barrier.wait(), client.get(POD, "n", "a"))[1]["kind"], range(16)))
     assert found == ["Pod"] * 16 and tokens.runs == 2
-    assert not [name for name in temporary_files() - before if name.startswith("podwright")]
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("transport", ["stream", "websocket"])
