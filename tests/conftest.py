@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,23 +54,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(path).write_text(json.dumps({"passed": counts["passed"], "failed": counts["failed"] + counts["error"], "skipped": skipped}))
         return
     if session.config.option.markexpr == "long" and not session.config.option.keyword and not any("::" in argument for argument in session.config.args):
-        record_long(_results(reporter))
+        record_long(report for reports in reporter.stats.values() for report in reports if isinstance(report, pytest.TestReport))
     suite = "integration" if any("integration" in argument for argument in session.config.args) else "unit"
     output = Path(__file__).parent / "output"
     output.mkdir(exist_ok=True)
     with (output / "results").open("a", encoding="utf-8") as sink:
         sink.write(f"{suite}: {counts['passed']} passed, {counts['failed'] + counts['error']} failed\n")
-
-
-def _results(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, str, float]]:
-    """(path, outcome, seconds) of each test that was run."""
-    seconds: dict[str, float] = defaultdict(float)
-    outcomes: dict[str, str] = {}
-    for outcome, reports in reporter.stats.items():
-        for report in reports:
-            if isinstance(report, pytest.TestReport):
-                seconds[report.nodeid] += report.duration
-                if outcomes.get(report.nodeid, "") in ("", "passed"):
-                    outcomes[report.nodeid] = outcome or "passed"
-    for nodeid, outcome in outcomes.items():
-        yield nodeid.partition("::")[0], outcome, seconds[nodeid]

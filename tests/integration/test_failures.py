@@ -29,7 +29,7 @@ FAILURES = {
         {"FailedMount"},
         ['configmap "missing" not found'],
     ),
-    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io"]),
+    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io not found"]),
     "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image"]),
 }
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .environment import ROOT, SCALE
 
 LINES = ROOT / "tests/output/reliability.jsonl"
@@ -35,18 +37,15 @@ def record_line(nodeid: str, faults: str, runs: int, checks: tuple[str, ...], se
     _append(line)
 
 
-def record_long(results: Iterable[tuple[str, str, float]]) -> None:
-    """Append what each file of tests that take long has shown; not of a file in which one failed.
-
-    Args:
-        results: of each test (path, outcome, seconds with setup and teardown).
-    """
-    files: dict[str, list[tuple[str, float]]] = {}
-    for path, outcome, seconds in results:
-        files.setdefault(path, []).append((outcome, seconds))
-    for path, tests in files.items():
-        if {outcome for outcome, _seconds in tests} == {"passed"}:
-            _append({"test": path, "passed": len(tests), "seconds": round(sum(seconds for _outcome, seconds in tests))})
+def record_long(reports: Iterable[pytest.TestReport]) -> None:
+    """Append what each file of tests that take long has shown, from the reports of all phases of its tests; not of a file in which one did not pass."""
+    files: dict[str, list[pytest.TestReport]] = {}
+    for report in reports:
+        files.setdefault(report.nodeid.partition("::")[0], []).append(report)
+    for path, own in files.items():
+        if all(report.passed for report in own):
+            passed, seconds = sum(report.when == "call" for report in own), sum(report.duration for report in own)
+            _append({"test": path, "passed": passed, "seconds": round(seconds)})
 
 
 def _append(line: dict[str, Any]) -> None:

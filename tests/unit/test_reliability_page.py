@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+from pytest import TestReport
+
 from ..support import reliability
 from ..support.reliability import record_line, record_long, render
 
@@ -15,7 +17,9 @@ def test_the_page_has_a_row_for_each_test_and_for_each_file_in_which_all_passed(
     for size, vain in ((20000, "1.3%"), (500, "1.8%")):
         record_line(f"tests/a.py::test_pairs[{size}]", "pairs", size, ("wrong",), 2.4, {"needless": vain})
     good, bad = "tests/integration/test_queues.py", "tests/integration/test_keda.py"
-    record_long([(good, "passed", 1.2), (bad, "passed", 5), (good, "passed", 2.6), (bad, "failed", 1), ("tests/integration/test_x.py", "skipped", 0)])
+    tests = [(good, "a", "setup", "passed", 1.2), (good, "a", "call", "passed", 1.6), (good, "b", "call", "passed", 1)]
+    tests += [(bad, "a", "call", "passed", 5), (bad, "a", "teardown", "failed", 1), ("tests/integration/test_x.py", "a", "setup", "skipped", 0)]
+    record_long(TestReport(f"{path}::{name}", (path, 1, name), {}, outcome, None, when, duration=took) for path, name, when, outcome, took in tests)
     page = render([json.loads(line) for line in lines.read_text().splitlines()])
     (pairs,) = [line for line in page.splitlines() if line.startswith("| pairs")]
     assert pairs.startswith("| pairs | 20,500 | – | 0 | – | – | needless 1.3% | 4 | ") and pairs.endswith("ARGS='tests/a.py -k test_pairs'` |")

@@ -139,7 +139,7 @@ def _read_failure(status: Manifest, terminated: Manifest | None, interruption: s
 
 def _failed_init(status: Manifest) -> Status | None:
     for container in status.get("initContainerStatuses") or []:
-        terminated = (container.get("state") or {}).get("terminated")
+        terminated = _part(container, "state", "terminated")
         if terminated and terminated["exitCode"]:
             return Status(
                 "failed",
@@ -176,11 +176,11 @@ def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
 
 def read_waiting(container: Manifest) -> Status | None:
     """The Status of a task one of whose containers cannot start, from the status of that container; None if it has no such problem."""
-    waiting = (container.get("state") or {}).get("waiting") or {}
+    waiting = _part(container, "state", "waiting")
     grace = _WAITING_GRACE.get(waiting.get("reason", ""))
     if not grace:
         return None
-    last = (container.get("lastState") or {}).get("terminated") or {}
+    last = _part(container, "lastState", "terminated")
     message = waiting.get("message") or (f"its command exited with exit code {last['exitCode']}" if last else "")
     return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
 
@@ -238,12 +238,17 @@ def read_resize(pod: Manifest) -> Status | None:
     return None
 
 
+def _part(container: Manifest, state: str, name: str) -> Manifest:
+    """A part of the status of a container, such as `terminated` of its `lastState`; empty if there is none."""
+    return (container.get(state) or {}).get(name) or {}
+
+
 def exit_codes(pod: Manifest) -> dict[str, int]:
     """Exit code by container, of those that terminated."""
     status = pod.get("status") or {}
     codes = {}
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        terminated = next(filter(None, ((container.get(name) or {}).get("terminated") for name in ("state", "lastState"))), None)
+        terminated = _part(container, "state", "terminated") or _part(container, "lastState", "terminated")
         if terminated:
             codes[container["name"]] = terminated["exitCode"]
     return codes
@@ -260,7 +265,7 @@ def explaining_container(pod: Manifest) -> str:
 
 
 def _has_trouble(status: Manifest) -> bool:
-    return bool(((status.get("state") or {}).get("terminated") or {}).get("exitCode")) or read_waiting(status) is not None
+    return bool(_part(status, "state", "terminated").get("exitCode")) or read_waiting(status) is not None
 
 
 def has_started(pod: Manifest, container: str) -> bool:
