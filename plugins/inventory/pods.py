@@ -148,6 +148,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.namespaces import warn_of_missing_namespaces
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.preparation import prepare_forks
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError, as_podwright_error, option_error
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
@@ -160,6 +161,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
 )
 from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names
 from ansible_collections.podwright.core.plugins.plugin_utils._values import inert, plain, unmark_harmless
+
+prepare_forks()  # for the connection plugin
 
 EXPRESSIONS = ("compose", "groups", "keyed_groups", "hostnames")
 SCOPE = {

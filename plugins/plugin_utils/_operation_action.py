@@ -17,9 +17,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled, cancellable, cause_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.preparation import prepare_forks
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.libraries import preload
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
@@ -27,7 +27,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.text import
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
 # Ansible loads the class of an action before it forks: these imports take their time once per playbook.
-preload()
+prepare_forks()
 
 # A worker has no terminal, and nobody displays what it asks for once it is cancelled: it needs the standard error of the process that loads the class.
 try:

@@ -75,11 +75,14 @@ class Bench:
 
     # -- contenders -----------------------------------------------------------------------------------------
 
-    def play(self, *tasks: dict[str, Any], times: int = 1, hosts: Sequence[str] = ("localhost",), peer: bool = False, **options: Any) -> Sample:
+    def play(
+        self, *tasks: dict[str, Any], times: int = 1, hosts: Sequence[str] = ("localhost",), peer: bool = False, pods: bool = False, **options: Any
+    ) -> Sample:
         """Run a play with that many copies of the tasks on hosts of this machine.
 
         Args:
             peer: with kubernetes.core instead of Podwright.
+            pods: with an inventory `podwright.core.pods`, too, which has no pod.
             options: variables of the hosts and, as `forks`, how many of them Ansible works on at a time.
         """
         playbook, inventory = self.directory / "play.yml", self.directory / "inventory.yml"
@@ -89,6 +92,10 @@ class Bench:
         inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, variables)}}))
         program = (self.peers.python.parent if peer and self.peers.python else BIN) / "ansible-playbook"
         command = [str(program), "-i", str(inventory), "-f", str(options.get("forks", 5)), str(playbook)]
+        if pods:
+            source = self.directory / "bench.pods.yml"
+            source.write_text(json.dumps({"plugin": "podwright.core.pods", "namespaces": ["default"], "label_selectors": ["podwright.io/bench=none"]}))
+            command += ["-i", str(source)]
         # Python verifies certificates more strictly than Kubernetes requires, for which only Podwright allows. kubectl refuses the variable.
         verification = {"K8S_AUTH_VERIFY_SSL": "false"} if peer and "ansible_connection" not in options else {}
         return run(command, environment={"ANSIBLE_CONFIG": str(ROOT / "tests/ansible.cfg")} | verification)[0]

@@ -16,6 +16,7 @@ from .model import LIMIT, OURS, PEER, Contender, Goal, Plan, Row, Sample
 
 TASKS, LOOP, HOSTS, FORKS = 20, 200, 50, 100
 DEBUG = {"ansible.builtin.debug": {"msg": "nothing"}}
+BESIDE_INVENTORY = ", with an inventory podwright.core.pods"
 PING: dict[str, Any] = {"ansible.builtin.ping": {}}
 
 
@@ -80,9 +81,11 @@ def _hosts(bench: Bench) -> Plan:
         Contender("debug", LIMIT, partial(bench.play, DEBUG, hosts=hosts)),
         Contender("websockets alone", LIMIT, partial(bench.limit, "execs", namespace=pod.namespace, pod=pod.pod, count=len(hosts), threads=5)),
         Contender("podwright.core.pod", OURS, partial(bench.play, command, hosts=hosts, **ours)),
+        Contender(f"podwright.core.pod{BESIDE_INVENTORY}", OURS, partial(bench.play, command, hosts=hosts, pods=True, **ours)),
         Contender("kubernetes.core.kubectl", PEER, partial(bench.play, command, hosts=hosts, peer=True, **theirs), absent=absent),
     ]
-    return Plan(contenders, [Goal("× debug and the websockets", _over_execs("podwright.core.pod"), 1.3)])
+    goals = [Goal(f"× debug and the websockets{more}", _over_execs(f"podwright.core.pod{more}"), 1.3) for more in ("", BESIDE_INVENTORY)]
+    return Plan(contenders, goals)
 
 
 def _start(bench: Bench) -> Plan:

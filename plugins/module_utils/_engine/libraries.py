@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
-import ssl
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,14 +45,3 @@ def load(name: str) -> ModuleType:
             reason="MissingLibrary",
             hint=f"Install it with: {sys.executable} -m pip install {package}",
         ) from error
-
-
-def preload() -> None:
-    """Import the installed libraries and prepare the process for forking: Ansible forks each task of a playbook from it."""
-    for name in LIBRARIES:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            pass  # `load` reports it to the task that needs it
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the first context makes OpenSSL read its configuration
-    gc.freeze()  # a garbage collection in a child would otherwise write to each object and copy its page
