@@ -43,7 +43,7 @@ def tried(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
         record_line(request.node.nodeid.partition("@")[0], seconds=time.monotonic() - started, **line)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Add this run's counts to those of the other checks."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or "PYTEST_XDIST_WORKER" in os.environ:  # the counts of workers are with who started them
@@ -53,7 +53,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         skipped = len(reporter.stats.get("skipped", []))
         Path(path).write_text(json.dumps({"passed": counts["passed"], "failed": counts["failed"] + counts["error"], "skipped": skipped}))
         return
-    if session.config.option.markexpr == "long" and not session.config.option.keyword and not any("::" in argument for argument in session.config.args):
+    is_whole = exitstatus <= pytest.ExitCode.TESTS_FAILED and not any("::" in argument for argument in session.config.args)
+    if session.config.option.markexpr == "long" and not session.config.option.keyword and is_whole:
         record_long(report for reports in reporter.stats.values() for report in reports if isinstance(report, pytest.TestReport))
     suite = "integration" if any("integration" in argument for argument in session.config.args) else "unit"
     output = Path(__file__).parent / "output"
