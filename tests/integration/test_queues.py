@@ -85,7 +85,10 @@ def test_the_role_refuses_bad_variables_before_anything_is_created(own_client, r
     before = kinds(own_client, place, ("ClusterQueue", "ResourceFlavor"))
     one, two = {"name": "one", "quotas": {"cpu": 1}}, {"name": "two", "quotas": {"memory": "1Gi"}}
     cases = {
-        "exactly one of queue_quotas and queue_flavors must be set": {"queue_quotas": {}},
+        "exactly one of queue_quotas and queue_flavors must be set, got neither.": {"queue_quotas": {}},
+        "exactly one of queue_quotas and queue_flavors must be set, got both.": {"queue_flavors": [one]},
+        "queue_name: must be lower-case letters, digits, hyphens and dots": {"queue_name": "Builds"},
+        "queue_priorities.urgent: must be a whole number, got 'high'.": {"queue_priorities": {"urgent": "high"}},
         "must have the same resources, got memory for 'two' and cpu for 'one'": {"queue_quotas": {}, "queue_flavors": [one, two]},
         "require queue_cohort": {"queue_quotas": {}, "queue_flavors": [one | {"lending_limits": {"cpu": 1}}]},
         "must be for resources with a quota, got memory": {"queue_quotas": {}, "queue_flavors": [one | {"borrowing_limits": {"memory": 1}}]},
