@@ -158,6 +158,10 @@ def test_kueue_queues_jobs(client, play, namespace, define):
     box = {"image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["true"], "state": "present", "queue": "builds"}
     missing = play([{"name": "Missing", "podwright.core.task_pod": box | {"name": "early"}}], namespace=namespace, expect=2).of("Missing")
     assert missing["reason"] == "NoQueue" and "LocalQueue 'builds' does not exist" in missing["msg"]
+    tasks = [{"name": "Predicted", "podwright.core.task_pod": box | {"tasks": [{"name": "early"}, {"name": "late"}]}}]
+    predicted = play(tasks, "--check", namespace=namespace).of("Predicted")
+    warning = f"LocalQueue 'builds' does not exist in namespace '{namespace}'; queues: none. Create it before the task 'early' runs, or correct queue."
+    assert predicted["changed"] and predicted["warnings"] == [warning], "an earlier task of the playbook may create the queue"
     item = {"apiVersion": queue.api_version, "kind": queue.name, "metadata": {"name": "builds"}, "spec": {"clusterQueue": "all"}}
     client.create(queue, namespace, item, "test")
     job = play([{"name": "Job", "podwright.core.task_pod": box | {"name": "job", "kind": "Job"}}], namespace=namespace).of("Job")

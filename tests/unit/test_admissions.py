@@ -100,7 +100,10 @@ def test_what_kueue_does_not_know_and_what_cannot_be_read_is_said():
     server = Server()
     run = held()
     Admissions(server).read([run], 50)
-    assert "Kueue has no Workload for it" in run.status.message
+    assert "Kueue has no Workload for it" in run.status.message and "WorkloadPriorityClass" not in run.status.message
+    run.live["metadata"]["labels"] = {"kueue.x-k8s.io/priority-class": "urgentt"}
+    Admissions(server).read([run], 50)
+    assert "and that the WorkloadPriorityClass 'urgentt' of its label kueue.x-k8s.io/priority-class exists" in run.status.message
     server.error = PodwrightError("the Role lacks 'list' on 'workloads.kueue.x-k8s.io'", status=403)
     Admissions(server).read([run], 50)
     assert run.status.message.endswith("the Role lacks 'list' on 'workloads.kueue.x-k8s.io'")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from ..objects.job_status import SUSPENDED
+from ..objects.labels import label_of
 from ..objects.pod_status import FIXABLE, GATED, Status
 from ..objects.workloads import GROUP, WORKLOAD, describe_workload, owner_uids
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from .task_run import TaskRun
 
+NO_WORKLOAD = "Kueue has no Workload for it"
 QUEUED = "Queued"  # the reason of a task that waits for its admission
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for Workloads; each pause is twice the one before
+PRIORITY_CLASS = "kueue.x-k8s.io/priority-class"  # label with the name of a WorkloadPriorityClass
 HINT = "Raise the quota of its ClusterQueue, lower the requests of the task, or raise wait_timeout or schedule_timeout."
 
 
@@ -49,7 +52,7 @@ class Admissions:
             run.status = Status("pending", QUEUED, f"LocalQueue '{queue}' has not admitted it{': ' if reason else ''}{reason}", grace=FIXABLE)
 
     def _read_reasons(self, runs: Mapping[str, TaskRun]) -> dict[str, str]:
-        reasons = dict.fromkeys(runs, "Kueue has no Workload for it. Check that Kueue runs and manages this kind of object in this namespace")
+        reasons = {uid: _explain_absence(run) for uid, run in runs.items()}
         for namespace in sorted({run.plan.change.key.namespace for run in runs.values()}):
             try:
                 workloads, _version = self._client.list(self._client.kinds.find_served(GROUP, WORKLOAD), namespace)
@@ -59,6 +62,13 @@ class Admissions:
                 continue
             reasons |= {uid: describe_workload(workload) for workload in workloads for uid in owner_uids(workload) & runs.keys()}
         return reasons
+
+
+def _explain_absence(run: TaskRun) -> str:
+    """What to check if Kueue has created no Workload for a task."""
+    name = label_of(run.live, PRIORITY_CLASS) if run.live else ""
+    also = f", and that the WorkloadPriorityClass '{name}' of its label {PRIORITY_CLASS} exists" if name else ""
+    return f"{NO_WORKLOAD}. Check that Kueue runs and manages this kind of object in this namespace{also}"
 
 
 def _is_held(run: TaskRun) -> bool:

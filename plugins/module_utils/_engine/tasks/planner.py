@@ -143,20 +143,30 @@ class Planner:
             raise orphaned
         if parent:
             self._parents.admit(spec, parent, live)
-        if spec.options.get("queue"):
-            self._check_queue(spec)
-        return "predicted locally: its parent does not exist yet" if orphaned else ""
+        unqueued = self._check_queue(spec) if spec.options.get("queue") else ""
+        return "; ".join(filter(None, ("predicted locally: its parent does not exist yet" if orphaned else "", unqueued)))
 
-    def _check_queue(self, spec: TaskSpec) -> None:
-        """A task whose queue does not exist would wait until its timeout. Raises: PodwrightError."""
+    def _check_queue(self, spec: TaskSpec) -> str:
+        """A task whose queue does not exist would wait until its timeout; in check mode, an earlier task may create it.
+
+        Returns: a note for the plan.
+        Raises: PodwrightError.
+        """
         place, kind = (spec.namespace, spec.options["queue"]), self._client.kinds.find_served(GROUP, LOCAL_QUEUE)
-        if place not in self._queues:
+        is_known = place in self._queues
+        if not is_known:
             self._queues[place] = self._client.get(kind, *place)
-        if self._queues[place] is None:
-            message = f"The task '{spec.name}' cannot be queued: LocalQueue '{place[1]}' does not exist in namespace '{spec.namespace}'"
-            raise PodwrightError(
-                f"{message}; queues: {self._name_queues(kind, spec.namespace)}.", reason="NoQueue", hint="Create the LocalQueue first, or correct queue."
-            )
+        if self._queues[place] is not None:
+            return ""
+        prediction = "predicted locally: its LocalQueue does not exist yet"
+        if is_known and self._options.check_mode:
+            return prediction
+        problem = f"LocalQueue '{place[1]}' does not exist in namespace '{spec.namespace}'; queues: {self._name_queues(kind, spec.namespace)}."
+        if not self._options.check_mode:
+            message = f"The task '{spec.name}' cannot be queued: {problem}"
+            raise PodwrightError(message, reason="NoQueue", hint="Create the LocalQueue first, or correct queue.")
+        self._console.warn(f"{problem} Create it before the task '{spec.name}' runs, or correct queue.")
+        return prediction
 
     def _name_queues(self, kind: Kind, namespace: str) -> str:
         try:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..cluster.client import Client
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status
 from ..values import Manifest
-from .admissions import HINT, QUEUED, Admissions
+from .admissions import HINT, NO_WORKLOAD, QUEUED, Admissions
 from .executor import Executor
 from .retries import names_reason
 from .stages import Stage
@@ -80,7 +80,7 @@ class Problems:
             state = (self._executor.describe_obstacles(run.to_delete.values()) or state) + self._availability.describe()
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
-            hint = run.refusal.hint if run.refusal else HINT if status and status.reason == QUEUED else ""
+            hint = run.refusal.hint if run.refusal else HINT if status and status.reason == QUEUED and NO_WORKLOAD not in status.message else ""
             run.fail_because(status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
 
