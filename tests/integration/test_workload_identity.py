@@ -223,7 +223,7 @@ def test_options_are_checked_before_the_first_request(spire, audit):
     failed = spire(trust_domain="Example Org", expect=2)
     assert "workload_identity_trust_domain: must be lower-case" in failed.output
     failed = spire(registrations=[{"name": "a", "namespace": "n"}], expect=2)
-    assert "registration 'a' must have a service_account or a path" in failed.output
+    assert "workload_identity_registrations[0]: must have a service_account or a path." in failed.output
 
 
 def test_the_spire_of_others_is_neither_changed_nor_deleted(spire, client):

@@ -425,28 +425,30 @@ def test_a_registration_becomes_an_entry_with_its_selectors():
 
 
 @pytest.mark.parametrize(
-    ("registration", "is_valid"),
+    ("registration", "fault"),
     [
-        ({"path": "/a/b-c_d.e"}, True),
-        ({"service_account": "s"}, True),
-        ({"path": "/a", "ttl": "1h30m", "jwt_ttl": "10s"}, True),
-        ({}, False),
-        ({"path": "a"}, False),
-        ({"path": "/a/"}, False),
-        ({"path": "/a/../b"}, False),
-        ({"path": "/a b"}, False),
-        ({"path": "/a", "ttl": "60"}, False),
-        ({"path": "/a", "jwt_ttl": "1 h"}, False),
-        ({"path": "/a", "name": "podwright-nodes"}, False),
-        ({"path": "/a", "name": "other"}, False),
+        ({"path": "/a/b-c_d.e"}, ""),
+        ({"service_account": "s"}, ""),
+        ({"path": "/a", "ttl": "1h30m", "jwt_ttl": "10s"}, ""),
+        ({}, ": must have a service_account or a path."),
+        ({"path": "a"}, ".path: must be a path such as /builds/web, got 'a'."),
+        ({"path": "/a/"}, ".path: must be a path such as /builds/web, got '/a/'."),
+        ({"path": "/a/../b"}, ".path: must be a path such as /builds/web, got '/a/../b'."),
+        ({"path": "/a b"}, ".path: must be a path such as /builds/web, got '/a b'."),
+        ({"path": "/a", "ttl": "60"}, ".ttl: must be a time such as 1h, 30m or 90s, got '60'."),
+        ({"path": "/a", "jwt_ttl": "1 h"}, ".jwt_ttl: must be a time such as 1h, 30m or 90s, got '1 h'."),
+        ({"path": "/a", "name": "podwright-nodes"}, ".name: must not be podwright-nodes, which is the role's own."),
+        ({"path": "/a", "name": "other"}, ".name: must be unique, got 'other' more than once."),
+        ({"path": "/a", "name": "B_x"}, ".name: must be lower-case letters, digits, hyphens and dots that start and end with a letter or digit, got 'B_x'."),
     ],
 )
-def test_an_invalid_registration_is_refused(registration, is_valid):
+def test_an_invalid_registration_is_refused_with_its_fault(registration, fault):
     tasks = read_yaml((ROLES[0].parent / "workload_identity/tasks/validate.yml").read_text())
-    conditions = next(task for task in tasks if task["name"] == "Check the registrations")["ansible.builtin.assert"]["that"]
+    template = next(task for task in tasks if task["name"] == "Check the registrations")["vars"]["workload_identity_faults"]
     item = {"name": "a", "namespace": "n"} | registration
-    variables = {"item": item, "workload_identity_registrations": [item, {"name": "other", "namespace": "n", "path": "/o"}]}
-    assert all(str(fill("{{ (" + condition + ") | bool }}", variables)) == "True" for condition in conditions) == is_valid
+    variables = {"item": item, "workload_identity_registrations": [{"name": "other", "namespace": "n", "path": "/o"}, item], "workload_identity_number": 1}
+    expected = [f"workload_identity_registrations[1]{fault}"] if fault else []
+    assert Templar(DataLoader(), variables=variables).template(trust_as_template(template)) == expected
 
 
 FRONT = {"service_namespace": "n"} | SERVICE
