@@ -237,7 +237,7 @@ def test_error_names_a_few_foreign_objects_and_counts_the_others(cluster, consol
         message = caught.value.message
         assert [f"'{name}'" in message for name in names] == [True] * min(count, SHOWN) + [False] * (count - min(count, SHOWN))
         assert ("(2 more)" in message) == (count > SHOWN) and "more)" not in message.replace("(2 more)", "")
-        assert "belongs to the set 'other' (ConfigMap 'podwright-set-other' in namespace 'n', podwright/v1)" in message
+        assert "to the set 'other' (ConfigMap 'podwright-set-other' in namespace 'n', podwright/v1)" in message
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
@@ -253,7 +253,7 @@ def test_foreign_set_is_named_by_the_parent_that_can_be_listed(kind, cluster, co
     with pytest.raises(PodwrightError) as caught:
         reject_foreign(cluster, WEB, observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console).live)
     assert expected in caught.value.message and all(entry[4] for entry in cluster.reads if entry[0] == "list" and ID in (entry[3] or ""))
-    cluster.errors |= {(name, "n"): DENIED for name in ("ConfigMap", "Secret")}
+    cluster.errors |= {(name, place): DENIED for name in ("ConfigMap", "Secret") for place in ("n", None)}
     with pytest.raises(PodwrightError, match="the set with the ID applyset-x-v1"):
         reject_foreign(cluster, WEB, observe_set(cluster, keyed(manifest("a", "ServiceAccount")), WEB, 1, console).live)
 

@@ -268,6 +268,20 @@ def test_an_object_of_another_set_is_refused_before_any_write(check_mode, verb, 
     assert not web.apply([KEPT]).is_changed
 
 
+def test_members_of_a_set_in_another_namespace_are_named_with_it_once(web):
+    """The namespace is part of a set's identity: the same name in another one is another set."""
+    parent = manifest("ConfigMap", "podwright-set-web", namespace="lab")
+    parent["metadata"] |= {"labels": {ID: (other := ApplySet("web", "lab").id)}, "annotations": {TOOLING: "podwright/v1"}}
+    theirs = [manifest("ConfigMap", name, namespace="shop") for name in ("kept", "second")]
+    for item in theirs:
+        item["metadata"] |= {"uid": item["metadata"]["name"], "labels": {PART_OF: other}}
+    web.cluster.objects |= {("ConfigMap", "lab", "podwright-set-web"): parent} | {("ConfigMap", "shop", item["metadata"]["name"]): item for item in theirs}
+    expected = r"'kept' in namespace 'shop', ConfigMap 'second' in namespace 'shop' belong to the set 'web' \(ConfigMap 'podwright-set-web' in namespace 'lab'"
+    with pytest.raises(PodwrightError, match=expected):
+        web.apply([KEPT, manifest("ConfigMap", "second", namespace="shop")])
+    assert web.cluster.writes == []
+
+
 def test_a_set_of_another_tool_is_refused_and_named(web):
     parent = manifest("Secret", "shop-config", namespace="shop")
     parent["metadata"] |= {"labels": {ID: "applyset-x-v1"}, "annotations": {TOOLING: "kubectl/v1.36"}}

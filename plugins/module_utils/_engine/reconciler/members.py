@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import CONFIG_MAP, DEFINITION, SECRET, Kind
@@ -124,11 +125,16 @@ def reject_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manife
     foreign = {key: other for key, item in live.items() if (other := applyset.foreign_set(item))}
     if not foreign:
         return
-    sets = {other: _describe_set(client, other, key.namespace or applyset.namespace) for key, other in foreign.items()}
-    described = [f"{key.title} belongs to {sets[other]}" for key, other in foreign.items()]
-    more = f" ({len(described) - SHOWN} more)" if len(described) > SHOWN else ""
+    sets: dict[str, list[Key]] = {}
+    for key in list(foreign)[:SHOWN]:
+        sets.setdefault(foreign[key], []).append(key)
+    described = []
+    for other, keys in sets.items():
+        owner = _describe_set(client, other, keys[0].namespace or applyset.namespace)
+        described.append(f"{', '.join(key.title for key in keys)} {'belong' if len(keys) > 1 else 'belongs'} to {owner}")
+    more = f" ({len(foreign) - SHOWN} more)" if len(foreign) > SHOWN else ""
     raise PodwrightError(
-        f"The set '{applyset.name}' must not contain members of another set: {', '.join(described[:SHOWN])}{more}.",
+        f"The set '{applyset.name}' must not contain members of another set: {'; '.join(described)}{more}.",
         reason="ForeignMember",
         hint=f"List the object in one set only. To move it, remove its label {PART_OF} first.",
     )
@@ -156,10 +162,10 @@ def reject_strangers(live: Mapping[Key, Manifest], applyset: ApplySet | None, ma
 
 
 def _describe_set(client: Client, identity: str, namespace: str) -> str:
-    """A set of this ID as messages name it: by its parent, if that is a ConfigMap or Secret that can be listed."""
-    for kind in (CONFIG_MAP, SECRET):
+    """A set of this ID as messages name it: by its parent, if that is a ConfigMap or Secret that can be listed, in this namespace or in any."""
+    for place, kind in product((namespace, None), (CONFIG_MAP, SECRET)):
         try:
-            parents = client.list(kind, namespace, label_selector=f"{ID}={identity}", metadata_only=True)[0]
+            parents = client.list(kind, place, label_selector=f"{ID}={identity}", metadata_only=True)[0]
         except PodwrightError:
             continue
         for parent in parents:

@@ -118,8 +118,12 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
 
     _follow(client, pending, timeout, update, delete, console)
     for key in pending:
-        obstacle = deletion_obstacle(latest.get(key, {"metadata": {}})) + client.availability.describe()
-        raise _failure(key, f"was not deleted within {timeout} s: {obstacle}", hint="Increase wait_timeout to wait longer.")
+        item = latest.get(key, {"metadata": {}})
+        obstacle = deletion_obstacle(item) + client.availability.describe()
+        hint = "Their controllers remove them as soon as nothing uses the object: stop what uses it, or increase wait_timeout."
+        if not item["metadata"].get("finalizers"):
+            hint = "Increase wait_timeout to wait longer."
+        raise _failure(key, f"was not deleted within {timeout} s: {obstacle}", hint=hint)
 
 
 def _follow(
