@@ -43,6 +43,7 @@ options:
     description:
       - Service of the pods, a name or a mapping with C(name) and C(ports), each port a number or C({port, target_port, name, protocol}). C(ports) defaults
         to the ports of the container.
+      - A rollout deletes a Service that this option does not name any more.
     type: raw
   strategy:
     description:
@@ -50,6 +51,7 @@ options:
       - V(blue_green) creates all new pods beside the old ones and switches the Service in one write when they are ready. The old pods are kept until the next
         rollout, for V(rolled_back).
       - V(canary) adds new pods to the old ones by the weight of each step, judges each step by O(canary.analysis), and finally replaces the old pods.
+      - The pods of another strategy stay in service until the new ones are ready. O(state=paused) cannot change the strategy to V(rolling).
     type: str
     choices: [rolling, blue_green, canary]
     default: rolling
@@ -147,7 +149,7 @@ options:
             description: Failure condition. Defaults to the opposite of O(canary.analysis[].success).
             type: str
   wait:
-    description: Wait until the rollout is complete.
+    description: Wait until the rollout is complete. Must be V(true) if the Service is switched, with V(blue_green), V(canary) and O(state=rolled_back).
     type: bool
     default: true
   wait_timeout:

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import POD
+from ..cluster.kinds import POD, SERVICE
 from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, GENERATION, STEP, STEP_SINCE, annotation_of, number_of
 from ..objects.pod_status import is_serving
+from ..reconciler.manifest import key_of
+from ..reconciler.wait import wait_until_deleted
 from ..text import parse_number
 from .analysis import FAILURE, INCONCLUSIVE
-from .deployer import ROUTE
+from .deployer import DEPLOYMENT_KIND, ROUTE
 from .generations import Generations
 from .manifests import build_route, build_service, canary_replicas
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..tasks.task_spec import TaskSpec
-    from ..values import Options
+    from ..values import Manifest, Options
     from .analysis import Measurement
 
     Measure = Callable[[Options, Callable[[], str]], Measurement]
@@ -42,35 +44,65 @@ class Canary(Generations):
 
     def introduce(self, spec: TaskSpec, generation: str, pauses: bool) -> None:
         """Take the steps that are left, then replace the active generation. Raises: PodwrightError."""
+        if self._options.get("route"):
+            self._build_split(generation, 1)  # refused before the first write, if it is
         done = (number_of(self.deployments[generation], STEP) if generation in self.deployments else None) or 0
-        if self.preview not in (None, generation):
-            self.delete_generations([self.preview])
-        # In check mode the plan shows the end of the rollout, and no steps.
-        steps = self._steps if pauses or not self.check_mode else []
-        for number, step in enumerate(steps, 1):
+        if self.preview and self.preview != generation:
+            self._delete_preview(self.deployments[self.preview])
+        for number, step in enumerate(self._steps, 1):
+            stays = pauses or step["pause"] is True
             if number <= done:
                 continue
+            if self.check_mode and not stays:
+                continue  # the plan shows the end of the rollout, and no steps
             self.apply_generation(spec, generation, canary_replicas(self.params["replicas"], step["weight"]))
             self._split_traffic(generation, step["weight"])
-            if pauses or step["pause"] is True:
+            if stays:
                 return
             self._take_step(generation, number, step)
+        if pauses and self._steps:
+            return
         self.apply_generation(spec, generation, self.params["replicas"])
-        self.switch(generation)
+        if not pauses:
+            self.switch(generation)
+            if self.check_mode and done < len(self._steps):
+                self._foresee_route(self._steps[-1]["weight"])
+
+    def _delete_preview(self, item: Manifest) -> None:
+        """Delete another canary with its pods, before the Service selects the pods of all generations. Raises: PodwrightError."""
+        self.delete(item, "it is not in service", "Foreground")
+        if not self.check_mode:
+            wait_until_deleted(self.client, {key_of(item, DEPLOYMENT_KIND): (DEPLOYMENT_KIND, item)}, self.wait_timeout, self.console)
+            self.observe()
 
     def _split_traffic(self, generation: str, weight: int) -> None:
         """Give a generation a share of the traffic in percent: by a route, or by the number of its pods. Raises: PodwrightError."""
         if self._options.get("route"):
-            service = self.service
-            canary = build_service(self.params, {DEPLOYMENT: self.name, GENERATION: generation}, canary=generation)
-            kind = self.client.kinds.find_served(*ROUTE)
-            self.apply(canary, build_route(kind, self.params, service, canary, weight) if service and canary else None, wait=False)
+            self.apply(*self._build_split(generation, weight), wait=False)
         else:
+            self.remove_route_split()
             # The Service will select the pods of all generations, so that the others must have none.
             self.wait(self.scale_to_zero(other for other in self.deployments if other not in (generation, self.active)))
             self.apply(build_service(self.params, {DEPLOYMENT: self.name}, self.active), wait=False)
-        if not self.check_mode:
-            self.observe()
+        self.observe_changes()
+
+    def _build_split(self, generation: str, weight: int) -> list[Manifest | None]:
+        """The Services of both generations, and the route that splits the traffic between them. Raises: PodwrightError if one belongs to somebody else."""
+        kind = self.client.kinds.find_served(*ROUTE)
+        service = build_service(self.params, {DEPLOYMENT: self.name, GENERATION: self.active or generation}, self.active)
+        canary = build_service(self.params, {DEPLOYMENT: self.name, GENERATION: generation}, canary=generation)
+        if not service:
+            return []
+        route = build_route(kind, self.params, service, canary, weight)
+        self.check_owner(SERVICE, canary)
+        self.check_owner(kind, route)
+        return [service, canary, route]
+
+    def _foresee_route(self, weight: int) -> None:
+        """In check mode: apply the route as the rollout leaves it. Raises: PodwrightError."""
+        service = build_service(self.params, {})
+        if self._options.get("route") and service:
+            self.apply(build_route(self.client.kinds.find_served(*ROUTE), self.params, service, None, weight), wait=False)
 
     def _take_step(self, generation: str, number: int, step: Options) -> None:
         """Wait for the duration of a step and judge it. Raises: PodwrightError if the analysis fails or is inconclusive."""
@@ -79,15 +111,18 @@ class Canary(Generations):
             measurement = self._measure(entry, lambda: self._choose_pod(generation))
             self.analysis.append({"step": number, "weight": step["weight"], **measurement})
             if measurement["outcome"] == FAILURE:
-                self.abort()
-                consequence = f"The canary was deleted; generation {self.active} stays in service."
-                hint = "Correct the new version, and run the task again."
-                raise self._analysis_error(measurement, number, "failed", consequence, hint)
+                error = self._analysis_error(measurement, number, "failed", "", "Correct the new version, and run the task again.")
+                self.return_after(error, self._remove_canary)
+                raise error
             if measurement["outcome"] == INCONCLUSIVE:
                 consequence = "The canary keeps its share of the traffic."
                 hint = "Run the task again to repeat the measurement, or set state to promoted or aborted."
                 raise self._analysis_error(measurement, number, "is inconclusive", consequence, hint)
         self.annotate(generation, {STEP: str(number), STEP_SINCE: None})
+
+    def _remove_canary(self) -> str:
+        self.abort()
+        return f"The canary was deleted; generation {self.active} stays in service."
 
     def _wait_for_step(self, generation: str, number: int, step: Options) -> None:
         """Wait until the duration of a step has passed since its start, which may be in an earlier run."""
@@ -110,5 +145,5 @@ class Canary(Generations):
 
     def _analysis_error(self, measurement: Measurement, number: int, verdict: str, consequence: str, hint: str) -> PodwrightError:
         found = "has no value" if measurement["value"] is None else f"returned {measurement['value']}"
-        message = f"The analysis of step {number} of deployment '{self.name}' {verdict}: {measurement['what']} {found}. {consequence}"
+        message = f"The analysis of step {number} of deployment '{self.name}' {verdict}: {measurement['what']} {found}. {consequence}".rstrip()
         return PodwrightError(message, reason="Analysis", hint=hint)

@@ -24,13 +24,14 @@ from ..tasks.task_plan import secret_creation
 from ..tasks.task_secret import build_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
-from .manifests import build_deployment
+from .manifests import build_deployment, service_name
 from .options import TEMPLATE_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..cluster.client import Client
+    from ..cluster.kinds import Kind
     from ..console import Console
     from ..values import Manifest, Options, Patch, Result
 
@@ -47,8 +48,10 @@ class Deployer(ABC):
         status: revision, active, preview and weights after the task.
         spec: the pods of the options, once these are validated.
         deployments: the live Deployments by generation, without those that are being deleted.
-        service: the live Service, or None.
+        services: the live Services; more than one while the option names another one than before.
         canary_service: the live Service of a canary, or None.
+
+    In check mode these are the objects as the changes so far would leave them.
     """
 
     def __init__(self, client: Client, namespace: str, params: Options, console: Console, check_mode: bool) -> None:
@@ -59,7 +62,7 @@ class Deployer(ABC):
         self.status: Result = {}
         self.deployments: dict[str, Manifest] = {}
         self.spec: TaskSpec | None = None
-        self.service: Manifest | None = None
+        self.services: list[Manifest] = []
         self.canary_service: Manifest | None = None
         self.observe()
 
@@ -87,7 +90,7 @@ class Deployer(ABC):
 
     def delete_all(self) -> None:
         """Delete all objects of the deployment. Raises: PodwrightError."""
-        for item in filter(None, [*self.routes(), self.canary_service, self.service, *self.deployments.values()]):
+        for item in filter(None, [*self.routes(), self.canary_service, *self.services, *list(self.deployments.values())]):
             self.delete(item)
 
     @abstractmethod
@@ -102,14 +105,37 @@ class Deployer(ABC):
         items = self.client.list(DEPLOYMENT_KIND, self.namespace, label_selector=selector)[0]
         self.deployments = {label_of(item, GENERATION) or "": item for item in items if not item["metadata"].get("deletionTimestamp")}
         services = self.client.list(SERVICE, self.namespace, label_selector=selector)[0]
-        self.service = next((item for item in services if not label_of(item, GENERATION)), None)
+        self.services = [item for item in services if not label_of(item, GENERATION)]
         self.canary_service = next((item for item in services if label_of(item, GENERATION)), None)
+
+    @property
+    def service(self) -> Manifest | None:
+        """The live Service: that of the option, if there are others."""
+        name = service_name(self.params)
+        return next((item for item in self.services if item["metadata"]["name"] == name), self.services[0] if self.services else None)
+
+    def observe_changes(self) -> None:
+        """Read the objects after a change. In check mode they are known: nothing was written."""
+        if not self.check_mode:
+            self.observe()
+
+    def _foresee(self, item: Manifest) -> None:
+        """In check mode: hold an object as a change would leave it."""
+        if not self.check_mode:
+            return
+        generation = label_of(item, GENERATION)
+        if item["kind"] == DEPLOYMENT_KIND.name:
+            self.deployments[generation or ""] = item
+        elif item["kind"] == SERVICE.name and generation:
+            self.canary_service = item
+        elif item["kind"] == SERVICE.name:
+            others = [other for other in self.services if other["metadata"]["name"] != item["metadata"]["name"]]
+            self.services = [*others, item]
 
     def refresh_status(self) -> None:
         """Read the status after the task. A failure is a warning only, since it must not hide an earlier one."""
         try:
-            if not self.check_mode:
-                self.observe()
+            self.observe_changes()
             self.status = self.read_status()
         except Exception as error:
             self.console.warn(f"The status of deployment '{self.name}' could not be read after the task: {as_podwright_error(error)}")
@@ -141,6 +167,21 @@ class Deployer(ABC):
         ServerSupport(self.client).check(spec.options, DEPLOYMENT_KIND, self.namespace, deployment)
         return deployment
 
+    def check_owner(self, kind: Kind, manifest: Manifest | None) -> None:
+        """Check before the first write that an object to apply does not belong to somebody else. Raises: PodwrightError.
+
+        The Service that the option names may have been created by another tool, but not by another deployment.
+        """
+        if not manifest or any(item["metadata"]["name"] == manifest["metadata"]["name"] for item in self.services):
+            return
+        live = self.client.get(kind, self.namespace, manifest["metadata"]["name"])
+        owner = label_of(live, DEPLOYMENT) if live else self.name
+        if owner == self.name or (owner is None and kind == SERVICE and manifest["metadata"]["name"] == service_name(self.params)):
+            return
+        whose = f"belongs to deployment '{owner}'" if owner else "was not created by pod_deployment"
+        message = f"{kind.name} '{manifest['metadata']['name']}' in namespace '{self.namespace}' {whose}."
+        raise PodwrightError(message, reason="NotOurs", hint="Use another name, or delete it first.")
+
     # -- changing ---------------------------------------------------------------------------------------------
 
     def apply(self, *manifests: Manifest | None, wait: bool = True) -> None:
@@ -151,6 +192,8 @@ class Deployer(ABC):
         self.changes += outcome.changes
         outcome.raise_error()
         for change in outcome.changes:
+            if change.after:
+                self._foresee(change.after)
             if change.kind == DEPLOYMENT_KIND and change.after:
                 self._create_secret(change.after)
         if wait:
@@ -175,9 +218,9 @@ class Deployer(ABC):
         given: int | None = self.params["wait_timeout"]
         return self.params["progress_deadline"] + 60 if given is None else given
 
-    def wait(self, items: Iterable[Manifest]) -> None:
-        """Wait until Deployments and Services are ready. Raises: PodwrightError."""
-        if self.check_mode or not self.params["wait"]:
+    def wait(self, items: Iterable[Manifest], is_optional: bool = True) -> None:
+        """Wait until Deployments and Services are ready, unless that is optional and the options say not to. Raises: PodwrightError."""
+        if self.check_mode or (is_optional and not self.params["wait"]):
             return
         kinds = {kind.name: kind for kind in (DEPLOYMENT_KIND, SERVICE)}
         waited = {key_of(item, kinds[item["kind"]]): (kinds[item["kind"]], item) for item in items}
@@ -187,6 +230,7 @@ class Deployer(ABC):
         """Patch a live object. Returns: the object after that. Raises: PodwrightError."""
         kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
         after = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.check_mode)
+        self._foresee(after)
         patch = difference(item, after)
         if patch:
             self.changes.append(Change("patch", key_of(item, kind), kind, before=item, after=after, patch=patch, note=note))
@@ -196,11 +240,43 @@ class Deployer(ABC):
         """Set the replicas of a live Deployment. Returns: the Deployment after that. Raises: PodwrightError."""
         return item if item["spec"].get("replicas") == replicas else self.patch(item, {"spec": {"replicas": replicas}}, note)
 
-    def delete(self, item: Manifest, note: str = "") -> None:
+    def delete(self, item: Manifest, note: str = "", propagation: str = "Background") -> None:
         """Delete a live object. Raises: PodwrightError."""
         kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
-        if self.client.delete(kind, self.namespace, item["metadata"]["name"], item["metadata"]["uid"], dry_run=self.check_mode):
+        if self.client.delete(kind, self.namespace, item["metadata"]["name"], item["metadata"]["uid"], propagation, dry_run=self.check_mode):
             self.changes.append(Change("delete", key_of(item, kind), kind, before=item, note=note))
+        if self.check_mode:
+            self.services = [other for other in self.services if other is not item]
+            self.deployments = {generation: other for generation, other in self.deployments.items() if other is not item}
+            self.canary_service = None if self.canary_service is item else self.canary_service
+
+    def return_after(self, error: PodwrightError, give_up: Callable[[], str]) -> None:
+        """Return to the previous revision after a failed rollout, and add to its error what became of that.
+
+        Args:
+            give_up: returns what it did as a sentence, or raises PodwrightError.
+        """
+        if self.check_mode:
+            return
+        try:
+            error.message += f"\n{give_up()}"
+        except PodwrightError as failure:
+            error.message += f"\nReturning to the previous revision failed, too: {failure}"
+
+    def delete_other_services(self) -> None:
+        """Delete the Services that the option does not name any more. Raises: PodwrightError."""
+        for item in [item for item in self.services if item["metadata"]["name"] != service_name(self.params)]:
+            self.delete(item, "the option service does not name it any more")
+
+    def remove_route_split(self) -> None:
+        """Route all traffic to the Service again, and delete the Service of the canary. Raises: PodwrightError."""
+        if not self.canary_service:
+            return
+        canary = self.canary_service["metadata"]["name"]
+        for route in self.routes():
+            rules = [rule | {"backendRefs": [ref for ref in rule["backendRefs"] if ref["name"] != canary]} for rule in route["spec"]["rules"]]
+            self.patch(route, {"spec": {"rules": rules}}, "all traffic is routed to the Service")
+        self.delete(self.canary_service, "it receives no traffic")
 
     # -- errors -----------------------------------------------------------------------------------------------
 

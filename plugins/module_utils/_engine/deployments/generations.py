@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
-from ..errors import PodwrightError
+from ..cluster.kinds import SERVICE
+from ..errors import PodwrightError, option_error
 from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
 from ..objects.readiness import whole_number
 from .deployer import DEPLOYMENT_KIND, Deployer
@@ -26,8 +28,11 @@ class Generations(Deployer):
     @property
     def active(self) -> str | None:
         """The generation in service, or None."""
-        generation = annotation_of(self.service, ACTIVE) if self.service else None
-        return generation if generation in self.deployments else None
+        if not self.service:
+            return None
+        # The selector first: the annotation of a Service that the strategy rolling took over can be outdated.
+        candidates = (self.service["spec"]["selector"].get(GENERATION), annotation_of(self.service, ACTIVE), ROLLING)
+        return next((generation for generation in candidates if generation in self.deployments), None)
 
     @property
     def preview(self) -> str | None:
@@ -50,6 +55,10 @@ class Generations(Deployer):
             raise self.missing("has no generation in service")
         return self.active
 
+    def _require_wait(self) -> None:
+        if not self.params["wait"]:
+            raise option_error("wait", f"must be true for the state {self.params['state']}, since traffic is switched only to pods that are ready.")
+
     # -- rollout ----------------------------------------------------------------------------------------------
 
     def roll_out(self) -> None:
@@ -63,6 +72,7 @@ class Generations(Deployer):
     def _prepare(self, pauses: bool) -> None:
         spec = self.task_spec()
         generation = generation_of(spec)
+        self.check_owner(SERVICE, build_service(self.params, self._selector_of(generation)))
         if self.active in (None, generation):
             self.apply_generation(spec, generation, self.params["replicas"])
             self.switch(generation)
@@ -78,18 +88,27 @@ class Generations(Deployer):
     def apply_generation(self, spec: TaskSpec, generation: str, replicas: int) -> None:
         """Apply the Deployment of a generation and wait until it is ready. Raises: PodwrightError."""
         manifest = self.build(spec, generation, replicas, self._choose_revision(generation))
+        if generation in self.deployments and self.deployments[generation]["spec"].get("paused"):
+            manifest["spec"]["paused"] = False  # a Deployment that somebody paused counts as ready, whatever its pods are
+        if generation in self.deployments and generation != self.active and annotation_of(self.deployments[generation], ROLLED_BACK):
+            # Before anything else: as the preview it can be aborted.
+            self.deployments[generation] = self.patch(
+                self.deployments[generation], {"metadata": {"annotations": {ROLLED_BACK: None}}}, "it is rolled out again"
+            )
         try:
             self.apply(manifest)
         except PodwrightError as error:
             if self.params["rollback_on_failure"] and self.active not in (None, generation):
-                self.observe()
-                self.abort()
-                error.message += f"\nThe new generation was deleted; generation {self.active} stays in service."
+                self.return_after(error, partial(self._give_up, generation))
             raise
-        if not self.check_mode:
-            self.observe()
-            if generation != self.active and annotation_of(self.deployments[generation], ROLLED_BACK):
-                self.annotate(generation, {ROLLED_BACK: None})  # it is rolled out again, and is the preview
+        self.observe_changes()
+
+    def _give_up(self, generation: str) -> str:
+        """Abort the rollout of a generation that failed. Returns: what that did, as a sentence. Raises: PodwrightError."""
+        self.observe()
+        is_new = generation in self._newer_than(self.active)
+        self.abort()
+        return f"{'The new generation was deleted; generation' if is_new else 'Generation'} {self.active} stays in service."
 
     def _choose_revision(self, generation: str) -> int:
         """The revision of a generation: its own, or a new one if it does not exist or is older than the active one."""
@@ -103,9 +122,9 @@ class Generations(Deployer):
         """Apply the Service with a selector of that generation alone, and clean up the others. Raises: PodwrightError."""
         before = self.active
         self.apply(build_service(self.params, self._selector_of(generation), generation), wait=False)
-        if not self.check_mode:
-            self.observe()
-            self._clean_up(generation, before)
+        self.observe_changes()
+        self.delete_other_services()
+        self._clean_up(generation, before)
 
     def _selector_of(self, generation: str) -> dict[str, str]:
         return {DEPLOYMENT: self.name, GENERATION: generation}
@@ -132,35 +151,26 @@ class Generations(Deployer):
 
     def delete_generations(self, generations: Iterable[str]) -> None:
         """Delete the Deployments of generations that are not in service. Raises: PodwrightError."""
-        for generation in generations:
+        for generation in list(generations):
             if generation in self.deployments and generation != self.active:
                 self.delete(self.deployments[generation], "it is not in service")
 
     def scale_to_zero(self, generations: Iterable[str]) -> list[Manifest]:
         """Scale generations to 0. Returns: their Deployments after that. Raises: PodwrightError."""
-        return [self.scale(self.deployments[generation], 0, "it is not in service") for generation in generations]
+        return [self.scale(self.deployments[generation], 0, "it is not in service") for generation in list(generations)]
 
     def annotate(self, generation: str, annotations: dict[str, str | None]) -> None:
         """Store progress on the Deployment of a generation; not a change of the plan. Raises: PodwrightError."""
         name = self.deployments[generation]["metadata"]["name"]
         body = {"metadata": {"annotations": annotations}}
-        self.deployments[generation] = self.client.patch(DEPLOYMENT_KIND, self.namespace, name, body, MANAGER, MERGE_PATCH)
-
-    def remove_route_split(self) -> None:
-        """Route all traffic to the Service again, and delete the Service of the canary. Raises: PodwrightError."""
-        if not self.canary_service:
-            return
-        canary = self.canary_service["metadata"]["name"]
-        for route in self.routes():
-            rules = [rule | {"backendRefs": [ref for ref in rule["backendRefs"] if ref["name"] != canary]} for rule in route["spec"]["rules"]]
-            self.patch(route, {"spec": {"rules": rules}}, "all traffic is routed to the Service")
-        self.delete(self.canary_service, "it receives no traffic")
+        self.deployments[generation] = self.client.patch(DEPLOYMENT_KIND, self.namespace, name, body, MANAGER, MERGE_PATCH, dry_run=self.check_mode)
 
     # -- other states -----------------------------------------------------------------------------------------
 
     def promote(self) -> None:
         """Bring the newest generation into service. Raises: PodwrightError."""
         active = self._require_active()
+        self._require_wait()
         self._bring_into_service(self.preview or active)
 
     def abort(self) -> None:
@@ -174,6 +184,7 @@ class Generations(Deployer):
     def roll_back(self) -> None:
         """Return to the previous generation, or to that of the revision in the options; a rollback is not repeated. Raises: PodwrightError."""
         active = self._require_active()
+        self._require_wait()
         revision, wanted = self._revision_of(active), self.params["revision"]
         is_rolled_back = any(annotation_of(self.deployments[generation], ROLLED_BACK) for generation in self._newer_than(active))
         if is_rolled_back and wanted in (None, revision):
@@ -191,21 +202,23 @@ class Generations(Deployer):
         """Scale a generation to the replicas of the active one, wait until it is ready and switch the traffic to it. Raises: PodwrightError."""
         active = self._require_active()
         replicas = max(whole_number(self.deployments[other]["spec"].get("replicas"), 1) for other in (active, generation))
-        self.wait([self.scale(self.deployments[generation], replicas, "it is brought into service")])
+        target = self.deployments[generation]
+        if target["spec"].get("paused"):
+            target = self.patch(target, {"spec": {"paused": False}}, "it is resumed")
+        self.wait([self.scale(target, replicas, "it is brought into service")])
         self._select(generation)
-        if not self.check_mode:
-            self.observe()
+        self.observe_changes()
         self._clean_up(generation, active)
 
     def _select(self, generation: str) -> None:
         """Switch the live Service to a generation in one write. Raises: PodwrightError."""
-        if not self.service:
-            return
         selector = self._selector_of(generation)
-        if self.service["spec"]["selector"] != selector or annotation_of(self.service, ACTIVE) != generation:
-            path = f"/metadata/annotations/{ACTIVE.replace('/', '~1')}"
-            body: Patch = [{"op": "replace", "path": "/spec/selector", "value": selector}, {"op": "add", "path": path, "value": generation}]
-            self.service = self.patch(self.service, body, "all traffic is switched to one generation", JSON_PATCH)
+        path = f"/metadata/annotations/{ACTIVE.replace('/', '~1')}"
+        body: Patch = [{"op": "replace", "path": "/spec/selector", "value": selector}, {"op": "add", "path": path, "value": generation}]
+        for service in self.services:
+            if service["spec"]["selector"] != selector or (annotation_of(service, ACTIVE) or ROLLING) != generation:
+                annotations = [] if service["metadata"].get("annotations") else [{"op": "add", "path": "/metadata/annotations", "value": {}}]
+                self.patch(service, annotations + body, "all traffic is switched to one generation", JSON_PATCH)
 
     # -- status -----------------------------------------------------------------------------------------------
 
@@ -216,7 +229,7 @@ class Generations(Deployer):
             return {"revision": None, "active": None, "preview": preview, "weights": {}}
         share = self._share_of_preview(active, preview) if preview else 0
         weights = {active: round(100 - share, 1)} | ({preview: share} if preview else {})
-        return {"revision": self._revision_of(active), "active": active, "preview": preview, "weights": weights}
+        return {"revision": self._revision_of(active) or None, "active": active, "preview": preview, "weights": weights}
 
     def _share_of_preview(self, active: str, preview: str) -> float:
         if self.canary_service:

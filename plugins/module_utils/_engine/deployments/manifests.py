@@ -82,6 +82,13 @@ def _add_drain(pod: Manifest, params: Options) -> Manifest:
     return pod | {"containers": [drained, *pod["containers"][1:]]}
 
 
+def service_name(params: Options) -> str | None:
+    """The name of the Service of a deployment, or None if it has none."""
+    service = params["service"]
+    name: str | None = service.get("name") if isinstance(service, dict) else service
+    return name or None
+
+
 def build_service(params: Options, selector: dict[str, str], active: str | None = None, canary: str | None = None) -> Manifest | None:
     """The Service of a deployment, or None if it has none.
 
@@ -95,15 +102,15 @@ def build_service(params: Options, selector: dict[str, str], active: str | None 
     service = params["service"]
     if not service:
         return None
-    service = {"name": service} if isinstance(service, str) else service
+    name, service = service_name(params), service if isinstance(service, dict) else {}
     option = "service.ports" if service.get("ports") else "ports"
     ports = [_build_port(f"{option}[{number}]", port) for number, port in enumerate(service.get("ports") or params["ports"] or [])]
     if not ports:
         raise option_error("service.ports", "missing, and the container has no ports either.", "Set service.ports or ports.")
-    metadata = {"name": service["name"], "labels": MANAGED | {DEPLOYMENT: params["name"]}}
+    metadata: Manifest = {"name": name, "labels": MANAGED | {DEPLOYMENT: params["name"]}}
     metadata |= {"annotations": {ACTIVE: active}} if active else {}
     if canary:
-        metadata |= {"name": f"{service['name']}-canary", "labels": metadata["labels"] | {GENERATION: canary}}
+        metadata |= {"name": f"{name}-canary", "labels": metadata["labels"] | {GENERATION: canary}}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
 
 
@@ -118,16 +125,17 @@ def _build_port(option: str, port: Any) -> Manifest:
     return {"port": parsed, "targetPort": parsed, "protocol": "TCP"}
 
 
-def build_route(kind: Kind, params: Options, service: Manifest, canary: Manifest, weight: int) -> Manifest:
+def build_route(kind: Kind, params: Options, service: Manifest, canary: Manifest | None, weight: int) -> Manifest:
     """The HTTPRoute that splits the traffic between two Services (https://gateway-api.sigs.k8s.io/reference/spec/#httproute).
 
     Args:
         kind: HTTPRoute in the version that the cluster serves.
+        canary: None once its Service has been deleted.
         weight: share of the canary in percent.
     """
     route = params["canary"]["route"]
     shares = ((service, 100 - weight), (canary, weight))
-    backends = [{"name": item["metadata"]["name"], "port": item["spec"]["ports"][0]["port"], "weight": share} for item, share in shares]
+    backends = [{"name": item["metadata"]["name"], "port": item["spec"]["ports"][0]["port"], "weight": share} for item, share in shares if item]
     spec = {"parentRefs": [{"name": name} if isinstance(name, str) else name for name in route["parents"]], "rules": [{"backendRefs": backends}]}
     spec |= {"hostnames": route["hostnames"]} if route["hostnames"] else {}
     metadata = {"name": params["name"], "labels": MANAGED | {DEPLOYMENT: params["name"]}}

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import BUILT_IN
+from ..cluster.kinds import BUILT_IN, SERVICE
 from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
-from ..objects.readiness import READY, assess
+from ..objects.readiness import condition, whole_number
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import build_service
 from .options import ROLLING
@@ -30,31 +30,65 @@ class Rolling(Deployer):
         try:
             self._apply(paused=False)
         except PodwrightError as error:
-            if self.params["rollback_on_failure"] and before and self._revision_of(self._read()) != before:
-                self._return_to(before)
-                error.message += f"\nThe Deployment was rolled back to revision {before}."
+            if self.params["rollback_on_failure"]:
+                self._roll_back_after(error, before)
             raise
-        for generation, item in self.deployments.items():
-            if generation != ROLLING:
-                self.delete(item, "another strategy created it")
+        self.remove_route_split()
+        for generation in self._generations():
+            self.delete(self.deployments[generation], "another strategy created it")
+        self.delete_other_services()
+
+    def _roll_back_after(self, error: PodwrightError, before: int | None) -> None:
+        """Restore what was in service before a failed rollout.
+
+        Args:
+            before: the revision of the Deployment, or None if there was none.
+        """
+
+        def restore() -> str:
+            self.observe()
+            revision = self._previous()
+            self._return_to(revision)
+            return f"The Deployment was rolled back to revision {revision}."
+
+        def delete() -> str:
+            self.delete(self.deployments[ROLLING], "it is not in service")
+            return "The new Deployment was deleted; that of the previous strategy stays in service."
+
+        if before and self._revision_of(self._read()) != before:
+            self.return_after(error, restore)
+        elif not before and self._generations() and not self.check_mode:
+            self.observe()
+            if ROLLING in self.deployments:
+                self.return_after(error, delete)
+
+    def _generations(self) -> list[str]:
+        """The Deployments that another strategy created."""
+        return [generation for generation in self.deployments if generation != ROLLING]
 
     def pause(self) -> None:
         """Apply the Deployment with its rollout paused, so that no pod is replaced. Raises: PodwrightError."""
+        if self._generations():
+            message = f"Deployment '{self.name}' in namespace '{self.namespace}' has another strategy, which a paused rollout cannot change."
+            raise PodwrightError(message, reason="OtherStrategy", hint="Set strategy to the one before, or state to present.")
         self._apply(paused=True)
 
     def _apply(self, paused: bool) -> None:
         deployment = self.build(self.task_spec(), ROLLING, self.params["replicas"])
+        service = build_service(self.params, deployment["spec"]["selector"]["matchLabels"])
         live = self.deployments.get(ROLLING)
         if not live:
-            self._refuse_foreign()
+            self.check_owner(DEPLOYMENT_KIND, deployment)
+        self.check_owner(SERVICE, service)
         if paused or (live and live["spec"].get("paused")):
             deployment["spec"]["paused"] = paused
-        self.apply(deployment, build_service(self.params, deployment["spec"]["selector"]["matchLabels"]), wait=not paused)
-
-    def _refuse_foreign(self) -> None:
-        if self._read():
-            message = f"Deployment '{self.name}' in namespace '{self.namespace}' was not created by pod_deployment, and its selector is immutable."
-            raise PodwrightError(message, reason="NotOurs", hint="Use another name, or delete it first.")
+        if self._generations():
+            # The pods of the other strategy stay in service until the new ones are ready, whatever `wait` says.
+            self.apply(deployment, wait=False)
+            self.wait([change.after for change in self.changes if change.kind == DEPLOYMENT_KIND and change.after], is_optional=False)
+            self.apply(service)
+        else:
+            self.apply(deployment, service, wait=not paused)
 
     def promote(self) -> None:
         """Resume a paused rollout. Raises: PodwrightError."""
@@ -64,10 +98,22 @@ class Rolling(Deployer):
     def abort(self) -> None:
         """Return to the previous revision if the rollout is incomplete. Raises: PodwrightError."""
         live = self._require()
-        if live["spec"].get("paused") or (assess(live).state != READY and not annotation_of(live, ROLLED_BACK)):
+        is_paused = live["spec"].get("paused")
+        if self._is_complete(live):
+            self.promote()  # it was paused without a change, or a pod is not ready for another reason
+        elif is_paused or not annotation_of(live, ROLLED_BACK):
             self._return_to(self._previous())
         else:
             self.wait([live])  # an incomplete rollback: its previous revision is the one that was aborted
+
+    def _is_complete(self, live: Manifest) -> bool:
+        """Whether all pods are of the newest template, be they ready or not."""
+        known = self._replica_sets()
+        if not known or _template_of(known[max(known)]) != live["spec"]["template"]:
+            return False
+        status = live.get("status") or {}
+        is_done = live["spec"].get("paused") or condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable"
+        return bool(is_done) and whole_number(status.get("updatedReplicas")) == whole_number(status.get("replicas"))
 
     def roll_back(self) -> None:
         """Return to the previous revision, or to that of the options; a rollback is not repeated. Raises: PodwrightError."""
@@ -99,9 +145,10 @@ class Rolling(Deployer):
         return {self._revision_of(item) or 0: item for item in owned}
 
     def _previous(self) -> int | None:
-        """The latest revision whose pod template is not that of the Deployment."""
+        """The latest revision whose pod template is not that of the Deployment; first of all that in service, since the latest may have failed, too."""
         template = self.deployments[ROLLING]["spec"]["template"]
-        return max((revision for revision, item in self._replica_sets().items() if _template_of(item) != template), default=None)
+        others = {revision: item for revision, item in self._replica_sets().items() if _template_of(item) != template}
+        return max(others, key=lambda revision: (whole_number((others[revision].get("status") or {}).get("readyReplicas")), revision), default=None)
 
     def _return_to(self, revision: int | None) -> None:
         known = self._replica_sets()

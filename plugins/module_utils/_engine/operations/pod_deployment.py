@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import CONNECTION, REVIEW, WAIT, url_passwords, with_defaults
 from ..clients.prometheus import query_prometheus
-from ..cluster.kinds import SERVICE
 from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
-from ..deployments.deployer import Deployer
+from ..deployments.deployer import DEPLOYMENT_KIND, Deployer
 from ..deployments.generations import Generations
 from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, validate
 from ..deployments.rolling import Rolling
 from ..errors import option_error
-from ..objects.labels import ACTIVE, DEPLOYMENT, annotation_of
+from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..operation import Invocation, Operation, attempt
 from ..reconciler.diff import yaml_diff
 from ..tasks.options import check_name
@@ -69,8 +68,8 @@ def _strategy(invocation: Invocation) -> str:
     params = invocation.params
     if params["state"] in ("present", "paused"):
         return str(params["strategy"])
-    services = invocation.client.list(SERVICE, invocation.namespace, label_selector=f"{DEPLOYMENT}={params['name']}")[0]
-    return BLUE_GREEN if any(annotation_of(service, ACTIVE) for service in services) else ROLLING
+    deployments = invocation.client.list(DEPLOYMENT_KIND, invocation.namespace, label_selector=f"{DEPLOYMENT}={params['name']}")[0]
+    return BLUE_GREEN if any(label_of(item, GENERATION) != ROLLING for item in deployments) else ROLLING
 
 
 def describe(invocation: Invocation, outcome: Deployed) -> Result:
