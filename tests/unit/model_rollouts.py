@@ -121,11 +121,7 @@ class RolloutCluster(ModelServer):
     def tick(self):
         """A second passes."""
         self.finish_deletions()
-        uids = {item["metadata"]["uid"] for item in self.objects.values()}
-        for key, item in list(self.objects.items()):
-            owners = item["metadata"].get("ownerReferences")
-            if owners and owners[0]["uid"] not in uids:
-                del self.objects[key]
+        self._collect_garbage()
         for item in self.of_kind("Deployment"):
             if self.rng.random() < 0.85:
                 self._reconcile(item)
@@ -136,14 +132,25 @@ class RolloutCluster(ModelServer):
                 self._report(item)
         self._check_traffic("after a second")
 
+    def _collect_garbage(self):
+        for _level in range(2):  # the ReplicaSets of a Deployment, then their pods
+            uids = {item["metadata"]["uid"] for item in self.objects.values()}
+            for key, item in list(self.objects.items()):
+                owners = item["metadata"].get("ownerReferences")
+                if owners and owners[0]["uid"] not in uids:
+                    del self.objects[key]
+
     def settle(self):
-        """Time passes until nothing changes any more."""
-        for _second in range(20):
+        """Time passes until nothing has changed for as long as a late pod takes to become ready."""
+        seen, since = None, 0
+        while since < 7:
             self.clock.sleep(1)
+            now = [(item["metadata"]["uid"], is_serving(item)) for item in self.of_kind("Pod")]
+            seen, since = now, since + 1 if now == seen else 0
 
     def of_kind(self, kind, owner=None):
-        found = [item for (name, _namespace, _name), item in list(self.objects.items()) if name == kind]
-        return [item for item in found if owner is None or item["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]]
+        found = [item for key, item in self.objects.items() if key[0] == kind]
+        return [item for item in found if item["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]] if owner else found
 
     def add(self, item, owner=None):
         """An object of somebody else, or of a controller."""
@@ -314,6 +321,8 @@ class RolloutWatcher(StubWatcher):
 
     def next(self, timeout):
         self._client.clock.sleep(1)
+        if self._client.rng.random() < 0.5:
+            return None
         key = self._client.rng.choice(sorted(self._followed))
         item = self._client.objects.get(key)
         return ("MODIFIED", self._client._answer(item)) if item else ("DELETED", self._followed[key])
@@ -333,9 +342,9 @@ def revision_of(replica_set):
 
 def template_of(replica_set):
     """The pod template of a ReplicaSet, without the label that the controller adds."""
-    template = copy.deepcopy(replica_set["spec"]["template"])
-    del template["metadata"]["labels"][HASH]
-    return template
+    template = replica_set["spec"]["template"]
+    labels = {name: value for name, value in template["metadata"]["labels"].items() if name != HASH}
+    return template | {"metadata": template["metadata"] | {"labels": labels}}
 
 
 def _omit_defaults(item):

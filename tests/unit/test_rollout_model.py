@@ -33,7 +33,7 @@ from .model_server import leaves
 
 EXAMPLES = scaled(50)
 PROGRESS = {("metadata", "annotations", name) for name in (STEP, STEP_SINCE)}
-OWNED = ("Deployment", "Service", "HTTPRoute")
+OWNED = ("Deployment", "Service", "HTTPRoute", "Secret")
 GATEWAY = {"group": "gateway.networking.k8s.io", "names": {"kind": "HTTPRoute", "plural": "httproutes"}, "scope": "Namespaced", "versions": [{"name": "v1"}]}
 COMMON = {"namespace": NAMESPACE, "name": "web", "command": ["serve"], "ports": [80], "readiness_probe": {"tcp": 80}, "progress_deadline": 10}
 
@@ -89,7 +89,7 @@ class Session:
     def promised(self, params):
         """The number of pods that must serve at any time."""
         live = [item for item in self.cluster.of_kind("Deployment") if item in self.active()]
-        if params["state"] == "absent" or not live:
+        if params["state"] == "absent" or not live or not params["service"]:
             return 0
         wanted = live[0]["spec"]["replicas"] if params["state"] not in ("present", "paused") else min(live[0]["spec"]["replicas"], params["replicas"])
         unavailable = max(live[0]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], params["max_unavailable"])
@@ -129,10 +129,10 @@ class Session:
 
     def snapshot(self):
         """The objects of the deployment without what controllers write, and without the progress of a rollout."""
+        hidden = {"status", "managedFields", "resourceVersion", "generation", "uid", "deployment.kubernetes.io/revision"}
         found = {key: leaves(item) for key, item in self.cluster.objects.items() if key[0] in OWNED}
-        hidden = ("status", "managedFields", "resourceVersion", "generation", "uid", "deployment.kubernetes.io/revision")
         return {
-            key: copy.deepcopy({path: value for path, value in item.items() if not set(hidden) & set(path) and path not in PROGRESS and value != {}})
+            key: {path: repr(value) for path, value in item.items() if hidden.isdisjoint(path) and path not in PROGRESS and value != {}}
             for key, item in found.items()
         }
 
@@ -140,7 +140,8 @@ class Session:
         """Keys of the objects that differ, each with what was done."""
         now = self.snapshot()
         changed = [key for key in {*before, *now} if before.get(key) != now.get(key)]
-        return {(*key, "create" if key not in before else "delete" if key not in now else "patch") for key in changed}
+        found = {(*key, "create" if key not in before else "delete" if key not in now else "patch") for key in changed}
+        return {entry for entry in found if (entry[0], entry[3]) != ("Secret", "delete")}  # it is garbage-collected
 
 
 def draw(rng, version, strategy):
@@ -150,6 +151,10 @@ def draw(rng, version, strategy):
         options |= {"max_surge": 1, "max_unavailable": rng.choice([0, 1])}
     if rng.random() < 0.3:
         options["rollback_on_failure"] = True
+    if rng.random() < 0.15:
+        options["service"] = "front" if rng.random() < 0.7 or strategy != "rolling" else None
+    if rng.random() < 0.15:
+        options["secret_env"] = {"TOKEN": "secret"}
     if strategy == "canary" and rng.random() < 0.9:
         weights = sorted(rng.sample([10, 40, 60], rng.randrange(3)))
         steps = [{"weight": weight, "pause": rng.choice([0, 0, 3, True])} for weight in weights]
@@ -281,13 +286,15 @@ def check_success(session, params, active, images):
         assert old in cluster.images() or not will_start(session, old)
     if state != "present" or may_crash(session, params) or (waits and active and (old != image or label_of(active[0], GENERATION) == "rolling")):
         return
-    assert cluster.images() == [image] * params["replicas"], f"{cluster.images()} serve"
-    assert len(session.own("Service")) == 1, "a Service of the canary is left"
+    if params["service"]:
+        assert cluster.images() == [image] * params["replicas"], f"{cluster.images()} serve"
+    names = [item["metadata"]["name"] for item in session.own("Service")]
+    assert names == ([params["service"]] if params["service"] else []), f"the Services are {names}"
     running = [item for item in deployments if item["spec"]["replicas"]]
     assert len(running) <= (2 if params["strategy"] == "blue_green" else 1) and len(deployments) <= (1 if params["strategy"] == "rolling" else 2)
     assert not [item for item in now if annotation_of(item, STEP) or annotation_of(item, STEP_SINCE) or annotation_of(item, ROLLED_BACK)]
     for route in session.own("HTTPRoute"):
-        assert [ref["name"] for rule in route["spec"]["rules"] for ref in rule["backendRefs"]] == ["web"]
+        assert [ref["name"] for rule in route["spec"]["rules"] for ref in rule["backendRefs"]] == [params["service"]]
     assert params["strategy"] == "rolling" or number_of(now[0], REVISION) == max(number_of(item, REVISION) for item in deployments)
 
 
@@ -299,7 +306,7 @@ def finish(session, strategy):
     for step in (params.get("canary") or {}).get("steps", ()):
         step["pause"] = 0
     calm_run(session, params)
-    assert "app:9" in session.cluster.images()
+    assert "app:9" in session.cluster.images() or not params["service"]
     calm_run(session, params | {"state": "absent"})
     assert not [pod for pod in session.cluster.of_kind("Pod") if image_of(pod) != "theirs"]
 

@@ -49,7 +49,7 @@ class Deployer(ABC):
         spec: the pods of the options, once these are validated.
         deployments: the live Deployments by generation, without those that are being deleted.
         services: the live Services; more than one while the option names another one than before.
-        canary_service: the live Service of a canary, or None.
+        canary_services: the live Services of canaries, more than one in the same case.
 
     In check mode these are the objects as the changes so far would leave them.
     """
@@ -63,7 +63,7 @@ class Deployer(ABC):
         self.deployments: dict[str, Manifest] = {}
         self.spec: TaskSpec | None = None
         self.services: list[Manifest] = []
-        self.canary_service: Manifest | None = None
+        self.canary_services: list[Manifest] = []
         self.observe()
 
     # -- states -----------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Deployer(ABC):
 
     def delete_all(self) -> None:
         """Delete all objects of the deployment. Raises: PodwrightError."""
-        for item in filter(None, [*self.routes(), self.canary_service, *self.services, *list(self.deployments.values())]):
+        for item in [*self.routes(), *self.canary_services, *self.services, *self.deployments.values()]:
             self.delete(item)
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Deployer(ABC):
         self.deployments = {label_of(item, GENERATION) or "": item for item in items if not item["metadata"].get("deletionTimestamp")}
         services = self.client.list(SERVICE, self.namespace, label_selector=selector)[0]
         self.services = [item for item in services if not label_of(item, GENERATION)]
-        self.canary_service = next((item for item in services if label_of(item, GENERATION)), None)
+        self.canary_services = [item for item in services if label_of(item, GENERATION)]
 
     @property
     def service(self) -> Manifest | None:
@@ -126,11 +126,9 @@ class Deployer(ABC):
         generation = label_of(item, GENERATION)
         if item["kind"] == DEPLOYMENT_KIND.name:
             self.deployments[generation or ""] = item
-        elif item["kind"] == SERVICE.name and generation:
-            self.canary_service = item
         elif item["kind"] == SERVICE.name:
-            others = [other for other in self.services if other["metadata"]["name"] != item["metadata"]["name"]]
-            self.services = [*others, item]
+            services = self.canary_services if generation else self.services
+            services[:] = [*(other for other in services if other["metadata"]["name"] != item["metadata"]["name"]), item]
 
     def refresh_status(self) -> None:
         """Read the status after the task. A failure is a warning only, since it must not hide an earlier one."""
@@ -172,7 +170,7 @@ class Deployer(ABC):
 
         The Service that the option names may have been created by another tool, but not by another deployment.
         """
-        if not manifest or any(item["metadata"]["name"] == manifest["metadata"]["name"] for item in self.services):
+        if not manifest or (kind == SERVICE and any(item["metadata"]["name"] == manifest["metadata"]["name"] for item in self.services)):
             return
         live = self.client.get(kind, self.namespace, manifest["metadata"]["name"])
         owner = label_of(live, DEPLOYMENT) if live else self.name
@@ -248,7 +246,7 @@ class Deployer(ABC):
         if self.check_mode:
             self.services = [other for other in self.services if other is not item]
             self.deployments = {generation: other for generation, other in self.deployments.items() if other is not item}
-            self.canary_service = None if self.canary_service is item else self.canary_service
+            self.canary_services = [other for other in self.canary_services if other is not item]
 
     def return_after(self, error: PodwrightError, give_up: Callable[[], str]) -> None:
         """Return to the previous revision after a failed rollout, and add to its error what became of that.
@@ -264,19 +262,27 @@ class Deployer(ABC):
             error.message += f"\nReturning to the previous revision failed, too: {failure}"
 
     def delete_other_services(self) -> None:
-        """Delete the Services that the option does not name any more. Raises: PodwrightError."""
-        for item in [item for item in self.services if item["metadata"]["name"] != service_name(self.params)]:
+        """Delete the Services that the option does not name any more; routes to them lead to the one that it names. Raises: PodwrightError."""
+        obsolete = {item["metadata"]["name"]: item for item in self.services if item["metadata"]["name"] != service_name(self.params)}
+        for route in self.routes() if obsolete else ():
+            if not self.service or self.service["metadata"]["name"] in obsolete:
+                self.delete(route, "it has no Service any more")
+                continue
+            target = {"name": self.service["metadata"]["name"], "port": self.service["spec"]["ports"][0]["port"]}
+            refs = [[ref | target if ref["name"] in obsolete else ref for ref in rule["backendRefs"]] for rule in route["spec"]["rules"]]
+            rules = [rule | {"backendRefs": own} for rule, own in zip(route["spec"]["rules"], refs)]
+            self.patch(route, {"spec": {"rules": rules}}, "the Service has another name")
+        for item in obsolete.values():
             self.delete(item, "the option service does not name it any more")
 
     def remove_route_split(self) -> None:
         """Route all traffic to the Service again, and delete the Service of the canary. Raises: PodwrightError."""
-        if not self.canary_service:
-            return
-        canary = self.canary_service["metadata"]["name"]
-        for route in self.routes():
-            rules = [rule | {"backendRefs": [ref for ref in rule["backendRefs"] if ref["name"] != canary]} for rule in route["spec"]["rules"]]
+        names = [item["metadata"]["name"] for item in self.canary_services]
+        for route in self.routes() if names else ():
+            rules = [rule | {"backendRefs": [ref for ref in rule["backendRefs"] if ref["name"] not in names]} for rule in route["spec"]["rules"]]
             self.patch(route, {"spec": {"rules": rules}}, "all traffic is routed to the Service")
-        self.delete(self.canary_service, "it receives no traffic")
+        for item in self.canary_services:
+            self.delete(item, "it receives no traffic")
 
     # -- errors -----------------------------------------------------------------------------------------------
 

@@ -215,7 +215,7 @@ class Generations(Deployer):
         selector = self._selector_of(generation)
         path = f"/metadata/annotations/{ACTIVE.replace('/', '~1')}"
         body: Patch = [{"op": "replace", "path": "/spec/selector", "value": selector}, {"op": "add", "path": path, "value": generation}]
-        for service in self.services:
+        for service in list(self.services):
             if service["spec"]["selector"] != selector or (annotation_of(service, ACTIVE) or ROLLING) != generation:
                 annotations = [] if service["metadata"].get("annotations") else [{"op": "add", "path": "/metadata/annotations", "value": {}}]
                 self.patch(service, annotations + body, "all traffic is switched to one generation", JSON_PATCH)
@@ -232,10 +232,10 @@ class Generations(Deployer):
         return {"revision": self._revision_of(active) or None, "active": active, "preview": preview, "weights": weights}
 
     def _share_of_preview(self, active: str, preview: str) -> float:
-        if self.canary_service:
-            name = self.canary_service["metadata"]["name"]
+        if self.canary_services:
+            names = [item["metadata"]["name"] for item in self.canary_services]
             refs = [ref for route in self.routes() for rule in route["spec"]["rules"] for ref in rule["backendRefs"]]
-            canary, stable = (sum(ref.get("weight", 1) for ref in refs if (ref["name"] == name) == is_canary) for is_canary in (True, False))
+            canary, stable = (sum(ref.get("weight", 1) for ref in refs if (ref["name"] in names) == is_canary) for is_canary in (True, False))
             return share_of(canary, stable)
         if self.service and GENERATION in self.service["spec"]["selector"]:
             return 0

@@ -1,0 +1,243 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Single rollouts in a simulated cluster: changes of the strategy, failures, objects of others, and what is refused before the first write."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
+
+from .model_rollouts import FATES, GENERATION, NAMESPACE, image_of
+from .test_rollout_model import Session, populate
+
+ENTRY = {"prometheus": None, "request": None, "command": None, "success": None, "failure": None}
+ROUTE = {"parents": ["edge"], "hostnames": []}
+
+
+@pytest.fixture
+def session():
+    made = Session(0)
+    populate(made)
+    return made
+
+
+def rollout(version, strategy="blue_green", **options):
+    return {"image": f"app:{version}", "strategy": strategy, "replicas": 2, "service": "web", "state": "present"} | options
+
+
+def canary(*steps, route=None, **entry):
+    return {"steps": [{"pause": 0} | step for step in steps], "route": route, "analysis": [ENTRY | entry] if entry else None}
+
+
+def deploy(session, *versions, **options):
+    """Roll out versions without an error. Returns: the result of the last one."""
+    result = None
+    for version in versions:
+        result, error = session.perform(rollout(version, **options))
+        assert error is None, error
+    return result
+
+
+def refused(session, params):
+    """The error of a run that writes nothing."""
+    writes = len(session.cluster.history)
+    _result, error = session.perform(params)
+    assert error and len(session.cluster.history) == writes, error
+    return error
+
+
+@pytest.mark.parametrize("old", ["blue_green", "canary"])
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_pods_of_another_strategy_serve_until_those_of_rolling_are_ready(session, old, rolls_back):
+    deploy(session, 1, strategy=old)
+    session.cluster.fates["app:2"] = "never"
+    _result, error = session.perform(rollout(2, "rolling", wait=False, rollback_on_failure=rolls_back))
+    assert error.reason == "WaitFailed" and session.cluster.images() == ["app:1"] * 2
+    assert ("that of the previous strategy stays in service" in str(error)) == rolls_back
+    assert (("Deployment", NAMESPACE, "web") in session.cluster.objects) != rolls_back
+    assert refused(session, rollout(2, "rolling", state="paused")).reason == "OtherStrategy"
+    deploy(session, 3, strategy="rolling")
+    assert session.cluster.images() == ["app:3"] * 2 and len(session.own("Deployment")) == 1
+
+
+def test_a_canary_after_rolling_has_steps_and_can_be_aborted(session):
+    deploy(session, 1, strategy="rolling")
+    steps = canary({"weight": 40, "pause": True})
+    result = deploy(session, 2, strategy="canary", canary=steps)
+    assert session.cluster.images() == ["app:1", "app:1", "app:2"] and result["active"] == "rolling" and result["weights"][result["preview"]] == 33.3
+    _result, error = session.perform(rollout(2, state="aborted"))
+    assert error is None and session.cluster.images() == ["app:1"] * 2 and len(session.own("Deployment")) == 1
+    assert deploy(session, 3, strategy="rolling")["revision"] == 2
+
+
+@pytest.mark.parametrize("state", ["promoted", "rolled_back"])
+def test_traffic_is_switched_only_if_the_run_waits(session, state):
+    deploy(session, 1, 2)
+    assert "wait: must be true" in str(refused(session, rollout(2, state=state, wait=False)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "labels", "whose"),
+    [
+        ("Service", "web", {DEPLOYMENT: "website"}, "belongs to deployment 'website'"),
+        ("Service", "web-canary", {}, "was not created by pod_deployment"),
+        ("HTTPRoute", "web", {}, "was not created by pod_deployment"),
+    ],
+)
+def test_objects_of_others_are_refused_before_the_first_write(session, kind, name, labels, whose):
+    if kind != "Service" or name != "web":
+        deploy(session, 1, strategy="canary")
+    version = "v1" if kind == "Service" else "gateway.networking.k8s.io/v1"
+    session.cluster.add({"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": {"selector": {"a": "b"}, "rules": []}})
+    error = refused(session, rollout(2, "canary", canary=canary({"weight": 20}, route=ROUTE)))
+    assert str(error).startswith(f"{kind} '{name}' in namespace 'shop' {whose}.") and error.reason == "NotOurs"
+
+
+def test_a_deployment_of_another_tool_is_refused(session):
+    template = {"metadata": {"labels": {}}, "spec": {"containers": [{"image": "theirs"}]}}
+    limits = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    spec = {"replicas": 0, "selector": {}, "template": template, "strategy": limits, "progressDeadlineSeconds": 9}
+    session.cluster.add({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "generation": 1}, "spec": spec})
+    assert "was not created by pod_deployment" in str(refused(session, rollout(1, "rolling")))
+
+
+def test_a_service_without_ports_is_refused_before_the_first_write(session):
+    assert str(refused(session, rollout(1, ports=None))).startswith("service.ports: missing")
+
+
+@pytest.mark.parametrize("state", ["promoted", "aborted", "rolled_back"])
+def test_a_deployment_that_does_not_exist_has_no_such_state(session, state):
+    assert refused(session, rollout(1, state=state)).reason == "NothingToDo"
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_an_unknown_revision_comes_with_those_that_exist(session, strategy):
+    deploy(session, 1, 2, strategy=strategy)
+    error = refused(session, rollout(2, state="rolled_back", revision=9))
+    assert str(error).startswith("Deployment 'web' in namespace 'shop' has no revision 9; revisions: 1") and error.reason == "NoRevision"
+    result, error = session.perform(rollout(2, state="rolled_back", revision=1))
+    assert error is None and result["changed"] and set(session.cluster.images()) == {"app:1"}
+
+
+def test_abort_returns_to_the_revision_in_service_after_several_failures(session):
+    deploy(session, 1, strategy="rolling")
+    for version in (2, 3):
+        session.cluster.fates[f"app:{version}"] = "never"
+        assert session.perform(rollout(version, "rolling"))[1].reason == "WaitFailed"
+    result, error = session.perform(rollout(3, state="aborted"))
+    assert error is None and result["changed"] and session.cluster.images() == ["app:1"] * 2
+    assert not [pod for pod in session.cluster.of_kind("Pod") if image_of(pod) in ("app:2", "app:3")]
+
+
+def test_abort_of_a_complete_rollout_changes_nothing_but_the_pause(session):
+    deploy(session, 1, 2, strategy="rolling")
+    session.cluster.settle()
+    deploy(session, 2, strategy="rolling", state="paused")
+    result, error = session.perform(rollout(2, state="aborted"))
+    assert error is None and [step["note"] for step in result["plan"]] == ["the rollout is resumed"]
+    session.cluster.fates["app:2"] = "never"
+    session.cluster.settle()
+    result, error = session.perform(rollout(2, state="aborted", wait=False))
+    assert error is None and not result["changed"]
+
+
+def test_a_version_that_was_rolled_back_is_aborted_like_any_other(session):
+    deploy(session, 1, 2, strategy="canary")
+    assert session.perform(rollout(2, state="rolled_back"))[1] is None
+    session.cluster.fates["app:2"] = "never"
+    _result, error = session.perform(rollout(2, "canary", rollback_on_failure=True))
+    assert "The new generation was deleted; generation" in str(error) and session.cluster.images() == ["app:1"] * 2
+    assert len(session.own("Deployment")) == 1
+
+
+def test_an_error_while_a_failed_rollout_is_undone_hides_nothing(session, monkeypatch):
+    deploy(session, 1)
+    session.cluster.fates["app:2"] = "never"
+
+    def refuse(*_arguments, **_options):
+        raise PodwrightError("deployments is forbidden", status=403, reason="Forbidden")
+
+    monkeypatch.setattr(session.cluster, "delete", refuse)
+    _result, error = session.perform(rollout(2, rollback_on_failure=True))
+    assert error.reason == "WaitFailed" and "the progress deadline was exceeded" in str(error)
+    assert "Returning to the previous revision failed, too: deployments is forbidden" in str(error)
+
+
+@pytest.mark.parametrize("outcome", [0, 1, 2])
+def test_each_outcome_of_an_analysis(session, outcome):
+    deploy(session, 1, strategy="canary")
+    session.outcomes["app:2"] = outcome
+    result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, command=["check"], success="== 0", failure="== 1")))
+    assert [entry["outcome"] for entry in result["analysis"]] == [["success", "failure", "inconclusive"][outcome]]
+    expected = (["app:2"] * 2, ["app:1"] * 2, ["app:1", "app:1", "app:2"])[outcome]
+    assert session.cluster.images() == expected and (error is None) == (outcome == 0)
+    assert outcome != 1 or f"generation {result['active']} stays in service." in str(error)
+    assert outcome != 2 or "The canary keeps its share of the traffic." in str(error)
+
+
+def test_measurements_by_a_request_and_by_prometheus(session, monkeypatch):
+    deploy(session, 1, strategy="canary")
+    monkeypatch.setattr(pod_deployment, "query_prometheus", lambda *_arguments: 0.2)
+    query = {"prometheus": {"server": "http://p", "query": "errors"}, "success": "< 0.05"}
+    result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, **query)))
+    assert result["analysis"][0]["value"] == 0.2 and "errors returned 0.2" in str(error)
+    monkeypatch.setattr(session, "measure", lambda _invocation, _operation, options, field: 500 if (options["port"], field) == ("80", "status") else None)
+    result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, request={"port": 80})))
+    assert result["analysis"][0]["outcome"] == "failure" and "the request returned 500" in str(error)
+
+
+def test_a_canary_without_a_ready_pod_is_not_measured(session, monkeypatch):
+    monkeypatch.setitem(FATES, "crashes", (1, 10))
+    deploy(session, 1, strategy="canary")
+    session.cluster.fates["app:2"] = "crashes"
+    result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40, "pause": 15}, command=["check"])))
+    assert "has no ready pod of generation" in str(error) and not result["analysis"] and session.cluster.images() == ["app:1"] * 2
+
+
+def test_the_duration_of_a_step_counts_from_its_start(session):
+    deploy(session, 1, strategy="canary")
+    session.outcomes["app:2"] = 1
+    params = rollout(2, "canary", canary=canary({"weight": 40, "pause": 100}, command=["check"], success="== 0", failure="== 2"))
+    start = session.cluster.clock.time
+    assert session.perform(params)[1].reason == "Analysis"
+    first = session.cluster.clock.time
+    assert first - start >= 100
+    session.outcomes["app:2"] = 0
+    assert session.perform(params)[1] is None and session.cluster.clock.time - first < 50
+
+
+def test_a_route_follows_its_service_and_splits_the_traffic(session):
+    deploy(session, 1, strategy="canary")
+    steps = canary({"weight": 20, "pause": True}, route=ROUTE)
+    result = deploy(session, 2, strategy="canary", canary=steps)
+    route = session.own("HTTPRoute")[0]
+    assert [(ref["name"], ref["weight"]) for ref in route["spec"]["rules"][0]["backendRefs"]] == [("web", 80), ("web-canary", 20)]
+    assert result["weights"][result["preview"]] == 20 and session.cluster.images() == ["app:1"] * 2
+    deploy(session, 2, strategy="canary", canary=canary({"weight": 20, "pause": True}))  # by the number of pods instead
+    assert session.cluster.images() == ["app:1", "app:1", "app:2"] and len(session.own("Service")) == 1
+    deploy(session, 3, strategy="blue_green", service="front")
+    route = session.own("HTTPRoute")[0]
+    assert [ref["name"] for ref in route["spec"]["rules"][0]["backendRefs"]] == ["front"]
+    assert [item["metadata"]["name"] for item in session.own("Service")] == ["front"]
+    deploy(session, 3, strategy="rolling", service=None)
+    assert not session.own("HTTPRoute") and not session.own("Service")
+
+
+def test_a_paused_deployment_of_a_generation_is_resumed_before_it_gets_traffic(session):
+    deploy(session, 1, 2)
+    for item in session.own("Deployment"):
+        session.cluster.update(("Deployment", NAMESPACE, item["metadata"]["name"]), {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"paused": True}})
+    assert session.perform(rollout(2, state="rolled_back"))[1] is None
+    deploy(session, 2)
+    assert session.cluster.images() == ["app:2"] * 2 and not [item for item in session.own("Deployment") if item["spec"].get("paused")]
+
+
+def test_promoted_and_paused_canaries(session):
+    deploy(session, 1, strategy="canary")
+    paused = deploy(session, 2, strategy="canary", state="paused")  # without steps, all new pods run beside the old ones
+    assert session.cluster.images() == ["app:1"] * 2 and paused["preview"] and paused["revision"] == 1
+    result, error = session.perform(rollout(2, state="promoted"))
+    assert error is None and result["revision"] == 2 and result["active"] == paused["preview"] and session.cluster.images() == ["app:2"] * 2
+    assert session.cluster.service()["spec"]["selector"] == {DEPLOYMENT: "web", GENERATION: result["active"]}
