@@ -171,14 +171,15 @@ def test_without_a_set_what_the_field_manager_has_not_applied_is_spared_unless_i
 # -- waves and errors -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "more"), [(1, ""), (2, " (1 more objects failed.)"), (3, " (2 more objects failed.)")])
-def test_first_error_of_a_wave_counts_the_others_and_later_waves_are_not_started(count, more, cluster):
+@pytest.mark.parametrize("end", [".", " (404 NotFound)"])
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (2, " 1 more object failed."), (3, " 2 more objects failed.")])
+def test_first_error_of_a_wave_counts_the_others_and_later_waves_are_not_started(count, more, end, cluster):
     for number in range(count):
-        cluster.answers["apply", "ConfigMap", f"c{number}"] = [PodwrightError(f"no {number}.", status=403, reason="Forbidden")]
+        cluster.answers["apply", "ConfigMap", f"c{number}"] = [PodwrightError(f"no {number}{end}", status=403, reason="Forbidden")]
     workload = manifest("Deployment", "later", "apps/v1")
     outcome = reconcile(cluster, [*(config(f"c{number}") for number in range(4)), workload])
-    assert outcome.error.message == f"no 0.{more}"
-    failed = [("none", f"c{number}", f"no {number}.") for number in range(count)]
+    assert outcome.error.message == f"no 0{end}{'.' if more and end != '.' else ''}{more}"
+    failed = [("none", f"c{number}", f"no {number}{end}") for number in range(count)]
     assert [entry[:2] for entry in actions(outcome)] == [*(entry[:2] for entry in failed), *(("create", f"c{n}") for n in range(count, 4))]
     assert [entry[2] for entry in actions(outcome)[1:count]] == [entry[2] for entry in failed[1:]]
     assert ("Deployment", "n", "later") not in cluster.objects and outcome.is_changed

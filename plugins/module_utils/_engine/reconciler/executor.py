@@ -60,8 +60,9 @@ class Executor:
                 break
             if not self._options.check_mode:
                 self._finish_wave([change for change, _error in results])
-        if len(failed) > 1:
-            failed[0].message += f" ({len(failed) - 1} more objects failed.)"
+        if more := len(failed[1:]):
+            end = "" if failed[0].message.endswith((".", ".)")) else "."
+            failed[0].message += f"{end} {more} more object{'s' if more > 1 else ''} failed."
         if failed:
             raise failed[0]
 
