@@ -44,7 +44,7 @@ def manifests(tmp_path):
     return directory
 
 
-@pytest.fixture(params=["action", pytest.param("module", marks=pytest.mark.long), pytest.param("oldest", marks=pytest.mark.long)])
+@pytest.fixture(params=["action", *(pytest.param(way, marks=pytest.mark.long) for way in ("module", "oldest") if way == "module" or way in CORES)])
 def reconcile(request, namespace, manifests, playbooks, tmp_path):
     """A function that runs the playbook with these variables, beside the directory. Returns (exit code, output, report as JSON, elements of JUnit)."""
 
