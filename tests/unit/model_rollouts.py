@@ -40,7 +40,7 @@ class RolloutCluster(ModelServer):
         self.clock.on_sleep = self.tick
         self.fates, self.floor, self.allowed = {}, 0, None
         self.foreign, self.violations = set(), []
-        self._specs, self._born, self._progress, self._count = {}, {}, {}, 0
+        self._specs, self._born, self._progress, self._observed, self._count = {}, {}, {}, {}, 0
 
     # -- requests -------------------------------------------------------------------------------------------
 
@@ -165,7 +165,8 @@ class RolloutCluster(ModelServer):
     def _reconcile(self, item):
         spec, sets = item["spec"], self.of_kind("ReplicaSet", item)
         item["metadata"]["annotations"] = item["metadata"].get("annotations", {})
-        item.setdefault("status", {})["observedGeneration"] = item["metadata"]["generation"]
+        item.setdefault("status", {})
+        self._observed[item["metadata"]["uid"]] = item["metadata"]["generation"]
         if spec.get("paused"):
             running = [each for each in sets if each["spec"]["replicas"]]
             if len(running) == 1:
@@ -244,7 +245,7 @@ class RolloutCluster(ModelServer):
         new = next((each for each in sets if template_of(each) == spec["template"]), None)
         ready, updated = sum(map(self._ready, sets)), new["spec"]["replicas"] if new else 0
         counts = {"replicas": sum(each["spec"]["replicas"] for each in sets), "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": ready}
-        status.update(counts)
+        status.update(counts, observedGeneration=self._observed.get(item["metadata"]["uid"], 0))
         for each in sets:
             each["status"] = {"readyReplicas": self._ready(each)}
         if spec.get("paused"):

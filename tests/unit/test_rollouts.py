@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT, ROLLED_BACK, STEP, annotation_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
 from .model_rollouts import FATES, GENERATION, NAMESPACE, image_of
@@ -241,3 +241,71 @@ def test_promoted_and_paused_canaries(session):
     result, error = session.perform(rollout(2, state="promoted"))
     assert error is None and result["revision"] == 2 and result["active"] == paused["preview"] and session.cluster.images() == ["app:2"] * 2
     assert session.cluster.service()["spec"]["selector"] == {DEPLOYMENT: "web", GENERATION: result["active"]}
+
+
+def test_a_run_after_an_inconclusive_measurement_repeats_that_step_only(session):
+    deploy(session, 1, strategy="canary")
+    exit_codes = iter([0, 1, 0])
+    session.measure = lambda *_arguments: next(exit_codes)
+    params = rollout(2, "canary", canary=canary({"weight": 20}, {"weight": 40}, command=["check"], success="== 0", failure="== 2"))
+    first, error = session.perform(params)
+    assert [entry["step"] for entry in first["analysis"]] == [1, 2] and error.reason == "Analysis"
+    second, error = session.perform(params)
+    assert [entry["step"] for entry in second["analysis"]] == [2] and error is None
+
+
+def test_a_canary_that_is_paused_after_its_last_step_gets_no_more_pods(session):
+    deploy(session, 1, strategy="canary")
+    params = rollout(2, "canary", state="paused", canary=canary({"weight": 40}))
+    assert session.perform(params)[1] is None
+    name = next(item["metadata"]["name"] for item in session.own("Deployment") if image_of(item["spec"]["template"]) == "app:2")
+    session.cluster.update(("Deployment", NAMESPACE, name), {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"annotations": {STEP: "1"}}})
+    result, error = session.perform(params)
+    assert error is None and not result["changed"] and session.cluster.images() == ["app:1", "app:1", "app:2"]
+
+
+def test_pods_of_another_canary_are_deleted_before_the_service_selects_all(session):
+    deploy(session, 1, 2)
+    deploy(session, 3, state="paused")
+    deploy(session, 1, strategy="canary", canary=canary({"weight": 40, "pause": True}))  # whose pods are ready already
+    assert session.cluster.images() == ["app:1", "app:2", "app:2"]
+
+
+def test_a_version_that_is_rolled_out_again_has_a_new_revision(session):
+    assert [deploy(session, version)["revision"] for version in (1, 2, 1)] == [1, 2, 3]
+
+
+def test_a_rollback_returns_to_the_version_that_was_in_service_and_is_not_repeated(session):
+    deploy(session, 1)
+    deploy(session, 2, state="paused")
+    deploy(session, 3)
+    for is_first in (True, False):
+        result, error = session.perform(rollout(3, state="rolled_back"))
+        assert error is None and result["changed"] == is_first and session.cluster.images() == ["app:1"] * 2
+
+
+def test_a_change_to_rolling_removes_a_canary_with_its_route(session):
+    deploy(session, 1, strategy="canary")
+    deploy(session, 2, strategy="canary", canary=canary({"weight": 20, "pause": True}, route=ROUTE))
+    deploy(session, 3, strategy="rolling")
+    assert [ref["name"] for ref in session.own("HTTPRoute")[0]["spec"]["rules"][0]["backendRefs"]] == ["web"]
+    assert len(session.own("Service")) == 1
+
+
+def test_pods_of_the_same_version_that_fail_are_not_rolled_back(session):
+    deploy(session, 1, 2, strategy="rolling")
+    session.cluster.fates["app:2"] = "never"
+    session.cluster.settle()
+    result, error = session.perform(rollout(2, "rolling", replicas=3, rollback_on_failure=True))
+    assert error.reason == "WaitFailed" and "revision" not in str(error)
+    assert [step["action"] for step in result["plan"] if step["kind"] == "Deployment"] == ["patch"]
+
+
+def test_a_rollback_that_fails_leaves_the_version_in_service(session):
+    deploy(session, 1, 2, strategy="canary")
+    session.cluster.fates["app:1"] = "never"
+    assert session.perform(rollout(2, state="rolled_back"))[1].reason == "WaitFailed"
+    assert session.cluster.images() == ["app:2"] * 2
+    deploy(session, 2, strategy="canary")
+    assert not [item for item in session.own("Deployment") if annotation_of(item, ROLLED_BACK)]
+    assert [item["spec"]["replicas"] for item in session.own("Deployment") if image_of(item["spec"]["template"]) == "app:1"] == [0]
