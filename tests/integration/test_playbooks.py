@@ -44,7 +44,7 @@ REFUSED = [
     ({"podwright_quota": {"namespace": "other"}}, "podwright_quota: unknown option namespace"),
     ({"podwright_services": [{"selector": {"a": "b"}}]}, "podwright_services: missing option name."),
     ({"podwright_queue": {"quotas": {"cpu": 1}}}, "podwright_queue: missing option name."),
-    ({"podwright_queue": {"name": "q"}}, "queue_quotas: exactly one of queue_quotas and queue_flavors must be set."),
+    ({"podwright_queue": {"name": "q"}}, "queue_quotas: exactly one of queue_quotas and queue_flavors must be set, got neither."),
     ({"podwright_pod_security": "strict"}, "value of namespace_pod_security must be one of: privileged, baseline, restricted"),
     ({"podwright_storage": {"claims": [{"name": "a"}]}}, "missing required arguments: size found in storage_claims"),
     ({"podwright_network_policy": {"allow_egress": "all"}}, "network_policy_allow_egress"),
