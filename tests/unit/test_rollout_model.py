@@ -63,7 +63,7 @@ class Session:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(wait, "Watcher", RolloutWatcher)
             for module in (executor, observation):
-                patch.setattr(module, "call_in_threads", lambda function, items, _threads: [function(item) for item in items])
+                patch.setattr(module, "call_in_threads", lambda function, items, _threads: list(map(function, items)))
             patch.setattr(pod_deployment, "_measure_by", self.measure)
             try:
                 result, error = attempt(pod_deployment.OPERATION, Invocation(full, check_mode, False, Console(), cluster))
@@ -218,7 +218,7 @@ def calm_run(session, params):
         cluster.settle()
     _result, error = session.perform(params)
     if refusal:
-        assert error and str(refusal).split("\n")[0] == str(error).split("\n")[0], f"check mode: {refusal}; the run: {error}"
+        assert error and str(refusal).partition("\n")[0] == str(error).partition("\n")[0], f"check mode: {refusal}; the run: {error}"
     cluster.settle()
     if error:
         check_failure(session, params, error, active, images)
