@@ -54,6 +54,20 @@ def test_events_are_shown_if_they_explain_more_than_the_log():
     assert format_diagnosis([usual, warning], Tail("x")) == "\nEvents:\n  BackOff: so\nLog:\n  x"
 
 
+def test_events_that_only_repeat_the_error_are_left_out():
+    cause = 'failed to resolve image: failed to do request: Head "https://r.invalid/v2/x/manifests/1": dial tcp: i/o timeout'
+    pull = event("Warning", "Failed") | {"message": f'Failed to pull image "r.invalid/x:1": {cause}'}
+    bare = event("Warning", "Failed") | {"message": "Error: ImagePullBackOff"}
+    told = f"The task 'a' was not running within 60 s: ErrImagePull: task: {cause}"
+    assert format_diagnosis([pull, bare], Tail(), told) == ""
+    config = event("Warning", "Failed") | {"message": 'Error: secret "token" not found'}
+    assert format_diagnosis([pull, config, event("Warning", "BackOff") | {"message": ""}], Tail(), told).splitlines()[1:] == [
+        "Events:",
+        '  Failed: Error: secret "token" not found',
+        "  BackOff: ",
+    ]
+
+
 @pytest.mark.parametrize(
     ("reason", "check_mode", "diff_mode", "is_short"),
     [("Error", False, False, True), ("Error", True, False, False), ("Error", False, True, False), (PLAN_CHANGED, False, False, False)],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 5
 LOG_LINES = 10
+CAUSE_CHARACTERS = 60  # of an event, whose cause comes last
 READ_BYTES, SHOWN_CHARACTERS = 1 << 20, 1 << 14  # of the last lines of a log: a line can have any length
 
 
@@ -38,7 +40,7 @@ def explain_workload(client: Client, key: Key) -> str:
         if status.is_ready or status.state == "succeeded":
             continue
         problem = f"\nPod '{pod['metadata']['name']}': {status.reason or status.state}: {status.message}"
-        return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES))
+        return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
 
 
@@ -66,10 +68,15 @@ def log_tail(client: Client, pod: Manifest, lines: int) -> Tail:
     return Tail(decode(content)[-SHOWN_CHARACTERS:], "" if container == default_container(pod) else container)
 
 
-def format_diagnosis(events: list[Event], tail: Tail) -> str:
-    """Events and the end of a log as lines to append to an error: warnings alone if there are any, and no other events if there is a log."""
+def format_diagnosis(events: list[Event], tail: Tail, told: str = "") -> str:
+    """Events and the end of a log as lines to append to an error: warnings alone if there are any, and no other events if there is a log.
+
+    Args:
+        told: the error. Events that only say it again are left out.
+    """
     parts = []
     shown = [event for event in events if event["type"] != "Normal"] or ([] if tail.text.strip() else events)
+    shown = [event for event in shown if not _is_told(event["message"], told)]
     if shown:
         lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-MAX_EVENTS:]]
         parts.append("Events:\n" + "\n".join(lines))
@@ -77,6 +84,10 @@ def format_diagnosis(events: list[Event], tail: Tail) -> str:
         title = f"Log of container '{tail.container}'" if tail.container else "Log"
         parts.append(f"{title}:\n" + "\n".join("  " + line for line in tail.text.rstrip().splitlines()))
     return ("\n" + "\n".join(parts)) if parts else ""
+
+
+def _is_told(message: str, told: str) -> bool:
+    return bool(told and message and (message[-CAUSE_CHARACTERS:] in told or re.fullmatch(r"Error: \w+", message)))
 
 
 def _find(client: Client, key: Key) -> Manifest | None:

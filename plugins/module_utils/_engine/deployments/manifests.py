@@ -11,7 +11,7 @@ from ..tasks.pod_template import build_manifest
 from ..tasks.task_secret import lasting_name, rename_secret, secret_name
 from ..tasks.task_spec import digest
 from ..text import MAX_PORT, parse_integer
-from .options import ROLLING
+from .options import CANARY_SUFFIX, ROLLING
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
@@ -110,7 +110,7 @@ def build_service(params: Options, selector: dict[str, str], active: str | None 
     metadata: Manifest = {"name": name, "labels": MANAGED | {DEPLOYMENT: params["name"]}}
     metadata |= {"annotations": {ACTIVE: active}} if active else {}
     if canary:
-        metadata |= {"name": f"{name}-canary", "labels": metadata["labels"] | {GENERATION: canary}}
+        metadata |= {"name": f"{name}{CANARY_SUFFIX}", "labels": metadata["labels"] | {GENERATION: canary}}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
 
 

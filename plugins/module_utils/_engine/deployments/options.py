@@ -6,13 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
-from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS
+from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS, check_name
 from ..text import parse_number
 from .analysis import FAILURE, SUCCESS, is_condition
 
 if TYPE_CHECKING:
     from ..values import Options
 
+CANARY_SUFFIX = "-canary"  # of a second Service, for a route that splits the traffic
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
 _TASKS_ONLY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
 TEMPLATE_OPTIONS: dict[str, dict[str, Any]] = {name: spec for name, spec in {**CONTAINER_OPTIONS, **POD_OPTIONS}.items() if name not in _TASKS_ONLY}
@@ -67,7 +68,7 @@ def validate(params: Options) -> None:
         raise option_error("max_surge", "must be greater than 0 if max_unavailable is 0.")
     if (ready := params["min_ready_seconds"]) is not None and ready >= params["progress_deadline"]:
         raise option_error("min_ready_seconds", f"must be less than progress_deadline ({params['progress_deadline']}), got {ready}.")
-    _validate_service(params["service"])
+    _validate_service(params["service"], 63 - len(CANARY_SUFFIX) if (params["canary"] or {}).get("route") else 63)
     grace, drain = params.get("termination_grace_period"), params["drain_seconds"]
     if params["service"] and drain and grace is not None and grace <= drain:
         raise option_error("termination_grace_period", f"must be greater than drain_seconds ({drain}), got {grace}.")
@@ -77,8 +78,11 @@ def validate(params: Options) -> None:
         _validate_analysis(f"canary.analysis[{number}]", entry)
 
 
-def _validate_service(service: Any) -> None:
-    if not service or isinstance(service, str):
+def _validate_service(service: Any, longest: int) -> None:
+    if not service:
+        return
+    if isinstance(service, str):
+        check_name("service", service, longest)
         return
     if not isinstance(service, dict):
         raise option_error("service", f"must be a name or a mapping with name and ports, got '{service}'.")
@@ -88,6 +92,7 @@ def _validate_service(service: Any) -> None:
         raise option_error("service.name", "missing.")
     if not isinstance(service["name"], str):
         raise option_error("service.name", f"must be a string, got '{service['name']}'.")
+    check_name("service.name", service["name"], longest)
     if not isinstance(service.get("ports"), (list, type(None))):
         raise option_error("service.ports", f"must be a list of ports, got '{service['ports']}'.")
 

@@ -171,5 +171,5 @@ def _failure(client: Client, kind: Kind, item: Manifest, problem: str) -> Podwri
         readiness, log = assess(item), Tail()
         explanation = f": {readiness.message}" if readiness.message else ""
     place = f" in namespace '{namespace}'" if namespace else ""
-    diagnosis = format_diagnosis(list_events(client, item), log)
-    return PodwrightError(f"{kind.name} '{name}'{place} {problem}{explanation}.{diagnosis}", reason="WaitFailed")
+    text = f"{kind.name} '{name}'{place} {problem}{explanation}."
+    return PodwrightError(text + format_diagnosis(list_events(client, item), log, text), reason="WaitFailed")

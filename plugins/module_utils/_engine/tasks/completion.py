@@ -91,7 +91,8 @@ class Completion:
             hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
         has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more
         events = [event for event in run.events if event["type"] != "Normal" or not has_exited]
-        text = error.message + _termination_line(error.message, pod, tail.text, options["log_tail"]) + format_diagnosis(events, tail)
+        text = error.message + _termination_line(error.message, pod, tail.text, options["log_tail"])
+        text += format_diagnosis(events, tail, text)
         run.error = PodwrightError(text, status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:

@@ -212,10 +212,10 @@ def texts_of(option: str, mapping: Options | None) -> dict[str, str]:
     return {scalar_text(key): text_of(f"{option}.{key}", value) for key, value in (mapping or {}).items()}
 
 
-def check_name(option: str, name: str) -> None:
+def check_name(option: str, name: str, longest: int = 63) -> None:
     """Check a name that is the value of a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
-    if len(name) > 63 or not _NAME.fullmatch(name):
-        rule = "must consist of at most 63 lower-case letters, digits and '-', and start and end with a letter or digit"
+    if len(name) > longest or not _NAME.fullmatch(name):
+        rule = f"must consist of at most {longest} lower-case letters, digits and '-', and start and end with a letter or digit"
         raise option_error(option, f"{rule}, got {name!r}.")
 
 
