@@ -15,6 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.req
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import start_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
@@ -66,6 +67,53 @@ def test_events_that_only_repeat_the_error_are_left_out():
         '  Failed: Error: secret "token" not found',
         "  BackOff: ",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "what"),
+    [
+        # As Docker, containerd and CRI-O write them.
+        ("ErrImagePull", "failed to resolve reference: r.io/a:1: pull access denied, repository does not exist or may require authorization", "credentials"),
+        ("ImagePullBackOff", "pulling from host r.io failed with status code [manifests 1]: 401 Unauthorized", "credentials"),
+        ("ErrImagePull", "Get http://nexus:8083/v2/a/manifests/1: no basic auth credentials", "credentials"),
+        ("ErrImagePull", "failed to copy: httpReadSeeker: failed open: unexpected status code: 429 Too Many Requests - toomanyrequests: limit", "limit"),
+        ("ErrImagePull", "failed to resolve reference: docker.io/library/nosuch:1: not found", "the name or the tag"),
+        ("ErrImagePull", "reading manifest 9 in quay.io/a/b: manifest unknown", "the name or the tag"),
+        ("ErrImagePull", "failed to do request: Head: tls: failed to verify certificate: x509: certificate signed by unknown authority", "trust"),
+        ("ErrImagePull", "http: server gave HTTP response to HTTPS client", "trust"),
+        ("ErrImagePull", "dial tcp: lookup nohost.invalid on 10.0.0.10:53: no such host", "reach"),
+        ("ErrImagePull", "no match for platform in manifest: not found", "platform"),
+        ("ErrImagePull", "no matching manifest for linux/arm64/v8 in the manifest list entries", "platform"),
+        ("ImagePullBackOff", 'Back-off pulling image "a:1"', "Check image, its registry and image_pull_secrets."),
+        ("InvalidImageName", "Failed to apply default image tag", "Correct image."),
+        ("ErrImageNeverPull", 'Container image "a" is not present with pull policy of Never', "image_pull_policy"),
+        ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root", "run_as_user"),
+        ("CreateContainerConfigError", "couldn't find key token in Secret n/login", "Create it first."),
+        ("FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "s" not found', "Create it first."),
+        ("FailedMount", "driver name csi.spiffe.io not found in the list of registered CSI drivers", "CSI driver"),
+        ("FailedMount", 'volume mode "Ephemeral" not supported by driver csi.spiffe.io (no CSIDriver object)', "CSI driver"),
+        ("StartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
+        ("StartError", 'exec: "/run.sh": permission denied', "executable"),
+        (
+            "Unschedulable",
+            "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available",
+            "Lower resources.requests, or free or add nodes.",
+        ),
+        (
+            "Unschedulable",
+            "0/2 nodes: 1 node(s) had untolerated taint {a: b}, 1 node(s) didn't match Pod's node affinity/selector.",
+            "tolerations. Correct node_s",
+        ),
+        ("Unschedulable", "pod has unbound immediate PersistentVolumeClaims", "StorageClass"),
+        ("Unschedulable", 'persistentvolumeclaim "data" not found', "Create the PersistentVolumeClaim first."),
+    ],
+)
+def test_a_pod_that_does_not_start_says_what_to_do(reason, message, what):
+    assert what in start_hint(reason, message)
+
+
+def test_nothing_is_said_where_nothing_is_known():
+    assert [start_hint(reason, "x") for reason in ("Unschedulable", "FailedMount", "StartError", "CrashLoopBackOff", "")] == [""] * 5
 
 
 @pytest.mark.parametrize(

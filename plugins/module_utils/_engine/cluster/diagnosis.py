@@ -10,6 +10,7 @@ from ..errors import PodwrightError
 from ..objects.containers import default_container
 from ..objects.pod_status import explaining_container, has_started, read_pod
 from ..objects.selectors import pod_selector
+from ..objects.start_hints import start_hint
 from ..text import decode
 from .events import list_events
 from .kinds import POD
@@ -40,6 +41,8 @@ def explain_workload(client: Client, key: Key) -> str:
         if status.is_ready or status.state == "succeeded":
             continue
         problem = f"\nPod '{pod['metadata']['name']}': {status.reason or status.state}: {status.message}"
+        if hint := start_hint(status.reason, status.message):
+            problem = f"{problem.rstrip('.')}. {hint}"
         return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
 
@@ -68,15 +71,15 @@ def log_tail(client: Client, pod: Manifest, lines: int) -> Tail:
     return Tail(decode(content)[-SHOWN_CHARACTERS:], "" if container == default_container(pod) else container)
 
 
-def format_diagnosis(events: list[Event], tail: Tail, told: str = "") -> str:
+def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
     """Events and the end of a log as lines to append to an error: warnings alone if there are any, and no other events if there is a log.
 
     Args:
-        told: the error. Events that only say it again are left out.
+        error: the message so far. Events that only say it again are left out.
     """
     parts = []
     shown = [event for event in events if event["type"] != "Normal"] or ([] if tail.text.strip() else events)
-    shown = [event for event in shown if not _is_told(event["message"], told)]
+    shown = [event for event in shown if not _is_known(event["message"], error)]
     if shown:
         lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-MAX_EVENTS:]]
         parts.append("Events:\n" + "\n".join(lines))
@@ -86,8 +89,8 @@ def format_diagnosis(events: list[Event], tail: Tail, told: str = "") -> str:
     return ("\n" + "\n".join(parts)) if parts else ""
 
 
-def _is_told(message: str, told: str) -> bool:
-    return bool(told and message and (message[-CAUSE_CHARACTERS:] in told or re.fullmatch(r"Error: \w+", message)))
+def _is_known(message: str, error: str) -> bool:
+    return bool(error and message and (message[-CAUSE_CHARACTERS:] in error or re.fullmatch(r"Error: \w+", message)))
 
 
 def _find(client: Client, key: Key) -> Manifest | None:

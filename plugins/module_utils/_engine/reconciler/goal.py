@@ -12,6 +12,7 @@ from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.pod_status import read_pod
 from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, condition
+from ..objects.start_hints import start_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,9 +168,10 @@ def _failure(client: Client, kind: Kind, item: Manifest, problem: str) -> Podwri
     if kind == POD:
         status, log = read_pod(item), log_tail(client, item, LOG_LINES)
         explanation = f": {status.reason or status.state}{': ' + status.message if status.message else ''}"
+        hint = start_hint(status.reason, status.message)
     else:
-        readiness, log = assess(item), Tail()
+        readiness, log, hint = assess(item), Tail(), ""
         explanation = f": {readiness.message}" if readiness.message else ""
     place = f" in namespace '{namespace}'" if namespace else ""
     text = f"{kind.name} '{name}'{place} {problem}{explanation}."
-    return PodwrightError(text + format_diagnosis(list_events(client, item), log, text), reason="WaitFailed")
+    return PodwrightError(text + format_diagnosis(list_events(client, item), log, text), reason="WaitFailed", hint=hint)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..cluster.client import Client
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status
+from ..objects.start_hints import start_hint
 from ..values import Manifest
 from .admissions import HINT, NO_WORKLOAD, QUEUED, Admissions
 from .executor import Executor
@@ -65,7 +66,8 @@ class Problems:
         # It would most likely fail again: only what retry_on names is retried.
         is_retried = names_reason(spec, status.reason) and self._retry(run, spec, replace(status, state="failed"))
         if not is_retried:
-            run.fail_because(status.reason, f"cannot start: {status.reason}: {status.message}")
+            hint = start_hint(status.reason, status.message)
+            run.fail_because(status.reason, f"cannot start: {status.reason}: {status.message}", hint)
 
     def give_up(self, runs: Sequence[TaskRun]) -> None:
         """Fail what is not done when the batch's timeout has expired."""
@@ -80,7 +82,7 @@ class Problems:
             state = (self._executor.describe_obstacles(run.to_delete.values()) or state) + self._availability.describe()
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
-            hint = run.refusal.hint if run.refusal else HINT if status and status.reason == QUEUED and NO_WORKLOAD not in status.message else ""
+            hint = run.refusal.hint if run.refusal else _waiting_hint(status) if status else ""
             run.fail_because(status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
 
@@ -93,4 +95,10 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
         return f"Raise timeout, which is {spec.timeout} s, or speed up the task."
     if status.is_interrupted and spec.options.get("queue"):
         return "Set retries, so that the task is queued again, or set kind to Job, which Kueue queues again by itself."
-    return "Raise resources.limits.memory." if status.reason == "OOMKilled" else ""
+    return "Raise resources.limits.memory." if status.reason == "OOMKilled" else start_hint(status.reason, status.message)
+
+
+def _waiting_hint(status: Status) -> str:
+    if status.reason == QUEUED:
+        return "" if NO_WORKLOAD in status.message else HINT
+    return start_hint(status.reason, status.message)

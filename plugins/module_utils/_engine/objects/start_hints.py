@@ -1,0 +1,53 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What to do about a pod that does not start, from the messages of schedulers, kubelets and container runtimes."""
+
+from __future__ import annotations
+
+import re
+
+_IMAGES = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
+# The first that matches: a registry that refuses answers like one that lacks the image, and names resolve before anything else.
+_IMAGE_HINTS = (
+    (r"toomanyrequests|Too Many Requests", "The registry limits pulls: use image_pull_secrets of an account with a higher limit, or another registry."),
+    (r"x509|certificate|HTTP response to HTTPS", "The container runtime of the nodes must trust the registry: add its certificate there."),
+    (r"no such host|dial tcp|i/o timeout|connection refused|TLS handshake", "The nodes must reach the registry: correct the host in image, or their network."),
+    (r"no match(ing manifest)? for (platform|\S+/)", "The image does not exist for the platform of the node: use another image, or node_selector."),
+    (
+        r"(?i)unauthorized|denied|forbidden|authorization failed|no basic auth|insufficient_scope",
+        "Correct image, or set image_pull_secrets to a Secret with credentials of the registry that may pull it.",
+    ),
+    (r"(?i)not found|manifest unknown|does not exist", "Correct the name or the tag in image."),
+    ("", "Check image, its registry and image_pull_secrets."),
+)
+# All that match: a scheduler counts the nodes by what excludes them.
+_NODE_HINTS = (
+    (r"Insufficient|Too many pods", "Lower resources.requests, or free or add nodes."),
+    (r"untolerated taint|that the pod didn't tolerate", "Add tolerations."),
+    (r"didn't match Pod's node affinity|didn't match node selector", "Correct node_selector and affinity."),
+    (r"unbound immediate PersistentVolumeClaims", "Give the PersistentVolumeClaim a StorageClass that provides volumes."),
+    (r'persistentvolumeclaim "[^"]+" not found', "Create the PersistentVolumeClaim first."),
+)
+_HINTS = {
+    "InvalidImageName": (("", "Correct image."),),
+    "ErrImageNeverPull": (("", "Set image_pull_policy to IfNotPresent, or load the image onto the node."),),
+    "CreateContainerConfigError": (
+        (r"runAsNonRoot|non-numeric user", "Set run_as_user to a number other than 0."),
+        (r"not found|couldn't find key", "Create it first."),
+    ),
+    "FailedMount": (
+        (r"CSI drivers|no CSIDriver object", "Install the CSI driver in the cluster and on its nodes."),
+        (r"not found|non-existent", "Create it first."),
+    ),
+    "StartError": (
+        (r"executable file not found|no such file or directory", "Correct command and working_dir: the image has no such file."),
+        (r"permission denied|exec format error", "The program of command must be executable, and built for the platform of the node."),
+    ),
+}
+
+
+def start_hint(reason: str, message: str) -> str:
+    """What to do about a pod that does not start for a reason; empty if nothing is known or the message says it."""
+    if reason == "Unschedulable":
+        return " ".join(hint for pattern, hint in _NODE_HINTS if re.search(pattern, message))
+    hints = _IMAGE_HINTS if reason in _IMAGES else _HINTS.get(reason, ())
+    return next((hint for pattern, hint in hints if re.search(pattern, message)), "")
