@@ -18,19 +18,24 @@ SMALL = {"limits": {"cpu": "50m", "memory": "16Mi"}}
 
 # name -> (options, possible reasons, what the message must contain)
 FAILURES = {
-    "no-image": ({"image": "podwright/missing:1"}, {"ErrImagePull", "ImagePullBackOff"}, ["podwright/missing", "Failed"]),
+    "no-image": ({"image": "podwright/missing:1"}, {"ErrImagePull", "ImagePullBackOff"}, ["podwright/missing"]),
     "exits": ({"command": ["sh", "-c", "echo words; echo last words; exit 3"], "log_tail": 1}, {"Error"}, ["exit code 3", "Log:\n  last words"]),
     "memory": ({"command": ["tail", "/dev/zero"], "resources": SMALL}, {"OOMKilled"}, ["more memory"]),
     "slow": ({"command": ["sh", "-c", "echo begun; sleep 60"], "timeout": 8}, {"DeadlineExceeded"}, ["active", "Log:\n  begun"]),
-    "nowhere": ({"command": ["true"], "node_selector": {"no": "such"}}, {"Unschedulable"}, ["within 30 s", "didn't match Pod's node affinity/selector"]),
-    "no-config": ({"command": ["true"], "env_from": [{"config_map": "missing"}]}, {"CreateContainerConfigError"}, ['configmap "missing" not found']),
+    "nowhere": (
+        {"command": ["true"], "node_selector": {"no": "such"}},
+        {"Unschedulable"},
+        ["within 30 s", "didn't match Pod's node affinity/selector", "Correct node_selector"],
+    ),
+    "no-config": ({"command": ["true"], "env_from": [{"config_map": "missing"}]}, {"CreateContainerConfigError"}, ['configmap "missing" not found. Create it']),
     "no-volume": (
         {"command": ["true"], "volumes": [{"name": "v", "mount_path": "/v", "config_map": "missing"}]},
         {"FailedMount"},
-        ['configmap "missing" not found'],
+        ['configmap "missing" not found. Create it first.'],
     ),
-    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io not found"]),
-    "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image"]),
+    "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io not found", "Install the CSI driver"]),
+    "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image", "Correct image."]),
+    "no-program": ({"command": ["missing"]}, {"StartError"}, ["executable file not found", "Correct command"]),
 }
 
 
@@ -42,7 +47,7 @@ def test_the_message_of_each_failure_contains_its_reason_events_and_log(kind, na
     for name, (_options, reasons, texts) in FAILURES.items():
         task = tasks_by_name[name]
         assert task["state"] == "failed" and task["reason"] in reasons, task
-        assert task["events"], task["msg"]
+        assert task["events"] and "  Failed: Error: " not in task["msg"], task["msg"]
         for text in texts:
             assert text in task["msg"], task["msg"]
     first_lines = {task["msg"].splitlines()[0] for task in tasks_by_name.values()}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
@@ -90,7 +89,8 @@ def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
 
 
 def _is_known(message: str, error: str) -> bool:
-    return bool(error and message and (message[-CAUSE_CHARACTERS:] in error or re.fullmatch(r"Error: \w+", message)))
+    cause = message.removeprefix("Error: ")  # of a kubelet; a reason alone, which may be that of a moment before, explains nothing
+    return bool(error and message and (cause[-CAUSE_CHARACTERS:] in error or (cause != message and cause.isalnum())))
 
 
 def _find(client: Client, key: Key) -> Manifest | None:
