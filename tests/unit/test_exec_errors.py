@@ -41,24 +41,28 @@ NO_ANSWER = "failed to exec in container: failed to load task: context deadline 
     ],
 )
 def test_failures_of_the_runtime_are_explained(message, command, hint, reason):
-    error = exec_errors.explain_failure(PodwrightError(message, reason="InternalError"), CONTAINER, command)
+    error = exec_errors.explain_failure(PodwrightError(message, reason="InternalError"), CONTAINER, command, OnePod())
     assert error.message == f"The command in container 'task' of pod 'web' in namespace 'default' could not be run: {message}"
     assert (error.hint, error.reason) == (hint, reason)
 
 
 def test_a_container_that_does_not_run_is_no_failure_of_the_api_server():
-    error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING, status=500, reason="HTTP 500", hint="Check the API server."), CONTAINER, Command(["x"]))
+    error = exec_errors.explain_failure(
+        PodwrightError(NOT_RUNNING, status=500, reason="HTTP 500", hint="Check the API server."), CONTAINER, Command(["x"]), OnePod()
+    )
     assert error.hint == "The container does not run. Wait for it, or check its state with pod_info."
 
 
 def test_a_runtime_that_does_not_run_is_no_failure_of_the_api_server():
-    error = exec_errors.explain_failure(PodwrightError(NO_RUNTIME, status=500, reason="HTTP 500", hint="Check the API server."), CONTAINER, Command(["x"]))
+    error = exec_errors.explain_failure(
+        PodwrightError(NO_RUNTIME, status=500, reason="HTTP 500", hint="Check the API server."), CONTAINER, Command(["x"]), OnePod()
+    )
     assert error.hint.startswith("The container runtime does not respond. Check the node")
 
 
 @pytest.mark.parametrize("error", [PodwrightError("explained", hint="Do this."), PodwrightError("refused", status=403, reason="Forbidden")])
 def test_explained_failures_are_unchanged(error):
-    assert exec_errors.explain_failure(error, CONTAINER, Command(["x"])) is error
+    assert exec_errors.explain_failure(error, CONTAINER, Command(["x"]), OnePod()) is error
 
 
 @pytest.mark.parametrize(
@@ -85,15 +89,41 @@ def test_refused_protocol_is_distinguished_from_a_refused_command(status, reason
 
 
 class OnePod:
-    """A client of a pod with two containers, or of one that must not be read."""
+    """A client of a pod with two containers, the status of whose `task` is given, or of one that must not be read."""
 
-    def __init__(self, error=None):
-        self._error = error
+    def __init__(self, error=None, **state):
+        self._error, self._state = error, state
 
     def get(self, _kind, _namespace, _name):
         if self._error:
             raise self._error
-        return {"spec": {"containers": [{"name": "web"}], "initContainers": [{"name": "proxy"}]}}
+        statuses = [{"name": "task", "state": self._state}]
+        return {"spec": {"containers": [{"name": "web"}], "initContainers": [{"name": "proxy"}]}, "status": {"containerStatuses": statuses}}
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "hint"),
+    [
+        (
+            {"waiting": {"reason": "ErrImagePull", "message": "a:1: not found"}},
+            "the container does not run: ErrImagePull: a:1: not found",
+            "Correct the name or",
+        ),
+        ({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "the container does not run: CrashLoopBackOff: back-off 10s", "Read its log"),
+        ({"terminated": {"exitCode": 3}}, "the container has terminated with exit code 3", "Create the pod again."),
+        ({"waiting": {"reason": "ContainerCreating"}}, NOT_RUNNING, "The container does not run. Wait for it"),
+        ({}, NOT_RUNNING, "The container does not run. Wait for it"),
+    ],
+)
+def test_a_container_that_does_not_run_says_why(state, problem, hint):
+    error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING, status=500), CONTAINER, Command(["x"]), OnePod(**state))
+    assert error.message == f"The command in container 'task' of pod 'web' in namespace 'default' could not be run: {problem}"
+    assert error.hint.startswith(hint)
+
+
+def test_a_container_whose_pod_must_not_be_read_is_explained_as_the_kubelet_does():
+    error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING), CONTAINER, Command(["x"]), OnePod(PodwrightError("no", status=403)))
+    assert NOT_RUNNING in error.message and error.hint.startswith("The container does not run.")
 
 
 def test_a_container_that_does_not_exist_comes_with_those_that_do():

@@ -59,6 +59,8 @@ def test_events_that_only_repeat_the_error_are_left_out():
     cause = 'failed to resolve image: failed to do request: Head "https://r.invalid/v2/x/manifests/1": dial tcp: i/o timeout'
     pull = event("Warning", "Failed") | {"message": f'Failed to pull image "r.invalid/x:1": {cause}'}
     bare = event("Warning", "Failed") | {"message": "Error: ImagePullBackOff"}
+    earlier = pull | {"message": pull["message"].replace('/1"', '/2"')}
+    assert format_diagnosis([earlier, pull], Tail()).splitlines()[1:] == ["Events:", f"  Failed: {pull['message']}"]
     told = f"The task 'a' was not running within 60 s: ErrImagePull: task: {cause}"
     assert format_diagnosis([pull, bare], Tail(), told) == ""
     config = event("Warning", "Failed") | {"message": 'Error: secret "token" not found'}

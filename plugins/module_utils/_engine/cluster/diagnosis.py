@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
-from ..objects.containers import default_container
-from ..objects.pod_status import explaining_container, has_started, read_pod
+from ..objects.containers import container_status, default_container
+from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
 from ..objects.selectors import pod_selector
 from ..objects.start_hints import start_hint
 from ..text import decode
@@ -15,6 +16,8 @@ from .events import list_events
 from .kinds import POD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..objects.key import Key
     from ..values import Manifest
     from .client import Client
@@ -44,6 +47,19 @@ def explain_workload(client: Client, key: Key) -> str:
             problem = f"{problem.rstrip('.')}. {hint}"
         return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
+
+
+def explain_container(pod: Manifest, name: str | None) -> tuple[str, str] | None:
+    """Why a container (None: the default one) of a live pod does not run, and what to do; None if that is not known."""
+    name = name or default_container(pod)
+    status = container_status(pod, name)
+    if waiting := read_waiting(status | {"name": name}):
+        hint = start_hint(waiting.reason, waiting.message) or "Read its log with pod_logs."
+        return f"the container does not run: {waiting.reason}: {waiting.message.removeprefix(f'{name}: ')}", hint
+    if terminated := (status.get("state") or {}).get("terminated"):
+        hint = "Create the pod again. The files of such a container are lost; artifacts of task_pod fetches them from a task."
+        return f"the container has terminated with exit code {terminated.get('exitCode')}", hint
+    return None
 
 
 class Tail(NamedTuple):
@@ -77,8 +93,10 @@ def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
         error: the message so far. Events that only say it again are left out.
     """
     parts = []
-    shown = [event for event in events if event["type"] != "Normal"] or ([] if tail.text.strip() else events)
-    shown = [event for event in shown if not _is_known(event["message"], error)]
+    warnings = [event for event in events if event["type"] != "Normal"]
+    later = [[event["message"] for event in warnings[position:]] for position in range(1, len(warnings) + 1)]
+    unknown = [event for event, messages in zip(warnings, later) if not _is_known(event["message"], [error, *messages])]
+    shown = unknown if warnings else [] if tail.text.strip() else events
     if shown:
         lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-MAX_EVENTS:]]
         parts.append("Events:\n" + "\n".join(lines))
@@ -88,9 +106,15 @@ def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
     return ("\n" + "\n".join(parts)) if parts else ""
 
 
-def _is_known(message: str, error: str) -> bool:
+def _is_known(message: str, texts: Sequence[str]) -> bool:
+    """Whether one of the texts contains the cause in a message of an event; ports and times in it do not matter."""
     cause = message.removeprefix("Error: ")  # of a kubelet; a reason alone, which may be that of a moment before, explains nothing
-    return bool(error and message and (cause[-CAUSE_CHARACTERS:] in error or (cause != message and cause.isalnum())))
+    end = _without_digits(cause[-CAUSE_CHARACTERS:])
+    return bool(message) and ((cause != message and cause.isalnum()) or any(end in _without_digits(text) for text in texts))
+
+
+def _without_digits(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
 
 
 def _find(client: Client, key: Key) -> Manifest | None:

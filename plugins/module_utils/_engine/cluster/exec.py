@@ -91,7 +91,7 @@ class Process:
                 raise exec_errors.timed_out(self._container, self._command, error.limit, self._terminate()) from error
             except PodwrightError as error:
                 if not self._can_retry(error):
-                    raise_explained(exec_errors.explain_failure(error, self._container, self._command), error)
+                    raise_explained(exec_errors.explain_failure(error, self._container, self._command, self._client), error)
             finally:
                 self._close()
 

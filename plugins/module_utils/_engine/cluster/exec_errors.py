@@ -10,6 +10,7 @@ from ..errors import CONNECTION_LOST, PodwrightError, not_found_error
 from .kinds import POD
 
 if TYPE_CHECKING:
+    from ..values import Manifest
     from .client import Client
     from .exec_command import Command, Container
 
@@ -70,21 +71,28 @@ def explain_refusal(error: PodwrightError, container: Container, client: Client)
 
 
 def _container_not_found(error: PodwrightError, container: Container, client: Client) -> PodwrightError:
-    try:
-        spec = (client.get(POD, container.namespace, container.pod) or {}).get("spec") or {}
-    except PodwrightError:  # a Role that allows commands and not to read pods
+    pod = _read_pod(container, client)
+    if pod is None:
         return error
+    spec = pod.get("spec") or {}
     names = [entry["name"] for part in ("containers", "initContainers", "ephemeralContainers") for entry in spec.get(part) or []]
     message = f"Container '{container.name}' not found in pod '{container.pod}' in namespace '{container.namespace}'; containers: {', '.join(names)}."
     return PodwrightError(message, status=error.status, reason=error.reason)
 
 
-def explain_failure(error: PodwrightError, container: Container, command: Command) -> PodwrightError:
+def _read_pod(container: Container, client: Client) -> Manifest | None:
+    try:
+        return client.get(POD, container.namespace, container.pod)
+    except PodwrightError:  # a Role that allows commands and not to read pods
+        return None
+
+
+def explain_failure(error: PodwrightError, container: Container, command: Command, client: Client) -> PodwrightError:
     """The error for a command that the container runtime did not run."""
     is_of_node = error.status == 500 and has_not_started(error)  # the hint for a failing API server does not help
     if not is_of_node and (error.hint or (error.status is not None and not has_not_started(error))):
         return error  # it is explained already
-    hint, reason = "", error.reason
+    hint, reason, problem = "", error.reason, error.message
     if lacks_shell(error):
         hint, reason = "The option chdir needs a shell in the image." if command.chdir else "The image has no shell.", "NoShell"
     elif _NO_PROGRAM.search(error.message):
@@ -92,10 +100,19 @@ def explain_failure(error: PodwrightError, container: Container, command: Comman
         hint = "The option env needs the program env in the image." if '"env"' in error.message else "Check that the program exists in the image."
         hint = f"{builtin[1]} is a command of the shell: run one by [sh, -c, …], or set chdir." if builtin else hint
     elif is_not_running(error):
-        hint = "The container does not run. Wait for it, or check its state with pod_info."
+        problem, hint = _explain_state(error, container, client)
     elif _NO_ANSWER.search(error.message):
         hint = "The container runtime does not respond. Check the node (pod_info returns its name), or create the pod again."
-    return PodwrightError(f"The command in {container} could not be run: {error.message}", reason=reason, causes=error.causes, hint=hint)
+    return PodwrightError(f"The command in {container} could not be run: {problem}", reason=reason, causes=error.causes, hint=hint)
+
+
+def _explain_state(error: PodwrightError, container: Container, client: Client) -> tuple[str, str]:
+    """Why a container does not run, and what to do."""
+    from .diagnosis import explain_container  # a command that runs does without what reads the status of pods
+
+    pod = _read_pod(container, client)
+    known = explain_container(pod, container.name) if pod else None
+    return known or (error.message, "The container does not run. Wait for it, or check its state with pod_info.")
 
 
 def input_cannot_end(container: Container) -> PodwrightError:
