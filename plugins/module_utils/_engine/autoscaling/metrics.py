@@ -9,55 +9,81 @@ from ..clients.prometheus import query_prometheus
 from ..cluster.kinds import POD
 from ..cluster.metrics import read_usage, usage_key
 from ..errors import PodwrightError
+from ..objects.containers import long_running_containers
 from ..objects.pod_status import is_serving
-from ..objects.resources import pod_requests
-from .policy import Metric
+from ..objects.quantity import parse_quantity
+from .policy import Load, Measurement, Metric, utilization
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from ..cluster.client import Client
     from ..cluster.metrics import Usage
     from ..values import Manifest, Options
     from .targets import Target
 
 
-def ready_pods(client: Client, namespace: str, target: Target) -> list[Manifest]:
-    """The ready pods of an object. Raises: PodwrightError if it has no selector."""
+def list_pods(client: Client, namespace: str, target: Target) -> list[Manifest]:
+    """The pods of an object that are not finished. Raises: PodwrightError if it has no selector."""
     if not target.selector:
         raise PodwrightError(
             f"{target.title} cannot be scaled with engine direct: it has no selector for its pods.",
             reason="NotScalable",
             hint="Set engine to hpa, or scale the object that selects the pods.",
         )
-    return [pod for pod in client.list(POD, namespace, label_selector=target.selector)[0] if is_serving(pod)]
+    pods = client.list(POD, namespace, label_selector=target.selector)[0]
+    return [pod for pod in pods if not _is_finished(pod)]
 
 
-def read_metrics(client: Client, namespace: str, params: Options, pods: list[Manifest]) -> list[Metric]:
-    """The current values of the metrics that the options name.
+def _is_finished(pod: Manifest) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp")) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
-    Raises: PodwrightError if one has no value, since nothing is scaled by a guess.
+
+def measure(client: Client, namespace: str, params: Options, pods: list[Manifest]) -> list[Measurement]:
+    """Measure what the options name.
+
+    Raises: PodwrightError if there is no value, since nothing is scaled by a guess.
     """
     resources = [name for name in ("cpu", "memory") if params[f"target_{name}"]]
     usage: Usage = read_usage(client, namespace) if resources else {}
-    measured = [pod for pod in pods if usage_key(pod) in usage]
-    metrics = [Metric(name=name, value=_utilization(name, measured, usage), target=params[f"target_{name}"], per="share") for name in resources]
+    found = [_measure_usage(name, params[f"target_{name}"], pods, usage) for name in resources]
     query = params["prometheus"]
     if query:
         value = query_prometheus(client, namespace, query["server"], query["query"])
         if value is None:
             hint = "Correct the query: nothing is scaled without a value."
             raise PodwrightError(f"The Prometheus query '{query['query']}' has no value.", reason="NoMetrics", hint=hint)
-        metrics.append(Metric(name="prometheus", value=value, target=query["target"], per="pod"))
-    return metrics
+        found.append(Measurement(Metric(name="prometheus", value=value, target=query["target"], per="pod")))
+    return found
 
 
-def _utilization(name: str, pods: list[Manifest], usage: Usage) -> float:
-    """Usage in percent of the requests of all pods. Raises: PodwrightError if they request nothing."""
-    requested = sum(pod_requests(pod).get(name, 0) for pod in pods)
-    if not requested:
+def _measure_usage(name: str, target: int, pods: list[Manifest], usage: Usage) -> Measurement:
+    """Usage in percent of the requests. Raises: PodwrightError if no ready pod was measured, or a pod requests nothing."""
+    loads = tuple(Load(_request(pod, name), usage.get(usage_key(pod), {}).get(name), is_serving(pod)) for pod in pods)
+    value = utilization(load for load in loads if load.is_measured)
+    if value is None:
         raise PodwrightError(
             f"The {name} utilization is unknown: no ready pod has both metrics and a {name} request.",
             reason="NoMetrics",
             hint=f"Set a {name} request for the containers, and retry when the metrics API reports the pods.",
         )
-    used = sum(usage[usage_key(pod)][name] for pod in pods)
-    return round(float(used / requested * 100), 1)
+    return Measurement(Metric(name=name, value=round(float(value), 1), target=target, per="share"), loads)
+
+
+def _request(pod: Manifest, name: str) -> Fraction:
+    """What the containers of a pod request together. Raises: PodwrightError if one of them requests nothing, as with a HorizontalPodAutoscaler."""
+    texts = {container["name"]: _own_request(container, name) for container in long_running_containers(pod)}
+    whole = _own_request(pod["spec"], name)  # KEP-2837
+    without = next((container for container, text in texts.items() if text is None), None)
+    if without is not None and whole is None:
+        raise PodwrightError(
+            f"The {name} utilization is unknown: container '{without}' of pod '{pod['metadata']['name']}' has no {name} request.",
+            reason="NoMetrics",
+            hint=f"Set a {name} request for each container.",
+        )
+    return sum(map(parse_quantity, texts.values() if whole is None else [whole]), start=parse_quantity("0"))
+
+
+def _own_request(part: Manifest, name: str) -> str | None:
+    text: str | None = ((part.get("resources") or {}).get("requests") or {}).get(name)
+    return text

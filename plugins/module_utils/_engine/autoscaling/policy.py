@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal, TypedDict
 
 TOLERANCE = 0.1  # the default of --horizontal-pod-autoscaler-tolerance
+_MOST = 2**31 - 1  # replicas
 
 
 class Metric(TypedDict):
@@ -37,21 +39,69 @@ class Bounds:
         return min(max(replicas, self.min_replicas), self.max_replicas)
 
 
-def recommend(current: int, ready: int, metrics: Iterable[Metric]) -> int:
+@dataclass(frozen=True)
+class Load:
+    """What a pod requests of a resource, and what it uses, None if that is unknown."""
+
+    request: Fraction
+    usage: Fraction | None
+    is_ready: bool
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its usage counts: that of a pod which is starting says nothing about the load."""
+        return self.is_ready and self.usage is not None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A Metric; one that compares percentages has the load of each pod."""
+
+    metric: Metric
+    loads: tuple[Load, ...] = ()
+
+
+def utilization(loads: Iterable[Load]) -> Fraction | None:
+    """The usage in percent of the requests; None if nothing is requested."""
+    loads = list(loads)
+    requested = sum(load.request for load in loads)
+    return sum(load.usage or Fraction() for load in loads) / requested * 100 if requested else None
+
+
+def recommend(current: int, measurements: Iterable[Measurement]) -> int:
     """The replicas that the metrics recommend: the largest recommendation, or the current replicas without metrics.
 
     Args:
         current: desired replicas of the live object.
-        ready: number of pods that were measured.
     """
-    return max((_recommend_by(metric, current, ready) for metric in metrics), default=current)
+    return max((_recommend_by(each, current) for each in measurements), default=current)
 
 
-def _recommend_by(metric: Metric, current: int, ready: int) -> int:
-    ratio = metric["value"] / metric["target"]
+def _recommend_by(measurement: Measurement, current: int) -> int:
+    metric = measurement.metric
     if metric["per"] == "share":
-        return current if abs(ratio - 1) <= TOLERANCE else math.ceil(ratio * ready)
+        return _recommend_by_loads(measurement.loads, current, Fraction(metric["target"]))
+    ratio = min(max(metric["value"] / metric["target"], 0), _MOST)
     return current if current and abs(ratio / current - 1) <= TOLERANCE else math.ceil(ratio)
+
+
+def _recommend_by_loads(loads: tuple[Load, ...], current: int, target: Fraction) -> int:
+    """The replicas by the load of each pod.
+
+    A pod whose usage is unknown counts as one that needs no change of the replicas: with its request, or the target if that is more, where the others
+    recommend fewer replicas, and with no usage where they recommend more. There a pod that is not ready counts as one without usage, too.
+    """
+    measured = [load for load in loads if load.is_measured]
+    ratio = (utilization(measured) or Fraction()) / target
+    if ratio < 1:
+        share = max(target, Fraction(100)) / 100
+        measured += [replace(load, usage=load.request * share) for load in loads if load.is_ready and load.usage is None]
+    else:
+        measured += [replace(load, usage=Fraction()) for load in loads if not load.is_measured]
+    again = (utilization(measured) or Fraction()) / target
+    replicas = math.ceil(again * len(measured))
+    has_turned = (again - 1) * (ratio - 1) <= 0 or (again - 1) * (replicas - current) < 0
+    return current if abs(again - 1) <= TOLERANCE or has_turned else replicas
 
 
 def decide(current: int, recommended: int, bounds: Bounds, last_scaled: float | None, now: float) -> tuple[int, str]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import read_selector
-from ..cluster.kinds import AUTOSCALER, POD, Kind
+from ..cluster.kinds import JOB, POD, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..objects.readiness import whole_number
 from ..objects.selectors import pod_selector
 from ..reconciler.manifest import difference, key_of
-from ..reconciler.observation import target_of
 from ..reconciler.plan import Change
+from .scalers import list_scalers
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Kinds of other groups may have their replicas in any field: their scale subresource names it.
 _BUILT_IN_GROUPS = ("", "apps", "batch")
+_SCALABLE = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", JOB.name)  # of these groups
 
 
 @dataclass
@@ -79,10 +80,10 @@ class Target:
     @property
     def replicas_after(self) -> int:
         """Desired replicas after the latest change."""
-        return self._replicas_of(self.scale_after or self.after)
+        return self._replicas_of(self.scale_after or self.scale or self.after)
 
     def _replicas_of(self, item: Manifest) -> int:
-        return whole_number(item["spec"].get(self.replicas_field), 0 if self.scale else 1)  # a Scale omits 0
+        return whole_number((item.get("spec") or {}).get(self.replicas_field), 0 if self.scale else 1)  # a Scale omits 0
 
     @property
     def selector(self) -> str:
@@ -113,7 +114,7 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
     """The object of that name, or the objects that the selectors match; a pod is replaced by its controller.
 
     Returns: an empty list if there is none and state is absent, since an autoscaler can outlive its object.
-    Raises: PodwrightError if there is none, or a pod has no controller.
+    Raises: PodwrightError if there is none, a pod has no controller, or an object to scale has no replicas.
     """
     kind = client.kinds.find_optional(params["api_version"], params["kind"])
     if params["name"]:
@@ -130,25 +131,23 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
     if kind == POD:
         controllers = [_controller_of(client, target) for target in targets]
         targets = list({target.before["metadata"]["uid"]: target for target in controllers}.values())
-    if params["state"] == "present":
-        for target in targets:
-            if target.kind.group not in _BUILT_IN_GROUPS:
-                target.scale = _read_scale(client, target)
+    for target in targets:
+        is_built_in = target.kind.group in _BUILT_IN_GROUPS
+        target.scale = None if is_built_in else _read_scale(client, target)
+        if params["state"] == "present" and not (target.scale or (is_built_in and target.kind.name in _SCALABLE)):
+            hint = f"Scale one of these kinds: {', '.join(_SCALABLE)}, or one whose definition has a scale subresource."
+            raise PodwrightError(f"{target.title} cannot be scaled: its kind has no scale subresource.", reason="NotScalable", hint=hint)
     return targets
 
 
-def _read_scale(client: Client, target: Target) -> Manifest:
-    """The scale subresource of an object. Raises: PodwrightError if its kind has none."""
+def _read_scale(client: Client, target: Target) -> Manifest | None:
+    """The scale subresource of an object, or None if its kind has none. Raises: PodwrightError."""
     try:
-        scale = client.get(target.kind, target.before["metadata"].get("namespace"), target.name, "scale")
+        return client.get(target.kind, target.before["metadata"].get("namespace"), target.name, "scale")
     except PodwrightError as error:
         if error.reason != UNKNOWN_KIND:
             raise
-        scale = None
-    if scale is None:
-        message = f"{target.title} cannot be scaled: its kind has no scale subresource."
-        raise PodwrightError(message, reason="NotScalable", hint="Add one to its definition, or scale another object.")
-    return scale
+        return None
 
 
 def _controller_of(client: Client, pod: Target) -> Target:
@@ -178,12 +177,4 @@ def autoscaler_of(client: Client, target: Target, console: Console) -> str:
     """What scales an object automatically, for messages; empty if nothing does or, with a warning, if the autoscalers must not be listed."""
     if annotation_of(target.before, AUTOSCALED):
         return "pod_autoscale with engine direct"
-    try:
-        autoscalers = client.list(AUTOSCALER, target.before["metadata"].get("namespace"))[0]
-    except PodwrightError as error:
-        if error.is_forbidden:
-            console.warn(f"Whether an autoscaler scales {target.title} is unknown: {error}")
-            return ""
-        raise
-    found = next((autoscaler for autoscaler in autoscalers if target_of(autoscaler) == target.key), None)
-    return f"HorizontalPodAutoscaler '{found['metadata']['name']}'" if found else ""
+    return next((scaler.title for scaler in list_scalers(client, target, console) if scaler.target == target.key), "")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .client import Client
 
     Usage = Mapping[tuple[str, str], Mapping[str, Fraction]]
-    """The resource usage of pods: `usage_key` -> {"cpu": cores, "memory": bytes}."""
+    """The resource usage of pods: `usage_key` -> {"cpu": cores, "memory": bytes}, without what is unknown."""
 
 POD_METRICS = BUILT_IN["metrics.k8s.io/v1beta1", "PodMetrics"]
 
@@ -30,7 +30,7 @@ def read_usage(client: Client, namespace: str | None, label_selector: str | None
         if error.reason == UNKNOWN_KIND or error.status == 503:
             raise PodwrightError("The cluster does not serve the metrics API.", reason="NoMetrics", hint="Install metrics-server, or omit metrics.") from error
         raise
-    return {usage_key(item): {name: _total(item, name) for name in ("cpu", "memory")} for item in items}
+    return {usage_key(item): {name: total for name in ("cpu", "memory") if (total := _total(item, name)) is not None} for item in items}
 
 
 def usage_key(pod: Manifest) -> tuple[str, str]:
@@ -39,5 +39,11 @@ def usage_key(pod: Manifest) -> tuple[str, str]:
     return metadata.get("namespace") or "", metadata["name"]
 
 
-def _total(item: Manifest, resource: str) -> Fraction:
-    return sum((parse_quantity(container["usage"][resource]) for container in item["containers"]), start=parse_quantity("0"))
+def _total(item: Manifest, resource: str) -> Fraction | None:
+    """The usage of all containers; None if it is unknown of any of them, as while the kubelet has not measured a container yet."""
+    containers = item.get("containers") or []
+    try:
+        usage = [parse_quantity((container.get("usage") or {})[resource]) for container in containers]
+    except (KeyError, ValueError):
+        return None
+    return sum(usage, start=parse_quantity("0")) if usage and min(usage) >= 0 else None

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import CONNECTION, REVIEW, WAIT, url_passwords, with_defaults
 from ..autoscaling.manifests import build_hpa, build_scaled_object
-from ..autoscaling.metrics import read_metrics, ready_pods
+from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
-from ..autoscaling.policy import Bounds, Metric, decide, recommend
+from ..autoscaling.policy import Bounds, Measurement, Metric, decide, recommend
+from ..autoscaling.scalers import SCALED_OBJECT, Scaler, find_others, predict_successor, scaler_kinds
 from ..autoscaling.targets import Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
-from ..cluster.kinds import AUTOSCALER
+from ..cluster.kinds import AUTOSCALER, JOB
 from ..errors import PodwrightError, option_error
 from ..objects.labels import AUTOSCALED, LAST_SCALED, MANAGED, annotation_of, number_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
-from ..reconciler.manifest import Redactor, drop_managed_fields
+from ..reconciler.manifest import Redactor, drop_managed_fields, key_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.wait import wait_until_ready
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
 
 WRITE_ATTEMPTS = 5  # while the status of an object changes
-SCALED_OBJECT = ("keda.sh", "ScaledObject")
 ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **REVIEW, **SCALING_OPTIONS}
 
 
@@ -50,6 +50,7 @@ class Scaling:
         desired: replicas that the autoscaler or the metrics recommend; None for the replicas of the object.
         autoscaler: the live autoscaler, or in check mode the predicted one.
         metrics: the current values.
+        measurements: what engine direct has measured.
         errors: name and message of each object that could not be scaled.
     """
 
@@ -59,6 +60,7 @@ class Scaling:
     desired: int | None = None
     autoscaler: Manifest | None = None
     metrics: list[Metric] | list[Manifest] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -82,6 +84,8 @@ def run(invocation: Invocation, outcome: Scaling) -> None:
     elif params["replicas"] is not None:
         _scale_to_fixed(invocation, outcome, targets)
     else:
+        if targets[0].kind == JOB:
+            raise option_error("kind", "must not be Job without replicas: a Job has no scale subresource.", "Set replicas to scale it to a fixed number.")
         outcome.engine = _choose_engine(invocation)
         (_take_step if outcome.engine == "direct" else _apply_autoscaler)(invocation, outcome, targets[0])
 
@@ -143,9 +147,16 @@ def _scale(invocation: Invocation, target: Target) -> None:
     scale = target.scale and target.scale | {"spec": spec}
     after = item if scale else item | {"spec": item["spec"] | spec}
     if not invocation.check_mode:
-        body = {"spec": spec} | ({"metadata": {"resourceVersion": version}} if version else {})
-        subresource = None if target.kind.name == "Job" else "scale"
-        client.patch(target.kind, metadata.get("namespace"), target.name, body, MANAGER, MERGE_PATCH, subresource)
+        subresource = None if target.kind == JOB else "scale"
+
+        def write(guard: Manifest) -> Manifest:
+            body = {"spec": spec} | ({"metadata": guard} if guard else {})
+            return client.patch(target.kind, metadata.get("namespace"), target.name, body, MANAGER, MERGE_PATCH, subresource)
+
+        if version is None and params["current_replicas"] is not None:
+            _write_unless_changed(invocation, target, write)
+        else:
+            write({"resourceVersion": version} if version else {})
         target.record(after, scale)  # in case the object cannot be read
         after = client.get(target.kind, metadata.get("namespace"), target.name) or after
     target.record(after, scale)
@@ -170,14 +181,17 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     reference = {"apiVersion": target.kind.api_version, "kind": target.kind.name, "name": target.name}
     is_hpa = outcome.engine == "hpa"
     manifest = build_hpa(params, reference) if is_hpa else build_scaled_object(params, reference, invocation.namespace)
+    others = find_others(invocation.client, target, outcome.engine, invocation.console)
     outcome.targets = [target]
     if not is_hpa:
-        _delete_other(invocation, outcome, AUTOSCALER, target.name)
-    _record(outcome, _reconciler(invocation, wait=False).apply([manifest], invocation.namespace))
+        _delete(invocation, outcome, others)
+    reconciled = _reconciler(invocation, wait=False).apply([manifest], invocation.namespace)
+    _record(outcome, predict_successor(reconciled, manifest) if invocation.check_mode and others else reconciled)
     change = outcome.changes[-1]
-    if is_hpa and change.action == "create" and (keda := invocation.client.kinds.find_if_served(*SCALED_OBJECT)):
-        _delete_other(invocation, outcome, keda, target.name)
     outcome.autoscaler = change.after
+    if is_hpa:
+        _delete(invocation, outcome, others)
+    _unmark(invocation, target)
     if outcome.autoscaler and params["wait"] and not invocation.check_mode:
         outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, _assess_hpa if is_hpa else assess)[change.key]
     status = (outcome.autoscaler or {}).get("status") or {}
@@ -187,12 +201,18 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     outcome.metrics = status.get("currentMetrics") or []
 
 
-def _delete_other(invocation: Invocation, outcome: Scaling, kind: Kind, name: str) -> None:
-    """Delete the autoscaler that an earlier run has created for another engine: two of them would scale the object against each other."""
-    live = invocation.client.get(kind, invocation.namespace, name)
-    if live and MANAGED.items() <= (live["metadata"].get("labels") or {}).items():
-        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}}
-        _record(outcome, _reconciler(invocation, wait=True).remove([manifest], invocation.namespace))
+def _delete(invocation: Invocation, outcome: Scaling, scalers: list[Scaler]) -> None:
+    """Delete autoscalers, and wait until they are deleted. Raises: PodwrightError."""
+    manifests = [{"apiVersion": each.kind.api_version, "kind": each.kind.name, "metadata": {"name": each.name}} for each in scalers]
+    if manifests:
+        _record(outcome, _reconciler(invocation, wait=True).remove(manifests, invocation.namespace))
+
+
+def _unmark(invocation: Invocation, target: Target) -> None:
+    """Remove the annotations of engine direct from an object."""
+    if annotation_of(target.before, AUTOSCALED):
+        body = {"metadata": {"annotations": {AUTOSCALED: None, LAST_SCALED: None}}}
+        target.record(invocation.client.patch(target.kind, invocation.namespace, target.name, body, MANAGER, MERGE_PATCH, dry_run=invocation.check_mode))
 
 
 def _reconciler(invocation: Invocation, wait: bool) -> Reconciler:
@@ -217,17 +237,21 @@ def _assess_hpa(item: Manifest) -> Readiness:
 
 def _delete_autoscaler(invocation: Invocation, outcome: Scaling, target: Target | None) -> None:
     """Delete the autoscaler. The object, if it exists, keeps its replicas until its manifest is applied."""
-    client = invocation.client
-    metadata = {"name": target.name if target else invocation.params["name"]}
-    manifests = [{"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.name, "metadata": metadata}]
-    keda = client.kinds.find_if_served(*SCALED_OBJECT)
-    if keda:
-        manifests.append({"apiVersion": keda.api_version, "kind": keda.name, "metadata": metadata})
+    client, params, namespace = invocation.client, invocation.params, invocation.namespace
+    name = target.name if target else params["name"]
+    kind = target.kind if target else client.kinds.find_optional(params["api_version"], params["kind"])
+    scaled = key_of({"metadata": {"name": name, "namespace": namespace}}, kind)
     outcome.targets = [target] if target else []
-    _record(outcome, _reconciler(invocation, wait=True).remove(manifests, invocation.namespace))
-    if target and annotation_of(target.before, AUTOSCALED):
-        body = {"metadata": {"annotations": {AUTOSCALED: None, LAST_SCALED: None}}}
-        target.record(client.patch(target.kind, invocation.namespace, target.name, body, MANAGER, MERGE_PATCH, dry_run=invocation.check_mode))
+    manifests = []
+    for kind in scaler_kinds(client):
+        live = client.get(kind, namespace, name)
+        if live and (scaler := Scaler(kind, live)).target != scaled:
+            outcome.changes.append(Change("none", key_of(live, kind), kind, before=live, after=live, note=f"it scales {scaler.target.title}"))
+        else:
+            manifests.append({"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}})
+    _record(outcome, _reconciler(invocation, wait=True).remove(manifests, namespace))
+    if target:
+        _unmark(invocation, target)
 
 
 # -- direct scaling -------------------------------------------------------------------------------------------
@@ -236,19 +260,19 @@ def _delete_autoscaler(invocation: Invocation, outcome: Scaling, target: Target 
 def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None:
     """Read the metrics, decide, and write the replicas unless the object has changed since, so that of two concurrent runs only one scales."""
     params, client, item = invocation.params, invocation.client, target.before
-    if target.kind.name == "Job":
-        raise option_error("engine", "must not be direct for a Job.", "Set replicas to scale it to a fixed number.")
-    pods = ready_pods(client, invocation.namespace, target)
+    others = find_others(client, target, outcome.engine, invocation.console)
+    pods = list_pods(client, invocation.namespace, target)
     # What was approved was computed from the metrics of the rehearsal.
-    metrics = invocation.rehearsal.metrics if invocation.rehearsal else read_metrics(client, invocation.namespace, params, pods)
-    outcome.metrics = metrics
+    measured = invocation.rehearsal.measurements if invocation.rehearsal else measure(client, invocation.namespace, params, pods)
+    outcome.measurements, outcome.metrics = measured, [each.metric for each in measured]
     bounds = Bounds(params["min_replicas"], params["max_replicas"], params["scale_up_cooldown"] or 0, params["scale_down_cooldown"] or 0)
     last, now = number_of(item, LAST_SCALED), client.now()
-    recommended = recommend(target.replicas, len(pods), metrics)
+    recommended = recommend(target.replicas, measured)
     outcome.desired = bounds.clamp(recommended)
     replicas, target.note = decide(target.replicas, recommended, bounds, last, now)
     outcome.targets = [target]
     is_scaled = replicas != target.replicas
+    _delete(invocation, outcome, others)
     if not is_scaled and annotation_of(item, AUTOSCALED):
         return
     annotations = {AUTOSCALED: "direct"} | ({LAST_SCALED: f"{now:.0f}"} if is_scaled else {})

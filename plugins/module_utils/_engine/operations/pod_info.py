@@ -242,8 +242,7 @@ def _summarize(pod: Manifest, usage: Usage, now: float) -> Result:
         "age": int(now - parse_timestamp(pod["metadata"]["creationTimestamp"])),
         "exit_codes": exit_codes(pod),
     }
-    used = usage.get(usage_key(pod))
-    return summary | ({"cpu": float(used["cpu"]), "memory": int(used["memory"])} if used else {})
+    return summary | {name: (float if name == "cpu" else int)(value) for name, value in usage.get(usage_key(pod), {}).items()}
 
 
 _EXCLUSIVE = {

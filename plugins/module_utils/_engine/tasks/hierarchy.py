@@ -149,5 +149,5 @@ def _own_resources(item: Manifest, usage: Usage | None) -> dict[str, float]:
     resources |= {"pods": 1, "cpu_requested": float(requests.get("cpu", 0)), "memory_requested": int(requests.get("memory", 0))}
     used = (usage or {}).get(usage_key(item))
     if used:
-        resources |= {"cpu_used": float(used["cpu"]), "memory_used": int(used["memory"])}
+        resources |= {"cpu_used": float(used.get("cpu", 0)), "memory_used": int(used.get("memory", 0))}
     return resources

@@ -1,0 +1,123 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The autoscalers of the cluster, and which object each of them scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..cluster.kinds import AUTOSCALER, Kind
+from ..errors import PodwrightError
+from ..objects.labels import MANAGED
+from ..reconciler.observation import target_of
+from ..reconciler.outcome import Outcome
+from ..reconciler.plan import Change, creation_patch
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..objects.key import Key
+    from ..values import Manifest
+    from .targets import Target
+
+ENGINES = {"hpa": AUTOSCALER.name, "keda": "ScaledObject"}
+SCALED_OBJECT = ("keda.sh", "ScaledObject")
+_DEFAULT_TARGET = {"apiVersion": "apps/v1", "kind": "Deployment"}  # of a ScaledObject
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """A live HorizontalPodAutoscaler, or a ScaledObject of KEDA."""
+
+    kind: Kind
+    item: Manifest
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.item["metadata"]["name"])
+
+    @property
+    def title(self) -> str:
+        """Kind and name, for messages."""
+        return f"{self.kind.name} '{self.name}'"
+
+    @property
+    def target(self) -> Key:
+        """The Key of the object that it scales."""
+        spec = self.item.get("spec") or {}
+        if self.kind.group != SCALED_OBJECT[0] or not isinstance(spec.get("scaleTargetRef"), dict):
+            return target_of(self.item)
+        given = {name: value for name, value in spec["scaleTargetRef"].items() if value}
+        return target_of(self.item | {"spec": {"scaleTargetRef": _DEFAULT_TARGET | given}})
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether pod_autoscale has created it."""
+        return MANAGED.items() <= (self.item["metadata"].get("labels") or {}).items()
+
+    @property
+    def controller(self) -> str:
+        """The uid of the ScaledObject for which KEDA has created it; empty if there is none."""
+        return next((owner["uid"] for owner in self.item["metadata"].get("ownerReferences") or [] if owner.get("controller")), "")
+
+
+def scaler_kinds(client: Client) -> list[Kind]:
+    """The kinds of autoscalers that the cluster serves."""
+    keda = client.kinds.find_if_served(*SCALED_OBJECT)
+    return [AUTOSCALER, *([keda] if keda else [])]
+
+
+def list_scalers(client: Client, target: Target, console: Console) -> list[Scaler]:
+    """The autoscalers of the object's namespace, without those that KEDA has created for its own.
+
+    With a warning, only the one with the object's name of a kind that must not be listed.
+    """
+    found: list[Scaler] = []
+    for kind in scaler_kinds(client):
+        try:
+            items = client.list(kind, target.key.namespace)[0]
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            console.warn(f"Whether another autoscaler scales {target.title} is unknown: {error}")
+            items = list(filter(None, [_get(client, kind, target)]))
+        found += [Scaler(kind, item) for item in items]
+    uids = {scaler.item["metadata"]["uid"] for scaler in found}
+    return [scaler for scaler in found if scaler.controller not in uids]
+
+
+def _get(client: Client, kind: Kind, target: Target) -> Manifest | None:
+    try:
+        return client.get(kind, target.key.namespace, target.name)
+    except PodwrightError as error:
+        if not error.is_forbidden:
+            raise
+        return None
+
+
+def find_others(client: Client, target: Target, engine: str, console: Console) -> list[Scaler]:
+    """The autoscalers of an object that earlier runs have created for other engines: two of them would scale the object against each other.
+
+    Raises: PodwrightError if an autoscaler of somebody else scales the object, or the one of its name scales another object.
+    """
+    others = []
+    for scaler in list_scalers(client, target, console):
+        is_namesake, is_rival = (scaler.kind.name, scaler.name) == (ENGINES.get(engine), target.name), scaler.target == target.key
+        if is_namesake == is_rival:
+            continue  # the one of this engine, or of another object
+        if is_rival and scaler.is_ours and scaler.name == target.name:
+            others.append(scaler)
+            continue
+        message = f"{target.title} cannot be scaled with engine {engine}: {scaler.title} scales {'it' if is_rival else scaler.target.title}."
+        hint = "Delete that autoscaler first: two of them would scale the object against each other."
+        raise PodwrightError(message, reason="Autoscaled", hint=hint if is_rival else "Rename one of the objects: an autoscaler has the name of its object.")
+    return others
+
+
+def predict_successor(reconciled: Outcome, manifest: Manifest) -> Outcome:
+    """What an autoscaler becomes once those of other engines are deleted, until which the webhook of KEDA denies it, in a dry run, too."""
+    if reconciled.error is None or not reconciled.error.is_denied_by_admission or reconciled.changes[-1].before:
+        return reconciled
+    change, note = reconciled.changes[-1], "predicted locally: the autoscaler of another engine is deleted first"
+    return Outcome([Change("create", change.key, change.kind, manifest, None, manifest, creation_patch(manifest), note)])
