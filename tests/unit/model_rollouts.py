@@ -157,7 +157,8 @@ class RolloutCluster(ModelServer):
         self._count += 1
         item["metadata"] |= {"namespace": NAMESPACE, "uid": f"own-{self._count}", "resourceVersion": str(self._count)}
         if owner:
-            item["metadata"]["ownerReferences"] = [{"apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": True} | {name: owner["metadata"][name] for name in ("name", "uid")}]
+            reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": True}
+            item["metadata"]["ownerReferences"] = [reference | {name: owner["metadata"][name] for name in ("name", "uid")}]
         self.owners[item["metadata"]["uid"]] = {("others", "Update"): set(leaves(item))}
         self.objects[item["kind"], NAMESPACE, item["metadata"]["name"]] = item
         return item

@@ -19,7 +19,7 @@ API_VERSIONS = {"Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": 
 KEDA = {"group": "keda.sh", "names": {"kind": SCALED_OBJECT, "plural": "scaledobjects"}, "scope": "Namespaced", "versions": [{"name": "v1alpha1"}]}
 CLUSTERS = {"group": "example.com", "names": {"kind": "Cluster", "plural": "clusters"}, "scope": "Namespaced", "versions": [{"name": "v1"}]}
 # Usage of a container as the metrics API has been seen to report it: https://github.com/kubernetes-sigs/metrics-server/issues/473 and 207.
-ODD_USAGE = ({}, {"cpu": "5m"}, {"memory": "1Mi"}, {"cpu": "NaN", "memory": "NaN"}, {"cpu": "-3m", "memory": "-1"}, {"cpu": None, "memory": None})
+ODD_USAGE = ({}, {"cpu": "5m"}, {"memory": "1Mi"}, {"cpu": "NaN", "memory": "NaN"}, {"cpu": "-3m", "memory": "-1"}, {"cpu": "", "memory": ""})
 
 
 class ScalingCluster(RolloutCluster):

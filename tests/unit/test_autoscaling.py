@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa, build_scaled_object
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, validate
-from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, decide, recommend
+from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, Load, Measurement, decide, recommend
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.targets import find_targets
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kind, Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
@@ -20,22 +22,37 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 COUNTS = st.integers(0, 50)
 
 
+def measured(per, value, target, pods=()):
+    """A Measurement; `pods` are the percentages of their requests that the ready pods use, None if unknown, or `starting` for a pod that is not ready."""
+    loads = tuple(Load(Fraction(2), None if used in (None, "starting") else Fraction(used, 50), used != "starting") for used in pods)
+    return Measurement({"name": "m", "value": value, "target": target, "per": per}, loads)
+
+
 @pytest.mark.parametrize(
-    ("current", "ready", "metrics", "recommended"),
+    ("current", "measurements", "recommended"),
     [
-        (2, 2, [("share", 100, 50)], 4),
-        (2, 2, [("share", 54, 50)], 2),  # within the tolerance
-        (4, 4, [("share", 10, 50)], 1),
-        (3, 1, [("share", 100, 50)], 2),  # only ready pods are measured
-        (1, 1, [("pod", 25, 10)], 3),
-        (3, 3, [("pod", 31, 10)], 3),
-        (0, 0, [("pod", 5, 10)], 1),
-        (5, 5, [("pod", 0, 10)], 0),
-        (2, 2, [("share", 10, 50), ("pod", 45, 10)], 5),  # the largest recommendation
+        (2, [("share", 100, 50, (100, 100))], 4),
+        (2, [("share", 54, 50, (54, 54))], 2),  # within the tolerance
+        (4, [("share", 10, 50, (10,) * 4)], 1),
+        (3, [("share", 100, 50, (100, "starting", "starting"))], 3),  # they will take their share
+        (3, [("share", 300, 50, (300, "starting", "starting"))], 6),
+        (3, [("share", 20, 50, (20, None, None))], 3),  # what is unknown is taken for the whole request
+        (4, [("share", 10, 50, (10, 10, 10, None))], 3),
+        (3, [("share", 120, 50, (120, None))], 3),  # or for nothing
+        (2, [("share", 150, 50, (150, None))], 3),
+        (3, [("share", 90, 50, (90,))], 3),  # two pods do not exist yet: high usage never scales down
+        (1, [("share", 20, 50, (20, 20, 20, 20))], 1),  # and low usage never up, as while a rollout has surplus pods
+        (1, [("pod", 25, 10)], 3),
+        (3, [("pod", 31, 10)], 3),
+        (0, [("pod", 5, 10)], 1),
+        (5, [("pod", 0, 10)], 0),
+        (5, [("pod", -1e308, 1e-9)], 0),
+        (1, [("pod", 1e308, 1e-9)], 2**31 - 1),
+        (2, [("share", 10, 50, (10, 10)), ("pod", 45, 10)], 5),  # the largest recommendation
     ],
 )
-def test_replicas_that_metrics_recommend(current, ready, metrics, recommended):
-    assert recommend(current, ready, [{"name": "m", "value": value, "target": target, "per": per} for per, value, target in metrics]) == recommended
+def test_replicas_that_metrics_recommend(current, measurements, recommended):
+    assert recommend(current, [measured(*each) for each in measurements]) == recommended
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS, st.integers(0, 100), st.integers(0, 100), st.integers(0, 100))
@@ -174,7 +191,7 @@ class ScaledServer:
 
     def __init__(self, scale):
         self.item = {"metadata": {"name": "db", "namespace": "n", "resourceVersion": "7"}, "spec": {"size": 5}}
-        self.scale, self.patches, self.kinds = scale, [], Kinds(None)
+        self.scale, self.patches, self.kinds = scale, [], Kinds(lambda path: {})
         self.kinds.resolve = lambda api_version, kind: Kind(api_version, kind, "clusters")
 
     def get(self, kind, namespace, name, subresource=None):
@@ -221,7 +238,7 @@ def test_a_custom_kind_without_scale_subresource_is_refused():
 
 def test_direct_scaling_of_a_custom_kind_writes_its_replicas_to_the_subresource(monkeypatch):
     server = ScaledServer({"spec": {}, "status": {"selector": "app=db"}})  # a Scale omits 0 replicas
-    monkeypatch.setattr(pod_autoscale, "read_metrics", lambda *arguments: [{"name": "m", "value": 90, "target": 10, "per": "pod"}])
+    monkeypatch.setattr(pod_autoscale, "measure", lambda *arguments: [measured("pod", 90, 10)])
     fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
     assert error is None and fields["replicas"] == {"before": 0, "after": 4, "desired": 4}  # within the bounds
     first, second = server.patches
@@ -233,7 +250,7 @@ def test_direct_scaling_of_a_custom_kind_writes_its_replicas_to_the_subresource(
 def test_a_step_is_written_again_only_if_nothing_but_the_status_changed(changed, error_reason, monkeypatch):
     server = ScaledServer({"spec": {}, "status": {"selector": "app=db"}})
     server.item["metadata"] |= {"uid": "u", "generation": 1}
-    monkeypatch.setattr(pod_autoscale, "read_metrics", lambda *arguments: [{"name": "m", "value": 90, "target": 10, "per": "pod"}])
+    monkeypatch.setattr(pod_autoscale, "measure", lambda *arguments: [measured("pod", 90, 10)])
     write = server.patch
 
     def patch(kind, namespace, name, body, *arguments, **options):

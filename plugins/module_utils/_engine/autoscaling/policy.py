@@ -88,8 +88,8 @@ def _recommend_by(measurement: Measurement, current: int) -> int:
 def _recommend_by_loads(loads: tuple[Load, ...], current: int, target: Fraction) -> int:
     """The replicas by the load of each pod.
 
-    A pod whose usage is unknown counts as one that needs no change of the replicas: with its request, or the target if that is more, where the others
-    recommend fewer replicas, and with no usage where they recommend more. There a pod that is not ready counts as one without usage, too.
+    A pod whose usage is unknown opposes the change that the others recommend: it counts with its request, or the target if that is more, against fewer
+    replicas, and without usage against more. Against more, a pod that is not ready counts without usage, too.
     """
     measured = [load for load in loads if load.is_measured]
     ratio = (utilization(measured) or Fraction()) / target
@@ -116,6 +116,7 @@ def decide(current: int, recommended: int, bounds: Bounds, last_scaled: float | 
         return current, "the object has the desired replicas"
     cooldown = bounds.scale_up_cooldown if desired > current else bounds.scale_down_cooldown
     is_within = bounds.clamp(current) == current
-    if is_within and last_scaled is not None and now - last_scaled < cooldown:
-        return current, f"the last change was {now - last_scaled:.0f} s ago, within the cooldown of {cooldown:.0f} s"
+    # A time in the future is that of a clock which is ahead; one that is far away is none at all.
+    if is_within and last_scaled is not None and abs(now - last_scaled) < cooldown:
+        return current, f"the last change was {max(now - last_scaled, 0):.0f} s ago, within the cooldown of {cooldown:.0f} s"
     return desired, f"the metrics recommend {recommended} replicas"

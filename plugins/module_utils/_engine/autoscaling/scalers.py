@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from ..cluster.kinds import AUTOSCALER, Kind
 from ..errors import PodwrightError
 from ..objects.labels import MANAGED
+from ..objects.readiness import PROGRESSING, READY, Readiness, condition
+from ..reconciler.manifest import key_of
 from ..reconciler.observation import target_of
 from ..reconciler.outcome import Outcome
 from ..reconciler.plan import Change, creation_patch
@@ -41,6 +43,11 @@ class Scaler:
     def title(self) -> str:
         """Kind and name, for messages."""
         return f"{self.kind.name} '{self.name}'"
+
+    @property
+    def reference(self) -> Manifest:
+        """The manifest that names it."""
+        return {"apiVersion": self.kind.api_version, "kind": self.kind.name, "metadata": {"name": self.name}}
 
     @property
     def target(self) -> Key:
@@ -80,7 +87,7 @@ def list_scalers(client: Client, target: Target, console: Console) -> list[Scale
         except PodwrightError as error:
             if not error.is_forbidden:
                 raise
-            console.warn(f"Whether another autoscaler scales {target.title} is unknown: {error}")
+            console.warn(f"Whether an autoscaler scales {target.title} is unknown: {error}")
             items = list(filter(None, [_get(client, kind, target)]))
         found += [Scaler(kind, item) for item in items]
     uids = {scaler.item["metadata"]["uid"] for scaler in found}
@@ -115,9 +122,32 @@ def find_others(client: Client, target: Target, engine: str, console: Console) -
     return others
 
 
+def find_own(client: Client, scaled: Key) -> tuple[list[Manifest], list[Change]]:
+    """The manifests that name the autoscalers of an object's name, and a Change that does nothing for each of them that scales another object."""
+    manifests, kept = [], []
+    for kind in scaler_kinds(client):
+        named = {"metadata": {"name": scaled.name}}
+        scaler = Scaler(kind, client.get(kind, scaled.namespace, scaled.name) or named)
+        if scaler.item is named or scaler.target == scaled:
+            manifests.append(scaler.reference)
+        else:
+            note = f"kept: it scales {scaler.target.title}"
+            kept.append(Change("none", key_of(scaler.item, kind), kind, before=scaler.item, after=scaler.item, note=note))
+    return manifests, kept
+
+
 def predict_successor(reconciled: Outcome, manifest: Manifest) -> Outcome:
     """What an autoscaler becomes once those of other engines are deleted, until which the webhook of KEDA denies it, in a dry run, too."""
     if reconciled.error is None or not reconciled.error.is_denied_by_admission or reconciled.changes[-1].before:
         return reconciled
     change, note = reconciled.changes[-1], "predicted locally: the autoscaler of another engine is deleted first"
     return Outcome([Change("create", change.key, change.kind, manifest, None, manifest, creation_patch(manifest), note)])
+
+
+def assess_hpa(item: Manifest) -> Readiness:
+    """Ready if the autoscaler reads its metrics and is able to scale."""
+    for name in ("AbleToScale", "ScalingActive"):
+        found = condition(item, name)
+        if found.get("status") != "True" and found.get("reason") != "ScalingDisabled":
+            return Readiness(PROGRESSING, f"{name}: {found.get('reason', 'no condition yet')}: {found.get('message', '')}")
+    return Readiness(READY)

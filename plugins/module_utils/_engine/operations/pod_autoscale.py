@@ -12,14 +12,14 @@ from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Measurement, Metric, decide, recommend
-from ..autoscaling.scalers import SCALED_OBJECT, Scaler, find_others, predict_successor, scaler_kinds
+from ..autoscaling.scalers import SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor
 from ..autoscaling.targets import Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER, JOB
 from ..errors import PodwrightError, option_error
-from ..objects.labels import AUTOSCALED, LAST_SCALED, MANAGED, annotation_of, number_of
-from ..objects.readiness import PROGRESSING, READY, Readiness, assess, condition
+from ..objects.labels import AUTOSCALED, LAST_SCALED, annotation_of, number_of
+from ..objects.readiness import Readiness, assess
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.manifest import Redactor, drop_managed_fields, key_of
@@ -193,7 +193,7 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
         _delete(invocation, outcome, others)
     _unmark(invocation, target)
     if outcome.autoscaler and params["wait"] and not invocation.check_mode:
-        outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, _assess_hpa if is_hpa else assess)[change.key]
+        outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, assess_hpa if is_hpa else assess)[change.key]
     status = (outcome.autoscaler or {}).get("status") or {}
     if status.get("hpaName"):
         status = (invocation.client.get(AUTOSCALER, invocation.namespace, status["hpaName"]) or {}).get("status") or {}
@@ -203,9 +203,8 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
 
 def _delete(invocation: Invocation, outcome: Scaling, scalers: list[Scaler]) -> None:
     """Delete autoscalers, and wait until they are deleted. Raises: PodwrightError."""
-    manifests = [{"apiVersion": each.kind.api_version, "kind": each.kind.name, "metadata": {"name": each.name}} for each in scalers]
-    if manifests:
-        _record(outcome, _reconciler(invocation, wait=True).remove(manifests, invocation.namespace))
+    if scalers:
+        _record(outcome, _reconciler(invocation, wait=True).remove([each.reference for each in scalers], invocation.namespace))
 
 
 def _unmark(invocation: Invocation, target: Target) -> None:
@@ -226,29 +225,13 @@ def _record(outcome: Scaling, reconciled: Outcome) -> None:
     reconciled.raise_error()
 
 
-def _assess_hpa(item: Manifest) -> Readiness:
-    """Ready if the autoscaler reads its metrics and is able to scale."""
-    for name in ("AbleToScale", "ScalingActive"):
-        found = condition(item, name)
-        if found.get("status") != "True" and found.get("reason") != "ScalingDisabled":
-            return Readiness(PROGRESSING, f"{name}: {found.get('reason', 'no condition yet')}: {found.get('message', '')}")
-    return Readiness(READY)
-
-
 def _delete_autoscaler(invocation: Invocation, outcome: Scaling, target: Target | None) -> None:
     """Delete the autoscaler. The object, if it exists, keeps its replicas until its manifest is applied."""
     client, params, namespace = invocation.client, invocation.params, invocation.namespace
-    name = target.name if target else params["name"]
     kind = target.kind if target else client.kinds.find_optional(params["api_version"], params["kind"])
-    scaled = key_of({"metadata": {"name": name, "namespace": namespace}}, kind)
+    scaled = key_of({"metadata": {"name": target.name if target else params["name"], "namespace": namespace}}, kind)
     outcome.targets = [target] if target else []
-    manifests = []
-    for kind in scaler_kinds(client):
-        live = client.get(kind, namespace, name)
-        if live and (scaler := Scaler(kind, live)).target != scaled:
-            outcome.changes.append(Change("none", key_of(live, kind), kind, before=live, after=live, note=f"it scales {scaler.target.title}"))
-        else:
-            manifests.append({"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}})
+    manifests, outcome.changes = find_own(client, scaled)
     _record(outcome, _reconciler(invocation, wait=True).remove(manifests, namespace))
     if target:
         _unmark(invocation, target)
