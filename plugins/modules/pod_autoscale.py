@@ -11,6 +11,8 @@ author: Podwright contributors (@podwright)
 description:
   - With O(replicas), scales an object through its scale subresource and waits for the pods, like C(kubernetes.core.k8s_scale).
   - Without O(replicas), creates an autoscaler for the object, or with O(engine=direct) computes and takes one scaling step itself.
+  - An object has one autoscaler. One that an earlier task created with another O(engine) is deleted; an object that somebody else's autoscaler scales is
+    refused, and so is a fixed number of replicas for an object with any autoscaler.
   - M(podwright.core.resource_set) never resets the replicas of an object that is scaled automatically. After O(state=absent) the object keeps its
     current replicas until its manifest is applied again.
 extends_documentation_fragment:
@@ -61,10 +63,10 @@ options:
     type: int
     default: 10
   target_cpu:
-    description: Target cpu utilization in percent of the containers' requests.
+    description: Target cpu utilization in percent of the containers' requests, which every container must have.
     type: int
   target_memory:
-    description: Target memory utilization in percent of the containers' requests.
+    description: Target memory utilization in percent of the containers' requests, which every container must have.
     type: int
   metrics:
     description: Additional metrics in the form of a HorizontalPodAutoscaler (autoscaling/v2).
@@ -107,8 +109,8 @@ options:
     description:
       - V(hpa) creates a HorizontalPodAutoscaler (autoscaling/v2).
       - V(keda) creates a KEDA ScaledObject.
-      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler. It records the time of the
-        last change on the object, so that cooldowns apply across runs and machines.
+      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler, so that pods that are
+        starting or have no metrics never cause a change. It records the time of the last change on the object, so that cooldowns apply across runs and machines.
       - V(auto) selects V(hpa), or for O(prometheus) V(keda) if KEDA is installed and V(direct) otherwise.
     type: str
     choices: [auto, hpa, keda, direct]

@@ -12,7 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.clock impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
-from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment, pod_gc, resource_set
 
@@ -42,7 +42,9 @@ class StubClient:
 
     @staticmethod
     def _discover(path):
-        raise PodwrightError(f"no {path}", status=404)
+        if path == "/apis":
+            return {}
+        raise PodwrightError(f"no {path}", status=404, reason=UNKNOWN_KIND)
 
     def now(self):
         return 1e9

@@ -121,7 +121,7 @@ def change_metrics(session):
         stamp = rng.choice(["NaN", "-1", "", "1e400", str(2**62), f"{cluster.clock.now() + 10**6:.0f}", f"{cluster.clock.now() - 5000:.0f}"])
         web["metadata"].setdefault("annotations", {})[LAST_SCALED] = stamp
     cluster.has_metrics, cluster.active = rng.random() < 0.9, rng.random() < 0.9
-    cluster.usage = {"app:ready": rng.choice([0, 30, 50, 55, 100, 400])}
+    cluster.usage = rng.choice([0, 30, 50, 55, 100, 400])
     odd = [None, [], *([{"name": "task", "usage": usage}] for usage in ODD_USAGE)]
     cluster.odd_pods = {pod["metadata"]["uid"]: rng.choice(odd) for pod in cluster.of_kind("Pod") if rng.random() < 0.2}
     cluster.samples = rng.choice(BROKEN_SAMPLES) if rng.random() < 0.2 else odd_samples(rng)
@@ -284,7 +284,7 @@ def check_step(session, params, result, item, old):
     is_odd = any(usage[-2:] in ("5m", "Mi") for odd in cluster.odd_pods.values() for container in odd or () for usage in container["usage"].values())
     if past not in limits or params.get("prometheus") or not pods or is_odd:
         return
-    usage = cluster.usage.get("app:ready", 50)
+    usage = cluster.usage
     targets = [params[name] for name in ("target_cpu", "target_memory") if params.get(name)]
     if any(usage >= target for target in targets):
         assert now >= past, f"scaled down from {past} to {now} by a usage of {usage} %, targets {targets}"

@@ -58,7 +58,7 @@ def _query_service(client: Client, namespace: str, service: re.Match[str], path:
     try:
         response = decode_body(client.fetch(Request("GET", target, accept=ANYTHING)))
     except PodwrightError as error:
-        if error.status == 400:  # what Prometheus responds to an invalid query
+        if error.status in (400, 422):  # what Prometheus responds to an invalid query, and to one that it cannot evaluate
             return {"error": error.message}
         raise
     return response if isinstance(response, dict) else {"error": str(response)[:_MAX_SHOWN]}
