@@ -141,7 +141,10 @@ def test_calls_of_grpc_are_balanced_over_the_pods_of_a_headless_service(play, na
 def test_routes_are_valid_by_the_definitions_of_the_gateway_api(client, play, namespace, define):
     (example,) = in_namespace(yaml.safe_load(block("yaml route")), namespace)
     failed = play([example], namespace=namespace, expect=2)
-    assert "the API server does not serve gateway.networking.k8s.io/v1" in failed.output and client.get(SERVICE, namespace, "front") is None
+    assert (
+        "the API server does not serve gateway.networking.k8s.io/v1. Install the Gateway API first" in failed.output
+        and client.get(SERVICE, namespace, "front") is None
+    )
     http, grpc = (define("gateway", f"gateway.networking.k8s.io_{plural}.yaml") for plural in ("httproutes", "grpcroutes"))
     changed = service(namespace, selector={"app": "web"}, ports=[{"port": 80, "name": "rpc"}], route={"kind": "GRPCRoute", "parents": ["edge"], "port": "rpc"})
     applied = "podwright.core.service : Ensure that the Service and what leads to it are present"

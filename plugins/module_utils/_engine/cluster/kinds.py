@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 _MAX_NAMES = 20  # names in an error
+_PROVIDERS = {
+    "kueue.x-k8s.io": "Kueue",
+    "keda.sh": "KEDA",
+    "spire.spiffe.io": "the SPIRE controller manager",
+    "gateway.networking.k8s.io": "the Gateway API",
+    "monitoring.coreos.com": "the Prometheus Operator",
+    "cert-manager.io": "cert-manager",
+    "snapshot.storage.k8s.io": "the CSI snapshot controller",
+}
 
 
 def path_segment(text: str) -> str:
@@ -142,6 +151,11 @@ def is_built_in(api_version: str) -> bool:
     return api_version.rpartition("/")[0] in BUILT_IN_GROUPS
 
 
+def _provider(group: str) -> str:
+    """What must be installed so that a cluster serves an API group."""
+    return _PROVIDERS.get(group, "its definition")
+
+
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -190,7 +204,7 @@ class Kinds:
             raise PodwrightError(
                 f"Kind '{name}' not found in {api_version}; {served}.",
                 reason=UNKNOWN_KIND,
-                hint="Install its definition first, or correct api_version and kind (kubectl api-resources lists them).",
+                hint=f"Install {_provider(api_version.rpartition('/')[0])} first, or correct api_version and kind (kubectl api-resources lists them).",
             )
         return kinds[name]
 
@@ -252,7 +266,7 @@ class Kinds:
                 if error.reason != UNKNOWN_KIND:
                     raise
         why = f"no version of the API group {group} has it" if versions else f"the API group {group} is not installed"
-        raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install what serves {group} first.")
+        raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install {_provider(group)} first.")
 
     def find_if_served(self, group: str, name: str) -> Kind | None:
         """The kind in the best version of the group, or None if no version serves it. Raises: PodwrightError for other errors."""
