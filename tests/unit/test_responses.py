@@ -123,6 +123,8 @@ def test_responses_of_an_api_server_are_accepted():
             client.kinds.resolve("example.com/v1", "Gadget")
         with pytest.raises(PodwrightError, match=r"Kind 'Gadget' not found in other.example.com/v1; the API server does not serve other.example.com/v1\."):
             client.kinds.resolve("other.example.com/v1", "Gadget")
+        with pytest.raises(PodwrightError, match=r"the API server does not serve example.com/v3, but example.com/v2, example.com/v1"):
+            client.kinds.resolve("example.com/v3", "Widget")
         with pytest.raises(PodwrightError, match="Install Kueue first, or correct api_version and kind"):
             client.kinds.resolve("kueue.x-k8s.io/v1beta1", "LocalQueue")
         assert METADATA not in "".join(server.heads)

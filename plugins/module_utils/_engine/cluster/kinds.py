@@ -200,11 +200,14 @@ class Kinds:
             # That a kind is missing is not cached: a new definition's group is served before its resources are.
             kinds = self._discovered[api_version] = self._discover(api_version)
         if name not in kinds:
-            served = f"kinds of {api_version}: {', '.join(sorted(kinds)[:_MAX_NAMES])}" if kinds else f"the API server does not serve {api_version}"
+            group = api_version.rpartition("/")[0]
+            others = "" if kinds or not group else ", ".join(self.versions(group))
+            missing = f"the API server does not serve {api_version}{', but ' + others if others else ''}"
+            served = f"kinds of {api_version}: {', '.join(sorted(kinds)[:_MAX_NAMES])}" if kinds else missing
             raise PodwrightError(
                 f"Kind '{name}' not found in {api_version}; {served}.",
                 reason=UNKNOWN_KIND,
-                hint=f"Install {_provider(api_version.rpartition('/')[0])} first, or correct api_version and kind (kubectl api-resources lists them).",
+                hint=f"Install {_provider(group)} first, or correct api_version and kind (kubectl api-resources lists them).",
             )
         return kinds[name]
 
