@@ -49,7 +49,7 @@ options:
     description: Time of the oldest line to return, such as V(2026-01-31T12:00:00Z).
     type: str
   previous:
-    description: Read the log of the container before its last restart.
+    description: Read the log of the container before its last restart. Of several containers, at least one must have restarted.
     type: bool
     default: false
   tail_lines:

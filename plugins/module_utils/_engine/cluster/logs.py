@@ -14,6 +14,7 @@ from ..clock import pause_after
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from ..objects.containers import container_status, restart_policy
+from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
 from .request import ANYTHING, READ_TIMEOUT, Request
 from .transport import pieces_of
@@ -92,6 +93,7 @@ class LogFollower:
         self._client, self._namespace, self._pod, self._uid, self._container = client, namespace, pod, uid, container
         self._on_line = on_line
         self._first = first or {}
+        self._since = exact_moment(self._first.get("sinceTime"))
         self._deadline = deadline
         self._container_id: str | None = None  # changes with a restart
         self._restarts = 0
@@ -200,10 +202,10 @@ class LogFollower:
     def _overlap(self) -> str:
         """The time from which to read again, in whole seconds: the API server ignores fractions."""
         try:
-            moment = datetime.datetime.fromisoformat(self._last_timestamp[:19]) - datetime.timedelta(seconds=WINDOW_SECONDS - 1)
-        except (ValueError, OverflowError):
+            moment = int(parse_timestamp(self._last_timestamp)) - WINDOW_SECONDS + 1  # which may be in the time zone of the node
+            return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        except (ValueError, OverflowError, OSError):
             return self._last_timestamp  # no date; the server explains it
-        return moment.isoformat() + "Z"
 
     def _handle(self, piece: Piece, known: _KnownLines) -> None:
         if piece.begins_line:
@@ -214,6 +216,8 @@ class LogFollower:
             if known.contains(key):
                 return
             timestamp = match[0].strip().decode()
+            if self._since is not None and (read_timestamp(timestamp) or 0) < self._since:
+                return
             if known.is_empty:
                 self._first_timestamp = min(timestamp, self._first_timestamp or timestamp)
             elif timestamp < self._first_timestamp:
@@ -271,6 +275,26 @@ class _KnownLines:
         """Whether the first new line arrived before any known line; true at most once."""
         is_missed, self._is_missed = self._is_missed, False
         return is_missed
+
+
+def exact_moment(since: str | int | None) -> float | None:
+    """The moment of a timestamp with fractions of a second, which the API server ignores; None for any other."""
+    moment = read_timestamp(str(since or ""))
+    return moment if moment is not None and moment % 1 else None
+
+
+def lines_since(response: Any, since: float, timestamps: bool) -> Iterator[bytes]:
+    """The lines of a response with timestamps since a moment, in seconds since the epoch; `timestamps` keeps these."""
+    has_begun = False
+    for piece in lines_of(response):
+        match = _TIMESTAMP.match(piece.content) if piece.begins_line else None
+        if has_begun:
+            yield b"\n" * piece.begins_line
+        elif match and (read_timestamp(match[0].strip().decode()) or 0) >= since:
+            has_begun = True
+        if has_begun:
+            yield piece.content[match.end() if match and not timestamps else 0 :]
+    yield b"\n" * has_begun
 
 
 class Piece(NamedTuple):

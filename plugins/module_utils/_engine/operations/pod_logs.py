@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import POD
-from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
+from ..cluster.logs import Gap, LogFollower, LogOptions, exact_moment, lines_since, log_request
 from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
@@ -59,6 +59,7 @@ class ContainerLog:
         file: receives the complete log, or None.
         is_truncated: whether `content` lacks the beginning.
         follower: what follows it, or None.
+        missing: why there is no log before the last restart, or None.
     """
 
     def __init__(self, pod: Manifest, container: str, limit: int) -> None:
@@ -68,6 +69,7 @@ class ContainerLog:
         self.content = bytearray()
         self.is_truncated = False
         self.follower: LogFollower | None = None
+        self.missing: PodwrightError | None = None
 
     @property
     def pod_name(self) -> str:
@@ -188,6 +190,7 @@ def _read_all(invocation: Invocation, logs: list[ContainerLog]) -> None:
     params, client, is_one_of_many = invocation.params, invocation.client.branch(), len(logs) > 1
     if not params["follow"]:
         call_in_threads(lambda log: _read(invocation, client, log, is_one_of_many), logs, THREADS, client.streams.cancel)
+        _warn_of_missing(invocation, logs)
         return
     deadline = None if params["timeout"] is None else client.clock.monotonic() + params["timeout"]
     try:
@@ -201,21 +204,34 @@ def _read_all(invocation: Invocation, logs: list[ContainerLog]) -> None:
             raise PodwrightError(message, status=problem.status, reason=problem.reason, hint=problem.hint)
 
 
+def _warn_of_missing(invocation: Invocation, logs: list[ContainerLog]) -> None:
+    """Warn of the containers that have not restarted. Raises: PodwrightError if none of them has."""
+    missing = [log for log in logs if log.missing]
+    if missing and len(missing) == len(logs) and missing[0].missing:
+        raise missing[0].missing
+    for log in missing:
+        invocation.console.warn(f"Container '{log.container}' of pod '{log.pod_name}' has not restarted and has no previous log.")
+
+
 def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_many: bool) -> None:
     params = invocation.params
     namespace = log.pod["metadata"]["namespace"]
     if not container_status(log.pod, log.container).get("containerID") and is_one_of_many:
         invocation.console.warn(f"Container '{log.container}' of pod '{log.pod_name}' has not started and has no log.")
         return
-    options = _first_options(params) | {"timestamps": params["timestamps"], "previous": params["previous"] or None}
+    since = exact_moment(params["since_time"])
+    options: Options = {**_first_options(params), "timestamps": params["timestamps"] or since is not None, "previous": params["previous"] or None}
     try:
         response = client.stream(log_request(namespace, log.pod_name, log.container, **options))
     except PodwrightError as error:
         if error.status == 400 and "waiting to start" in error.message:
             error.hint = "Set follow to wait for it, or find the cause with pod_info: events: true."
+        if error.status == 400 and "previous terminated container" in error.message:
+            log.missing = error
+            return
         raise
     try:
-        for chunk in pieces_of(response, 1 << 16):
+        for chunk in pieces_of(response, 1 << 16) if since is None else lines_since(response, since, params["timestamps"]):
             log.add(chunk)
     except (load("urllib3").exceptions.HTTPError, OSError) as error:
         raise PodwrightError(

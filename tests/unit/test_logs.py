@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Single logs of simulated nodes: time zones, moments with fractions of a second, and containers that have not restarted."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from .test_log_model import START, Container, LogNodes, Run, perform, stamp
+
+
+def nodes_with(*runs, zone=0, names=("task",)):
+    """Nodes with one pod whose container `task` has these runs, each a list of (seconds, line); the last one has terminated. Others have one run."""
+    containers = [Container(random.Random(0), name, "Never", zone) for name in names]
+    for container in containers:
+        for number, lines in enumerate(runs if container.name == "task" else runs[:1]):
+            run = Run(number)
+            run.lines, run.code = [(START + second, line) for second, line in lines], 0
+            container.runs.append(run)
+    return LogNodes(random.Random(0), {"web-0": containers}, 0, False)
+
+
+@pytest.mark.parametrize("zone", [0, 8 * 3600, -5 * 3600])
+def test_a_followed_log_resumes_in_the_time_zone_of_its_node(zone):
+    """https://github.com/fluent/fluentd-kubernetes-daemonset/issues/1494 shows such a log."""
+    nodes = nodes_with([(second, b"%d" % second) for second in range(6)], zone=zone)
+    broken = iter([True])
+    nodes.is_faulty = lambda: next(broken, False)
+    nodes.fail = lambda: None
+    nodes.rng.seed(3)
+    result, error, _console = perform(nodes, {"name": "web-0", "follow": True})
+    assert error is None and result["log_lines"] == [*"012345"] and len(nodes.trace) == 3, nodes.trace
+    assert re.search("'sinceTime': '(2025-12-31T23:59:59|2026-01-01T00:00:0.)Z'", nodes.trace[1]) and result["gaps"] == []
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("zone", [0, 3600])
+def test_since_time_includes_no_earlier_line_of_the_same_second(follow, timestamps, zone):
+    """The API server ignores fractions: https://github.com/kubernetes/kubernetes/issues/77856."""
+    nodes = nodes_with([(1.25, b"early"), (1.5, b""), (1.75, b"late")], zone=zone)
+    params = {"name": "web-0", "since_time": stamp(START + 1.5, 7200), "follow": follow, "timestamps": timestamps}
+    result, error, _console = perform(nodes, params)
+    prefixes = [f"{stamp(START + second, zone)} " if timestamps else "" for second in (1.5, 1.75)]
+    assert error is None and result["log"] == f"{prefixes[0]}\n{prefixes[1]}late\n"
+
+
+@pytest.mark.parametrize("since", [START + 9.5, START + 10])
+def test_there_may_be_no_line_since_a_moment(since):
+    result, error, _console = perform(nodes_with([(1, b"early")]), {"name": "web-0", "since_time": stamp(since, 0)})
+    assert error is None and result["log"] == ""
+
+
+def test_previous_logs_are_read_of_the_containers_that_have_restarted():
+    """https://github.com/kubernetes/kubernetes/issues/97530."""
+    params = {"name": "web-0", "all_containers": True, "previous": True}
+    result, error, console = perform(nodes_with([(1, b"first")], [(2, b"second")], names=("proxy", "task")), params)
+    assert error is None and result["logs"] == {"web-0": {"proxy": "", "task": "first\n"}}
+    assert console.warnings == ["Container 'proxy' of pod 'web-0' has not restarted and has no previous log."]
+    _result, error, console = perform(nodes_with([(1, b"first")], names=("proxy", "task")), params)
+    assert error.status == 400 and "previous terminated container" in str(error) and not console.warnings
