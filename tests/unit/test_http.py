@@ -66,6 +66,32 @@ def test_a_response_is_read():
     assert response.headers == {"content-length": "2", "set-cookie": "a, b"}
 
 
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+
+
+def test_the_response_after_interim_ones_is_read():
+    response = respond(INTERIM + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert (response.status, response.headers, response.content) == (200, {"content-length": "2"}, b"ok")
+    assert respond(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n").status == 101
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("header", [b"Transfer-Encoding: chunked", b"Content-Length: 5"])
+def test_a_response_without_body_is_complete_whatever_its_headers_say(status, header):
+    response = respond(b"HTTP/1.1 %d Any\r\n%s\r\n\r\n" % (status, header))
+    assert (response.status, response.content, response.is_truncated) == (status, b"", False)
+
+
+def test_a_response_before_the_end_of_the_request_is_read():
+    here, there = socket.socketpair()
+    with there:
+        there.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    request = HttpRequest("http", "POST", "/", {}, bytes(1 << 20), 5)
+    connection = client.open_connection(here, "web", 8080, request, None)
+    assert client.exchange(connection, request).status == 413
+    connection.close()
+
+
 def test_a_long_body_is_truncated(monkeypatch):
     monkeypatch.setattr(client, "MAX_BODY_BYTES", 3)
     response = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde")
@@ -77,9 +103,13 @@ def test_a_long_body_is_truncated(monkeypatch):
     [
         (b"", "the connection was closed"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "the connection was closed after 3 bytes of the body; 2 bytes are missing"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n", "the connection was closed after 5 bytes of the body; the rest is missing"),
+        (b"HTTP/1.1 204 No", "the connection was closed"),
+        (b"HTTP/1.1 200 OK\r\nX-A: b", "the connection was closed"),
+        (INTERIM, "the connection was closed"),
         (b"hello\r\n", "hello\r\n"),
     ],
-    ids=["no response", "partial body", "another protocol"],
+    ids=["no response", "partial body", "partial chunks", "partial status", "partial head", "interim responses only", "another protocol"],
 )
 def test_a_missing_response_is_explained(content, explanation):
     with pytest.raises((OSError, http.client.HTTPException)) as caught:

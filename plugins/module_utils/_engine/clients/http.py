@@ -61,6 +61,42 @@ class HttpResponse:
     is_truncated: bool
 
 
+class _Head:
+    """A stream of which the head of a response is read. `last` is the last line: empty if the connection was closed within the head."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.last = stream, b""
+        self.close = stream.close
+
+    def readline(self, size: int = -1) -> bytes:
+        """The next line."""
+        self.last = self._stream.readline(size)
+        return self.last
+
+
+class FinalResponse(http.client.HTTPResponse):
+    """The response after all interim ones (RFC 9110, 15.2), of which the library skips only 100; a head that is cut off is no response."""
+
+    def begin(self) -> None:
+        """Read the head. Raises: OSError or http.client.HTTPException."""
+        if self.headers is not None:
+            return
+        stream: Any = self.fp
+        head: Any = _Head(stream)
+        self.fp = head
+        try:
+            super().begin()
+            while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+                self.__dict__["headers"] = None  # read again
+                super().begin()
+        finally:
+            self.fp = stream if self.fp is head else None  # None once it is closed
+        if not head.last:
+            raise http.client.RemoteDisconnected
+        if self.length == 0:
+            self.chunked = False  # 204 and 304 have no body, whatever their headers say (RFC 9112, 6.3)
+
+
 def is_token(text: str) -> bool:
     """Whether a text can be a method or the name of a header."""
     return bool(_TOKEN.fullmatch(text))
@@ -110,6 +146,7 @@ def open_connection(sock: socket.socket, host: str, port: int, request: HttpRequ
     """
     sock.settimeout(request.timeout)
     connection = http.client.HTTPConnection(host, port)
+    connection.response_class = FinalResponse
     connection.sock = _tls_context(authority).wrap_socket(sock, server_hostname=host) if request.scheme == "https" else sock
     return connection
 
@@ -158,7 +195,10 @@ def send(sock: socket.socket, host: str, port: int, request: HttpRequest, author
 
 def exchange(connection: http.client.HTTPConnection, request: HttpRequest) -> HttpResponse:
     """Send the request and read the response. Raises: OSError or http.client.HTTPException."""
-    connection.request(request.method, request.target, request.body, dict(request.headers))
+    try:
+        connection.request(request.method, request.target, request.body, dict(request.headers))
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # a server may respond, for example with 413, and close the connection before it has read the body
     response = connection.getresponse()
     content = response.read(MAX_BODY_BYTES)
     if response.length and len(content) < MAX_BODY_BYTES:  # read() with a size does not raise it
@@ -179,7 +219,8 @@ def explain_failure(error: Exception, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no complete response was received within {timeout:g} s"
     if isinstance(error, http.client.IncompleteRead):
-        return f"the connection was closed after {len(error.partial)} bytes of the body; {error.expected} bytes are missing"
+        missing = "the rest is" if error.expected is None else f"{error.expected} bytes are"
+        return f"the connection was closed after {len(error.partial)} bytes of the body; {missing} missing"
     if isinstance(error, ConnectionError):  # also http.client.RemoteDisconnected
         return "the connection was closed"
     return str(error) or type(error).__name__

@@ -1,0 +1,158 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""pod_request to a server that answers anything: each request is sent once, in check mode only a safe one, and every answer is explained."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_request
+
+from ..support.environment import scaled
+from .fake_cluster import FakeCluster
+
+EXAMPLES = scaled(60)
+BODIES = (b"", b"hello", b'{"a": 1}', b'{"a": NaN, "b": "\\ud800"}', b"[" * 100_000, b"\xff\x00", b'{"a": 1', b"9" * 5000)
+INTERIM = (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n")
+TYPES = ("application/json", "application/problem+json; charset=utf-8", "text/plain", "")
+ODD_HEADS = (b"", b"HTTP/1.1 2OO OK\r\n\r\n", b"SSH-2.0-server\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"HTTP/1.1 204 OK")
+
+
+class Server:
+    """What listens in the pod. Each connection gets the answer to its request.
+
+    Attributes:
+        answers: path -> bytes to send, and whether they are a complete response.
+        received: (method, path) of each request that has arrived.
+    """
+
+    def __init__(self):
+        self.answers, self.received, self.refused = {}, [], set()
+
+    def connection(self, _client, _namespace, _pod, _port, _limit):
+        """What replaces a Connection."""
+        return Forward(self)
+
+
+class Forward:
+    error = ""
+
+    def __init__(self, server):
+        self._server = server
+        if server.refused:
+            raise PodwrightError("pods is forbidden: cannot create resource pods/portforward", status=403, reason="Forbidden")
+        self.socket, self._outer = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        with self._outer as outer:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                data = outer.recv(1 << 16)
+                if not data:
+                    return
+                head += data
+            method, target = head.decode("latin-1").split(" ")[:2]
+            self._server.received.append((method, target))
+            try:
+                outer.sendall(self._server.answers[target])
+            except OSError:
+                pass  # it was enough
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.socket.close()
+        self._thread.join(5)
+
+
+def answer(rng, method):
+    """(bytes, status of the complete response in them or None, body)."""
+    if rng.random() < 0.15:
+        return rng.choice(ODD_HEADS), None, b""
+    status, body = rng.choice([200, 200, 200, 201, 204, 301, 404, 500, 304, 599]), rng.choice(BODIES)
+    has_body = method != "HEAD" and status not in (204, 304)
+    length = rng.choice(["length", "length", "chunked", "close"])
+    lines = [f"HTTP/1.1 {status} {rng.choice(['OK', '', 'Vary good'])}", *(f"Content-Type: {kind}" for kind in [rng.choice(TYPES)] if kind)]
+    lines += [f"Content-Length: {len(body)}"] * (length == "length") + ["Transfer-Encoding: chunked"] * (length == "chunked")
+    lines += ["Set-Cookie: a=1", "Set-Cookie: b=2"] * (rng.random() < 0.2)
+    sent = body if has_body else b""
+    if length == "chunked" and has_body:
+        sent = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
+    content = b"".join(rng.sample(INTERIM, rng.choice([0, 0, 0, 1, 2]))) + "\r\n".join([*lines, "", ""]).encode() + sent
+    if rng.random() < 0.2:
+        cut = content[: rng.randrange(len(content))]
+        is_whole = (length == "close" or not has_body) and len(cut) >= len(content) - len(sent)
+        return cut, status if is_whole else None, cut[len(content) - len(sent) :]
+    return content, status, body if has_body else b""
+
+
+def play(seed):
+    rng, server = random.Random(seed), Server()
+    requests = []
+    for number in range(rng.randrange(1, 4)):
+        method = rng.choice(["GET", "HEAD", "POST", "DELETE", "PATCH", "OPTIONS", "purge"])
+        item = {"method": method, "path": f"/{number}", "status_code": rng.choice([[200], [200, 201, 204], [404]]), "return_content": rng.random() < 0.7}
+        if method == "POST" and rng.random() < 0.5:
+            item |= {"body": rng.choice(["text", {"a": [1, None]}, "ü"]), "body_format": rng.choice(["raw", "json"])}
+        requests.append(item)
+    expected = {item["path"]: answer(rng, item["method"]) for item in requests}
+    server.answers = {path: content for path, (content, _status, _body) in expected.items()}
+    server.refused = {True} if rng.random() < 0.1 else set()
+    is_list, check_mode = len(requests) > 1 or rng.random() < 0.5, rng.random() < 0.3
+    result, error = perform(server, {"requests": requests} if is_list else requests[0], check_mode)
+    trace = f"{requests} {server.answers} {check_mode} {result} {error!r}"[:3000]
+    assert error is None or error.reason != "Unforeseen", trace
+    json.dumps(result)
+    sent = {item["path"] for item in requests if not check_mode or item["method"] in ("GET", "HEAD", "OPTIONS")} if not server.refused else set()
+    assert sorted(path for _method, path in server.received) == sorted(sent), f"sent {server.received} {trace}"
+    results = result["results"] if is_list else [result]
+    for item, own in zip(requests, results, strict=True):
+        check(item, own, expected[item["path"]], item["path"] in sent, check_mode, trace)
+    assert result["changed"] == any(own["changed"] for own in results) and bool(error) == any(own["failed"] for own in results), trace
+
+
+def check(item, own, answered, is_sent, check_mode, trace):
+    """One result is what the server answered."""
+    _content, status, body = answered
+    is_safe = item["method"] in ("GET", "HEAD", "OPTIONS")
+    assert own["changed"] == (not is_safe and (is_sent or check_mode)), trace
+    if not is_sent:
+        assert own.get("skipped") if check_mode and not is_safe else own["failed"], trace
+        return
+    if status is None:
+        assert own["failed"] and own["reason"] == "NoAnswer" and "No response to" in own["msg"], trace
+        return
+    assert own["status"] == status and own["failed"] == (status not in item["status_code"]), trace
+    if item["return_content"]:
+        assert own["content"] == body.decode("utf-8", "replace"), trace
+
+
+def perform(server, params, check_mode=False):
+    """(result, error) of a run against a pod with this server."""
+    cluster = FakeCluster(None)
+    cluster.branch = lambda: cluster
+    cluster.streams = type("Streams", (), {"cancel": lambda self: None})()
+    cluster.objects["Pod", "n", "web"] = {"metadata": {"name": "web", "namespace": "n"}, "spec": {"containers": [{"name": "task"}]}}
+    full = {name: entry.get("default") for name, entry in pod_request.ARGUMENTS.items()} | {"namespace": "n", "pod": "web", "port": "80", "timeout": 5} | params
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pod_request, "Connection", server.connection)
+        return attempt(pod_request.OPERATION, Invocation(full, check_mode, False, Console(), cluster))
+
+
+@settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_requests_hold_their_promises_whatever_is_answered(tried, seed):
+    play(seed)
+    tried("requests to a pod that answers anything, completely or not, in several pieces", 1, "lost", "wrong", "hung")
