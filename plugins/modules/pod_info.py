@@ -191,12 +191,12 @@ pods:
       type: str
       returned: always
     ready:
-      description: Number of ready containers and of all containers.
+      description: Number of ready containers and of all containers, with sidecars.
       type: str
       returned: always
       sample: 1/1
     restarts:
-      description: Total restarts of the containers.
+      description: Total restarts of the containers and sidecars.
       type: int
       returned: always
     reason:

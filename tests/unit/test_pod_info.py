@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.resources import pod_requests
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_info
 
@@ -31,3 +33,17 @@ def test_an_object_that_fails_between_the_first_read_and_the_watch_is_not_waited
     params |= {"kind": "Job", "api_version": "batch/v1", "name": "bad", "namespace": "n", "wait": True, "wait_timeout": 30}
     _fields, error = attempt(pod_info.OPERATION, Invocation(params, False, False, Console(), cluster))
     assert "cannot become ready: BackoffLimitExceeded: too often" in error.message
+
+
+def test_sidecars_and_what_is_measured_of_a_pod_are_in_its_summary():
+    """As in the column READY of kubectl, and without what the metrics API does not report."""
+    sidecar = {"name": "mesh", "restartPolicy": "Always", "resources": {"requests": {"cpu": "50m"}}}
+    spec = {"containers": [{"name": "task", "resources": {"requests": {"cpu": "100m"}}}], "initContainers": [{"name": "init"}, sidecar]}
+    statuses = {"containerStatuses": [{"name": "task", "ready": True, "restartCount": 1}]}
+    statuses["initContainerStatuses"] = [{"name": "init", "ready": True, "restartCount": 5}, {"name": "mesh", "ready": False, "restartCount": 2}]
+    metadata = {"name": "web", "namespace": "n", "uid": "web", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": statuses}
+    summary = pod_info._summarize(pod, {("n", "web"): {"cpu": Fraction(1, 2)}}, 1767225600)
+    assert (summary["ready"], summary["restarts"], summary["cpu"]) == ("1/2", 3, 0.5) and "memory" not in summary
+    assert pod_requests(pod) == {"cpu": Fraction("0.15")}
+    assert pod_requests(pod | {"spec": spec | {"resources": {"requests": {"cpu": "1"}}}}) == {"cpu": 1}

@@ -75,7 +75,7 @@ class _Head:
 
 
 class FinalResponse(http.client.HTTPResponse):
-    """The response after all interim ones (RFC 9110, 15.2), of which the library skips only 100; a head that is cut off is no response."""
+    """The response after all interim ones (RFC 9110, 15.2), of which the library skips only 100, and with a complete head."""
 
     def begin(self) -> None:
         """Read the head. Raises: OSError or http.client.HTTPException."""

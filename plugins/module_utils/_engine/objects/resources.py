@@ -6,6 +6,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from .containers import long_running_containers
 from .quantity import parse_quantity
 
 if TYPE_CHECKING:
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def pod_requests(pod: Manifest) -> dict[str, Fraction]:
-    """The sum of the requests of a pod's containers, without init containers, for each resource: CPU in cores, memory in bytes.
+    """The requests of a pod, or the sum of those of its containers and sidecars, for each resource: CPU in cores, memory in bytes.
 
     Raises: ValueError for an invalid quantity.
     """
+    spec = pod.get("spec") or {}
     total: dict[str, Fraction] = {}
-    for container in (pod.get("spec") or {}).get("containers") or []:
-        for name, text in ((container.get("resources") or {}).get("requests") or {}).items():
-            total[name] = total.get(name, Fraction()) + parse_quantity(text)
-    return total
+    for container in long_running_containers({"spec": spec | {"containers": spec.get("containers") or []}}):
+        for name, quantity in _requests(container).items():
+            total[name] = total.get(name, Fraction()) + quantity
+    return total | _requests(spec)  # KEP-2837
+
+
+def _requests(part: Manifest) -> dict[str, Fraction]:
+    return {name: parse_quantity(text) for name, text in ((part.get("resources") or {}).get("requests") or {}).items()}

@@ -13,6 +13,7 @@ from ..cluster.kinds import POD, SECRET, Kind
 from ..cluster.metrics import read_usage, usage_key
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import UNKNOWN_KIND, PodwrightError, option_error
+from ..objects.containers import container_status, long_running_containers
 from ..objects.field_paths import read_paths, without_fields
 from ..objects.labels import MANAGED, MANAGED_BY, label_of
 from ..objects.pod_status import exit_codes, read_pod, read_problems
@@ -228,12 +229,13 @@ def _redact(item: Manifest) -> Manifest:
 def _summarize(pod: Manifest, usage: Usage, now: float) -> Result:
     """An item of the field `pods`."""
     status = read_pod(pod)
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    names = [container["name"] for container in long_running_containers(pod)]
+    statuses = [container_status(pod, name) for name in names]
     summary = {
         "name": pod["metadata"]["name"],
         "namespace": pod["metadata"]["namespace"],
         "phase": (pod.get("status") or {}).get("phase", "Unknown"),
-        "ready": f"{sum(1 for c in statuses if c.get('ready'))}/{len(pod['spec']['containers'])}",
+        "ready": f"{sum(1 for c in statuses if c.get('ready'))}/{len(names)}",
         "restarts": sum(c.get("restartCount", 0) for c in statuses),
         "reason": status.reason,
         "message": status.message,
