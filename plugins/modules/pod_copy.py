@@ -18,7 +18,8 @@ description:
     images a helper container is added to the pod.
 notes:
   - Copied files belong to the user of the container unless O(owner) and O(group) are set. The setuid, setgid and sticky bits are not copied.
-  - Symbolic links that point outside a directory copied from a pod are skipped with a warning.
+  - Symbolic links that point outside a directory copied from a pod are skipped with a warning. Those below the target are replaced, never followed.
+  - Special files, such as pipes and sockets, are not copied. Those of the target are replaced and deleted like files.
   - A directory in a container can have at most 1048576 entries, with paths of at most 4096 bytes.
   - A helper container is an ephemeral container and needs the permission to patch C(pods/ephemeralcontainers). It terminates after an hour and is reused
     until then; Kubernetes cannot remove it from the pod.
@@ -76,7 +77,9 @@ options:
     type: bool
     default: false
   follow:
-    description: Copy the targets of symbolic links instead of the links. Dangling links are skipped.
+    description:
+      - Copy the targets of symbolic links instead of the links. Dangling links are skipped.
+      - A link to a directory that contains it is skipped in a copy to a pod, and an error in a copy from a pod.
     type: bool
     default: false
   checksum:

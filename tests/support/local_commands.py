@@ -35,12 +35,12 @@ def read_frames(sock):
             yield head[0] & 0x0F, (int.from_bytes(payload, "big") ^ int.from_bytes((key * (size // 4 + 1))[:size], "big")).to_bytes(size, "big")
 
 
-def serve_command(sock, words, has_input, protocol, environment):
-    """Run a command, and close the connection once the client has closed its end."""
+def serve_command(sock, words, has_input, protocol, environment, **options):
+    """Run a command, with options of Popen, and close the connection once the client has closed its end."""
     pipe = subprocess.PIPE
     program = Path(environment["PATH"].split(":")[0]) / words[0]
     process = subprocess.Popen(
-        words, executable=program if program.exists() else None, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+        words, executable=program if program.exists() else None, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, **options
     )  # standard input stays open also without input, like that of a runtime which loses the end of file
     lock = threading.Lock()
     pumps = [threading.Thread(target=_pump, args=(source, stream, sock, lock)) for source, stream in ((process.stdout, STDOUT), (process.stderr, STDERR))]

@@ -15,6 +15,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
 
 from ..support.local_commands import serve_command
 
@@ -35,24 +38,37 @@ class CountingClock(Clock):
         return ready
 
 
+def run_copy(client, options, check_mode=False, diff_mode=False):
+    """Run pod_copy. Returns: (result, error or None, warnings)."""
+    params = {name: entry.get("default") for name, entry in pod_copy.ARGUMENTS.items()} | {"pod": "p", "container": "c", "namespace": "n"} | options
+    console = Console()
+    result, error = attempt(pod_copy.OPERATION, Invocation(params, check_mode, diff_mode, console, client))
+    assert error is None or error.reason != "Unforeseen", str(error)
+    return result, error, console.warnings
+
+
 class LocalPod:
     """Runs the commands of Channels on this machine, with the tools named: `gnu` (those of PATH) or `busybox`.
+
+    Args:
+        options: further ones of Popen.
 
     Attributes:
         client: has the attributes of a Client that exec uses.
         container: a Container.
     """
 
-    def __init__(self, tools, directory, monkeypatch, path=None):
+    def __init__(self, tools, directory, monkeypatch, path=None, **options):
+        self.commands = 0
         self.client = SimpleNamespace(clock=CountingClock(), streams=Streams())
         self.client.branch = lambda: SimpleNamespace(**vars(self.client) | {"streams": Streams()})
         self.container = Container("n", "p", "c")
+        self.options = options
         self._environment = dict(os.environ) | ({"PATH": path} if path else {})
         if tools == "busybox":
             self._environment["PATH"] = str(directory)
             for applet in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split():
                 (directory / applet).symlink_to(BUSYBOX)
-        self.commands = 0
         monkeypatch.setattr(channel, "open_websocket", self._open)
 
     def _open(self, client, request, protocols):
@@ -61,6 +77,10 @@ class LocalPod:
         ours, theirs = socket.socketpair()
         words = [value for name, value in request.query if name == "command"]
         has_input = ("stdin", "true") in request.query
-        threading.Thread(target=serve_command, args=(theirs, words, has_input, protocols[0], self._environment), daemon=True).start()
+        threading.Thread(target=self.serve, args=(theirs, words, has_input, protocols[0], self._environment, self.commands), daemon=True).start()
         client.streams.add(ours)
         return WebSocket(ours, protocols[0])
+
+    def serve(self, sock, words, has_input, protocol, environment, _number):
+        """Run a command, which is that of this number, see `serve_command`."""
+        serve_command(sock, words, has_input, protocol, environment, **self.options)

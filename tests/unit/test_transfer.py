@@ -35,6 +35,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tr
     FILE,
     LINK,
     ROOT,
+    SPECIAL,
     Entry,
     check_tree,
     leaves_tree,
@@ -393,8 +394,8 @@ def test_what_a_download_skips_is_named_in_warnings(pod, tmp_path):
     assert sorted(console.warnings) == [
         f"{name} is skipped: it is neither a file, a directory nor a symbolic link in {pod.container}." for name in ("fifo", "socket")
     ]
-    remote.special, console = [b"%d" % number for number in range(100)], Console()
-    download_pair(remote, pair.source, str(tmp_path / "target"), console)
+    console = Console()
+    download_pair(remote, pair.source | {b"%d" % number: Entry(SPECIAL) for number in range(100)}, str(tmp_path / "target"), console)
     assert len(console.warnings) == 21 and console.warnings[-1] == f"80 more entries of {source} are skipped for the same reasons."
 
 

@@ -82,6 +82,8 @@ def run(invocation: Invocation, outcome: Copy) -> None:
         pair = pair.with_digests()
     excluded = everything.target.keys() - pair.target.keys()
     plan = compare(pair.source, pair.target, options, excluded)
+    if pair.is_upload:
+        pair.local.check(plan.files)
     _check_obstacles(params, pair, plan, containing_directories(excluded))
     if invocation.diff_mode:
         outcome.diff = pair.diff(plan)
@@ -90,6 +92,8 @@ def run(invocation: Invocation, outcome: Copy) -> None:
     outcome.done, digests = plan, {path: entry.digest for path, entry in pair.source.items()}
     if not invocation.check_mode and plan.is_change:
         digests |= _carry_out(invocation, pair, options, plan, outcome)
+    elif plan.files == [ROOT] and options.by_content:
+        digests |= (pair.local if pair.is_upload else pair.remote).digests([ROOT])
     if pair.source[ROOT].type == FILE:
         outcome.checksum = digests.get(ROOT)
     outcome.is_complete = True
@@ -121,6 +125,10 @@ def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair 
             raise option_error("remote_path", f"must name a file, got the directory {params['remote_path']}; content has no name of its own.")
         name = os.path.basename(params["local_path"]) or os.path.basename(os.path.realpath(params["local_path"]))
         return TreePair(True, local, remote.child(name), local_tree, subtree(remote_tree, os.fsencode(name)))
+    if remote.is_blocked:
+        raise option_error("remote_path", f"must be below directories, but a part of {params['remote_path']} is not a directory.", "Delete it first.")
+    if remote.is_dangling and local_tree[ROOT].type == DIRECTORY:
+        raise option_error("remote_path", f"must be a directory, but {params['remote_path']} is a dangling symbolic link.", "Delete it first.")
     if remote.keeps_mode and remote_tree[ROOT].type == DIRECTORY:
         local_tree = local_tree | {ROOT: replace(local_tree[ROOT], mode=remote_tree[ROOT].mode)}
     return TreePair(True, local, remote, local_tree, remote_tree)
@@ -134,7 +142,7 @@ def _observe_download(invocation: Invocation, deadline: float | None) -> TreePai
     remote, remote_tree = observed
     if not remote_tree:
         raise PodwrightError(f"{params['remote_path']} not found in {remote.container}.", reason="NotFound", hint="Check remote_path and container.")
-    return download_pair(remote, remote_tree, params["local_path"], invocation.console, params["follow"])
+    return download_pair(remote, remote_tree, params["local_path"], invocation.console)
 
 
 def _observe_remote(invocation: Invocation, deadline: float | None, follow: bool = False, shallow: bool = False) -> tuple[ContainerTree, Tree] | None:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from ..cluster.exec_stream import STDOUT
 from ..errors import PodwrightError
 from ..text import decode
+from .runner import permission_hint
 from .tar import HARD_LINK, REGULAR, InvalidArchive, Member, read_members
 from .tree import DIRECTORY, FILE, Entry, Tree, show
 
@@ -85,7 +86,9 @@ def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callabl
     if process.rc or missing:
         cause = decode(bytes(reader.stderr)).strip()[:500] or f"exit code {process.rc}"
         some = ": " + ", ".join(sorted(map(show, missing))[:3]) if missing else ""
-        raise PodwrightError(f"The container did not send all requested files{some} ({cause}).", reason="CopyFailed", hint="Run the task again.")
+        raise PodwrightError(
+            f"The container did not send all requested files{some} ({cause}).", reason="CopyFailed", hint=permission_hint(cause) or "Run the task again."
+        )
     return digests
 
 

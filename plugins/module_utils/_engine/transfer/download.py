@@ -7,13 +7,14 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING
 
 from ..errors import PodwrightError
 from ..scratch import PREFIX, Scratch
 from .archive import unpack
 from .local import size_mismatch
-from .plan import LARGE, CopyOptions, Plan
+from .plan import LARGE, CopyOptions, Plan, split_attributes
 from .runner import retry_on_connection_loss
 from .tree import FILE, ROOT, Tree, show
 
@@ -55,26 +56,36 @@ class Download:
 
     def _copy(self) -> None:
         plan, done, local, tree = self._plan, self.done, self._local, self._tree
-        local.delete(plan.obstacles)
-        done.obstacles = plan.obstacles
+        early, late = split_attributes(plan.attributes, tree, self._options)
+        self._each(early, self._set_attributes, done.attributes)
+        self._each(plan.obstacles, local.delete, done.obstacles)
         parent = os.path.dirname(os.path.abspath(local.root))
         os.makedirs(parent, exist_ok=True)
         self._check_space(parent)
-        local.create_directories(plan.directories)
-        done.directories = plan.directories
-        for path in plan.links:
-            local.create_link(path, tree[path].target)
-            done.links.append(path)
-        archived = [path for path in plan.files if self._uses_tar and tree[path].size < LARGE]
+        self._each(plan.directories, local.create_directory, done.directories)
+        self._each(plan.links, lambda path: local.create_link(path, tree[path].target), done.links)
+        # GNU tar interprets backslashes in the names that it is given.
+        archived = [path for path in plan.files if self._uses_tar and tree[path].size < LARGE and b"\\" not in path]
         received = self._receive_archive(archived) if archived else set()
         for path in plan.files:
             if path not in received:
                 self._receive_file(path)
-        for path in [*plan.attributes, *plan.directories, *plan.links]:
-            local.set_attributes(path, tree[path], self._options)
+        self._each(plan.delete, local.delete, done.delete)
+        for path in [*plan.links, *reversed(plan.directories)]:
+            self._set_attributes(path)
+        self._each(reversed(late), self._set_attributes, done.attributes)
         done.attributes = plan.attributes
-        local.delete(plan.delete)
-        done.delete = plan.delete
+
+    def _set_attributes(self, path: bytes) -> None:
+        self._local.set_attributes(path, self._tree[path], self._options)
+
+    def _each(self, paths: Iterable[bytes], change: Callable[[bytes], None], done: list[bytes]) -> None:
+        """Change each path."""
+        for path in paths:
+            self.done.is_uncertain = True
+            change(path)
+            done.append(path)
+            self.done.is_uncertain = False
 
     def _check_space(self, directory: bytes) -> None:
         free = shutil.disk_usage(directory).free
@@ -87,7 +98,7 @@ class Download:
     def _open_temporary(self, path: bytes) -> IO[bytes]:
         target = self._local.full_path(path)
         directory = os.path.dirname(os.path.abspath(target))
-        is_in_place = os.path.isfile(target) and not os.access(directory, os.W_OK)
+        is_in_place = os.path.isfile(target) and not os.access(directory, os.W_OK, effective_ids=True)
         descriptor, self._temporary[path] = tempfile.mkstemp(prefix=PREFIX) if is_in_place else self._scratch.create(directory)
         return open(descriptor, "wb")
 

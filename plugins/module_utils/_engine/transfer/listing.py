@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import PodwrightError
 from ..text import decode, parse_integer
-from .scripts import KEEPS_MODE
-from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, check_tree, show
+from .scripts import BLOCKED, DANGLING, KEEPS_MODE
+from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, check_tree, show
 
 MAX_ENTRIES = 1 << 20
 MAX_PATH = 4096  # bytes of a path and of the target of a link, as Linux has it
@@ -31,17 +30,19 @@ class Listing:
         tools: the tools of the image.
         umask: the umask of the container's user.
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user.
+        is_dangling: whether the root is a dangling symbolic link.
+        is_blocked: whether the root cannot be created, since a part of its path is not a directory.
         root: the root with its symbolic links resolved.
         tree: its entries.
-        special: the paths of what is neither a file, a directory nor a symbolic link, which the tree does not contain.
     """
 
     tools: frozenset[str]
     umask: int
     keeps_mode: bool
+    is_dangling: bool
+    is_blocked: bool
     root: bytes
     tree: Tree
-    special: Sequence[bytes] = ()
 
 
 def read_listing(output: bytes) -> Listing:
@@ -55,8 +56,7 @@ def read_listing(output: bytes) -> Listing:
     words = frozenset(decode(rest.take(_SEPARATOR)).split())
     umask = next((int(word, 8) for word in words if _UMASK.fullmatch(word)), 0o022)
     root = rest.take(b"\0", MAX_PATH)
-    tree, special = ({}, []) if rest.is_empty else _read_tree(root, rest)
-    return Listing(words, umask, KEEPS_MODE in words, root, tree, special)
+    return Listing(words, umask, KEEPS_MODE in words, DANGLING in words, BLOCKED in words, root, {} if rest.is_empty else _read_tree(root, rest))
 
 
 class _Rest:
@@ -92,41 +92,34 @@ class _Rest:
         return [(line, self.take(b"\0", MAX_PATH)) for line in lines]
 
 
-def _read_tree(root: bytes, rest: _Rest) -> tuple[Tree, list[bytes]]:
+def _read_tree(root: bytes, rest: _Rest) -> Tree:
     tree: Tree = {}
-    special: list[bytes] = []
     names: dict[str, frozenset[str]] = {}  # the sets of names and IDs that entries share
     while not rest.skip(_SEPARATOR):
         for line, name in rest.take_group():
-            entry, path = _read_entry(decode(line), names), _relative_path(name, root)
-            if entry:
-                tree[path] = entry
-            else:
-                special.append(path)
-        if len(tree) + len(special) > MAX_ENTRIES:
+            tree[_relative_path(name, root)] = _read_entry(decode(line), names)
+        if len(tree) > MAX_ENTRIES:
             raise PodwrightError(f"{show(root)} contains more than {MAX_ENTRIES} entries.", reason="TooLarge", hint="Copy its directories separately.")
     while not rest.is_empty:
         path, target = _relative_path(rest.take(b"\0", MAX_PATH), root), rest.take(b"\0", MAX_PATH)
         if path in tree and tree[path].type == LINK:
             tree[path] = replace(tree[path], target=target)
-    if not tree:
+    if not tree or (ROOT in tree and tree[ROOT].type == SPECIAL):
         raise PodwrightError(f"{show(root)} must be a file or a directory in the container.", reason="BadOption", hint="Check remote_path.")
     problem = check_tree(tree)
     if problem:
         raise PodwrightError(f"The container sent an inconsistent list of files: {problem}.", reason="Hostile")
-    return tree, special
+    return tree
 
 
-def _read_entry(line: str, names: dict[str, frozenset[str]]) -> Entry | None:
-    """The entry of a line of stat, or None if it is neither a file, a directory nor a symbolic link. Raises: ValueError."""
+def _read_entry(line: str, names: dict[str, frozenset[str]]) -> Entry:
+    """The entry of a line of stat. Raises: ValueError."""
     match = _ENTRY.fullmatch(line)
     if match is None:
         raise ValueError("not a line of stat")
     mode, digits, uid, gid, seconds, user, group = match.groups()
     bits, size, mtime = int(mode, 16), int(digits), int(seconds)
-    kind = _TYPES.get(bits & 0o170000)
-    if kind is None:
-        return None
+    kind = _TYPES.get(bits & 0o170000, SPECIAL)
     if size > MAX_SIZE:
         raise ValueError("not the size of a file")
     # Some file systems have times that no other can store.

@@ -10,17 +10,15 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
+from ..console import Console
 from ..errors import PodwrightError
 from ..files import file_mode
 from ..text import encode
 from .plan import CopyOptions
-from .tree import DIRECTORY, FILE, LINK, ROOT, Entry, Tree, show
-
-if TYPE_CHECKING:
-    from ..console import Console
+from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, show
 
 READ_SIZE = 1 << 18  # bytes
 _NO_RENAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -31,6 +29,9 @@ class Source(Protocol):
 
     def observe(self, console: Console) -> Tree:
         """The tree."""
+
+    def check(self, paths: Iterable[bytes]) -> None:
+        """Check that files can be read. Raises: PodwrightError."""
 
     def digests(self, paths: Iterable[bytes]) -> dict[bytes, str]:
         """The sha256 of each file, by path."""
@@ -51,6 +52,9 @@ class Text:
     def observe(self, console: Console) -> Tree:
         """The tree: one file."""
         return {ROOT: Entry(FILE, len(self._content))}
+
+    def check(self, paths: Iterable[bytes]) -> None:
+        """A text can be read."""
 
     def digests(self, paths: Iterable[bytes]) -> dict[bytes, str]:
         """The sha256 of the text, by path."""
@@ -84,35 +88,47 @@ class LocalTree:
 
     # -- reading --------------------------------------------------------------------------------------------
 
-    def observe(self, console: Console, depth: int | None = None) -> Tree:
-        """The tree, at most so many directories deep. What is neither a file, a directory nor a symbolic link is skipped with a warning."""
+    def observe(self, console: Console) -> Tree:
+        """The tree as a source. What cannot be copied is skipped with a warning: special files, and links that cannot be followed."""
         tree: Tree = {}
-        self._observe_into(tree, ROOT, os.path.realpath(self.root), console, (), depth)
+        self._observe_into(tree, ROOT, os.path.realpath(self.root), (), None, console)
+        for path in [path for path, entry in tree.items() if entry.type == SPECIAL]:
+            if path == ROOT:
+                raise PodwrightError(
+                    f"Cannot copy {show(self.root)}, which is neither a file nor a directory.", reason="BadOption", hint="Name a file or a directory."
+                )
+            console.warn(f"{show(self.full_path(path))} is skipped: it is neither a file, a directory nor a symbolic link.")
+            del tree[path]
         return tree
 
-    def _observe_into(self, tree: Tree, path: bytes, full_path: bytes, console: Console, above: tuple[tuple[int, int], ...], depth: int | None) -> None:
+    def observe_target(self, depth: int | None = None) -> Tree:
+        """The tree as a target, at most so many directories deep."""
+        tree: Tree = {}
+        self._observe_into(tree, ROOT, os.path.realpath(self.root), (), depth, Console())
+        return tree
+
+    def _observe_into(self, tree: Tree, path: bytes, full_path: bytes, above: tuple[tuple[int, int], ...], depth: int | None, console: Console) -> None:
         try:
             status = os.stat(full_path) if self._follow or path == ROOT else os.lstat(full_path)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise _unreadable(full_path, error) from error
             if path != ROOT:
                 console.warn(f"{show(full_path)} is skipped: it is a dangling symbolic link, or was deleted meanwhile.")
             return
-        except OSError as error:
-            raise _unreadable(full_path, error) from error
-        entry = _entry(full_path, status)
-        if entry is None:
-            console.warn(f"{show(full_path)} is skipped: it is neither a file, a directory nor a symbolic link.")
-            return
-        tree[path] = entry
         identity = (status.st_dev, status.st_ino)
-        if entry.type != DIRECTORY or identity in above or len(above) == depth:
+        if identity in above:
+            console.warn(f"{show(full_path)} is skipped: it is a symbolic link to a directory that contains it.")
+            return
+        tree[path] = entry = _entry(full_path, status)
+        if entry.type != DIRECTORY or len(above) == depth:
             return
         try:
             names = sorted(os.listdir(full_path))
         except OSError as error:
             raise _unreadable(full_path, error) from error
         for name in names:
-            self._observe_into(tree, path + b"/" + name if path else name, os.path.join(full_path, name), console, (*above, identity), depth)
+            self._observe_into(tree, path + b"/" + name if path else name, os.path.join(full_path, name), (*above, identity), depth, console)
 
     def pieces(self, path: bytes, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         """The content of a file from `start` on, all of it or `size` bytes. Raises: PodwrightError, also if there are fewer."""
@@ -131,29 +147,33 @@ class LocalTree:
         if left:
             raise source_changed(self.full_path(path))
 
+    def check(self, paths: Iterable[bytes]) -> None:
+        """Check that files can be read."""
+        for full_path in map(self.full_path, paths):
+            if not os.access(full_path, os.R_OK, effective_ids=True):
+                raise _unreadable(full_path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
     def digests(self, paths: Iterable[bytes]) -> dict[bytes, str]:
         """The sha256 of each file, by path."""
         return {path: digest_of(self.pieces(path)) for path in paths}
 
     # -- writing --------------------------------------------------------------------------------------------
 
-    def delete(self, paths: Iterable[bytes]) -> None:
-        """Delete entries with what they contain."""
-        for path in paths:
-            full_path = self.full_path(path)
-            if os.path.isdir(full_path) and not os.path.islink(full_path):
-                shutil.rmtree(full_path)
-            elif os.path.lexists(full_path):
-                os.unlink(full_path)
+    def delete(self, path: bytes) -> None:
+        """Delete an entry with what it contains."""
+        full_path = self.full_path(path)
+        if os.path.isdir(full_path) and not os.path.islink(full_path):
+            shutil.rmtree(full_path)
+        elif os.path.lexists(full_path):
+            os.unlink(full_path)
 
-    def create_directories(self, paths: Sequence[bytes]) -> None:
-        """Create directories, parents first, and the parents of the root."""
-        for path in paths:
-            full_path = self.full_path(path)
-            if path == ROOT:
-                os.makedirs(full_path, exist_ok=True)
-            elif not os.path.isdir(full_path):
-                os.mkdir(full_path)
+    def create_directory(self, path: bytes) -> None:
+        """Create a directory, the root with its parents."""
+        full_path = self.full_path(path)
+        if path == ROOT:
+            os.makedirs(full_path, exist_ok=True)
+        elif not os.path.isdir(full_path):
+            os.mkdir(full_path)
 
     def create_link(self, path: bytes, target: bytes) -> None:
         """Create a symbolic link or replace the one that exists."""
@@ -208,8 +228,8 @@ def _id(look_up: Callable[[str], Any], name: str | None) -> int:
     return int(name) if name.isdigit() else int(look_up(name)[2])
 
 
-def _entry(full_path: bytes, status: os.stat_result) -> Entry | None:
-    """The entry of a file, directory or symbolic link, or None for anything else."""
+def _entry(full_path: bytes, status: os.stat_result) -> Entry:
+    """What is at a path."""
     mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, int(status.st_mtime)
     owners, groups = _id_and_name(pwd.getpwuid, status.st_uid), _id_and_name(grp.getgrgid, status.st_gid)
     if stat.S_ISREG(status.st_mode):
@@ -218,7 +238,7 @@ def _entry(full_path: bytes, status: os.stat_result) -> Entry | None:
         return Entry(DIRECTORY, 0, mode, mtime, owners=owners, groups=groups)
     if stat.S_ISLNK(status.st_mode):
         return Entry(LINK, 0, mode, mtime, os.readlink(full_path), owners, groups)
-    return None
+    return Entry(SPECIAL, 0, mode, mtime, owners=owners, groups=groups)
 
 
 def _id_and_name(look_up: Callable[[int], Any], number: int) -> frozenset[str]:

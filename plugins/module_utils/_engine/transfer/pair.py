@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .local import LocalTree
 from .plan import Plan, same_size_files
-from .tree import FILE, LINK, ROOT, Tree, leaves_tree, show, with_digests, without_excluded
+from .tree import FILE, LINK, ROOT, SPECIAL, Tree, leaves_tree, show, with_digests, without_excluded
 
 if TYPE_CHECKING:
     from ..console import Console
@@ -74,9 +74,18 @@ class TreePair:
         if max(tree[path].size for tree in (self.source, self.target) if path in tree) > SHOWN_BYTES:
             before, after = "", f"({self.source[path].size} bytes)\n"
         else:
-            local, remote = _text(self._read_local(path)), _text(self._read_remote(path))
-            before, after = (remote, local) if self.is_upload else (local, remote)
+            source, target = (self._read_local, self._read_remote) if self.is_upload else (self._read_remote, self._read_local)
+            before, after = self._text_before(target, path), _text(source(path))
         return {"before_header": name, "after_header": name, "before": before, "after": after}
+
+    def _text_before(self, read: Callable[[bytes], bytes], path: bytes) -> str:
+        """The text of a file of the target, which a copy replaces also if it cannot be read."""
+        try:
+            return _text(read(path))
+        except PodwrightError as error:
+            if error.reason not in ("CopyFailed", "ReadFailed"):
+                raise
+            return f"({self.target[path].size} bytes, not readable)\n"
 
     def _read_local(self, path: bytes) -> bytes:
         entry = self.local_tree.get(path)
@@ -89,14 +98,17 @@ class TreePair:
         return bytes(content)
 
 
-def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, console: Console, follow: bool = False) -> TreePair:
+def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, console: Console) -> TreePair:
     """The pair of a copy from a container: a file is placed in a directory under its own name.
 
     Links that leave the tree, and what is neither a file, a directory nor a symbolic link, are skipped with a warning.
 
     Raises: PodwrightError if the local path is a device, a FIFO or a socket, which the copy would replace.
     """
-    skipped = [f"{show(path)} is skipped: it is neither a file, a directory nor a symbolic link in {remote.container}." for path in remote.special]
+    special = [path for path, entry in remote_tree.items() if entry.type == SPECIAL]
+    skipped = [f"{show(path)} is skipped: it is neither a file, a directory nor a symbolic link in {remote.container}." for path in special]
+    for path in special:
+        del remote_tree[path]
     for path in [path for path, entry in remote_tree.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
         skipped.append(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {remote.path}.")
         del remote_tree[path]
@@ -107,10 +119,17 @@ def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, con
     is_file = remote_tree[ROOT].type == FILE
     if is_file and (os.path.isdir(local_path) or local_path.endswith("/")):
         local_path = os.path.join(local_path, os.path.basename(remote.path.rstrip("/")))
-    local = LocalTree(local_path, follow)
+    local = LocalTree(local_path)
+    parent = os.path.dirname(os.path.abspath(local_path))
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent):
+        raise PodwrightError(f"Cannot copy to {local_path}: {parent} is not a directory.", reason="Obstacle", hint="Set another path.")
+    if os.path.islink(local_path) and not os.path.exists(local_path) and not is_file:
+        raise PodwrightError(f"Cannot copy to {local_path}, which is a dangling symbolic link.", reason="Obstacle", hint="Delete it first.")
     if os.path.exists(local_path) and not (os.path.isfile(local_path) or os.path.isdir(local_path)):
         raise PodwrightError(f"Cannot copy to {local_path}, which is neither a file nor a directory.", reason="Obstacle", hint="Set another path.")
-    return TreePair(False, local, remote, local.observe(console, 0 if is_file else None), remote_tree)
+    return TreePair(False, local, remote, local.observe_target(0 if is_file else None), remote_tree)
 
 
 def _text(content: bytes) -> str:

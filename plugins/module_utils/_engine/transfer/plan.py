@@ -51,6 +51,7 @@ class Plan:
         delete: entries that the source does not contain.
         modes: the current mode of each existing file whose content changes, by path.
         unchanged: the number of files that do not change.
+        is_uncertain: whether a step failed that may have changed some of its entries, which are not in the lists.
     """
 
     files: list[bytes] = field(default_factory=list)
@@ -61,11 +62,12 @@ class Plan:
     delete: list[bytes] = field(default_factory=list)
     modes: dict[bytes, int] = field(default_factory=dict)
     unchanged: int = 0
+    is_uncertain: bool = False
 
     @property
     def is_change(self) -> bool:
         """Whether it changes anything."""
-        return bool(self.files or self.directories or self.links or self.attributes or self.obstacles or self.delete)
+        return bool(self.files or self.directories or self.links or self.attributes or self.obstacles or self.delete or self.is_uncertain)
 
     def lines(self) -> list[str]:
         """Each change as a line of text."""
@@ -78,6 +80,12 @@ class Plan:
             ("delete", self.delete),
         )
         return [f"{verb} {show(path) or '.'}" for verb, paths in changes for path in paths]
+
+
+def split_attributes(paths: Iterable[bytes], source: Tree, options: CopyOptions) -> tuple[list[bytes], list[bytes]]:
+    """The entries whose mode and owner change before anything is written in them, and after it: a directory may become writable or read-only."""
+    early = [path for path in paths if source[path].type == DIRECTORY and (options.mode_of(source[path]) or 0) & 0o200]
+    return early, [path for path in paths if path not in set(early)]
 
 
 def same_size_files(source: Tree, target: Tree) -> list[bytes]:

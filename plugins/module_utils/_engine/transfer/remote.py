@@ -13,9 +13,9 @@ from ..text import decode
 from . import scripts
 from .listing import read_digests, read_listing
 from .local import size_mismatch
-from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_input
-from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script
-from .tree import LINK, MAX_LINKS, ROOT, Tree, leaves_tree, show
+from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_below, names_input
+from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script, hidden
+from .tree import LINK, MAX_LINKS, ROOT, Tree, find_loop, leaves_tree, show
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -57,7 +57,8 @@ class ContainerTree:
         tools: the tools of the image, known after `observe`.
         umask: the umask of the container's user, known after `observe`.
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user. Known after `observe`.
-        special: the paths of what is neither a file, a directory nor a symbolic link, known after `observe`.
+        is_dangling: whether the root is a dangling symbolic link, known after `observe`.
+        is_blocked: whether the root cannot be created, since a part of its path is not a directory. Known after `observe`.
         is_link: whether the root is a symbolic link that is followed, known after `observe`.
     """
 
@@ -74,8 +75,7 @@ class ContainerTree:
         self.tools: frozenset[str] = frozenset()
         self.umask = 0o022
         self.keeps_mode = False
-        self.special: Sequence[bytes] = ()
-        self.is_link = False
+        self.is_link = self.is_dangling = self.is_blocked = False
 
     def child(self, name: str) -> ContainerTree:
         """The path of that name in this directory."""
@@ -110,8 +110,8 @@ class ContainerTree:
 
         Raises: PodwrightError; its reason is `NoShell` or `NoTools` if the image lacks a tool.
         """
-        if follow and self.is_helper:
-            self._refuse_links_that_leave(self.observe(shallow=shallow))
+        if follow:
+            self._refuse_links(self.observe(shallow=shallow))
         self._follows = follow
         tests = ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")
         try:
@@ -127,8 +127,8 @@ class ContainerTree:
         missing = TOOLS - listing.tools
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
-        self.tools, self.umask, self.keeps_mode, self.special = listing.tools, listing.umask, listing.keeps_mode, listing.special
-        self.is_link = listing.root != self.root
+        self.tools, self.umask, self.keeps_mode = listing.tools, listing.umask, listing.keeps_mode
+        self.is_link, self.is_dangling, self.is_blocked = listing.root != self.root, listing.is_dangling, listing.is_blocked
         if self.is_helper:
             self.root = listing.root
         return listing.tree
@@ -148,9 +148,16 @@ class ContainerTree:
             )
         return error
 
-    def _refuse_links_that_leave(self, tree: Tree) -> None:
-        """A helper would follow a link out of the tree to its own files."""
-        for path, entry in tree.items():
+    def _refuse_links(self, tree: Tree) -> None:
+        """By some links, a tree would have no end. A helper would follow a link out of the tree to its own files."""
+        loop = find_loop(tree, self.root)
+        if loop is not None:
+            raise PodwrightError(
+                f"Cannot follow the link {show(loop)} to {show(tree[loop].target)} in {self.container}: by it, a directory contains itself.",
+                reason="BadOption",
+                hint="Unset follow, and copy the target of the link separately.",
+            )
+        for path, entry in tree.items() if self.is_helper else ():
             if entry.type == LINK and leaves_tree(tree, path):
                 raise PodwrightError(
                     f"Cannot follow the link {show(path)} to {show(entry.target)} from {self.container}: its target is outside {self.path}.",
@@ -166,7 +173,7 @@ class ContainerTree:
             output = self._runner.query(scripts.DIGEST_ROOT.command(root=self.root))
             lines = decode(output.stdout).split()[:1]
         else:
-            output = self._runner.query(scripts.DIGEST_FILES.command(root=self.root), _below_directory(paths), 66 * len(paths) + MAX_ERRORS)
+            output = self._runner.query(scripts.DIGEST_FILES.command(root=self.root), names_below(paths), 66 * len(paths) + MAX_ERRORS)
             lines = decode(output.stdout).split()
         if len(lines) != len(paths):
             raise PodwrightError(f"Cannot read a file below {self.path} in {self.container}: {decode(output.stderr).strip()[:500]}", reason="ReadFailed")
@@ -191,7 +198,7 @@ class ContainerTree:
 
     def open_archive(self, paths: Iterable[bytes]) -> Process:
         """A process that prints files of the tree as tar archives, one after the other."""
-        return self._runner.process(scripts.READ_FILES.command(root=self.root, flags="chf" if self._follows else "cf"), _below_directory(paths))
+        return self._runner.process(scripts.READ_FILES.command(root=self.root, flags="chf" if self._follows else "cf"), names_below(paths))
 
     # -- writing --------------------------------------------------------------------------------------------
 
@@ -230,7 +237,7 @@ class ContainerTree:
             directory, _slash, name = self.root.rpartition(b"/")
             self._runner.run(script.command(root=directory or b"/", **variables), names_input([b"./" + name]))
         elif paths:
-            self._runner.run(script.command(root=self.root, **variables), _below_directory(paths))
+            self._runner.run(script.command(root=self.root, **variables), names_below(paths))
 
     def write(self, path: bytes, source: Callable[[], Iterable[bytes]], size: int, digest: str, attributes: Attributes, token: str) -> None:
         """Write a file under a temporary name, verify it and rename it.
@@ -324,17 +331,7 @@ class ContainerTree:
 
     @property
     def _stage_prefix(self) -> bytes:
-        return _hidden(self.root, STAGE)
+        return hidden(self.root, STAGE)
 
     def _part_prefix(self, path: bytes) -> bytes:
-        return _hidden(self.full_path(path), PART)
-
-
-def _below_directory(paths: Iterable[bytes]) -> Input:
-    return names_input(b"./" + path if path else b"." for path in paths)
-
-
-def _hidden(path: bytes, suffix: str) -> bytes:
-    """The prefix of hidden names beside a path, short enough for a token to follow (255 bytes)."""
-    directory, _slash, name = path.rpartition(b"/")
-    return directory + b"/." + name[:200] + suffix.encode()
+        return hidden(self.full_path(path), PART)

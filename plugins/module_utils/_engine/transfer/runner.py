@@ -48,6 +48,11 @@ def names_input(paths: Iterable[bytes]) -> Input:
     return Input(partial(iter, [content]), len(content))
 
 
+def names_below(paths: Iterable[bytes]) -> Input:
+    """Paths below the working directory of a script as its standard input."""
+    return names_input(b"./" + path if path else b"." for path in paths)
+
+
 class Output(NamedTuple):
     """What a script printed."""
 
@@ -55,16 +60,21 @@ class Output(NamedTuple):
     stderr: bytes
 
 
+def permission_hint(cause: str) -> str:
+    """What to do about an error of a tool, or an empty string if that is not about permissions."""
+    is_denied = "ermission denied" in cause or "Read-only" in cause
+    return "Check the path and the permissions of the container's user." if is_denied else ""
+
+
 class ScriptFailed(PodwrightError):
     """A script exited with another code than 0, which is `rc`."""
 
     def __init__(self, path: str, container: Container, rc: int, stderr: bytes) -> None:
         cause = decode(stderr).strip()[:500] or f"exit code {rc}"
-        is_denied = "ermission denied" in cause or "Read-only" in cause
         super().__init__(
             f"The copy failed at {path} in {container}: {cause}",
             reason=CONNECTION_LOST if rc == Exit.STAGE_DELETED else "CopyFailed",
-            hint="Check the path and the permissions of the container's user." if is_denied else "",
+            hint=permission_hint(cause),
         )
         self.rc = rc
 

@@ -17,6 +17,8 @@ TOOLS = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 BLOCK = 1 << 16  # bytes that dd copies at once; parts of a file begin at a multiple of it
 HELPER_ROOT = "/proc/1/root"  # where a helper container finds the root directory of its target container
 KEEPS_MODE = "keeps-mode"  # what LIST prints beside the tools if the mode of the root must not be changed
+DANGLING = "dangling"  # what it prints if the root is a dangling symbolic link
+BLOCKED = "blocked"  # what it prints if the root cannot be created, since a part of its path is not a directory
 PART, STAGE = ".podwright-part", ".podwright-stage"  # in the names of temporary files and directories
 
 
@@ -32,6 +34,8 @@ class Exit(IntEnum):
 
 _CONSTANTS: dict[str, str | int] = {
     "BLOCK": BLOCK,
+    "BLOCKED": BLOCKED,
+    "DANGLING": DANGLING,
     "HELPER_ROOT": HELPER_ROOT,
     "KEEPS_MODE": KEEPS_MODE,
     "MAX_LINKS": MAX_LINKS,
@@ -40,6 +44,8 @@ _CONSTANTS: dict[str, str | int] = {
 }
 _CONSTANT = re.compile(r"\$([A-Z][A-Z_]+)")
 _UNESCAPED = frozenset((string.ascii_letters + string.digits + "/._-").encode())
+# In another locale, GNU sed does not match bytes that are not valid there, and messages have another language.
+_BYTES = "export LC_ALL=C"
 # A command substitution strips line feeds at the end of its output: a dot protects those of the name.
 _UNESCAPE = """unescape() { unescaped=$(printf '%b.' "$1"); unescaped=${unescaped%.}; }"""
 
@@ -60,7 +66,7 @@ class Script:
 
     def command(self, **values: bytes | str | int) -> list[str]:
         """The command that runs the script with a value for each variable."""
-        lines, arguments = [_UNESCAPE] if self.paths else [], []
+        lines, arguments = [_BYTES, *([_UNESCAPE] if self.paths else [])], []
         for number, name in enumerate((*self.paths, *self.words), 1):
             value = values.pop(name)
             lines.append(f'unescape "${{{number}}}"; {name}=$unescaped' if name in self.paths else f"{name}=${{{number}}}")
@@ -74,6 +80,12 @@ class Script:
 def escape(path: bytes) -> str:
     """Bytes as ASCII from which the shell's `printf %b` restores them."""
     return "".join(chr(byte) if byte in _UNESCAPED else f"\\0{byte:03o}" for byte in path)
+
+
+def hidden(path: bytes, suffix: str) -> bytes:
+    """The prefix of hidden names beside a path, short enough for a token to follow (255 bytes)."""
+    directory, _slash, name = path.rpartition(b"/")
+    return directory + b"/." + name[:200] + suffix.encode()
 
 
 # The helper would follow an absolute link of its target container to its own files: each component is resolved below HELPER_ROOT.
@@ -96,6 +108,7 @@ resolve() {
 
 # Prints the tools and the umask, a line each; `--`; the resolved root, NUL. If it exists, also its entries, in groups: the number of entries;
 # a line `MODE SIZE UID GID MTIME USER GROUP` for each; each path, NUL. Last `--`, and each link and its target, NUL.
+# With `-L`, `find` fails at links that lead through a file or to themselves, instead of taking them for dangling ones.
 LIST = Script(
     _RESOLVE
     + """
@@ -107,14 +120,27 @@ case $root in
   $HELPER_ROOT/*) [ -d $HELPER_ROOT/ ] || exit $ACCESS_DENIED; resolve "${root#$HELPER_ROOT}"; root=$HELPER_ROOT${resolved:-/} ;;
   *) if [ -L "$root" ] && [ -e "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi ;;
 esac
-[ -e "$root" ] || { echo --; printf '%s\\0' "$root"; exit 0; }
+if ! [ -e "$root" ]; then
+  [ -L "$root" ] && echo $DANGLING
+  parent=${root%/*}; while [ "$parent" ] && ! [ -e "$parent" ] && ! [ -L "$parent" ]; do parent=${parent%/*}; done
+  [ -d "$parent/" ] || echo $BLOCKED
+  echo --; printf '%s\\0' "$root"; exit 0
+fi
 if ! [ -O "$root/" ] || [ "$(stat -c %d "$root/")" != "$(stat -c %d "$root/..")" ]; then echo $KEEPS_MODE; fi 2>/dev/null
 echo --
 printf '%s\\0' "$root"
-find $follow "$root" $tests -exec sh -c 'follow=$1; shift
-  echo $#; stat $follow -c "%f %s %u %g %Y %U %G" "$@" || exit 1; printf "%s\\0" "$@"' sh "$follow" {} + || exit 1
+list() {
+  find $follow "$root" $tests -exec sh -c 'follow=$1; shift
+    echo $#; stat $follow -c "%f %s %u %g %Y %U %G" "$@" || exit 1; printf "%s\\0" "$@"' sh "$follow" {} +
+}
+exec 3>&1
+errors=$(list 2>&1 >&3) || {
+  code=$?; [ "$follow" ] && [ "$errors" ] || { echo "$errors" >&2; exit $code; }
+  errors=$(printf '%s\n' "$errors" | sed '/: Not a directory$/d; /: Too many levels of symbolic links$/d')
+  [ -z "$errors" ] || { echo "$errors" >&2; exit $code; }
+}
 echo --
-find $follow "$root" $tests -type l -exec sh -c '
+[ "$follow" ] || find "$root" $tests -type l -exec sh -c '
   for link; do target=$(readlink "$link"; echo .); printf "%s\\0%s\\0" "$link" "${target%??}"; done' sh {} +
 """,
     words=("follow", "tests"),
@@ -124,7 +150,7 @@ find $follow "$root" $tests -type l -exec sh -c '
 # Python hashes with the instructions of the processor, which most builds of sha256sum do not: worth its start time for large files.
 _SHA256 = """
 sha256() {
-  if [ "$1" -ge 16777216 ] && command -v python3 >/dev/null 2>&1; then
+  if [ "$1" -ge 16777216 ] && python3 -c 'import hashlib' >/dev/null 2>&1; then
     python3 -c 'import hashlib, sys
 digest, left = hashlib.sha256(), int(sys.argv[1])
 while left > 0:
@@ -185,6 +211,7 @@ set_attributes() {
 if [ -z "$mode" ] && [ -f "$target" ]; then mode=$(stat -c %a "$target"); fi
 set_attributes "$temporary"
 [ "$temporary" != "$target" ] || exit 0
+if [ -d "$target" ]; then echo "it is a directory" >&2; exit 1; fi
 error=$(mv -f "$temporary" "$target" 2>&1) && exit 0
 if ! [ -f "$target" ] || [ -L "$target" ] || ! [ -w "$target" ]; then echo "$error" >&2; exit 1; fi
 cat "$temporary" > "$target" && set_attributes "$target" && rm -f "$temporary"
@@ -253,6 +280,7 @@ xargs -0 sh -c 'limit=$1 roots=$2; shift 2; set -f; IFS=:
 # Prints tar archives, one after the other, of the files below the root that standard input names.
 READ_FILES = Script('cd "$root" && xargs -0 tar "$flags" -', words=("flags",))
 
+# The tar of busybox applies the umask to what it creates, unless the user is root. No other user may enter the staging directory.
 # Unpacks a tar archive into a staging directory: in the root if it exists, since that may be a mount point; else beside it, to become the root.
 # Prints its files in groups: the number of files; the sha256 of each, a line each; each path, NUL.
 UNPACK = Script(
@@ -262,14 +290,16 @@ rm -rf "$prefix"-* "$root"/$STAGE-*
 if ! [ -d "$root" ]; then stage=$prefix-$token; mkdir -p "$stage" || exit
 elif ! mkdir "$stage" 2>/dev/null; then stage=$prefix-$token; mkdir "$stage" 2>/dev/null || mkdir "$root/$STAGE-$token" || exit; fi
 cd "$stage" || { code=$?; [ -d "$stage" ] || exit $STAGE_DELETED; exit $code; }
-tar xpf - || { code=$?; [ -d "$(pwd)" ] || exit $STAGE_DELETED; exit $code; }
+chmod 700 . || exit
+mask=$(umask); umask 0; tar xpf - || { code=$?; [ -d "$(pwd)" ] || exit $STAGE_DELETED; exit $code; }
+umask $mask
 """
     + f"""find . -type f -exec sh -c 'echo $#; sha256sum "$@" | {_SHA256_ONLY}; printf "%s\\0" "$@"' sh {{}} +""",
     ("root", "prefix"),
     ("token",),
 )
 
-# Moves the entries of the staging directory to the root, and merges directories that exist there.
+# Moves the entries of the staging directory to the root, and merges directories that exist there. A new root has the mode of the umask.
 INSTALL = Script(
     """
 stage=$root/$STAGE-$token
@@ -295,7 +325,7 @@ merge() {
   done
 }
 if [ -n "$owner" ]; then chown -R -h "$owner" "$stage" || exit; fi
-if [ -d "$root" ]; then merge "" || exit; rm -rf "$stage"; else mkdir -p "$(dirname "$root")" && mv "$stage" "$root"; fi
+if [ -d "$root" ]; then merge "" || exit; rm -rf "$stage"; else mkdir -p "$(dirname "$root")" && chmod =rwx "$stage" && mv "$stage" "$root"; fi
 """,
     ("root", "prefix"),
     ("token", "owner"),

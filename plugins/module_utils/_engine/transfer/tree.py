@@ -1,14 +1,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The files, directories and symbolic links below a path, as values. Paths are bytes, relative to the root, which is `ROOT` itself."""
+"""The files, directories, symbolic links and special files below a path, as values. Paths are bytes, relative to the root, which is `ROOT` itself."""
 
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-FILE, DIRECTORY, LINK = "file", "directory", "link"
+FILE, DIRECTORY, LINK, SPECIAL = "file", "directory", "link", "special file"
 ROOT = b""
 MAX_STEPS = 1 << 13  # components of paths and of targets of links, far more than any path has that can be opened
 MAX_LINKS = 40  # symbolic links that Linux follows to resolve one path (path_resolution(7))
@@ -16,10 +17,10 @@ MAX_LINKS = 40  # symbolic links that Linux follows to resolve one path (path_re
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, directory or symbolic link.
+    """A file, directory or symbolic link, or SPECIAL: anything else, which is never copied.
 
     Attributes:
-        type: FILE, DIRECTORY or LINK.
+        type: FILE, DIRECTORY, LINK or SPECIAL.
         size: bytes of a file, else 0.
         mode: permission bits.
         mtime: modification time in seconds since the epoch.
@@ -105,18 +106,23 @@ def leaves_tree(tree: Tree, path: bytes) -> bool:
 
     A directory that the tree does not list is assumed to contain no links. A link that takes more than MAX_STEPS to resolve counts as one that leaves.
     """
+    return resolve_link(tree, path) is None
+
+
+def resolve_link(tree: Tree, path: bytes) -> bytes | None:
+    """What the symbolic link at a path resolves to, as `leaves_tree` describes it: None if that is outside the tree; of links in a circle, one of them."""
     if not tree[path].target:
-        return True
+        return None
     resolved: list[bytes] = []  # the paths of the directories so far
     pending, links, steps = path.split(b"/")[::-1], 0, 0
     while pending:
         steps += 1
         if steps > MAX_STEPS:
-            return True
+            return None
         part = pending.pop()
         if part == b"..":
             if not resolved:
-                return True
+                return None
             resolved.pop()
         elif part not in (b"", b"."):
             resolved.append(resolved[-1] + b"/" + part if resolved else part)
@@ -124,9 +130,46 @@ def leaves_tree(tree: Tree, path: bytes) -> bool:
             if entry and entry.type == LINK:
                 links += 1
                 if entry.target.startswith(b"/"):
-                    return True
+                    return None
                 if links > MAX_LINKS:
-                    return False  # the kernel refuses to resolve it
+                    return path  # the kernel refuses to resolve it
                 resolved.pop()
                 pending += entry.target.split(b"/")[::-1]
-    return False
+    return resolved[-1] if resolved else ROOT
+
+
+def find_loop(tree: Tree, root: bytes) -> bytes | None:
+    """The path of a symbolic link through which a directory contains itself, perhaps with others, or None.
+
+    Args:
+        root: the full path of the tree. Of links that leave the tree, only those to directories that contain it are found.
+    """
+    edges: dict[bytes, list[tuple[bytes, bytes]]] = {path: [] for path, entry in tree.items() if entry.type == DIRECTORY}
+    for path, entry in tree.items():
+        target = resolve_link(tree, path) if entry.type == LINK else path
+        if target is None and _is_above(entry.target, path, root):
+            return path
+        if target in edges and path != ROOT:
+            edges[path.rpartition(b"/")[0]].append((path, target))
+    entered: dict[bytes, bytes] = {ROOT: ROOT}  # the directories down to the current one, and by which path each was entered
+    pending, seen = [(ROOT, iter(edges.get(ROOT, ())))], {ROOT}
+    while pending:
+        directory, rest = pending[-1]
+        path, target = next(rest, (ROOT, ROOT))
+        if path == ROOT:
+            pending.pop()
+            del entered[directory]
+        elif target in entered:
+            used = list(entered.values())[list(entered).index(target) + 1 :]
+            return next(path for path in [*used, path] if tree[path].type == LINK)
+        elif target not in seen:
+            seen.add(target)
+            entered[target] = path
+            pending.append((target, iter(edges[target])))
+    return None
+
+
+def _is_above(target: bytes, path: bytes, root: bytes) -> bool:
+    """Whether the target of a link below a root is a directory that contains the root."""
+    full_path = os.path.normpath(os.path.join(root, os.path.dirname(path), target))
+    return full_path == b"/" or (root + b"/").startswith(full_path + b"/") or full_path.strip(b"./") == b""

@@ -7,14 +7,16 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from ..errors import PodwrightError
 from ..threads import call_in_threads
 from .archive import pack
 from .local import digest_of, source_changed
-from .plan import LARGE, CopyOptions, Plan
+from .plan import LARGE, CopyOptions, Plan, split_attributes
 from .remote import Attributes
 from .runner import retry_on_connection_loss
 from .scripts import BLOCK
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 4  # parts that are sent at once: at each hop, one stream is processed by one CPU
 SMALLEST_PART, LARGEST_PART = 16 << 20, 64 << 20  # bytes
+WRITABLE = 0o700  # permission bits by which the owner of a directory can change what it contains
 
 
 class Upload:
@@ -56,8 +59,12 @@ class Upload:
         plan, done, remote, tree = self._plan, self.done, self._remote, self._tree
         separate = [path for path in plan.files if not self._uses_tar or tree[path].size >= LARGE]
         archived = [path for path in plan.files if path not in set(separate)]
+        early, late = split_attributes(plan.attributes, tree, self._options)
         try:
-            remote.delete(plan.obstacles)
+            with self._batch():
+                self._set_attributes(early)
+                done.attributes = early
+                remote.delete(plan.obstacles)
             done.obstacles = plan.obstacles
             if self._uses_tar:
                 self._send_archive(sorted([*plan.directories, *archived, *plan.links]))
@@ -71,27 +78,49 @@ class Upload:
         except BaseException:
             remote.clean_up(separate)
             raise
-        self._set_attributes([*plan.attributes, *([] if self._uses_tar else [*plan.directories, *plan.links])])
+        with self._batch():
+            remote.delete(plan.delete)
+            done.delete = plan.delete
+            self._set_attributes([*filter(self._lacks_mode, plan.directories), *([] if self._uses_tar else plan.links), *late])
         done.attributes = plan.attributes
-        remote.delete(plan.delete)
-        done.delete = plan.delete
+
+    @contextmanager
+    def _batch(self) -> Iterator[None]:
+        """Changes of several entries, of which some may be made if one fails."""
+        try:
+            yield
+        except PodwrightError:
+            self.done.is_uncertain = True
+            raise
+
+    def _lacks_mode(self, path: bytes) -> bool:
+        """Whether a new directory has another mode than in the source until all it contains is written."""
+        mode = self._options.mode_of(self._tree[path])
+        return not self._uses_tar or (mode is not None and mode != (0o777 & ~self._remote.umask if path == ROOT else mode | WRITABLE))
 
     def _create(self, directories: list[bytes], links: list[bytes]) -> None:
-        if ROOT in directories:
-            self._remote.create_root()
-        self._remote.create_directories([path for path in directories if path != ROOT])
-        self._remote.create_links({path: self._tree[path].target for path in links})
+        with self._batch():
+            if ROOT in directories:
+                self._remote.create_root()
+            self._remote.create_directories([path for path in directories if path != ROOT])
+            self._remote.create_links({path: self._tree[path].target for path in links})
 
     def _set_attributes(self, paths: list[bytes]) -> None:
+        """Set modes and owners, of what a directory contains before its own."""
         by_mode: dict[int, list[bytes]] = {}
-        for path in paths:
+        closed: list[tuple[bytes, int]] = []  # directories whose owner could not set the mode of what they contain
+        for path in sorted(paths, reverse=True):
             mode = self._options.mode_of(self._tree[path])
-            if mode is not None:
+            if mode is not None and self._tree[path].type == DIRECTORY and not mode & 0o100:
+                closed.append((path, mode))
+            elif mode is not None:
                 by_mode.setdefault(mode, []).append(path)
         if self._owner:
             self._remote.set_owner(paths, self._owner)
         for mode, group in by_mode.items():
             self._remote.set_mode(group, mode)
+        for path, mode in closed:
+            self._remote.set_mode([path], mode)
 
     def _report(self, key: tuple[bytes, int], pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces; progress is reported as they are read."""
@@ -122,7 +151,8 @@ class Upload:
             if arrived.get(path) != digest:
                 raise self._remote.content_changed(path)
         self.digests |= digests
-        self._remote.install(token, self._owner)
+        with self._batch():
+            self._remote.install(token, self._owner)
 
     def _pack(self, paths: list[bytes], digests: dict[bytes, str]) -> Iterator[bytes]:
         return self._report((ROOT, -1), pack(self._local, self._tree, paths, self._archived_attributes, digests))
@@ -133,6 +163,8 @@ class Upload:
         mode = self._options.mode_of(entry)
         if mode is None:
             mode = self._plan.modes.get(path, (0o777 if entry.type == DIRECTORY else 0o666) & ~self._remote.umask)
+        if entry.type == DIRECTORY:
+            mode |= WRITABLE  # or what it contains could not be written, and the directory not be moved
         return mode, entry.mtime if self._options.preserves else int(time.time())
 
     # -- separate files -------------------------------------------------------------------------------------

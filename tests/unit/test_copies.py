@@ -1,0 +1,307 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faults of copies that the model of random trees has found, each by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import TOOLS as NEEDED
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file import put_file
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import DIRECTORY, LINK, ROOT, Entry, find_loop
+
+from .local_pod import TOOLS, LocalPod, run_copy
+
+USER = 1234
+IS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def place():
+    """A directory that every user may enter, with `controller` and `pod` in it."""
+    with tempfile.TemporaryDirectory(prefix="podwright-test-") as top:
+        Path(top).chmod(0o755)
+        for name in ("controller", "pod", "bin"):
+            Path(top, name).mkdir()
+        yield Path(top)
+
+
+@pytest.fixture(params=TOOLS)
+def pod(request, place, monkeypatch):
+    """A LocalPod with each set of tools."""
+    return LocalPod(request.param, place / "bin", monkeypatch)
+
+
+@pytest.fixture(params=TOOLS)
+def user_pod(request, place, monkeypatch):
+    """A LocalPod that does not run as root, to which the directory `pod` belongs."""
+    options = {"user": USER, "group": USER, "extra_groups": []} if IS_ROOT else {}
+    if IS_ROOT:
+        os.chown(place / "pod", USER, USER)
+    return LocalPod(request.param, place / "bin", monkeypatch, umask=0o022, **options)
+
+
+def options_of(place, **options):
+    """Options of a copy between the directories `tree` of both sides."""
+    return {"local_path": str(place / "controller/tree"), "remote_path": str(place / "pod/tree")} | options
+
+
+def copy(pod, place, **options):
+    """The result of a copy that check mode predicts and that does not fail."""
+    options = options_of(place, **options)
+    predicted, _error, _warnings = run_copy(pod.client, options, check_mode=True)
+    result, error, _warnings = run_copy(pod.client, options)
+    assert error is None, error
+    assert {name: result.get(name) for name in ("changed", "changes", "checksum")} == {name: predicted.get(name) for name in ("changed", "changes", "checksum")}
+    again, error, _warnings = run_copy(pod.client, options)
+    assert error is None and not again["changed"], again
+    return result
+
+
+def refusal(pod, place, **options):
+    """The error of a copy, which is also that of check mode."""
+    options = options_of(place, **options)
+    (_result, predicted, _none), (result, error, _warnings) = run_copy(pod.client, options, check_mode=True), run_copy(pod.client, options)
+    assert error and str(error) == str(predicted) and not result.get("changed")
+    return error
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def write(path, text="text", mode=0o644):
+    """Write a file, with its directories."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+# -- links --------------------------------------------------------------------------------------------------
+
+
+def test_links_of_the_target_are_replaced_instead_of_followed(pod, place):
+    """Its `follow` is about the source. With `delete`, files outside the target were deleted."""
+    write(place / "pod/tree/a/x", "new")
+    for name in ("x", "other"):
+        write(place / "outside" / name, "old")
+    write(place / "controller/tree/b")
+    (place / "controller/tree/a").symlink_to(place / "outside")
+    result = copy(pod, place, state="from_pod", follow=True, delete=True)
+    assert result["changes"] == ["replace a", "copy a/x", "create directory a", "delete b"]
+    assert (place / "controller/tree/a/x").read_text() == "new" and not (place / "controller/tree/a").is_symlink()
+    assert sorted(path.read_text() for path in (place / "outside").iterdir()) == ["old", "old"]
+
+
+def test_links_by_which_a_directory_contains_itself_are_refused_or_skipped(pod, place):
+    """The find of busybox would follow two of them more than 2**40 times."""
+    for side in ("controller", "pod"):
+        write(place / side / "tree/a/file")
+        (place / side / "tree/a/up").symlink_to("..")
+        (place / side / "tree/x").symlink_to(".")
+    assert "by it, a directory contains itself" in str(refusal(pod, place, state="from_pod", follow=True))
+    copy(pod, place, follow=True, remote_path=str(place / "pod/copy"))
+    assert sorted(path.relative_to(place / "pod/copy").as_posix() for path in (place / "pod/copy").rglob("*")) == ["a", "a/file"]
+    _result, _error, warnings = run_copy(pod.client, options_of(place, follow=True), check_mode=True)
+    assert len(warnings) == 2 and all("a symbolic link to a directory that contains it" in text for text in warnings)
+
+
+@pytest.mark.parametrize(
+    ("links", "loop"),
+    [
+        ({}, None),
+        ({b"x": b"a"}, None),
+        ({b"a/x": b"x"}, None),
+        ({b"a/x": b"/top/other"}, None),
+        ({b"a/x": b"../../other"}, None),
+        ({b"x": b"."}, b"x"),
+        ({b"a/x": b".."}, b"a/x"),
+        ({b"a/x": b"../.."}, b"a/x"),
+        ({b"a/x": b"/"}, b"a/x"),
+        ({b"a/x": b"/top"}, b"a/x"),
+        ({b"a/x": b"../b", b"b/y": b"../a"}, b"a/x"),
+        ({b"x": b"a/c", b"a/c/up": b".."}, b"a/c/up"),
+    ],
+)
+def test_links_by_which_a_directory_contains_itself_are_found(links, loop):
+    tree = {path: Entry(DIRECTORY) for path in (ROOT, b"a", b"b", b"a/c")}
+    assert find_loop(tree | {path: Entry(LINK, target=target) for path, target in links.items()}, b"/top/root") == loop
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_links_that_lead_to_themselves_or_through_a_file_are_skipped_as_dangling_ones(state, pod, place):
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "file")
+    for name, to in (("self", "self"), ("one", "other"), ("other", "one"), ("through", "file/x"), ("missing", "nothing")):
+        (source / name).symlink_to(to)
+    copy(pod, place, state=state, follow=True)
+    assert os.listdir(target) == ["file"]
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_a_directory_is_not_copied_to_a_dangling_link(state, pod, place):
+    """Check mode predicted a success."""
+    for side in ("controller", "pod"):
+        write(place / side / "source/file")
+        (place / side / "link").symlink_to("nothing")
+    paths = {"to_pod": ("source", "link"), "from_pod": ("link", "source")}[state]
+    error = refusal(pod, place, state=state, local_path=str(place / "controller" / paths[0]), remote_path=str(place / "pod" / paths[1]))
+    assert "dangling symbolic link" in str(error)
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_parents_that_are_not_directories_are_found_in_check_mode(state, pod, place):
+    for side in ("controller", "pod"):
+        write(place / side / "source")
+        write(place / side / "file")
+        (place / side / "link").symlink_to("nothing")
+    for parent in ("file", "file/a", "link", "link/a"):
+        paths = {"to_pod": ("source", f"{parent}/x"), "from_pod": (f"{parent}/x", "source")}[state]
+        error = refusal(pod, place, state=state, local_path=str(place / "controller" / paths[0]), remote_path=str(place / "pod" / paths[1]))
+        assert "not a directory" in str(error)
+
+
+def test_the_connection_does_not_copy_a_file_into_a_directory_under_a_temporary_name(pod, place):
+    write(place / "controller/file")
+    write(place / "pod/directory/other")
+    with pytest.raises(PodwrightError, match="is a directory"):
+        put_file(pod.client, pod.container, str(place / "controller/file"), str(place / "pod/directory"))
+    assert os.listdir(place / "pod") == ["directory"] and os.listdir(place / "pod/directory") == ["other"]
+
+
+# -- names --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["tar", "stream"])
+def test_names_are_bytes_in_any_locale(method, place, monkeypatch):
+    """In a UTF-8 locale, GNU sed left invalid bytes of names behind their digests. GNU tar interprets backslashes in the names that it is given."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    pod, names = LocalPod("gnu", place / "bin", monkeypatch), [b"\xff\xfe", b"\\0101", b"back\\slash", b"new\nline"]
+    os.makedirs(place / "controller/tree")
+    for name in names:
+        Path(os.fsdecode(os.fsencode(place / "controller/tree") + b"/" + name)).write_text("text")
+    copy(pod, place, method=method)
+    copy(pod, place, method=method, state="from_pod", local_path=str(place / "controller/copy"))
+    assert sorted(os.listdir(os.fsencode(place / "controller/copy"))) == sorted(names)
+
+
+# -- special files ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["tar", "stream"])
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_special_files_of_the_target_are_replaced_or_deleted(state, method, pod, place):
+    """Check mode predicted a success; with `delete`, they stayed."""
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "directory/file")
+    write(source / "file")
+    target.mkdir()
+    for name in ("directory", "file", "extra"):
+        os.mkfifo(target / name)
+    result = copy(pod, place, state=state, method=method)
+    assert result["changes"][:2] == ["replace directory", "replace file"] and sorted(os.listdir(target)) == ["directory", "extra", "file"]
+    assert copy(pod, place, state=state, method=method, delete=True)["changes"] == ["delete extra"]
+
+
+def test_a_special_file_is_not_reported_as_missing(pod, place):
+    os.mkfifo(place / "controller/tree")
+    assert "neither a file nor a directory" in str(refusal(pod, place))
+
+
+# -- modes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["tar", "stream"])
+def test_read_only_directories_are_copied_by_any_user(method, user_pod, place):
+    """Their content could not be unpacked, or they could not be moved, nor could the staging directory be deleted."""
+    write(place / "controller/tree/a/b/file")
+    for name, mode in (("a/b", 0o555), ("a", 0o444), (".", 0o555)):
+        (place / "controller/tree" / name).chmod(mode)
+    if IS_ROOT:
+        copied, error, _warnings = run_copy(user_pod.client, options_of(place, method=method))
+        assert error is None and copied["changed"]
+        assert [mode_of(place / "pod/tree" / name) for name in ("", "a", "a/b")] == [0o555, 0o444, 0o555]
+        assert os.listdir(place / "pod") == ["tree"]
+
+
+@pytest.mark.parametrize("method", ["tar", "stream"])
+def test_modes_do_not_depend_on_the_umask_of_the_container(method, user_pod, place):
+    """The tar of busybox applies it, unless the user is root; a second run changed the modes."""
+    for number, mode in enumerate((0o666, 0o664, 0o777)):
+        write(place / "controller/tree/sub" / str(number), mode=mode)
+    (place / "controller/tree/sub").chmod(0o777)
+    (place / "controller/tree").chmod(0o775)
+    copy(user_pod, place, method=method)
+    assert [mode_of(place / "pod/tree/sub" / str(number)) for number in range(3)] == [0o666, 0o664, 0o777]
+    assert mode_of(place / "pod/tree/sub") == 0o777 and mode_of(place / "pod/tree") == 0o775
+    copy(user_pod, place, method=method, no_preserve=True, remote_path=str(place / "pod/new"))
+    assert [mode_of(place / "pod/new" / name) for name in (".", "sub", "sub/0")] == [0o755, 0o755, 0o644]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o755, 0o555), (0o555, 0o755)])
+@pytest.mark.parametrize("method", ["tar", "stream"])
+def test_directories_become_writable_before_and_read_only_after_what_changes_in_them(method, before, after, user_pod, place):
+    write(place / "controller/tree/directory/new")
+    (place / "controller/tree/directory").chmod(after)
+    write(place / "pod/tree/directory/old")
+    (place / "pod/tree/directory").chmod(before)
+    if IS_ROOT:
+        for path in (place / "pod").rglob("*"):
+            os.chown(path, USER, USER)
+    copy(user_pod, place, method=method, delete=True)
+    assert os.listdir(place / "pod/tree/directory") == ["new"] and mode_of(place / "pod/tree/directory") == after
+
+
+# -- predictions and reports --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_checksum_is_known_in_check_mode(state, pod, place):
+    write(place / ("controller" if state == "to_pod" else "pod") / "tree")
+    assert copy(pod, place, state=state)["checksum"]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a user who may not read a file")
+def test_a_source_that_cannot_be_read_is_refused_in_check_mode(pod, place):
+    write(place / "controller/tree/secret", mode=0o600)
+    os.seteuid(USER)
+    try:
+        assert "Permission denied" in str(refusal(pod, place))
+    finally:
+        os.seteuid(0)
+    assert os.listdir(place / "pod") == []
+
+
+def test_a_failed_step_of_many_entries_counts_as_a_change(place, monkeypatch):
+    pod = LocalPod("gnu", place / "bin", monkeypatch, path=f"{place}/bin:{os.environ['PATH']}")
+    write(place / "bin/ln", "#!/bin/sh\necho broken >&2; exit 1\n", 0o755)
+    write(place / "controller/tree/directory/file")
+    (place / "controller/tree/link").symlink_to("directory")
+    result, error, _warnings = run_copy(pod.client, options_of(place, method="stream"))
+    assert "broken" in str(error) and (place / "pod/tree/directory").is_dir()
+    assert result["changed"] and result["result"].endswith("in part.")
+
+
+def test_a_python_that_does_not_work_is_not_used(place, monkeypatch):
+    """The sha256 of a large file was its error, and the copy failed since the file had `changed`."""
+    for tool in {"sh", "readlink", "cat", "stat", "head", "tail", *NEEDED}:
+        (place / "bin" / tool).symlink_to(shutil.which(tool))
+    write(place / "bin/python3", "#!/bin/sh\necho broken >&2; exit 127\n", 0o755)
+    pod = LocalPod("gnu", place / "bin", monkeypatch, path=str(place / "bin"))
+    (place / "pod/tree").write_bytes(bytes(1 << 24))
+    assert copy(pod, place, state="from_pod")["changed"]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a user who may not read a file")
+def test_diff_does_not_need_to_read_the_file_that_is_replaced(user_pod, place):
+    write(place / "controller/tree", "new")
+    write(place / "pod/tree", "secret", mode=0o600)
+    result, error, _warnings = run_copy(user_pod.client, options_of(place), diff_mode=True)
+    assert error is None and result["diff"][0]["before"] == "(6 bytes, not readable)\n" and (place / "pod/tree").read_text() == "new"
