@@ -12,6 +12,7 @@ import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import UNAVAILABLE
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
@@ -189,6 +190,8 @@ class Body:
         return max(first, len(lines) - int(tail) if tail else 0, self.run.rotated)
 
     def show(self, line):
+        if UNAVAILABLE.fullmatch(line[1]):
+            return line[1]  # by the kubelet itself
         return (stamp(line[0], self.container.zone).encode() + b" " if self.query.get("timestamps") == "true" else b"") + line[1] + b"\n"
 
     def close(self):

@@ -58,6 +58,20 @@ def test_previous_logs_are_read_of_the_containers_that_have_restarted():
     params = {"name": "web-0", "all_containers": True, "previous": True}
     result, error, console = perform(nodes_with([(1, b"first")], [(2, b"second")], names=("proxy", "task")), params)
     assert error is None and result["logs"] == {"web-0": {"proxy": "", "task": "first\n"}}
-    assert console.warnings == ["Container 'proxy' of pod 'web-0' has not restarted and has no previous log."]
+    missing = 'previous terminated container "proxy" in pod "web-0" not found'
+    assert console.warnings == [f"The log of container 'proxy' of pod 'web-0' is missing: {missing}"]
     _result, error, console = perform(nodes_with([(1, b"first")], names=("proxy", "task")), params)
     assert error.status == 400 and "previous terminated container" in str(error) and not console.warnings
+
+
+UNAVAILABLE = b"unable to retrieve container logs for containerd://1a917d082b47b63ac416fa66967e8d7d"
+
+
+def test_what_the_kubelet_writes_instead_of_a_log_is_not_its_content():
+    nodes = nodes_with([(1, UNAVAILABLE)])
+    result, error, _console = perform(nodes, {"name": "web-0"})
+    assert error.reason == "NoLog" and "Container 'task' of pod 'web-0' has no log any more." in str(error) and result["log"] == ""
+    result, error, console = perform(nodes, {"name": "web-0", "follow": True})
+    assert error is None and result["log"] == "" and len(result["gaps"]) == 1 and "may be missing" in console.warnings[0]
+    result, error, _console = perform(nodes_with([(1, UNAVAILABLE + b" is what it says")]), {"name": "web-0"})
+    assert error is None and len(result["log_lines"]) == 1

@@ -29,6 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.2  # seconds after a failure
 MAX_LINE = 1 << 22  # bytes; longer lines are split
 WINDOW_SECONDS = 2  # of timestamps whose lines are remembered, to recognize them when they are read again
 MAX_KNOWN = 1 << 17  # lines of one second that are remembered
+# What the kubelet writes instead of a log that it cannot read, with status 200.
+UNAVAILABLE = re.compile(rb"unable to retrieve container logs for [a-z-]+://[0-9a-f]+")
 _TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
 
 LogOptions: TypeAlias = dict[str, "str | int | None"]
@@ -211,6 +213,9 @@ class LogFollower:
         if piece.begins_line:
             self._line = _TIMESTAMP.match(piece.content)
         match = self._line
+        if piece.begins_line and UNAVAILABLE.fullmatch(piece.content):
+            self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, ""))
+            return
         if match:
             key = hash((piece.begins_line, match[0], piece.content))
             if known.contains(key):

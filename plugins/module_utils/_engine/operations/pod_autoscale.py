@@ -141,7 +141,7 @@ def _scale(invocation: Invocation, target: Target) -> None:
         raise PodwrightError(
             f"{target.title} cannot be scaled to a fixed number: {autoscaler} scales it.",
             reason="Autoscaled",
-            hint="Set min_replicas and max_replicas instead, or delete the autoscaler with state absent first.",
+            hint="Set min_replicas and max_replicas instead, or delete the autoscaler first: with state absent if it has the name of the object.",
         )
     spec = {target.replicas_field: params["replicas"]}
     scale = target.scale and target.scale | {"spec": spec}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import POD
-from ..cluster.logs import Gap, LogFollower, LogOptions, exact_moment, lines_since, log_request
+from ..cluster.logs import UNAVAILABLE, Gap, LogFollower, LogOptions, exact_moment, lines_since, log_request
 from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
@@ -59,7 +59,7 @@ class ContainerLog:
         file: receives the complete log, or None.
         is_truncated: whether `content` lacks the beginning.
         follower: what follows it, or None.
-        missing: why there is no log before the last restart, or None.
+        missing: why there is no log, or None.
     """
 
     def __init__(self, pod: Manifest, container: str, limit: int) -> None:
@@ -205,12 +205,12 @@ def _read_all(invocation: Invocation, logs: list[ContainerLog]) -> None:
 
 
 def _warn_of_missing(invocation: Invocation, logs: list[ContainerLog]) -> None:
-    """Warn of the containers that have not restarted. Raises: PodwrightError if none of them has."""
+    """Warn of the containers that have no log. Raises: PodwrightError if none of them has one."""
     missing = [log for log in logs if log.missing]
     if missing and len(missing) == len(logs) and missing[0].missing:
         raise missing[0].missing
     for log in missing:
-        invocation.console.warn(f"Container '{log.container}' of pod '{log.pod_name}' has not restarted and has no previous log.")
+        invocation.console.warn(f"The log of container '{log.container}' of pod '{log.pod_name}' is missing: {log.missing}")
 
 
 def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_many: bool) -> None:
@@ -241,6 +241,10 @@ def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_m
         ) from error
     finally:
         response.close()
+    if UNAVAILABLE.fullmatch(log.content):
+        log.content.clear()
+        problem = f"Container '{log.container}' of pod '{log.pod_name}' has no log any more."
+        log.missing = PodwrightError(problem, reason="NoLog", hint="Its node has deleted it, as some time after a container has terminated.")
 
 
 def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline: float | None, is_one_of_many: bool) -> None:
