@@ -91,7 +91,7 @@ def read(root):
 
 
 def _node(full_path, status):
-    mode, rest = stat.S_IMODE(status.st_mode), {"mtime": int(status.st_mtime // 1), "owner": status.st_uid, "group": status.st_gid}
+    mode, rest = stat.S_IMODE(status.st_mode), {"mtime": status.st_mtime_ns // 10**9, "owner": status.st_uid, "group": status.st_gid}
     rest["links"] = 1 if stat.S_ISDIR(status.st_mode) else status.st_nlink
     if stat.S_ISREG(status.st_mode):
         with open(full_path, "rb") as source:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import TOOLS as NEEDED
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file import put_file
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import DIRECTORY, LINK, ROOT, Entry, find_loop
@@ -174,6 +175,26 @@ def test_the_connection_does_not_copy_a_file_into_a_directory_under_a_temporary_
     with pytest.raises(PodwrightError, match="is a directory"):
         put_file(pod.client, pod.container, str(place / "controller/file"), str(place / "pod/directory"))
     assert os.listdir(place / "pod") == ["directory"] and os.listdir(place / "pod/directory") == ["other"]
+
+
+def test_a_part_that_begins_late_does_not_create_the_file_again(pod, place):
+    """Another part had failed, and what was written was deleted."""
+    remote = ContainerTree(pod.client, pod.container, str(place / "pod/file"))
+    remote.create(ROOT, "token")
+    assert os.listdir(place / "pod") == [".file.podwright-part-token"]
+    remote.clean_up([ROOT])
+    with pytest.raises(PodwrightError, match="was deleted"):
+        remote.write_part(ROOT, lambda: [b"text"], 0, 4, "token")
+    assert os.listdir(place / "pod") == []
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_times_before_1970_are_whole_seconds_in_both_directions(state, pod, place):
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "file")
+    os.utime(source / "file", (-4.75, -4.75))
+    copy(pod, place, state=state, checksum=False)
+    assert (target / "file").stat().st_mtime == -5
 
 
 # -- names --------------------------------------------------------------------------------------------------

@@ -461,8 +461,7 @@ def make_with_fault(session, step):
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     session.pod.fault = None
     wait_for(session.pod.has_stopped)
-    has_parts = step.side == "pod" and any(len(node.content or b"") >= LARGE for node in expected.tree.values()) if expected else False
-    may_leave = has_parts or fault.kind in ("kill", "cut", "cancel") or (fault.kind == "tool" and fault.tool in ("rm", "xargs"))
+    may_leave = fault.kind in ("kill", "cut", "cancel") or (fault.kind == "tool" and fault.tool in ("rm", "xargs"))
     assert may_leave or not {*step.leftovers()} - {*step.old_leftovers}, step.leftovers()
     if result is not None and error is None:
         check_success(step, expected, warnings)

@@ -230,7 +230,7 @@ def _id(look_up: Callable[[str], Any], name: str | None) -> int:
 
 def _entry(full_path: bytes, status: os.stat_result) -> Entry:
     """What is at a path."""
-    mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, int(status.st_mtime)
+    mode, mtime = stat.S_IMODE(status.st_mode) & 0o777, status.st_mtime_ns // 10**9
     owners, groups = _id_and_name(pwd.getpwuid, status.st_uid), _id_and_name(grp.getgrgid, status.st_gid)
     if stat.S_ISREG(status.st_mode):
         return Entry(FILE, status.st_size, mode, mtime, owners=owners, groups=groups)

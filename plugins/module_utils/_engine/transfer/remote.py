@@ -14,8 +14,8 @@ from . import scripts
 from .listing import read_digests, read_listing
 from .local import size_mismatch
 from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_below, names_input
-from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script, hidden
-from .tree import LINK, MAX_LINKS, ROOT, Tree, find_loop, leaves_tree, show
+from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script
+from .tree import LINK, MAX_LINKS, ROOT, Tree, find_loop, hidden, leaves_tree, show
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -57,8 +57,7 @@ class ContainerTree:
         tools: the tools of the image, known after `observe`.
         umask: the umask of the container's user, known after `observe`.
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user. Known after `observe`.
-        is_dangling: whether the root is a dangling symbolic link, known after `observe`.
-        is_blocked: whether the root cannot be created, since a part of its path is not a directory. Known after `observe`.
+        is_dangling, is_blocked: whether it is a dangling symbolic link; whether a part of its path is not a directory. Known after `observe`.
         is_link: whether the root is a symbolic link that is followed, known after `observe`.
     """
 
@@ -252,6 +251,10 @@ class ContainerTree:
         """
         command = scripts.WRITE_FILE.command(**self._names(path), token=token, size=size, expected=digest, **attributes.variables())
         self._write(path, command, Input(source, size, is_bounded=True))
+
+    def create(self, path: bytes, token: str) -> None:
+        """Create the temporary file of an attempt whose parts `write_part` writes; deletes those of earlier attempts."""
+        self._write(path, scripts.CREATE_FILE.command(**self._names(path), token=token))
 
     def write_part(self, path: bytes, source: Callable[[], Iterable[bytes]], start: int, size: int, token: str) -> str:
         """Write a part of a file under a temporary name, which `finish` renames. Several may be written at once.

@@ -82,12 +82,6 @@ def escape(path: bytes) -> str:
     return "".join(chr(byte) if byte in _UNESCAPED else f"\\0{byte:03o}" for byte in path)
 
 
-def hidden(path: bytes, suffix: str) -> bytes:
-    """The prefix of hidden names beside a path, short enough for a token to follow (255 bytes)."""
-    directory, _slash, name = path.rpartition(b"/")
-    return directory + b"/." + name[:200] + suffix.encode()
-
-
 # The helper would follow an absolute link of its target container to its own files: each component is resolved below HELPER_ROOT.
 _RESOLVE = """
 resolve() {
@@ -219,15 +213,23 @@ cat "$temporary" > "$target" && set_attributes "$target" && rm -f "$temporary"
 _FILE = ("prefix", "target")
 _ATTRIBUTES = ("mode", "mtime", "owner")  # each may be empty
 
-# Write a whole file; write a part of a file and print its sha256; finish a file whose parts are written.
+# A part that begins only after the file was deleted, since another part failed, does not create it again.
+_MUST_EXIST = """
+if ! [ -e "$prefix-$token" ] && (: >> "$prefix-$token") 2>/dev/null; then
+  rm -f "$prefix-$token"; echo "the temporary file was deleted" >&2; exit $STAGE_DELETED
+fi
+"""
+
+# Write a whole file; create a file for parts; write a part of it and print its sha256; finish a file whose parts are written.
 WRITE_FILE = Script(
     "start=0;" + _SHA256 + _RECEIVE + '[ "$actual" = "$expected" ] || reject "sha256 $actual"; truncate_target "$size" || exit' + _FINISH,
     _FILE,
     ("token", "size", "expected", *_ATTRIBUTES),
 )
-WRITE_PART = Script(_SHA256 + _RECEIVE + 'echo "$actual"', _FILE, ("token", "start", "size"))
+CREATE_FILE = Script('mkdir -p "${target%/*}/" || exit; rm -f "$prefix"-*; ' + _TEMPORARY, _FILE, ("token",))
+WRITE_PART = Script(_SHA256 + _MUST_EXIST + _RECEIVE + 'echo "$actual"', _FILE, ("token", "start", "size"))
 FINISH_FILE = Script(
-    _TEMPORARY + 'truncate_target "$size" || exit; [ "$(stat -c %s "$temporary")" = "$size" ] || reject "not $size bytes"' + _FINISH,
+    _MUST_EXIST + _TEMPORARY + 'truncate_target "$size" || exit; [ "$(stat -c %s "$temporary")" = "$size" ] || reject "not $size bytes"' + _FINISH,
     _FILE,
     ("token", "size", *_ATTRIBUTES),
 )

@@ -54,6 +54,12 @@ def ancestors(path: bytes) -> list[bytes]:
     return [b"/".join(parts[:length]) for length in range(len(parts))] if path else []
 
 
+def hidden(path: bytes, suffix: str) -> bytes:
+    """The prefix of hidden names beside a path, short enough for a token to follow (255 bytes)."""
+    directory, _slash, name = path.rpartition(b"/")
+    return directory + b"/." + name[:200] + suffix.encode()
+
+
 def subtree(tree: Tree, path: bytes) -> Tree:
     """The entries at and below a path other than the root, relative to it."""
     return {name[len(path) + 1 :]: entry for name, entry in tree.items() if name == path or name.startswith(path + b"/")}

@@ -195,6 +195,7 @@ class Upload:
         def send(start: int, size: int) -> str:
             return retry_on_connection_loss(lambda: remote.write_part(path, partial(self._read, path, start, size), start, size, token))
 
+        retry_on_connection_loss(lambda: self._remote.create(path, token))
         calls: list[Callable[[], str]] = [digest, *(partial(send, *part) for part in parts)]
         _none, *arrived = call_in_threads(lambda call: call(), calls, CONNECTIONS + 1, remote.cancel)
         if arrived != digests or entry.digest not in (None, self.digests[path]):
