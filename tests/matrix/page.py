@@ -63,11 +63,18 @@ def _untested(passed: list[Combination], pythons: dict[str, str]) -> str:
     tested = {(axis, getattr(combination, axis)) for combination in passed for axis in AXES}
     alone = [(axis, version) for axis in AXES for version in VERSIONS[axis] if (axis, version) not in tested]
     why = {("python", version): " (no interpreter was found)" for version in VERSIONS["python"] if version not in pythons}
-    texts = [f"- {TITLES[axis]} {version}{why.get((axis, version), '')}\n" for axis, version in alone]
+    names = [_title(version) + why.get(version, "") for version in alone]
+    apart: dict[str, list[str]] = {}
     for one, other in missing_pairs(passed):
         if one not in alone and other not in alone:
-            texts.append(f"- {TITLES[one[0]]} {one[1]} with {TITLES[other[0]]} {other[1]}\n")
-    return f"\nNot tested:\n\n{''.join(texts)}" if texts else ""
+            apart.setdefault(_title(one), []).append(_title(other))
+    rows = "".join(f"| {one} | {', '.join(others)} |\n" for one, others in apart.items())
+    table = f"\nTested, but not together:\n\n| version | not with |\n| --- | --- |\n{rows}" if rows else ""
+    return (f"\nNot tested: {', '.join(names)}.\n" if names else "") + table
+
+
+def _title(version: tuple[str, str]) -> str:
+    return f"{TITLES[version[0]]} {version[1]}"
 
 
 def _place(combination: Combination) -> list[int]:
