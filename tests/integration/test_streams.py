@@ -248,7 +248,7 @@ def test_terminated_container_is_an_error(client, namespace):
     wait_for(lambda: client.get(POD, namespace, "terminated")["status"].get("phase") == "Succeeded")
     with pytest.raises(PodwrightError) as caught:
         execute(client, Container(namespace, "terminated"), Command(["true"]))
-    assert "terminated" in caught.value.message and "pod_info" in caught.value.hint
+    assert "the container has terminated with exit code 0" in caught.value.message and caught.value.hint.startswith("Create the pod again.")
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.long)])

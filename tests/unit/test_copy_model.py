@@ -363,8 +363,9 @@ class Step:
 
     def check_others(self):
         """Nothing outside the target has changed, but its parents may be new."""
-        now, top = self._read_others(), self.target.removeprefix(self.session.base + b"/")
-        wrong = differences({path: node for path, node in now.items() if path in self._others or not is_below(top, path)}, self._others)
+        now, target = self._read_others(), self.target.removeprefix(self.session.base + b"/")
+        found = {path: node for path, node in now.items() if path in self._others or not is_below(target, path)}
+        wrong = differences(found, self._others)
         assert not wrong, "outside the target: " + "\n".join(wrong)
 
     def leftovers(self):

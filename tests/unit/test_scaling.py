@@ -77,12 +77,15 @@ def test_an_object_has_one_autoscaler_after_a_change_of_the_engine(session, firs
     assert scalers(session) == []
 
 
+def be_killed(*_arguments, **_options):
+    raise Killed
+
+
 def test_a_change_of_the_engine_that_was_killed_is_completed_by_the_next_run(session):
     scaled(session, **BY_KEDA)
-    delete = session.cluster.delete
-    session.cluster.delete = lambda *arguments, **options: (_ for _ in ()).throw(Killed)
-    assert scale(session, **BY_CPU) == (None, None) and sorted(scalers(session)) == [HPA, SCALED_OBJECT]
-    session.cluster.delete = delete
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session.cluster, "delete", be_killed)
+        assert scale(session, **BY_CPU) == (None, None) and sorted(scalers(session)) == [HPA, SCALED_OBJECT]
     assert actions_of(scaled(session, **BY_CPU)) == {(SCALED_OBJECT, "delete")} and scalers(session) == [HPA]
 
 
