@@ -61,10 +61,10 @@ def test_events_that_only_repeat_the_error_are_left_out():
     bare = event("Warning", "Failed") | {"message": "Error: ImagePullBackOff"}
     earlier = pull | {"message": pull["message"].replace('/1"', '/2"')}
     assert format_diagnosis([earlier, pull], Tail()).splitlines()[1:] == ["Events:", f"  Failed: {pull['message']}"]
-    told = f"The task 'a' was not running within 60 s: ErrImagePull: task: {cause}"
-    assert format_diagnosis([pull, bare], Tail(), told) == ""
+    error = f"The task 'a' was not running within 60 s: ErrImagePull: task: {cause}"
+    assert format_diagnosis([pull, bare], Tail(), error) == ""
     config = event("Warning", "Failed") | {"message": 'Error: secret "token" not found'}
-    assert format_diagnosis([pull, config, event("Warning", "BackOff") | {"message": ""}], Tail(), told).splitlines()[1:] == [
+    assert format_diagnosis([pull, config, event("Warning", "BackOff") | {"message": ""}], Tail(), error).splitlines()[1:] == [
         "Events:",
         '  Failed: Error: secret "token" not found',
         "  BackOff: ",

@@ -68,7 +68,7 @@ class Forward:
                 outer.sendall(self._server.answers[target])
                 outer.shutdown(socket.SHUT_WR)
                 while outer.recv(1 << 16):
-                    pass  # to close it before the rest of the request is read would reset the connection, which is no end of a body
+                    pass  # to close it before the rest of the request is read would reset the connection, which does not complete a body
             except OSError:
                 pass  # it was enough
 
@@ -95,7 +95,7 @@ def answer(rng, method):
         sent = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
     content = b"".join(rng.sample(INTERIM, rng.choice([0, 0, 0, 1, 2]))) + "\r\n".join([*lines, "", ""]).encode() + sent
     if rng.random() < 0.2:
-        cut = content[: rng.randrange(len(content) - 4)]  # the zero of the last chunk alone ends the body, too
+        cut = content[: rng.randrange(len(content) - 4)]  # the zero of the last chunk alone completes the body, too
         is_whole = (length == "close" or not has_body) and len(cut) >= len(content) - len(sent)
         return cut, status if is_whole else None, cut[len(content) - len(sent) :]
     return content, status, body if has_body else b""

@@ -84,8 +84,12 @@ class Plan:
 
 def split_attributes(paths: Iterable[bytes], source: Tree, options: CopyOptions) -> tuple[list[bytes], list[bytes]]:
     """The entries whose mode and owner change before anything is written in them, and after it: a directory may become writable or read-only."""
-    early = [path for path in paths if source[path].type == DIRECTORY and (options.mode_of(source[path]) or 0) & 0o200]
-    return early, [path for path in paths if path not in set(early)]
+    early: list[bytes] = []
+    late: list[bytes] = []
+    for path in paths:
+        is_early = source[path].type == DIRECTORY and (options.mode_of(source[path]) or 0) & 0o200
+        (early if is_early else late).append(path)
+    return early, late
 
 
 def same_size_files(source: Tree, target: Tree) -> list[bytes]:

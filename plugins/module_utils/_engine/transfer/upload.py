@@ -58,7 +58,7 @@ class Upload:
         """Copy. Raises: PodwrightError; the files in `done` are complete."""
         plan, done, remote, tree = self._plan, self.done, self._remote, self._tree
         separate = [path for path in plan.files if not self._uses_tar or tree[path].size >= LARGE]
-        archived = [path for path in plan.files if path not in set(separate)]
+        archived = [path for path in plan.files if self._uses_tar and tree[path].size < LARGE]
         early, late = split_attributes(plan.attributes, tree, self._options)
         try:
             with self._batch():
