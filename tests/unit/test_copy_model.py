@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer im
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import Script
 
 from ..support.environment import scaled
+from ..support.traces import shown_on_failure
 from ..support.waiting import wait_for
 from .fake_cluster import Killed
 from .local_pod import BUSYBOX, LocalPod, run_copy
@@ -504,8 +505,7 @@ def break_tool(session, fault):
 def play(seed):
     with pytest.MonkeyPatch.context() as monkeypatch:
         lower_limits(monkeypatch)
-        session = Session(seed, monkeypatch)
-        try:
+        with closing(Session(seed, monkeypatch)) as session, shown_on_failure(session.trace):
             for _step in range(session.rng.randrange(1, 4)):
                 session.change()
                 options, source, target = draw(session)
@@ -516,11 +516,6 @@ def play(seed):
                     state = "from_pod" if options["state"] == "to_pod" else "to_pod"
                     back = {name: value for name, value in options.items() if name not in ("owner", "group")} | {"state": state}
                     make(session, Step(session, back, target, source))
-        except BaseException:
-            print("\n".join(session.trace))
-            raise
-        finally:
-            session.close()
 
 
 def lower_limits(monkeypatch):

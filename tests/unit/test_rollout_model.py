@@ -27,6 +27,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import executor, observation, wait
 
 from ..support.environment import scaled
+from ..support.traces import shown_on_failure
 from .fake_cluster import Killed
 from .model_rollouts import FATES, GENERATION, NAMESPACE, RolloutCluster, RolloutWatcher, image_of, labels_of
 from .model_server import is_terminating, leaves
@@ -185,7 +186,7 @@ def populate(session):
 def play(seed):
     session = Session(seed)
     rng, cluster = session.rng, session.cluster
-    try:
+    with shown_on_failure(cluster.trace):
         populate(session)
         strategy = rng.choice(["rolling", "blue_green", "canary"])
         for _run in range(rng.randrange(2, 6)):
@@ -204,9 +205,6 @@ def play(seed):
                 cluster.settle()
             calm_run(session, params)
         finish(session, strategy)
-    except BaseException:
-        print("\n".join(cluster.trace))
-        raise
 
 
 def calm_run(session, params):

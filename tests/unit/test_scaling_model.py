@@ -18,6 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import executor, observation, wait
 
 from ..support.environment import scaled
+from ..support.traces import shown_on_failure
 from .fake_cluster import Killed
 from .model_rollouts import NAMESPACE, RolloutWatcher
 from .model_scaling import (
@@ -167,7 +168,7 @@ def draw(session):
 def play(seed):
     session = Session(seed)
     rng, cluster = session.rng, session.cluster
-    try:
+    with shown_on_failure(cluster.trace):
         populate(session)
         for _run in range(rng.randrange(2, 6)):
             change_metrics(session)
@@ -182,9 +183,6 @@ def play(seed):
             cluster.settle()
             cluster.finish_deletions()
             calm_run(session, params)
-    except BaseException:
-        print("\n".join(cluster.trace))
-        raise
 
 
 def calm_run(session, params):

@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import GROUP_KINDS, NAMESPACES, PART_OF, ApplySet
 
 from ..support.environment import scaled
+from ..support.traces import shown_on_failure
 from .fake_cluster import Killed
 from .model_server import OURS, ModelServer, is_terminating
 
@@ -173,7 +174,7 @@ def draw(rng):
 def play(seed):
     session = Session(seed)
     rng, server = session.rng, session.server
-    try:
+    with shown_on_failure(server.trace):
         populate(session)
         for _run in range(rng.randrange(1, 4)):
             verb = "remove" if rng.random() < 0.25 else "apply"
@@ -190,9 +191,6 @@ def play(seed):
                 server.finish_deletions()
             calm_run(session, verb, manifests, options)
         finish(session)
-    except BaseException:
-        print("\n".join(server.trace))
-        raise
 
 
 def calm_run(session, verb, manifests, options):

@@ -20,6 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import batch, completion, leftovers, prediction, restoration, runner
 
 from ..support.environment import scaled
+from ..support.traces import shown_on_failure
 from .model_cluster import ModelCluster
 from .model_scheduler import ModelPool, ModelThread, ModelWatcher, answer_queue
 
@@ -223,7 +224,7 @@ def play(seed):
     session = Session(seed)
     rng, cluster = session.rng, session.cluster
     state = rng.choice(["present", "running", "completed"])
-    try:
+    with shown_on_failure(cluster.trace):
         for _run in range(rng.randrange(1, 4)):
             if rng.random() < 0.2:
                 state = rng.choice(["present", "running", "completed", "absent"])
@@ -235,9 +236,6 @@ def play(seed):
             if rng.random() < 0.6:
                 cluster.calm()
             calm_run(session, params)
-    except BaseException:
-        print("\n".join(cluster.trace))
-        raise
 
 
 def calm_run(session, params):

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..clients.prometheus import query_prometheus
 from ..cluster.kinds import POD
 from ..cluster.metrics import read_usage, usage_key
 from ..errors import PodwrightError
-from ..objects.containers import long_running_containers
+from ..objects.containers import has_finished, long_running_containers
 from ..objects.pod_status import is_serving
-from ..objects.quantity import parse_quantity
+from ..objects.resources import own_requests, pod_requests
 from .policy import Load, Measurement, Metric, utilization
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from ..cluster.client import Client
     from ..cluster.metrics import Usage
     from ..values import Manifest, Options
@@ -32,11 +31,7 @@ def list_pods(client: Client, namespace: str, target: Target) -> list[Manifest]:
             hint="Set engine to hpa, or scale the object that selects the pods.",
         )
     pods = client.list(POD, namespace, label_selector=target.selector)[0]
-    return [pod for pod in pods if not _is_finished(pod)]
-
-
-def _is_finished(pod: Manifest) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp")) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return [pod for pod in pods if not (pod["metadata"].get("deletionTimestamp") or has_finished(pod))]
 
 
 def measure(client: Client, namespace: str, params: Options, pods: list[Manifest]) -> list[Measurement]:
@@ -72,18 +67,11 @@ def _measure_usage(name: str, target: int, pods: list[Manifest], usage: Usage) -
 
 def _request(pod: Manifest, name: str) -> Fraction:
     """What the containers of a pod request together. Raises: PodwrightError if one of them requests nothing, as with a HorizontalPodAutoscaler."""
-    texts = {container["name"]: _own_request(container, name) for container in long_running_containers(pod)}
-    whole = _own_request(pod["spec"], name)  # KEP-2837
-    without = next((container for container, text in texts.items() if text is None), None)
-    if without is not None and whole is None:
+    without = next((container["name"] for container in long_running_containers(pod) if name not in own_requests(container)), None)
+    if without is not None and name not in own_requests(pod["spec"]):  # KEP-2837
         raise PodwrightError(
             f"The {name} utilization is unknown: container '{without}' of pod '{pod['metadata']['name']}' has no {name} request.",
             reason="NoMetrics",
             hint=f"Set a {name} request for each container.",
         )
-    return sum(map(parse_quantity, texts.values() if whole is None else [whole]), start=parse_quantity("0"))
-
-
-def _own_request(part: Manifest, name: str) -> str | None:
-    text: str | None = ((part.get("resources") or {}).get("requests") or {}).get(name)
-    return text
+    return pod_requests(pod).get(name, Fraction())

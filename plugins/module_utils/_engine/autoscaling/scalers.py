@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import AUTOSCALER, Kind
 from ..errors import PodwrightError
+from ..objects.controllers import controller_reference
 from ..objects.labels import MANAGED
 from ..objects.readiness import PROGRESSING, READY, Readiness, condition
 from ..reconciler.manifest import key_of
@@ -66,7 +67,7 @@ class Scaler:
     @property
     def controller(self) -> str:
         """The uid of the ScaledObject for which KEDA has created it; empty if there is none."""
-        return next((owner["uid"] for owner in self.item["metadata"].get("ownerReferences") or [] if owner.get("controller")), "")
+        return str((controller_reference(self.item) or {}).get("uid") or "")
 
 
 def scaler_kinds(client: Client) -> list[Kind]:

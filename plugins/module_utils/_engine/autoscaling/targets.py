@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..arguments import read_selector
 from ..cluster.kinds import JOB, POD, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
+from ..objects.controllers import controller_reference
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..objects.readiness import whole_number
 from ..objects.selectors import pod_selector
@@ -155,7 +156,7 @@ def _controller_of(client: Client, pod: Target) -> Target:
     found, seen = pod, {pod.key}
     while True:
         metadata = found.before["metadata"]
-        owner = next((reference for reference in metadata.get("ownerReferences") or [] if reference.get("controller")), None)
+        owner = controller_reference(found.before)
         if owner is None:
             break
         kind = client.kinds.resolve(owner["apiVersion"], owner["kind"])

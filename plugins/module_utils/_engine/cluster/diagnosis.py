@@ -94,16 +94,25 @@ def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
     """
     parts = []
     warnings = [event for event in events if event["type"] != "Normal"]
-    later = [[event["message"] for event in warnings[position:]] for position in range(1, len(warnings) + 1)]
-    unknown = [event for event, messages in zip(warnings, later) if not _is_known(event["message"], [error, *messages])]
-    shown = unknown if warnings else [] if tail.text.strip() else events
+    shown = _latest(warnings, error) if warnings else [] if tail.text.strip() else events[-MAX_EVENTS:]
     if shown:
-        lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown[-MAX_EVENTS:]]
+        lines = [f"  {e['reason']}{' (' + str(e['count']) + ' times)' if e['count'] > 1 else ''}: {e['message']}" for e in shown]
         parts.append("Events:\n" + "\n".join(lines))
     if tail.text.strip():
         title = f"Log of container '{tail.container}'" if tail.container else "Log"
         parts.append(f"{title}:\n" + "\n".join("  " + line for line in tail.text.rstrip().splitlines()))
     return ("\n" + "\n".join(parts)) if parts else ""
+
+
+def _latest(warnings: list[Event], error: str) -> list[Event]:
+    """The latest warnings that say more than the error and the warnings after them, oldest first."""
+    found: list[Event] = []
+    known = [error]
+    for event in reversed(warnings):
+        if len(found) < MAX_EVENTS and not _is_known(event["message"], known):
+            found.append(event)
+        known.append(event["message"])
+    return found[::-1]
 
 
 def _is_known(message: str, texts: Sequence[str]) -> bool:

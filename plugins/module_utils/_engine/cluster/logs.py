@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from ..clock import pause_after
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
-from ..objects.containers import container_status, restart_policy
+from ..objects.containers import container_status, has_finished, restart_policy
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
 from .request import ANYTHING, READ_TIMEOUT, Request
@@ -148,7 +148,7 @@ class LogFollower:
         pod = self._client.get(POD, self._namespace, self._pod)
         if pod is None or pod["metadata"]["uid"] != self._uid:
             return "finished"
-        is_finished = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        is_finished = has_finished(pod)
         status = container_status(pod, self._container)
         state, container_id = status.get("state") or {}, status.get("containerID")
         has_started = "running" in state or "terminated" in state

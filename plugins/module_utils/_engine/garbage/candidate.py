@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import JOB, POD
+from ..objects.containers import has_finished
 from ..objects.labels import HASH, KEEPS_RECORD, PARENT, RECORD, TASK, TTL, annotation_of, number_of
 from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
@@ -152,7 +153,7 @@ def _owners_of(metadata: Manifest) -> tuple[Owner, ...]:
 def _read_pod(candidate: Candidate, pod: Manifest) -> Candidate:
     status = read_pod(pod)
     # A task is finished when its container terminates; of a pod that is not a task, any container may still work.
-    is_finished = status.is_finished and (candidate.task is not None or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"))
+    is_finished = status.is_finished and (candidate.task is not None or has_finished(pod))
     return replace(
         candidate,
         state=status.state if is_finished or not status.is_finished else RUNNING,

@@ -19,6 +19,11 @@ def default_container(pod: Manifest) -> str:
     return annotated if annotated in names else names[0]
 
 
+def has_finished(pod: Manifest) -> bool:
+    """Whether all containers of a pod have terminated for good (API reference, PodPhase)."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def container_names(pod: Manifest) -> list[str]:
     """The names of a pod's init containers and containers, in the order in which they start."""
     return [container["name"] for group in ("initContainers", "containers") for container in pod["spec"].get(group) or []]

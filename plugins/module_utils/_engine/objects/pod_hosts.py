@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import UNEXPECTED, PodwrightError
 from .containers import container_status, default_container, long_running_containers
+from .controllers import controller_reference
 from .labels import ATTEMPT, HASH, PARENT, SET, TASK, label_of
 from .pod_status import is_serving
 
@@ -87,7 +88,7 @@ def _text(value: object) -> str:
 
 def _owner(pod: Manifest) -> dict[str, str]:
     """The kind and name of a pod's controller; the Deployment instead of its ReplicaSet. Empty if the pod has none."""
-    owner = next((entry for entry in pod["metadata"].get("ownerReferences") or [] if entry.get("controller")), None)
+    owner = controller_reference(pod)
     if owner is None:
         return {}
     suffix = f"-{label_of(pod, 'pod-template-hash')}"

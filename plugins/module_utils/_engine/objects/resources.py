@@ -21,10 +21,11 @@ def pod_requests(pod: Manifest) -> dict[str, Fraction]:
     spec = pod.get("spec") or {}
     total: dict[str, Fraction] = {}
     for container in long_running_containers({"spec": spec | {"containers": spec.get("containers") or []}}):
-        for name, quantity in _requests(container).items():
+        for name, quantity in own_requests(container).items():
             total[name] = total.get(name, Fraction()) + quantity
-    return total | _requests(spec)  # KEP-2837
+    return total | own_requests(spec)  # KEP-2837
 
 
-def _requests(part: Manifest) -> dict[str, Fraction]:
+def own_requests(part: Manifest) -> dict[str, Fraction]:
+    """The requests of a container, or those of the spec of a pod for all its containers together."""
     return {name: parse_quantity(text) for name, text in ((part.get("resources") or {}).get("requests") or {}).items()}

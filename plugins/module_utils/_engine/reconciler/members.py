@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import CONFIG_MAP, DEFINITION, SECRET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError
+from ..objects.controllers import controller_reference
 from ..objects.key import Key
 from ..objects.labels import label_of
 from .fields import owned_fields
@@ -40,7 +41,7 @@ class Refusal(NamedTuple):
 
 def is_controlled(item: Manifest) -> bool:
     """Whether a controller created the object: such an object may have the label of a set from its owner, and is deleted with its owner."""
-    return any(owner.get("controller") for owner in item["metadata"].get("ownerReferences") or [])
+    return controller_reference(item) is not None
 
 
 def is_member(item: Manifest, applyset: ApplySet) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..objects.containers import container_names, container_status
+from ..objects.containers import container_names, container_status, has_finished
 from ..objects.pod_status import Status, read_waiting
 from .containers import build_container
 from .inputs import INPUTS, READY, ROOT_PATH, read_inputs
@@ -70,7 +70,7 @@ def awaits_inputs(pod: Manifest) -> bool:
 
 def has_inputs(pod: Manifest) -> bool:
     """Whether a pod has received its inputs, or never will: the container that waits for them has terminated, or the pod has."""
-    return "terminated" in (container_status(pod, INPUTS).get("state") or {}) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return "terminated" in (container_status(pod, INPUTS).get("state") or {}) or has_finished(pod)
 
 
 def build_holder(spec: TaskSpec, profile: str, mounts: list[Manifest]) -> list[Manifest]:
@@ -113,7 +113,7 @@ def holds_files(pod: Manifest) -> bool:
     """Whether a pod has a holder that has not terminated, so that what the task leaves can still be fetched."""
     if HOLDER not in container_names(pod) or "terminated" in (container_status(pod, HOLDER).get("state") or {}):
         return False
-    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+    return not has_finished(pod)
 
 
 def holder_problem(pod: Manifest) -> Status | None:
