@@ -7,11 +7,13 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import TOOLS as NEEDED
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file import put_file
@@ -182,10 +184,37 @@ def test_a_part_that_begins_late_does_not_create_the_file_again(pod, place):
     remote = ContainerTree(pod.client, pod.container, str(place / "pod/file"))
     remote.create(ROOT, "token")
     assert os.listdir(place / "pod") == [".file.podwright-part-token"]
-    remote.clean_up([ROOT])
+    remote.clean_up([ROOT], "other")
+    assert os.listdir(place / "pod") == [".file.podwright-part-token"]
+    remote.clean_up([ROOT], "tok")
     with pytest.raises(PodwrightError, match="was deleted"):
         remote.write_part(ROOT, lambda: [b"text"], 0, 4, "token")
     assert os.listdir(place / "pod") == []
+
+
+def test_of_two_uploads_to_the_same_place_at_the_same_time_one_succeeds(pod, place, monkeypatch):
+    """The second deletes the temporary file of the first, which deletes only its own."""
+    monkeypatch.setattr(upload, "LARGE", 1 << 17)
+    create, has_begun, has_failed, outcomes = ContainerTree.create, threading.Event(), threading.Event(), []
+    paths = [write(place / "controller" / name, name * (1 << 17)) for name in ("a", "b")]
+    options = [options_of(place, local_path=str(path)) for path in paths]
+    second = threading.Thread(target=lambda: outcomes.append(run_copy(pod.client, options[1])))
+
+    def create_in_turn(tree, path, token):
+        create(tree, path, token)
+        if threading.current_thread() is second:
+            has_begun.set()
+            assert has_failed.wait(60)
+        else:
+            second.start()
+            assert has_begun.wait(60)
+
+    monkeypatch.setattr(ContainerTree, "create", create_in_turn)
+    _result, error, _warnings = run_copy(pod.client, options[0])
+    has_failed.set()
+    second.join(60)
+    assert "the temporary file was deleted" in str(error) and outcomes[0][1] is None, outcomes
+    assert os.listdir(place / "pod") == ["tree"] and (place / "pod/tree").read_text() == "b" * (1 << 17)
 
 
 @pytest.mark.parametrize("state", ["to_pod", "from_pod"])

@@ -324,11 +324,11 @@ class ContainerTree:
         """Move the content of a staging directory to the root, with that owner unless it is empty. Directories that exist are merged."""
         self._runner.run(scripts.INSTALL.command(root=self.root, prefix=self._stage_prefix, token=token, owner=owner))
 
-    def clean_up(self, paths: Iterable[bytes]) -> None:
-        """Delete staging directories and the temporary files of these paths if possible, also after the deadline."""
+    def clean_up(self, paths: Iterable[bytes], run: str) -> None:
+        """Delete staging directories and the temporary files of these paths if possible, also after the deadline; only those whose tokens begin with `run`."""
         runner = replace(self._runner, deadline=self._runner.client.clock.monotonic() + CLEAN_UP_SECONDS)
         try:
-            runner.run(scripts.CLEAN_UP.command(root=self.root), names_input([self._stage_prefix, *(self._part_prefix(path) for path in paths)]))
+            runner.run(scripts.CLEAN_UP.command(root=self.root, run=run), names_input([self._stage_prefix, *(self._part_prefix(path) for path in paths)]))
         except PodwrightError:
             pass  # the error that led here is reported
 

@@ -333,5 +333,6 @@ if [ -d "$root" ]; then merge "" || exit; rm -rf "$stage"; else mkdir -p "$(dirn
     ("token", "owner"),
 )
 
-# Deletes what failed attempts left: staging directories in the root, and whatever begins with one of the prefixes that standard input names.
-CLEAN_UP = Script("""rm -rf "$root"/$STAGE-*; xargs -0 sh -c 'for prefix do rm -rf "$prefix"-*; done' sh""")
+# Deletes what the attempts of a run left, whose tokens begin with its own: staging directories in the root, and what begins with one of the
+# prefixes that standard input names. Another run to the same place may be about to succeed.
+CLEAN_UP = Script("""rm -rf "$root"/$STAGE-$run*; run=$run xargs -0 sh -c 'for prefix do rm -rf "$prefix-$run"*; done' sh""", words=("run",))

@@ -53,6 +53,7 @@ class Upload:
         self._total = sum(tree[path].size for path in plan.files)
         self._sent: dict[tuple[bytes, int], int] = {}  # bytes, by path and start
         self._counting = threading.Lock()
+        self._run = token_hex(4)
 
     def run(self) -> None:
         """Copy. Raises: PodwrightError; the files in `done` are complete."""
@@ -76,13 +77,17 @@ class Upload:
                 self._send_file(path)
                 done.files.append(path)
         except BaseException:
-            remote.clean_up(separate)
+            remote.clean_up(separate, self._run)
             raise
         with self._batch():
             remote.delete(plan.delete)
             done.delete = plan.delete
             self._set_attributes([*filter(self._lacks_mode, plan.directories), *([] if self._uses_tar else plan.links), *late])
         done.attributes = plan.attributes
+
+    def _new_token(self) -> str:
+        """The suffix of the temporary names of one attempt."""
+        return self._run + token_hex(2)
 
     @contextmanager
     def _batch(self) -> Iterator[None]:
@@ -142,7 +147,7 @@ class Upload:
         digests: dict[bytes, str] = {}
 
         def send() -> tuple[str, dict[bytes, str]]:
-            token = token_hex(4)
+            token = self._new_token()
             digests.clear()
             return token, self._remote.unpack(token, partial(self._pack, paths, digests), paths)
 
@@ -178,14 +183,14 @@ class Upload:
             return
         self.digests[path] = digest = entry.digest or digest_of(self._local.pieces(path))
         source = partial(self._read, path, 0, entry.size)
-        retry_on_connection_loss(lambda: self._remote.write(path, source, entry.size, digest, attributes, token_hex(4)))
+        retry_on_connection_loss(lambda: self._remote.write(path, source, entry.size, digest, attributes, self._new_token()))
 
     def _read(self, path: bytes, start: int, size: int) -> Iterator[bytes]:
         return self._report((path, start), self._local.pieces(path, start, size))
 
     def _send_parts(self, path: bytes, entry: Entry, attributes: Attributes) -> None:
         """Send parts of a file over several connections at once, and finish it if all of them arrive as they were read."""
-        token, parts, remote = token_hex(4), divide(entry.size), self._remote.branch()
+        token, parts, remote = self._new_token(), divide(entry.size), self._remote.branch()
         digests: list[str] = []
 
         def digest() -> str:
