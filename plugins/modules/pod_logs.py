@@ -10,8 +10,8 @@ version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Reads the logs of one pod or of all selected pods, for one container or all containers of each pod.
-  - With O(follow), reads until the containers have terminated. Connection losses, log rotations and restarts neither lose nor repeat a line.
-    RV(gaps) reports lines that were rotated out before they were read.
+  - With O(follow), reads until the containers have terminated. Connection losses, log rotations and restarts repeat no line,
+    and RV(gaps) reports where lines may be missing.
   - On the controller, followed lines appear in the terminal as they arrive.
 extends_documentation_fragment:
   - podwright.core.connection

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import diagnosis, exec_stream, logs, port_forward, websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import diagnosis, exec_stream, log_lines, logs, port_forward, websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_markers import Markers
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import Channel, StreamClosed, TimedOut, exit_code
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LogFollower, lines_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log_lines import lines_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LogFollower
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.port_forward import Connection
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import PING, Closed, WebSocket
@@ -218,7 +219,7 @@ def cut(content, sizes):
 @given(st.lists(st.sampled_from([b"a", b"\n", b"bcdefgh", b"\r", b"\0"]), max_size=40).map(b"".join), st.lists(st.integers(1, 9), max_size=20))
 @fuzz
 def test_lines_are_the_same_however_they_arrive(monkeypatch, content, sizes):
-    monkeypatch.setattr(logs, "MAX_LINE", 8)
+    monkeypatch.setattr(log_lines, "MAX_LINE", 8)
     pieces = list(lines_of(Body(cut(content, sizes))))
     assert pieces == list(lines_of(Body([content])))
     assert all(len(piece.content) <= 8 and b"\n" not in piece.content for piece in pieces)
@@ -228,7 +229,7 @@ def test_lines_are_the_same_however_they_arrive(monkeypatch, content, sizes):
 
 def test_line_without_a_line_feed_is_read_in_limited_memory():
     chunk = b"x" * (1 << 16)
-    assert peak_memory(lambda: [len(piece.content) for piece in lines_of(Body(itertools.repeat(chunk, 1 << 10)))]) < 3 * logs.MAX_LINE
+    assert peak_memory(lambda: [len(piece.content) for piece in lines_of(Body(itertools.repeat(chunk, 1 << 10)))]) < 3 * log_lines.MAX_LINE
 
 
 class LogServer:
@@ -262,12 +263,12 @@ def follow(server, on_line=None):
 @given(st.lists(st.sampled_from([b"2001-01-01T00:00:0", b"1Z ", b"9999-99-99T99:99:99Z ", b"0001-01-01T00:00:00Z ", b"x" * 9, b"\n", b"\xff"]), max_size=30))
 @fuzz
 def test_any_log_is_followed_to_the_end(monkeypatch, content):
-    monkeypatch.setattr(logs, "MAX_LINE", 16)
+    monkeypatch.setattr(log_lines, "MAX_LINE", 16)
     follow(LogServer(Body([b"".join(content)], OSError()), Body([b"".join(content)])))
 
 
 def test_pieces_of_a_long_line_are_neither_lost_nor_repeated_nor_read_as_timestamps(monkeypatch):
-    monkeypatch.setattr(logs, "MAX_LINE", 40)
+    monkeypatch.setattr(log_lines, "MAX_LINE", 40)
     begin = b"2001-01-01T00:00:01.000000001Z "
     long = begin.ljust(40, b"x") + b"9999-99-99T99:99:99Z ".ljust(40, b"y") + b"2999-01-01T00:00:00Z tail\n"
     server = LogServer(Body([long[:100]], OSError()), Body([long + begin + b"next\n"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import random
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import log_rotation
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import UNAVAILABLE
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -40,7 +42,7 @@ class Container:
     def __init__(self, rng, name, policy, zone):
         self.rng, self.name, self.policy, self.zone = rng, name, policy, zone
         self.runs, self.last_runs = [], rng.choice([0, 1, 1, 2, 3])
-        self.waits = True
+        self.waits, self.next_rotation = True, 0.0
 
     @property
     def is_running(self):
@@ -51,14 +53,20 @@ class Container:
         """Whether it will write nothing any more."""
         return not self.is_running and bool(self.runs) and (self.policy == "Never" or (self.policy == "OnFailure" and self.runs[-1].code == 0))
 
+    def count_passed(self):
+        """How many lines runs have written that another follows."""
+        runs = self.runs[:-1] if self.is_running or self.is_finished else self.runs
+        return sum(len(run.lines) for run in runs)
+
     def tick(self, now, may_rotate):
         """A moment passes."""
         if self.is_running:
             run = self.runs[-1]
             for _line in range(self.rng.choice([0, 0, 1, 1, 2, 3])):
-                moment = max(now + self.rng.choice([0, 0, 0.25]), run.lines[-1][0] if run.lines else 0)
-                run.lines.append((moment, self.rng.choice(LINES)))
-            if may_rotate and self.rng.random() < 0.1:
+                moment = max(now + self.rng.choice([0, 0, 0.25]), run.lines[-1][0] + 0.001 * may_rotate if run.lines else 0)
+                run.lines.append((moment, f"{run.number}.{len(run.lines)}".encode() if may_rotate else self.rng.choice(LINES)))
+            if may_rotate and self.rng.random() < 0.1 and now > self.next_rotation:
+                self.next_rotation = now + 3
                 run.rotated = self.rng.randrange(run.rotated, len(run.lines) + 1)
             if self.rng.random() < 0.15:
                 run.code = self.rng.choice([0, 1]) if self.last_runs > len(self.runs) else 0
@@ -129,9 +137,10 @@ class LogNodes(FakeCluster):
 
     def stream(self, request):
         """The log subresource, as the API server and the kubelet answer it: whole seconds of sinceTime count."""
-        self.wait(0.3)
-        self.fail()
         query = dict(request.query)
+        if "limitBytes" not in query:
+            self.wait(0.3)  # checks are rare and quick
+        self.fail()
         container = next(each for each in self.pods[request.name] if each.name == query["container"])
         self.trace.append(f"{request.name} {query}")
         number = len(container.runs) - 1
@@ -217,7 +226,7 @@ def play(seed):
     params = draw(rng, nodes)
     nodes.trace.append(f"--- {params}")
     try:
-        check(nodes, params, *perform(nodes, params))
+        check(nodes, params, *perform(nodes, params, 1 if nodes.may_rotate else rng.choice([1, 20, 1 << 20])))
     except BaseException:
         print("\n".join(nodes.trace))
         raise
@@ -241,12 +250,14 @@ def draw(rng, nodes):
     return params
 
 
-def perform(nodes, params):
+def perform(nodes, params, check_bytes=log_rotation.CHECK_BYTES):
     full = {name: entry.get("default") for name, entry in pod_logs.ARGUMENTS.items()} | {"namespace": "n"} | params
     console = Console()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_rotation, "CHECK_BYTES", check_bytes)
         patch.setattr(pod_logs, "call_in_threads", lambda function, items, *_limits: list(map(function, items)))
         nodes.written = {container: [len(run.lines) for run in container.runs] for containers in nodes.pods.values() for container in containers}
+        nodes.passed = {container: container.count_passed() for containers in nodes.pods.values() for container in containers}
         result, error = attempt(pod_logs.OPERATION, Invocation(full, False, False, console, nodes))
     nodes.trace.append(f"--- {error!r} {result.get('logs')} {result.get('gaps')} {console.warnings}")
     assert error is None or error.reason != "Unforeseen", str(error)
@@ -315,12 +326,25 @@ def check_followed(nodes, params, result, pod, container, shown):
     if nodes.may_rotate or gaps or "tail_lines" in params:
         rest = iter(expected)  # of lines with the same timestamp, some may be those that tail_lines excludes
         assert "tail_lines" in params or all(any(line == other for other in rest) for line in shown), f"repeated or in another order: {shown} of {expected}"
+        if nodes.may_rotate and "tail_lines" not in params:
+            check_gaps(container, shown, gaps)
     elif container.is_finished or not params["timeout"]:
         assert shown == expected[len(expected) - len(shown) :], f"{shown} of {expected}"
         if len(result["logs"]) > 1 or len(result["logs"][pod]) > 1:
             return  # the second log is followed after the first here
-        least = len(expected) - sum(nodes.written[container][:-1])  # the log of the run before the first that was seen is not read
+        least = len(expected) - nodes.passed[container]  # the log of the run before the first that was seen is not read
         assert len(shown) >= least or "since_time" in params or len(container.runs) > len(nodes.written[container]) + 1, f"lost: {shown} of {expected}"
+
+
+def check_gaps(container, shown, gaps):
+    """Lines that were rotated out between two lines of a run are in a gap."""
+    indexes = [tuple(map(int, line.decode().rpartition(" ")[2].split("."))) for line in shown]
+    between = {(gap["after"], gap["before"]) for gap in gaps}
+    for (run, index), (other, following) in pairwise(indexes):
+        moments = [stamp(container.runs[run].lines[place][0], container.zone) for place in (index, following)] if run == other else []
+        assert run != other or following == index + 1 or any(after <= moments[0] and before == moments[1] for after, before in between), (
+            f"{run}: {index + 1} to {following - 1} are missing, gaps {between}"
+        )
 
 
 @settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck))

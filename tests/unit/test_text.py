@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT, exit_code
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import MAX_LINE, lines_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log_lines import MAX_LINE, lines_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_exec import describe_output
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import decode

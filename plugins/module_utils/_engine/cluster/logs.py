@@ -6,9 +6,10 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..clock import pause_after
 from ..errors import CONNECTION_LOST, PodwrightError
@@ -16,22 +17,26 @@ from ..libraries import load
 from ..objects.containers import container_status, has_finished, restart_policy
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
+from .log_lines import TIMESTAMP, Piece, exact_moment, lines_of
+from .log_rotation import Rotations
 from .request import ANYTHING, READ_TIMEOUT, Request
-from .transport import pieces_of
+from .transport import socket_of
 
 if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
     from .client import Client
 
 IDLE_SECONDS = 30  # after which an idle stream is reopened: some streams stop without an error
+LARGE_IDLE_SECONDS = 5  # the same of a log that may have been rotated: the kubelet checks its size every 10 s
+FIRST_LINE_BYTES = 64  # of which a timestamp has at most 36
 WAITING_SECONDS = 0.5  # between requests for the status of a container that has not started
 MAX_FAILURES = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.2  # seconds after a failure
-MAX_LINE = 1 << 22  # bytes; longer lines are split
 WINDOW_SECONDS = 2  # of timestamps whose lines are remembered, to recognize them when they are read again
 MAX_KNOWN = 1 << 17  # lines of one second that are remembered
 # What the kubelet writes instead of a log that it cannot read, with status 200.
 UNAVAILABLE = re.compile(rb"unable to retrieve container logs for [a-z-]+://[0-9a-f]+")
-_TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
 
 LogOptions: TypeAlias = dict[str, "str | int | None"]
 """Query parameters of the log subresource, such as sinceTime, sinceSeconds and tailLines; None is left out."""
@@ -41,10 +46,10 @@ _State: TypeAlias = Literal["waiting", "running", "terminated", "finished"]  # f
 
 @dataclass(frozen=True)
 class Gap:
-    """A gap in which lines may be missing: the log was rotated before they were read.
+    """A gap in which lines may be missing: the log was rotated, or the container restarted.
 
     Attributes:
-        after, before: timestamps of the last line before and of the first line after the gap, as the kubelet writes them.
+        after, before: timestamps of a line shortly before and of the first line after the gap, as the kubelet writes them.
     """
 
     pod: str
@@ -103,6 +108,8 @@ class LogFollower:
         self._recent: dict[bytes, Counter[int]] = {}  # hashes of lines, by the second of their timestamps
         self._line: re.Match[bytes] | None = None  # the timestamp of the line that is read
         self._first_timestamp = self._last_timestamp = ""
+        self._end_of_previous = ""  # the timestamp of the last line before the restart
+        self._rotations = Rotations()
         self._cancelled = client.streams.cancelled
         self.gaps: list[Gap] = []
         self.problem: PodwrightError | None = PodwrightError("the API server did not respond", reason="Timeout")
@@ -122,7 +129,7 @@ class LogFollower:
                 if state == "waiting":
                     self._cancelled.wait(WAITING_SECONDS)
                     continue
-                is_complete = self._read(follow=state == "running")
+                is_complete = self._read(follow=state == "running", failures=failures)
                 if state == "terminated":
                     if is_complete:
                         return
@@ -170,16 +177,18 @@ class LogFollower:
         if not self._read(follow=False, previous=True):
             raise self._cut_off(" before its restart")
         if restarts > self._restarts + 1:
-            self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, ""))
+            self._add_gap(self._last_timestamp, "")
+        self._end_of_previous = max(self._last_timestamp, self._end_of_previous)
         self._recent, self._first_timestamp, self._last_timestamp, self._first = {}, "", "", {}
+        self._rotations = Rotations()
 
     def _cut_off(self, which: str) -> PodwrightError:
         return PodwrightError(f"The log of pod '{self._pod}'{which} was cut off.", reason=CONNECTION_LOST, hint="Run it again.")
 
-    def _read(self, follow: bool, previous: bool = False) -> bool:
+    def _read(self, follow: bool, previous: bool = False, failures: int = 0) -> bool:
         """Read the log after the last line, and new lines if it is followed. Returns: False if the log was cut off."""
         options: LogOptions = {"sinceTime": self._overlap()} if self._last_timestamp else self._first
-        timeout: float = IDLE_SECONDS
+        timeout: float = min(IDLE_SECONDS, LARGE_IDLE_SECONDS << failures) if self._rotations.is_large else IDLE_SECONDS
         if self._deadline is not None:
             timeout = max(min(timeout, self._deadline - self._client.clock.monotonic()), 0.01)
         options = {"timestamps": True, "follow": follow, "previous": previous or None, **options}
@@ -195,11 +204,34 @@ class LogFollower:
         try:
             for piece in lines_of(response):
                 self._handle(piece, known)
+                if self._rotations.is_due:
+                    self._check_rotation(previous)
+                    _limit_idleness(response, min(timeout, LARGE_IDLE_SECONDS))
+            if self._rotations.may_be_missed:
+                self._check_rotation(previous)
             return True
         except (load("urllib3").exceptions.HTTPError, OSError):
             return False  # a closed stream does not mean that the log is complete
         finally:
             response.close()
+
+    def _check_rotation(self, previous: bool) -> None:
+        """Find a rotation that the response does not show. One GET of the first bytes of the log."""
+        request = log_request(self._namespace, self._pod, self._container, timestamps=True, previous=previous or None, limitBytes=FIRST_LINE_BYTES)
+        begin = b""
+        with suppress(PodwrightError, load("urllib3").exceptions.HTTPError, OSError):  # reading the log shows why
+            response = self._client.stream(request)
+            begin = b"".join(piece.content for piece in lines_of(response))
+            response.close()
+        match = TIMESTAMP.match(begin)
+        between = self._rotations.check(match[0].strip().decode() if match else "")
+        if between:
+            self._add_gap(*between)
+
+    def _add_gap(self, after: str, before: str) -> None:
+        gap = Gap(self._pod, self._container, after, before)
+        if gap not in self.gaps[-1:]:
+            self.gaps.append(gap)
 
     def _overlap(self) -> str:
         """The time from which to read again, in whole seconds: the API server ignores fractions."""
@@ -211,24 +243,29 @@ class LogFollower:
 
     def _handle(self, piece: Piece, known: _KnownLines) -> None:
         if piece.begins_line:
-            self._line = _TIMESTAMP.match(piece.content)
+            self._line = TIMESTAMP.match(piece.content)
         match = self._line
         if piece.begins_line and UNAVAILABLE.fullmatch(piece.content):
-            self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, ""))
+            self._add_gap(self._last_timestamp, "")
             return
         if match:
             key = hash((piece.begins_line, match[0], piece.content))
-            if known.contains(key):
-                return
             timestamp = match[0].strip().decode()
+            if known.contains(key) or timestamp <= self._end_of_previous:  # the container may restart before its log is read
+                return
             if self._since is not None and (read_timestamp(timestamp) or 0) < self._since:
                 return
             if known.is_empty:
                 self._first_timestamp = min(timestamp, self._first_timestamp or timestamp)
             elif timestamp < self._first_timestamp:
+                if not self._first:
+                    self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted twice before its log was read
                 return  # excluded by the options of the first request
-            if known.is_missed():
-                self.gaps.append(Gap(self._pod, self._container, self._last_timestamp, timestamp))
+            is_missed = known.is_missed()
+            if is_missed:
+                self._rotations.begin(timestamp)
+            if self._rotations.add(timestamp, len(piece.content)) or is_missed:
+                self._add_gap(self._last_timestamp, timestamp)
             self._remember(match[1], key)
             self._last_timestamp = timestamp
         self._line_count += 1
@@ -244,6 +281,12 @@ class LogFollower:
         lines[key] += 1
         for earlier in sorted(self._recent)[:-WINDOW_SECONDS]:
             del self._recent[earlier]
+
+
+def _limit_idleness(response: BaseHTTPResponse, seconds: float) -> None:
+    connection = socket_of(response)
+    if connection:
+        connection.settimeout(seconds)
 
 
 class _LineRefused(Exception):
@@ -280,52 +323,3 @@ class _KnownLines:
         """Whether the first new line arrived before any known line; true at most once."""
         is_missed, self._is_missed = self._is_missed, False
         return is_missed
-
-
-def exact_moment(since: str | int | None) -> float | None:
-    """The moment of a timestamp with fractions of a second, which the API server ignores; None for any other."""
-    moment = read_timestamp(str(since or ""))
-    return moment if moment is not None and moment % 1 else None
-
-
-def lines_since(response: Any, since: float, timestamps: bool) -> Iterator[bytes]:
-    """The lines of a response with timestamps since a moment, in seconds since the epoch; `timestamps` keeps these."""
-    has_begun = False
-    for piece in lines_of(response):
-        match = _TIMESTAMP.match(piece.content) if piece.begins_line else None
-        if has_begun:
-            yield b"\n" * piece.begins_line
-        elif match and (read_timestamp(match[0].strip().decode()) or 0) >= since:
-            has_begun = True
-        if has_begun:
-            yield piece.content[match.end() if match and not timestamps else 0 :]
-    yield b"\n" * has_begun
-
-
-class Piece(NamedTuple):
-    """A line without its line feed, or a piece of a line longer than MAX_LINE."""
-
-    content: bytes
-    begins_line: bool
-
-
-def lines_of(response: Any) -> Iterator[Piece]:
-    """Lines of a urllib3 response as they arrive, including an incomplete last line.
-
-    A line longer than MAX_LINE is split, at the same bytes however they arrive, so that a container cannot exhaust the memory.
-    """
-    parts: list[bytes] = []
-    size, begins_line = 0, True
-    for chunk in pieces_of(response, 1 << 16):
-        for number, line in enumerate(chunk.split(b"\n")):
-            if number:
-                yield Piece(b"".join(parts), begins_line)
-                parts, size, begins_line = [], 0, True
-            while size + len(line) > MAX_LINE:
-                cut = MAX_LINE - size
-                yield Piece(b"".join([*parts, line[:cut]]), begins_line)
-                parts, size, begins_line, line = [], 0, False, line[cut:]
-            parts.append(line)
-            size += len(line)
-    if size:
-        yield Piece(b"".join(parts), begins_line)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import POD
-from ..cluster.logs import UNAVAILABLE, Gap, LogFollower, LogOptions, exact_moment, lines_since, log_request
+from ..cluster.log_lines import exact_moment, lines_since
+from ..cluster.logs import UNAVAILABLE, Gap, LogFollower, LogOptions, log_request
 from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
@@ -25,6 +26,7 @@ from ..threads import call_in_threads
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..cluster.kinds import Kind
+    from ..console import Console
     from ..values import Manifest, Options, Result
 
 THREADS = 64
@@ -126,8 +128,15 @@ def run(invocation: Invocation, outcome: Reading) -> None:
         for log in logs:
             if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True
-    for gap in (gap for log in logs for gap in log.gaps):
-        invocation.console.warn(f"Lines of pod '{gap.pod}' between {gap.after} and {gap.before} may be missing: the log was rotated before they were read.")
+    for log in logs:
+        _warn_of_gaps(invocation.console, log.gaps)
+
+
+def _warn_of_gaps(console: Console, gaps: list[Gap]) -> None:
+    if gaps:
+        first, further = gaps[0], f" There are {len(gaps) - 1} more of these gaps." if len(gaps) > 1 else ""
+        place = f"between {first.after} and {first.before}" if first.before else f"after {first.after}"
+        console.warn(f"Lines of pod '{first.pod}' {place} may be missing: the log was rotated, or the container restarted, before they were read.{further}")
 
 
 # -- selecting ------------------------------------------------------------------------------------------------

@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lines of logs as the API server delivers them, and their timestamps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..objects.timestamps import read_timestamp
+from .transport import pieces_of
+
+MAX_LINE = 1 << 22  # bytes; longer lines are split
+TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
+
+
+def exact_moment(since: str | int | None) -> float | None:
+    """The moment of a timestamp with fractions of a second, which the API server ignores; None for any other."""
+    moment = read_timestamp(str(since or ""))
+    return moment if moment is not None and moment % 1 else None
+
+
+def lines_since(response: Any, since: float, timestamps: bool) -> Iterator[bytes]:
+    """The lines of a response with timestamps since a moment, in seconds since the epoch; `timestamps` keeps these."""
+    has_begun = False
+    for piece in lines_of(response):
+        match = TIMESTAMP.match(piece.content) if piece.begins_line else None
+        if has_begun:
+            yield b"\n" * piece.begins_line
+        elif match and (read_timestamp(match[0].strip().decode()) or 0) >= since:
+            has_begun = True
+        if has_begun:
+            yield piece.content[match.end() if match and not timestamps else 0 :]
+    yield b"\n" * has_begun
+
+
+class Piece(NamedTuple):
+    """A line without its line feed, or a piece of a line longer than MAX_LINE."""
+
+    content: bytes
+    begins_line: bool
+
+
+def lines_of(response: Any) -> Iterator[Piece]:
+    """Lines of a urllib3 response as they arrive, including an incomplete last line.
+
+    A line longer than MAX_LINE is split, at the same bytes however they arrive, so that a container cannot exhaust the memory.
+    """
+    parts: list[bytes] = []
+    size, begins_line = 0, True
+    for chunk in pieces_of(response, 1 << 16):
+        for number, line in enumerate(chunk.split(b"\n")):
+            if number:
+                yield Piece(b"".join(parts), begins_line)
+                parts, size, begins_line = [], 0, True
+            while size + len(line) > MAX_LINE:
+                cut = MAX_LINE - size
+                yield Piece(b"".join([*parts, line[:cut]]), begins_line)
+                parts, size, begins_line, line = [], 0, False, line[cut:]
+            parts.append(line)
+            size += len(line)
+    if size:
+        yield Piece(b"".join(parts), begins_line)
