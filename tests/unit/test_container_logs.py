@@ -137,6 +137,13 @@ def test_a_log_that_cannot_be_read_is_missing_with_a_warning(perform, tmp_path):
     assert console.warnings == ["The log of container 'fetch' of task 't' could not be read: it cannot be read"]
 
 
+def test_the_error_says_why_an_init_container_could_not_be_started(perform, tmp_path):
+    state = {"terminated": ENDED | {"exitCode": 128, "reason": "StartError", "message": 'exec: "mak": executable file not found in $PATH'}}
+    _fields, error = perform(LoggingCluster(tmp_path, fetch={"state": state}, other=terminated(1), task=WAITING), **PARTS)
+    assert "the init container 'fetch' could not be started: exec: \"mak\": executable file not found" in error.message
+    assert error.reason == "InitStartError" and error.hint.startswith("Correct command and working_dir")
+
+
 @pytest.mark.parametrize("logs", ["none", "collect"])
 def test_the_error_has_the_log_of_the_init_container_that_failed(perform, tmp_path, logs):
     cluster = LoggingCluster(tmp_path, fetch=terminated(1), task=WAITING)

@@ -213,7 +213,7 @@ def test_of_two_uploads_to_the_same_place_at_the_same_time_one_succeeds(pod, pla
     _result, error, _warnings = run_copy(pod.client, options[0])
     has_failed.set()
     second.join(60)
-    assert "the temporary file was deleted" in str(error) and outcomes[0][1] is None, outcomes
+    assert "the temporary file was deleted" in str(error) and "another copy" in error.hint and outcomes[0][1] is None, outcomes
     assert os.listdir(place / "pod") == ["tree"] and (place / "pod/tree").read_text() == "b" * (1 << 17)
 
 

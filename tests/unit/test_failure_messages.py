@@ -96,6 +96,7 @@ def test_events_that_only_repeat_the_error_are_left_out():
         ("FailedMount", 'volume mode "Ephemeral" not supported by driver csi.spiffe.io (no CSIDriver object)', "CSI driver"),
         ("StartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
         ("StartError", 'exec: "/run.sh": permission denied', "executable"),
+        ("InitStartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
         (
             "Unschedulable",
             "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available",

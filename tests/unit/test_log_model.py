@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import log_rotation
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import UNAVAILABLE
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log_lines import UNAVAILABLE
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt

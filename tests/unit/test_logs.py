@@ -8,6 +8,11 @@ import re
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+
+from .stub_server import Response, StubServer
 from .test_log_model import START, Container, LogNodes, Run, perform, stamp
 
 
@@ -75,3 +80,6 @@ def test_what_the_kubelet_writes_instead_of_a_log_is_not_its_content():
     assert error is None and result["log"] == "" and len(result["gaps"]) == 1 and "may be missing" in console.warnings[0]
     result, error, _console = perform(nodes_with([(1, UNAVAILABLE + b" is what it says")]), {"name": "web-0"})
     assert error is None and len(result["log_lines"]) == 1
+    with StubServer(lambda handler: Response(200, UNAVAILABLE)) as running, Client(Configuration({"host": running.url})) as client:
+        with pytest.raises(PodwrightError, match=r"Container 'task' of pod 'web-0' has no log any more\."):
+            client.log("n", "web-0", "task")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, overload
 from ..errors import TOO_LARGE, UNEXPECTED, UNKNOWN_KIND, PodwrightError
 from ..text import parse_integer
 from .kinds import POD, Kind, Kinds
+from .log_lines import missing_log
 from .request import ANYTHING, Query, Request
 from .transport import Transport
 
@@ -251,13 +252,17 @@ class Client(Transport):
         return live is None or bool(live["metadata"].get("deletionTimestamp")) or (uid is not None and live["metadata"].get("uid") != uid)
 
     def log(self, namespace: str, pod: str, container: str, tail_lines: int | None = None, limit_bytes: int | None = None) -> bytes:
-        """The log of a container. Raises: PodwrightError."""
+        """The log of a container. Raises: PodwrightError, also if its node has deleted it."""
         query = _query(
             container=container,
             tailLines=None if tail_lines is None else str(tail_lines),
             limitBytes=None if limit_bytes is None else str(limit_bytes),
         )
-        return self.fetch(_object_request("GET", POD, namespace, pod, "log", query=query, accept=ANYTHING))
+        content = self.fetch(_object_request("GET", POD, namespace, pod, "log", query=query, accept=ANYTHING))
+        missing = missing_log(content, pod, container)
+        if missing:
+            raise missing
+        return content
 
 
 def _object_request(method: str, kind: Kind, namespace: str | None, name: str, subresource: str | None = None, **options: Any) -> Request:

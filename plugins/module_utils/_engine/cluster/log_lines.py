@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..errors import PodwrightError
 from ..objects.timestamps import read_timestamp
 from .transport import pieces_of
 
+# What the kubelet writes instead of a log that it cannot read, with status 200.
+UNAVAILABLE = re.compile(rb"unable to retrieve container logs for [a-z-]+://[0-9a-f]+")
 MAX_LINE = 1 << 22  # bytes; longer lines are split
 TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
 
@@ -32,6 +35,14 @@ def lines_since(response: Any, since: float, timestamps: bool) -> Iterator[bytes
         if has_begun:
             yield piece.content[match.end() if match and not timestamps else 0 :]
     yield b"\n" * has_begun
+
+
+def missing_log(content: bytes | bytearray, pod: str, container: str) -> PodwrightError | None:
+    """Why a container has no log any more, if the kubelet answered so."""
+    if not UNAVAILABLE.fullmatch(content):
+        return None
+    problem = f"Container '{container}' of pod '{pod}' has no log any more."
+    return PodwrightError(problem, reason="NoLog", hint="Its node has deleted it, as some time after a container has terminated.")
 
 
 class Piece(NamedTuple):

@@ -17,7 +17,7 @@ from ..libraries import load
 from ..objects.containers import container_status, has_finished, restart_policy
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
-from .log_lines import TIMESTAMP, Piece, exact_moment, lines_of
+from .log_lines import TIMESTAMP, UNAVAILABLE, Piece, exact_moment, lines_of
 from .log_rotation import Rotations
 from .request import ANYTHING, READ_TIMEOUT, Request
 from .transport import socket_of
@@ -35,8 +35,6 @@ MAX_FAILURES = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.2  # seconds after a failure
 WINDOW_SECONDS = 2  # of timestamps whose lines are remembered, to recognize them when they are read again
 MAX_KNOWN = 1 << 17  # lines of one second that are remembered
-# What the kubelet writes instead of a log that it cannot read, with status 200.
-UNAVAILABLE = re.compile(rb"unable to retrieve container logs for [a-z-]+://[0-9a-f]+")
 
 LogOptions: TypeAlias = dict[str, "str | int | None"]
 """Query parameters of the log subresource, such as sinceTime, sinceSeconds and tailLines; None is left out."""

@@ -131,22 +131,23 @@ def _read_failure(status: Manifest, terminated: Manifest | None, interruption: s
         return Status("failed", "Failed", status.get("message") or "a container other than the task's failed", rc)
     word = terminated.get("reason") or "Error"
     if word == NOT_STARTED:
-        message = terminated.get("message") or "the container runtime gave no reason"
+        message = _start_problem(terminated)
         return Status("failed", word, f"its command could not be started: {message}", rc, is_interrupted=bool(_CANCELLED.search(message)))
     text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command failed with exit code {rc}"
     return Status("failed", word, text, rc)
 
 
+def _start_problem(terminated: Manifest) -> str:
+    return terminated.get("message") or "the container runtime gave no reason"
+
+
 def _failed_init(status: Manifest) -> Status | None:
     for container in status.get("initContainerStatuses") or []:
         terminated = _part(container, "state", "terminated")
-        if terminated and terminated["exitCode"]:
-            return Status(
-                "failed",
-                f"Init{terminated.get('reason', 'Error')}",
-                f"the init container '{container['name']}' failed with exit code {terminated['exitCode']}",
-                terminated["exitCode"],
-            )
+        if terminated and (rc := terminated["exitCode"]):
+            reason = terminated.get("reason") or "Error"
+            problem = f"could not be started: {_start_problem(terminated)}" if reason == NOT_STARTED else f"failed with exit code {rc}"
+            return Status("failed", f"Init{reason}", f"the init container '{container['name']}' {problem}", rc)
     return None
 
 

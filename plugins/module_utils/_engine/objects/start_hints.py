@@ -46,8 +46,8 @@ _HINTS = {
 
 
 def start_hint(reason: str, message: str) -> str:
-    """What to do about a pod that does not start for a reason; empty if nothing is known or the message says it."""
+    """What to do about a pod that does not start for a reason, or whose init container does not; empty if nothing is known or the message says it."""
     if reason == "Unschedulable":
         return " ".join(hint for pattern, hint in _NODE_HINTS if re.search(pattern, message))
-    hints = _IMAGE_HINTS if reason in _IMAGES else _HINTS.get(reason, ())
+    hints = _IMAGE_HINTS if reason in _IMAGES else _HINTS.get(reason.removeprefix("Init"), ())
     return next((hint for pattern, hint in hints if re.search(pattern, message)), "")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import POD
-from ..cluster.log_lines import exact_moment, lines_since
-from ..cluster.logs import UNAVAILABLE, Gap, LogFollower, LogOptions, log_request
+from ..cluster.log_lines import exact_moment, lines_since, missing_log
+from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
 from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
@@ -250,10 +250,9 @@ def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_m
         ) from error
     finally:
         response.close()
-    if UNAVAILABLE.fullmatch(log.content):
+    log.missing = missing_log(log.content, log.pod_name, log.container)
+    if log.missing:
         log.content.clear()
-        problem = f"Container '{log.container}' of pod '{log.pod_name}' has no log any more."
-        log.missing = PodwrightError(problem, reason="NoLog", hint="Its node has deleted it, as some time after a container has terminated.")
 
 
 def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline: float | None, is_one_of_many: bool) -> None:

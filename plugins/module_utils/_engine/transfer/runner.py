@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..cluster.exec_command import Container
 
 QUERY_ATTEMPTS, TRANSFER_ATTEMPTS = 3, 6
+DELETED_HINT = "If another copy writes to the same path at the same time, run one after the other."
 IDLE_SECONDS = 60  # without a byte in either direction after which a connection counts as lost
 MAX_LISTING, MAX_OUTPUT, MAX_ERRORS = 1 << 28, 1 << 20, 1 << 16  # bytes that are kept of an output, and of standard error
 _Result = TypeVar("_Result")
@@ -74,7 +75,7 @@ class ScriptFailed(PodwrightError):
         super().__init__(
             f"The copy failed at {path} in {container}: {cause}",
             reason=CONNECTION_LOST if rc == Exit.STAGE_DELETED else "CopyFailed",
-            hint=permission_hint(cause),
+            hint=DELETED_HINT if rc == Exit.STAGE_DELETED else permission_hint(cause),
         )
         self.rc = rc
 
