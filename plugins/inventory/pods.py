@@ -74,8 +74,8 @@ options:
       - Expressions for the name of a host, in order of preference. The first that is not empty is used.
       - Defaults to the name of the pod, followed by that of its container with O(containers), by that of its namespace if several namespaces
         are read, and by that of its cluster with several O(connections), separated by dots.
-      - Hosts that would get the same name, that of a host of another source, or a name such as V(localhost) or V(all), are named
-        V(POD.CONTAINER.NAMESPACE.CLUSTER) instead.
+      - Hosts that would get the same name, that of a host or group of another source or of a group in O(groups), or a name such as V(localhost) or
+        V(all), are named V(POD.CONTAINER.NAMESPACE.CLUSTER) instead.
     type: list
     elements: str
     default: []
@@ -84,7 +84,8 @@ options:
       - "Groups that are created without further options: V(namespace_NAME), V(phase_running), V(node_NAME), V(cluster_NAME) (with O(connections)),
         V(set_NAME) (of M(podwright.core.task_pod)), V(deployment_NAME) and other kinds of controllers (V(owner)), and
         V(label_NAME_VALUE)."
-      - Characters that are invalid in the names of groups become V(_). Labels that identify a single pod or revision have no groups.
+      - Characters that are invalid in the names of groups become V(_), and V(_) is appended to a name that a host has. Labels that identify a single pod
+        or revision have no groups.
     type: list
     elements: str
     choices: [namespace, phase, node, cluster, set, owner, label]
@@ -144,7 +145,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.arguments i
     url_password,
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration, Context
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.namespaces import warn_of_missing_namespaces
@@ -154,6 +155,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_hosts import (
     groups_of,
+    is_host,
     is_host_name,
     join_names,
     long_name,
@@ -219,6 +221,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         common = {name: plain(self.get_option(name)) for name in names}
         given = {name: common[name] for name in names if name in config or any(alias in config for alias in CONNECTION.get(name, {}).get("aliases", ()))}
         items = [self._validated(index, item) for index, item in enumerate(plain(self.get_option("connections")))]
+        for index, item in enumerate(items):
+            if not is_host_name(item["name"]):
+                raise option_error(f"connections[{index}].name", f"must consist of letters, digits, '.', '_' and '-' as in names of hosts, got '{item['name']}'.")
         repeated = [name for name, count in Counter(item["name"] for item in items).items() if count > 1]
         if repeated:
             raise option_error("connections", f"must have unique names, got '{repeated[0]}' twice.")
@@ -232,6 +237,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 raise option_error(f"{path}all_namespaces", "must not be set with namespaces.")
             for name in ("namespaces", "field_selectors"):
                 read_selector(cluster, name)  # no part is empty
+            cluster["namespaces"] = list(dict.fromkeys(cluster["namespaces"]))
             for name in PATHS:
                 cluster[name] = _absolute(cluster[name], directory)
             cluster["label_selector"] = read_selector(cluster) or None
@@ -255,11 +261,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if not (cache and self.get_option("cache")):
             return None
         try:
-            entry = self._cache[self.get_cache_key(path)]
-        except KeyError:
+            entry = plain(self._cache[self.get_cache_key(path)])
+        except Exception:  # there is none, or the cache plugin cannot read it, of which it warns
             return None
-        is_current = isinstance(entry, dict) and entry.get("of") == self._fingerprint(path, clusters)
-        return plain(entry["hosts"]) if is_current else None
+        if not isinstance(entry, dict) or entry.get("of") != self._fingerprint(path, clusters):
+            return None
+        hosts = entry.get("hosts")
+        is_valid = isinstance(hosts, list) and len(hosts) == len(clusters) and all(isinstance(members, list) for members in hosts)
+        return hosts if is_valid and all(is_host(host) for members in hosts for host in members) else None
 
     def _read(self, path, clusters, console):
         """The hosts of each cluster. Raises: PodwrightError."""
@@ -275,8 +284,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         per_container, only_running = self.get_option("containers"), self.get_option("only_running")
         hosts = []
         with Client(Configuration(cluster)) as client:
-            namespaces = dict.fromkeys(cluster["namespaces"] or [client.configuration.namespace])
-            for namespace in [None] if cluster["all_namespaces"] else namespaces:
+            for namespace in [None] if cluster["all_namespaces"] else cluster["namespaces"] or [client.configuration.namespace]:
                 found = client.list(
                     POD,
                     namespace,
@@ -290,10 +298,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return hosts
 
     def _fingerprint(self, path, clusters):
-        """A digest of what is read, without credentials: the cache of another query is not used."""
+        """A digest of what is read, without credentials: the cache of another query, or of another cluster, is not used."""
         scopes = [{name: value for name, value in cluster.items() if name not in (*CREDENTIALS, "given") and not is_content(value)} for cluster in clusters]
-        variables = [os.environ.get(name) for name in ("KUBECONFIG", "PODWRIGHT_NAMESPACE")]
-        query = [os.path.abspath(path), scopes, variables, self.get_option("containers"), self.get_option("only_running")]
+        contexts = [(context.server, context.namespace) for context in map(Context, clusters)]
+        query = [os.path.abspath(path), scopes, contexts, self.get_option("containers"), self.get_option("only_running")]
         return hashlib.sha256(json.dumps(query, sort_keys=True).encode()).hexdigest()
 
     # -- hosts ----------------------------------------------------------------------------------------------
@@ -308,12 +316,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 variables = {**host, "ansible_connection": "podwright.core.pod", **connection, **target}
                 pairs.append((host, {name: inert(value) for name, value in variables.items()}))
         kinds = self.get_option("default_groups")
-        for (host, variables), name in zip(pairs, self._names(pairs, clusters, console)):
-            if name is None:
-                continue
+        named = [(host, variables, name) for (host, variables), name in zip(pairs, self._names(pairs, clusters, console)) if name is not None]
+        for _host, variables, name in named:  # all hosts before the first group, which must not have the name of one
             self.inventory.add_host(name)
             for variable, value in variables.items():
                 self.inventory.set_variable(name, variable, value)
+        for host, variables, name in named:
             for group in groups_of(host, kinds):
                 self.inventory.add_host(name, self.inventory.add_group(self._sanitize_group_name(group)))
             self._construct(name, variables)
@@ -323,6 +331,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._set_composite_vars(self.get_option("compose"), variables, name, strict)
         self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict)
         self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict)
+
+    def _sanitize_group_name(self, name):
+        """A valid name that no host has: Ansible would set the variables of that host for the group."""
+        group = super()._sanitize_group_name(name)
+        return f"{group}_" if group in self.inventory.hosts else group
 
     def _compose(self, *args, **kwargs):
         return unmark_harmless(super()._compose(*args, **kwargs))
@@ -366,11 +379,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return ""
 
     def _is_other(self, name, host):
-        """Whether there is a host of that name that is not this container, from another source."""
+        """Whether a host that is not this container, or a group, has that name: of another source, or of the option `groups`."""
         other = self.inventory.hosts.get(name)
-        variables = other.vars if other else {}
-        same = {f"ansible_podwright_{part}": host[f"pod_{part}"] for part in ("namespace", "container")} | {"ansible_podwright_pod": host["pod_name"]}
-        return other is not None and {key: variables.get(key) for key in same} != same
+        if other is None:
+            return name in self.inventory.groups or name in map(self._sanitize_group_name, self.get_option("groups") or ())
+        return any(other.vars.get(part) != host[part] for part in ("pod_uid", "pod_container"))  # other clusters have pods of the same name
 
 
 def is_content(value):

@@ -154,6 +154,34 @@ def test_a_pod_never_takes_over_a_host_of_another_source(serve):
     assert list(inventory.hosts) == ["db", "db.task.default"] and "ansible_connection" not in inventory.get_host("db").vars
 
 
+def test_a_pod_never_takes_over_a_group(serve):
+    inventory = serve([])
+    inventory.add_group("db")
+    inventory.add_host("machine", "db")
+    serve([pod("db"), pod("web")], inventory, groups={"web": "true"})
+    assert sorted(inventory.hosts) == ["db.task.default", "machine", "web.task.default"]
+    assert inventory.groups["db"].vars == {} and groups(inventory, "db.task.default") >= {"web"}
+
+
+def test_a_group_never_takes_over_a_pod(serve):
+    pods = [pod("web", labels={"app": "db"}), pod("db", labels={"app": "db"}), pod("x", labels={"app": "all-of-us"})]
+    inventory = serve(pods, keyed_groups=[{"key": "pod_labels.app", "separator": "", "parent_group": "web"}])
+    assert sorted(inventory.hosts) == ["db", "web", "x"] and inventory.get_host("db").vars["pod_name"] == "db"
+    assert groups(inventory, "web") >= {"db_", "web_"} and groups(inventory, "x") >= {"all_of_us", "web_"}
+    inventory.reconcile_inventory()
+
+
+def test_pods_of_two_clusters_in_two_sources_are_two_hosts(serve):
+    inventory = serve([pod("web")])
+    serve([pod("web", uid="of-another-cluster")], inventory, file="b.pods.yml")
+    assert list(inventory.hosts) == ["web", "web.task.default"]
+    assert [host.vars["pod_uid"] for host in inventory.hosts.values()] == ["uid-default-web", "of-another-cluster"]
+
+
+def test_a_namespace_that_is_repeated_is_one_namespace(serve):
+    assert list(serve([pod("web", "builds")], namespaces=["builds", "builds"]).hosts) == ["web"]
+
+
 def test_the_same_pod_in_two_sources_is_one_host(serve):
     inventory = serve([pod("web")])
     serve([pod("web")], inventory, file="b.pods.yml", compose={"more": "1"})
@@ -234,6 +262,8 @@ def test_expressions_add_variables_and_groups(serve):
         ({"namespaces": [""]}, r"namespaces\[0\]: must not be empty"),
         ({"label_selectors": [" "]}, r"label_selectors\[0\]: must not be empty"),
         ({"connections": [{"name": "a"}, {"name": "a"}]}, "connections: must have unique names, got 'a' twice"),
+        ({"connections": [{"name": "eu:1"}]}, r"connections\[0\]\.name: must consist of letters, digits, .* got 'eu:1'"),
+        ({"connections": [{"name": "a"}, {"name": ""}]}, r"connections\[1\]\.name: must consist"),
         ({"connections": [{"namespaces": ["a"]}]}, r"connections\[0\]: missing required arguments: name"),
         ({"connections": [{"name": "a", "namspaces": ["a"]}]}, r"connections\[0\]: unknown option namspaces\. Supported parameters include"),
         ({"connections": [{"name": "a", "namespaces": ["a"], "all_namespaces": True}]}, r"connections\[0\]\.all_namespaces: must not"),
@@ -291,6 +321,35 @@ def test_cache_is_used_until_it_is_flushed_or_the_query_changes(serve, tmp_path)
         read_inventory(tmp_path / "a.yml", options | {"label_selectors": ["a=b"]}, cache=True)
         assert len(server.calls) > 2
     assert TOKEN not in "".join(path.read_text() for path in (tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", "[]", '{"of": 1}', "\0"])
+def test_a_cache_that_cannot_be_read_is_none(tmp_path, content):
+    with HostileServer(StubCluster([pod("web")])) as server:
+        options = {"host": server.url, "cache": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
+        for number in (1, 2):
+            assert list(read_inventory(tmp_path / "a.yml", options, cache=True).hosts) == ["web"] and len(server.calls) == number
+            for path in (tmp_path / "cache").iterdir():
+                path.write_text(content)
+
+
+@pytest.mark.parametrize("is_inline", [False, True])
+def test_the_cache_of_another_context_is_not_used(tmp_path, monkeypatch, is_inline):
+    cached = {"cache": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with HostileServer(StubCluster([pod("staging"), pod("other", "builds")])) as staging, HostileServer(StubCluster([pod("production")])) as production:
+
+        def read(url, namespace):
+            cluster = {"name": "c", "cluster": {"server": url}}
+            context = {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}
+            user = {"name": "u", "user": {"token": TOKEN}}
+            content = {"clusters": [cluster], "users": [user], "contexts": [context], "current-context": "x"}
+            (tmp_path / "config").write_text(json.dumps(content))
+            return list(read_inventory(tmp_path / "a.yml", cached | ({"kubeconfig": content} if is_inline else {}), cache=True).hosts)
+
+        assert read(staging.url, "default") == ["staging"] == read(staging.url, "default") and len(staging.calls) == 1
+        assert read(production.url, "default") == ["production"]
+        assert read(staging.url, "builds") == ["other"]
 
 
 # -- hostile clusters -------------------------------------------------------------------------------------------

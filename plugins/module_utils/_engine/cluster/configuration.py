@@ -25,8 +25,8 @@ Headers: TypeAlias = list[tuple[str, str]]
 _Selection: TypeAlias = "tuple[str, Entry, Entry, str]"
 
 
-class Configuration:
-    """A connection with everything resolved; `refresh` reads the credentials again.
+class Context:
+    """The API server and namespace of connection options; no credentials are read.
 
     Args:
         options: the connection options (see the doc fragment `connection`); missing ones count as null.
@@ -35,10 +35,6 @@ class Configuration:
         server: the URL of the API server, without credentials.
         source: the origin of the configuration, as errors name it.
         namespace: of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`.
-        tls: the TLS context with everything loaded; None for plain HTTP.
-        tls_server_name: the name that the server's certificate is verified for; None for the host of the URL.
-        proxy: the URL of the proxy, or None.
-        expires_at: when the credentials expire, in seconds since the epoch; None if unknown.
 
     Raises: PodwrightError that names the invalid option or file, and never shows a credential.
     """
@@ -48,6 +44,63 @@ class Configuration:
         self.source, self._cluster, self._user, namespace = self._find()
         self.namespace = os.environ.get("PODWRIGHT_NAMESPACE") or namespace
         self.server = self._read_server()
+
+    def _find(self) -> _Selection:
+        """(source, cluster, user, namespace), from the first of: options (or K8S_AUTH_*), KUBECONFIG, the service account, ~/.kube/config."""
+        options = self._options
+        kubeconfig = options.get("kubeconfig")
+        if kubeconfig:
+            is_variable = isinstance(kubeconfig, str) and kubeconfig == os.environ.get("K8S_AUTH_KUBECONFIG")
+            return self._select(read_kubeconfig(kubeconfig, "K8S_AUTH_KUBECONFIG=" if is_variable else "kubeconfig "))
+        if options.get("host"):
+            return "K8S_AUTH_HOST" if options["host"] == os.environ.get("K8S_AUTH_HOST") else "the option host", {}, {}, "default"
+        if os.environ.get("KUBECONFIG"):
+            return self._select(read_kubeconfig(os.environ["KUBECONFIG"], "KUBECONFIG="))
+        if not options.get("context") and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT_DIRECTORY / "token").exists():
+            return _in_cluster()
+        if os.path.exists(os.path.expanduser(HOME_KUBECONFIG)):
+            return self._select(read_kubeconfig(HOME_KUBECONFIG, ""))
+        raise PodwrightError(
+            "No cluster is configured: there is no option kubeconfig or host, no variable K8S_AUTH_* or KUBECONFIG, "
+            "no service account of a pod and no file ~/.kube/config.",
+            reason="NoConfiguration",
+            hint="Set kubeconfig, or KUBECONFIG in the environment of the task.",
+        )
+
+    def _select(self, config: Kubeconfig) -> _Selection:
+        return config.source, *config.select(self._options.get("context"))
+
+    def _read_server(self) -> str:
+        name = "host" if self._options.get("host") else f"the server of {self.source}"
+        text = header_value(name, self._options.get("host") or self._cluster.get("server") or "").strip().rstrip("/")
+        try:
+            url = urllib.parse.urlsplit(text)
+            is_valid = url.scheme in ("http", "https") and url.hostname and not url.query and not url.fragment and (url.port or 1)
+        except ValueError:  # an invalid port, or a bracket without the other
+            is_valid = False
+        if not is_valid:
+            shown = repr(text.rpartition("@")[2][:200]) if text else "nothing"
+            raise bad_configuration(f"{name}: must be a URL such as https://192.0.2.1:6443, got {shown}.", hint="")
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+
+class Configuration(Context):
+    """A connection with everything resolved; `refresh` reads the credentials again.
+
+    Args:
+        options: as of a Context.
+
+    Attributes:
+        tls: the TLS context with everything loaded; None for plain HTTP.
+        tls_server_name: the name that the server's certificate is verified for; None for the host of the URL.
+        proxy: the URL of the proxy, or None.
+        expires_at: when the credentials expire, in seconds since the epoch; None if unknown.
+
+    Raises: PodwrightError that names the invalid option or file, and never shows a credential.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
         self._credentials = self._read_credentials()
         self.expires_at = self._credentials.expires_at
         self._impersonation = self._read_impersonation()
@@ -104,45 +157,7 @@ class Configuration:
         found = {value.partition(" ")[2] for value in values} | {(login or "").partition(":")[2] for login in logins}
         return (self._credentials.secrets | found) - {""}
 
-    # -- server ---------------------------------------------------------------------------------------------
-
-    def _find(self) -> _Selection:
-        """(source, cluster, user, namespace), from the first of: options (or K8S_AUTH_*), KUBECONFIG, the service account, ~/.kube/config."""
-        options = self._options
-        kubeconfig = options.get("kubeconfig")
-        if kubeconfig:
-            is_variable = isinstance(kubeconfig, str) and kubeconfig == os.environ.get("K8S_AUTH_KUBECONFIG")
-            return self._select(read_kubeconfig(kubeconfig, "K8S_AUTH_KUBECONFIG=" if is_variable else "kubeconfig "))
-        if options.get("host"):
-            return "K8S_AUTH_HOST" if options["host"] == os.environ.get("K8S_AUTH_HOST") else "the option host", {}, {}, "default"
-        if os.environ.get("KUBECONFIG"):
-            return self._select(read_kubeconfig(os.environ["KUBECONFIG"], "KUBECONFIG="))
-        if not options.get("context") and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT_DIRECTORY / "token").exists():
-            return _in_cluster()
-        if os.path.exists(os.path.expanduser(HOME_KUBECONFIG)):
-            return self._select(read_kubeconfig(HOME_KUBECONFIG, ""))
-        raise PodwrightError(
-            "No cluster is configured: there is no option kubeconfig or host, no variable K8S_AUTH_* or KUBECONFIG, "
-            "no service account of a pod and no file ~/.kube/config.",
-            reason="NoConfiguration",
-            hint="Set kubeconfig, or KUBECONFIG in the environment of the task.",
-        )
-
-    def _select(self, config: Kubeconfig) -> _Selection:
-        return config.source, *config.select(self._options.get("context"))
-
-    def _read_server(self) -> str:
-        name = "host" if self._options.get("host") else f"the server of {self.source}"
-        text = header_value(name, self._options.get("host") or self._cluster.get("server") or "").strip().rstrip("/")
-        try:
-            url = urllib.parse.urlsplit(text)
-            is_valid = url.scheme in ("http", "https") and url.hostname and not url.query and not url.fragment and (url.port or 1)
-        except ValueError:  # an invalid port, or a bracket without the other
-            is_valid = False
-        if not is_valid:
-            shown = repr(text.rpartition("@")[2][:200]) if text else "nothing"
-            raise bad_configuration(f"{name}: must be a URL such as https://192.0.2.1:6443, got {shown}.", hint="")
-        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    # -- authority ------------------------------------------------------------------------------------------
 
     def _verifies_server(self) -> bool:
         verifies = self._options.get("validate_certs")

@@ -36,6 +36,21 @@ _OWN = frozenset(
 )
 
 
+_TEXTS = (
+    *("pod_name", "pod_namespace", "pod_uid", "pod_created", "pod_phase", "pod_node", "pod_ip"),
+    *("pod_service_account", "pod_container", "pod_image", "pod_set", "pod_task"),
+)
+_MAPPINGS = ("pod_labels", "pod_annotations", "pod_owner")
+_TYPES: dict[str, type] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_MAPPINGS, dict) | dict.fromkeys(("pod_ready", "pod_terminating"), bool)
+
+
+def is_host(value: object) -> bool:
+    """Whether a value from a cache is a Host, and not one of another version of this collection."""
+    if not isinstance(value, dict) or value.keys() - {"pod_cluster"} != _TYPES.keys() | {"pod_containers"}:
+        return False
+    return isinstance(value["pod_containers"], list) and all(isinstance(value[name], kind) for name, kind in _TYPES.items())
+
+
 def read_hosts(pod: Manifest, per_container: bool, only_running: bool) -> list[Host]:
     """The hosts that a pod is.
 
