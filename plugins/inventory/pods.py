@@ -84,8 +84,8 @@ options:
       - "Groups that are created without further options: V(namespace_NAME), V(phase_running), V(node_NAME), V(cluster_NAME) (with O(connections)),
         V(set_NAME) (of M(podwright.core.task_pod)), V(deployment_NAME) and other kinds of controllers (V(owner)), and
         V(label_NAME_VALUE)."
-      - Characters that are invalid in the names of groups become V(_), and V(_) is appended to a name that a host has. Labels that identify a single pod
-        or revision have no groups.
+      - Characters that are invalid in the names of groups become V(_), and V(_) is appended to V(all), V(ungrouped) and the name of a host. Labels that
+        identify a single pod or revision have no groups.
     type: list
     elements: str
     choices: [namespace, phase, node, cluster, set, owner, label]
@@ -330,12 +330,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         strict = self.get_option("strict")
         self._set_composite_vars(self.get_option("compose"), variables, name, strict)
         self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict)
-        self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict)
+        for keyed in self.get_option("keyed_groups"):
+            try:
+                self._add_host_to_keyed_groups([keyed], variables, name, strict)
+            except AnsibleParserError:
+                raise
+            except Exception:  # a label names the parent of its own group
+                if strict:
+                    raise
 
     def _sanitize_group_name(self, name):
-        """A valid name that no host has: Ansible would set the variables of that host for the group."""
+        """A valid name that no host has, for which Ansible would set the variables of the group, and that is not a group of Ansible."""
         group = super()._sanitize_group_name(name)
-        return f"{group}_" if group in self.inventory.hosts else group
+        return f"{group}_" if group in self.inventory.hosts or group in ("all", "ungrouped") else group
 
     def _compose(self, *args, **kwargs):
         return unmark_harmless(super()._compose(*args, **kwargs))

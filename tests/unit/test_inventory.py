@@ -171,6 +171,14 @@ def test_a_group_never_takes_over_a_pod(serve):
     inventory.reconcile_inventory()
 
 
+@pytest.mark.parametrize(("value", "group"), [("apps", "apps"), ("all", "all_"), ("ungrouped", "ungrouped_")])
+def test_a_label_never_makes_a_loop_of_groups(serve, value, group):
+    keyed = [{"key": "pod_labels.app", "separator": "", "parent_group": "apps"}, {"key": "pod_name", "prefix": "name"}]
+    inventory = serve([pod("web", labels={"app": value}), pod("x", labels={"app": "b"})], keyed_groups=keyed)
+    assert groups(inventory, "web") >= {group, "apps", "name_web"} and groups(inventory, "x") >= {"apps", "b", "name_x"}
+    inventory.reconcile_inventory()
+
+
 def test_pods_of_two_clusters_in_two_sources_are_two_hosts(serve):
     inventory = serve([pod("web")])
     serve([pod("web", uid="of-another-cluster")], inventory, file="b.pods.yml")
