@@ -223,7 +223,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         items = [self._validated(index, item) for index, item in enumerate(plain(self.get_option("connections")))]
         for index, item in enumerate(items):
             if not is_host_name(item["name"]):
-                raise option_error(f"connections[{index}].name", f"must consist of letters, digits, '.', '_' and '-' as in names of hosts, got '{item['name']}'.")
+                raise option_error(
+                    f"connections[{index}].name", f"must consist of letters, digits, '.', '_' and '-' as in names of hosts, got '{item['name']}'."
+                )
         repeated = [name for name, count in Counter(item["name"] for item in items).items() if count > 1]
         if repeated:
             raise option_error("connections", f"must have unique names, got '{repeated[0]}' twice.")
