@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Gap
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -184,7 +185,7 @@ class Follower:
     """Writes one line and, for a sidecar, never stops by itself."""
 
     def __init__(self, client, _namespace, _pod, _uid, container, on_line):
-        self._client, self._container, self._on_line = client, container, on_line
+        self._client, self._container, self._on_line, self.gaps = client, container, on_line, []
 
     def follow(self):
         self._on_line(f"from {self._container}".encode(), "")
@@ -222,3 +223,17 @@ def test_streamed_lines_name_their_container_if_it_is_not_that_of_the_task(monke
         begun = clock.monotonic()
     assert sorted(console.shown) == expected
     assert clock.monotonic() - begun < 10, "a sidecar that is still terminating holds nobody up"
+    assert console.warnings == []
+
+
+def test_lines_that_were_not_streamed_are_a_warning(monkeypatch):
+    def follow(follower):
+        follower.gaps.extend([Gap("t", "task", "10:00", "10:01"), Gap("t", "task", "10:02", "")])
+
+    monkeypatch.setattr(Follower, "follow", follow)
+    monkeypatch.setattr(log_streams, "LogFollower", Follower)
+    console, client = Console(), SimpleNamespace(clock=Clock(), branch=lambda: SimpleNamespace(streams=Streams()))
+    with log_streams.LogStreams(client, console, 30) as streams:
+        streams.begin("t", {"metadata": {"namespace": "n", "name": "t", "uid": "1"}, "spec": {"containers": [{"name": "task"}]}})
+    (warning,) = console.warnings
+    assert warning.startswith("Lines of task 't' between 10:00 and 10:01 may be missing") and warning.endswith("There are 2 such gaps.")

@@ -56,6 +56,17 @@ class Gap:
     before: str
 
 
+def describe_gaps(gaps: list[Gap], log: str) -> str:
+    """A warning about at least one gap.
+
+    Args:
+        log: what it calls the log, such as "pod 'a'".
+    """
+    first, further = gaps[0], f" There are {len(gaps)} such gaps." if len(gaps) > 1 else ""
+    place = f"between {first.after} and {first.before}" if first.before else f"after {first.after}"
+    return f"Lines of {log} {place} may be missing: the log was rotated, or the container restarted, before they were read.{further}"
+
+
 def log_request(namespace: str, pod: str, container: str, *, timeout: float = READ_TIMEOUT, **options: str | int | None) -> Request:
     """The Request for the log of a container.
 

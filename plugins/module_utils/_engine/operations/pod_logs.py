@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..arguments import CONNECTION, read_selector
 from ..cluster.kinds import POD
 from ..cluster.log_lines import exact_moment, lines_since, missing_log
-from ..cluster.logs import Gap, LogFollower, LogOptions, log_request
+from ..cluster.logs import Gap, LogFollower, LogOptions, describe_gaps, log_request
 from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
@@ -26,7 +26,6 @@ from ..threads import call_in_threads
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..cluster.kinds import Kind
-    from ..console import Console
     from ..values import Manifest, Options, Result
 
 THREADS = 64
@@ -129,14 +128,8 @@ def run(invocation: Invocation, outcome: Reading) -> None:
             if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True
     for log in logs:
-        _warn_of_gaps(invocation.console, log.gaps)
-
-
-def _warn_of_gaps(console: Console, gaps: list[Gap]) -> None:
-    if gaps:
-        first, further = gaps[0], f" There are {len(gaps) - 1} more of these gaps." if len(gaps) > 1 else ""
-        place = f"between {first.after} and {first.before}" if first.before else f"after {first.after}"
-        console.warn(f"Lines of pod '{first.pod}' {place} may be missing: the log was rotated, or the container restarted, before they were read.{further}")
+        if log.gaps:
+            invocation.console.warn(describe_gaps(log.gaps, f"pod '{log.pod_name}'"))
 
 
 # -- selecting ------------------------------------------------------------------------------------------------

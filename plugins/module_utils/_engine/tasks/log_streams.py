@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..cluster.logs import LogFollower
+from ..cluster.logs import LogFollower, describe_gaps
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER, long_running_containers
 from ..objects.pod_status import has_started
@@ -91,6 +91,8 @@ class LogStreams:
             follower.follow()
         except PodwrightError as error:
             self._console.warn(f"The log of task '{name}' cannot be streamed: {error}")
+        if follower.gaps:
+            self._console.warn(describe_gaps(follower.gaps, f"task '{name}'"))
 
     def __enter__(self) -> LogStreams:
         return self
