@@ -176,7 +176,8 @@ import os
 import time
 from dataclasses import replace
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.module_utils.common.text.converters import to_bytes
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
@@ -188,8 +189,15 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import NOT_YET, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
+ENGINE = "ansible_collections.podwright.core.plugins.module_utils._engine"
 MAX_OUTPUT = 1 << 28  # bytes of a command, which Ansible keeps in memory several times
-NEEDS_SHELL = " Ansible needs one: run programs with podwright.core.pod_exec and a list as command, and copy files with podwright.core.pod_copy."
+# Added to errors of these reasons, whose hints are for modules.
+HINTS = {
+    "NoShell": "Ansible needs one: run programs with podwright.core.pod_exec and a list as command, and copy files with podwright.core.pod_copy.",
+    "NoTools": "This is an option of podwright.core.pod_copy, which copies to such images.",
+}
+# Reasons of a file or a command: the host is reachable, which Ansible would give up otherwise.
+OF_TASK = frozenset(("BadOption", "BadPassword", "Changed", "CopyFailed", "NoSize", "NoSpace", "NoTools", "ReadFailed", "TooLarge", "WriteFailed"))
 PROMPT_SECONDS = 10
 PROMPT_WINDOW = 1 << 12  # bytes in which a prompt must appear at once
 
@@ -218,10 +226,13 @@ class Connection(ConnectionBase):
         """Run a command line of a shell. Returns: (exit code, standard output, standard error)."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         self._connect()
-        conversation = _Conversation(self.become if sudoable else None, in_data, self.get_option("timeout") or PROMPT_SECONDS)
-        command = Command([self._play_context.executable or "/bin/sh", "-c", cmd])
+        data, line = to_bytes(in_data or b"", errors="surrogate_or_strict"), to_bytes(cmd, errors="surrogate_or_strict")
+        success = to_bytes(self.become.success) if sudoable and self.become else b""  # what it prints, if it is in the line
+        become = self.become if success and success in line else None
+        conversation = _Conversation(become, data, self.get_option("timeout") or PROMPT_SECONDS)
+        command = Command(_words(self._play_context.executable or "/bin/sh", line))
         if conversation.has_input:
-            command = replace(command, source=conversation.input, size=len(in_data) if in_data and not conversation.awaits_prompt else None)
+            command = replace(command, source=conversation.input, size=None if conversation.expects_prompt else len(data))
         return _guard(lambda: self._converse(command, conversation))
 
     def _converse(self, command, conversation):
@@ -234,16 +245,18 @@ class Connection(ConnectionBase):
         """Copy a file into the container."""
         super().put_file(in_path, out_path)
         self._connect()
+        _check_paths(in_path, out_path)
         if not os.path.exists(in_path):
-            raise AnsibleFileNotFound(f"File {in_path} not found on the controller; it cannot be copied to {self._container}.")
+            raise _FileNotFound(f"File {in_path} not found on the Ansible Controller; it cannot be copied to {self._container}.")
         _guard(lambda: _copies().put_file(self._client, self._container, in_path, out_path))
 
     def fetch_file(self, in_path, out_path):
         """Copy a file out of the container."""
         super().fetch_file(in_path, out_path)
         self._connect()
+        _check_paths(in_path, out_path)
         if not _guard(lambda: _copies().fetch_file(self._client, self._container, in_path, out_path)):
-            raise AnsibleFileNotFound(f"File {in_path} not found in {self._container}.")
+            raise _FileNotFound(f"File {in_path} not found in {self._container}.")
 
     def reset(self):
         """Close the connections; the next command opens them with the current credentials."""
@@ -257,34 +270,54 @@ class Connection(ConnectionBase):
         self._connected = False
 
 
+class _FileNotFound(AnsibleFileNotFound):
+    """The error for a file that does not exist; its base class adds that the controller lacks it, also if that is not so."""
+
+    _default_help_text = None
+
+    def __init__(self, message):
+        AnsibleError.__init__(self, message)  # pylint: disable=non-parent-init-called,super-init-not-called
+
+
 class _Conversation:
-    """The input and output of one command: sends the password of `become` after its prompt.
+    """The input and output of one command: sends the password of `become` after its prompt, and input only after `become` has succeeded.
+
+    Args:
+        become: the plugin by which the command changes its user, or None.
 
     Attributes:
-        awaits_prompt: whether the prompt has not appeared yet.
+        expects_prompt: whether a password is sent if a prompt asks for it.
+        has_become: whether the user has been changed, if it has to.
     """
 
     def __init__(self, become, in_data, prompt_seconds=PROMPT_SECONDS):
-        self._become = become
-        self._in_data = in_data
+        self._become, self._in_data, self._seconds = become, in_data, prompt_seconds
         self._prompt_at = time.monotonic() + prompt_seconds
-        self._needs_password = False
-        self.awaits_prompt = bool(become and become.expect_prompt())
-        self.has_input = bool(in_data) or self.awaits_prompt
+        self._has_prompt = False
+        self.has_become = become is None
+        self.expects_prompt = bool(become and become.expect_prompt())
+        self.has_input = bool(in_data) or self.expects_prompt
         self.stdout, self.stderr = bytearray(), bytearray()
 
     def input(self):
-        """Pieces of standard input; NOT_YET until the prompt has appeared, or become needs no password."""
-        while self.awaits_prompt:
-            if time.monotonic() > self._prompt_at:
-                printed = bytes((self.stdout + self.stderr)[-200:]).decode("utf-8", "replace").strip()
-                hint = "Check become_method and become_exe; ansible_timeout sets how long to wait."
-                raise PodwrightError(f"The prompt for the password of become did not appear; printed was {printed!r}.", reason="NoPrompt", hint=hint)
-            yield NOT_YET
-        if self._needs_password:
-            yield (self._become.get_option("become_pass") or "").encode() + b"\n"
+        """Pieces of standard input; NOT_YET until the prompt has appeared, or become needs no password, and until it has succeeded."""
+        while not self.has_become and not self._has_prompt:
+            yield self._wait("The prompt for the password of become did not appear" if self.expects_prompt else "become did not succeed")
+        if not self.has_become:
+            yield to_bytes(self._become.get_option("become_pass") or "", errors="surrogate_or_strict") + b"\n"
+            self._prompt_at = time.monotonic() + self._seconds
+        while not self.has_become:
+            yield self._wait("become did not succeed with its password")
         if self._in_data:
-            yield self._in_data if isinstance(self._in_data, bytes) else self._in_data.encode()
+            yield self._in_data
+
+    def _wait(self, problem):
+        """NOT_YET. Raises: PodwrightError after the timeout."""
+        if time.monotonic() > self._prompt_at:
+            printed = bytes((self.stdout + self.stderr)[-200:]).decode("utf-8", "replace").strip()
+            hint = "Check become_method and become_exe; ansible_timeout sets how long to wait."
+            raise PodwrightError(f"{problem}; printed was {printed!r}.", reason="NoPrompt", hint=hint)
+        return NOT_YET
 
     def add_output(self, stream, data):
         """Add a piece of output."""
@@ -294,22 +327,57 @@ class _Conversation:
             raise PodwrightError(
                 f"The command printed more than {MAX_OUTPUT >> 20} MiB.", reason="TooLarge", hint="Redirect its output to a file, and fetch that."
             )
-        if self.awaits_prompt:
-            content = bytes(output[-PROMPT_WINDOW - len(data) :])
-            is_allowed = self._become.check_success(content)
-            self._needs_password = not is_allowed and self._become.check_password_prompt(content)
-            self.awaits_prompt = not (is_allowed or self._needs_password)
+        if not self.has_become:
+            self._examine(output, bytes(output[-PROMPT_WINDOW - len(data) :]))
+
+    def _examine(self, output, content):
+        """What the end of an output says about become. What a stream printed up to the prompt is dropped."""
+        become = self._become
+        if become.check_success(content):
+            self.has_become = True
+        elif become.check_incorrect_password(content) or (self.expects_prompt and self._has_prompt and become.check_password_prompt(content)):
+            raise _password_error("Incorrect", become)
+        elif become.check_missing_password(content):
+            raise _password_error("Missing", become)
+        elif self.expects_prompt and become.check_password_prompt(content):
+            self._has_prompt = True
+            output.clear()
+
+
+def _password_error(problem, become):
+    return PodwrightError(f"{problem} {become.name} password.", reason="BadPassword", hint="Set ansible_become_password, or check it.")
+
+
+def _words(shell, line):
+    """The words that run a command line, bytes, in a shell. Words of a container must be UTF-8."""
+    try:
+        return [shell, "-c", line.decode()]
+    except UnicodeDecodeError:
+        scripts = importlib.import_module(f"{ENGINE}.transfer.scripts")
+        return [shell, "-c", 'line=$(printf %b "$1"); exec "$0" -c "$line"', shell, scripts.escape(line)]
+
+
+def _check_paths(*paths):
+    """Check that paths can be those of files. Raises: AnsibleError."""
+    for path in paths:
+        try:
+            is_valid = path and b"\0" not in to_bytes(path, errors="surrogate_or_strict")
+        except UnicodeEncodeError:
+            is_valid = False
+        if not is_valid:
+            raise AnsibleError(f"A file cannot be copied to or from {path!r}: a path must not be empty or contain NUL or characters that cannot be encoded.")
 
 
 def _copies():
     """The part of the engine that copies files. Ansible loads this plugin in the process of each task, most of which copy none."""
-    return importlib.import_module("ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file")
+    return importlib.import_module(f"{ENGINE}.transfer.single_file")
 
 
 def _guard(function):
-    """Call a function of the engine; its errors become connection failures, which mark the host as unreachable."""
+    """Call a function of the engine; its errors become connection failures, which mark the host as unreachable, but for those OF_TASK."""
     try:
         return function()
     except PodwrightError as error:
-        message = f"{error}{NEEDS_SHELL if error.reason == 'NoShell' else ''}"
-        raise AnsibleConnectionFailure(message) from None  # the message is complete; Ansible would add the cause to it
+        message = " ".join(filter(None, (str(error), HINTS.get(error.reason))))
+        failure = AnsibleError if error.reason in OF_TASK else AnsibleConnectionFailure
+        raise failure(message) from None  # the message is complete; Ansible would add the cause to it

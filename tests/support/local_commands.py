@@ -50,6 +50,7 @@ def serve_command(sock, words, has_input, protocol, environment, **options):
     for thread in pumps:
         thread.join()
     rc = process.wait()
+    rc = rc if rc >= 0 else 128 - rc  # of a signal, as runtimes report it
     status = {"status": "Success"}
     if rc:
         status = {"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": [{"reason": "ExitCode", "message": str(rc)}]}}

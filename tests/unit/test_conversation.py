@@ -7,50 +7,79 @@ import itertools
 import time
 
 import pytest
+from ansible.plugins.become.sudo import BecomeModule
 
 from ansible_collections.podwright.core.plugins.connection import pod as plugin
 from ansible_collections.podwright.core.plugins.connection.pod import _Conversation
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDERR, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
+SUCCESS = b"BECOME-SUCCESS-abc\n"
 PROMPT = b"[sudo via ansible, key=abc] password:"
 
 
-class Sudo:
-    """A become plugin whose password is asked for."""
-
-    @staticmethod
-    def expect_prompt():
-        """Always."""
-        return True
-
-    @staticmethod
-    def check_password_prompt(output):
-        """Whether the prompt has appeared."""
-        return PROMPT in output
-
-    @staticmethod
-    def get_option(_name):
-        """The password."""
-        return "secret"
-
-    @staticmethod
-    def check_success(output):
-        """Whether no password was needed."""
-        return b"BECOME-SUCCESS" in output
+def sudo(password: object = "secret"):  # noqa: S107
+    """The plugin `sudo` of Ansible with a command of its own."""
+    plugin = BecomeModule()
+    plugin.prompt, plugin.success = PROMPT.decode() if password else "", "BECOME-SUCCESS-abc"
+    plugin.get_option = lambda name, **_options: password if name == "become_pass" else None
+    return plugin
 
 
 def test_a_password_is_sent_only_after_its_prompt():
-    for output, expected in ((b"BECOME-SUCCESS-key\n", [b"module"]), (PROMPT, [b"secret\n", b"module"])):
-        conversation = _Conversation(Sudo(), b"module")
-        pieces = conversation.input()
-        assert next(pieces) is None
-        conversation.add_output(STDOUT, output)
-        assert list(pieces) == expected
+    conversation = _Conversation(sudo(), b"module")
+    pieces = conversation.input()
+    assert next(pieces) is None
+    conversation.add_output(STDERR, b"lecture\n" + PROMPT)
+    assert next(pieces) == b"secret\n" and next(pieces) is None
+    conversation.add_output(STDOUT, SUCCESS)
+    conversation.add_output(STDERR, b"\nproblem")
+    assert list(pieces) == [b"module"] and (bytes(conversation.stdout), bytes(conversation.stderr)) == (SUCCESS, b"\nproblem")
+
+
+@pytest.mark.parametrize("password", ["secret", None])
+def test_input_is_sent_if_no_password_was_needed(password):
+    conversation = _Conversation(sudo(password), b"module")
+    pieces = conversation.input()
+    assert next(pieces) is None
+    conversation.add_output(STDOUT, SUCCESS)
+    assert list(pieces) == [b"module"]
+
+
+def test_a_password_may_be_a_number_and_need_no_input():
+    conversation = _Conversation(sudo(1234), b"")
+    pieces = conversation.input()
+    conversation.add_output(STDERR, PROMPT)
+    assert conversation.has_input and next(pieces) == b"1234\n"
+    conversation.add_output(STDOUT, SUCCESS)
+    assert not list(pieces)
+
+
+@pytest.mark.parametrize("output", [b"Sorry, try again.\n", b"\n" + PROMPT, PROMPT])
+def test_a_wrong_password_is_an_error_instead_of_a_reason_to_send_input(output):
+    conversation = _Conversation(sudo(), b"module")
+    pieces = conversation.input()
+    conversation.add_output(STDERR, PROMPT)
+    assert next(pieces) == b"secret\n" and next(pieces) is None
+    with pytest.raises(PodwrightError, match=r"Incorrect sudo password\. Set ansible_become_password") as caught:
+        conversation.add_output(STDERR, output)
+    assert caught.value.reason == "BadPassword" and next(pieces) is None
+
+
+def test_a_missing_password_is_an_error():
+    with pytest.raises(PodwrightError, match="Missing sudo password"):
+        _Conversation(sudo(None), b"module").add_output(STDERR, b"sudo: a password is required\n")
+
+
+def test_become_that_does_not_succeed_is_an_error():
+    conversation = _Conversation(sudo(None), b"module", prompt_seconds=-1)
+    with pytest.raises(PodwrightError, match="become did not succeed; printed was ''") as caught:
+        next(conversation.input())
+    assert caught.value.reason == "NoPrompt"
 
 
 def test_a_prompt_that_does_not_appear_is_an_error():
-    conversation = _Conversation(Sudo(), b"module", prompt_seconds=-1)
+    conversation = _Conversation(sudo(), b"module", prompt_seconds=-1)
     conversation.add_output(STDERR, b"Kennwort:")
     with pytest.raises(PodwrightError, match=r"did not appear; printed was 'Kennwort:'\. Check become_method"):
         next(conversation.input())
@@ -58,16 +87,17 @@ def test_a_prompt_that_does_not_appear_is_an_error():
 
 @pytest.mark.parametrize("sizes", [[1] * 200, [len(PROMPT)], [7] * 40, [5000]])
 def test_prompt_is_found_in_pieces_after_much_output(sizes):
-    conversation, content = _Conversation(Sudo(), b"input"), b"motd " * 50_000 + PROMPT
+    conversation, content = _Conversation(sudo(), b"input"), b"motd " * 50_000 + b"\n" + PROMPT
+    pieces = conversation.input()
     begun, start = time.thread_time(), len(content) - len(PROMPT)
     for at in range(0, start, 100):
         conversation.add_output(STDERR, content[at : min(at + 100, start)])
-    assert conversation.awaits_prompt and time.thread_time() - begun < 2
+    assert next(pieces) is None and time.thread_time() - begun < 2
     for size in sizes:
         if start < len(content):
             conversation.add_output(STDERR, content[start : start + size])
             start += size
-    assert not conversation.awaits_prompt and bytes(conversation.stderr) == content
+    assert next(pieces) == b"secret\n" and not conversation.stderr.strip()
 
 
 def test_output_without_end_is_refused(monkeypatch):

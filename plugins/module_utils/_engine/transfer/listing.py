@@ -105,7 +105,7 @@ def _read_tree(root: bytes, rest: _Rest) -> Tree:
         if path in tree and tree[path].type == LINK:
             tree[path] = replace(tree[path], target=target)
     if not tree or (ROOT in tree and tree[ROOT].type == SPECIAL):
-        raise PodwrightError(f"{show(root)} must be a file or a directory in the container.", reason="BadOption", hint="Check remote_path.")
+        raise PodwrightError(f"{show(root)} must be a file or a directory in the container.", reason="BadOption", hint="Name a file or a directory.")
     problem = check_tree(tree)
     if problem:
         raise PodwrightError(f"The container sent an inconsistent list of files: {problem}.", reason="Hostile")

@@ -23,6 +23,8 @@ QUERY_ATTEMPTS, TRANSFER_ATTEMPTS = 3, 6
 DELETED_HINT = "If another copy writes to the same path at the same time, run one after the other."
 IDLE_SECONDS = 60  # without a byte in either direction after which a connection counts as lost
 MAX_LISTING, MAX_OUTPUT, MAX_ERRORS = 1 << 28, 1 << 20, 1 << 16  # bytes that are kept of an output, and of standard error
+# The reason and the hint of exit codes of the scripts.
+_EXPLAINED: dict[int, tuple[str, str]] = {Exit.STAGE_DELETED: (CONNECTION_LOST, DELETED_HINT), Exit.LACKS_TOOL: ("NoTools", "Set method to helper.")}
 _Result = TypeVar("_Result")
 
 
@@ -72,11 +74,8 @@ class ScriptFailed(PodwrightError):
 
     def __init__(self, path: str, container: Container, rc: int, stderr: bytes) -> None:
         cause = decode(stderr).strip()[:500] or f"exit code {rc}"
-        super().__init__(
-            f"The copy failed at {path} in {container}: {cause}",
-            reason=CONNECTION_LOST if rc == Exit.STAGE_DELETED else "CopyFailed",
-            hint=DELETED_HINT if rc == Exit.STAGE_DELETED else permission_hint(cause),
-        )
+        reason, hint = _EXPLAINED.get(rc, ("CopyFailed", permission_hint(cause)))
+        super().__init__(f"The copy failed at {path} in {container}: {cause}", reason=reason, hint=hint)
         self.rc = rc
 
 

@@ -30,6 +30,7 @@ class Exit(IntEnum):
     ACCESS_DENIED = 42  # the helper runs as another user than its target container
     TOO_MANY_LINKS = 43  # a path resolves through more than MAX_LINKS symbolic links
     STAGE_DELETED = 44  # an attempt that lost its connection began only now, and deleted the staging directory of this one
+    LACKS_TOOL = 45  # the image lacks a tool; the target is unchanged
 
 
 _CONSTANTS: dict[str, str | int] = {
@@ -176,8 +177,9 @@ _TEMPORARY = """
 temporary=$prefix-$token
 if ! (: >> "$temporary") 2>/dev/null && [ -f "$target" ] && [ -w "$target" ]; then temporary=$target; fi
 truncate_target() { [ "$temporary" != "$target" ] || dd if=/dev/null of="$target" bs=1 seek="$1" 2>/dev/null; }
-reject() { echo "$1" >&2; [ "$temporary" != "$target" ] || exit $REJECTED_IN_PLACE; rm -f "$temporary"; exit $REJECTED; }
+reject() { [ "$temporary" != "$target" ] || { echo "$1" >&2; exit $REJECTED_IN_PLACE; }; rm -f "$temporary"; echo "$1" >&2; exit $REJECTED; }
 """
+_CHECK_TOOLS = 'for tool in dd sha256sum stat; do command -v $tool >/dev/null || { echo "the image lacks $tool" >&2; exit $LACKS_TOOL; }; done\n'
 # Writes `size` bytes of standard input from `start` on, a multiple of BLOCK unless they are the last, without an end of input.
 # After a connection loss, a script may still write while its successor does: both write the same bytes to the same place.
 _RECEIVE = (
@@ -198,14 +200,14 @@ actual=$(sha256 $size $blocks <&4); actual=${actual%% *}
 # A mount point cannot be replaced by rename(2): it is written in place.
 _FINISH = """
 set_attributes() {
-  if [ -n "$mode" ] && [ "$(stat -c %a "$1")" != "$mode" ]; then chmod "$mode" "$1" || exit; fi
+  if [ -n "$mode" ] && [ "$(stat -L -c %a "$1")" != "$mode" ]; then chmod "$mode" "$1" || exit; fi
   if [ -n "$mtime" ]; then touch -d "@$mtime" "$1" 2>/dev/null; fi
   if [ -n "$owner" ]; then chown "$owner" "$1" || exit; fi
 }
-if [ -z "$mode" ] && [ -f "$target" ]; then mode=$(stat -c %a "$target"); fi
+if [ -z "$mode" ] && [ -f "$target" ]; then mode=$(stat -L -c %a "$target"); fi
 set_attributes "$temporary"
 [ "$temporary" != "$target" ] || exit 0
-if [ -d "$target" ]; then echo "it is a directory" >&2; exit 1; fi
+if [ -d "$target" ]; then echo "it is a directory. Name a file in it" >&2; exit 1; fi
 error=$(mv -f "$temporary" "$target" 2>&1) && exit 0
 if ! [ -f "$target" ] || [ -L "$target" ] || ! [ -w "$target" ]; then echo "$error" >&2; exit 1; fi
 cat "$temporary" > "$target" && set_attributes "$target" && rm -f "$temporary"
@@ -220,13 +222,13 @@ if ! [ -e "$prefix-$token" ] && (: >> "$prefix-$token") 2>/dev/null; then
 fi
 """
 
-# Write a whole file; create a file for parts; write a part of it and print its sha256; finish a file whose parts are written.
+# Write a whole file; create a file for parts (both check the tools, see `put_file`); write a part and print its sha256; finish a file whose parts are written.
 WRITE_FILE = Script(
-    "start=0;" + _SHA256 + _RECEIVE + '[ "$actual" = "$expected" ] || reject "sha256 $actual"; truncate_target "$size" || exit' + _FINISH,
+    _CHECK_TOOLS + "start=0;" + _SHA256 + _RECEIVE + '[ "$actual" = "$expected" ] || reject "sha256 $actual"; truncate_target "$size" || exit' + _FINISH,
     _FILE,
     ("token", "size", "expected", *_ATTRIBUTES),
 )
-CREATE_FILE = Script('mkdir -p "${target%/*}/" || exit; rm -f "$prefix"-*; ' + _TEMPORARY, _FILE, ("token",))
+CREATE_FILE = Script(_CHECK_TOOLS + 'mkdir -p "${target%/*}/" || exit; rm -f "$prefix"-*; ' + _TEMPORARY, _FILE, ("token",))
 WRITE_PART = Script(_SHA256 + _MUST_EXIST + _RECEIVE + 'echo "$actual"', _FILE, ("token", "start", "size"))
 FINISH_FILE = Script(
     _MUST_EXIST + _TEMPORARY + 'truncate_target "$size" || exit; [ "$(stat -c %s "$temporary")" = "$size" ] || reject "not $size bytes"' + _FINISH,
