@@ -226,6 +226,21 @@ def test_streamed_lines_name_their_container_if_it_is_not_that_of_the_task(monke
     assert console.warnings == []
 
 
+def test_all_lines_of_a_finished_task_are_streamed(monkeypatch):
+    def follow(follower):
+        for number in range(8):
+            follower._on_line(b"%d" % number, "")
+            if follower._client.streams.cancelled.wait(0.3):  # longer together than the limit
+                return
+
+    monkeypatch.setattr(Follower, "follow", follow)
+    monkeypatch.setattr(log_streams, "LogFollower", Follower)
+    console, client = Lines(), SimpleNamespace(clock=Clock(), branch=lambda: SimpleNamespace(streams=Streams()))
+    with log_streams.LogStreams(client, console, 0.9) as streams:
+        streams.begin("t", {"metadata": {"namespace": "n", "name": "t", "uid": "1"}, "spec": {"containers": [{"name": "task"}]}})
+    assert console.shown == [("t", str(number)) for number in range(8)]
+
+
 def test_lines_that_were_not_streamed_are_a_warning(monkeypatch):
     def follow(follower):
         follower.gaps.extend([Gap("t", "task", "10:00", "10:01"), Gap("t", "task", "10:02", "")])

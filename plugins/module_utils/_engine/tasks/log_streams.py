@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 MAX_STREAMS = 100  # a thread and a connection each
-FINISHING_SECONDS = 5  # for the last lines of finished tasks
+FINISHING_SECONDS = 5  # without a line, in which the last lines of finished tasks may arrive: a terminal is slower than a container
 SIDECAR_SECONDS = 0.5  # for those of their sidecars, which may use all of their grace period to terminate
 
 
@@ -44,12 +44,13 @@ class LogStreams:
 
     Args:
         console: the Console, whose `line` gets every line.
-        seconds: how long to wait for the last lines; 0 if the tasks keep running.
+        seconds: how long to wait for the next of the last lines; 0 if the tasks keep running.
     """
 
     def __init__(self, client: Client, console: Console, seconds: float) -> None:
         self._client, self._console, self._seconds = client, console, seconds
         self._streams: dict[tuple[str, str], Stream] = {}  # by the uid of the pod and the container
+        self._last_line = 0.0  # of any container but a sidecar, in monotonic seconds
         self._is_closed = False
 
     def show(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
@@ -76,13 +77,16 @@ class LogStreams:
             self._console.warn(f"More than {MAX_STREAMS} containers run at the same time: the logs of the others are not streamed.")
             return
 
+        is_sidecar = container != TASK_CONTAINER and container in [entry["name"] for entry in long_running_containers(pod)]
+
         def show(line: bytes, _timestamp: str) -> None:
             self._console.line(name, decode(line))
+            if not is_sidecar:
+                self._last_line = self._client.clock.monotonic()
 
         client = self._client.branch()
         follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], container, show)
         thread = threading.Thread(target=self._follow, args=(name, follower), daemon=True, name=f"podwright-log-{name}")
-        is_sidecar = container != TASK_CONTAINER and container in [entry["name"] for entry in long_running_containers(pod)]
         self._streams[key] = Stream(thread, client, is_sidecar)
         thread.start()
 
@@ -107,8 +111,9 @@ class LogStreams:
         self._join(STOP_SECONDS, self._streams.values())
 
     def _join(self, seconds: float, streams: Iterable[Stream]) -> None:
-        """Wait for threads, for that long together."""
+        """Wait for threads, until no line has arrived for that long."""
         clock = self._client.clock
-        deadline = clock.monotonic() + seconds
+        begun = clock.monotonic()
         for stream in streams:
-            stream.thread.join(max(deadline - clock.monotonic(), 0))
+            while stream.thread.is_alive() and (rest := max(begun, self._last_line) + seconds - clock.monotonic()) > 0:
+                stream.thread.join(rest)
