@@ -127,6 +127,7 @@ cache_connection: /tmp/inventory-cache
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 
 from ansible import constants as C
@@ -249,6 +250,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     @staticmethod
     def _validated(index, item):
+        if not isinstance(item, dict):
+            raise option_error(f"connections[{index}]", f"must be a mapping, got {'nothing' if item is None else item.__class__.__name__}.")
         checked = ArgumentSpecValidator(ITEM).validate(item)
         if checked.error_messages:
             message = Masker(set(checked._no_log_values)).mask(checked.error_messages[0])
@@ -412,8 +415,7 @@ def _absolute(value, directory):
 def _connection_variables(given):
     """The variables with which the connection plugin reaches the cluster, without credentials."""
     names = [name for name in CONNECTION_OPTIONS if name not in CREDENTIALS and given.get(name) is not None]
-    return {
-        f"ansible_podwright_{name}": given[name]
-        for name in names
-        if not is_content(given[name]) and not (name in ("host", "proxy") and url_password(given[name]))
-    }
+    found = {name: given[name] for name in names if not is_content(given[name]) and not (name == "proxy" and url_password(given[name]))}
+    if url_password(found.get("host")):
+        found["host"] = re.sub("//[^/]*@", "//", found["host"])  # without any host, tasks could run in another cluster
+    return {f"ansible_podwright_{name}": value for name, value in found.items()}

@@ -209,4 +209,4 @@ def test_each_change_is_one_event_whatever_happens_to_the_watches(tried, seed):
         patch.setattr(stream_module, "_FIRST_PAUSE", 0.005)
         patch.setattr(watch, "_PAUSE", 0.002)
         play(seed)
-    tried("events of pods while watches break, expire and repeat themselves, and lists come in pages or not at all", 1, "lost", "wrong", "hung")
+    tried("events of pods while watches break, expire and repeat events, and lists come in pages or are refused", 1, "lost", "wrong", "hung")

@@ -270,6 +270,8 @@ def test_expressions_add_variables_and_groups(serve):
         ({"namespaces": [""]}, r"namespaces\[0\]: must not be empty"),
         ({"label_selectors": [" "]}, r"label_selectors\[0\]: must not be empty"),
         ({"connections": [{"name": "a"}, {"name": "a"}]}, "connections: must have unique names, got 'a' twice"),
+        ({"connections": ["a"]}, r"connections\[0\]: must be a mapping, got str"),
+        ({"connections": [None]}, r"connections\[0\]: must be a mapping, got nothing"),
         ({"connections": [{"name": "eu:1"}]}, r"connections\[0\]\.name: must consist of letters, digits, .* got 'eu:1'"),
         ({"connections": [{"name": "a"}, {"name": ""}]}, r"connections\[1\]\.name: must consist"),
         ({"connections": [{"namespaces": ["a"]}]}, r"connections\[0\]: missing required arguments: name"),
@@ -304,6 +306,12 @@ def test_credentials_are_used_and_never_become_variables(serve):
     with pytest.raises(AnsibleError) as failure:
         serve([pod("web")], host="http://127.0.0.1:1", api_key=TOKEN, kubeconfig=kubeconfig)
     assert TOKEN not in str(failure.value) and "127.0.0.1:1" in str(failure.value)
+
+
+def test_the_password_of_a_url_never_becomes_a_variable(tmp_path):
+    with HostileServer(StubCluster([pod("web")])) as server:
+        inventory = read_inventory(tmp_path / "a.pods.yml", {"host": server.url.replace("//", f"//jane:{TOKEN}@")})
+    assert inventory.get_host("web").vars["ansible_podwright_host"] == server.url and TOKEN not in str(inventory.get_host("web").vars)
 
 
 def test_paths_are_relative_to_the_inventory(serve, tmp_path, monkeypatch):
