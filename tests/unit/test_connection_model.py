@@ -216,8 +216,8 @@ def run_command(session):
     command = f"echo x >> data/ran; {'; '.join(words)}; {ending}".replace("&;", "&")
     if rng.random() < 0.3:
         command = f"sh -c {shlex.quote(command)}"
-    if os.path.exists(marks):
-        os.unlink(marks)
+    remove(marks)
+    is_killed = ending.startswith("kill")
     session.connection.set_become_plugin(rng.choice([None, Sudo()]))  # which has built no command
     if rng.random() < 0.25:
         outcome, fault = call_with_fault(session, session.connection.exec_command, command, data)
@@ -227,18 +227,17 @@ def run_command(session):
             assert isinstance(outcome.error, AnsibleConnectionFailure), outcome.error
             assert "container 'c' of pod 'p'" in str(outcome.error), outcome.error
         elif outcome and not outcome.is_cancelled and not may_differ:
-            check_output(outcome.value, (rc, stdout, stderr))
+            check_output(outcome.value, (rc, stdout, stderr), is_killed)
         return
     outcome = call(session, session.connection.exec_command, command, data)
     assert outcome.error is None, outcome.error
-    rc_now, stdout_now, stderr_now = outcome.value
-    if ending.startswith("kill") and stderr_now.startswith(stderr):
-        stderr_now = stderr  # a shell may report that its child was killed
-    check_output((rc_now, stdout_now, stderr_now), (rc, stdout, stderr))
+    check_output(outcome.value, (rc, stdout, stderr), is_killed)
 
 
-def check_output(value, expected):
+def check_output(value, expected, is_killed=False):
+    """Exit code and outputs are as expected; a shell may report that its child was killed."""
     rc, stdout, stderr = value
+    stderr = stderr[: len(expected[2])] if is_killed else stderr
     assert (isinstance(rc, int), isinstance(stdout, bytes), isinstance(stderr, bytes)) == (True, True, True)
     assert rc == expected[0], f"exit code {rc}, not {expected[0]}: {stderr[-300:]}"
     assert stdout == expected[1], f"standard output {stdout[:80]} of {len(stdout)} instead of {expected[1][:80]} of {len(expected[1])} bytes"
