@@ -286,7 +286,7 @@ def temporary() -> Iterator[Path]:
 @pytest.fixture(scope="module", params=["busybox", "gnu"])
 def tooled(request, client):
     """A Container with a shell and the tools of busybox, and one with those of this machine (Debian: dash, GNU coreutils, findutils and tar)."""
-    name = f"test-{request.param}-{os.getpid()}"
+    name = f"test-{request.param}-{uuid.uuid4().hex[:8]}"  # a name that is used again could be deleted late
     directories = {"/bin": "/usr/bin", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/usr": "/usr"} if request.param == "gnu" else {}
     volumes = [{"name": path.strip("/"), "hostPath": {"path": own}} for path, own in directories.items()]
     start_pod(client, "default", name, [{"name": path.strip("/"), "mountPath": path, "readOnly": True} for path in directories], volumes=volumes)
