@@ -127,7 +127,6 @@ cache_connection: /tmp/inventory-cache
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 
 from ansible import constants as C
@@ -417,5 +416,5 @@ def _connection_variables(given):
     names = [name for name in CONNECTION_OPTIONS if name not in CREDENTIALS and given.get(name) is not None]
     found = {name: given[name] for name in names if not is_content(given[name]) and not (name == "proxy" and url_password(given[name]))}
     if url_password(found.get("host")):
-        found["host"] = re.sub("//[^/]*@", "//", found["host"])  # without any host, tasks could run in another cluster
+        found["host"] = Context({"host": found["host"]}).server  # without any host, tasks could run in another cluster
     return {f"ansible_podwright_{name}": value for name, value in found.items()}

@@ -226,6 +226,15 @@ def test_streamed_lines_name_their_container_if_it_is_not_that_of_the_task(monke
     assert console.warnings == []
 
 
+def stream(monkeypatch, console, seconds, follow):
+    """Stream the log of the pod `t` with a Follower whose `follow` is given."""
+    monkeypatch.setattr(Follower, "follow", follow)
+    monkeypatch.setattr(log_streams, "LogFollower", Follower)
+    client = SimpleNamespace(clock=Clock(), branch=lambda: SimpleNamespace(streams=Streams()))
+    with log_streams.LogStreams(client, console, seconds) as streams:
+        streams.begin("t", {"metadata": {"namespace": "n", "name": "t", "uid": "1"}, "spec": {"containers": [{"name": "task"}]}})
+
+
 def test_all_lines_of_a_finished_task_are_streamed(monkeypatch):
     def follow(follower):
         for number in range(8):
@@ -233,11 +242,8 @@ def test_all_lines_of_a_finished_task_are_streamed(monkeypatch):
             if follower._client.streams.cancelled.wait(0.3):  # longer together than the limit
                 return
 
-    monkeypatch.setattr(Follower, "follow", follow)
-    monkeypatch.setattr(log_streams, "LogFollower", Follower)
-    console, client = Lines(), SimpleNamespace(clock=Clock(), branch=lambda: SimpleNamespace(streams=Streams()))
-    with log_streams.LogStreams(client, console, 0.9) as streams:
-        streams.begin("t", {"metadata": {"namespace": "n", "name": "t", "uid": "1"}, "spec": {"containers": [{"name": "task"}]}})
+    console = Lines()
+    stream(monkeypatch, console, 0.9, follow)
     assert console.shown == [("t", str(number)) for number in range(8)]
 
 
@@ -245,10 +251,7 @@ def test_lines_that_were_not_streamed_are_a_warning(monkeypatch):
     def follow(follower):
         follower.gaps.extend([Gap("t", "task", "10:00", "10:01"), Gap("t", "task", "10:02", "")])
 
-    monkeypatch.setattr(Follower, "follow", follow)
-    monkeypatch.setattr(log_streams, "LogFollower", Follower)
-    console, client = Console(), SimpleNamespace(clock=Clock(), branch=lambda: SimpleNamespace(streams=Streams()))
-    with log_streams.LogStreams(client, console, 30) as streams:
-        streams.begin("t", {"metadata": {"namespace": "n", "name": "t", "uid": "1"}, "spec": {"containers": [{"name": "task"}]}})
+    console = Console()
+    stream(monkeypatch, console, 30, follow)
     (warning,) = console.warnings
     assert warning.startswith("Lines of task 't' between 10:00 and 10:01 may be missing") and warning.endswith("There are 2 such gaps.")

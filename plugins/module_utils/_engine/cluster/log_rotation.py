@@ -61,7 +61,7 @@ class Rotations:
         """
         self.is_large = True
         timestamps, self._timestamps, self._size = self._timestamps, [self._last], 0
-        if first <= self._begun or not timestamps:
+        if first <= self._begun:
             return None
         self._begun = first
         if self._last < first:
