@@ -259,11 +259,28 @@ class StubCluster:
 
     def _control(self, key, item):
         """Act as the controller of an object that was written."""
+        if key[0] == "deployments":
+            self._control_pods(key, item)
         status = item and status_of(item)
         if status and item.get("status") != status:
             after = copy.deepcopy(item) | {"status": status}
             after["metadata"]["resourceVersion"] = str(self._version + 1)
             self._store("control", key, after)
+
+    def _control_pods(self, key, deployment):
+        """Create and delete the pods of a Deployment; None: it was deleted."""
+        spec = (deployment or {}).get("spec") or {}
+        names = [f"{key[2]}-{number}" for number in range(spec.get("replicas", 1))] if "template" in spec else []
+        for name in names:
+            if ("pods", key[1], name) not in self.objects:
+                item = live("v1", "Pod", name, metadata={"labels": spec["template"]["metadata"]["labels"]}, spec=spec["template"]["spec"], status=RUNNING)
+                owner = {name: deployment[name] for name in ("apiVersion", "kind")} | {name: deployment["metadata"][name] for name in ("name", "uid")}
+                item["metadata"] |= {"namespace": key[1], "ownerReferences": [owner | {"controller": True}]}
+                self._store("control", ("pods", key[1], name), item)
+        owned = [other for other, item in self.objects.items() if any(o["name"] == key[2] for o in item["metadata"].get("ownerReferences") or ())]
+        for other in owned:
+            if other[0] == "pods" and other[2] not in names:
+                self._store("control", other, None)
 
 
 def _view(call, item):

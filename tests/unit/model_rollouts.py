@@ -121,7 +121,7 @@ class RolloutCluster(ModelServer):
     def tick(self):
         """A second passes."""
         self.finish_deletions()
-        self._collect_garbage()
+        self.collect_garbage()
         for item in self.of_kind("Deployment"):
             if self.rng.random() < 0.85:
                 self._reconcile(item)
@@ -132,7 +132,7 @@ class RolloutCluster(ModelServer):
                 self._report(item)
         self._check_traffic("after a second")
 
-    def _collect_garbage(self):
+    def collect_garbage(self):
         for _level in range(2):  # the ReplicaSets of a Deployment, then their pods
             uids = {item["metadata"]["uid"] for item in self.objects.values()}
             for key, item in list(self.objects.items()):
@@ -243,12 +243,14 @@ class RolloutCluster(ModelServer):
     def _report(self, item):
         """The status of a Deployment."""
         spec, status, sets = item["spec"], item.setdefault("status", {}), self.of_kind("ReplicaSet", item)
+        for each in sets:  # a ReplicaSet may still count pods that it has deleted
+            if "status" not in each or self.rng.random() < 0.7:
+                each["status"] = {"replicas": len(self.of_kind("Pod", each)), "readyReplicas": self._ready(each)}
         new = next((each for each in sets if template_of(each) == spec["template"]), None)
-        ready, updated = sum(map(self._ready, sets)), new["spec"]["replicas"] if new else 0
-        counts = {"replicas": sum(each["spec"]["replicas"] for each in sets), "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": ready}
+        ready, updated = sum(each["status"]["readyReplicas"] for each in sets), new["status"]["replicas"] if new else 0
+        counts = {"replicas": sum(each["status"]["replicas"] for each in sets), "updatedReplicas": updated}
+        counts |= {"readyReplicas": ready, "availableReplicas": ready}
         status.update(counts, observedGeneration=self._observed.get(item["metadata"]["uid"], 0))
-        for each in sets:
-            each["status"] = {"readyReplicas": self._ready(each)}
         if spec.get("paused"):
             return
         reason = (status.get("conditions") or [{}])[0].get("reason")

@@ -112,7 +112,7 @@ class ScalingCluster(RolloutCluster):
 
     def _terminate(self, key):
         super()._terminate(key)
-        self._collect_garbage()
+        self.collect_garbage()
 
     # -- controllers ----------------------------------------------------------------------------------------
 

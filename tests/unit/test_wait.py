@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from .fake_cluster import StubWatcher
 from .model_cluster import VirtualClock
 
-JOB = BUILT_IN["batch/v1", "Job"]
+DEPLOYMENT, JOB = BUILT_IN["apps/v1", "Deployment"], BUILT_IN["batch/v1", "Job"]
 
 
 def pod(name, phase="Pending", namespace="n", uid="1", **metadata):
@@ -41,10 +41,13 @@ class World:
         self.objects, self.events, self.clock = list(objects), list(events), VirtualClock()
         self.availability = Availability(self.clock)
         self.lists, self.follows, self.shown, self.warnings, self.gets, self.classes = [], [], [], [], [], {}
+        self.refusal = None
         self.progress = self.shown.append
 
-    def list(self, kind, namespace=None, field_selector=None):
-        self.lists.append((kind.name, namespace, field_selector))
+    def list(self, kind, namespace=None, field_selector=None, label_selector=None):
+        self.lists.append((kind.name, namespace, label_selector or field_selector))
+        if isinstance(self.refusal, PodwrightError) and label_selector:
+            raise self.refusal
         name = (field_selector or "").removeprefix("metadata.name=")
         return [
             item
@@ -169,6 +172,44 @@ def test_progress_names_a_few_pending_objects_and_counts_the_rest(count, shown):
     world = World(*objects, pod("ready", "Running"))
     failure(ready, world, *objects, pod("ready"), timeout=2)
     assert set(world.shown) == {f"waiting for {shown}"}
+
+
+# -- replicas ---------------------------------------------------------------------------------------------------
+
+
+def deployment(generation=2, **spec):
+    """A Deployment that was scaled to 0 and back, whose status counts two ready pods."""
+    metadata = {"name": "web", "namespace": "n", "uid": "w", "generation": 2}
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 2)
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}} | spec
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": counts | {"observedGeneration": generation}}
+
+
+def test_workload_that_became_ready_has_the_pods_that_its_status_counts():
+    terminating = pod("c", "Running", deletionTimestamp="2001-01-01T00:00:00Z")
+    world = World(deployment(), pod("a", "Running"), pod("b"), terminating)
+    expected = "did not become ready within 3 s: its status counts 2 ready replicas, but only 1 exist."
+    assert expected in failure(ready, world, deployment(1), timeout=3).message
+    # Once a second, since nothing changes in the Deployment when its pods do.
+    assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web", *["app=web"] * 4] and world.clock.time == 3
+    world.objects[2] = pod("b", "Running")
+    assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()} and world.clock.time == 3
+
+
+@pytest.mark.parametrize("spec", [{"replicas": 0}, {"paused": True}])
+def test_workload_without_counted_pods_is_ready_without_them(spec):
+    world = World(deployment(**spec) | ({"status": {"observedGeneration": 2}} if "replicas" in spec else {}))
+    ready(world, deployment(1, **spec))
+    assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web"]
+
+
+def test_status_of_a_workload_is_believed_where_pods_may_not_be_read():
+    world = World(deployment())
+    world.refusal = PodwrightError('pods is forbidden: User "u" cannot list resource "pods"', status=403)
+    ready(world, deployment(1))
+    world.refusal = PodwrightError("the server is broken", status=500)
+    with pytest.raises(PodwrightError, match="broken"):
+        ready(world, deployment(1))
 
 
 # -- claims -----------------------------------------------------------------------------------------------------

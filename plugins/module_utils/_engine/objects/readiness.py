@@ -38,6 +38,15 @@ def assess(item: Manifest) -> Readiness:
     return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if group in _BUILT_IN_GROUPS else _assess_conditions)(item)
 
 
+def counted_pods(item: Manifest) -> int:
+    """The number of ready pods that the status of a ready workload counts: the replicas that it wants; 0 for kinds without replicas."""
+    group, _slash, _version = str(item.get("apiVersion", "")).rpartition("/")
+    spec = _mapping(item.get("spec"))
+    if group not in _BUILT_IN_GROUPS or _ASSESSMENTS.get(item["kind"]) is not _assess_replicas or spec.get("paused") is True:
+        return 0
+    return whole_number(spec.get("replicas"), 1)
+
+
 def condition(item: Manifest, name: str) -> Manifest:
     """The condition of that type, or an empty mapping."""
     for entry in _conditions(item):

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..cluster.api_errors import admission_hint
-from ..cluster.kinds import BUILT_IN, CLAIM
+from ..cluster.kinds import BUILT_IN, CLAIM, POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.labels import annotation_of
-from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, deletion_obstacle
+from ..objects.pod_status import is_serving
+from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, counted_pods, deletion_obstacle
+from ..objects.selectors import pod_selector
 from .manifest import key_of
 
 if TYPE_CHECKING:
@@ -52,26 +54,45 @@ def wait_until_ready(
     """
     latest = {key: item for key, (_kind, item) in items.items()}
     items = _without_late_claims(client, items)
-    pending = {key: kind for key, (kind, item) in items.items() if assess_item(item).state != READY}
+    found = {key: assess_item(item) for key, (_kind, item) in items.items()}
+    pending = {key: kind for key, (kind, _item) in items.items() if found[key].state != READY}
 
     def update(key: Key, item: Manifest | None) -> None:
         if key not in pending or item is None:
             return
-        latest[key] = item
-        state, message = assess_item(item)
-        if state == READY:
+        latest[key], found[key] = item, _assess_live(client, item, assess_item)
+        if found[key].state == READY:
             del pending[key]
-        elif state == FAILED:
-            raise _failure(key, f"failed: {message}", explain(key))
+        elif found[key].state == FAILED:
+            raise _failure(key, f"failed: {found[key].message}", explain(key))
 
     def delete(key: Key) -> None:
         if key in pending:
             raise _failure(key, "failed: it was deleted before it became ready", explain(key))
 
-    _follow(client, pending, timeout, update, delete, console)
+    _follow(client, pending, timeout, update, delete, console, latest)
     for key in pending:
-        raise _failure(key, f"did not become ready within {timeout} s: {assess_item(latest[key]).message}{client.availability.describe()}", explain(key))
+        raise _failure(key, f"did not become ready within {timeout} s: {found[key].message}{client.availability.describe()}", explain(key))
     return latest
+
+
+def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest], Readiness]) -> Readiness:
+    """The Readiness of an object; by default, it has the pods that its status counts.
+
+    Right after a scale to 0 and back, a controller counts pods that it has deleted.
+    """
+    readiness = assess_item(item)
+    wanted = counted_pods(item) if readiness.state == READY and assess_item is assess else 0
+    if not wanted:
+        return readiness
+    try:
+        pods, _version = client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item))
+    except PodwrightError as error:
+        if error.is_forbidden:
+            return readiness  # not everybody may read pods: the status is believed
+        raise
+    count = sum(map(is_serving, pods))
+    return readiness if count >= wanted else Readiness(PROGRESSING, f"its status counts {wanted} ready replicas, but only {count} exist")
 
 
 def _without_late_claims(client: Client, items: Mapping[Key, tuple[Kind, Manifest]]) -> dict[Key, tuple[Kind, Manifest]]:
@@ -116,7 +137,7 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
     def delete(key: Key) -> None:
         pending.pop(key, None)
 
-    _follow(client, pending, timeout, update, delete, console)
+    _follow(client, pending, timeout, update, delete, console, latest)
     for key in pending:
         item = latest.get(key, {"metadata": {}})
         obstacle = deletion_obstacle(item) + client.availability.describe()
@@ -133,6 +154,7 @@ def _follow(
     update: Callable[[Key, Manifest | None], None],
     delete: Callable[[Key], None],
     console: Console,
+    latest: Mapping[Key, Manifest],
 ) -> None:
     """List and watch pending objects until none is pending or the timeout expires.
 
@@ -140,6 +162,7 @@ def _follow(
         pending: `update` and `delete` remove from it.
         update: called with a Key and its object, None if a LIST lacks it.
         delete: called with the Key of an object that was deleted.
+        latest: each object as last seen; `update` is called with it again when nothing has changed for a second.
     """
     if not pending:
         return
@@ -149,27 +172,28 @@ def _follow(
         places[kind, key.namespace].append(key)
     with Watcher(client) as watcher:
         for (kind, namespace), keys in places.items():
-            items, version, selector = _list(client, kind, namespace, keys)
-            found = {key_of(item, kind): item for item in items}
+            found, version, selector = _list(client, kind, namespace, keys)
             for key in keys:
                 update(key, found.get(key))
             if any(key in pending for key in keys):
-                watcher.follow(kind, namespace or None, version, field_selector=selector, known=items)
+                watcher.follow(kind, namespace or None, version, field_selector=selector, known=found.values())
         kinds = {(kind.api_version, kind.name): kind for kind, _namespace in places}
         while pending and client.clock.monotonic() < deadline:
             console.progress(f"waiting for {_describe(pending)}{client.availability.describe()}")
             event = watcher.next(min(deadline - client.clock.monotonic(), 1))
+            for key in list(pending) if event is None else ():
+                update(key, latest[key])
             if event:
                 event_type, item = event
                 key = key_of(item, kinds[item["apiVersion"], item["kind"]])
                 delete(key) if event_type == "DELETED" else update(key, item)
 
 
-def _list(client: Client, kind: Kind, namespace: str, keys: list[Key]) -> tuple[list[Manifest], str, str | None]:
+def _list(client: Client, kind: Kind, namespace: str, keys: list[Key]) -> tuple[dict[Key, Manifest], str, str | None]:
     """The objects of a kind and namespace, their resource version, and the field selector if only one of them is awaited."""
     selector = f"metadata.name={keys[0].name}" if len(keys) == 1 else None
     items, version = client.list(kind, namespace or None, field_selector=selector)
-    return items, version, selector
+    return {key_of(item, kind): item for item in items}, version, selector
 
 
 def _describe(pending: Mapping[Key, Kind]) -> str:
