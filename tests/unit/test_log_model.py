@@ -26,6 +26,7 @@ from .model_cluster import VirtualClock
 
 EXAMPLES = scaled(120)
 LINES = (b"", b"a", b"a", b"line", b"\xff\xfe", b"ends\r", b"2026-01-01T00:00:00Z is no timestamp", b"\xe2\x82\xac", b" indented", b"xxxx")
+REST = b"~"  # marks the rest of a line
 START = 1767225600  # 2026-01-01T00:00:00Z
 
 
@@ -34,6 +35,7 @@ class Run:
 
     def __init__(self, number):
         self.number, self.lines, self.rotated, self.code = number, [], 0, None
+        self.rest = None  # of the line that the last rotation has split
 
 
 class Container:
@@ -68,6 +70,10 @@ class Container:
             if may_rotate and self.rng.random() < 0.1 and now > self.next_rotation:
                 self.next_rotation = now + 3
                 run.rotated = self.rng.randrange(run.rotated, len(run.lines) + 1)
+                run.rest = None
+                if run.rotated and self.rng.random() < 0.5:
+                    moment, line = run.lines[run.rotated - 1]
+                    run.rest = moment + 0.0005, line + REST
             if self.rng.random() < 0.15:
                 run.code = self.rng.choice([0, 1]) if self.last_runs > len(self.runs) else 0
         elif not self.is_finished and len(self.runs) < max(self.last_runs, 1) and self.rng.random() < 0.4:
@@ -164,10 +170,12 @@ class Body:
 
     def stream(self, _size):
         rng, run, nodes = self.nodes.rng, self.run, self.nodes
-        position = self.first()
+        position, is_first = self.first(), True
         idle = 0
         while True:
-            data = b"".join(self.show(line) for line in run.lines[max(position, run.rotated) :])
+            rest = [run.rest] if run.rest and (self.shows_rest(position) if is_first else position < run.rotated) else []
+            data = b"".join(self.show(line) for line in [*rest, *run.lines[max(position, run.rotated) :]])
+            is_first = False
             position = len(run.lines)
             if data and nodes.is_faulty():
                 yield data[: rng.randrange(len(data))]
@@ -187,13 +195,18 @@ class Body:
             if idle > 30:
                 raise urllib3.exceptions.ReadTimeoutError(None, "", "Read timed out.")
 
+    def since(self):
+        if "sinceTime" in self.query:
+            return int(datetime.datetime.fromisoformat(self.query["sinceTime"]).timestamp())
+        return self.nodes.clock.now() - int(self.query["sinceSeconds"]) if "sinceSeconds" in self.query else None
+
+    def shows_rest(self, position):
+        """Whether the file begins with the rest of a line that a rotation has split."""
+        return position == self.run.rotated and "tailLines" not in self.query and (self.since() or 0) <= self.run.rest[0]
+
     def first(self):
         """The index of the first line."""
-        lines, since = self.run.lines, None
-        if "sinceTime" in self.query:
-            since = int(datetime.datetime.fromisoformat(self.query["sinceTime"]).timestamp())
-        if "sinceSeconds" in self.query:
-            since = self.nodes.clock.now() - int(self.query["sinceSeconds"])
+        lines, since = self.run.lines, self.since()
         first = next((index for index, line in enumerate(lines) if since is None or line[0] >= since), len(lines))
         tail = self.query.get("tailLines")
         return max(first, len(lines) - int(tail) if tail else 0, self.run.rotated)
@@ -324,6 +337,7 @@ def check_followed(nodes, params, result, pod, container, shown):
     expected = [text_of(params, container, line) for line in lines]
     gaps = [gap for gap in result["gaps"] if (gap["pod"], gap["container"]) == (pod, container.name)]
     if nodes.may_rotate or gaps or "tail_lines" in params:
+        shown = without_rests(shown)
         rest = iter(expected)  # of lines with the same timestamp, some may be those that tail_lines excludes
         assert "tail_lines" in params or all(any(line == other for other in rest) for line in shown), f"repeated or in another order: {shown} of {expected}"
         if nodes.may_rotate and "tail_lines" not in params:
@@ -336,13 +350,23 @@ def check_followed(nodes, params, result, pod, container, shown):
         assert len(shown) >= least or "since_time" in params or len(container.runs) > len(nodes.written[container]) + 1, f"lost: {shown} of {expected}"
 
 
+def without_rests(shown):
+    """The lines but the rests of lines. Of a line that was read already, a rest is shown at most right after it, beside a gap."""
+    for index, line in enumerate(shown):
+        if line.endswith(REST):
+            whole = line.rpartition(b" ")[2].removesuffix(REST)
+            earlier = [other.rpartition(b" ")[2] for other in shown[: max(index - 1, 0)]]
+            assert whole not in earlier, f"the rest of a line is repeated: {shown}"
+    return [line for line in shown if not line.endswith(REST)]
+
+
 def check_gaps(container, shown, gaps):
     """Lines that were rotated out between two lines of a run are in a gap."""
     indexes = [tuple(map(int, line.decode().rpartition(" ")[2].split("."))) for line in shown]
     between = {(gap["after"], gap["before"]) for gap in gaps}
     for (run, index), (other, following) in pairwise(indexes):
         moments = [stamp(container.runs[run].lines[place][0], container.zone) for place in (index, following)] if run == other else []
-        assert run != other or following == index + 1 or any(after <= moments[0] and before == moments[1] for after, before in between), (
+        assert run != other or following == index + 1 or any(after <= moments[0] < before <= moments[1] for after, before in between), (
             f"{run}: {index + 1} to {following - 1} are missing, gaps {between}"
         )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -72,3 +73,34 @@ def lines_of(response: Any) -> Iterator[Piece]:
             size += len(line)
     if size:
         yield Piece(b"".join(parts), begins_line)
+
+
+class KnownLines:
+    """Distinguishes lines that were read before from new ones, in one response.
+
+    Args:
+        recent: hashes of lines that were read before, by the second of their timestamps.
+
+    Attributes:
+        may_be_missed: whether there are known lines, but none of them has arrived yet, nor a new one.
+    """
+
+    def __init__(self, recent: dict[bytes, Counter[int]]) -> None:
+        self._lines: Counter[int] = Counter()
+        for lines in recent.values():
+            self._lines.update(lines)
+        self.is_empty = not self._lines
+        self.may_be_missed = not self.is_empty
+
+    def contains(self, key: int) -> bool:
+        """Whether the line with this hash was read before; each counts as often as it was read."""
+        if self._lines.get(key, 0) <= 0:
+            return False
+        self._lines[key] -= 1
+        self.may_be_missed = False
+        return True
+
+    def is_missed(self) -> bool:
+        """Whether the first new line arrived before any known line; true at most once."""
+        is_missed, self.may_be_missed = self.may_be_missed, False
+        return is_missed

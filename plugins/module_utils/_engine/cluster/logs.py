@@ -17,7 +17,7 @@ from ..libraries import load
 from ..objects.containers import container_status, has_finished, restart_policy
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
-from .log_lines import TIMESTAMP, UNAVAILABLE, Piece, exact_moment, lines_of
+from .log_lines import TIMESTAMP, UNAVAILABLE, KnownLines, Piece, exact_moment, lines_of
 from .log_rotation import Rotations
 from .request import ANYTHING, READ_TIMEOUT, Request
 from .transport import socket_of
@@ -183,6 +183,9 @@ class LogFollower:
 
     def _finish_previous(self, restarts: int) -> None:
         """Read the rest of the log before a restart, and start with the new log. Raises: PodwrightError if it was cut off."""
+        begin = self._read_begin(previous=True)
+        if begin and begin < self._first_timestamp and not self._first:
+            self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted between its status and its log: that of the next run was read
         if not self._read(follow=False, previous=True):
             raise self._cut_off(" before its restart")
         if restarts > self._restarts + 1:
@@ -209,7 +212,7 @@ class LogFollower:
                 return True
             raise
         self.problem = None
-        known = _KnownLines(self._recent if self._last_timestamp else {})
+        known = KnownLines(self._recent if self._last_timestamp else {})
         try:
             for piece in lines_of(response):
                 self._handle(piece, known)
@@ -225,7 +228,13 @@ class LogFollower:
             response.close()
 
     def _check_rotation(self, previous: bool) -> None:
-        """Find a rotation that the response does not show. One GET of the first bytes of the log."""
+        """Find a rotation that the response does not show."""
+        between = self._rotations.check(self._read_begin(previous))
+        if between:
+            self._add_gap(*between)
+
+    def _read_begin(self, previous: bool) -> str:
+        """The timestamp of the first line of the log, or "" if it is not known. One GET of its first bytes."""
         request = log_request(self._namespace, self._pod, self._container, timestamps=True, previous=previous or None, limitBytes=FIRST_LINE_BYTES)
         begin = b""
         with suppress(PodwrightError, load("urllib3").exceptions.HTTPError, OSError):  # reading the log shows why
@@ -233,9 +242,7 @@ class LogFollower:
             begin = b"".join(piece.content for piece in lines_of(response))
             response.close()
         match = TIMESTAMP.match(begin)
-        between = self._rotations.check(match[0].strip().decode() if match else "")
-        if between:
-            self._add_gap(*between)
+        return match[0].strip().decode() if match else ""
 
     def _add_gap(self, after: str, before: str) -> None:
         gap = Gap(self._pod, self._container, after, before)
@@ -250,7 +257,7 @@ class LogFollower:
         except (ValueError, OverflowError, OSError):
             return self._last_timestamp  # no date; the server explains it
 
-    def _handle(self, piece: Piece, known: _KnownLines) -> None:
+    def _handle(self, piece: Piece, known: KnownLines) -> None:
         if piece.begins_line:
             self._line = TIMESTAMP.match(piece.content)
         match = self._line
@@ -270,6 +277,8 @@ class LogFollower:
                 if not self._first:
                     self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted twice before its log was read
                 return  # excluded by the options of the first request
+            if known.may_be_missed and timestamp < self._last_timestamp:
+                return  # the rest of a line of which the begin is in a previous file, or before the time from which it is read again
             is_missed = known.is_missed()
             if is_missed:
                 self._rotations.begin(timestamp)
@@ -304,31 +313,3 @@ class _LineRefused(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
-
-
-class _KnownLines:
-    """Distinguishes lines that were read before from new ones, in one response.
-
-    Args:
-        recent: hashes of lines that were read before, by the second of their timestamps.
-    """
-
-    def __init__(self, recent: dict[bytes, Counter[int]]) -> None:
-        self._lines: Counter[int] = Counter()
-        for lines in recent.values():
-            self._lines.update(lines)
-        self.is_empty = not self._lines
-        self._is_missed = not self.is_empty
-
-    def contains(self, key: int) -> bool:
-        """Whether the line with this hash was read before; each counts as often as it was read."""
-        if self._lines.get(key, 0) <= 0:
-            return False
-        self._lines[key] -= 1
-        self._is_missed = False
-        return True
-
-    def is_missed(self) -> bool:
-        """Whether the first new line arrived before any known line; true at most once."""
-        is_missed, self._is_missed = self._is_missed, False
-        return is_missed
