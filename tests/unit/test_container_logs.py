@@ -255,3 +255,14 @@ def test_lines_that_were_not_streamed_are_a_warning(monkeypatch):
     stream(monkeypatch, console, 30, follow)
     (warning,) = console.warnings
     assert warning.startswith("Lines of task 't' between 10:00 and 10:01 may be missing") and warning.endswith("There are 2 such gaps.")
+
+
+def test_a_log_that_stalls_at_the_end_of_its_task_is_a_warning(monkeypatch):
+    def follow(follower):
+        follower._on_line(b"first", "")
+        follower._client.streams.cancelled.wait(20)
+
+    for seconds, warnings in [(1, ["The last lines of task 't' may be missing: none arrived for 1 s. Read its log with pod_logs."]), (0, [])]:
+        console = Lines()
+        stream(monkeypatch, console, seconds, follow)
+        assert console.shown == [("t", "first")] and console.warnings == warnings

@@ -34,6 +34,7 @@ SIDECAR_SECONDS = 0.5  # for those of their sidecars, which may use all of their
 class Stream(NamedTuple):
     """A log that is followed in a thread; cancelling the streams of its client stops that."""
 
+    name: str
     thread: threading.Thread
     client: Client
     is_sidecar: bool
@@ -87,7 +88,7 @@ class LogStreams:
         client = self._client.branch()
         follower = LogFollower(client, metadata["namespace"], metadata["name"], metadata["uid"], container, show)
         thread = threading.Thread(target=self._follow, args=(name, follower), daemon=True, name=f"podwright-log-{name}")
-        self._streams[key] = Stream(thread, client, is_sidecar)
+        self._streams[key] = Stream(name, thread, client, is_sidecar)
         thread.start()
 
     def _follow(self, name: str, follower: LogFollower) -> None:
@@ -104,7 +105,11 @@ class LogStreams:
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._is_closed = True  # answers may be handled afterwards
         seconds = self._seconds if error_type is None else 0
-        self._join(seconds, [stream for stream in self._streams.values() if not stream.is_sidecar])
+        tasks = [stream for stream in self._streams.values() if not stream.is_sidecar]
+        self._join(seconds, tasks)
+        for stream in tasks if seconds else ():
+            if stream.thread.is_alive():
+                self._console.warn(f"The last lines of task '{stream.name}' may be missing: none arrived for {seconds} s. Read its log with pod_logs.")
         self._join(min(seconds, SIDECAR_SECONDS), self._streams.values())
         for stream in self._streams.values():
             stream.client.streams.cancel()
