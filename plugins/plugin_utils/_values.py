@@ -31,15 +31,6 @@ def inert(value):
     return _mark(value) if isinstance(value, str) else value
 
 
-def unmark_harmless(value):
-    """A composed value in which text is unsafe, or not trusted, only if it could be a template."""
-    if isinstance(value, Mapping):
-        return {key: unmark_harmless(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [unmark_harmless(item) for item in value]
-    return _expose(value) if isinstance(value, str) and not _may_be_template(value) else value
-
-
 @lru_cache(maxsize=4096)  # thousands of pods have the same labels
 def _mark(text):
     return _protect(text) if _may_be_template(text) else _expose(text)
