@@ -171,7 +171,9 @@ options:
     type: int
     default: 10
   wait:
-    description: Wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound) or deleted.
+    description:
+      - Wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound) or deleted.
+      - Of a workload with replicas the ready pods are counted, too, if the user may list pods. Its status still counts deleted ones for a moment.
     type: bool
     default: true
   wait_timeout:
