@@ -46,14 +46,21 @@ def test_pods_that_their_controller_does_not_update_are_not_awaited(manifest, na
     apply(client, namespace, merge(manifest, {"spec": {"template": {"metadata": {"annotations": {"a": "changed"}}}}}))
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_workload_that_is_scaled_to_zero_and_back_is_not_ready_without_its_pods(kind, namespace, client):
+NOWHERE, ANYWHERE = ({"spec": {"template": {"spec": {"nodeSelector": selector}}}} for selector in ({"example.com/none": "x"}, None))
+PATCHES = {kind: [{"spec": {"replicas": replicas}} for replicas in (0, 1)] for kind in ("Deployment", "StatefulSet")} | {"DaemonSet": [NOWHERE, ANYWHERE]}
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_workload_whose_pods_are_deleted_and_created_is_not_ready_without_them(kind, namespace, client):
     """Its status counts pods that its controller has deleted already, under load in a quarter of all cases."""
-    manifest = workload(kind, replicas=1, **({"serviceName": "web"} if kind == "StatefulSet" else {}))
+    options = {"Deployment": {"replicas": 1}, "StatefulSet": {"replicas": 1, "serviceName": "web"}, "DaemonSet": {}}
+    manifest = workload(kind, **options[kind])
     apply(client, namespace, manifest)
     for turn in range(8):
-        client.patch(BUILT_IN["apps/v1", kind], namespace, "web", {"spec": {"replicas": 0}}, "test", MERGE_PATCH)
+        away, back = PATCHES[kind]
+        client.patch(BUILT_IN["apps/v1", kind], namespace, "web", away, "test", MERGE_PATCH)
         threading.Event().wait(turn / 100)  # the moments at which the controllers read and write
+        client.patch(BUILT_IN["apps/v1", kind], namespace, "web", back, "test", MERGE_PATCH)
         apply(client, namespace, manifest)
         assert any(map(is_serving, client.list(BUILT_IN["v1", "Pod"], namespace)[0])), turn
 

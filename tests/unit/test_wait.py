@@ -188,12 +188,22 @@ def deployment(generation=2, **spec):
 def test_workload_that_became_ready_has_the_pods_that_its_status_counts():
     terminating = pod("c", "Running", deletionTimestamp="2001-01-01T00:00:00Z")
     world = World(deployment(), pod("a", "Running"), pod("b"), terminating)
-    expected = "did not become ready within 3 s: its status counts 2 ready replicas, but only 1 exist."
+    expected = "did not become ready within 3 s: its status counts 2 ready pods, but only 1 exist."
     assert expected in failure(ready, world, deployment(1), timeout=3).message
     # Once a second, since nothing changes in the Deployment when its pods do.
     assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web", *["app=web"] * 4] and world.clock.time == 3
     world.objects[2] = pod("b", "Running")
     assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()} and world.clock.time == 3
+
+
+def test_daemon_set_that_became_ready_has_the_pods_that_its_status_counts():
+    status = dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberReady", "observedGeneration"), 2)
+    changed = deployment() | {"kind": "DaemonSet", "status": status}
+    world = World(changed, pod("a", "Running"))
+    before = changed | {"status": status | {"observedGeneration": 1}}
+    assert "its status counts 2 ready pods, but only 1 exist." in failure(ready, world, before, timeout=2).message
+    world.objects.append(pod("b", "Running"))
+    ready(world, before)
 
 
 @pytest.mark.parametrize("spec", [{"replicas": 0}, {"paused": True}])

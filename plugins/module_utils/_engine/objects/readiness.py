@@ -39,12 +39,13 @@ def assess(item: Manifest) -> Readiness:
 
 
 def counted_pods(item: Manifest) -> int:
-    """The number of ready pods that the status of a ready workload counts: the replicas that it wants; 0 for kinds without replicas."""
+    """The number of ready pods that the status of a ready workload counts at least; 0 for other kinds."""
     group, _slash, _version = str(item.get("apiVersion", "")).rpartition("/")
+    assessment = _ASSESSMENTS.get(item["kind"]) if group in _BUILT_IN_GROUPS else None
+    if assessment is _assess_daemon_set:
+        return whole_number(_status(item).get("desiredNumberScheduled"))
     spec = _mapping(item.get("spec"))
-    if group not in _BUILT_IN_GROUPS or _ASSESSMENTS.get(item["kind"]) is not _assess_replicas or spec.get("paused") is True:
-        return 0
-    return whole_number(spec.get("replicas"), 1)
+    return whole_number(spec.get("replicas"), 1) if assessment is _assess_replicas and spec.get("paused") is not True else 0
 
 
 def condition(item: Manifest, name: str) -> Manifest:

@@ -92,7 +92,7 @@ def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest
             return readiness  # not everybody may read pods: the status is believed
         raise
     count = sum(map(is_serving, pods))
-    return readiness if count >= wanted else Readiness(PROGRESSING, f"its status counts {wanted} ready replicas, but only {count} exist")
+    return readiness if count >= wanted else Readiness(PROGRESSING, f"its status counts {wanted} ready pods, but only {count} exist")
 
 
 def _without_late_claims(client: Client, items: Mapping[Key, tuple[Kind, Manifest]]) -> dict[Key, tuple[Kind, Manifest]]:
