@@ -173,7 +173,7 @@ options:
   wait:
     description:
       - Wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound) or deleted.
-      - Of a workload with replicas the ready pods are counted, too, if the user may list pods. Its status still counts deleted ones for a moment.
+      - The ready pods of workloads are counted, since a status counts deleted pods for a moment. Without permission to list pods it warns.
     type: bool
     default: true
   wait_timeout:

@@ -13,8 +13,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import is_serving
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of, merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.wait import wait_until_ready
 
 from ..support.outcomes import checked
 
@@ -56,12 +57,12 @@ def test_workload_whose_pods_are_deleted_and_created_is_not_ready_without_them(k
     options = {"Deployment": {"replicas": 1}, "StatefulSet": {"replicas": 1, "serviceName": "web"}, "DaemonSet": {}}
     manifest = workload(kind, **options[kind])
     apply(client, namespace, manifest)
+    resource, (away, back) = BUILT_IN["apps/v1", kind], PATCHES[kind]
     for turn in range(8):
-        away, back = PATCHES[kind]
-        client.patch(BUILT_IN["apps/v1", kind], namespace, "web", away, "test", MERGE_PATCH)
+        client.patch(resource, namespace, "web", away, "test", MERGE_PATCH)
         threading.Event().wait(turn / 100)  # the moments at which the controllers read and write
-        client.patch(BUILT_IN["apps/v1", kind], namespace, "web", back, "test", MERGE_PATCH)
-        apply(client, namespace, manifest)
+        item = client.patch(resource, namespace, "web", back, "test", MERGE_PATCH)
+        wait_until_ready(client, {key_of(item, resource): (resource, item)}, 20, Console())
         assert any(map(is_serving, client.list(BUILT_IN["v1", "Pod"], namespace)[0])), turn
 
 

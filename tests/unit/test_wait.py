@@ -42,7 +42,7 @@ class World:
         self.availability = Availability(self.clock)
         self.lists, self.follows, self.shown, self.warnings, self.gets, self.classes = [], [], [], [], [], {}
         self.refusal = None
-        self.progress = self.shown.append
+        self.progress, self.warn = self.shown.append, self.warnings.append
 
     def list(self, kind, namespace=None, field_selector=None, label_selector=None):
         self.lists.append((kind.name, namespace, label_selector or field_selector))
@@ -213,10 +213,12 @@ def test_workload_without_counted_pods_is_ready_without_them(spec):
     assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web"]
 
 
-def test_status_of_a_workload_is_believed_where_pods_may_not_be_read():
+def test_status_of_a_workload_is_believed_with_a_warning_if_pods_may_not_be_read():
     world = World(deployment())
     world.refusal = PodwrightError('pods is forbidden: User "u" cannot list resource "pods"', status=403)
     ready(world, deployment(1))
+    (warning,) = world.warnings
+    assert warning.startswith("Ready pods could not be counted") and "pods is forbidden" in warning
     world.refusal = PodwrightError("the server is broken", status=500)
     with pytest.raises(PodwrightError, match="broken"):
         ready(world, deployment(1))

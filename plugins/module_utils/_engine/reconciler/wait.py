@@ -60,7 +60,7 @@ def wait_until_ready(
     def update(key: Key, item: Manifest | None) -> None:
         if key not in pending or item is None:
             return
-        latest[key], found[key] = item, _assess_live(client, item, assess_item)
+        latest[key], found[key] = item, _assess_live(client, item, assess_item, console)
         if found[key].state == READY:
             del pending[key]
         elif found[key].state == FAILED:
@@ -76,7 +76,7 @@ def wait_until_ready(
     return latest
 
 
-def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest], Readiness]) -> Readiness:
+def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest], Readiness], console: Console) -> Readiness:
     """The Readiness of an object; by default, it has the pods that its status counts.
 
     Right after a scale to 0 and back, a controller counts pods that it has deleted.
@@ -88,9 +88,10 @@ def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest
     try:
         pods, _version = client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item))
     except PodwrightError as error:
-        if error.is_forbidden:
-            return readiness  # not everybody may read pods: the status is believed
-        raise
+        if not error.is_forbidden:
+            raise
+        console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {error}")
+        return readiness
     count = sum(map(is_serving, pods))
     return readiness if count >= wanted else Readiness(PROGRESSING, f"its status counts {wanted} ready pods, but only {count} exist")
 
