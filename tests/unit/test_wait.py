@@ -41,12 +41,13 @@ class World:
         self.objects, self.events, self.clock = list(objects), list(events), VirtualClock()
         self.availability = Availability(self.clock)
         self.lists, self.follows, self.shown, self.warnings, self.gets, self.classes = [], [], [], [], [], {}
-        self.refusal = None
+        self.refusal, self.refusals = None, 0  # of the next LISTs with a label selector
         self.progress, self.warn = self.shown.append, self.warnings.append
 
     def list(self, kind, namespace=None, field_selector=None, label_selector=None):
         self.lists.append((kind.name, namespace, label_selector or field_selector))
-        if isinstance(self.refusal, PodwrightError) and label_selector:
+        if label_selector and self.refusals:
+            self.refusals -= 1
             raise self.refusal
         name = (field_selector or "").removeprefix("metadata.name=")
         return [
@@ -215,13 +216,18 @@ def test_workload_without_counted_pods_is_ready_without_them(spec):
 
 def test_status_of_a_workload_is_believed_with_a_warning_if_pods_may_not_be_read():
     world = World(deployment())
-    world.refusal = PodwrightError('pods is forbidden: User "u" cannot list resource "pods"', status=403)
+    world.refusal, world.refusals = PodwrightError('pods is forbidden: User "u" cannot list resource "pods"', status=403), 1
     ready(world, deployment(1))
     (warning,) = world.warnings
     assert warning.startswith("Ready pods could not be counted") and "pods is forbidden" in warning
-    world.refusal = PodwrightError("the server is broken", status=500)
-    with pytest.raises(PodwrightError, match="broken"):
-        ready(world, deployment(1))
+
+
+def test_pods_that_cannot_be_listed_for_a_while_are_counted_later():
+    world = World(deployment(), pod("a", "Running"), pod("b", "Running"))
+    world.refusal, world.refusals = PodwrightError("the server is broken", status=500), 9
+    assert "its pods cannot be listed: the server is broken" in failure(ready, world, deployment(1), timeout=2).message
+    world.refusals = 3
+    assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()}
 
 
 # -- claims -----------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest
         pods, _version = client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item))
     except PodwrightError as error:
         if not error.is_forbidden:
-            raise
+            return Readiness(PROGRESSING, f"its pods cannot be listed: {error}")
         console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {error}")
         return readiness
     count = sum(map(is_serving, pods))
