@@ -162,7 +162,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     read_hosts,
 )
 from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names
-from ansible_collections.podwright.core.plugins.plugin_utils._values import inert, plain
+from ansible_collections.podwright.core.plugins.plugin_utils._values import inert, plain, unmark_harmless
 
 prepare_forks()  # for the connection plugin
 
@@ -349,7 +349,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return f"{group}_" if group in self.inventory.hosts or group in ("all", "ungrouped") else group
 
     def _compose(self, *args, **kwargs):
-        return inert(super()._compose(*args, **kwargs))
+        return unmark_harmless(super()._compose(*args, **kwargs))
 
     def _names(self, pairs, clusters, console):
         """The name of each host, None for one that is left out."""

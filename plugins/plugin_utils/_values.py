@@ -25,10 +25,20 @@ def _may_be_template(text):
 def inert(value):
     """A value from a cluster, whose text Ansible must never use as a template: whoever may write a label could run a program on the controller."""
     if isinstance(value, Mapping):
-        return {_mark(key): inert(item) for key, item in value.items()}
+        # Until ansible-core 2.19, text that is composed of a mapping is unsafe if one of the values is, whatever the keys are.
+        return {_mark(key): _protect(item) if isinstance(item, str) and _may_be_template(key) else inert(item) for key, item in value.items()}
     if isinstance(value, list):
         return [inert(item) for item in value]
     return _mark(value) if isinstance(value, str) else value
+
+
+def unmark_harmless(value):
+    """A composed value in which text is unsafe, or not trusted, only if it could be a template."""
+    if isinstance(value, Mapping):
+        return {key: unmark_harmless(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [unmark_harmless(item) for item in value]
+    return _expose(value) if isinstance(value, str) and not _may_be_template(value) else value
 
 
 @lru_cache(maxsize=4096)  # thousands of pods have the same labels

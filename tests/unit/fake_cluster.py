@@ -46,7 +46,7 @@ class FakeCluster:
         self._refuse("get", kind)
         return copy.deepcopy(self.objects.get((kind.name, namespace if kind.namespaced else None, name)))
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False, transform=None):
         self._refuse("list", kind)
         if kind.api_version not in self._versions(kind.group):
             raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
@@ -55,7 +55,8 @@ class FakeCluster:
             found = [item for item in found if matches(label_selector, item["metadata"].get("labels") or {})]
         if field_selector:
             found = [item for item in found if matches(field_selector, {"metadata.name": item["metadata"]["name"]})]
-        return copy.deepcopy(found), str(self._version)
+        found = copy.deepcopy(found)
+        return [transform(item) for item in found] if transform else found, str(self._version)
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
         self._refuse("patch", kind)

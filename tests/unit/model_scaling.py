@@ -76,9 +76,9 @@ class ScalingCluster(RolloutCluster):
         answer = super().patch(kind, namespace, name, body, manager, content_type, None, dry_run)
         return self._scale_of(kind, answer) if subresource else answer
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False, transform=None):
         if kind.group != "metrics.k8s.io":
-            return super().list(kind, namespace, label_selector, field_selector, metadata_only)
+            return super().list(kind, namespace, label_selector, field_selector, metadata_only, transform)
         self._arrive()
         if not self.has_metrics:
             raise PodwrightError("the server is currently unable to handle the request", status=503, reason="ServiceUnavailable")

@@ -67,12 +67,12 @@ class ModelServer(FakeCluster):
         item = self.objects.get(self._key(kind, namespace, name))
         return self._answer(item) if item else None
 
-    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False):
+    def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False, transform=None):
         self._arrive()
         if kind.name in self.unlistable:
             raise FAULTS["forbidden"]
         items, version = super().list(kind, namespace, label_selector, field_selector)
-        return [self._answer(item) for item in items], version
+        return [transform(item) if transform else self._answer(item) for item in items], version
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
         key = self._key(kind, namespace, name)

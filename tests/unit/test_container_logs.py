@@ -257,12 +257,15 @@ def test_lines_that_were_not_streamed_are_a_warning(monkeypatch):
     assert warning.startswith("Lines of task 't' between 10:00 and 10:01 may be missing") and warning.endswith("There are 2 such gaps.")
 
 
-def test_a_log_that_stalls_at_the_end_of_its_task_is_a_warning(monkeypatch):
-    def follow(follower):
-        follower._on_line(b"first", "")
-        follower._client.streams.cancelled.wait(20)
-
-    for seconds, warnings in [(1, ["The last lines of task 't' may be missing: none arrived for 1 s. Read its log with pod_logs."]), (0, [])]:
-        console = Lines()
-        stream(monkeypatch, console, seconds, follow)
-        assert console.shown == [("t", "first")] and console.warnings == warnings
+@pytest.mark.parametrize(("is_finished", "seconds"), [(True, 1), (True, 0), (False, 1)])
+def test_a_log_that_stalls_at_the_end_of_its_task_is_a_warning(monkeypatch, is_finished, seconds):
+    monkeypatch.setattr(Follower, "follow", lambda follower: follower._client.streams.cancelled.wait(20))
+    monkeypatch.setattr(log_streams, "LogFollower", Follower)
+    asked, console = spec(logs="stream"), Lines()
+    pod = build_manifest(asked, "baseline")
+    pod["metadata"]["uid"], pod["status"] = "1", status_of(task=terminated(0) if is_finished else RUNNING)
+    run = SimpleNamespace(manifest=pod, pod=pod, pods={}, is_from_earlier_run=False)
+    client = SimpleNamespace(clock=Clock(), branch=lambda: SimpleNamespace(streams=Streams()))
+    with log_streams.LogStreams(client, console, seconds) as streams:
+        streams.show(run, asked, SimpleNamespace(is_finished=is_finished))
+    assert console.warnings == (["The last lines of t may be missing: none arrived for 1 s."] if is_finished and seconds else [])

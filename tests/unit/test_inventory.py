@@ -192,8 +192,9 @@ def test_a_namespace_that_is_repeated_is_one_namespace(serve):
 
 def test_the_same_pod_in_two_sources_is_one_host(serve):
     inventory = serve([pod("web")])
-    serve([pod("web")], inventory, file="b.pods.yml", compose={"more": "pod_name"})
-    assert list(inventory.hosts) == ["web"] and inventory.get_host("web").vars["more"] == "web"
+    serve([pod("web")], inventory, file="b.pods.yml", compose={"more": "pod_name", "ports": "{8080: pod_name, true: none}"})
+    variables = inventory.get_host("web").vars
+    assert list(inventory.hosts) == ["web"] and variables["more"] == "web" and variables["ports"] == {8080: "web", True: None}
 
 
 def test_expressions_name_hosts_and_repeated_names_are_made_longer(serve):
@@ -421,7 +422,7 @@ def is_template(text):
     except ImportError:
         from ansible.utils.unsafe_proxy import AnsibleUnsafe
 
-        return not isinstance(text, AnsibleUnsafe) and any(begin in text for begin in ("{{", "{%", "{#"))
+        return not isinstance(text, AnsibleUnsafe) and (text.startswith("#jinja2:") or any(begin in text for begin in ("{{", "{%", "{#")))
 
 
 def test_long_names_of_containers_differ():

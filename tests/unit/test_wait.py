@@ -44,14 +44,14 @@ class World:
         self.refusal, self.refusals = None, 0  # of the next LISTs with a label selector
         self.progress, self.warn = self.shown.append, self.warnings.append
 
-    def list(self, kind, namespace=None, field_selector=None, label_selector=None):
+    def list(self, kind, namespace=None, field_selector=None, label_selector=None, transform=None):
         self.lists.append((kind.name, namespace, label_selector or field_selector))
         if label_selector and self.refusals:
             self.refusals -= 1
             raise self.refusal
         name = (field_selector or "").removeprefix("metadata.name=")
         return [
-            item
+            transform(item) if transform else item
             for item in self.objects
             if item["kind"] == kind.name and item["metadata"].get("namespace") == namespace and (not name or item["metadata"]["name"] == name)
         ], "7"
@@ -189,12 +189,29 @@ def deployment(generation=2, **spec):
 def test_workload_that_became_ready_has_the_pods_that_its_status_counts():
     terminating = pod("c", "Running", deletionTimestamp="2001-01-01T00:00:00Z")
     world = World(deployment(), pod("a", "Running"), pod("b"), terminating)
-    expected = "did not become ready within 3 s: its status counts 2 ready pods, but only 1 exist."
-    assert expected in failure(ready, world, deployment(1), timeout=3).message
-    # Once a second, since nothing changes in the Deployment when its pods do.
-    assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web", *["app=web"] * 4] and world.clock.time == 3
+    expected = "did not become ready within 9 s: its status counts 2 ready pods, but only 1 exist."
+    assert expected in failure(ready, world, deployment(1), timeout=9).message
+    # At 0, 1, 3, 5, 7 and 9 s, since nothing changes in the Deployment when its pods do.
+    assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web", *["app=web"] * 6] and world.clock.time == 9
     world.objects[2] = pod("b", "Running")
-    assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()} and world.clock.time == 3
+    assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()} and world.clock.time == 9
+
+
+def test_pods_are_counted_again_while_other_objects_change():
+    world = World(deployment(), pod("a", "Running"))
+    world.events = [(second / 2, "MODIFIED", deployment() | {"metadata": {"name": "other", "namespace": "n", "uid": "o"}}) for second in range(30)]
+    world.progress = lambda _text: world.objects.append(pod("b", "Running")) if world.clock.time >= 3 and len(world.objects) == 2 else None
+    ready(world, deployment(1))
+    assert world.clock.time < 6
+
+
+def test_status_that_stays_as_it_is_without_its_pods_is_believed_with_a_warning():
+    """The API server of Karmada has Deployments, but not their pods."""
+    world = World(deployment())
+    ready(world, deployment(1), timeout=60)
+    assert 30 <= world.clock.time <= 35 and len(world.lists) < 20
+    (warning,) = world.warnings
+    assert "for 30 s its status counts 2 ready pods, but only 0 exist" in warning
 
 
 def test_daemon_set_that_became_ready_has_the_pods_that_its_status_counts():
@@ -227,7 +244,7 @@ def test_pods_that_cannot_be_listed_for_a_while_are_counted_later():
     world.refusal, world.refusals = PodwrightError("the server is broken", status=500), 9
     assert "its pods cannot be listed: the server is broken" in failure(ready, world, deployment(1), timeout=2).message
     world.refusals = 3
-    assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()}
+    assert ready(world, deployment(1), timeout=30) == {key_of(deployment(), DEPLOYMENT): deployment()}
 
 
 # -- claims -----------------------------------------------------------------------------------------------------

@@ -80,9 +80,6 @@ class KnownLines:
 
     Args:
         recent: hashes of lines that were read before, by the second of their timestamps.
-
-    Attributes:
-        may_be_missed: whether there are known lines, but none of them has arrived yet, nor a new one.
     """
 
     def __init__(self, recent: dict[bytes, Counter[int]]) -> None:
@@ -90,17 +87,31 @@ class KnownLines:
         for lines in recent.values():
             self._lines.update(lines)
         self.is_empty = not self._lines
-        self.may_be_missed = not self.is_empty
+        self._may_be_missed = not self.is_empty
+        self._older_lines = 0
 
     def contains(self, key: int) -> bool:
         """Whether the line with this hash was read before; each counts as often as it was read."""
         if self._lines.get(key, 0) <= 0:
             return False
         self._lines[key] -= 1
-        self.may_be_missed = False
+        self._may_be_missed = False
         return True
 
     def is_missed(self) -> bool:
         """Whether the first new line arrived before any known line; true at most once."""
-        is_missed, self.may_be_missed = self.may_be_missed, False
+        is_missed, self._may_be_missed = self._may_be_missed, False
         return is_missed
+
+    def is_rest(self, begins_line: bool) -> bool:
+        """Whether a line, or a piece of one, that is new but older than the last line is the rest of a line whose begin is not in the response.
+
+        That was in a previous file, or before the time from which the log is read again. Such a rest is the first line of a response.
+        """
+        self._older_lines += begins_line
+        return self._may_be_missed and self._older_lines == 1
+
+    @property
+    def has_only_rest(self) -> bool:
+        """Whether nothing has followed the rest of a line."""
+        return self._may_be_missed and self._older_lines > 0

@@ -63,7 +63,7 @@ def describe_gaps(gaps: list[Gap], log: str) -> str:
         log: what it calls the log, such as "pod 'a'".
     """
     first, further = gaps[0], f" There are {len(gaps)} such gaps." if len(gaps) > 1 else ""
-    place = f"between {first.after} and {first.before}" if first.before else f"after {first.after}"
+    place = f"between {first.after} and {first.before}" if first.after and first.before else f"after {first.after}" if first.after else f"before {first.before}"
     return f"Lines of {log} {place} may be missing: the log was rotated, or the container restarted, before they were read.{further}"
 
 
@@ -108,7 +108,7 @@ class LogFollower:
     ) -> None:
         self._client, self._namespace, self._pod, self._uid, self._container = client, namespace, pod, uid, container
         self._on_line = on_line
-        self._first = first or {}
+        self._first: LogOptions = {name: value for name, value in (first or {}).items() if value is not None}
         self._since = exact_moment(self._first.get("sinceTime"))
         self._deadline = deadline
         self._container_id: str | None = None  # changes with a restart
@@ -221,6 +221,8 @@ class LogFollower:
                     _limit_idleness(response, min(timeout, LARGE_IDLE_SECONDS))
             if self._rotations.may_be_missed:
                 self._check_rotation(previous)
+            if known.has_only_rest:
+                self._add_gap(self._last_timestamp, "")
             return True
         except (load("urllib3").exceptions.HTTPError, OSError):
             return False  # a closed stream does not mean that the log is complete
@@ -277,8 +279,8 @@ class LogFollower:
                 if not self._first:
                     self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted twice before its log was read
                 return  # excluded by the options of the first request
-            if known.may_be_missed and timestamp < self._last_timestamp:
-                return  # the rest of a line of which the begin is in a previous file, or before the time from which it is read again
+            if timestamp < self._last_timestamp and known.is_rest(piece.begins_line):
+                return
             is_missed = known.is_missed()
             if is_missed:
                 self._rotations.begin(timestamp)

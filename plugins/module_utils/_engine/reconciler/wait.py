@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..cluster.api_errors import admission_hint
-from ..cluster.kinds import BUILT_IN, CLAIM, POD
+from ..cluster.kinds import BUILT_IN, CLAIM
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.labels import annotation_of
-from ..objects.pod_status import is_serving
-from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, counted_pods, deletion_obstacle
-from ..objects.selectors import pod_selector
+from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, deletion_obstacle
 from .manifest import key_of
+from .pod_counter import PodCounter
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -52,7 +51,7 @@ def wait_until_ready(
     Returns: each object as last seen.
     Raises: PodwrightError for the first object that failed, was deleted or is not ready in time, with its state.
     """
-    latest = {key: item for key, (_kind, item) in items.items()}
+    counter, latest = PodCounter(client, console), {key: item for key, (_kind, item) in items.items()}
     items = _without_late_claims(client, items)
     found = {key: assess_item(item) for key, (_kind, item) in items.items()}
     pending = {key: kind for key, (kind, _item) in items.items() if found[key].state != READY}
@@ -60,7 +59,7 @@ def wait_until_ready(
     def update(key: Key, item: Manifest | None) -> None:
         if key not in pending or item is None:
             return
-        latest[key], found[key] = item, _assess_live(client, item, assess_item, console)
+        latest[key], found[key] = item, counter.assess(key, item) if assess_item is assess else assess_item(item)
         if found[key].state == READY:
             del pending[key]
         elif found[key].state == FAILED:
@@ -70,30 +69,10 @@ def wait_until_ready(
         if key in pending:
             raise _failure(key, "failed: it was deleted before it became ready", explain(key))
 
-    _follow(client, pending, timeout, update, delete, console, latest)
+    _follow(client, pending, timeout, update, delete, console, counter)
     for key in pending:
         raise _failure(key, f"did not become ready within {timeout} s: {found[key].message}{client.availability.describe()}", explain(key))
     return latest
-
-
-def _assess_live(client: Client, item: Manifest, assess_item: Callable[[Manifest], Readiness], console: Console) -> Readiness:
-    """The Readiness of an object; by default, it has the pods that its status counts.
-
-    Right after a scale to 0 and back, a controller counts pods that it has deleted.
-    """
-    readiness = assess_item(item)
-    wanted = counted_pods(item) if readiness.state == READY and assess_item is assess else 0
-    if not wanted:
-        return readiness
-    try:
-        pods, _version = client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item))
-    except PodwrightError as error:
-        if not error.is_forbidden:
-            return Readiness(PROGRESSING, f"its pods cannot be listed: {error}")
-        console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {error}")
-        return readiness
-    count = sum(map(is_serving, pods))
-    return readiness if count >= wanted else Readiness(PROGRESSING, f"its status counts {wanted} ready pods, but only {count} exist")
 
 
 def _without_late_claims(client: Client, items: Mapping[Key, tuple[Kind, Manifest]]) -> dict[Key, tuple[Kind, Manifest]]:
@@ -138,7 +117,7 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
     def delete(key: Key) -> None:
         pending.pop(key, None)
 
-    _follow(client, pending, timeout, update, delete, console, latest)
+    _follow(client, pending, timeout, update, delete, console)
     for key in pending:
         item = latest.get(key, {"metadata": {}})
         obstacle = deletion_obstacle(item) + client.availability.describe()
@@ -155,7 +134,7 @@ def _follow(
     update: Callable[[Key, Manifest | None], None],
     delete: Callable[[Key], None],
     console: Console,
-    latest: Mapping[Key, Manifest],
+    counter: PodCounter | None = None,
 ) -> None:
     """List and watch pending objects until none is pending or the timeout expires.
 
@@ -163,7 +142,7 @@ def _follow(
         pending: `update` and `delete` remove from it.
         update: called with a Key and its object, None if a LIST lacks it.
         delete: called with the Key of an object that was deleted.
-        latest: each object as last seen; `update` is called with it again when nothing has changed for a second.
+        counter: `update` is called again with the workloads whose pods are to be counted again.
     """
     if not pending:
         return
@@ -182,8 +161,8 @@ def _follow(
         while pending and client.clock.monotonic() < deadline:
             console.progress(f"waiting for {_describe(pending)}{client.availability.describe()}")
             event = watcher.next(min(deadline - client.clock.monotonic(), 1))
-            for key in list(pending) if event is None else ():
-                update(key, latest[key])
+            for key, item in counter.due() if counter else ():
+                update(key, item)
             if event:
                 event_type, item = event
                 key = key_of(item, kinds[item["apiVersion"], item["kind"]])

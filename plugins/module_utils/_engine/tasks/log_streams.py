@@ -51,6 +51,7 @@ class LogStreams:
     def __init__(self, client: Client, console: Console, seconds: float) -> None:
         self._client, self._console, self._seconds = client, console, seconds
         self._streams: dict[tuple[str, str], Stream] = {}  # by the uid of the pod and the container
+        self._finished: set[str] = set()  # uids of pods
         self._last_line = 0.0  # of any container but a sidecar, in monotonic seconds
         self._is_closed = False
 
@@ -58,6 +59,7 @@ class LogStreams:
         """Follow the logs of a task if that is requested, but not again those of a task that finished in an earlier run."""
         if spec.options["logs"] == "stream" and not (run.is_from_earlier_run and status.is_finished):
             for name, pod in named_pods(run, spec):
+                self._finished |= {pod["metadata"]["uid"]} if status.is_finished else set()
                 if has_started(pod, TASK_CONTAINER):
                     self.begin(name, pod)
                 for container in further_containers(run):
@@ -107,9 +109,9 @@ class LogStreams:
         seconds = self._seconds if error_type is None else 0
         tasks = [stream for stream in self._streams.values() if not stream.is_sidecar]
         self._join(seconds, tasks)
-        for stream in tasks if seconds else ():
-            if stream.thread.is_alive():
-                self._console.warn(f"The last lines of task '{stream.name}' may be missing: none arrived for {seconds} s. Read its log with pod_logs.")
+        stalled = [stream.name for (uid, _container), stream in self._streams.items() if uid in self._finished and stream in tasks and stream.thread.is_alive()]
+        if stalled and seconds:
+            self._console.warn(f"The last lines of {', '.join(stalled)} may be missing: none arrived for {seconds} s.")
         self._join(min(seconds, SIDECAR_SECONDS), self._streams.values())
         for stream in self._streams.values():
             stream.client.streams.cancel()

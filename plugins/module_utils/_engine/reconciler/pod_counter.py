@@ -1,0 +1,81 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The ready pods of workloads, which a status counts too late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..cluster.kinds import POD
+from ..errors import PodwrightError
+from ..objects.pod_status import is_serving
+from ..objects.readiness import PROGRESSING, READY, Readiness, assess, counted_pods
+from ..objects.selectors import pod_selector
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..console import Console
+    from ..objects.key import Key
+    from ..values import Manifest
+
+LONGEST_PAUSE = 2  # seconds between two counts of the pods of a workload; the first pause is a second
+BELIEVED_AFTER = 30  # seconds in which a controller has seen every deletion; some API servers have workloads, but not their pods
+
+
+@dataclass
+class _Shortage:
+    """A workload with fewer ready pods than its status says; times are of the monotonic clock, in seconds."""
+
+    item: Manifest
+    since: float
+    next: float
+    pause: float = 1
+    problem: str = ""
+
+
+class PodCounter:
+    """Counts the pods of workloads that are ready by their status: right after pods were deleted, their controller still counts them."""
+
+    def __init__(self, client: Client, console: Console) -> None:
+        self._client, self._console = client, console
+        self._shortages: dict[Key, _Shortage] = {}
+
+    def assess(self, key: Key, item: Manifest) -> Readiness:
+        """The Readiness of an object; a workload that is ready has the pods that its status counts. At most a LIST."""
+        readiness = assess(item)
+        wanted = counted_pods(item) if readiness.state == READY else 0
+        if not wanted:
+            self._shortages.pop(key, None)
+            return readiness
+        now = self._client.clock.monotonic()
+        shortage = self._shortages.setdefault(key, _Shortage(item, now, now))
+        shortage.item = item
+        if now >= shortage.next:
+            shortage.problem = self._find_problem(item, wanted)
+            if shortage.problem and now >= shortage.since + BELIEVED_AFTER:
+                self._believe(f"for {BELIEVED_AFTER} s {shortage.problem}")
+                shortage.problem = ""
+            shortage.next, shortage.pause = now + shortage.pause, min(2 * shortage.pause, LONGEST_PAUSE)
+        if shortage.problem:
+            return Readiness(PROGRESSING, shortage.problem)
+        del self._shortages[key]
+        return readiness
+
+    def due(self) -> list[tuple[Key, Manifest]]:
+        """The workloads whose pods are to be counted again, by Key."""
+        now = self._client.clock.monotonic()
+        return [(key, shortage.item) for key, shortage in self._shortages.items() if now >= shortage.next]
+
+    def _find_problem(self, item: Manifest, wanted: int) -> str:
+        """What the pods of a workload lack, or an empty string."""
+        try:
+            states, _version = self._client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item), transform=is_serving)
+        except PodwrightError as error:
+            if error.status is None or error.status >= 500 or error.status == 429:
+                return f"its pods cannot be listed: {error}"
+            self._believe(str(error))
+            return ""
+        return f"its status counts {wanted} ready pods, but only {sum(states)} exist" if sum(states) < wanted else ""
+
+    def _believe(self, reason: str) -> None:
+        self._console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {reason}")
