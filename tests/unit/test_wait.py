@@ -210,8 +210,8 @@ def test_status_that_stays_as_it_is_without_its_pods_is_believed_with_a_warning(
     world = World(deployment())
     ready(world, deployment(1), timeout=60)
     assert 30 <= world.clock.time <= 35 and len(world.lists) < 20
-    (warning,) = world.warnings
-    assert "for 30 s its status counts 2 ready pods, but only 0 exist" in warning
+    why = "for 30 s its status counts 2 ready pods, but only 0 exist."
+    assert world.warnings == [f"Deployment 'web' in namespace 'n' is reported as ready, although {why}"]
 
 
 def test_daemon_set_that_became_ready_has_the_pods_that_its_status_counts():

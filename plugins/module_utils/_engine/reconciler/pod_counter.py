@@ -53,7 +53,7 @@ class PodCounter:
         if now >= shortage.next:
             shortage.problem = self._find_problem(item, wanted)
             if shortage.problem and now >= shortage.since + BELIEVED_AFTER:
-                self._believe(f"for {BELIEVED_AFTER} s {shortage.problem}")
+                self._console.warn(f"{key.title} is reported as ready, although for {BELIEVED_AFTER} s {shortage.problem}.")
                 shortage.problem = ""
             shortage.next, shortage.pause = now + shortage.pause, min(2 * shortage.pause, LONGEST_PAUSE)
         if shortage.problem:
@@ -73,9 +73,6 @@ class PodCounter:
         except PodwrightError as error:
             if error.status is None or error.status >= 500 or error.status == 429:
                 return f"its pods cannot be listed: {error}"
-            self._believe(str(error))
+            self._console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {error}")
             return ""
         return f"its status counts {wanted} ready pods, but only {sum(states)} exist" if sum(states) < wanted else ""
-
-    def _believe(self, reason: str) -> None:
-        self._console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {reason}")
