@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from ..cluster.kinds import BUILT_IN, SERVICE
 from ..errors import PodwrightError
 from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
-from ..objects.readiness import condition, whole_number
+from ..objects.readiness import assess_observation, condition, whole_number
+from ..reconciler.manifest import key_of
+from ..reconciler.wait import wait_until_ready
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import build_service
 from .options import ROLLING
@@ -16,6 +18,7 @@ from .options import ROLLING
 if TYPE_CHECKING:
     from ..values import Manifest, Result
 
+OBSERVATION_TIMEOUT = 30  # seconds
 REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 # Fields of the Deployment that a rollback keeps: the others are of the pods.
 _KEPT_FIELDS = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
@@ -97,7 +100,7 @@ class Rolling(Deployer):
 
     def abort(self) -> None:
         """Return to the previous revision if the rollout is incomplete. Raises: PodwrightError."""
-        live = self._require()
+        live = self._await_observation(self._require())
         is_paused = live["spec"].get("paused")
         if self._is_complete(live):
             self.promote()  # it was paused without a change, or a pod is not ready for another reason
@@ -105,6 +108,12 @@ class Rolling(Deployer):
             self._return_to(self._previous())
         else:
             self.wait([live])  # an incomplete rollback: its previous revision is the one that was aborted
+
+    def _await_observation(self, live: Manifest) -> Manifest:
+        """The Deployment when its status is that of its spec: until then a rollout that has just begun looks complete. Raises: PodwrightError."""
+        key = key_of(live, DEPLOYMENT_KIND)
+        timeout = min(self.wait_timeout, OBSERVATION_TIMEOUT)
+        return wait_until_ready(self.client, {key: (DEPLOYMENT_KIND, live)}, timeout, self.console, assess_observation)[key]
 
     def _is_complete(self, live: Manifest) -> bool:
         """Whether all pods are of the newest template, be they ready or not."""

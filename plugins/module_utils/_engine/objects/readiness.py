@@ -31,11 +31,18 @@ def assess(item: Manifest) -> Readiness:
     """The Readiness of an object."""
     if item["metadata"].get("deletionTimestamp"):
         return Readiness(PROGRESSING, "it is being deleted")
-    generation = whole_number(item["metadata"].get("generation"))
-    if whole_number(_status(item).get("observedGeneration"), generation) < generation:
-        return Readiness(PROGRESSING, "its controller has not observed the change yet")
+    observation = assess_observation(item)
+    if observation.state != READY:
+        return observation
     group = str(item.get("apiVersion", "")).rpartition("/")[0]
     return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if group in _BUILT_IN_GROUPS else _assess_conditions)(item)
+
+
+def assess_observation(item: Manifest) -> Readiness:
+    """Whether the status of an object is that of its spec."""
+    generation = whole_number(item["metadata"].get("generation"))
+    is_observed = whole_number(_status(item).get("observedGeneration"), generation) >= generation
+    return Readiness(READY) if is_observed else Readiness(PROGRESSING, "its controller has not observed the change yet")
 
 
 def counted_pods(item: Manifest) -> int:
