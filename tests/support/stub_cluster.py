@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import jsonpatch
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, Kind
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import owner_reference
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
 
 STAMP = "2001-01-01T00:00:00Z"
@@ -274,12 +275,11 @@ class StubCluster:
         for name in names:
             if ("pods", key[1], name) not in self.objects:
                 item = live("v1", "Pod", name, metadata={"labels": spec["template"]["metadata"]["labels"]}, spec=spec["template"]["spec"], status=RUNNING)
-                owner = {name: deployment[name] for name in ("apiVersion", "kind")} | {name: deployment["metadata"][name] for name in ("name", "uid")}
-                item["metadata"] |= {"namespace": key[1], "ownerReferences": [owner | {"controller": True}]}
+                item["metadata"] |= {"namespace": key[1], "ownerReferences": [owner_reference(deployment) | {"controller": True}]}
                 self._store("control", ("pods", key[1], name), item)
-        owned = [other for other, item in self.objects.items() if any(o["name"] == key[2] for o in item["metadata"].get("ownerReferences") or ())]
-        for other in owned:
-            if other[0] == "pods" and other[2] not in names:
+        for other, item in list(self.objects.items()):
+            is_owned = any((owner["kind"], owner["name"]) == ("Deployment", key[2]) for owner in item["metadata"].get("ownerReferences") or ())
+            if other[:2] == ("pods", key[1]) and is_owned and other[2] not in names:
                 self._store("control", other, None)
 
 

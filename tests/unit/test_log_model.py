@@ -27,6 +27,7 @@ from .model_cluster import VirtualClock
 EXAMPLES = scaled(120)
 LINES = (b"", b"a", b"a", b"line", b"\xff\xfe", b"ends\r", b"2026-01-01T00:00:00Z is no timestamp", b"\xe2\x82\xac", b" indented", b"xxxx")
 REST = b"~"  # marks the rest of a line
+REST_SECONDS = 0.0005  # after the begin of its line
 START = 1767225600  # 2026-01-01T00:00:00Z
 
 
@@ -73,7 +74,7 @@ class Container:
                 run.rest = None
                 if run.rotated and self.rng.random() < 0.5:
                     moment, line = run.lines[run.rotated - 1]
-                    run.rest = moment + 0.0005, line + REST
+                    run.rest = moment + REST_SECONDS, line + REST
             if self.rng.random() < 0.15:
                 run.code = self.rng.choice([0, 1]) if self.last_runs > len(self.runs) else 0
         elif not self.is_finished and len(self.runs) < max(self.last_runs, 1) and self.rng.random() < 0.4:
@@ -365,8 +366,11 @@ def check_gaps(container, shown, gaps):
     indexes = [tuple(map(int, line.decode().rpartition(" ")[2].split("."))) for line in shown]
     between = {(gap["after"], gap["before"]) for gap in gaps}
     for (run, index), (other, following) in pairwise(indexes):
-        moments = [stamp(container.runs[run].lines[place][0], container.zone) for place in (index, following)] if run == other else []
-        assert run != other or following == index + 1 or any(after <= moments[0] < before <= moments[1] for after, before in between), (
+        if run != other or following == index + 1:
+            continue
+        moments = [container.runs[run].lines[place][0] for place in (index, following - 1, following)]
+        begins = [stamp(moment, container.zone) for moment in (moments[1] + REST_SECONDS, moments[2])]  # of the file: the rest of a line, or a line
+        assert any(after <= stamp(moments[0], container.zone) and before in begins for after, before in between), (
             f"{run}: {index + 1} to {following - 1} are missing, gaps {between}"
         )
 

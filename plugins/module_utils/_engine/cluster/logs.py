@@ -183,8 +183,7 @@ class LogFollower:
 
     def _finish_previous(self, restarts: int) -> None:
         """Read the rest of the log before a restart, and start with the new log. Raises: PodwrightError if it was cut off."""
-        begin = self._read_begin(previous=True)
-        if begin and begin < self._first_timestamp and not self._first:
+        if not self._first and "" < self._read_begin(previous=True) < self._first_timestamp:
             self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted between its status and its log: that of the next run was read
         if not self._read(follow=False, previous=True):
             raise self._cut_off(" before its restart")

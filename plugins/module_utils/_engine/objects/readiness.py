@@ -34,8 +34,12 @@ def assess(item: Manifest) -> Readiness:
     observation = assess_observation(item)
     if observation.state != READY:
         return observation
+    return _assessment_of(item)(item)
+
+
+def _assessment_of(item: Manifest) -> Callable[[Manifest], Readiness]:
     group = str(item.get("apiVersion", "")).rpartition("/")[0]
-    return (_ASSESSMENTS.get(item["kind"], _assess_conditions) if group in _BUILT_IN_GROUPS else _assess_conditions)(item)
+    return _ASSESSMENTS.get(item["kind"], _assess_conditions) if group in _BUILT_IN_GROUPS else _assess_conditions
 
 
 def assess_observation(item: Manifest) -> Readiness:
@@ -47,8 +51,7 @@ def assess_observation(item: Manifest) -> Readiness:
 
 def counted_pods(item: Manifest) -> int:
     """The number of ready pods that the status of a ready workload counts at least; 0 for other kinds."""
-    group, _slash, _version = str(item.get("apiVersion", "")).rpartition("/")
-    assessment = _ASSESSMENTS.get(item["kind"]) if group in _BUILT_IN_GROUPS else None
+    assessment = _assessment_of(item)
     if assessment is _assess_daemon_set:
         return whole_number(_status(item).get("desiredNumberScheduled"))
     spec = _mapping(item.get("spec"))

@@ -71,7 +71,7 @@ class PodCounter:
         try:
             states, _version = self._client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item), transform=is_serving)
         except PodwrightError as error:
-            if error.status is None or error.status >= 500 or error.status == 429:
+            if not error.is_refusal or error.status == 429:
                 return f"its pods cannot be listed: {error}"
             self._console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {error}")
             return ""

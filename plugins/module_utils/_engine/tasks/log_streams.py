@@ -59,7 +59,8 @@ class LogStreams:
         """Follow the logs of a task if that is requested, but not again those of a task that finished in an earlier run."""
         if spec.options["logs"] == "stream" and not (run.is_from_earlier_run and status.is_finished):
             for name, pod in named_pods(run, spec):
-                self._finished |= {pod["metadata"]["uid"]} if status.is_finished else set()
+                if status.is_finished:
+                    self._finished.add(pod["metadata"]["uid"])
                 if has_started(pod, TASK_CONTAINER):
                     self.begin(name, pod)
                 for container in further_containers(run):
@@ -107,9 +108,9 @@ class LogStreams:
     def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._is_closed = True  # answers may be handled afterwards
         seconds = self._seconds if error_type is None else 0
-        tasks = [stream for stream in self._streams.values() if not stream.is_sidecar]
-        self._join(seconds, tasks)
-        stalled = [stream.name for (uid, _container), stream in self._streams.items() if uid in self._finished and stream in tasks and stream.thread.is_alive()]
+        tasks = {key: stream for key, stream in self._streams.items() if not stream.is_sidecar}
+        self._join(seconds, tasks.values())
+        stalled = [stream.name for (uid, _container), stream in tasks.items() if uid in self._finished and stream.thread.is_alive()]
         if stalled and seconds:
             self._console.warn(f"The last lines of {', '.join(stalled)} may be missing: none arrived for {seconds} s.")
         self._join(min(seconds, SIDECAR_SECONDS), self._streams.values())
