@@ -32,6 +32,8 @@ class RolloutCluster(ModelServer):
         allowed: images of the pods that may receive traffic, or None for any.
         foreign: keys of the objects of others.
         violations: what must not have happened.
+        on_turn: called after each second, and before a client lists the Deployments: another client may act then.
+        on_request: called before any request.
     """
 
     def __init__(self, rng):
@@ -40,12 +42,22 @@ class RolloutCluster(ModelServer):
         self.clock.on_sleep = self.tick
         self.fates, self.floor, self.allowed = {}, 0, None
         self.foreign, self.violations = set(), []
+        self.on_turn = self.on_request = lambda: None
         self._specs, self._born, self._progress, self._observed, self._count = {}, {}, {}, {}, 0
 
     # -- requests -------------------------------------------------------------------------------------------
 
     def now(self):
         return self.clock.now()
+
+    def _arrive(self, key=None):
+        self.on_request()
+        super()._arrive(key)
+
+    def list(self, kind, *arguments, **options):
+        if kind.name == "Deployment":
+            self.on_turn()
+        return super().list(kind, *arguments, **options)
 
     def log(self, *arguments, **options):
         return b""
@@ -131,6 +143,7 @@ class RolloutCluster(ModelServer):
             if self.rng.random() < 0.85:
                 self._report(item)
         self._check_traffic("after a second")
+        self.on_turn()
 
     def collect_garbage(self):
         for _level in range(2):  # the ReplicaSets of a Deployment, then their pods

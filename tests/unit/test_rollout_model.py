@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import random
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,22 +55,15 @@ class Session:
     def perform(self, params, check_mode=False):
         """One run. Returns: (result, error or None); a result of None if it was killed."""
         cluster = self.cluster
-        full = {name: entry.get("default") for name, entry in pod_deployment.ARGUMENTS.items()} | {"wait": True} | COMMON | params
+        full = complete(params)
         cluster.floor, cluster.allowed, cluster.is_dead = 0, None, False
         cluster.clock.sleep(1)
         since, start, before = len(cluster.history), len(cluster.trace), self.snapshot()
         cluster.floor, cluster.allowed = self.promised(full), self.may_serve(full)
         cluster.trace.append(f"--- {'check' if check_mode else 'run'} {params}, {cluster.images()} serve, at least {cluster.floor} must")
         cluster.kinds.__init__(cluster._discover)  # another process
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(wait, "Watcher", RolloutWatcher)
-            for module in (executor, observation):
-                patch.setattr(module, "call_in_threads", lambda function, items, _threads: list(map(function, items)))
-            patch.setattr(pod_deployment, "_measure_by", self.measure)
-            try:
-                result, error = attempt(pod_deployment.OPERATION, Invocation(full, check_mode, False, Console(), cluster))
-            except Killed:
-                result, error = None, None
+        with self.patches():
+            result, error = self.attempt(full, check_mode)
         cluster.is_dead = False
         written = cluster.history[since:]
         done = "killed" if result is None else f"{error!r} {error or ''} {[(step['action'], step['kind'], step['name']) for step in result.get('plan', [])]}"
@@ -87,6 +81,23 @@ class Session:
             if not any(line.startswith("somebody") for line in cluster.trace[start:]):
                 assert reported <= {(key[0], key[2]) for _verb, key, _certain in written}, "reported, not done"
         return result, error
+
+    @contextmanager
+    def patches(self):
+        """While it is entered, the engine runs in one thread on the cluster of this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wait, "Watcher", RolloutWatcher)
+            for module in (executor, observation):
+                patch.setattr(module, "call_in_threads", lambda function, items, _threads: list(map(function, items)))
+            patch.setattr(pod_deployment, "_measure_by", self.measure)
+            yield
+
+    def attempt(self, full, check_mode=False):
+        """One run without checks, with `patches`. Returns: as `perform`."""
+        try:
+            return attempt(pod_deployment.OPERATION, Invocation(full, check_mode, False, Console(), self.cluster))
+        except Killed:
+            return None, None
 
     def promised(self, params):
         """The number of pods that must serve at any time."""
@@ -144,6 +155,11 @@ class Session:
         changed = [key for key in {*before, *now} if before.get(key) != now.get(key)]
         found = {(*key, "create" if key not in before else "delete" if key not in now else "patch") for key in changed}
         return {entry for entry in found if (entry[0], entry[3]) != ("Secret", "delete")}  # it is garbage-collected
+
+
+def complete(params):
+    """Options with the defaults of the others."""
+    return {name: entry.get("default") for name, entry in pod_deployment.ARGUMENTS.items()} | {"wait": True} | COMMON | params
 
 
 def draw(rng, version, strategy):

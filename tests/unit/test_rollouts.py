@@ -309,3 +309,15 @@ def test_a_rollback_that_fails_leaves_the_version_in_service(session):
     deploy(session, 2, strategy="canary")
     assert not [item for item in session.own("Deployment") if annotation_of(item, ROLLED_BACK)]
     assert [item["spec"]["replicas"] for item in session.own("Deployment") if image_of(item["spec"]["template"]) == "app:1"] == [0]
+
+
+def test_an_abort_waits_until_the_controller_has_observed_the_rollout(session, monkeypatch):
+    deploy(session, 1, strategy="rolling")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(session.cluster, "_reconcile", lambda item: None)
+        deploy(session, 2, strategy="rolling", wait=False)
+        end = session.cluster.clock.time + 9
+        session.cluster.on_turn = lambda: stopped.undo() if session.cluster.clock.time > end else None
+        _result, error = session.perform(rollout(2, "rolling", state="aborted", wait_timeout=1, wait=False))
+    session.cluster.settle()
+    assert error is None and session.cluster.images() == ["app:1"] * 2

@@ -24,6 +24,24 @@ def pod(name, phase="Pending", namespace="n", uid="1", **metadata):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
 
 
+def own(name, phase="Running", owner=("Deployment", "web", "w"), **metadata):
+    """A pod of a workload: kind, name and uid; a Deployment has a ReplicaSet that is named after it."""
+    kind, title, uid = owner
+    title, kind, uid = (f"{title}-7d", "ReplicaSet", f"{uid}-7d") if kind == "Deployment" else (title, kind, uid)
+    reference = {"kind": kind, "name": title, "uid": uid, "controller": True}
+    return pod(name, phase, labels={"pod-template-hash": "7d"}, ownerReferences=[reference], **metadata)
+
+
+def replica_set(name, deployment):
+    """A ReplicaSet of the Deployment with that uid."""
+    reference = {"kind": "Deployment", "name": "web", "uid": deployment, "controller": True}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": "n", "uid": name.replace("web", deployment), "ownerReferences": [reference]},
+    }
+
+
 def items(*objects):
     """Key -> (Kind, object)."""
     kinds = {item["kind"]: BUILT_IN[item["apiVersion"], item["kind"]] for item in objects}
@@ -44,7 +62,7 @@ class World:
         self.refusal, self.refusals = None, 0  # of the next LISTs with a label selector
         self.progress, self.warn = self.shown.append, self.warnings.append
 
-    def list(self, kind, namespace=None, field_selector=None, label_selector=None, transform=None):
+    def list(self, kind, namespace=None, field_selector=None, label_selector=None, transform=None, metadata_only=False):
         self.lists.append((kind.name, namespace, label_selector or field_selector))
         if label_selector and self.refusals:
             self.refusals -= 1
@@ -136,10 +154,17 @@ def test_events_of_other_objects_and_of_ready_ones_are_ignored():
     assert world.clock.time == 6
 
 
-def test_object_that_is_missing_from_the_list_is_awaited():
-    """A controller is about to create it, or the list is older than the object."""
+def test_object_that_is_missing_from_the_list_was_deleted():
+    world = World(pod("b", "Running"))
+    assert "'a' in namespace 'n' failed: it was deleted before it became ready" in failure(ready, world, pod("a"), pod("b")).message
+    assert world.clock.time == 0 and not world.follows
+
+
+def test_object_without_a_uid_is_created_later():
     world = World(events=[(5, "ADDED", pod("a", "Running"))])
-    ready(world, pod("a"))
+    expected = pod("a")
+    del expected["metadata"]["uid"]
+    ready(world, expected)
     assert world.clock.time == 5 and len(world.follows) == 1
 
 
@@ -187,20 +212,20 @@ def deployment(generation=2, **spec):
 
 
 def test_workload_that_became_ready_has_the_pods_that_its_status_counts():
-    terminating = pod("c", "Running", deletionTimestamp="2001-01-01T00:00:00Z")
-    world = World(deployment(), pod("a", "Running"), pod("b"), terminating)
+    terminating = own("c", deletionTimestamp="2001-01-01T00:00:00Z")
+    world = World(deployment(), own("a"), own("b", "Pending"), terminating)
     expected = "did not become ready within 9 s: its status counts 2 ready pods, but only 1 exist."
     assert expected in failure(ready, world, deployment(1), timeout=9).message
     # At 0, 1, 3, 5, 7 and 9 s, since nothing changes in the Deployment when its pods do.
     assert [name for _kind, _namespace, name in world.lists] == ["metadata.name=web", *["app=web"] * 6] and world.clock.time == 9
-    world.objects[2] = pod("b", "Running")
+    world.objects[2] = own("b")
     assert ready(world, deployment(1)) == {key_of(deployment(), DEPLOYMENT): deployment()} and world.clock.time == 9
 
 
 def test_pods_are_counted_again_while_other_objects_change():
-    world = World(deployment(), pod("a", "Running"))
+    world = World(deployment(), own("a"))
     world.events = [(second / 2, "MODIFIED", deployment() | {"metadata": {"name": "other", "namespace": "n", "uid": "o"}}) for second in range(30)]
-    world.progress = lambda _text: world.objects.append(pod("b", "Running")) if world.clock.time >= 3 and len(world.objects) == 2 else None
+    world.progress = lambda _text: world.objects.append(own("b")) if world.clock.time >= 3 and len(world.objects) == 2 else None
     ready(world, deployment(1))
     assert world.clock.time < 6
 
@@ -217,11 +242,25 @@ def test_status_that_stays_as_it_is_without_its_pods_is_believed_with_a_warning(
 def test_daemon_set_that_became_ready_has_the_pods_that_its_status_counts():
     status = dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberReady", "observedGeneration"), 2)
     changed = deployment() | {"kind": "DaemonSet", "status": status}
-    world = World(changed, pod("a", "Running"))
+    agent = ("DaemonSet", "web", "w")
+    world = World(changed, own("a", owner=agent))
     before = changed | {"status": status | {"observedGeneration": 1}}
     assert "its status counts 2 ready pods, but only 1 exist." in failure(ready, world, before, timeout=2).message
-    world.objects.append(pod("b", "Running"))
+    world.objects.append(own("b", owner=agent))
     ready(world, before)
+
+
+def test_pods_of_another_workload_with_the_same_selector_do_not_count():
+    others = [own("c", owner=("Deployment", "web-7d", "x")), own("d", owner=("ReplicaSet", "web", "y")), pod("e", "Running")]
+    world = World(deployment(), own("a"), *others, replica_set("web-7d", "w"), replica_set("web-7d-7d", "x"))
+    assert "but only 1 exist." in failure(ready, world, deployment(1), timeout=0.5).message
+    assert [(kind, name) for kind, _namespace, name in world.lists] == [("Deployment", "metadata.name=web"), ("Pod", "app=web"), ("ReplicaSet", "app=web")]
+
+
+def test_pods_of_a_replica_set_that_was_adopted_count():
+    pods = [own(name, owner=("Deployment", "before", "before")) for name in "ab"]
+    ready(World(deployment(), *pods, replica_set("before-7d", "w")), deployment(1), timeout=0.5)
+    assert "but only 0 exist." in failure(ready, World(deployment(), *pods, replica_set("before-7d", "x")), deployment(1), timeout=0.5).message
 
 
 @pytest.mark.parametrize("spec", [{"replicas": 0}, {"paused": True}])
@@ -240,7 +279,7 @@ def test_status_of_a_workload_is_believed_with_a_warning_if_pods_may_not_be_read
 
 
 def test_pods_that_cannot_be_listed_for_a_while_are_counted_later():
-    world = World(deployment(), pod("a", "Running"), pod("b", "Running"))
+    world = World(deployment(), own("a"), own("b"))
     world.refusal, world.refusals = PodwrightError("the server is broken", status=500), 9
     assert "its pods cannot be listed: the server is broken" in failure(ready, world, deployment(1), timeout=2).message
     world.refusals = 3

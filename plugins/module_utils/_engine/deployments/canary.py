@@ -60,6 +60,8 @@ class Canary(Generations):
             if stays:
                 return
             self._take_step(generation, number, step)
+            if self.active == generation:
+                break  # another run has promoted it
         if pauses and self._steps:
             return
         self.apply_generation(spec, generation, self.params["replicas"])
@@ -85,6 +87,7 @@ class Canary(Generations):
             self.wait(self.scale_to_zero(other for other in self.deployments if other not in (generation, self.active)))
             self.apply(build_service(self.params, {DEPLOYMENT: self.name}, self.active), wait=False)
         self.observe_changes()
+        self.check_rollout(generation, 1)
 
     def _build_split(self, generation: str, weight: int) -> list[Manifest | None]:
         """The Services of both generations, and the route that splits the traffic between them. Raises: PodwrightError if one belongs to somebody else."""
@@ -119,6 +122,7 @@ class Canary(Generations):
                 hint = "Run the task again to repeat the measurement, or set state to promoted or aborted."
                 raise self._analysis_error(measurement, number, "is inconclusive", consequence, hint)
         self.annotate(generation, {STEP: str(number), STEP_SINCE: None})
+        self.observe_changes()
 
     def _remove_canary(self) -> str:
         self.abort()

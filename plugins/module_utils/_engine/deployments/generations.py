@@ -18,12 +18,19 @@ from .options import CANARY, ROLLING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..cluster.client import Client
+    from ..console import Console
     from ..tasks.task_spec import TaskSpec
-    from ..values import Manifest, Patch, Result
+    from ..values import Manifest, Options, Patch, Result
 
 
 class Generations(Deployer):
     """A Deployment for each generation. All progress is stored on the objects, so that the next run resumes a rollout that was interrupted."""
+
+    def __init__(self, client: Client, namespace: str, params: Options, console: Console, check_mode: bool) -> None:
+        super().__init__(client, namespace, params, console, check_mode)
+        self._known = dict(self.deployments)
+        self._own: str | None = None  # the generation that this run rolls out
 
     @property
     def active(self) -> str | None:
@@ -87,6 +94,7 @@ class Generations(Deployer):
 
     def apply_generation(self, spec: TaskSpec, generation: str, replicas: int) -> None:
         """Apply the Deployment of a generation and wait until it is ready. Raises: PodwrightError."""
+        self._own = generation
         manifest = self.build(spec, generation, replicas, self._choose_revision(generation))
         if generation in self.deployments and self.deployments[generation]["spec"].get("paused"):
             manifest["spec"]["paused"] = False  # a Deployment that somebody paused counts as ready, whatever its pods are
@@ -102,6 +110,19 @@ class Generations(Deployer):
                 self.return_after(error, partial(self._give_up, generation))
             raise
         self.observe_changes()
+        self.check_rollout(generation, replicas)
+
+    def check_rollout(self, generation: str, replicas: int) -> None:
+        """Check that another run has not taken the pods of a generation that is rolled out. Raises: PodwrightError."""
+        if generation not in self.deployments:
+            raise self.superseded(generation, "was deleted")
+        if replicas and not _replicas_of(self.deployments[generation]):
+            raise self.superseded(generation, "was scaled to 0")
+
+    def superseded(self, generation: str, what: str) -> PodwrightError:
+        """The error for a rollout that another run has undone."""
+        message = f"Generation {generation} of deployment '{self.name}' in namespace '{self.namespace}' {what} during its rollout, probably by another run."
+        return PodwrightError(message, reason="Superseded", hint="Look which version is wanted, and run its task again.")
 
     def _give_up(self, generation: str) -> str:
         """Abort the rollout of a generation that failed. Returns: what that did, as a sentence. Raises: PodwrightError."""
@@ -122,9 +143,20 @@ class Generations(Deployer):
         """Apply the Service with a selector of that generation alone, and clean up the others. Raises: PodwrightError."""
         before = self.active
         self.apply(build_service(self.params, self._selector_of(generation), generation), wait=False)
-        self.observe_changes()
+        self._check_switch(generation)
         self.delete_other_services()
         self._clean_up(generation, before)
+
+    def _check_switch(self, generation: str) -> None:
+        """Check that a generation is in service. Raises: PodwrightError if another run has undone that meanwhile; the traffic goes to pods all the same."""
+        self.observe_changes()
+        if generation not in self.deployments:
+            others = [other for other in self.deployments if _replicas_of(self.deployments[other])]
+            if others and self.active is None:
+                self._select(max(others, key=self._revision_of))
+            raise self.superseded(generation, "was deleted")
+        if self.active not in (None, generation):
+            raise self.superseded(generation, f"was replaced by generation {self.active}")
 
     def _selector_of(self, generation: str) -> dict[str, str]:
         return {DEPLOYMENT: self.name, GENERATION: generation}
@@ -152,18 +184,33 @@ class Generations(Deployer):
     def delete_generations(self, generations: Iterable[str]) -> None:
         """Delete the Deployments of generations that are not in service. Raises: PodwrightError."""
         for generation in list(generations):
-            if generation in self.deployments and generation != self.active:
+            if generation != self.active and self._is_disposable(generation):
                 self.delete(self.deployments[generation], "it is not in service")
 
     def scale_to_zero(self, generations: Iterable[str]) -> list[Manifest]:
         """Scale generations to 0. Returns: their Deployments after that. Raises: PodwrightError."""
-        return [self.scale(self.deployments[generation], 0, "it is not in service") for generation in list(generations)]
+        disposable = [generation for generation in generations if self._is_disposable(generation)]
+        return [self.scale(self.deployments[generation], 0, "it is not in service") for generation in disposable]
+
+    def _is_disposable(self, generation: str) -> bool:
+        """Whether this run may take the pods of a generation: another run is about to bring one into service that appeared or was scaled up meanwhile."""
+        known, live = self._known.get(generation), self.deployments.get(generation)
+        if not live or generation == self._own:
+            return live is not None
+        if not known or known["metadata"]["uid"] != live["metadata"]["uid"] or number_of(known, REVISION) != number_of(live, REVISION):
+            return False
+        return _replicas_of(known) > 0 or _replicas_of(live) == 0
 
     def annotate(self, generation: str, annotations: dict[str, str | None]) -> None:
         """Store progress on the Deployment of a generation; not a change of the plan. Raises: PodwrightError."""
         name = self.deployments[generation]["metadata"]["name"]
         body = {"metadata": {"annotations": annotations}}
-        self.deployments[generation] = self.client.patch(DEPLOYMENT_KIND, self.namespace, name, body, MANAGER, MERGE_PATCH, dry_run=self.check_mode)
+        try:
+            self.deployments[generation] = self.client.patch(DEPLOYMENT_KIND, self.namespace, name, body, MANAGER, MERGE_PATCH, dry_run=self.check_mode)
+        except PodwrightError as error:
+            if error.is_not_found:
+                raise self.superseded(generation, "was deleted") from error
+            raise
 
     # -- other states -----------------------------------------------------------------------------------------
 
@@ -201,13 +248,15 @@ class Generations(Deployer):
     def _bring_into_service(self, generation: str) -> None:
         """Scale a generation to the replicas of the active one, wait until it is ready and switch the traffic to it. Raises: PodwrightError."""
         active = self._require_active()
-        replicas = max(whole_number(self.deployments[other]["spec"].get("replicas"), 1) for other in (active, generation))
+        replicas = max(_replicas_of(self.deployments[other]) for other in (active, generation))
         target = self.deployments[generation]
         if target["spec"].get("paused"):
             target = self.patch(target, {"spec": {"paused": False}}, "it is resumed")
         self.wait([self.scale(target, replicas, "it is brought into service")])
-        self._select(generation)
         self.observe_changes()
+        self.check_rollout(generation, replicas)
+        self._select(generation)
+        self._check_switch(generation)
         self._clean_up(generation, active)
 
     def _select(self, generation: str) -> None:
@@ -241,3 +290,7 @@ class Generations(Deployer):
             return 0
         new, old = ((self.deployments[generation].get("status") or {}).get("readyReplicas", 0) for generation in (preview, active))
         return share_of(new, old)
+
+
+def _replicas_of(deployment: Manifest) -> int:
+    return whole_number(deployment["spec"].get("replicas"), 1)

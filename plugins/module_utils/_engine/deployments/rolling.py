@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import BUILT_IN, SERVICE
 from ..errors import PodwrightError
+from ..objects.controllers import TEMPLATE_HASH
 from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import assess_observation, condition, whole_number
 from ..reconciler.manifest import key_of
@@ -18,7 +19,7 @@ from .options import ROLLING
 if TYPE_CHECKING:
     from ..values import Manifest, Result
 
-OBSERVATION_TIMEOUT = 30  # seconds
+OBSERVATION_TIMEOUT = 30  # seconds, whatever `wait_timeout` is: a controller observes a change within one, unless it is down
 REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 # Fields of the Deployment that a rollback keeps: the others are of the pods.
 _KEPT_FIELDS = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
@@ -112,8 +113,7 @@ class Rolling(Deployer):
     def _await_observation(self, live: Manifest) -> Manifest:
         """The Deployment when its status is that of its spec: until then a rollout that has just begun looks complete. Raises: PodwrightError."""
         key = key_of(live, DEPLOYMENT_KIND)
-        timeout = min(self.wait_timeout, OBSERVATION_TIMEOUT)
-        return wait_until_ready(self.client, {key: (DEPLOYMENT_KIND, live)}, timeout, self.console, assess_observation)[key]
+        return wait_until_ready(self.client, {key: (DEPLOYMENT_KIND, live)}, OBSERVATION_TIMEOUT, self.console, assess_observation)[key]
 
     def _is_complete(self, live: Manifest) -> bool:
         """Whether all pods are of the newest template, be they ready or not."""
@@ -179,5 +179,5 @@ class Rolling(Deployer):
 def _template_of(replica_set: Manifest) -> Manifest:
     """The pod template without the label that identifies its ReplicaSet."""
     template: Manifest = replica_set["spec"]["template"]
-    labels = {key: value for key, value in template["metadata"]["labels"].items() if key != "pod-template-hash"}
+    labels = {key: value for key, value in template["metadata"]["labels"].items() if key != TEMPLATE_HASH}
     return template | {"metadata": template["metadata"] | {"labels": labels}}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import UNEXPECTED, PodwrightError
 from .containers import container_status, default_container, long_running_containers
-from .controllers import controller_reference
+from .controllers import TEMPLATE_HASH, workload_of
 from .labels import ATTEMPT, HASH, PARENT, SET, TASK, label_of
 from .pod_status import is_serving
 
@@ -30,7 +30,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _OWN = frozenset(
     (
         *(ATTEMPT, HASH, PARENT, SET, TASK),
-        *("pod-template-hash", "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"),
+        *(TEMPLATE_HASH, "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"),
         *("controller-uid", "batch.kubernetes.io/controller-uid", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index"),
     )
 )
@@ -102,14 +102,8 @@ def _text(value: object) -> str:
 
 
 def _owner(pod: Manifest) -> dict[str, str]:
-    """The kind and name of a pod's controller; the Deployment instead of its ReplicaSet. Empty if the pod has none."""
-    owner = controller_reference(pod)
-    if owner is None:
-        return {}
-    suffix = f"-{label_of(pod, 'pod-template-hash')}"
-    if owner["kind"] == "ReplicaSet" and owner["name"].endswith(suffix):
-        return {"kind": "Deployment", "name": owner["name"].removesuffix(suffix)}
-    return {"kind": owner["kind"], "name": owner["name"]}
+    """The kind and name of a pod's workload; empty if it has none."""
+    return dict(zip(("kind", "name"), workload_of(pod) or ()))
 
 
 def groups_of(host: Host, kinds: Iterable[str]) -> list[str]:

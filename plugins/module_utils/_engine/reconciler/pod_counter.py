@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import POD
+from ..cluster.kinds import BUILT_IN, POD
 from ..errors import PodwrightError
+from ..objects.controllers import controller_reference, workload_of
 from ..objects.pod_status import is_serving
 from ..objects.readiness import PROGRESSING, READY, Readiness, assess, counted_pods
 from ..objects.selectors import pod_selector
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..objects.key import Key
     from ..values import Manifest
 
+REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 LONGEST_PAUSE = 2  # seconds between two counts of the pods of a workload; the first pause is a second
 BELIEVED_AFTER = 30  # seconds in which a controller has seen every deletion; some API servers have workloads, but not their pods
 
@@ -69,10 +71,29 @@ class PodCounter:
     def _find_problem(self, item: Manifest, wanted: int) -> str:
         """What the pods of a workload lack, or an empty string."""
         try:
-            states, _version = self._client.list(POD, item["metadata"]["namespace"], label_selector=pod_selector(item), transform=is_serving)
+            count = self._count(item, wanted)
         except PodwrightError as error:
             if not error.is_refusal or error.status == 429:
                 return f"its pods cannot be listed: {error}"
             self._console.warn(f"Ready pods could not be counted, so that the status of their workload is believed: {error}")
             return ""
-        return f"its status counts {wanted} ready pods, but only {sum(states)} exist" if sum(states) < wanted else ""
+        return f"its status counts {wanted} ready pods, but only {count} exist" if count < wanted else ""
+
+    def _count(self, item: Manifest, wanted: int) -> int:
+        """The number of ready pods of a workload: another one may select the same. Raises: PodwrightError."""
+        namespace, uid, selector = item["metadata"]["namespace"], item["metadata"]["uid"], pod_selector(item)
+        workload = item["kind"], item["metadata"]["name"]
+        pods = [pod for pod in self._client.list(POD, namespace, label_selector=selector, transform=_find_owner)[0] if pod]
+        count = sum(1 for owner, named in pods if owner == uid or named == workload)
+        if count >= wanted or len(pods) < wanted or item["kind"] != "Deployment":
+            return count
+        # A ReplicaSet that a Deployment has adopted can have any name.
+        sets = self._client.list(REPLICA_SET, namespace, label_selector=selector, metadata_only=True)[0]
+        adopted = {each["metadata"]["uid"] for each in sets if (controller_reference(each) or {}).get("uid") == uid}
+        return sum(owner in adopted for owner, _named in pods)
+
+
+def _find_owner(pod: Manifest) -> tuple[str, tuple[str, str] | None] | None:
+    """The uid of the controller of a pod that is ready, and its workload."""
+    controller = controller_reference(pod)
+    return (controller["uid"], workload_of(pod)) if controller and is_serving(pod) else None

@@ -44,7 +44,7 @@ def wait_until_ready(
     """Wait until every object is ready. Objects that are ready as last seen cost no request.
 
     Args:
-        items: each Kind and object as last seen.
+        items: each Kind and object as last seen; one without a uid is created by a controller later.
         timeout: seconds for all objects together.
         explain: called with the Key of an object that does not become ready; returns text to append to the error.
 
@@ -56,8 +56,8 @@ def wait_until_ready(
     found = {key: assess_item(item) for key, (_kind, item) in items.items()}
     pending = {key: kind for key, (kind, _item) in items.items() if found[key].state != READY}
 
-    def update(key: Key, item: Manifest | None) -> None:
-        if key not in pending or item is None:
+    def update(key: Key, item: Manifest) -> None:
+        if key not in pending:
             return
         latest[key], found[key] = item, counter.assess(key, item) if assess_item is assess else assess_item(item)
         if found[key].state == READY:
@@ -66,7 +66,7 @@ def wait_until_ready(
             raise _failure(key, f"failed: {found[key].message}", explain(key))
 
     def delete(key: Key) -> None:
-        if key in pending:
+        if key in pending and latest[key]["metadata"].get("uid"):
             raise _failure(key, "failed: it was deleted before it became ready", explain(key))
 
     _follow(client, pending, timeout, update, delete, console, counter)
@@ -108,11 +108,10 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
     pending = {key: kind for key, (kind, _item) in items.items()}
     latest: dict[Key, Manifest] = {}
 
-    def update(key: Key, item: Manifest | None) -> None:
-        if key in pending and (item is None or item["metadata"]["uid"] != uids[key]):
-            del pending[key]
-        elif item:
-            latest[key] = item
+    def update(key: Key, item: Manifest) -> None:
+        latest[key] = item
+        if item["metadata"]["uid"] != uids[key]:
+            delete(key)
 
     def delete(key: Key) -> None:
         pending.pop(key, None)
@@ -131,7 +130,7 @@ def _follow(
     client: Client,
     pending: dict[Key, Kind],
     timeout: float,
-    update: Callable[[Key, Manifest | None], None],
+    update: Callable[[Key, Manifest], None],
     delete: Callable[[Key], None],
     console: Console,
     counter: PodCounter | None = None,
@@ -140,8 +139,8 @@ def _follow(
 
     Args:
         pending: `update` and `delete` remove from it.
-        update: called with a Key and its object, None if a LIST lacks it.
-        delete: called with the Key of an object that was deleted.
+        update: called with a Key and its object.
+        delete: called with the Key of an object that was deleted, or that the LIST lacks.
         counter: `update` is called again with the workloads whose pods are to be counted again.
     """
     if not pending:
@@ -154,7 +153,7 @@ def _follow(
         for (kind, namespace), keys in places.items():
             found, version, selector = _list(client, kind, namespace, keys)
             for key in keys:
-                update(key, found.get(key))
+                update(key, found[key]) if key in found else delete(key)
             if any(key in pending for key in keys):
                 watcher.follow(kind, namespace or None, version, field_selector=selector, known=found.values())
         kinds = {(kind.api_version, kind.name): kind for kind, _namespace in places}
