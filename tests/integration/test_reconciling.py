@@ -75,6 +75,15 @@ def test_drift_is_reported_and_repaired(play, namespace, client):
     assert not play([apply(definition)], namespace=namespace).is_changed
 
 
+def test_every_character_is_applied_as_it_is(play, namespace, client):
+    text = "\N{GRINNING FACE}\U000e0041\ufeff\u2028\u0085\x7f\u202e\t\r\n'\"\\ \\ud83d\\ude00: #"
+    definition = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "text", "annotations": {"text": text}}, "data": {"text": text}}
+    assert play([apply(definition)], namespace=namespace).is_changed
+    live = client.get(BUILT_IN["v1", "ConfigMap"], namespace, "text")
+    assert live["data"] == live["metadata"]["annotations"] == {"text": text}
+    assert not play([apply(definition)], namespace=namespace).is_changed
+
+
 def test_replicas_of_an_autoscaled_object_are_kept(play, namespace, client):
     autoscaler = {
         "apiVersion": "autoscaling/v2",

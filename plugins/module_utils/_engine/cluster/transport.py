@@ -38,6 +38,7 @@ CONNECT_TIMEOUT = 10
 MAX_RETRY_AFTER = 30  # seconds
 MAX_BODY = 1 << 27  # bytes of a response; its objects need several times that. The pages of a list shrink until they fit.
 MAX_CONTENT = 64 << 20  # bytes of a response that is not an object: a pod may have written it
+_ESCAPED = re.compile("[\x7f-\uffff]")
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
 _READ_SIZE = 1 << 18
 
@@ -154,7 +155,7 @@ class Transport:
         headers["Accept"] = request.accept
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        body = None if request.body is None else json.dumps(request.body).encode()
+        body = None if request.body is None else _encode(request.body)
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=request.timeout)
         url = session.configuration.server + request.target
         try:
@@ -223,6 +224,11 @@ def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> b
     if error.reason == CONNECTION_LOST or response is None:
         return error.reason == CONNECTION_LOST
     return response.status == 429 or (response.status >= 500 and not error.is_schema_mismatch)
+
+
+def _encode(body: object) -> bytes:
+    """The JSON of a body. Servers read that of an apply patch as YAML, which has no surrogate pairs but every other escape of JSON."""
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(body, ensure_ascii=False)).encode()
 
 
 def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:
