@@ -181,3 +181,50 @@ def test_a_missing_permission_for_a_stream_names_the_subresource(play, namespace
     message = play([task], namespace=namespace, expect=2).of("Run")["msg"]
     # A websocket is authorized by both verbs since Kubernetes 1.35; the first that is missing is named.
     assert all(text in message for text in ("'get'", "'pods/exec'", namespace, "nobody"))
+
+
+# What Ansible's validation of a role accepts, or describes without the name of the variable, and what is said about it.
+ROLE_INPUT = [
+    ("network_policy", {"namespace": ""}, "network_policy_namespace: must not be empty."),
+    ("storage", {"namespace": "", "state": "absent"}, "storage_namespace: must not be empty."),
+    ("namespace", {"name": "n", "labels": "a=b"}, "namespace_labels: must be a mapping, got a string; write extra variables of the command line as JSON"),
+    (
+        "namespace",
+        {"name": "n", "image_pull_secrets": [{"name": "a", "registry": "r", "username": "", "password": ""}]},
+        "namespace_image_pull_secrets[0].username: must not be empty. namespace_image_pull_secrets[0].password: must not be empty.",
+    ),
+    (
+        "rbac",
+        {"namespace": "n", "service_accounts": [{"name": "a", "purposes": "reading"}]},
+        "rbac_service_accounts[0].purposes: must be a list, got a string.",
+    ),
+    ("rbac", {"namespace": "n", "service_accounts": ["name=a"]}, "rbac_service_accounts[0]: must be a mapping, got a string."),
+    (
+        "quota",
+        {"namespace": "n", "scoped": [{"name": "a", "priority_classes": "high", "max_pods": 1}]},
+        "quota_scoped[0].priority_classes: must be a list, got a string.",
+    ),
+    ("image_policy", {"name": "", "registries": ["a.b"], "namespace_selector": {"matchLabels": {"a": "b"}}}, "image_policy_name: must not be empty."),
+    ("image_prepull", {"namespace": "n", "images": "busybox"}, "image_prepull_images: must be a list, got a string; write extra variables"),
+    ("registry", {"namespace": "n", "names": "registry.local"}, "registry_names: must be a list, got a string; write extra variables"),
+    ("monitoring", {"namespace": "n", "dashboard_labels": "a=b"}, "monitoring_dashboard_labels: must be a mapping, got a string; write extra variables"),
+    ("service", {"namespace": "n", "name": "w", "selector": {"a": "b"}, "ingress": {"hosts": "a.b"}}, "service_ingress.hosts: must be a list, got a string."),
+    ("task_runner", {"tasks": [], "options": "rerun=always"}, "task_runner_options: must be a mapping, got a string; write extra variables"),
+    (
+        "workload_identity",
+        {"namespace": "n", "node_selector": "a=b"},
+        "workload_identity_node_selector: must be a mapping, got a string; write extra variables",
+    ),
+]
+
+
+def test_roles_refuse_text_for_lists_and_empty_names_before_any_request(play):
+    said = {"ansible.builtin.debug": {"msg": "{{ ansible_failed_result.msg }}"}}
+    tasks = []
+    for number, (role, variables, _words) in enumerate(ROLE_INPUT):
+        given = {f"{role}_{name}": value for name, value in variables.items()}
+        include = {"ansible.builtin.include_role": {"name": f"podwright.core.{role}"}, "vars": given}
+        tasks.append({"block": [include], "rescue": [said | {"name": f"case {number}"}]})
+    played = play(tasks, kubeconfig="/dev/null")
+    for number, (_role, _variables, words) in enumerate(ROLE_INPUT):
+        assert played.of(f"case {number}")["msg"].startswith(words)

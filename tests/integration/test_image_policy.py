@@ -180,7 +180,8 @@ INVALID_VARIABLES = [
     ({"registries": ["a.b"], "namespace_selector": {"matchLabels": {}}}, "image_policy_namespace_selector: must have matchLabels or matchExpressions."),
     ({"registries": ["a.b"], "actions": []}, "image_policy_actions: must not be empty."),
     ({"registries": ["a.b"], "actions": ["Warn", "Deny"]}, "image_policy_actions: must not contain both Deny and Warn."),
-    ({"registries": ["a.b", None]}, "and a trailing slash, got null."),
+    ({"registries": ["a.b"], "namespace_selector": {"app": "web"}}, "image_policy_namespace_selector: must have only matchLabels, a mapping, and"),
+    ({"registries": ["a.b"], "namespace_selector": {"matchLabels": "app=web"}}, "image_policy_namespace_selector: must have only matchLabels, a mapping, and"),
     ({"registries": ["a.b"], "actions": ["Refuse"]}, "value of image_policy_actions must be one or more of: Deny, Warn, Audit"),
 ]
 

@@ -93,7 +93,7 @@ def test_the_role_refuses_bad_variables_before_anything_is_created(own_client, r
         "require queue_cohort": {"queue_quotas": {}, "queue_flavors": [one | {"lending_limits": {"cpu": 1}}]},
         "must be for resources with a quota, got memory": {"queue_quotas": {}, "queue_flavors": [one | {"borrowing_limits": {"memory": 1}}]},
         "queue_namespaces: must not be empty": {"queue_namespaces": []},
-        "queue_namespaces: must be a list, got 'builds'.": {"queue_namespaces": "builds"},
+        "queue_namespaces: must be a list, got a string": {"queue_namespaces": "builds"},
         "value of queue_strategy must be one of": {"queue_strategy": "LIFO"},
     }
     for message, variables in cases.items():

@@ -173,7 +173,9 @@ def test_a_service_of_others_is_neither_replaced_nor_deleted(client, play, names
 def test_invalid_variables_are_refused_before_anything_is_created(client, play, namespace):
     invalid = service(namespace, selector={"app": "web"}, ports=[{"port": 80}], headless=True, type="NodePort", ingress={"port": "htp"})
     output = " ".join(play([invalid], namespace=namespace, expect=2).output.split())
-    text = service(namespace, selector={"app": "web"}, ports=[{"port": 80}], ingress={"hosts": "a.example.com"})
-    assert "hosts, hostnames and paths must be lists." in " ".join(play([text], namespace=namespace, expect=2).output.split())
+    fields = service(namespace, "Front.end", selector={"app": "web"}, ports=[{"port": 80}], spec={"type": "NodePort", "ports": [{"port": 81}]})
+    said = " ".join(play([fields], namespace=namespace, expect=2).output.replace("''", "'").split())
+    assert "service_name: must be at most 63 lower-case letters, digits and hyphens, got 'Front.end'." in said
+    assert "service_spec: must not contain ports, type, which the role sets from variables of its own." in said
     assert "service_headless: must be false for the type NodePort." in output and "service_ingress.port: unknown port 'htp'; ports: 80." in output
     assert client.get(CONFIG_MAP, namespace, "podwright-set-service-front") is None

@@ -6,6 +6,14 @@ from __future__ import annotations
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 
 STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
+VOLUME, CLAIM = BUILT_IN["v1", "PersistentVolume"], BUILT_IN["v1", "PersistentVolumeClaim"]
+NOTHING = {"host_path": None, "local": "", "class": None}
+
+
+def role(namespace, **variables):
+    """A task that includes the role."""
+    variables = {f"storage_{key}": value for key, value in {"namespace": namespace, **variables}.items()}
+    return {"ansible.builtin.include_role": {"name": "podwright.core.storage"}, "vars": variables}
 
 
 def test_a_storage_class_of_others_is_neither_changed_nor_deleted(client, play, namespace):
@@ -23,3 +31,23 @@ def test_a_storage_class_of_others_is_neither_changed_nor_deleted(client, play, 
         client.delete(STORAGE_CLASS, None, namespace)
     play([storage, absent], namespace=namespace)
     assert client.get(STORAGE_CLASS, None, namespace) is None
+
+
+def test_options_that_are_null_or_empty_are_left_out(client, play, namespace):
+    volume = {"name": namespace, "capacity": "1Gi", "nfs": {"server": "nowhere.example.com", "path": "/a"}} | NOTHING
+    claim = {"name": "data", "size": "1Gi", "access_modes": ["ReadWriteMany"], "volume": None, "class": None}  # the volume does not fit
+    play([role(namespace, volumes=[volume], claims=[claim])], namespace=namespace)
+    spec = client.get(VOLUME, None, namespace)["spec"]
+    assert spec["nfs"] == volume["nfs"] and not spec.keys() & {"hostPath", "local"} and not spec.get("storageClassName")
+    assert "volumeName" not in client.get(CLAIM, namespace, "data")["spec"]
+    play([role(namespace, state="absent")], namespace=namespace)
+    assert client.get(VOLUME, None, namespace) is None
+
+
+def test_a_volume_has_one_source_and_a_local_one_its_nodes(play):
+    volumes = [{}, {"host_path": "/a", "local": "/b"}, {"local": "/a"}]
+    given = [volume | {"name": "a", "capacity": "1Gi"} for volume in volumes]
+    played = play([role("nothing", volumes=given, node_labels={"node": "a=b"})], kubeconfig="/dev/null", expect=2)
+    said = " ".join(played.output.split())
+    assert "storage_volumes[0]: must have one of host_path, nfs and local, got none. storage_volumes[1]: must have one of host_path, nfs and" in said
+    assert "storage_volumes[2].nodes: must name the nodes that have the path of a local volume. storage_node_labels.node: must be a mapping" in said

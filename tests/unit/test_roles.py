@@ -20,6 +20,7 @@ from jinja2 import Environment
 from ansible_collections.podwright.core.plugins.filter.htpasswd import htpasswd
 from ansible_collections.podwright.core.plugins.filter.server_certificate import server_certificate
 from ansible_collections.podwright.core.plugins.filter.string_map import string_map
+from ansible_collections.podwright.core.plugins.lookup.role_faults import find_faults
 
 from ..support.documents import read_all_yaml, read_yaml
 
@@ -66,6 +67,48 @@ def test_sets_of_roles_neither_take_over_nor_delete_objects_of_others():
     tasks = [task for path in ROLES[0].parent.glob("[!n]*/tasks/*.yml") for task in walk(read_yaml(path.read_text()))]
     sets = [task["podwright.core.resource_set"] for task in tasks if "name" in task.get("podwright.core.resource_set", {})]
     assert len(sets) >= 12 and [each for each in sets if each.get("adopt") is not False] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_each_role_first_checks_what_ansible_lets_pass(role):
+    (first, *_others), (check, *_more) = (read_yaml((role / f"tasks/{name}.yml").read_text()) for name in ("main", "validate"))
+    assert first["ansible.builtin.import_tasks"] == "validate.yml" and "when" not in check
+    assert "query('podwright.core.role_faults'" in check["ansible.builtin.assert"]["that"]
+
+
+SPEC = read_yaml("""
+name: {required: true}
+image: {type: str, default: busybox}
+tag: {default: ""}
+size: {type: int, default: 1}
+selector: {type: dict}
+users:
+  type: list
+  elements: dict
+  options:
+    name: {required: true}
+    groups: {type: list, elements: str}
+    limits: {type: dict, options: {cpu: {required: true}}}
+""")
+
+
+@pytest.mark.parametrize(
+    ("values", "faults"),
+    [
+        ({}, []),
+        ({"name": "a", "image": "", "tag": None, "size": None, "selector": {}, "users": []}, []),
+        ({"name": ""}, ["name: must not be empty."]),
+        ({"name": None, "image": None}, ["name: must not be empty.", "image: must not be empty."]),
+        ({"name": 0, "selector": "a=b"}, ["selector: must be a mapping, got a string."]),
+        ({"users": "[]"}, ["users: must be a list, got a string."]),
+        ({"users": [None, "name=a"]}, ["users[0]: must not be null.", "users[1]: must be a mapping, got a string."]),
+        ({"users": [{"name": ""}, {"groups": "a"}]}, ["users[0].name: must not be empty.", "users[1].groups: must be a list, got a string."]),
+        ({"users": [{"groups": ["a", None]}, {"limits": {"cpu": None}}]}, ["users[0].groups[1]: must not be null.", "users[1].limits.cpu: must not be empty."]),
+        ({"users": {"name": ""}, "size": "1", "selector": None, "other": ""}, []),  # Ansible refuses a mapping for a list
+    ],
+)
+def test_faults_of_variables_are_those_that_ansible_lets_pass(values, faults):
+    assert find_faults(SPEC, values) == faults
 
 
 def walk(tasks):
@@ -331,7 +374,7 @@ def test_names_and_credentials_that_look_like_numbers_are_text():
 
 def names_of(**variables):
     """(name of the namespace, whether the role shows what the build tag became) for variables of the role namespace."""
-    build, show = read_yaml((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[:2]
+    build, show = read_yaml((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[1:3]
     variables = {"namespace_prefix": "", "namespace_name": "shop", "namespace_build_tag": ""} | variables
     templar = Templar(loader=DataLoader(), variables=variables)
     known = dict(variables)
@@ -456,7 +499,7 @@ FRONT = {"service_namespace": "n"} | SERVICE
 
 def service_faults(**variables):
     """What the role service says about its variables."""
-    task = read_yaml((ROLES[0].parent / "service/tasks/validate.yml").read_text())[0]
+    task = read_yaml((ROLES[0].parent / "service/tasks/validate.yml").read_text())[1]
     templar = Templar(loader=DataLoader(), variables=(known := read_yaml((ROLES[0].parent / "service/defaults/main.yml").read_text()) | FRONT | variables))
     for name, template in task["vars"].items():
         templar.available_variables = known
@@ -467,6 +510,8 @@ def service_faults(**variables):
 @pytest.mark.parametrize(
     ("variables", "fault"),
     [
+        ({"service_name": "Front"}, "service_name: must be at most 63 lower-case letters, digits and hyphens, got 'Front'."),
+        ({"service_spec": {"type": "NodePort", "ports": []}}, "service_spec: must not contain ports, type, which the role sets from variables of its own."),
         ({"service_selector": {}}, "service_selector: must not be empty unless"),
         ({"service_ports": []}, "service_ports: must not be empty unless service_headless is true"),
         ({"service_ports": [], "service_headless": True, "service_ingress": {"hosts": ["a"]}}, "service_ports: must not be empty unless"),
