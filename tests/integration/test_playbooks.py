@@ -53,6 +53,16 @@ REFUSED = [
     ({"podwright_workload_identity": {"registrations": [{"name": "a", "namespace": "b", "path": "/c"}]}}, "workload_identity_trust_domain: must be"),
     ({"podwright_registry": {"users": [{"name": "a:b", "password": "c"}]}}, "must not contain a colon"),
     ({"podwright_services": [{"name": "web", "selector": {"a": "b"}}]}, "service_ports: must not be empty"),
+    ({"podwright_services": [{"name": "web"}, {"name": "web"}]}, "podwright_services: each must have a name of its own."),
+    ({"podwright_storage": {"claims": [{"name": "a", "size": ""}]}}, "storage_claims[0].size: must not be empty."),
+]
+# Of other playbooks: variables, and what is said about them.
+MISTAKES = [
+    ("migrate", {"podwright_paths": ["nowhere"]}, "podwright_paths: nowhere: does not exist"),
+    ("migrate", {"podwright_paths": ["--write", "play.yml"]}, "podwright_paths: --write: does not exist"),
+    ("report", {"podwright_sets": "web"}, "podwright_sets: must be a list of mappings with the options set, name, namespace, definition, src, prune"),
+    ("report", {"podwright_sets": [{"sett": "web", "src": "x"}]}, "prune of resource_set, got sett."),
+    ("reconcile", {"podwright_prune": "maybe"}, "podwright_prune and podwright_fail_on_drift: must be true or false, got 'maybe' and 'True'."),
 ]
 
 
@@ -101,7 +111,8 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, core, 
         assert "0 objects deleted, 3 kept" in output and "not found" not in output
     everything = ["-e", json.dumps({"podwright_completed": '{"max_age": 0}'})]
     settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "info"}}
-    sets = ["-e", json.dumps({"podwright_sets": json.dumps([{"name": "web", "namespace": namespace, "definition": settings}])})]
+    (tmp_path / "settings.yml").write_text(json.dumps(settings))
+    sets = ["-e", json.dumps({"podwright_sets": json.dumps([{"set": "web", "namespace": namespace, "src": "settings.yml"}])})]
     assert f"3 tasks: {tmp_path}/{namespace}.html" in shell([*documented("report"), *everything, *sets])
     page = (tmp_path / f"{namespace}.html").read_text()
     for part in ("<h1>1 of 3 tasks failed</h1>", "pod_gc would delete 2 objects", "ConfigMap", "settings"):
@@ -209,6 +220,18 @@ def test_the_quota_role_rejects_invalid_numbers_before_any_change(play, client, 
     for name in names:
         assert f"{name}: must be a whole number, got 'five'." in output
     assert client.list(BUILT_IN["v1", "ResourceQuota"], namespace)[0] == []
+
+
+def test_variables_with_mistakes_are_named(shell, tmp_path):
+    (tmp_path / "play.yml").write_text("- hosts: localhost\n  tasks:\n    - kubernetes.core.k8s_info: {kind: Pod}\n")
+    (tmp_path / "manifests").mkdir()
+    for playbook, variables, words in MISTAKES:
+        output = shell([*documented(playbook)[:2], "--check", "-e", json.dumps({"podwright_src": "manifests"} | variables)], expect=2)
+        assert words in " ".join(output.replace("''", "'").split()), words
+    assert "kubernetes.core" in (tmp_path / "play.yml").read_text()
+    text = shell(["ansible-playbook", "podwright.core.gc", "-e", json.dumps({"podwright_completed": "{max_age: "})], expect=2)
+    assert "Check that variables given as text are YAML or JSON" in text
+    assert "0 objects deleted" in shell([*documented("gc"), "-e", "podwright_limit="])
 
 
 def test_every_playbook_documents_its_command():
