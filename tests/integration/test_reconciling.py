@@ -84,6 +84,23 @@ def test_every_character_is_applied_as_it_is(play, namespace, client):
     assert not play([apply(definition)], namespace=namespace).is_changed
 
 
+def test_namespace_that_is_being_deleted_is_named_and_its_next_objects_are_predicted(play, make_namespace, client):
+    namespace, config_map = make_namespace(), BUILT_IN["v1", "ConfigMap"]
+    stuck = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stuck", "finalizers": ["example.com/stay"]}}
+    client.create(config_map, namespace, stuck, "test")
+    client.delete(NAMESPACE, None, namespace)
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"level": "info"}}
+    both = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, settings]
+    try:
+        refused = play([apply(settings)], namespace=namespace, expect=2).of("Apply")["msg"]
+        assert f"Run the task again when the namespace is deleted: kubectl get namespace {namespace}" in refused and "webhook" not in refused
+        assert play([apply(both, wait=True) | {"check_mode": True}], namespace=namespace).of("Apply")["summary"] == {"create": 2}
+    finally:
+        client.patch(config_map, namespace, "stuck", {"metadata": {"finalizers": None}}, "test", MERGE_PATCH)
+    assert play([apply(both, wait=True)], namespace=namespace).of("Apply")["summary"] == {"create": 2}
+    assert client.get(config_map, namespace, "settings")["data"] == {"level": "info"}
+
+
 def test_replicas_of_an_autoscaled_object_are_kept(play, namespace, client):
     autoscaler = {
         "apiVersion": "autoscaling/v2",

@@ -224,6 +224,13 @@ def test_list_is_paged_and_starts_over_with_one_page_when_the_continue_token_exp
     assert [path.partition("?")[2] for _method, path, *_rest in server.requests] == ["limit=500", "limit=500&continue=t", ""]
 
 
+def test_error_of_a_proxy_says_why_it_cannot_be_reached(connect):
+    with socket.socket() as closed, pytest.raises(PodwrightError) as caught:
+        closed.bind(("127.0.0.1", 0))
+        connect(host="https://127.0.0.1:1", proxy=f"http://127.0.0.1:{closed.getsockname()[1]}").get(POD, "n", "a")
+    assert caught.value.message.endswith(": Connection refused")
+
+
 def test_error_names_the_package_of_a_missing_library(monkeypatch):
     from ansible_collections.podwright.core.plugins.module_utils._engine import libraries
 

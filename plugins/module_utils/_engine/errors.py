@@ -97,6 +97,11 @@ class PodwrightError(Exception):
         return self.status == 403 and "exceeded quota" in self.message
 
     @property
+    def is_namespace_terminating(self) -> bool:
+        """Whether nothing can be created because the namespace is being deleted."""
+        return self.status == 403 and any(cause["reason"] == "NamespaceTerminating" for cause in self.causes)
+
+    @property
     def is_dry_run_refused(self) -> bool:
         """Whether a webhook does not support dry run."""
         return "dry run" in self.message or "dryRun" in self.message

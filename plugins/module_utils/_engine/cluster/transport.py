@@ -254,7 +254,7 @@ def _parse_date(text: str | None) -> float | None:
 
 def _connection_error(error: HTTPError | OSError, configuration: Configuration) -> PodwrightError:
     cause = getattr(error, "reason", None) or error
-    text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()' .")
+    text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()'\" .")
     # These show what the server sent, which may be an object with secrets.
     text = re.sub(r"(BadStatusLine|InvalidChunkLength).*", "the response is not one of HTTP", text, flags=re.DOTALL)
     server = f"{configuration.server}{configuration.via} (from {configuration.source})"

@@ -143,6 +143,8 @@ class Executor:
         except PodwrightError as error:
             if error.is_not_found or error.reason == UNKNOWN_KIND:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
+            if error.is_namespace_terminating:
+                return replace(change, note="predicted locally: its namespace is being deleted")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
             self._check_replacement(change, error)
