@@ -122,7 +122,7 @@ def test_a_pod_that_kueue_evicts_is_interrupted_and_says_why():
     cause = ("WorkloadEvictedDueToPreempted", "Preempted by another.", True)
     for status in (read_pod(pod(TARGET)), read_pod(pod(TARGET, **TERMINATED)), read_deleted(pod(TARGET))):
         assert (status.reason, status.message, status.is_interrupted) == cause
-    assert read_pod(pod(**TERMINATED)).reason == "Error" and read_deleted(pod()).reason == read_deleted(None).reason == "Deleted"
+    assert {read_pod(pod(**TERMINATED)).reason, read_deleted(pod()).reason, read_deleted(None).reason} == {"Deleted"}
     queued, other = (spec(queue=queue) for queue in ("builds", None))
     status = read_deleted(pod(TARGET))
     assert "Set retries" in failure_hint(queued, status) and failure_hint(other, status) == ""

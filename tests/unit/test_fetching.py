@@ -169,12 +169,40 @@ def test_a_termination_message_that_is_not_from_the_log_is_in_the_error(cluster,
     assert ("\nTermination message: fine" in failed["msg"]) == shown, failed["msg"]
 
 
-def test_a_task_that_leaves_too_little_fails_every_time(cluster, tmp_path):
+@pytest.mark.parametrize("cleanup", ["never", "always"])
+@pytest.mark.parametrize("rerun", ["on_change", "on_failure"])
+def test_a_task_that_leaves_too_little_fails_every_time(cluster, tmp_path, rerun, cleanup):
     leave(tmp_path, a="x")
     for _run in range(2):
-        failed = perform(cluster, tmp_path)
+        failed = perform(cluster, tmp_path, rerun=rerun, cleanup=cleanup)
         assert failed["state"] == "failed" and failed["reason"] == "NoOutput" and f"its result 'r' is missing ({tmp_path}/out/r)" in failed["msg"]
-    assert cluster.created == 1
+    assert cluster.created == (2 if rerun == "on_failure" else 1)
+    leave(tmp_path, r="1")
+    last = perform(cluster, tmp_path, rerun=rerun, cleanup=cleanup)
+    assert last["state"] == ("succeeded" if rerun == "on_failure" else "failed")
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"\xff", "BadResult"), (b"{", "BadResult"), (b"1" * 70000, "ResultTooLarge")])
+def test_a_later_run_says_the_same_of_what_was_wrong(cluster, tmp_path, content, reason):
+    leave(tmp_path, a="x")
+    (tmp_path / "out/r").write_bytes(content)
+    first, second = (perform(cluster, tmp_path, rerun="on_change", cleanup="always") for _run in range(2))
+    assert first["reason"] == second["reason"] == reason and "missing" not in second["msg"]
+    assert first["msg"].split(".")[0] in second["msg"] and second["msg"].count("its result 'r'") == 1
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_files_that_were_lost_with_the_pod_are_not_said_to_be_missing(cluster, tmp_path, code):
+    """The deadline, an eviction or a deletion of the pod terminates the container that holds them."""
+    leave(tmp_path, r="1", a="x")
+    cluster.code, cluster.holder = code, ("terminated",)
+    failed = perform(cluster, tmp_path)
+    assert failed["state"] == "failed" and "missing" not in failed["msg"]
+    assert (failed["reason"] == "FilesLost" and "were lost before they were fetched" in failed["msg"]) if not code else failed["rc"] == 3
+    lost = "What the failed task 't' left was lost: its pod was terminated before it was fetched (Error)."
+    assert failed["warnings"] == ([lost] if code else [])
+    cluster.holder = ("running",)
+    assert perform(cluster, tmp_path)["tasks"][0]["attempt"] == 1 and cluster.created == 2
 
 
 @pytest.mark.parametrize("cleanup", ["never", "always"])
@@ -258,7 +286,7 @@ def test_results_in_a_record_that_was_edited_are_missing(cluster, tmp_path):
     assert json.loads(record["data"]["results"]) == {"r": "1", "m": "fine"}
     record["data"]["results"] = '{"r": 5}'
     cluster.objects[POD]["status"] = cluster.status("terminated")
-    assert "its result 'r' is missing" in perform(cluster, tmp_path)["msg"]
+    assert "its result 'r' is missing" in perform(cluster, tmp_path, rerun="on_change")["msg"]
 
 
 def test_a_run_without_waiting_keeps_the_pod_for_the_next(cluster, tmp_path):

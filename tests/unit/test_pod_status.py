@@ -76,6 +76,51 @@ def test_interruptions_are_distinguished_from_failures():
     assert not read_pod(pod("Failed", FAILED)).is_interrupted
 
 
+@pytest.mark.parametrize("reason", ["OutOfcpu", "OutOfephemeral-storage", "OutOfnvidia.com/gpu", "TopologyAffinityError"])
+def test_a_pod_that_its_node_rejects_is_interrupted(reason):
+    assert read_pod(pod("Failed", reason=reason)).is_interrupted and not read_pod(pod("Failed", reason="SysctlForbidden")).is_interrupted
+
+
+def test_a_container_that_its_node_has_lost_is_an_interruption():
+    lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": "The container could not be located", "finishedAt": None}}
+    status = read_pod(pod("Failed", lost))
+    assert (status.reason, status.message, status.is_interrupted) == ("ContainerStatusUnknown", "The container could not be located", True)
+    item = pod("Failed")
+    item["status"]["initContainerStatuses"] = [{"name": "i", "state": lost}]
+    status = read_pod(item)
+    assert status.is_interrupted and status.message == "the init container 'i' was lost: The container could not be located"
+
+
+@pytest.mark.parametrize(
+    ("code", "word", "finished", "reason"),
+    [
+        (137, "Error", "2026-01-01T00:01:00Z", "Deleted"),  # at the end of the grace period
+        (143, "Error", "2026-01-01T00:00:30Z", "Deleted"),
+        (143, "Error", None, "Deleted"),
+        (3, "Error", "2026-01-01T00:00:29Z", "Error"),  # it had failed before
+        (137, "OOMKilled", "2026-01-01T00:00:40Z", "OOMKilled"),
+        (0, "Completed", "2026-01-01T00:00:40Z", "Completed"),  # as a Job counts it
+    ],
+)
+@pytest.mark.parametrize("phase", ["Running", "Failed"])
+def test_a_task_whose_pod_is_deleted_while_it_runs_is_interrupted(code, word, finished, reason, phase):
+    """Whatever its exit code then is: kubectl delete and drains are no failures of the task."""
+    terminated = {"terminated": {"exitCode": code, "reason": word, "finishedAt": finished}}
+    item = pod(phase if code else "Running", terminated)
+    item["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:00Z", "deletionGracePeriodSeconds": 30}
+    status = read_pod(item)
+    assert (status.reason, status.rc, status.is_interrupted) == (reason, code, reason == "Deleted")
+    assert ("deleted from outside while it ran; " in status.message) == status.is_interrupted
+    item["status"] = {"phase": "Failed", "initContainerStatuses": [{"name": "i", "state": terminated}]}
+    assert not code or read_pod(item).is_interrupted == status.is_interrupted
+
+
+def test_a_failed_job_is_not_blamed_on_the_deletion_of_its_other_pods():
+    job = {"kind": "Job", "metadata": {"name": "j"}, "status": {"conditions": [{"type": "Failed", "status": "True", "reason": "FailedIndexes"}]}}
+    status = read_job(job, [pod("Failed", FAILED, deleted=True)])
+    assert (status.reason, status.rc, status.is_interrupted) == ("FailedIndexes", 3, False)
+
+
 def test_the_state_of_a_job_comes_from_its_conditions_and_the_reason_from_its_last_pod():
     job = {"kind": "Job", "metadata": {"name": "j"}, "status": {}}
     assert read_job(job, []).state == "pending"

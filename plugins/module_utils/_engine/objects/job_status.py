@@ -11,7 +11,7 @@ from ..values import Manifest
 from .containers import default_container
 from .labels import annotation_of
 from .meshes import idle_proxy
-from .pod_status import FIXABLE, Status, read_pod
+from .pod_status import DELETED, FIXABLE, Status, read_pod
 from .readiness import condition
 
 DEFAULT_BACKOFF_LIMIT = 6  # API reference, JobSpec, backoffLimit
@@ -56,11 +56,12 @@ def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
     failed = condition(job, "Failed")
     if failed.get("status") == "True":
         # A proxy may have kept the pod of a task that succeeded running until its deadline.
-        if latest and (latest.state == "failed" or (latest.state == "succeeded" and completions_of(job) == 1)):
+        # The Job controller deletes the pods that still run when a Job has failed.
+        if latest and latest.reason != DELETED and (latest.state == "failed" or (latest.state == "succeeded" and completions_of(job) == 1)):
             return _with_indexes(job, latest)
         return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
     if job["metadata"].get("deletionTimestamp"):
-        return Status("deleting", "Deleted", "it is being deleted", is_interrupted=True)
+        return Status("deleting", DELETED, "it is being deleted", is_interrupted=True)
     if condition(job, SUSPENDED).get("status") == "True" and job["spec"].get("suspend"):
         return Status("pending", SUSPENDED, "its Job is suspended", grace=FIXABLE)
     if last and latest and _is_held_open(job, pods):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..values import Manifest
 from .containers import container_status, container_statuses, default_container
@@ -31,6 +31,8 @@ _WAITING_GRACE = {
     "CrashLoopBackOff": TRANSIENT,
 }
 NOT_STARTED = "StartError"
+DELETED = "Deleted"  # reason of a task whose pod was deleted before it had finished
+UNKNOWN = "ContainerStatusUnknown"  # of a container that the kubelet has lost, such as when its node was restarted; its exit code is made up
 GATED = "SchedulingGated"  # reason of a pod that must not be scheduled yet
 # Conditions of a pod that is terminated from outside: by Kubernetes (KEP-3329), or by Kueue, which evicts a Workload.
 _TERMINATIONS = ("DisruptionTarget", "TerminationTarget")
@@ -46,12 +48,11 @@ _INTERRUPTIONS = frozenset(
         "NodeShutdown",
         "Terminated",
         "NodeAffinity",
-        "OutOfcpu",
-        "OutOfmemory",
-        "OutOfpods",
+        "TopologyAffinityError",
         "UnexpectedAdmissionError",
     )
 )
+_OUT_OF = "OutOf"  # with the name of any resource that the node lacks, as in OutOfcpu or OutOfephemeral-storage
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def read_pod(pod: Manifest) -> Status:
         return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
     interruption = _interruption(pod, status)
     if status.get("phase") == "Failed" or (terminated and pod["spec"].get("restartPolicy") == "Never"):
-        return _read_failure(status, terminated, interruption, str(termination(pod).get("message") or ""))
+        failure = _read_failure(status, terminated, interruption, str(termination(pod).get("message") or ""))
+        return _blame_deletion(pod, failure, terminated or _failed_init(status))
     if pod["metadata"].get("deletionTimestamp"):
         return _read_deletion("deleting", pod, "it is being deleted")
     return _read_active(pod, status, "running" in state)
@@ -126,13 +128,15 @@ def _read_failure(status: Manifest, terminated: Manifest | None, interruption: s
         return Status("failed", reason, status.get("message", ""), rc)
     failed_init = _failed_init(status)
     if failed_init and not terminated:
-        return failed_init
+        return _read_failed_init(failed_init)
     if not terminated:
         return Status("failed", "Failed", status.get("message") or "a container other than the task's failed", rc)
     word = terminated.get("reason") or "Error"
     if word == NOT_STARTED:
         message = _start_problem(terminated)
         return Status("failed", word, f"its command could not be started: {message}", rc, is_interrupted=bool(_CANCELLED.search(message)))
+    if word == UNKNOWN:
+        return Status("failed", word, _lost_container(terminated), rc, is_interrupted=True)
     text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command failed with exit code {rc}"
     return Status("failed", word, text, rc)
 
@@ -141,19 +145,42 @@ def _start_problem(terminated: Manifest) -> str:
     return terminated.get("message") or "the container runtime gave no reason"
 
 
-def _failed_init(status: Manifest) -> Status | None:
+def _lost_container(terminated: Manifest) -> str:
+    return terminated.get("message") or "its node has lost the container, and with it the exit code"
+
+
+def _failed_init(status: Manifest) -> Manifest | None:
+    """The name of the init container that failed, with how it terminated; or None."""
     for container in status.get("initContainerStatuses") or []:
         terminated = _part(container, "state", "terminated")
-        if terminated and (rc := terminated["exitCode"]):
-            reason = terminated.get("reason") or "Error"
-            problem = f"could not be started: {_start_problem(terminated)}" if reason == NOT_STARTED else f"failed with exit code {rc}"
-            return Status("failed", f"Init{reason}", f"the init container '{container['name']}' {problem}", rc)
+        if terminated and terminated["exitCode"]:
+            return {"name": container["name"]} | terminated
     return None
+
+
+def _read_failed_init(init: Manifest) -> Status:
+    rc, reason = init["exitCode"], init.get("reason") or "Error"
+    problem = f"could not be started: {_start_problem(init)}" if reason == NOT_STARTED else f"failed with exit code {rc}"
+    problem = f"was lost: {_lost_container(init)}" if reason == UNKNOWN else problem
+    return Status("failed", f"Init{reason}", f"the init container '{init['name']}' {problem}", rc, is_interrupted=reason == UNKNOWN)
+
+
+def _blame_deletion(pod: Manifest, failure: Status, terminated: Manifest | None) -> Status:
+    """The status of a failed task; if its command was still running when the deletion of its pod was requested, that was an interruption."""
+    due = read_timestamp(pod["metadata"].get("deletionTimestamp"))
+    if due is None or not terminated or failure.reason not in ("Error", "InitError"):
+        return failure
+    requested = due - (pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    finished = read_timestamp(terminated.get("finishedAt"))
+    if finished is not None and finished < requested:
+        return failure
+    return replace(failure, reason=DELETED, message=f"it was deleted from outside while it ran; {failure.message}", is_interrupted=True)
 
 
 def _interruption(pod: Manifest, status: Manifest) -> str | None:
     reason: str | None = termination(pod).get("reason")
-    return status["reason"] if status.get("reason") in _INTERRUPTIONS else reason
+    own: str = status.get("reason") or ""
+    return own if own in _INTERRUPTIONS or own.startswith(_OUT_OF) else reason
 
 
 def termination(pod: Manifest) -> Manifest:
@@ -216,7 +243,7 @@ def read_deleted(pod: Manifest | None) -> Status:
 
 def _read_deletion(state: str, pod: Manifest | None, message: str) -> Status:
     cause = termination(pod) if pod else {}
-    return Status(state, cause.get("reason") or "Deleted", cause.get("message") or message, is_interrupted=True)
+    return Status(state, cause.get("reason") or DELETED, cause.get("message") or message, is_interrupted=True)
 
 
 def read_resize(pod: Manifest) -> Status | None:

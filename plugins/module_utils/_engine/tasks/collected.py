@@ -13,6 +13,7 @@ from .outputs import (
     Artifact,
     ResultSource,
     check_total,
+    lost_error,
     missing_error,
     parse_results,
     read_artifacts,
@@ -149,8 +150,10 @@ def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_succ
     for artifact in artifacts:
         place = (artifact.path, artifact.dest)
         collected.artifacts += [Fetched(artifact, known[place])] if place in known else []
-    if is_success:
-        collected.problems += find_omissions(spec, collected)
+    if is_success and spec.leaves_files and (record is None or record.results is None):
+        collected.problems.append(lost_error())
+    elif is_success:
+        collected.problems = (record.problems if record else []) or collected.problems + find_omissions(spec, collected)
     return collected
 
 

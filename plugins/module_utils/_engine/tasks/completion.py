@@ -63,6 +63,8 @@ class Completion:
         if run.collected and run.error and run.status and run.status.state == "failed":
             for problem in run.collected.failures:
                 self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
+        if run.error and run.status and run.status.state == "failed" and _has_lost_files(run):
+            self._console.warn(f"What the failed task '{spec.name}' left was lost: its pod was terminated before it was fetched ({run.status.reason}).")
         if run.error and run.has_failed:
             self._explain(run, spec, run.error)
 
@@ -161,6 +163,11 @@ def _termination_line(error: str, pod: Manifest | None, tail: str, log_tail: int
 def _is_unfetched(run: TaskRun) -> bool:
     """Whether the pod of a task holds files that were not fetched: it must stay for another run."""
     return bool(run.spec and run.spec.leaves_files and run.pod and holds_files(run.pod) and not run.fetched)
+
+
+def _has_lost_files(run: TaskRun) -> bool:
+    """Whether a task has run, and the container that held its files was terminated with it."""
+    return bool(run.spec and run.spec.leaves_files and run.pod and not holds_files(run.pod) and not run.fetched and has_started(run.pod, TASK_CONTAINER))
 
 
 def _is_finished(run: TaskRun) -> bool:

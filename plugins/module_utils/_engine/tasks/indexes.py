@@ -13,9 +13,11 @@ from .collected import restore
 from .job import INDEXED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from ..values import Manifest, Result
+    from .collected import Collected
+    from .record import Record
     from .task_run import TaskRun
     from .task_spec import TaskSpec
 
@@ -39,6 +41,20 @@ def find_index_problems(spec: TaskSpec, pods: Iterable[Manifest]) -> list[Podwri
         for problem in restore(spec, pod, None, _has_succeeded(pod)).problems if _has_succeeded(pod) else ():
             found.append(PodwrightError(f"{problem.message.rstrip('.')} in index {index}", reason=problem.reason, hint=problem.hint))
     return found
+
+
+def find_left(spec: TaskSpec, pod: Manifest | None, pods: Collection[Manifest], record: Record | None, is_success: bool) -> Collected:
+    """What a task left, as its pods report it and as an earlier run recorded it.
+
+    Args:
+        pod: its pod, or the one that says what its Job does; None if there is none.
+        pods: all pods of its Job.
+        is_success: whether the task succeeded, so that it should have left everything.
+    """
+    left = restore(spec, pod, record, is_success and not (pods and is_indexed(spec)))
+    if is_success and is_indexed(spec) and spec.options.get("results"):
+        left.problems += find_index_problems(spec, pods)
+    return left
 
 
 def has_reported(run: TaskRun, spec: TaskSpec) -> bool:

@@ -235,6 +235,12 @@ def missing_error(what: str, path: str | None) -> PodwrightError:
     return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
 
 
+def lost_error() -> PodwrightError:
+    """The error for a task that succeeded, but whose files nobody can fetch any more."""
+    message = "the files that it left were lost before they were fetched, because its pod was terminated from outside"
+    return PodwrightError(message, reason="FilesLost", hint="Run the playbook again, which runs the task again.")
+
+
 def outside_error(what: str, path: str | None) -> PodwrightError:
     """The error for a result or an artifact that is a link to a path of which the container that holds the files has its own version."""
     message = f"its {what} ({path}) is a symbolic link to a path outside the volumes of the task"

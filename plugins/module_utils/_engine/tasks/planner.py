@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ..cluster.client import MANAGER, Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
+from ..objects.job_status import deciding_pod
 from ..objects.key import Key
 from ..objects.labels import HASH, SET, label_of, owner_reference
 from ..objects.pod_status import Status
@@ -19,6 +20,7 @@ from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, next_attempt
 from .file_containers import holds_files
+from .indexes import find_left
 from .live_state import find_correction, has_shortened_deadline
 from .needs import in_order, why_again
 from .network_policy import build_policy
@@ -101,7 +103,7 @@ class Planner:
         record = read_record(known) if known and live is None and spec.keeps_record else None
         status = status_of(spec, live, list(pods), record)
         parent, orphaned = self._find_parent(spec)
-        action, note = decide(spec, live, status, record, parent, _why_incomplete(spec, live, record or kept))
+        action, note = decide(spec, live, status, record, parent, _why_incomplete(spec, live, pods, record or kept))
         if action == REPLACE and spec.options["on_immutable"] == "fail" and live is not None:
             _check_immutable(spec, live, status)
         if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(created_at(live, record), needs)):
@@ -199,9 +201,13 @@ def _kept_record(known: Manifest | None, live: Manifest | None, pods: tuple[Mani
     return record if record and record.uid in {item["metadata"]["uid"] for item in (live, *pods) if item} else None
 
 
-def _why_incomplete(spec: TaskSpec, live: Manifest | None, record: Record | None) -> str:
-    """Why what a task left in an earlier run cannot be returned, or an empty text."""
-    return why_incomplete(spec.options, record, live is not None and holds_files(live))
+def _why_incomplete(spec: TaskSpec, live: Manifest | None, pods: Collection[Manifest], record: Record | None) -> str:
+    """Why a task that succeeded in an earlier run must run again for what it left; an empty text if it need not."""
+    lost = why_incomplete(spec.options, record, live is not None and holds_files(live))
+    if lost or spec.options["rerun"] != "on_failure" or (spec.leaves_files and (record is None or record.results is None)):
+        return lost
+    left = find_left(spec, deciding_pod(live, pods) if spec.is_job else live, pods, record, is_success=True)
+    return f"it did not leave all that it should ({left.problems[0].reason})" if left.problems else ""
 
 
 def _plan_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:

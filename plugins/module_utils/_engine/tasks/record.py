@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cluster.diagnosis import Tail
+from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import Status, times
 from ..text import parse_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..values import Manifest
     from .collected import Collected
     from .task_spec import TaskSpec
@@ -37,6 +40,7 @@ class Record:
         created_at: when the API server created its pod, in the API's format, or None.
         results: the texts of its results by name, or None if what it left was not fetched.
         artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none.
+        problems: what was wrong with what it left.
     """
 
     hash: str
@@ -50,6 +54,7 @@ class Record:
     created_at: str | None = None
     results: dict[str, str] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
+    problems: list[PodwrightError] = field(default_factory=list)
 
 
 def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, tail: Tail, collected: Collected | None = None) -> Manifest:
@@ -78,6 +83,8 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
         data["log_container"] = tail.container
     if collected:
         data |= {"results": json.dumps(collected.texts, sort_keys=True), "artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
+        problems = [{"message": problem.message, "reason": problem.reason, "hint": problem.hint} for problem in collected.problems]
+        data |= {"problems": json.dumps(problems)} if problems else {}
     labels = MANAGED | {TASK: spec.name, HASH: spec.hash, RECORD: "true"} | ({SET: spec.set_name} if spec.set_name else {})
     metadata: Manifest = {"name": PREFIX + spec.name, "namespace": spec.namespace, "labels": labels}
     if spec.options.get("ttl") is not None:
@@ -102,7 +109,13 @@ def read_record(item: Manifest) -> Record:
         created_at=data.get("created_at") or None,
         results={name: text for name, text in _read_json(data["results"], dict).items() if isinstance(text, str)} if "results" in data else None,
         artifacts=[entry for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
+        problems=[_read_problem(entry) for entry in _read_json(data.get("problems"), list) if isinstance(entry, dict)],
     )
+
+
+def _read_problem(entry: Mapping[str, Any]) -> PodwrightError:
+    message, reason, hint = (str(entry.get(name) or "") for name in ("message", "reason", "hint"))
+    return PodwrightError(message or "what it left was incomplete", reason=reason or "NoOutput", hint=hint)
 
 
 def _read_json(text: str | None, kind: type[_Kind]) -> _Kind:

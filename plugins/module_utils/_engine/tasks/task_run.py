@@ -15,11 +15,11 @@ from ..objects.pod_status import FIXABLE, Status, read_deleted, read_pod
 from ..reconciler.manifest import drop_managed_fields
 from ..reconciler.plan import Action, Applied, Change, creation_patch
 from ..values import Manifest
-from .collected import Collected, describe_lack, restore
+from .collected import Collected, describe_lack
 from .decision import CREATE, NONE, PATCH, RELABELED, REPLACE, RESIZE
 from .effects import Effects, Timing
 from .file_containers import awaits_inputs, can_fetch, has_inputs, holds_files
-from .indexes import find_index_problems, is_indexed
+from .indexes import find_left
 from .record import Record
 from .retries import with_skips
 from .stages import Stage, StageEvent, next_stage
@@ -211,11 +211,7 @@ class TaskRun:
         if self.collected or not self.spec:
             return self.collected or Collected()
         is_success = self.status is not None and self.status.state == "succeeded"
-        is_success = is_success and not self.plan.is_deletion
-        left = restore(self.spec, self.pod, self.record or self.plan.kept, is_success and not (self.pods and is_indexed(self.spec)))
-        if is_success and is_indexed(self.spec) and self.spec.options.get("results"):
-            left.problems += find_index_problems(self.spec, self.pods.values())
-        return left
+        return find_left(self.spec, self.pod, self.pods.values(), self.record or self.plan.kept, is_success and not self.plan.is_deletion)
 
     def read_status(self) -> None:
         """Read the status from what was seen last."""
