@@ -9,7 +9,7 @@ import yaml
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH, Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CONFIG_MAP, NAMESPACE, POD, Kind
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
@@ -176,16 +176,29 @@ def test_namespaces_that_do_not_exist_are_reported(play, namespace):
 
 
 def test_a_namespace_sets_the_default_ttl_of_its_pods(client, play, namespace, idle):
-    add_finished_pods(client, namespace, 2, idle)
-    client.patch(POD, namespace, "done-1", {"metadata": {"annotations": {"podwright.io/ttl": "999999999"}}}, "test", MERGE_PATCH)
+    add_finished_pods(client, namespace, 3, idle)
+    for name, ttl in (("done-1", "999999999"), ("done-2", "7d")):
+        client.patch(POD, namespace, name, {"metadata": {"annotations": {"podwright.io/ttl": ttl}}}, "test", MERGE_PATCH)
     role = {"ansible.builtin.include_role": {"name": "podwright.core.quota"}}
     variables = {"quota_namespace": namespace, "quota_pod_ttl_seconds": 3600}
     delete = {"name": "Delete", "podwright.core.pod_gc": {"expired": True}}
     played = play([role | {"vars": variables}, role | {"vars": variables}, delete], namespace=namespace)
     assert [entry["name"] for entry in played.of("Delete")["deleted"]] == ["done-0"]
+    assert played.of("Delete")["kept"][1]["reason"] == "its annotation podwright.io/ttl is not a number of seconds"
     assert [e["result"]["changed"] for e in played.results if e["task"].endswith("Ensure that the default TTL of pods is present")] == [True, False]
     play([role | {"vars": variables | {"quota_state": "absent"}}], namespace=namespace)
     assert "podwright.io/ttl" not in client.get(NAMESPACE, None, namespace)["metadata"].get("annotations", {})
+
+
+def test_pods_that_the_selector_omits_protect_the_objects_of_their_tasks(client, play, namespace):
+    client.create(POD, namespace, pod("runs", labels={"podwright.io/task": "build"}), "test")
+    for name, task in (("used", "build"), ("unused", "test")):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"team": "a", "podwright.io/task": task}}}
+        client.create(CONFIG_MAP, namespace, body, "test")
+    options = {"label_selectors": ["team=a"], "reclaim": ["ConfigMap", "Job"], "reclaim_age": 0}
+    result = play([{"name": "Delete", "podwright.core.pod_gc": options}], namespace=namespace).of("Delete")
+    assert [entry["name"] for entry in result["deleted"]] == ["unused"]
+    assert [entry["reason"] for entry in result["kept"]] == ["the Pod runs of its task exists"]
 
 
 def test_a_forbidden_deletion_is_reported_and_requested_only_once(client, play, namespace, idle, tmp_path, audit):
@@ -201,6 +214,8 @@ def test_a_forbidden_deletion_is_reported_and_requested_only_once(client, play, 
     result = play([delete], namespace=namespace, expect=2).of("Delete")
     assert result["msg"].startswith("20 of 20 deletions failed. Could not delete Pod 'done-") and "Grant the verb 'delete' on 'pods'" in result["msg"]
     assert len(result["errors"]) == 20 and result["deleted"] == [] and not result["changed"]
+    for error in result["errors"]:
+        assert f"Could not delete Pod '{error['name']}'" in error["msg"] or error["msg"].startswith("Not requested, since another request was refused: ")
     assert 1 <= len([entry for entry in audit.entries("reader") if entry["verb"] == "delete"]) <= 2
 
 

@@ -54,7 +54,7 @@ class Object:
     created: int
     finished: int
     due: int | None
-    ttl: int | None
+    ttl: int | str | None
     task: str | None
     scheduled: int | None = None
     is_blocked: bool = False  # its deletion only waits for a finalizer
@@ -170,7 +170,7 @@ def random_cluster(choose):
             finished = created
         due = choose.choice(MOMENTS) if choose.random() < 0.2 else None
         task = choose.choice([None, "build", "test"])
-        ttl = choose.choice([None, None, 0, 60, 600])
+        ttl = choose.choice([None, None, 0, 60, 600, "7d"])
         scheduled, is_blocked = choose.choice([None, *MOMENTS]), choose.random() < 0.3
         name, namespace = f"n{choose.randint(0, 3)}", choose.choice("ab")
         keeps_record = kind == "Pod" and task is not None and choose.random() < 0.5
@@ -236,15 +236,20 @@ def expected(objects, policies):
         if obj.due is not None:
             continue
         if obj.state == "record":
-            if policies.expired and obj.ttl is not None and NOW - obj.finished >= obj.ttl:
+            if policies.expired and isinstance(obj.ttl, int) and age_of(obj) >= obj.ttl:
                 deleted[obj.uid] = ("expired", False)
-            elif policies.records and NOW - obj.finished >= policies.records.max_age and newer(obj, objects) >= policies.records.keep_last:
+            elif policies.records and age_of(obj) >= policies.records.max_age and newer(obj, objects) >= policies.records.keep_last:
                 deleted[obj.uid] = ("records", False)
         elif NOW - obj.created >= policies.reclaim_age:
             is_left_behind = all(owner.state == "absent" for owner in obj.owners) if obj.owners else obj.task and (obj.namespace, obj.task) not in used
             if is_left_behind:
                 deleted[obj.uid] = ("reclaim", False)
     return deleted
+
+
+def age_of(obj):
+    """The clock of a node may be ahead."""
+    return max(NOW - obj.finished, 0)
 
 
 def policies_of_pod(pod, objects, policies):
@@ -254,14 +259,14 @@ def policies_of_pod(pod, objects, policies):
         return [("stuck", True)] if is_overdue else []
     is_finished = pod.state in FINISHED
     is_counted = any(owner.kind == "Job" and owner.state in ("active", "unreadable") for owner in controllers(pod))
-    age = NOW - pod.finished
+    age = age_of(pod)
     ttl = policies.namespace_ttls.get(pod.namespace) if pod.ttl is None else pod.ttl
     matching = []
     if policies.orphaned and pod.owners and all(o.state == "absent" or (o.state == "finished" and not o.is_controller) for o in pod.owners):
         matching.append(("orphaned", False))
     if policies.evicted and pod.state == "evicted":
         matching.append(("evicted", False))
-    if policies.expired and is_finished and not is_counted and ttl is not None and age >= ttl:
+    if policies.expired and is_finished and not is_counted and isinstance(ttl, int) and age >= ttl:
         matching.append(("expired", False))
     pending_since = pod.created if pod.scheduled is None else pod.scheduled
     if policies.stuck_after is not None and pod.state in NEVER_STARTED and NOW - pending_since >= policies.stuck_after:

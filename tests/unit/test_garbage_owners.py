@@ -189,6 +189,30 @@ def test_defaults_of_policies_are_those_of_pod_gc():
     assert RetentionPolicies().reclaim_age == ARGUMENTS["reclaim_age"]["default"]
 
 
+def test_pods_and_jobs_out_of_scope_protect_what_belongs_to_their_tasks():
+    """The label_selectors of an operator select a claim or a Job, and not its pods."""
+    used, unused = leftover(uid="used", task="build"), leftover(uid="unused", task="test")
+    finished = [candidate(kind=JOB, uid=uid, state=SUCCEEDED, finished_at=5) for uid in ("kept", "lone")]
+    pod = candidate(owner(JOB, "kept", is_controller=True), uid="pod", task="build")
+    policies = RetentionPolicies(reclaim=frozenset(("Job", "ConfigMap")))
+    for others, expected in (([pod], ["lone", "unused"]), ([], ["kept", "lone", "unused", "used"])):
+        decisions = plan_deletion([used, unused, *finished], Owners(), policies, 10**6, others=others)
+        assert sorted(d.candidate.uid for d in decisions if d.is_deletion) == expected
+
+
+def test_a_clock_that_is_ahead_and_an_invalid_ttl_are_named():
+    early = candidate(uid="early", state=SUCCEEDED, finished_at=10**6 + 600)
+    assert [d.reason for d in plan_deletion([early], Owners(), RetentionPolicies(completed=RetentionPolicy(max_age=60)), 10**6)] == [
+        "it finished 0 s ago, and max_age is 60 s"
+    ]
+    metadata = {"name": "a", "uid": "u", "creationTimestamp": "1970-01-01T00:00:00Z", "resourceVersion": "1", "labels": {"podwright.io/record": "true"}}
+    for text in ("7d", "-1", "9" * 30, ""):
+        record = read_candidate(CONFIG_MAP, {"metadata": metadata | {"annotations": {"podwright.io/ttl": text}}})
+        pod = candidate(state=SUCCEEDED, finished_at=5, has_invalid_ttl=record.has_invalid_ttl)
+        decisions = plan_deletion([record, pod], Owners(), RetentionPolicies(expired=True, namespace_ttls={"n": 1}), 10**6)
+        assert [(d.is_deletion, d.reason) for d in decisions] == [(False, "its annotation podwright.io/ttl is not a number of seconds")] * 2
+
+
 def test_reason_names_the_first_owner_and_its_state():
     owners = Owners(finished=frozenset({"2"}))
     both = candidate(owner(uid="1", name="gone"), owner(uid="2", name="done"))

@@ -60,6 +60,7 @@ class Candidate:
         finished_at: when its task finished, or None.
         deletion_due: when its grace period expires if it is being deleted, or None.
         ttl: its time to live after it finished, in seconds, or None.
+        has_invalid_ttl: whether it has the annotation for that with something else.
         pending_since: when a pod of which no container has ever been started began to wait; None for any other object.
         blocked_by: the scheduling gates of a pod; the finalizers of an object whose deletion waits for nothing else.
         requests: requested amounts by resource name.
@@ -80,6 +81,7 @@ class Candidate:
     finished_at: float | None = None
     deletion_due: float | None = None
     ttl: int | None = None
+    has_invalid_ttl: bool = False
     pending_since: float | None = None
     blocked_by: tuple[str, ...] = ()
     requests: Mapping[str, Fraction] = field(default_factory=dict)
@@ -107,11 +109,11 @@ class Candidate:
         return self.finished_at or self.deletion_due or self.created
 
 
-def read_candidate(kind: Kind, item: Manifest) -> Candidate:
-    """The Candidate of a live object."""
+def read_metadata(kind: Kind, item: Manifest) -> Candidate:
+    """The Candidate of a live object as far as its metadata say; not the state of a pod or Job."""
     metadata = item["metadata"]
     labels = metadata.get("labels") or {}
-    candidate = Candidate(
+    return Candidate(
         kind,
         metadata.get("namespace", ""),
         metadata["name"],
@@ -122,9 +124,15 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
         labels.get(TASK),
         _owners_of(metadata),
         ttl=number_of(item, TTL),
+        has_invalid_ttl=annotation_of(item, TTL) is not None and number_of(item, TTL) is None,
         hash=labels.get(HASH),
         keeps_record=annotation_of(item, KEEPS_RECORD) is not None,
     )
+
+
+def read_candidate(kind: Kind, item: Manifest) -> Candidate:
+    """The Candidate of a live object."""
+    metadata, candidate = item["metadata"], read_metadata(kind, item)
     if metadata.get("deletionTimestamp"):
         finalizers = () if metadata.get("deletionGracePeriodSeconds") else tuple(metadata.get("finalizers") or ())
         due = read_timestamp(metadata["deletionTimestamp"])

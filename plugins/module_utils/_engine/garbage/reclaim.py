@@ -26,6 +26,7 @@ def plan_deletion(
     now: float,
     recorded: frozenset[TaskRun] = frozenset(),
     reviewed_at: float | None = None,
+    others: Iterable[Candidate] = (),
 ) -> list[Decision]:
     """Decide about each object in scope.
 
@@ -35,12 +36,13 @@ def plan_deletion(
         now: the time for which ages are calculated, in seconds since the epoch.
         recorded: the runs of tasks that have a record, in scope or not.
         reviewed_at: when the plan was reviewed, or None. What was created or finished later is kept, and takes no place in `keep_last`.
+        others: pods and Jobs that are not in scope; they protect the objects of their tasks, and pods their Job.
 
     Returns: a Decision for each, the deletions first, both sorted by Candidate.since.
     """
     evaluation = Evaluation(policies, owners, now, rank(c for c in candidates if not _is_later(c, reviewed_at)), recorded)
     decisions = [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
-    remaining = _Remaining(d.candidate for d in decisions if not d.is_deletion)
+    remaining = _Remaining([*others, *(d.candidate for d in decisions if not d.is_deletion)])
     jobs = [c for c in candidates if c.kind == JOB]
     if JOB.name in policies.reclaim:
         of_jobs = [_decide_job(job, evaluation, remaining) for job in jobs]

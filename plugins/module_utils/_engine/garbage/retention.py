@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..objects.labels import TTL
 from .candidate import DELETING, FAILED, SUCCEEDED
 from .owners import ACTIVE, FINISHED, STATE_TEXTS, UNREADABLE
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ..cluster.kinds import Kind
     from .candidate import Candidate, Owner, TaskRun
     from .owners import Owners
+
+
+_INVALID_TTL = f"its annotation {TTL} is not a number of seconds"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ class Evaluation:
     now: float
     ranks: Mapping[str, int]
     recorded: frozenset[TaskRun] = frozenset()
+
+    def age(self, moment: float) -> float:
+        """Seconds since a moment; 0 if the clock of the node that says it is ahead of that of the API server."""
+        return max(self.now - moment, 0)
 
 
 @dataclass(frozen=True)
@@ -137,12 +145,16 @@ def _evaluate_evicted(pod: Candidate, evaluation: Evaluation) -> Decision | None
 
 def _evaluate_expired(pod: Candidate, evaluation: Evaluation) -> Decision | None:
     ttl = pod.ttl if pod.ttl is not None else evaluation.policies.namespace_ttls.get(pod.namespace)
-    if not evaluation.policies.expired or ttl is None or pod.finished_at is None:
+    if not evaluation.policies.expired or pod.finished_at is None:
+        return None
+    if pod.has_invalid_ttl:
+        return Decision(pod, False, "expired", _INVALID_TTL)
+    if ttl is None:
         return None
     unfinished = _unfinished_job(pod, evaluation.owners)
     if unfinished:
         return Decision(pod, False, "expired", unfinished)
-    age = evaluation.now - pod.finished_at
+    age = evaluation.age(pod.finished_at)
     return Decision(pod, age >= ttl, "expired", f"it finished {age:.0f} s ago, and its ttl is {ttl} s")
 
 
@@ -185,14 +197,14 @@ def _missing_record(pod: Candidate, evaluation: Evaluation) -> str | None:
     The pod is kept as long as its record would be.
     """
     records = evaluation.policies.records
-    is_outdated = records is not None and evaluation.now - pod.since >= records.max_age
+    is_outdated = records is not None and evaluation.age(pod.since) >= records.max_age
     if not pod.keeps_record or pod.run_of_task in evaluation.recorded or is_outdated:
         return None
     return f"the result of its task {pod.task} has not been recorded yet; the next run of the task records it"
 
 
 def _evaluate_retention(candidate: Candidate, name: str, policy: RetentionPolicy, evaluation: Evaluation) -> Decision:
-    age = evaluation.now - candidate.since
+    age = evaluation.age(candidate.since)
     if age < policy.max_age:
         return Decision(candidate, False, name, f"it finished {age:.0f} s ago, and max_age is {policy.max_age:.0f} s")
     if evaluation.ranks[candidate.uid] < policy.keep_last:
@@ -212,8 +224,10 @@ def decide_record(record: Candidate, evaluation: Evaluation) -> Decision:
     """The Decision about the record of a task."""
     policies = evaluation.policies
     kept = Decision(record, False, "", "it is the record of a task and no policy applies")
-    if policies.expired and record.ttl is not None:
-        age = evaluation.now - record.since
+    if policies.expired and record.has_invalid_ttl:
+        kept = Decision(record, False, "expired", _INVALID_TTL)
+    elif policies.expired and record.ttl is not None:
+        age = evaluation.age(record.since)
         kept = Decision(record, age >= record.ttl, "expired", f"its task finished {age:.0f} s ago, and its ttl is {record.ttl} s")
     if not kept.is_deletion and policies.records:
         kept = _evaluate_retention(record, "records", policies.records, evaluation)

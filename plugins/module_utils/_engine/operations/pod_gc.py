@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, REVIEW, WAIT, read_namespaces, read_selector, with_defaults
 from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import PodwrightError
-from ..garbage.candidate import PENDING, Candidate, TaskRun, read_candidate
+from ..garbage.candidate import PENDING, Candidate, TaskRun, read_candidate, read_metadata
 from ..garbage.owners import find_owners
 from ..garbage.reclaim import plan_deletion
 from ..garbage.retention import RetentionPolicies, RetentionPolicy
 from ..objects.key import Key
-from ..objects.labels import MANAGED, RECORD, TTL, number_of, selector_of
+from ..objects.labels import MANAGED, RECORD, TASK, TTL, annotation_of, number_of, selector_of
 from ..operation import Invocation, Operation
 from ..reconciler.manifest import Redactor
 from ..reconciler.plan import Change
@@ -78,10 +79,11 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     candidates = [candidate for namespace in namespaces for candidate in _list_candidates(client, params, namespace)]
     warn_of_missing_namespaces(client, {name for name in namespaces if name} - {candidate.namespace for candidate in candidates}, invocation.console)
     owners = find_owners(client, candidates, params["orphaned"], invocation.console)
-    policies = _policies(params, _namespace_ttls(client, namespaces) if params["expired"] else {})
+    policies = _policies(params, _namespace_ttls(invocation, namespaces) if params["expired"] else {})
     reviewed_at = invocation.approval.as_of
     now = int(client.now()) if reviewed_at is None else reviewed_at
-    decisions = plan_deletion(candidates, owners, policies, now, _recorded(invocation, namespaces, candidates), reviewed_at)
+    recorded, others = _recorded(invocation, namespaces, candidates), _list_others(client, params, namespaces, candidates)
+    decisions = plan_deletion(candidates, owners, policies, now, recorded, reviewed_at, others)
     deletions = [decision for decision in decisions if decision.is_deletion]
     kept = [_describe(decision) for decision in decisions if not decision.is_deletion]
     if params["limit"] is not None:
@@ -137,6 +139,22 @@ def _list(client: Client, kind: Kind, namespace: str | None, selectors: Sequence
     return client.list(kind, namespace, label_selector=",".join(selectors), transform=lambda item: read_candidate(kind, item))[0]
 
 
+def _list_others(client: Client, params: Options, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The pods and Jobs that `label_selectors` does not select, if the decision about an object depends on them. They are listed after the objects."""
+    if not params["label_selectors"] or not params["reclaim"]:
+        return []
+    known = {candidate.uid for candidate in candidates}
+    # The pods of a Job need not have labels of Podwright.
+    listed = [(POD, None if JOB.name in params["reclaim"] else TASK), (JOB, TASK)]
+    return [
+        other
+        for namespace in namespaces
+        for kind, selector in listed
+        for other in client.list(kind, namespace, label_selector=selector, metadata_only=True, transform=partial(read_metadata, kind))[0]
+        if other.uid not in known
+    ]
+
+
 def _recorded(invocation: Invocation, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> frozenset[TaskRun]:
     """The runs of tasks that have a record, if the decision about a finished pod depends on it. They are listed after the pods."""
     depends = invocation.params["completed"] or invocation.params["failed"]
@@ -152,14 +170,18 @@ def _recorded(invocation: Invocation, namespaces: Sequence[str | None], candidat
     return frozenset(recorded)
 
 
-def _namespace_ttls(client: Client, namespaces: Sequence[str | None]) -> dict[str, int]:
+def _namespace_ttls(invocation: Invocation, namespaces: Sequence[str | None]) -> dict[str, int]:
     """{namespace: TTL in seconds} of the namespaces that set one."""
+    client = invocation.client
     if namespaces == [None]:
         items = client.list(NAMESPACE, metadata_only=True)[0]
     else:
         items = [item for name in namespaces if name and (item := client.get(NAMESPACE, None, name))]
-    ttls = {item["metadata"]["name"]: number_of(item, TTL) for item in items}
-    return {name: seconds for name, seconds in ttls.items() if seconds is not None}
+    ttls = {item["metadata"]["name"]: (annotation_of(item, TTL), number_of(item, TTL)) for item in items}
+    invalid = [name for name, (text, seconds) in sorted(ttls.items()) if text is not None and seconds is None]
+    if invalid:
+        invocation.console.warn(f"The annotation {TTL} is not a number of seconds in these namespaces, so that it has no effect: {', '.join(invalid)}.")
+    return {name: seconds for name, (_text, seconds) in ttls.items() if seconds is not None}
 
 
 # -- deleting -------------------------------------------------------------------------------------------------
@@ -202,7 +224,8 @@ class _Deleter:
         place = (candidate.kind, candidate.namespace)
         try:
             if place in self._forbidden:
-                raise self._forbidden[place]
+                error = self._forbidden[place]
+                raise PodwrightError(f"Not requested, since another request was refused: {error.message}", reason=error.reason, hint=error.hint)
             existed = self._invocation.client.delete(
                 candidate.kind,
                 candidate.namespace,
@@ -263,7 +286,7 @@ def describe(invocation: Invocation, outcome: Collection) -> Result:
         "plan": [_change(decision).describe(redactor) for decision in decisions],
         "deleted": deleted,
         "kept": sorted(kept, key=_sort_key),
-        "errors": errors,
+        "errors": sorted(errors, key=_sort_key),
         "reclaimed": _reclaimed(decision.candidate for decision in decisions),
         "summary": {"deleted": len(deleted), "kept": len(kept), "failed": len(errors)},
     }
