@@ -18,6 +18,7 @@ REFUSALS = {
     'pods "a" is forbidden: failed quota: q: must specify limits.memory for: main': "that the ResourceQuota",
     'pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true': "security_profile",
     'pods "a" is forbidden: unable to validate against any security context constraint: [runAsUser: Invalid value: 65532]': "run_as_user to auto",
+    'pods "a" is forbidden: unable to create new content in namespace shop because it is being terminated': "Wait until it is deleted",
     'pods "a" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi': "LimitRange",
     'pods "a" is forbidden: minimum cpu usage per Container is 100m, but request is 10m': "LimitRange",
 }
@@ -31,6 +32,13 @@ def test_a_status_without_an_explanation_has_a_hint(code):
     request = Request("GET", POD.path("shop"), kind=POD, namespace="shop")
     for body in ({"kind": "Status", "message": "no", "reason": "Odd"}, "no"):
         assert status_error(code, body, request, CONFIGURATION).hint
+
+
+@pytest.mark.parametrize("text", ["etcdserver: request is too large", "rpc error: code = ResourceExhausted desc = trying to send message larger than max"])
+def test_an_object_that_is_too_large_is_refused(text):
+    error = status_error(500, {"kind": "Status", "message": text}, Request("POST", POD.path("shop"), kind=POD, namespace="shop"), CONFIGURATION)
+    assert error.is_refusal and "up to about 1 MiB" in error.hint
+    assert not status_error(500, {"kind": "Status", "message": "no"}, Request("POST", POD.path("shop"), kind=POD), CONFIGURATION).is_refusal
 
 
 @pytest.mark.parametrize("text", REFUSALS)

@@ -38,6 +38,20 @@ def test_a_batch_counts_all_skipped_tasks():
     assert str(error).startswith("1 of 3 tasks failed, 2 skipped.\n") and fields["summary"] == {"failed": 1, "skipped": 2, "total": 3}
 
 
+@pytest.mark.parametrize("names", [("bad",), ("bad", "fine")])
+def test_a_hint_is_shown_once(monkeypatch, names):
+    made = session({"fine": 0})
+    create = made.cluster.create
+
+    def refuse(kind, namespace, body, *arguments, **options):
+        if body["metadata"]["name"] == "bad":
+            raise PodwrightError("Could not create it", status=422, reason="Invalid", hint="Correct it.")
+        return create(kind, namespace, body, *arguments, **options)
+
+    monkeypatch.setattr(made.cluster, "create", refuse)
+    assert str(made.perform(batch(*names))[1]).count("Correct it.") == 1
+
+
 def test_a_failed_task_names_its_attempt_and_its_exit_code():
     _fields, error = session({"bad": 3}).perform(batch("bad", retries=1))
     assert str(error).splitlines()[0] == "The task 'bad' in namespace 'n' failed in attempt 2: its command failed with exit code 3"

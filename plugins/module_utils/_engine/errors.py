@@ -74,7 +74,7 @@ class PodwrightError(Exception):
     @property
     def is_refusal(self) -> bool:
         """Whether the server refused the request, and certainly did not execute it."""
-        return self.status is not None and (self.status < 500 or self.is_schema_mismatch) and not self.leaves_unknown
+        return self.status is not None and (self.status < 500 or self.is_schema_mismatch or self.exceeds_storage) and not self.leaves_unknown
 
     @property
     def is_denied_by_admission(self) -> bool:
@@ -85,6 +85,11 @@ class PodwrightError(Exception):
     def is_schema_mismatch(self) -> bool:
         """Whether a manifest does not match its schema, which server-side apply reports with status 500."""
         return self.status == 500 and any(words in self.message for words in ("typed patch object", "unstructured object to "))
+
+    @property
+    def exceeds_storage(self) -> bool:
+        """Whether an object is larger than etcd stores, which the API server reports with status 500."""
+        return self.status == 500 and any(words in self.message for words in ("request is too large", "message larger than max"))
 
     @property
     def is_forbidden(self) -> bool:

@@ -19,7 +19,7 @@ _HINTS = {
     "405": "The API server does not support this for the kind: check api_version and kind.",
     "409": "Another client changed the object meanwhile: run the task again.",
     "410": "Run the task again.",
-    "413": "Split the object: a cluster stores objects of up to about 1 MiB.",
+    "413": "Move large values elsewhere, or split the object: a cluster stores objects of up to about 1 MiB.",
     "429": "The API server limits the rate of requests: lower concurrency or forks, or raise the limits of its priority levels.",
     "5xx": "Check the health of the API server, of its webhooks and of proxies in between: kubectl get --raw '/readyz?verbose'.",
 }
@@ -28,6 +28,7 @@ _MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a response in an error
 _ADMISSION_HINTS = (
     (r"service ?account \S+ not found", "Create the service account{namespace} first, for example with the role podwright.core.rbac."),
     (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
+    (r"because it is being terminated", "Wait until it is deleted and create it again: nothing can be created{namespace} before."),
     (r"failed quota: .*must specify", "Set the resources that the ResourceQuota{namespace} limits, or defaults for them in a LimitRange."),
     (r"PodSecurity", "Set security_profile to a profile that the Pod Security level of the namespace allows, or change the level{namespace}."),
     (r"security context constraint", "Set run_as_user to auto and no other user or group: OpenShift assigns those of its range{namespace}."),
@@ -102,6 +103,8 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
     if error.is_schema_mismatch:
         return 'Quote the value, such as "1" or "true".' if "expected string, got" in text else "Correct the fields that the message names."
+    if error.exceeds_storage:
+        return _HINTS["413"]
     return _HINTS.get("5xx" if status and status >= 500 else str(status), "")
 
 

@@ -223,7 +223,7 @@ def _has_no_length(response: BaseHTTPResponse) -> bool:
 def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> bool:
     if error.reason == CONNECTION_LOST or response is None:
         return error.reason == CONNECTION_LOST
-    return response.status == 429 or (response.status >= 500 and not error.is_schema_mismatch)
+    return response.status == 429 or (response.status >= 500 and not (error.is_schema_mismatch or error.exceeds_storage))
 
 
 def _encode(body: object) -> bytes:

@@ -174,7 +174,7 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
     runs = [run for _cluster, run in outcome.runs]
     errors = [run.error for run in runs if run.error and run.has_failed]
     if errors:
-        hint = errors[0].hint if len(errors) == 1 else ""
+        hint = errors[0].hint if len(runs) == 1 else ""  # else the message has it
         raise PodwrightError(failure_message(errors, runs), reason=errors[0].reason, hint=hint)
 
 

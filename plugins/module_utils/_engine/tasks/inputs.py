@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..console import Console
@@ -80,6 +82,20 @@ def read_inputs(options: Options) -> list[Input]:
         places[path] = delivery
         inputs.append(Input(option, path, entry.get("src"), entry.get("content"), mode, delivery, sub_path))
     return inputs
+
+
+def check_inputs(inputs: list[Input]) -> None:
+    """Check what is copied, and that no input is below one that is a file. Raises: PodwrightError that names the invalid option."""
+    files = {}
+    for entry in inputs:
+        if entry.src is not None and os.path.exists(entry.src) and not os.path.isfile(entry.src) and not os.path.isdir(entry.src):
+            raise option_error(f"{entry.option}.src", f"must be a file or a directory, got {entry.src!r}.")
+        if entry.src is None or os.path.isfile(entry.src):
+            files[entry.path] = entry
+    for entry in inputs:
+        outer = next((files[str(path)] for path in PurePosixPath(entry.path).parents if str(path) in files), None)
+        if outer:
+            raise option_error(f"{entry.option}.path", f"must not be below {outer.option}.path ({outer.path}), which is a file, got {entry.path!r}.")
 
 
 def digest_input(entry: Input) -> str:

@@ -9,7 +9,7 @@ from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..values import Options
 from .file_containers import HOLDER
-from .inputs import INPUTS
+from .inputs import INPUTS, check_inputs
 from .job import check_job
 from .manifest_shape import check_shape
 from .network_policy import build_policy
@@ -48,6 +48,7 @@ def _validate_outputs(spec: TaskSpec) -> None:
     if spec.inputs and spec.is_job:
         hint = "Set kind to Pod, which has retries, too; or use stdin, or a volume with a ConfigMap or a Secret."
         raise option_error("inputs", "requires kind to be Pod: each pod of a Job would wait for them.", hint)
+    check_inputs(spec.inputs)
     if given and not spec.completes:
         raise option_error(given[0], "requires state to be completed, since a task that keeps running leaves nothing.", "Copy from it with pod_copy.")
     paths = output_paths(options)
