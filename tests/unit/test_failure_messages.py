@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.sta
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import failure_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import Problems, failure_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import RunnerOptions
 
 from .task_specs import spec
 from .test_task_order import batch, needing, session
@@ -50,6 +53,32 @@ def test_a_hint_is_shown_once(monkeypatch, names):
 
     monkeypatch.setattr(made.cluster, "create", refuse)
     assert str(made.perform(batch(*names))[1]).count("Correct it.") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "obstacle", "reason", "text"),
+    [
+        (Status("running"), "", "Timeout", "was not running and ready within 5 s: running"),
+        (Status("pending", "Unschedulable", "no node"), "", "Unschedulable", "was not running and ready within 5 s: Unschedulable: no node"),
+        (None, "", "Timeout", "was not running and ready within 5 s: nothing was seen of it"),
+        (
+            Status("succeeded", "Completed", rc=0),  # that of the pod that is still being deleted
+            "Pod 'a': deletion is blocked by finalizers: x/y",
+            "Timeout",
+            "was not running and ready within 5 s: Pod 'a': deletion is blocked by finalizers: x/y. Only the owner of a finalizer can remove it.",
+        ),
+    ],
+)
+def test_a_task_that_is_given_up_says_what_it_waited_for(status, obstacle, reason, text):
+    failures = []
+    plan = SimpleNamespace(is_deletion=False)
+    run = SimpleNamespace(stage=Stage.WATCH, status=status, refusal=None, to_delete={}, is_stopping=False, plan=plan)
+    run.fail_because = lambda *arguments: failures.append(arguments)
+    executor = SimpleNamespace(describe_obstacles=lambda _objects: obstacle)
+    client = SimpleNamespace(clock=None, availability=SimpleNamespace(describe=str))
+    Problems(client, executor, RunnerOptions(wait_timeout=5), None).give_up([run])
+    ((found, message, hint),) = failures
+    assert (found, str(PodwrightError(message, hint=hint))) == (reason, text)
 
 
 def test_a_failed_task_names_its_attempt_and_its_exit_code():

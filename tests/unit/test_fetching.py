@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import OUTSIDE, read_small_files
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import NO_FILE, OUTSIDE, read_small_files
 
 from .fake_cluster import FakeCluster
 from .local_pod import TOOLS, LocalPod
@@ -289,6 +289,20 @@ def test_results_in_a_record_that_was_edited_are_missing(cluster, tmp_path):
     assert "its result 'r' is missing" in perform(cluster, tmp_path, rerun="on_change")["msg"]
 
 
+@pytest.mark.parametrize(("reason", "is_failure"), [("WaitFailed", False), ("Forbidden", True)])
+def test_a_pod_that_takes_long_to_terminate_is_no_failure(cluster, tmp_path, monkeypatch, reason, is_failure):
+    """A finalizer blocks its deletion, or a sidecar uses up its grace period."""
+
+    def refuse(*arguments):
+        raise PodwrightError("Pod 't' in namespace 'n' was not deleted within 60 s: it is still terminating.", reason=reason)
+
+    monkeypatch.setattr(completion, "wait_until_deleted", refuse)
+    leave(tmp_path, r="1", a="x")
+    done = perform(cluster, tmp_path, cleanup="always")
+    assert ("msg" in done) == is_failure and done["state"] == "succeeded"
+    assert is_failure or "was not deleted within 60 s" in done["warnings"][0]
+
+
 def test_a_run_without_waiting_keeps_the_pod_for_the_next(cluster, tmp_path):
     leave(tmp_path, r="1", a="x")
     cluster.holder = ("waiting/ContainerCreating",)
@@ -433,7 +447,7 @@ def test_small_files_are_read_by_one_command(tmp_path, monkeypatch, tools):
     (tmp_path / "link").symlink_to("text")
     names = [*contents, "large", "missing", "tools", "link"]
     found = read_small_files(pod.client, pod.container, [f"{tmp_path}/{name}" for name in names], 100, None)
-    assert found == [*(content if len(content) <= 100 else 256 for content in contents.values()), 101, None, None, b"one\ntwo"]
+    assert found == [*(content if len(content) <= 100 else 256 for content in contents.values()), 101, None, NO_FILE, b"one\ntwo"]
     assert pod.commands == 1 and read_small_files(pod.client, pod.container, [], 100, None) == []
 
 
@@ -463,6 +477,13 @@ def test_what_a_task_links_to_outside_its_volumes_is_not_fetched(cluster, tmp_pa
     for what, name in (("result 'r'", "r"), ("artifact", "a")):
         assert f"its {what} ({tmp_path}/out/{name}) is a symbolic link to a path outside the volumes of the task" in failed["msg"]
     assert (tmp_path / "released").exists(), "another run would find the same"
+
+
+def test_a_result_that_is_a_directory_is_not_said_to_be_missing(cluster, tmp_path):
+    leave(tmp_path, a="x")
+    (tmp_path / "out/r").mkdir()
+    failed = perform(cluster, tmp_path)
+    assert failed["reason"] == "BadResult" and f"its result 'r' ({tmp_path}/out/r) is not a regular file" in failed["msg"]
 
 
 def test_links_within_the_volumes_of_a_task_are_followed(cluster, tmp_path):

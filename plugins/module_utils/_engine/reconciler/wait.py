@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STORAGE_CLASS = BUILT_IN["storage.k8s.io/v1", "StorageClass"]
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 SHOWN = 3  # objects that the progress names
+WAIT_FAILED = "WaitFailed"  # reason of an error of objects that were waited for in vain
 
 
 def explain_nothing(_key: Key) -> str:
@@ -182,4 +183,4 @@ def _describe(pending: Mapping[Key, Kind]) -> str:
 
 def _failure(key: Key, problem: str, explanation: str = "", hint: str = "") -> PodwrightError:
     message = f"{key.title} {problem.rstrip('.')}.{explanation}"
-    return PodwrightError(message, reason="WaitFailed", hint=hint or admission_hint(message, key.namespace))
+    return PodwrightError(message, reason=WAIT_FAILED, hint=hint or admission_hint(message, key.namespace))

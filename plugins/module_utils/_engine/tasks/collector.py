@@ -14,11 +14,11 @@ from ..transfer.local import LocalTree
 from ..transfer.pair import download_pair
 from ..transfer.plan import CopyOptions, compare
 from ..transfer.remote import ContainerTree
-from ..transfer.small_files import OUTSIDE, read_small_files
+from ..transfer.small_files import NO_FILE, OUTSIDE, read_small_files
 from ..transfer.tree import FILE, ROOT, show
 from .collected import Collected, Fetched, decode_results, find_omissions
 from .file_containers import HOLDER, RELEASE
-from .outputs import RESULT_BYTES, Artifact, mounted_paths, output_directories, outside_error, read_artifacts, read_sources
+from .outputs import RESULT_BYTES, Artifact, mounted_paths, output_directories, outside_error, read_artifacts, read_sources, special_error
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -61,8 +61,13 @@ class Collector:
         files = [source for source in sources if source.path]
         limit, paths = RESULT_BYTES, [source.path or "" for source in files]
         found = read_small_files(self._client, container, paths, limit, self._deadline, _roots(spec))
-        contents = {source.name: content for source, content in zip(files, found) if content != OUTSIDE}
-        collected.problems += [outside_error(f"result '{source.name}'", source.path) for source in files if source.name not in contents]
+        errors = {OUTSIDE: outside_error, NO_FILE: special_error}
+        contents: dict[str, bytes | int | None] = {}
+        for source, content in zip(files, found):
+            if isinstance(content, int) and content in errors:
+                collected.problems.append(errors[content](f"result '{source.name}'", source.path))
+            else:
+                contents[source.name] = content
         decode_results(sources, contents, pod, collected)
 
     # -- artifacts ------------------------------------------------------------------------------------------

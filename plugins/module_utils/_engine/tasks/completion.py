@@ -14,7 +14,7 @@ from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, explaining_container, has_started
-from ..reconciler.wait import wait_until_deleted
+from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
 from ..threads import call_in_threads
 from ..values import Manifest
 from .container_logs import further_containers, read_logs, share_of
@@ -144,7 +144,13 @@ class Completion:
             if policy == "always" or policy == ("on_failure" if run.has_failed else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
         call_in_threads(self._delete, finished.values(), THREADS)
-        wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)
+        try:
+            wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)
+        except PodwrightError as error:
+            if error.reason != WAIT_FAILED:
+                raise
+            # No task has failed: a finalizer blocks the deletion, or a sidecar uses up its grace period.
+            self._console.warn(f"{error.message} Its task has finished, and its deletion is not waited for any longer.")
         return {item["metadata"]["uid"] for _kind, item in finished.values()}
 
     def _delete(self, entry: Listed) -> None:

@@ -247,6 +247,11 @@ def outside_error(what: str, path: str | None) -> PodwrightError:
     return PodwrightError(message, reason="BadResult", hint="Copy the file there instead of linking to it.")
 
 
+def special_error(what: str, path: str | None) -> PodwrightError:
+    """The error for a result that is a directory, a named pipe or another special file."""
+    return PodwrightError(f"its {what} ({path}) is not a regular file", reason="BadResult", hint="Fetch directories with artifacts.")
+
+
 def result_variables(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Environment variables with the results of other tasks: the result `size` of the task `my-task` as MY_TASK_SIZE; what is not text as JSON.
 

@@ -78,12 +78,15 @@ class Problems:
                 run.fail_because("Timeout", f"was not started within {self._options.wait_timeout} s: its needs have not finished", outcome=SKIPPED)
                 continue
             status = run.status
-            state = f"{status.reason or status.state}: {status.message}" if status else "nothing was seen of it"
-            state = (self._executor.describe_obstacles(run.to_delete.values()) or state) + self._availability.describe()
+            state = ": ".join(filter(None, (status.reason or status.state, status.message))) if status else "nothing was seen of it"
+            obstacle = self._executor.describe_obstacles(run.to_delete.values())
+            state = (obstacle or state) + self._availability.describe()
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
-            hint = run.refusal.hint if run.refusal else _waiting_hint(status) if status else ""
-            run.fail_because(status.reason if status else "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
+            # While its predecessor is being deleted, the status is still that of the predecessor.
+            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(status) if status else ""
+            reason = status.reason if status and not obstacle else ""
+            run.fail_because(reason or "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
 
 def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) -> str:
@@ -96,6 +99,10 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
     if status.is_interrupted and spec.options.get("queue"):
         return "Set retries, so that the task is queued again, or set kind to Job, which Kueue queues again by itself."
     return "Raise resources.limits.memory." if status.reason == "OOMKilled" else start_hint(status.reason, status.message)
+
+
+def _obstacle_hint(obstacle: str) -> str:
+    return "Only the owner of a finalizer can remove it." if "finalizer" in obstacle else "Raise wait_timeout, or delete it with force."
 
 
 def _waiting_hint(status: Status) -> str:

@@ -269,7 +269,7 @@ xargs -0 sh -c 'limit=$1 roots=$2; shift 2; set -f; IFS=:
     size=$(stat -L -c %s "$file" 2>/dev/null)
     if [ -z "$size" ]; then echo -; continue; fi
     if [ "$roots" ] && ! is_inside "$file"; then echo ">"; continue; fi
-    if ! [ -f "$file" ]; then echo -; continue; fi
+    if ! [ -f "$file" ]; then echo "/"; continue; fi
     if [ "$size" -gt "$limit" ]; then echo "$size "; continue; fi
     if ! [ -r "$file" ]; then echo "0 "; continue; fi
     digest=$(sha256sum < "$file")

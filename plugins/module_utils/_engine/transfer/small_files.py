@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 MAX_SMALL_FILES = 1000
 _HEADER = re.compile(rb"([0-9]{1,19}) ([0-9a-f]{64})?")
 _HEADER_BYTES = 128
-_MISSING, _OUTSIDE = b"-", b">"
+_MISSING, _OUTSIDE, _SPECIAL = b"-", b">", b"/"
 OUTSIDE = -1  # for a file outside the directories in which it may be
+NO_FILE = -2  # for a directory or a special file
 
 
 def read_small_files(
     client: Client, container: Container, paths: Sequence[str], limit: int, deadline: float | None, roots: Sequence[str] = ()
 ) -> list[bytes | int | None]:
-    """The content of each file; its size if it has more than `limit` bytes; None if it is not a file.
+    """The content of each file; its size if it has more than `limit` bytes; None if it does not exist; NO_FILE if it is a directory or a special file.
 
     Args:
         roots: the directories in which the files may be, all if there are none: symbolic links that lead elsewhere are OUTSIDE.
@@ -51,8 +52,8 @@ def _take(output: bytes, limit: int, file: str) -> tuple[bytes | int | None, byt
     header, _separator, rest = output.partition(b"\n")
     if header == _MISSING:
         return None, rest
-    if header == _OUTSIDE:
-        return OUTSIDE, rest
+    if header in (_OUTSIDE, _SPECIAL):
+        return OUTSIDE if header == _OUTSIDE else NO_FILE, rest
     match = _HEADER.fullmatch(header)
     if match is None:
         raise PodwrightError(f"Cannot read {file}: the container answered with something else.", reason="Hostile")
