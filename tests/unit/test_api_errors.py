@@ -41,6 +41,12 @@ def test_an_object_that_is_too_large_is_refused(text):
     assert not status_error(500, {"kind": "Status", "message": "no"}, Request("POST", POD.path("shop"), kind=POD), CONFIGURATION).is_refusal
 
 
+def test_an_object_that_exists_already_has_not_changed():
+    status = {"kind": "Status", "message": 'pods "a" already exists', "reason": "AlreadyExists"}
+    hint = status_error(409, status, Request("POST", POD.path("shop"), kind=POD, namespace="shop"), CONFIGURATION).hint
+    assert hint.startswith("Use another name") and "changed" not in hint
+
+
 @pytest.mark.parametrize("text", REFUSALS)
 def test_a_refusal_names_what_limits_the_pod(text):
     request = Request("POST", POD.path("shop"), kind=POD, namespace="shop")

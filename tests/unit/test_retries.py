@@ -104,6 +104,7 @@ def test_a_skipped_task_stays_skipped():
     status = with_skips(asked, FAILED)
     assert decide(asked, live, status) == (NONE, "")
     record = read_record(build_record(asked, status, None, 1, Tail()))
+    assert read_record({"metadata": {}, "data": {"state": "pending"}}).status.state == "failed", "a run would wait for it for ever"
     assert record.status.state == "skipped" and decide(asked, None, status, record) == (NONE, "it was skipped in an earlier run, according to its record")
     assert decide(spec(skip_on=[75], rerun="always"), live, status)[0] == REPLACE
     assert decide(spec(skip_on=[75], env={"A": "b"}), None, status, record)[0] == CREATE

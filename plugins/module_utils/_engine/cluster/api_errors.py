@@ -101,6 +101,8 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Write quantities such as 500m, 2, 128Mi or 1Gi."
     if any(cause["reason"] == "FieldManagerConflict" for cause in error.causes):
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
+    if status == 409 and error.reason == "AlreadyExists":
+        return "Use another name, or delete the existing object. If another client has just created it, run the task again."
     if error.is_schema_mismatch:
         return 'Quote the value, such as "1" or "true".' if "expected string, got" in text else "Correct the fields that the message names."
     if error.exceeds_storage:

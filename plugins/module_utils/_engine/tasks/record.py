@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..cluster.diagnosis import Tail
 from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
-from ..objects.pod_status import Status, times
+from ..objects.pod_status import SKIPPED, Status, times
 from ..text import parse_integer
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def read_record(item: Manifest) -> Record:
     """Read a record from its ConfigMap; what is missing or was edited beyond recognition has a default."""
     data = item.get("data") or {}
     rc = parse_integer(data.get("rc"), MAX_EXIT_CODE, -MAX_EXIT_CODE)
-    status = Status(data.get("state", "failed"), data.get("reason", ""), data.get("message", ""), rc)
+    state = data.get("state", "")
+    status = Status(state if state in ("succeeded", "failed", SKIPPED) else "failed", data.get("reason", ""), data.get("message", ""), rc)
     return Record(
         hash=label_of(item, HASH) or "",
         resources=data.get("resources", ""),
