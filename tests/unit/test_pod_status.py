@@ -104,7 +104,7 @@ def test_a_container_that_its_node_has_lost_is_an_interruption():
 )
 @pytest.mark.parametrize("phase", ["Running", "Failed"])
 def test_a_task_whose_pod_is_deleted_while_it_runs_is_interrupted(code, word, finished, reason, phase):
-    """Whatever its exit code then is: kubectl delete and drains are no failures of the task."""
+    """Whatever its exit code is then: the task has not failed by itself if somebody deletes its pod or drains its node."""
     terminated = {"terminated": {"exitCode": code, "reason": word, "finishedAt": finished}}
     item = pod(phase if code else "Running", terminated)
     item["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:00Z", "deletionGracePeriodSeconds": 30}
