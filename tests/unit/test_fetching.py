@@ -17,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner, transfers
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import NO_FILE, OUTSIDE, read_small_files
 
@@ -416,6 +416,35 @@ def test_a_pod_that_is_lost_while_it_receives_inputs_is_retried(waiting, tmp_pat
     waiting.lost = 1
     result = supply(waiting, tmp_path, retries=retries)
     assert waiting.created == 1 + retries and result["state"] == ("succeeded" if retries else "failed")
+
+
+@pytest.mark.parametrize(
+    ("reason", "failures", "is_delivered", "attempts"),
+    [
+        ("CopyFailed", 1, True, 1),  # another run has delivered them meanwhile
+        ("Changed", 1, True, 1),
+        ("CopyFailed", 2, False, 3),  # another run was about to, and deleted what this one had sent
+        ("ConnectionLost", 2, False, 3),
+        ("CopyFailed", 9, False, 5),
+        ("Changed", 9, False, 1),
+    ],
+)
+def test_two_runs_that_deliver_inputs_at_once_both_succeed(waiting, tmp_path, source, monkeypatch, reason, failures, is_delivered, attempts):
+    deliver, made = delivery.deliver, []
+
+    def contend(*arguments):
+        made.append(arguments)
+        if len(made) <= failures:
+            raise PodwrightError("the temporary file was deleted", reason=reason)
+        deliver(*arguments)
+        WaitingCluster.branch(waiting)
+
+    monkeypatch.setattr(delivery, "deliver", contend)
+    monkeypatch.setattr(transfers, "PAUSES", (0, 0, 0, 0))
+    if not is_delivered:
+        monkeypatch.setattr(waiting, "branch", lambda: HoldingCluster.branch(waiting))
+    result = supply(waiting, tmp_path)
+    assert len(made) == attempts and result["state"] == ("failed" if failures == 9 else "succeeded")
 
 
 def test_an_input_that_changes_while_the_task_starts_is_refused(waiting, tmp_path, source):

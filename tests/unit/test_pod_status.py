@@ -97,6 +97,7 @@ def test_a_container_that_its_node_has_lost_is_an_interruption():
         (137, "Error", "2026-01-01T00:01:00Z", "Deleted"),  # at the end of the grace period
         (143, "Error", "2026-01-01T00:00:30Z", "Deleted"),
         (143, "Error", None, "Deleted"),
+        (137, "ContainerStatusUnknown", None, "Deleted"),
         (3, "Error", "2026-01-01T00:00:29Z", "Error"),  # it had failed before
         (137, "OOMKilled", "2026-01-01T00:00:40Z", "OOMKilled"),
         (0, "Completed", "2026-01-01T00:00:40Z", "Completed"),  # as a Job counts it

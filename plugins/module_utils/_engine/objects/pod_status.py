@@ -168,7 +168,7 @@ def _read_failed_init(init: Manifest) -> Status:
 def _blame_deletion(pod: Manifest, failure: Status, terminated: Manifest | None) -> Status:
     """The status of a failed task; if its command was still running when the deletion of its pod was requested, that was an interruption."""
     due = read_timestamp(pod["metadata"].get("deletionTimestamp"))
-    if due is None or not terminated or failure.reason not in ("Error", "InitError"):
+    if due is None or not terminated or failure.reason.removeprefix("Init") not in ("Error", UNKNOWN):
         return failure
     requested = due - (pod["metadata"].get("deletionGracePeriodSeconds") or 0)
     finished = read_timestamp(terminated.get("finishedAt"))

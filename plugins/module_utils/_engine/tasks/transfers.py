@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import POD
-from ..errors import as_podwright_error
+from ..errors import CONNECTION_LOST, as_podwright_error
 from .executor import Answer
+from .file_containers import has_inputs
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..values import Manifest
     from .task_spec import TaskSpec
+
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before the inputs of a task are copied again, on average
 
 
 class Transfers:
@@ -27,16 +32,30 @@ class Transfers:
         self.deadline: float | None = None
         self._client, self._console = client, console
         self._branches: list[Client] = []
+        self._is_cancelled = threading.Event()
 
     def deliver(self, spec: TaskSpec, pod: Manifest) -> Answer:
-        """Copy the inputs of a task to its pod. With an error, the `live` of the answer is that pod as it is then, or None if it does not exist."""
+        """Copy the inputs of a task to its pod. With an error, the `live` of the answer is that pod as it is then, or None if it does not exist.
+
+        Another run may copy them at the same time, and each upload deletes the temporary files of earlier ones: what fails is tried again, unless the pod
+        has its inputs by then.
+        """
         from .delivery import deliver
 
-        try:
-            deliver(self._branch(), self._console, spec, pod, self.deadline)
-        except Exception as error:
-            return Answer(error=as_podwright_error(error), live=self._look_up(spec, pod))
-        return Answer(live=pod)
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                deliver(self._branch(), self._console, spec, pod, self.deadline)
+                return Answer(live=pod)
+            except Exception as error:
+                failure = as_podwright_error(error)
+            pause = next(pauses, None)
+            is_over = self._is_cancelled.wait((pause or 0) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+            live = self._look_up(spec, pod)
+            if live and has_inputs(live):
+                return Answer(live=live)
+            if live is None or pause is None or is_over or failure.reason not in ("CopyFailed", CONNECTION_LOST):
+                return Answer(error=failure, live=live)
 
     def _look_up(self, spec: TaskSpec, pod: Manifest) -> Manifest | None:
         try:
@@ -53,6 +72,7 @@ class Transfers:
 
     def cancel(self) -> None:
         """Close the connections, so that threads which wait for them return."""
+        self._is_cancelled.set()
         for client in self._branches:
             client.streams.cancel()
 
