@@ -37,7 +37,7 @@ class Transfers:
     def deliver(self, spec: TaskSpec, pod: Manifest) -> Answer:
         """Copy the inputs of a task to its pod. With an error, the `live` of the answer is that pod as it is then, or None if it does not exist.
 
-        Another run may copy them at the same time, and each upload deletes the temporary files of earlier ones: what fails is tried again, unless the pod
+        Another run may copy them at the same time, and each upload deletes the temporary files of earlier ones: a copy that fails is retried, unless the pod
         has its inputs by then.
         """
         from .delivery import deliver
