@@ -7,17 +7,20 @@ import contextlib
 import hashlib
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.containers import container_status
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, task_pod
 
 from ..support.environment import scaled
 from ..support.mortal_client import Killed, MortalClient
+from ..support.operations import IMAGE, call
 from ..support.outcomes import result_of
 from ..support.pods import run_script, start_pod
 from ..support.relay import SEED
@@ -68,6 +71,23 @@ def test_an_evicted_task_runs_again(play, namespace, tmp_path):
     again = play([task], namespace=namespace).of("Run")
     assert again["state"] == "succeeded" and again["attempt"] == 1
     assert "it was interrupted (Evicted)" in str(again["plan"])
+
+
+@pytest.mark.parametrize("container", ["containers", "init_containers"])
+def test_a_task_whose_pod_somebody_deletes_is_retried_as_interrupted(client, namespace, container):
+    """Whatever exit code SIGTERM leads to."""
+    script = '[ "$ATTEMPT" = 2 ] && exit 0; trap "exit 7" TERM; sleep 600 & wait'
+    own = {"command": ["sh", "-c", script], "env": {"ATTEMPT": {"field": "metadata.labels['podwright.io/attempt']"}}}
+    task = own if container == "containers" else {"command": ["true"], container: [{"name": "first"} | own]}
+    options = IMAGE | {"name": "lost", "state": "completed", "retries": 1, "retry_on": ["Interrupted"], "termination_grace_period": 5} | task
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(call, task_pod, options, namespace)
+        name = "task" if container == "containers" else "first"
+        wait_for(lambda: (pod := client.get(POD, namespace, "lost")) and "running" in (container_status(pod, name).get("state") or {}))
+        client.delete(POD, namespace, "lost")
+        result = run.result()
+    assert (result["state"], result["attempt"]) == ("succeeded", 2), result
+    assert "attempt 2, since the one before failed (Deleted)" in str(result["plan"])
 
 
 @pytest.mark.long

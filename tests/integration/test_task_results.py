@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+
+from ..support.operations import call
 
 BOX = {"image": "busybox", "image_pull_policy": "IfNotPresent", "state": "completed"}
 REPORT = "mkdir /output/report; echo one > /output/report/1; ln -s 1 /output/report/link"
@@ -90,6 +97,18 @@ def test_a_task_without_its_outputs_fails(play, namespace, tmp_path):
     ):
         assert part in failed["msg"], failed["msg"]
     assert failed["rc"] == 0 and failed["state"] == "failed" and failed["tasks"][0]["results"] == {}
+
+
+def test_runs_at_the_same_time_deliver_the_inputs_of_a_task_together(namespace, tmp_path):
+    """Each upload deletes the temporary files of earlier ones."""
+    (tmp_path / "large").write_bytes(os.urandom(20 << 20))
+    options = BOX | {"name": "shared", "command": ["sha256sum", "/in"], "logs": "collect", "inputs": [{"path": "/in", "src": str(tmp_path / "large")}]}
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda _run: call(task_pod, options, namespace), range(3)))
+    assert [result["state"] for result in results] == ["succeeded"] * 3, results
+    digest = hashlib.sha256((tmp_path / "large").read_bytes()).hexdigest()
+    assert {(result["uid"], result["logs"]) for result in results} == {(results[0]["uid"], f"{digest}  /in\n")}
+    assert [result["changed"] for result in results].count(True) == 1
 
 
 @pytest.mark.parametrize("mode", ["action", pytest.param("module", marks=pytest.mark.long)])
