@@ -116,6 +116,16 @@ def test_a_task_whose_pod_is_deleted_while_it_runs_is_interrupted(code, word, fi
     assert not code or read_pod(item).is_interrupted == status.is_interrupted
 
 
+@pytest.mark.parametrize(("policy", "state"), [("Never", "running"), ("OnFailure", "running"), ("Always", "pending")])
+def test_a_task_that_runs_does_not_fail_because_of_a_sidecar(policy, state):
+    """It completes when its own container terminates; a task that keeps running is not ready without its other containers."""
+    crashing = {"name": "log", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}, "lastState": FAILED}
+    status = read_pod(pod("Running", RUNNING, policy=policy, others=[crashing]))
+    assert (status.state, status.reason, status.message, status.rc) == (state, "CrashLoopBackOff", "log: back-off", None)
+    assert (status.grace is None) == (state == "running")
+    assert read_pod(pod("Pending", {"waiting": {}}, policy=policy, others=[crashing])).grace == TRANSIENT
+
+
 def test_a_failed_job_is_not_blamed_on_the_deletion_of_its_other_pods():
     job = {"kind": "Job", "metadata": {"name": "j"}, "status": {"conditions": [{"type": "Failed", "status": "True", "reason": "FailedIndexes"}]}}
     status = read_job(job, [pod("Failed", FAILED, deleted=True)])

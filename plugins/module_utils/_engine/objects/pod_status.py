@@ -190,15 +190,18 @@ def termination(pod: Manifest) -> Manifest:
 
 def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    for container in containers:
-        problem = read_waiting(container)
-        if problem:
-            return problem
+    name, problem = next(((container["name"], found) for container in containers if (found := read_waiting(container))), ("", None))
+    if problem and name != default_container(pod):
+        problem = replace(problem, rc=None)  # that of another container
+    # Once the container of a task that completes runs, the task is not waiting for another one.
+    if problem and not (is_running and pod["spec"].get("restartPolicy", "Always") != "Always"):
+        return problem
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
     if is_running:
-        return Status("running", "", "", is_ready=condition(pod, "Ready").get("status") == "True")
+        reason, message = (problem.reason, problem.message) if problem else ("", "")
+        return Status("running", reason, message, is_ready=condition(pod, "Ready").get("status") == "True")
     return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
 
 
