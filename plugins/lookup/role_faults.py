@@ -71,6 +71,8 @@ def find_faults(options, values, path=""):
 def _faults_of(option, value, path):
     kind = option.get("type", "str")
     if kind == "str":
+        if isinstance(value, (dict, list)):
+            return [f"{path}: must be a string, got a {'list' if isinstance(value, list) else 'mapping'}."]
         is_empty = value is None or (value == "" and option.get("required"))
         return [f"{path}: must not be empty."] if is_empty and (option.get("required") or option.get("default")) else []
     if isinstance(value, str) and kind in _TEXT_AS:

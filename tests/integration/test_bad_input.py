@@ -198,6 +198,11 @@ ROLE_INPUT = [
         {"namespace": "n", "service_accounts": [{"name": "a", "purposes": "reading"}]},
         "rbac_service_accounts[0].purposes: must be a list, got a string.",
     ),
+    (
+        "namespace",
+        {"name": "n", "mesh": "istio", "labels": {"pod-security.kubernetes.io/enforce": "privileged", "istio-injection": "disabled"}},
+        "namespace_labels and namespace_annotations: must not contain pod-security.kubernetes.io/enforce, istio-injection, which the role sets from variables",
+    ),
     ("rbac", {"namespace": "n", "service_accounts": ["name=a"]}, "rbac_service_accounts[0]: must be a mapping, got a string."),
     (
         "quota",

@@ -51,3 +51,11 @@ def test_a_volume_has_one_source_and_a_local_one_its_nodes(play):
     said = " ".join(played.output.split())
     assert "storage_volumes[0]: must have one of host_path, nfs and local, got none. storage_volumes[1]: must have one of host_path, nfs and" in said
     assert "storage_volumes[2].nodes: must name the nodes that have the path of a local volume. storage_node_labels.node: must be a mapping" in said
+
+
+def test_labels_of_a_node_that_has_left_the_cluster_are_absent(client, play, namespace):
+    labels = {f"{namespace}-gone": {"a": "b"}}
+    said = play([role(namespace, node_labels=labels)], namespace=namespace, expect=2).output
+    assert f"storage_node_labels: node '{namespace}-gone' not found." in said.replace("''", "'")
+    assert not play([role(namespace, node_labels=labels, state="absent")], namespace=namespace).is_changed
+    assert client.get(BUILT_IN["v1", "Node"], None, f"{namespace}-gone") is None

@@ -6,13 +6,21 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 
 from ..support.documents import read_yaml
 from ..support.environment import ROOT
 
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # before ansible-core 2.19
+    trust_as_template = str
+
 PLAY = read_yaml((ROOT / "playbooks/provision.yml").read_text())[0]
 VARIABLES = read_yaml((ROOT / "playbooks/vars/provision.yml").read_text())
 ROLES = [entry["role"] for entry in PLAY["vars"]["provision_given"]] + ["service"]
+APPLIED = read_yaml((ROOT / "playbooks/tasks/apply_role.yml").read_text())[-1]
 ELSEWHERE = {"task_runner"}  # runs tasks
 # Defaults of the playbook that are not those of the role.
 DEFAULTS = {
@@ -33,8 +41,7 @@ def of_role(role, file):
 
 def test_every_role_of_a_namespace_is_applied():
     assert {path.name for path in (ROOT / "roles").iterdir()} - ELSEWHERE == set(ROLES)
-    play = read_yaml((ROOT / "playbooks/tasks/apply_role.yml").read_text())
-    assert set(play[-1]["vars"]["provision_registered"]) == set(ROLES)
+    assert set(APPLIED["vars"]["provision_registered"]) == set(ROLES)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -62,3 +69,31 @@ def test_each_role_checks_its_variables_before_any_request(role):
     """What is checked by an assertion at the beginning of a role is in validate.yml, which the playbook runs for all roles first."""
     first, second = of_role(role, "tasks/main.yml")[:2]
     assert first["ansible.builtin.import_tasks"] == "validate.yml" and "ansible.builtin.assert" not in second
+
+
+def tasks_of(file):
+    """All tasks of a file, those in blocks, too."""
+    waiting = read_yaml(file.read_text())
+    while waiting:
+        task = waiting.pop()
+        waiting += [inner for part in ("block", "rescue", "always") for inner in task.get(part, [])]
+        yield task
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_digest_covers_each_plan_of_a_role(role):
+    files = (ROOT / "roles" / role / "tasks").glob("*.yml")
+    plans = [task for file in files for task in tasks_of(file) if "podwright.core.resource_set" in task and task.get("check_mode") is not True]
+    assert plans and {task.get("register") for task in plans} <= set(APPLIED["vars"]["provision_registered"][role])
+
+
+def test_the_digest_of_a_loop_has_that_of_each_object():
+    loop = {"changed": True, "results": [{"plan_digest": "sha256:1"}, {"skipped": True}, {"plan_digest": "sha256:2"}]}
+    variables = {
+        "provision_step": ["storage", {}],
+        "provision_registered": {"storage": ["one", "two", "three"]},
+        "one": loop,
+        "two": {"plan_digest": "sha256:3"},
+    }
+    found = Templar(DataLoader(), variables=variables).template(trust_as_template(APPLIED["vars"]["provision_results"]))
+    assert [(entry["digest"], entry["changed"]) for entry in found] == [("sha256:1  sha256:2", True), ("sha256:3", False), ("", False)]

@@ -99,6 +99,7 @@ users:
         ({"name": "a", "image": "", "tag": None, "size": None, "selector": {}, "users": []}, []),
         ({"name": ""}, ["name: must not be empty."]),
         ({"name": None, "image": None}, ["name: must not be empty.", "image: must not be empty."]),
+        ({"name": ["a"], "tag": {"a": "b"}}, ["name: must be a string, got a list.", "tag: must be a string, got a mapping."]),
         ({"name": 0, "selector": "a=b"}, ["selector: must be a mapping, got a string."]),
         ({"users": "[]"}, ["users: must be a list, got a string."]),
         ({"users": [None, "name=a"]}, ["users[0]: must not be null.", "users[1]: must be a mapping, got a string."]),
