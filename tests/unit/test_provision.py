@@ -89,11 +89,8 @@ def test_the_digest_covers_each_plan_of_a_role(role):
 
 def test_the_digest_of_a_loop_has_that_of_each_object():
     loop = {"changed": True, "results": [{"plan_digest": "sha256:1"}, {"skipped": True}, {"plan_digest": "sha256:2"}]}
-    variables = {
-        "provision_step": ["storage", {}],
-        "provision_registered": {"storage": ["one", "two", "three"]},
-        "one": loop,
-        "two": {"plan_digest": "sha256:3"},
-    }
-    found = Templar(DataLoader(), variables=variables).template(trust_as_template(APPLIED["vars"]["provision_results"]))
+    plans = {"one": loop, "two": {"plan_digest": "sha256:3"}}
+    variables = {"provision_step": ["storage", {}], "provision_registered": {"storage": ["one", "two", "three"]}, "plans": plans}
+    template = APPLIED["vars"]["provision_results"].replace("lookup('ansible.builtin.vars', name, default={})", "plans[name] | default({})")
+    found = Templar(DataLoader(), variables=variables).template(trust_as_template(template))
     assert [(entry["digest"], entry["changed"]) for entry in found] == [("sha256:1  sha256:2", True), ("sha256:3", False), ("", False)]
