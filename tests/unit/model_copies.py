@@ -81,6 +81,8 @@ def read(root):
             status = os.lstat(full_path) if path else os.stat(full_path)
         except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError:
+            status = os.lstat(full_path)  # a link that leads to itself
         found[path] = node = _node(full_path, status)
         if node.type == DIRECTORY:
             for name in sorted(os.listdir(full_path)):
