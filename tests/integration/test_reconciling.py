@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import MERGE_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE
 
+from ..support.waiting import wait_for
+
 DEPLOYMENT = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -25,6 +27,7 @@ DEPLOYMENT = {
         },
     },
 }
+CLUSTER_ROLE = BUILT_IN["rbac.authorization.k8s.io/v1", "ClusterRole"]
 QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limits"}, "spec": {"hard": {"pods": "10", "requests.cpu": "2000m"}}}
 POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
 
@@ -148,6 +151,21 @@ def test_fields_of_client_side_tools_are_taken_over(play, namespace, client):
         applied = play([apply([ours])], namespace=namespace).of("Apply")
         assert checked["plan"] == applied["plan"] and applied["plan"][0]["patch"] == (patch or [])
     assert client.get(kind, namespace, "old")["data"] == {"theirs": "2"}
+
+
+def test_rules_of_an_aggregated_cluster_role_are_left_to_their_controller(play, namespace, client):
+    role, label = f"gather-{namespace}", {f"aggregate-to-{namespace}": "true"}
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    part = {"apiVersion": CLUSTER_ROLE.api_version, "kind": "ClusterRole", "metadata": {"name": f"{role}-part", "labels": label}, "rules": rules}
+    whole = part | {"metadata": {"name": role}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": label}]}, "rules": []}
+    options = {"namespace": namespace, "name": "roles"}
+    play([apply([part, whole], **options)])
+    wait_for(lambda: client.get(CLUSTER_ROLE, None, role).get("rules") == rules)
+    copied = client.get(CLUSTER_ROLE, None, role)
+    for definition in (whole, copied):
+        assert not play([apply([part, definition], **options)]).is_changed
+        assert client.get(CLUSTER_ROLE, None, role)["rules"] == rules
+    play([apply(None, state="absent", **options)])
 
 
 def test_killed_prune_is_completed_by_the_next_run(play, namespace, client):

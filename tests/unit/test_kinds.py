@@ -41,3 +41,29 @@ def test_a_kind_that_was_found_is_not_discovered_again():
     kinds = Kinds(discovery.fetch)
     found = [kinds.resolve(VERSION, "Gadget") for _time in range(3)]
     assert found[0] == found[2] and discovery.requests == [f"/apis/{VERSION}"]
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "successor"),
+    [
+        ("extensions/v1beta1", "Ingress", "networking.k8s.io/v1"),
+        ("extensions/v1beta1", "Deployment", "apps/v1"),
+        ("policy/v1beta1", "PodDisruptionBudget", "policy/v1"),
+        ("autoscaling/v2beta2", "HorizontalPodAutoscaler", "autoscaling/v2"),
+        (f"{GROUP}/v1alpha1", "Gadget", VERSION),
+        (f"{GROUP}/v1alpha1", "Other", None),
+        ("other.example.com/v1", "Gadget", None),
+    ],
+)
+def test_a_kind_of_a_version_that_is_not_served_comes_with_the_version_that_is(api_version, kind, successor):
+    discovery = Discovery()
+    discovery.resources.append(GADGET)
+
+    def fetch(path):
+        return discovery.fetch(path) if path in (f"/apis/{GROUP}", f"/apis/{VERSION}") else None
+
+    with pytest.raises(PodwrightError) as caught:
+        Kinds(fetch).resolve(api_version, kind)
+    assert caught.value.message.startswith(f"Kind '{kind}' not found in {api_version}; the API server does not serve {api_version}")
+    hint = f"Set api_version to {successor}, which has this kind" if successor else "Install its definition first, or correct api_version and kind"
+    assert caught.value.hint.startswith(hint)

@@ -192,24 +192,33 @@ class Kinds:
 
     def resolve(self, api_version: str, name: str) -> Kind:
         """The kind of that name. Raises: PodwrightError if the server does not serve it."""
+        kind = self._find(api_version, name)
+        if kind is None:
+            raise self._unknown(api_version, name)
+        return kind
+
+    def _find(self, api_version: str, name: str) -> Kind | None:
         known = BUILT_IN.get((api_version, name)) or self._defined.get((api_version, name))
         if known:
             return known
-        kinds = self._discovered.get(api_version, {})
-        if name not in kinds:
+        if name not in self._discovered.get(api_version, {}):
             # That a kind is missing is not cached: a new definition's group is served before its resources are.
-            kinds = self._discovered[api_version] = self._discover(api_version)
-        if name not in kinds:
-            group = api_version.rpartition("/")[0]
-            others = "" if kinds or not group else ", ".join(self.versions(group))
-            missing = f"the API server does not serve {api_version}{', but ' + others if others else ''}"
-            served = f"kinds of {api_version}: {', '.join(sorted(kinds)[:_MAX_NAMES])}" if kinds else missing
-            raise PodwrightError(
-                f"Kind '{name}' not found in {api_version}; {served}.",
-                reason=UNKNOWN_KIND,
-                hint=f"Install {_provider(group)} first, or correct api_version and kind (kubectl api-resources lists them).",
-            )
-        return kinds[name]
+            self._discovered[api_version] = self._discover(api_version)
+        return self._discovered[api_version].get(name)
+
+    def _unknown(self, api_version: str, name: str) -> PodwrightError:
+        """The error for a kind that was not found in an API version."""
+        kinds, group = sorted(self._discovered[api_version]), api_version.rpartition("/")[0]
+        others = [version for version in (self.versions(group) if group else ()) if version != api_version]
+        missing = f"the API server does not serve {api_version}{', but ' + ', '.join(others) if others else ''}"
+        served = f"kinds of {api_version}: {', '.join(kinds[:_MAX_NAMES])}" if kinds else missing
+        hint = f"Install {_provider(group)} first, or correct api_version and kind (kubectl api-resources lists them)."
+        # The kinds of the group extensions were moved to others, and it is not served any more.
+        built_in = [kind.api_version for kind in BUILT_IN.values() if kind.name == name and group in (kind.group, "extensions")]
+        successor = next(iter(built_in), None) or next((version for version in others if self._find(version, name)), None)
+        if successor:
+            hint = f"Set api_version to {successor}, which has this kind; some of its fields may differ."
+        return PodwrightError(f"Kind '{name}' not found in {api_version}; {served}.", reason=UNKNOWN_KIND, hint=hint)
 
     def find(self, api_version: str | None, name: str) -> Kind:
         """The kind that a user names: by its kind, or by the plural, singular or short name of its resource, in any case.
@@ -262,12 +271,9 @@ class Kinds:
             if built_in == name and kind.group == group:
                 return kind
         versions = self.versions(group)
-        for version in versions:
-            try:
-                return self.resolve(version, name)
-            except PodwrightError as error:
-                if error.reason != UNKNOWN_KIND:
-                    raise
+        found = next(filter(None, (self._find(version, name) for version in versions)), None)
+        if found:
+            return found
         why = f"no version of the API group {group} has it" if versions else f"the API group {group} is not installed"
         raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install {_provider(group)} first.")
 

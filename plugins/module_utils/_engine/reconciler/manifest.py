@@ -47,6 +47,8 @@ def clean(manifest: Manifest) -> Manifest:
     if not keeps_null(manifest["apiVersion"]):
         cleaned = drop_nulls(cleaned)
     cleaned.pop("status", None)
+    if cleaned["kind"] == "ClusterRole" and cleaned.get("aggregationRule"):
+        cleaned.pop("rules", None)  # a controller sets them (API reference, ClusterRole), and would do so again after each apply
     for name in SERVER_METADATA:
         cleaned["metadata"].pop(name, None)
     return cleaned
