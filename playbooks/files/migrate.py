@@ -198,6 +198,12 @@ def value_of(node: yaml.Node | None) -> str | None:
     return node.value if isinstance(node, yaml.ScalarNode) and "{{" not in node.value else None
 
 
+def texts_of(node: yaml.Node) -> list[str]:
+    """The literal scalars of a list, or of one value."""
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return [text for text in map(value_of, items) if text is not None]
+
+
 class Migration:
     """The rewriting of one file."""
 
@@ -377,7 +383,8 @@ class Migration:
                 return False
             added.append(f"kind: {kind}")
         state = value_of(everything["state"][1]) if "state" in everything else "present"
-        if "merge_type" in given and state != "patched":
+        merges = texts_of(given["merge_type"][1]) if "merge_type" in given and state != "patched" else []
+        if "merge_type" in given and not {"strategic-merge", "merge"} & set(merges) and state != "patched":
             self.file.report(key, f"{module}: merge_type: set state: patched, which does not create objects, or remove merge_type")
             return False
         if is_true(given.get("force", (None, None))[1]):
@@ -401,6 +408,10 @@ class Migration:
             added.append("wait: false")
         for name in ("apply", "force", "server_side_apply", *(SPEC if module == "k8s_service" else ())):
             self._remove(options, given, name)
+        if merges[:1] == ["strategic-merge"]:
+            self._remove(options, given, "merge_type")  # as manifests are applied
+        elif merges:
+            self._drop(options, given, "merge_type", "lists whose items have a key are merged by item, and other lists are replaced")
         self._drop(options, given, "validate", "the API server validates every manifest strictly")
         if is_true(given.get("continue_on_error", (None, None))[1]):
             self.file.report(key, "podwright.core.resource_set: with continue_on_error the task fails in the end; set ignore_errors if it must not")

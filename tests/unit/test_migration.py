@@ -284,6 +284,29 @@ def test_lookups_in_options_that_are_removed_stay_removed():
     rewritten(before, after)
 
 
+@pytest.mark.parametrize(
+    ("value", "reports"), [("[strategic-merge, merge]", []), ("strategic-merge", []), ("[merge]", ["merge_type was removed: lists"]), ("merge", ["lists"])]
+)
+def test_objects_are_applied_instead_of_merged(value, reports):
+    rewritten(
+        f"""\
+        - k8s:
+            merge_type: {value}
+            src: a.yml
+        """,
+        """\
+        - podwright.core.resource_set:
+            wait: false
+            src: a.yml
+        """,
+        *reports,
+    )
+
+
+def test_merge_types_of_patches_stay():
+    rewritten("- k8s: {state: patched, wait: true, merge_type: merge}\n", "- podwright.core.resource_set: {state: patched, wait: true, merge_type: merge}\n")
+
+
 def test_json_patches_become_patches():
     rewritten(
         """\
@@ -326,7 +349,8 @@ def test_the_connection_and_its_variables_change():
         ('k8s: "{{ options }}"', "write them as a mapping"),
         ("k8s: state=absent kind=Pod name=a", "write them as a mapping"),
         ('k8s: {name: a, definition: "{{ pod }}"}', "name of a set"),
-        ("k8s: {kind: Pod, name: a, merge_type: [merge]}", "state: patched"),
+        ("k8s: {kind: Pod, name: a, merge_type: [json]}", "state: patched"),
+        ('k8s: {kind: Pod, name: a, merge_type: "{{ types }}"}', "state: patched"),
         ("k8s: {kind: Pod, name: a, force: true}", "force"),
         ("k8s: {kind: Pod, name: a, wait_condition: {type: Ready}}", "wait: true"),
         ('k8s: {kind: Pod, name: a, server_side_apply: "{{ x }}"}', "server_side_apply"),
