@@ -62,5 +62,12 @@ def test_a_conflict_of_field_managers_names_the_option(text):
     assert "set conflicts to take" in status_error(409, status, Request("PATCH", POD.path("shop"), kind=POD, namespace="shop"), CONFIGURATION).hint
 
 
+def test_a_namespace_that_is_being_deleted_comes_with_the_command_that_shows_why():
+    text = "configmaps is forbidden: unable to create new content in namespace shop because it is being terminated"
+    status = {"kind": "Status", "message": text, "reason": "Forbidden", "details": {"causes": [{"reason": "NamespaceTerminating", "message": "no"}]}}
+    hint = status_error(403, status, Request("POST", POD.path("shop"), kind=POD, namespace="shop"), CONFIGURATION).hint
+    assert hint.startswith("Run the task again when the namespace is deleted: kubectl get namespace shop")
+
+
 def test_other_refusals_have_no_such_hint():
     assert admission_hint('Pod "a" is invalid: spec.containers[0].image: Required value') == ""

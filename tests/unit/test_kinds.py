@@ -21,7 +21,7 @@ class Discovery:
     def fetch(self, path):
         self.requests.append(path)
         if path == f"/apis/{GROUP}":
-            return {"preferredVersion": {"groupVersion": VERSION}, "versions": [{"groupVersion": VERSION}]}
+            return {"preferredVersion": {"groupVersion": VERSION}, "versions": [{"groupVersion": VERSION}, {"groupVersion": f"{GROUP}/v2"}]}
         return {"resources": self.resources}
 
 
@@ -60,6 +60,8 @@ def test_a_kind_of_a_version_that_is_not_served_comes_with_the_version_that_is(a
     discovery.resources.append(GADGET)
 
     def fetch(path):
+        if path == f"/apis/{GROUP}/v2":
+            raise PodwrightError("the server is currently unable to handle the request", status=503)
         return discovery.fetch(path) if path in (f"/apis/{GROUP}", f"/apis/{VERSION}") else None
 
     with pytest.raises(PodwrightError) as caught:

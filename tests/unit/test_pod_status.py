@@ -126,6 +126,14 @@ def test_a_task_that_runs_does_not_fail_because_of_a_sidecar(policy, state):
     assert read_pod(pod("Pending", {"waiting": {}}, policy=policy, others=[crashing])).grace == TRANSIENT
 
 
+@pytest.mark.parametrize("reason", ["ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"])
+def test_a_task_whose_other_container_cannot_start_waits_for_it(reason):
+    """It may be what the command of the task waits for."""
+    waiting = {"name": "worker", "state": {"waiting": {"reason": reason, "message": "no"}}}
+    status = read_pod(pod("Pending", RUNNING, policy="Never", others=[waiting]))
+    assert (status.state, status.reason, status.rc) == ("pending", reason, None) and status.grace is not None
+
+
 def test_a_failed_job_is_not_blamed_on_the_deletion_of_its_other_pods():
     job = {"kind": "Job", "metadata": {"name": "j"}, "status": {"conditions": [{"type": "Failed", "status": "True", "reason": "FailedIndexes"}]}}
     status = read_job(job, [pod("Failed", FAILED, deleted=True)])

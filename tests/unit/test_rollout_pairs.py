@@ -166,6 +166,53 @@ def test_a_version_that_is_replaced_right_after_it_was_brought_into_service_says
     assert session.cluster.images() == ["app:1"] * 2
 
 
+@pytest.mark.parametrize("request_number", range(8))
+def test_a_clean_up_leaves_the_traffic_to_pods_when_another_run_switches_it_in_between(session, request_number):
+    deploy(session, 1)
+    deploy(session, 2, state="paused")
+    left, errors = iter(range(request_number, -2, -1)), []
+
+    def request():
+        if image_in_service(session) == ["app:3"] and next(left, -1) == 0:
+            errors.append(session.attempt(complete(rollout(2)))[1])
+
+    session.cluster.floor, session.cluster.on_request = 0, request
+    with session.patches():
+        _result, error = session.attempt(complete(rollout(3)))
+    session.cluster.settle()
+    assert errors in ([], [None]) and (error is None or error.reason == "Superseded")
+    assert session.cluster.images() in (["app:2"] * 2, ["app:3"] * 2)
+
+
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_a_canary_that_another_run_replaces_leaves_it_its_traffic(session, rolls_back):
+    deploy(session, 1, strategy="canary")
+    session.cluster.fates["app:2"] = "late"
+    options = {"strategy": "canary", "canary": canary({"weight": 50, "pause": True})}
+    errors = []
+    _result, error = run_while(
+        session,
+        rollout(2, rollback_on_failure=rolls_back, **options),
+        when=lambda: any(image_of(pod) == "app:2" for pod in session.cluster.of_kind("Pod")),
+        act=lambda: errors.append(session.attempt(complete(rollout(3, **options)))[1]),
+    )
+    session.cluster.settle()
+    assert errors == [None] and error.reason == "Superseded"
+    assert {image_of(item["spec"]["template"]) for item in session.own("Deployment")} == set(session.cluster.images()) == {"app:1", "app:3"}
+
+
+def test_a_new_strategy_that_loses_its_version_leaves_the_traffic_to_the_old_one(session):
+    deploy(session, 1, strategy="rolling")
+
+    def delete():
+        (item,) = session.active()
+        session.cluster._delete(("Deployment", NAMESPACE, item["metadata"]["name"]))
+
+    _result, error = run_while(session, rollout(2), lambda: image_in_service(session) == ["app:2"], delete)
+    session.cluster.settle()
+    assert error.reason == "Superseded" and session.cluster.images() == ["app:1"] * 2
+
+
 def test_generations_of_another_run_are_not_deleted(session):
     deploy(session, 0, 1)
     session.cluster.fates["app:2"] = "late"

@@ -351,6 +351,7 @@ def test_objects_that_are_gone_or_were_created_again_are_deleted():
 
 def test_deletion_is_awaited_by_events():
     world = World(pod("a"), pod("b"), events=[(1, "MODIFIED", pod("a")), (2, "DELETED", pod("a")), (4, "ADDED", pod("b", uid="other"))])
+    world.events.insert(1, (1, "MODIFIED", pod("c", uid="of somebody else")))
     deleted(world, pod("a"), pod("b"))
     assert world.clock.time == 4
 

@@ -87,10 +87,10 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "A webhook or policy of the cluster refuses it: correct what its message names, or ask those who operate it."
     if status == 401:
         return f"The API server does not accept the credentials of {identity}: renew them (kubectl login, a new token or certificate)."
-    if status in (403, 422) and (hint := admission_hint(text, request.namespace)):
-        return hint
     if error.is_namespace_terminating:
         return f"Run the task again when the namespace is deleted: kubectl get namespace {request.namespace} -o yaml shows what its deletion waits for."
+    if status in (403, 422) and (hint := admission_hint(text, request.namespace)):
+        return hint
     if status == 403 and "attempting to grant RBAC permissions" in text:
         return f"Grant these permissions to {identity} first, or apply the object as a user that has them."
     if error.is_forbidden:

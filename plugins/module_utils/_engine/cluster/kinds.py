@@ -206,6 +206,12 @@ class Kinds:
             self._discovered[api_version] = self._discover(api_version)
         return self._discovered[api_version].get(name)
 
+    def _is_served(self, api_version: str, name: str) -> bool:
+        try:
+            return self._find(api_version, name) is not None
+        except PodwrightError:
+            return False
+
     def _unknown(self, api_version: str, name: str) -> PodwrightError:
         """The error for a kind that was not found in an API version."""
         kinds, group = sorted(self._discovered[api_version]), api_version.rpartition("/")[0]
@@ -215,7 +221,7 @@ class Kinds:
         hint = f"Install {_provider(group)} first, or correct api_version and kind (kubectl api-resources lists them)."
         # The kinds of the group extensions were moved to others, and it is not served any more.
         built_in = [kind.api_version for kind in BUILT_IN.values() if kind.name == name and group in (kind.group, "extensions")]
-        successor = next(iter(built_in), None) or next((version for version in others if self._find(version, name)), None)
+        successor = next(iter(built_in), None) or next((version for version in others if self._is_served(version, name)), None)
         if successor:
             hint = f"Set api_version to {successor}, which has this kind; some of its fields may differ."
         return PodwrightError(f"Kind '{name}' not found in {api_version}; {served}.", reason=UNKNOWN_KIND, hint=hint)

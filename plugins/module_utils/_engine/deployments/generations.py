@@ -11,6 +11,7 @@ from ..cluster.kinds import SERVICE
 from ..errors import PodwrightError, option_error
 from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
 from ..objects.readiness import whole_number
+from ..reconciler.wait import WAIT_FAILED
 from .deployer import DEPLOYMENT_KIND, Deployer
 from .manifests import build_service, generation_of, share_of
 from .options import CANARY, ROLLING
@@ -106,11 +107,21 @@ class Generations(Deployer):
         try:
             self.apply(manifest)
         except PodwrightError as error:
+            if error.reason == WAIT_FAILED and self._is_gone(generation):
+                raise self.superseded(generation, "was deleted") from error
             if self.params["rollback_on_failure"] and self.active not in (None, generation):
                 self.return_after(error, partial(self._give_up, generation))
             raise
         self.observe_changes()
         self.check_rollout(generation, replicas)
+
+    def _is_gone(self, generation: str) -> bool:
+        """Whether the Deployment of a generation does not exist any more; False if that cannot be read."""
+        try:
+            self.observe_changes()
+        except PodwrightError:
+            return False
+        return generation not in self.deployments
 
     def check_rollout(self, generation: str, replicas: int) -> None:
         """Check that another run has not taken the pods of a generation that is rolled out. Raises: PodwrightError."""
@@ -151,12 +162,21 @@ class Generations(Deployer):
         """Check that a generation is in service. Raises: PodwrightError if another run has undone that meanwhile; the traffic goes to pods all the same."""
         self.observe_changes()
         if generation not in self.deployments:
-            others = [other for other in self.deployments if _replicas_of(self.deployments[other])]
-            if others and self.active is None:
-                self._select(max(others, key=self._revision_of))
+            self._restore_traffic(generation)
             raise self.superseded(generation, "was deleted")
         if self.active not in (None, generation):
             raise self.superseded(generation, f"was replaced by generation {self.active}")
+
+    def _restore_traffic(self, generation: str) -> None:
+        """Switch the traffic to pods: two runs at once can each delete what the other one has just brought into service. Raises: PodwrightError.
+
+        Args:
+            generation: the one that this run has brought into service.
+        """
+        selected = self.service["spec"]["selector"].get(GENERATION) if self.service else None
+        running = [other for other in self.deployments if _replicas_of(self.deployments[other])]
+        if selected and running and selected not in running and (selected != generation or generation not in self.deployments):
+            self._select(generation if generation in running else max(running, key=self._revision_of))
 
     def _selector_of(self, generation: str) -> dict[str, str]:
         return {DEPLOYMENT: self.name, GENERATION: generation}
@@ -168,7 +188,7 @@ class Generations(Deployer):
             before: the generation that was in service before.
         """
         self.remove_route_split()
-        newer = self._newer_than(generation)
+        done, newer = len(self.changes), self._newer_than(generation)
         older = sorted((other for other in self.deployments if other not in (generation, ROLLING, *newer)), key=self._revision_of)
         kept = [before] if before in older else older[-1:]
         if self.params["state"] in ("rolled_back", "promoted"):
@@ -180,6 +200,9 @@ class Generations(Deployer):
         obsolete = [name for name in (STEP, STEP_SINCE, ROLLED_BACK) if annotation_of(live, name)]
         if obsolete:
             self.patch(live, {"metadata": {"annotations": dict.fromkeys(obsolete)}}, "it is in service")
+        if len(self.changes) > done:
+            self.observe_changes()
+            self._restore_traffic(generation)
 
     def delete_generations(self, generations: Iterable[str]) -> None:
         """Delete the Deployments of generations that are not in service. Raises: PodwrightError."""

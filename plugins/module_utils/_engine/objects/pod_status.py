@@ -193,8 +193,9 @@ def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
     name, problem = next(((container["name"], found) for container in containers if (found := read_waiting(container))), ("", None))
     if problem and name != default_container(pod):
         problem = replace(problem, rc=None)  # that of another container
-    # Once the container of a task that completes runs, the task is not waiting for another one.
-    if problem and not (is_running and pod["spec"].get("restartPolicy", "Always") != "Always"):
+    # A task that completes does not wait for a container that is restarted once its own container runs.
+    is_restarted = problem is not None and problem.reason == "CrashLoopBackOff"
+    if problem and not (is_restarted and is_running and pod["spec"].get("restartPolicy", "Always") != "Always"):
         return problem
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":

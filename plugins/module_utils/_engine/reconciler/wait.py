@@ -110,6 +110,8 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
     latest: dict[Key, Manifest] = {}
 
     def update(key: Key, item: Manifest) -> None:
+        if key not in pending:
+            return
         latest[key] = item
         if item["metadata"]["uid"] != uids[key]:
             delete(key)
