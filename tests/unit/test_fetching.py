@@ -198,7 +198,7 @@ def test_files_that_were_lost_with_the_pod_are_not_said_to_be_missing(cluster, t
     cluster.code, cluster.holder = code, ("terminated",)
     failed = perform(cluster, tmp_path)
     assert failed["state"] == "failed" and "missing" not in failed["msg"]
-    assert (failed["reason"] == "FilesLost" and "were lost before they were fetched" in failed["msg"]) if not code else failed["rc"] == 3
+    assert (failed["reason"] == "FilesLost" and "were lost before this run fetched them" in failed["msg"]) if not code else failed["rc"] == 3
     lost = "What the failed task 't' left was lost: its pod was terminated before it was fetched (Error)."
     assert failed["warnings"] == ([lost] if code else [])
     cluster.holder = ("running",)
@@ -255,6 +255,52 @@ def test_a_task_whose_files_were_lost_runs_again(cluster, tmp_path, rerun):
     again = perform(cluster, tmp_path, rerun=rerun)
     assert cluster.created == (2 if rerun == "on_change" else 1)
     assert again["state"] == ("succeeded" if rerun == "on_change" else "failed")
+
+
+@pytest.mark.parametrize("is_optional", [True, False])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_task_that_never_runs_again_promises_nothing(cluster, tmp_path, code, is_optional):
+    """Its record was deleted once its files were fetched and its pod had completed."""
+    leave(tmp_path, a="x")
+    cluster.code = code
+    only = {"results": {}, "artifacts": [{"path": f"{tmp_path}/out/a", "dest": f"{tmp_path}/copied/", "optional": is_optional}], "rerun": "never"}
+    assert perform(cluster, tmp_path, **only)["state"] == ("failed" if code else "succeeded")
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    del cluster.objects["ConfigMap", "n", "podwright-record-t"]
+    again = perform(cluster, tmp_path, **only)
+    assert again["state"] == ("succeeded" if is_optional and not code else "failed") and not again["warnings"] and cluster.created == 1
+    if not code and not is_optional:
+        assert again["reason"] == "FilesLost" and "neither its pod nor its record" in again["msg"] and "terminated" not in again["msg"]
+        assert again["msg"].count("rerun") == 1
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+@pytest.mark.parametrize("code", [0, 3])
+def test_files_that_another_run_has_fetched_are_not_lost(cluster, tmp_path, code, is_here):
+    """Two runs at the same time: the faster one fetches them, records them and releases the pod, on this host or another one."""
+    record = ("ConfigMap", "n", "podwright-record-t")
+    leave(tmp_path, r="1", a="x")
+    cluster.code = code
+    perform(cluster, tmp_path)
+    recorded = cluster.objects.pop(record)
+    del cluster.objects[POD]
+    if not is_here:
+        (tmp_path / "copied/a").unlink()
+    create = cluster.create
+
+    def overtake(*arguments, **options):
+        pod = create(*arguments, **options)
+        recorded["data"]["uid"] = pod["metadata"]["uid"]
+        cluster.objects[record] = recorded
+        return pod
+
+    cluster.create, cluster.holder = overtake, ("terminated",)
+    slower = perform(cluster, tmp_path)
+    assert slower["state"] == ("failed" if code or not is_here else "succeeded"), slower
+    assert slower["results"] == ({"r": 1, "m": "fine"} if is_here else {"m": "fine"})
+    assert is_here or (slower["rc"] == 3 and slower["warnings"] if code else slower["reason"] == "FilesLost")
+    assert not is_here or not slower["warnings"]
+    assert json.loads(cluster.objects[record]["data"]["results"]) == {"r": "1", "m": "fine"}
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
@@ -426,6 +472,7 @@ def test_a_pod_that_is_lost_while_it_receives_inputs_is_retried(waiting, tmp_pat
         ("CopyFailed", 2, False, 3),  # another run was about to, and deleted what this one had sent
         ("ConnectionLost", 2, False, 3),
         ("CopyFailed", 9, False, 5),
+        ("HTTP 500", 2, False, 3),  # another run has started the task, which the status of the pod does not show yet
         ("Changed", 9, False, 1),
     ],
 )
@@ -435,7 +482,7 @@ def test_two_runs_that_deliver_inputs_at_once_both_succeed(waiting, tmp_path, so
     def contend(*arguments):
         made.append(arguments)
         if len(made) <= failures:
-            raise PodwrightError("the temporary file was deleted", reason=reason)
+            raise PodwrightError("container not found" if reason == "HTTP 500" else "mv: x: No such file or directory", reason=reason)
         deliver(*arguments)
         WaitingCluster.branch(waiting)
 
@@ -445,6 +492,30 @@ def test_two_runs_that_deliver_inputs_at_once_both_succeed(waiting, tmp_path, so
         monkeypatch.setattr(waiting, "branch", lambda: HoldingCluster.branch(waiting))
     result = supply(waiting, tmp_path)
     assert len(made) == attempts and result["state"] == ("failed" if failures == 9 else "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "seconds"),
+    [
+        ("CopyFailed", "dd: error writing 'x': No space left on device", 300),
+        ("CopyFailed", "mkdir: can't create directory 'x': Permission denied", 300),
+        ("Obstacle", "x is a directory in the pod", 300),
+        ("Forbidden", "pods is forbidden", 300),
+        ("CopyFailed", "mv: x: No such file or directory", 20),  # until the deadline
+    ],
+)
+def test_inputs_are_not_copied_again_without_a_chance(waiting, tmp_path, source, monkeypatch, reason, message, seconds):
+    made = []
+
+    def refuse(*arguments):
+        made.append(arguments)
+        raise PodwrightError(message, reason=reason)
+
+    monkeypatch.setattr(delivery, "deliver", refuse)
+    monkeypatch.setattr(transfers, "PAUSES", (100, 100))
+    monkeypatch.setattr(waiting, "branch", lambda: HoldingCluster.branch(waiting))
+    failed = supply(waiting, tmp_path, wait_timeout=seconds)
+    assert len(made) == 1 and failed["state"] == "failed" and message in failed["msg"]
 
 
 def test_an_input_that_changes_while_the_task_starts_is_refused(waiting, tmp_path, source):
@@ -511,6 +582,8 @@ def test_what_a_task_links_to_outside_its_volumes_is_not_fetched(cluster, tmp_pa
 def test_a_result_that_is_a_directory_is_not_said_to_be_missing(cluster, tmp_path):
     leave(tmp_path, a="x")
     (tmp_path / "out/r").mkdir()
+    left_out = perform(cluster, tmp_path, results={"r": {"path": f"{tmp_path}/out/r", "optional": True}})
+    assert left_out["state"] == "succeeded" and left_out["results"] == {}
     failed = perform(cluster, tmp_path)
     assert failed["reason"] == "BadResult" and f"its result 'r' ({tmp_path}/out/r) is not a regular file" in failed["msg"]
 

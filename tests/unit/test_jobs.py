@@ -96,6 +96,14 @@ def test_a_failed_pod_decides_about_a_job_that_failed_and_an_active_one_about_on
     assert read_job(JOB | {"status": complete}, PODS).rc == 0  # an attempt that failed was retried
 
 
+def test_a_pod_that_failed_by_itself_decides_before_those_that_the_failure_of_the_job_deleted():
+    deleted = pod(2, T[5], "Failed", 143)
+    deleted["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:34Z", "deletionGracePeriodSeconds": 30}
+    failed = JOB | {"status": FAILED}
+    assert deciding_pod(failed, [*PODS, deleted]) is PODS[2] and read_job(failed, [*PODS, deleted]).rc == 4
+    assert deciding_pod(failed, [PODS[0], deleted]) is deleted
+
+
 def test_each_index_has_a_result_and_a_log():
     asked = spec(**INDEXED, logs="collect")
     assert [entry["metadata"]["name"] for entry in pods_by_index(PODS).values()] == [PODS[0]["metadata"]["name"], PODS[2]["metadata"]["name"], "t-2-" + T[2]]

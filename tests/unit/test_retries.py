@@ -35,6 +35,8 @@ EVICTED = Status("failed", "Evicted", rc=137, is_interrupted=True)
         ([75], EVICTED, False),
         (["Evicted"], EVICTED, True),
         (["Interrupted"], EVICTED, True),
+        (["OutOfephemeral-storage"], Status("failed", "OutOfephemeral-storage"), True),
+        (["OutOfnvidia.com/gpu"], FAILED, False),
         (["Interrupted"], FAILED, False),
         (None, Status("succeeded", rc=0), False),
     ],

@@ -21,12 +21,18 @@ SUSPENDED = "Suspended"
 
 
 def deciding_pod(job: Manifest | None, pods: Iterable[Manifest]) -> Manifest | None:
-    """The pod that says what a Job does: its latest one. If it has several completions, a failed one if it has failed, else one that has not finished."""
+    """The pod that says what a Job does: its latest one.
+
+    If it has several completions, a failed one if it has failed, which deletes the others, else one that has not finished.
+    """
     latest = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
     if job and completions_of(job) > 1 and latest:
-        states = [read_pod(pod) for pod in latest]
-        has_failed = condition(job, "Failed").get("status") == "True"
-        chosen = [pod for pod, status in zip(latest, states) if (status.state == "failed" if has_failed else not status.is_finished)]
+        states = [(pod, read_pod(pod)) for pod in latest]
+        if condition(job, "Failed").get("status") == "True":
+            failed = [(pod, status) for pod, status in states if status.state == "failed"]
+            chosen = [pod for pod, status in failed if status.reason != DELETED] or [pod for pod, _status in failed]
+        else:
+            chosen = [pod for pod, status in states if not status.is_finished]
         latest = chosen or latest
     return latest[-1] if latest else None
 

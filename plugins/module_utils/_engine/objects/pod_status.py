@@ -172,6 +172,7 @@ def _blame_deletion(pod: Manifest, failure: Status, terminated: Manifest | None)
         return failure
     requested = due - (pod["metadata"].get("deletionGracePeriodSeconds") or 0)
     finished = read_timestamp(terminated.get("finishedAt"))
+    # Times have whole seconds: a command that handles the signal exits within the second, while one that fails is seldom deleted within it.
     if finished is not None and finished < requested:
         return failure
     return replace(failure, reason=DELETED, message=f"it was deleted from outside while it ran; {failure.message}", is_interrupted=True)

@@ -151,7 +151,8 @@ def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_succ
         place = (artifact.path, artifact.dest)
         collected.artifacts += [Fetched(artifact, known[place])] if place in known else []
     if is_success and spec.leaves_files and (record is None or record.results is None):
-        collected.problems.append(lost_error())
+        lost = lost_error(spec.options)
+        collected.problems += [lost] if lost else []
     elif is_success:
         collected.problems = (record.problems if record else []) or collected.problems + find_omissions(spec, collected)
     return collected

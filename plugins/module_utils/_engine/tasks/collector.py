@@ -64,6 +64,8 @@ class Collector:
         errors = {OUTSIDE: outside_error, NO_FILE: special_error}
         contents: dict[str, bytes | int | None] = {}
         for source, content in zip(files, found):
+            if content == NO_FILE and source.is_optional:
+                continue
             if isinstance(content, int) and content in errors:
                 collected.problems.append(errors[content](f"result '{source.name}'", source.path))
             else:

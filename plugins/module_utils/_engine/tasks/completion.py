@@ -63,7 +63,7 @@ class Completion:
         if run.collected and run.error and run.status and run.status.state == "failed":
             for problem in run.collected.failures:
                 self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
-        if run.error and run.status and run.status.state == "failed" and _has_lost_files(run):
+        if run.error and run.status and run.status.state == "failed" and run.has_lost_files:
             self._console.warn(f"What the failed task '{spec.name}' left was lost: its pod was terminated before it was fetched ({run.status.reason}).")
         if run.error and run.has_failed:
             self._explain(run, spec, run.error)
@@ -89,7 +89,7 @@ class Completion:
         elif run.logs is None and tail.text:
             run.logs = tail.text
         hint = error.hint
-        if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never"):
+        if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never") and "rerun" not in hint:
             hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
         has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more
         events = [event for event in run.events if event["type"] != "Normal" or not has_exited]
@@ -169,11 +169,6 @@ def _termination_line(error: str, pod: Manifest | None, tail: str, log_tail: int
 def _is_unfetched(run: TaskRun) -> bool:
     """Whether the pod of a task holds files that were not fetched: it must stay for another run."""
     return bool(run.spec and run.spec.leaves_files and run.pod and holds_files(run.pod) and not run.fetched)
-
-
-def _has_lost_files(run: TaskRun) -> bool:
-    """Whether a task has run, and the container that held its files was terminated with it."""
-    return bool(run.spec and run.spec.leaves_files and run.pod and not holds_files(run.pod) and not run.fetched and has_started(run.pod, TASK_CONTAINER))
 
 
 def _is_finished(run: TaskRun) -> bool:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..cluster.exec import execute
 from ..cluster.exec_command import Command, Container
-from ..errors import PodwrightError
+from ..cluster.exec_errors import has_not_started
+from ..errors import CONNECTION_LOST, PodwrightError
 from ..transfer.pair import TreePair
 from ..transfer.plan import CopyOptions, compare
 from ..transfer.remote import ContainerTree
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 START = ["sh", "-c", f": > {READY}"]
 START_SECONDS = 30
+# Causes of a failed copy that another run to the same place is not.
+_FINAL = re.compile("ermission denied|not permitted|Read-only|No space left|quota exceeded|it is a directory")
 
 
 def deliver(client: Client, console: Console, spec: TaskSpec, pod: Manifest, deadline: float | None) -> None:
@@ -41,6 +45,13 @@ def deliver(client: Client, console: Console, spec: TaskSpec, pod: Manifest, dea
         if _copy(entry, ContainerTree(client, container, entry.delivery, deadline=deadline), console) != digest:
             raise PodwrightError(f"{entry.src} changed while the task was started.", reason="Changed", hint="Run the task again.")
     retry_on_connection_loss(lambda: execute(client, container, Command(START, timeout=START_SECONDS)))
+
+
+def is_temporary(error: PodwrightError) -> bool:
+    """Whether inputs may be delivered on a retry: the connection was lost, or another run deleted files or started the task."""
+    if error.reason == "CopyFailed":
+        return not _FINAL.search(error.message)
+    return error.reason == CONNECTION_LOST or has_not_started(error)
 
 
 def _copy(entry: Input, remote: ContainerTree, console: Console) -> str:

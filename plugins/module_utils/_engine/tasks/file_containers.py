@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..objects.containers import container_names, container_status, has_finished
-from ..objects.pod_status import Status, read_waiting
+from ..objects.containers import TASK_CONTAINER, container_names, container_status, has_finished
+from ..objects.pod_status import Status, has_started, read_waiting
 from .containers import build_container
 from .inputs import INPUTS, READY, ROOT_PATH, read_inputs
 from .outputs import contains, output_directories, output_paths
@@ -114,6 +114,11 @@ def holds_files(pod: Manifest) -> bool:
     if HOLDER not in container_names(pod) or "terminated" in (container_status(pod, HOLDER).get("state") or {}):
         return False
     return not has_finished(pod)
+
+
+def has_lost_files(pod: Manifest) -> bool:
+    """Whether the task of a pod has run, and the container that held its files has terminated."""
+    return not holds_files(pod) and has_started(pod, TASK_CONTAINER)
 
 
 def holder_problem(pod: Manifest) -> Status | None:

@@ -235,10 +235,16 @@ def missing_error(what: str, path: str | None) -> PodwrightError:
     return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
 
 
-def lost_error() -> PodwrightError:
-    """The error for a task that succeeded, but whose files nobody can fetch any more."""
-    message = "the files that it left were lost before they were fetched, because its pod was terminated from outside"
-    return PodwrightError(message, reason="FilesLost", hint="Run the playbook again, which runs the task again.")
+def lost_error(options: Options) -> PodwrightError | None:
+    """The error for a task that succeeded, but whose files nobody can fetch any more; None if it need not have left any, and never runs again."""
+    if options["rerun"] != "never":
+        message = "the files that it left were lost before this run fetched them, because its pod was terminated"
+        return PodwrightError(message, reason="FilesLost", hint="Run the playbook again, which runs the task again.")
+    files: list[ResultSource | Artifact] = [*read_sources(options), *read_artifacts(options)]
+    if not any(entry.path and not entry.is_optional for entry in files):
+        return None
+    message = "neither its pod nor its record has the files that it left any more"
+    return PodwrightError(message, reason="FilesLost", hint="Set rerun to on_failure to run the task again.")
 
 
 def outside_error(what: str, path: str | None) -> PodwrightError:

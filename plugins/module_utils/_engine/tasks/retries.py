@@ -20,7 +20,7 @@ INTERRUPTED = "Interrupted"  # any interruption: an eviction, a preemption, a lo
 MAX_EXIT_CODE = 255
 DEFAULT_DELAY_MAX = 600  # seconds
 MANY_RETRIES = 1000  # by then the delay does not grow any more
-_WORD = re.compile(r"[A-Z][A-Za-z]{1,62}")
+_WORD = re.compile(r"[A-Z][A-Za-z]{1,62}|OutOf[A-Za-z0-9./_-]{1,317}")  # such as OOMKilled, or OutOf with the name of a resource
 
 
 def read_conditions(options: Options, name: str) -> tuple[int | str, ...] | None:

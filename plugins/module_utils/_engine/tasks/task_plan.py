@@ -75,6 +75,11 @@ class TaskPlan:
         return self.change.desired is None
 
     @property
+    def had_finished(self) -> bool:
+        """Whether the task had finished before, and nothing is planned that runs it again."""
+        return self.status is not None and self.status.is_finished
+
+    @property
     def first_stage(self) -> Stage:
         """The stage in which carrying it out begins."""
         if self.to_delete:

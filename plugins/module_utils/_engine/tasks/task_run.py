@@ -18,7 +18,7 @@ from ..values import Manifest
 from .collected import Collected, describe_lack
 from .decision import CREATE, NONE, PATCH, RELABELED, REPLACE, RESIZE
 from .effects import Effects, Timing
-from .file_containers import awaits_inputs, can_fetch, has_inputs, holds_files
+from .file_containers import awaits_inputs, can_fetch, has_inputs, has_lost_files, holds_files
 from .indexes import find_left
 from .record import Record
 from .retries import with_skips
@@ -173,7 +173,7 @@ class TaskRun:
 
     def finish(self) -> None:
         """Finish it; first what it left is to be fetched if its pod holds it."""
-        if self.stage is Stage.WATCH and self.pod_to_fetch_from:
+        if self.stage is Stage.WATCH and (self.pod_to_fetch_from or self.has_lost_files):
             self.advance(StageEvent.TERMINATED)
             return
         pod = self.pod if self.spec and self.spec.leaves_files and not self.fetched else None
@@ -198,6 +198,12 @@ class TaskRun:
         is_finished = self.status is not None and self.status.is_finished
         pod = self.pod if is_finished and self.spec and self.spec.leaves_files and not self.fetched else None
         return pod if pod and can_fetch(pod) else None
+
+    @property
+    def has_lost_files(self) -> bool:
+        """Whether the container that held what it left has terminated during this run, which has not fetched that; another run may have."""
+        is_new = bool(self.effects.created) or not self.plan.had_finished
+        return bool(is_new and self.spec and self.spec.leaves_files and not self.fetched and self.pod and has_lost_files(self.pod))
 
     def take(self, answer: Answer) -> None:
         """Note what it left and was fetched."""

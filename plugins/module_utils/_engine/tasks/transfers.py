@@ -7,15 +7,19 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import POD
-from ..errors import CONNECTION_LOST, as_podwright_error
+from ..cluster.kinds import CONFIG_MAP, POD
+from ..errors import as_podwright_error
+from .collected import restore
 from .executor import Answer
-from .file_containers import has_inputs
+from .file_containers import can_fetch, has_inputs
+from .outputs import why_incomplete
+from .record import PREFIX, read_record
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..values import Manifest
+    from .collected import Collected
     from .task_spec import TaskSpec
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before the inputs of a task are copied again, on average
@@ -40,7 +44,7 @@ class Transfers:
         Another run may copy them at the same time, and each upload deletes the temporary files of earlier ones: a copy that fails is retried, unless the pod
         has its inputs by then.
         """
-        from .delivery import deliver
+        from .delivery import deliver, is_temporary
 
         pauses = iter(PAUSES)
         while True:
@@ -49,13 +53,20 @@ class Transfers:
                 return Answer(live=pod)
             except Exception as error:
                 failure = as_podwright_error(error)
-            pause = next(pauses, None)
-            is_over = self._is_cancelled.wait((pause or 0) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
             live = self._look_up(spec, pod)
             if live and has_inputs(live):
                 return Answer(live=live)
-            if live is None or pause is None or is_over or failure.reason not in ("CopyFailed", CONNECTION_LOST):
+            if live is None or not is_temporary(failure) or not self._pause(next(pauses, None)):
                 return Answer(error=failure, live=live)
+
+    def _pause(self, seconds: float | None) -> bool:
+        """Pause for so many seconds on average. Returns: whether there is a pause, before the deadline and a cancellation."""
+        if seconds is None:
+            return False
+        pause = seconds * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+        if self.deadline is not None and self._client.clock.monotonic() + pause > self.deadline:
+            return False
+        return not self._is_cancelled.wait(pause)
 
     def _look_up(self, spec: TaskSpec, pod: Manifest) -> Manifest | None:
         try:
@@ -65,10 +76,22 @@ class Transfers:
         return live if live and live["metadata"]["uid"] == pod["metadata"].get("uid") else None
 
     def collect(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Answer:
-        """Fetch what a task has left."""
+        """Fetch what a task has left, or find that another run has fetched it; the answer is empty if neither is possible."""
+        if not can_fetch(pod):
+            return Answer(collected=self._find_collected(spec, pod, is_success))
         from .collector import Collector
 
         return Answer(collected=Collector(self._branch(), self._console, self.deadline).collect(spec, pod, is_success))
+
+    def _find_collected(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected | None:
+        """What another run has fetched according to the record, if its copies are on this host; else None."""
+        try:
+            known = self._client.get(CONFIG_MAP, spec.namespace, PREFIX + spec.name)
+        except Exception:
+            return None
+        record = read_record(known) if known else None
+        is_of_pod = record is not None and record.uid == pod["metadata"]["uid"] and record.results is not None
+        return restore(spec, pod, record, is_success) if is_of_pod and not why_incomplete(spec.options, record, False) else None
 
     def cancel(self) -> None:
         """Close the connections, so that threads which wait for them return."""
