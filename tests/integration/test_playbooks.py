@@ -135,7 +135,13 @@ def test_the_digest_covers_labels_of_nodes_and_images_that_are_pulled_once(clien
     node = client.list(BUILT_IN["v1", "Node"], None)[0][0]["metadata"]["name"]
     plans = [{"podwright_storage": {"node_labels": {node: {"example.com/a": value}}}} for value in "ab"]
     plans += [{"podwright_image_prepull": {"images": [value], "keep": False}} for value in "ab"]
-    assert len({shown_digest(shell([*documented("provision"), "--check", "-e", json.dumps(plan)])) for plan in plans}) == 4
+    provision = documented("provision")
+    digests = [shown_digest(shell([*provision, "--check", "-e", json.dumps(plan)])) for plan in plans]
+    assert len(set(digests)) == 4
+    shell(provision)
+    reviewed = shown_digest(shell([*provision, "--check", "-e", json.dumps(plans[2])]))
+    refused = shell([*provision, "-e", f"podwright_expect={reviewed}", "-e", json.dumps(plans[3])], expect=2)
+    assert "Nothing was changed, because the plan is not the reviewed one" in refused
 
 
 @pytest.mark.long

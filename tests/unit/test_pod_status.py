@@ -130,7 +130,8 @@ def test_a_task_that_runs_does_not_fail_because_of_a_sidecar(policy, state):
 def test_a_task_whose_other_container_cannot_start_waits_for_it(reason):
     """It may be what the command of the task waits for."""
     waiting = {"name": "worker", "state": {"waiting": {"reason": reason, "message": "no"}}}
-    status = read_pod(pod("Pending", RUNNING, policy="Never", others=[waiting]))
+    crashing = {"name": "log", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}, "lastState": FAILED}
+    status = read_pod(pod("Pending", RUNNING, policy="Never", others=[crashing, waiting]))
     assert (status.state, status.reason, status.rc) == ("pending", reason, None) and status.grace is not None
 
 

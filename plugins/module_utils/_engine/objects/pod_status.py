@@ -191,18 +191,18 @@ def termination(pod: Manifest) -> Manifest:
 
 def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    name, problem = next(((container["name"], found) for container in containers if (found := read_waiting(container))), ("", None))
-    if problem and name != default_container(pod):
-        problem = replace(problem, rc=None)  # that of another container
+    own = default_container(pod)
+    problems = [found if container["name"] == own else replace(found, rc=None) for container in containers if (found := read_waiting(container))]
     # A task that completes does not wait for a container that is restarted once its own container runs.
-    is_restarted = problem is not None and problem.reason == "CrashLoopBackOff"
-    if problem and not (is_restarted and is_running and pod["spec"].get("restartPolicy", "Always") != "Always"):
-        return problem
+    is_patient = is_running and pod["spec"].get("restartPolicy", "Always") != "Always"
+    obstacle = next((found for found in problems if not (is_patient and found.reason == "CrashLoopBackOff")), None)
+    if obstacle:
+        return obstacle
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
     if is_running:
-        reason, message = (problem.reason, problem.message) if problem else ("", "")
+        reason, message = (problems[0].reason, problems[0].message) if problems else ("", "")
         return Status("running", reason, message, is_ready=condition(pod, "Ready").get("status") == "True")
     return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
 

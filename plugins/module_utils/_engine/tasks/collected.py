@@ -152,7 +152,7 @@ def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_succ
         collected.artifacts += [Fetched(artifact, known[place])] if place in known else []
     if is_success and spec.leaves_files and (record is None or record.results is None):
         lost = lost_error(spec.options)
-        collected.problems += [lost] if lost else []
+        collected.problems += [lost] if lost else find_omissions(spec, collected)
     elif is_success:
         collected.problems = (record.problems if record else []) or collected.problems + find_omissions(spec, collected)
     return collected
