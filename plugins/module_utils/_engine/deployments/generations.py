@@ -159,7 +159,7 @@ class Generations(Deployer):
         self._clean_up(generation, before)
 
     def _check_switch(self, generation: str) -> None:
-        """Check that a generation is in service. Raises: PodwrightError if another run has undone that meanwhile; the traffic goes to pods all the same."""
+        """Check that a generation is in service. Raises: PodwrightError if another run has undone that; the Service selects pods that exist all the same."""
         self.observe_changes()
         if generation not in self.deployments:
             self._restore_traffic(generation)

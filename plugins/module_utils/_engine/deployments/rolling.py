@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import BUILT_IN, SERVICE
+from ..cluster.kinds import REPLICA_SET, SERVICE
 from ..errors import PodwrightError
 from ..objects.controllers import TEMPLATE_HASH
 from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..values import Manifest, Result
 
 OBSERVATION_TIMEOUT = 30  # seconds, whatever `wait_timeout` is: a controller observes a change within one, unless it is down
-REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 # Fields of the Deployment that a rollback keeps: the others are of the pods.
 _KEPT_FIELDS = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import BUILT_IN, POD
+from ..cluster.kinds import POD, REPLICA_SET
 from ..errors import PodwrightError
 from ..objects.controllers import controller_reference, workload_of
 from ..objects.pod_status import is_serving
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..objects.key import Key
     from ..values import Manifest
 
-REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 LONGEST_PAUSE = 2  # seconds between two counts of the pods of a workload; the first pause is a second
 BELIEVED_AFTER = 30  # seconds in which a controller has seen every deletion; some API servers have workloads, but not their pods
 
