@@ -308,7 +308,8 @@ class ModelCluster(FakeCluster):
         finished = [pod for pod in pods if pod["status"]["phase"] in ("Succeeded", "Failed")]
         if finished:
             has_succeeded = finished[0]["status"]["phase"] == "Succeeded"
-            status = {"conditions": [{"type": "Complete" if has_succeeded else "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+            reason = {"reason": "CompletionsReached"} if has_succeeded else {"reason": "BackoffLimitExceeded", "message": "Too often"}
+            status = {"conditions": [{"type": "Complete" if has_succeeded else "Failed", "status": "True"} | reason]}
             return lambda: self._modify(job, lambda j: j.update(status=status))
         if pods:
             return None

@@ -20,6 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.sta
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import Problems, failure_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import RunnerOptions
@@ -112,6 +113,20 @@ def test_events_that_only_repeat_the_error_are_left_out():
         '  Failed: Error: secret "token" not found',
         "  BackOff: ",
     ]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monkeypatch, is_late):
+    def list_events(_client, item):
+        if item["kind"] != "Job" or is_late:
+            return []
+        (condition,) = item["status"]["conditions"]  # its controller writes the same message twice
+        return [event("Warning", condition["reason"]) | {"message": condition["message"]}]
+
+    monkeypatch.setattr(completion, "list_events", list_events)
+    fields, error = session({"bad": 2}).perform(batch("bad", kind="Job", retries=0))
+    assert str(error) == "The Job 'bad' in namespace 'n' failed: its command failed with exit code 2\nLog:\n  done"
+    assert bool(fields["tasks"][0]["events"]) != is_late
 
 
 @pytest.mark.parametrize(

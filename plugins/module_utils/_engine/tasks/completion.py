@@ -14,6 +14,7 @@ from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, explaining_container, has_started
+from ..objects.readiness import condition
 from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
 from ..threads import call_in_threads
 from ..values import Manifest
@@ -94,7 +95,7 @@ class Completion:
         has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more
         events = [event for event in run.events if event["type"] != "Normal" or not has_exited]
         text = error.message + _termination_line(error.message, pod, tail.text, options["log_tail"])
-        text += format_diagnosis(events, tail, text)
+        text += format_diagnosis(events, tail, f"{text}\n{_job_failure(run.live)}")
         run.error = PodwrightError(text, status=error.status, reason=error.reason, causes=error.causes, hint=hint)
 
     def _record(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
@@ -164,6 +165,11 @@ def _termination_line(error: str, pod: Manifest | None, tail: str, log_tail: int
     message = termination_message(pod, explaining_container(pod)).strip() if pod and log_tail else ""
     is_shown = message in error or message in tail or bool(tail.strip() and tail.strip() in message)
     return f"\nTermination message: {message}" if message and not is_shown else ""
+
+
+def _job_failure(job: Manifest | None) -> str:
+    """Why a Job says that it has failed, which its controller also writes as an event, sooner or later: what its pod says explains more."""
+    return str(condition(job, "Failed").get("message") or "") if job else ""
 
 
 def _is_unfetched(run: TaskRun) -> bool:
