@@ -103,6 +103,21 @@ def test_a_deployment_of_another_tool_is_refused(session):
     assert "was not created by pod_deployment" in str(refused(session, rollout(1, "rolling")))
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_secret_that_may_not_be_created_is_refused_before_the_first_write(session, monkeypatch, check_mode):
+    create = session.cluster.create
+
+    def refuse(kind, *arguments, **options):
+        if kind.name == "Secret":
+            raise PodwrightError("no", status=403, reason="Forbidden")
+        return create(kind, *arguments, **options)
+
+    monkeypatch.setattr(session.cluster, "create", refuse)
+    writes = len(session.cluster.history)
+    _result, error = session.perform(rollout(1, secret_env={"TOKEN": "t"}), check_mode)
+    assert error.reason == "Forbidden" and len(session.cluster.history) == writes
+
+
 def test_a_service_without_ports_is_refused_before_the_first_write(session):
     assert str(refused(session, rollout(1, ports=None))).startswith("service.ports: missing")
 

@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.valid
 from ansible_collections.podwright.core.plugins.plugin_utils._secret_variables import keep_secrets
 
 from .task_specs import spec
+from .test_task_order import batch, session
 
 CANARY = "canary-of-a-secret"
 
@@ -143,6 +144,22 @@ def test_literals_of_a_task_with_no_log_are_secret_and_have_the_same_values(env,
         args = unwrap(keep_secrets(wrap({"env": env}), is_secret=True))
         assert args["env"] == kept and args.get("secret_env") == secret
     assert keep_secrets({"env": env}, is_secret=False) == {"env": env}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+def test_no_pod_is_created_whose_secret_may_not_be(kind, check_mode):
+    made = session({"a": 0})
+    create = made.cluster.create
+
+    def refuse(kind, *arguments, **options):
+        if kind.name == "Secret":
+            raise PodwrightError("no", status=403, reason="Forbidden")
+        return create(kind, *arguments, **options)
+
+    made.cluster.create = refuse
+    _fields, error = made.perform(batch("a", kind=kind, secret_env={"TOKEN": CANARY}), check_mode)
+    assert "no" in str(error) and not made.cluster.objects and CANARY not in str(error)
 
 
 def test_odd_arguments_are_left_to_the_validation():

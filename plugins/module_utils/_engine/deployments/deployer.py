@@ -21,7 +21,7 @@ from ..tasks.options import TASK_OPTIONS
 from ..tasks.pod_security import AUTO, check_level, profile_of, read_level
 from ..tasks.server_support import ServerSupport
 from ..tasks.task_plan import secret_creation
-from ..tasks.task_secret import build_secret
+from ..tasks.task_secret import build_secret, check_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 from .manifests import build_deployment, service_name
@@ -186,7 +186,10 @@ class Deployer(ABC):
         """Apply manifests and wait until the objects are ready. Raises: PodwrightError with the reason why a pod is not ready."""
         options = ReconcilerOptions(check_mode=self.check_mode, wait=False, wait_timeout=self.wait_timeout)
         reconciler = Reconciler(self.client, options, self.console, partial(explain_workload, self.client))
-        outcome = reconciler.apply([manifest for manifest in manifests if manifest], self.namespace)
+        given = [manifest for manifest in manifests if manifest]
+        for deployment in given:
+            check_secret(self.client, self._build_secret(deployment))
+        outcome = reconciler.apply(given, self.namespace)
         self.changes += outcome.changes
         outcome.raise_error()
         for change in outcome.changes:
@@ -199,7 +202,7 @@ class Deployer(ABC):
 
     def _create_secret(self, deployment: Manifest) -> None:
         """Create the Secret that the pods of a Deployment refer to, unless it exists. Raises: PodwrightError."""
-        secret = build_secret(self.spec, deployment, {DEPLOYMENT: self.name}) if self.spec else None
+        secret = self._build_secret(deployment)
         if not secret:
             return
         try:
@@ -209,6 +212,10 @@ class Deployer(ABC):
                 return
             raise
         self.changes.append(replace(secret_creation(secret), after=live))
+
+    def _build_secret(self, manifest: Manifest) -> Manifest | None:
+        is_deployment = manifest["kind"] == DEPLOYMENT_KIND.name
+        return build_secret(self.spec, manifest, {DEPLOYMENT: self.name}) if self.spec and is_deployment else None
 
     @property
     def wait_timeout(self) -> int:

@@ -25,7 +25,7 @@ from .decision import PATCH, RELABELED, REPLACE
 from .live_state import find_correction
 from .network_policy import build_policy
 from .task_plan import Listed
-from .task_secret import build_secret
+from .task_secret import build_secret, check_secret
 from .task_spec import TaskSpec
 from .tracing import add_context
 
@@ -142,6 +142,7 @@ class Executor:
         """Create the pod or Job of a task with what belongs to it; its NetworkPolicy first."""
         answer = Answer()
         try:
+            check_secret(self._client, build_secret(spec, manifest))
             answer = replace(answer, policy=self.apply_policy(spec))
             adopted = self._create_or_adopt(spec, manifest)
             # Labels that others removed are restored, or no list and no watch would report it.
@@ -243,6 +244,7 @@ class Executor:
             metadata = {key: value for key, value in body["metadata"].items() if key != "name"} | {"generateName": f"{spec.name}-"}
             body = body | {"metadata": metadata}
         try:
+            check_secret(self._client, build_secret(spec, body))
             answer = self._client.create(spec.kind, spec.namespace, body, MANAGER, dry_run=True)
         except PodwrightError as error:
             if error.reason == "AlreadyExists" and change.action != REPLACE and (adoption := self._predict_adoption(spec, change)):

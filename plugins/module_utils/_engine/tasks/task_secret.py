@@ -9,7 +9,9 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import option_error
+from ..cluster.client import MANAGER
+from ..cluster.kinds import SECRET
+from ..errors import PodwrightError, option_error
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import MANAGED, TASK, owner_reference
 from ..text import encode
@@ -19,6 +21,7 @@ from .task_spec import containers_of, slow_digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..cluster.client import Client
     from ..objects.pod_status import Status
     from ..values import Manifest, Options
     from .task_spec import TaskSpec
@@ -92,6 +95,17 @@ def build_secret(spec: TaskSpec, owner: Manifest, labels: dict[str, str] | None 
     metadata |= {"ownerReferences": [owner_reference(owner)]} if "uid" in owner["metadata"] else {}
     # Immutable, so that nobody replaces the input of a task that has not started.
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "immutable": True, "data": data}
+
+
+def check_secret(client: Client, secret: Manifest | None) -> None:
+    """Check that the server would create a Secret (None: there is none), before there are pods that wait for it. Raises: PodwrightError."""
+    try:
+        if secret:
+            client.create(SECRET, secret["metadata"]["namespace"], secret, MANAGER, dry_run=True)
+    except PodwrightError as error:
+        # Without its namespace, the creation of what owns it says so.
+        if error.reason != "AlreadyExists" and not error.is_not_found and not error.is_dry_run_refused:
+            raise
 
 
 def is_needed(spec: TaskSpec, status: Status | None) -> bool:
