@@ -99,12 +99,12 @@ def test_a_job_returns_its_termination_message():
     ],
 )
 def test_artifacts_must_not_replace_each_other(first, second, clash):
-    pairs = [(f"tasks[{number}].artifacts[0]", outputs.Artifact(*pair, False)) for number, pair in enumerate((first, second))]
+    given = [(f"tasks[{number}].", {"artifacts": [{"path": path, "dest": dest}]}) for number, (path, dest) in enumerate((first, second))]
     if not clash:
-        outputs.check_destinations(pairs)
+        outputs.check_destinations(given)
         return
     with pytest.raises(PodwrightError, match=r"^tasks\[1\]\.artifacts\[0\]\.dest: must not be that of tasks\[0\]\.artifacts\[0\]"):
-        outputs.check_destinations(pairs)
+        outputs.check_destinations(given)
 
 
 # -- the pod --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
 from .task_specs import spec
+from .test_task_order import session
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,8 @@ def test_invalid_options_are_refused_without_a_request(options, message):
         ({"tasks": [{"image": "i"}]}, "tasks[0].name: must be set unless generate_name is."),
         ({"tasks": [{"name": "a", "kind": "Deployment"}]}, "tasks[0].kind: must be Pod or Job, got 'Deployment'."),
         ({"name": "a", "prune": True}, "prune: requires set"),
+        ({"name": "a", "namespace": "Foo_Bar"}, "namespace: must be the name of a namespace, got 'Foo_Bar'."),
+        ({"tasks": [{"name": "a", "namespace": "b/c"}]}, "tasks[0].namespace: must be the name of a namespace, got 'b/c'."),
     ],
 )
 def test_an_error_contains_the_full_path_of_the_option(options, message):
@@ -112,3 +115,8 @@ def test_an_error_contains_the_full_path_of_the_option(options, message):
     with pytest.raises(PodwrightError) as caught:
         task_pod.run(call, task_pod.Tasks())
     assert caught.value.message.startswith(message) and caught.value.reason == "BadOption"
+
+
+def test_a_generated_name_deletes_nothing():
+    _fields, error = session({}).perform({"generate_name": "a-", "state": "absent"})
+    assert error.message == "generate_name: must not be set if state is absent."

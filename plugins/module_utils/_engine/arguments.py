@@ -134,6 +134,19 @@ _RANGES = {
 }
 
 
+def check_name(option: str, name: str, longest: int = 63) -> None:
+    """Check a name that is the value of a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
+    if len(name) > longest or not DNS_LABEL.fullmatch(name):
+        rule = f"must consist of at most {longest} lower-case letters, digits and '-', and start and end with a letter or digit"
+        raise option_error(option, f"{rule}, got {name!r}.")
+
+
+def check_namespace(option: str, name: str) -> None:
+    """Check that a text can be the name of a namespace; an empty one would be all namespaces. Raises: PodwrightError."""
+    if not DNS_LABEL.fullmatch(name):
+        raise option_error(option, f"must be the name of a namespace, got '{name}'.", "Such a name consists of lower-case letters, digits and '-'.")
+
+
 def check_ranges(arguments: Arguments, params: Options, path: str = "") -> None:
     """Check the numbers in validated options. Raises: PodwrightError that names the option."""
     for name, spec in arguments.items():
@@ -171,8 +184,8 @@ def read_namespaces(params: Options) -> list[str | None]:
     if ALL_NAMESPACES in (names or ()) and set(names) != {ALL_NAMESPACES}:
         raise option_error("namespaces", f"must be ['{ALL_NAMESPACES}'] or names of namespaces, got both.")
     for index, name in enumerate(names or ()):
-        if name != ALL_NAMESPACES and not DNS_LABEL.fullmatch(name):  # an empty name would be all namespaces
-            raise option_error(f"namespaces[{index}]", f"must be the name of a namespace, got '{name}'.")
+        if name != ALL_NAMESPACES:
+            check_namespace(f"namespaces[{index}]", name)
     return [None if name == ALL_NAMESPACES else name for name in dict.fromkeys(names or ())]
 
 

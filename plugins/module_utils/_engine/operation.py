@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .arguments import check_ranges, connection_secrets, redact_connection
+from .arguments import check_namespace, check_ranges, connection_secrets, redact_connection
 from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
 from .errors import PodwrightError, as_podwright_error
@@ -122,8 +122,9 @@ class Invocation:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the option, else of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`."""
+        """The namespace of the option, else of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`. Raises: PodwrightError."""
         namespace: str = self.params.get("namespace") or self.client.configuration.namespace
+        check_namespace("namespace", namespace)
         return namespace
 
     @property

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import check_name
 from ..errors import option_error
-from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS, check_name
+from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS
 from ..text import parse_number
 from .analysis import FAILURE, SUCCESS, is_condition
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, REVIEW, WAIT, url_passwords, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, check_name, url_passwords, with_defaults
 from ..clients.prometheus import query_prometheus
 from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
@@ -19,7 +19,6 @@ from ..errors import option_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..operation import Invocation, Operation, attempt
 from ..reconciler.diff import yaml_diff
-from ..tasks.options import check_name
 from ..tasks.redactor import TaskRedactor, redact_options
 from . import pod_exec, pod_request
 

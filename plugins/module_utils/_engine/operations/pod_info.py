@@ -162,10 +162,8 @@ def _namespace(invocation: Invocation, kind: Kind) -> str | None:
     """The namespace to read; None reads all namespaces, as in k8s_info for other kinds than pods without name and namespace."""
     if not kind.namespaced or invocation.params["all_namespaces"]:
         return None
-    if kind.name == "Pod" or invocation.params["name"]:
-        return invocation.namespace
-    namespace: str | None = invocation.params["namespace"]
-    return namespace
+    is_named = kind.name == "Pod" or invocation.params["name"] or invocation.params["namespace"]
+    return invocation.namespace if is_named else None
 
 
 def _read(invocation: Invocation, outcome: Found, kind: Kind, namespace: str | None, selectors: Selectors) -> str | None:

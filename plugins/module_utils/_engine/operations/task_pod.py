@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..arguments import CONNECTION, REVIEW, WAIT, given_options, item_arguments, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_namespace, given_options, item_arguments, with_defaults
 from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..image_policy.policy import IMAGE_POLICY
@@ -21,8 +21,8 @@ from ..tasks.failures import failure_message
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
 from ..tasks.needs import depth, resolve_needs
-from ..tasks.options import TASK_OPTIONS, check_name
-from ..tasks.outputs import check_destinations, read_artifacts
+from ..tasks.options import TASK_OPTIONS
+from ..tasks.outputs import check_destinations
 from ..tasks.redactor import TaskRedactor, redact_options
 from ..tasks.result import describe_pod, describe_task
 from ..tasks.retries import total_delay
@@ -187,7 +187,7 @@ def _open_batch(invocation: Invocation, options: RunnerOptions, members: list[Me
 
 
 def _names_tasks(params: Options) -> bool:
-    return bool(params["name"] or params["tasks"])
+    return bool(params["name"] or params["tasks"] or params["generate_name"])
 
 
 # -- reading the options --------------------------------------------------------------------------------------
@@ -202,7 +202,9 @@ def _read_specs(invocation: Invocation, runtime: Runtime = CLUSTER) -> list[Task
         return []
     defaults = {name: params[name] for name in TASK_OPTIONS}
     if params["tasks"] is None:
-        return _check_outputs([_read_spec(invocation, runtime, defaults)], "")
+        spec = _read_spec(invocation, runtime, defaults)
+        check_destinations([("", spec.options)])
+        return [spec]
     specs: list[TaskSpec] = []
     known = set()
     for index, item in enumerate(params["tasks"]):
@@ -215,15 +217,8 @@ def _read_specs(invocation: Invocation, runtime: Runtime = CLUSTER) -> list[Task
             raise option_error(f"tasks[{index}].name", f"must be unique in namespace '{spec.namespace}', got '{spec.name}' again.")
         known.add((spec.namespace, spec.name))
         specs.append(spec)
-    specs = resolve_needs(specs) if params["state"] != "absent" else specs
-    return _check_outputs(specs, "tasks[{}].")
-
-
-def _check_outputs(specs: list[TaskSpec], prefix: str) -> list[TaskSpec]:
-    """The tasks. Raises: PodwrightError if two of their artifacts would replace each other."""
-    artifacts = [(number, index, artifact) for number, spec in enumerate(specs) for index, artifact in enumerate(read_artifacts(spec.options))]
-    check_destinations((f"{prefix.format(number)}artifacts[{index}]", artifact) for number, index, artifact in artifacts)
-    return specs
+    check_destinations((f"tasks[{index}].", spec.options) for index, spec in enumerate(specs))
+    return resolve_needs(specs) if params["state"] != "absent" else specs
 
 
 def _check_run(specs: list[TaskSpec], options: RunnerOptions) -> None:
@@ -265,8 +260,12 @@ def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> Ta
     name = options["name"] or _generate_name(options["generate_name"])
     if not name:
         raise option_error("name", "must be set unless generate_name is.")
+    if options["namespace"]:
+        check_namespace("namespace", options["namespace"])
     spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"])
     if params["state"] == "absent":
+        if options["generate_name"]:
+            raise option_error("generate_name", "must not be set if state is absent.", "Delete the tasks of a set, or by their names, which results contain.")
         check_name("name", spec.name)
     else:
         validate(spec)

@@ -195,7 +195,6 @@ TASK_OPTIONS: dict[str, Options] = {
     **JOB_OPTIONS,
 }
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")
 
 
@@ -210,13 +209,6 @@ def text_of(option: str, value: object) -> str:
 def texts_of(option: str, mapping: Options | None) -> dict[str, str]:
     """A mapping such as labels, with keys and values as text. Raises: PodwrightError for a value that is a list or a mapping."""
     return {scalar_text(key): text_of(f"{option}.{key}", value) for key, value in (mapping or {}).items()}
-
-
-def check_name(option: str, name: str, longest: int = 63) -> None:
-    """Check a name that is the value of a label, too (RFC 1123, 63 characters). Raises: PodwrightError."""
-    if len(name) > longest or not _NAME.fullmatch(name):
-        rule = f"must consist of at most {longest} lower-case letters, digits and '-', and start and end with a letter or digit"
-        raise option_error(option, f"{rule}, got {name!r}.")
 
 
 def check_keys(option: str, mapping: Iterable[str], known: Iterable[str]) -> None:

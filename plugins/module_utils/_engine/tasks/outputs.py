@@ -113,19 +113,21 @@ def check_path(option: str, path: object) -> None:
         raise option_error(option, f"must be an absolute path without '.', '..' and empty parts, got {path!r}.")
 
 
-def check_destinations(destinations: Iterable[tuple[str, Artifact]]) -> None:
+def check_destinations(tasks: Iterable[tuple[str, Options]]) -> None:
     """Check that no two artifacts would replace each other.
 
     Args:
-        destinations: (path of the option, artifact) of all tasks.
+        tasks: (prefix of the options in errors, options) of all tasks.
 
     Raises: PodwrightError.
     """
     known: dict[str, str] = {}
-    for option, artifact in destinations:
-        other = known.setdefault(artifact.place, option)
-        if other != option:
-            raise option_error(f"{option}.dest", f"must not be that of {other}, got {artifact.dest!r} for both.", "Use the name of the task in it.")
+    for prefix, options in tasks:
+        for index, artifact in enumerate(read_artifacts(options)):
+            option = f"{prefix}artifacts[{index}]"
+            other = known.setdefault(artifact.place, option)
+            if other != option:
+                raise option_error(f"{option}.dest", f"must not be that of {other}, got {artifact.dest!r} for both.", "Use the name of the task in it.")
 
 
 def output_paths(options: Options) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..arguments import check_name
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..values import Options
@@ -13,7 +14,7 @@ from .inputs import INPUTS, check_inputs
 from .job import check_job
 from .manifest_shape import check_shape
 from .network_policy import build_policy
-from .options import check_name, check_variable
+from .options import check_variable
 from .outputs import output_paths
 from .owner import read_parent
 from .pod_security import check_profile
