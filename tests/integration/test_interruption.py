@@ -30,8 +30,12 @@ from ..support.waiting import wait_for
 COUNT, KILLS = min(scaled(10), 30), 5
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("Pod", True), ("Job", True), ("Pod", False)], ids=["Pod", "Job", "the worker survives"])
-def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch, namespace, client, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "workers", "mode"),
+    [("Pod", True, "action"), ("Job", True, "action"), ("Pod", False, "action"), ("Pod", True, "module")],
+    ids=["Pod", "Job", "the worker survives", "the module survives"],
+)
+def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, mode, play, launch, namespace, client, tmp_path):
     # Each task writes a line to a file in a directory of the node, so that its runs can be counted.
     directory = tmp_path / "traces"
     directory.mkdir(mode=0o777)
@@ -46,10 +50,10 @@ def test_a_killed_batch_is_finished_by_the_next_run(kind, workers, play, launch,
         "termination_grace_period": 0,
     }
     task = {"name": "Run", "podwright.core.task_pod": batch}
-    process = launch([task], namespace=namespace)
+    process = launch([task], namespace=namespace, mode=mode)
     wait_for(lambda: len(client.list(POD, namespace)[0]) >= 5)
     process.kill(workers)
-    second = play([task], namespace=namespace).of("Run")
+    second = play([task], namespace=namespace, mode=mode).of("Run")
     assert second["summary"] == {"succeeded": COUNT, "total": COUNT}
     assert {trace.name: trace.read_text() for trace in directory.iterdir()} == {str(number): "x\n" for number in range(COUNT)}
     pods, _version = client.list(POD, namespace)
