@@ -77,6 +77,13 @@ def test_nothing_keeps_running_if_the_daemon_set_is_not_kept(client, play, names
     assert not client.list(DAEMON_SET, namespace)[0]
 
 
+@pytest.mark.parametrize("check", [[], ["--check"]], ids=["run", "check"])
+def test_a_selector_of_no_node_is_an_error_if_the_daemon_set_is_not_kept(client, play, namespace, check):
+    tasks = prepull(namespace, {"podwright.io/no-such": "yes"}, ["busybox"], image_prepull_keep=False)
+    played = play(tasks, *check, namespace=namespace, expect=2)
+    assert "image_prepull_node_selector: selects no node" in played.stdout and not client.list(DAEMON_SET, namespace)[0]
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_nodes_that_lack_an_image_are_named_with_the_reason(client, play, namespace, keep):
     missing = "podwright/prepull-missing:1"
