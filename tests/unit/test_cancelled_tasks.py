@@ -163,14 +163,14 @@ def test_a_pool_of_a_cancelled_operation_drops_what_has_not_begun(monkeypatch):
 
     def request(number):
         begun.append(number)
-        release.wait(5)
+        release.wait(30)
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Pool(2) as pool:
         for number in range(50):
             pool.submit(request, number)
         raise KeyboardInterrupt
-    assert time.monotonic() - started < 4  # less than a request takes
+    assert time.monotonic() - started < 20  # less than a request takes
     release.set()
     assert len(begun) <= 2
 

@@ -169,7 +169,7 @@ def test_response_must_be_complete_before_a_deadline(part, monkeypatch):
     with StubServer(drip) as running, Client(Configuration({"host": running.url})) as client:
         with pytest.raises(PodwrightError, match="timed out"):
             client.get(POD, "n", "a")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10  # all of it would take 20 s
 
 
 def test_request_is_retried_after_connection_loss(server, connect):
