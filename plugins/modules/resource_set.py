@@ -71,7 +71,7 @@ options:
       - A template can be a mapping of V(path) and of the syntax options of M(ansible.builtin.template), such as V(variable_start_string).
     type: raw
   patch:
-    description: RFC 6902 patch of the object with O(kind) and O(name), with O(state=patched).
+    description: RFC 6902 patch of the object with O(kind) and O(name) or of the objects with O(kind) and O(label_selectors), with O(state=patched).
     type: list
     elements: dict
   merge_type:
@@ -85,6 +85,7 @@ options:
   label_selectors:
     description:
       - Apply, patch or delete only manifests whose labels match.
+      - With O(state=patched) and O(kind), patches all objects of the namespace that match by O(patch) or by a manifest without a name.
       - With O(state=absent) and O(kind), without manifests and O(name), deletes all objects of the namespace that match.
     type: list
     elements: str

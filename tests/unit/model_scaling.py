@@ -15,7 +15,8 @@ from .model_server import is_terminating, leaves
 HPA, SCALED_OBJECT = "HorizontalPodAutoscaler", "ScaledObject"
 SCALABLE = ("Deployment", "StatefulSet", "ReplicaSet", "Cluster")
 REPLICAS = {"Cluster": "size", "Job": "parallelism"}  # the field of a kind that is not called replicas
-API_VERSIONS = {"Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "ConfigMap": "v1", "Job": "batch/v1", "Cluster": "example.com/v1"}
+API_VERSIONS = dict.fromkeys(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"), "apps/v1")
+API_VERSIONS |= {"ConfigMap": "v1", "Job": "batch/v1", "Cluster": "example.com/v1"}
 KEDA = {"group": "keda.sh", "names": {"kind": SCALED_OBJECT, "plural": "scaledobjects"}, "scope": "Namespaced", "versions": [{"name": "v1alpha1"}]}
 CLUSTERS = {"group": "example.com", "names": {"kind": "Cluster", "plural": "clusters"}, "scope": "Namespaced", "versions": [{"name": "v1"}]}
 # Usage of a container as the metrics API has been seen to report it: https://github.com/kubernetes-sigs/metrics-server/issues/473 and 207.

@@ -69,3 +69,22 @@ def test_a_kind_of_a_version_that_is_not_served_comes_with_the_version_that_is(a
     assert caught.value.message.startswith(f"Kind '{kind}' not found in {api_version}; the API server does not serve {api_version}")
     hint = f"Set api_version to {successor}, which has this kind" if successor else "Install its definition first, or correct api_version and kind"
     assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("name", ["Gadget", "Widget"])
+def test_a_kind_is_searched_in_the_groups_whose_server_is_up(name):
+    """The API server serves an aggregated API as long as its APIService exists."""
+
+    def fetch(path):
+        if path == "/apis":
+            return {"groups": [{"preferredVersion": {"groupVersion": version}} for version in ("metrics.example.com/v1", VERSION)]}
+        if path == "/apis/metrics.example.com/v1":
+            raise PodwrightError("the server is currently unable to handle the request", status=503)
+        return {"resources": [GADGET] if path == f"/apis/{VERSION}" else []}
+
+    if name == "Gadget":
+        assert Kinds(fetch).find(None, name).api_version == VERSION
+        return
+    with pytest.raises(PodwrightError, match=r"Kind 'Widget' not found in any API group; .*; metrics.example.com/v1 cannot be read\.") as caught:
+        Kinds(fetch).find(None, name)
+    assert caught.value.reason == UNKNOWN_KIND

@@ -224,6 +224,28 @@ def test_all_or_the_selected_objects_of_a_kind_in_the_namespace_are_deleted(clus
     assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"definition": {"data": {"seen": "yes"}}},
+        {"definition": "data: {seen: 'yes'}"},
+        {"patch": [{"op": "add", "path": "/data/seen", "value": "yes"}]},
+    ],
+)
+def test_the_selected_objects_of_a_kind_in_the_namespace_are_patched(change, cluster):
+    for name in ("a", "b", "c"):
+        cluster.add("ConfigMap", name, metadata={"labels": {"app": name}})
+    cluster.add("ConfigMap", "a", "elsewhere", metadata={"labels": {"app": "a"}})
+    fields = done(cluster, kind="ConfigMap", state="patched", label_selectors=["app in (a,b)"], wait=False, **change)
+    assert [(entry["action"], entry["namespace"], entry["name"]) for entry in fields["plan"]] == [("patch", "n", "a"), ("patch", "n", "b")]
+    assert done(cluster, kind="ConfigMap", state="patched", label_selectors=["app=nothing"], wait=False, **change)["plan"] == []
+
+
+def test_a_manifest_without_a_name_is_not_taken_for_one_whose_labels_do_not_match(cluster):
+    fields, error = run(cluster, kind="ConfigMap", definition={"data": {"k": "v"}}, label_selectors=["app=a"])
+    assert "lacks metadata.name" in str(error) and not fields["changed"]
+
+
 # -- names ----------------------------------------------------------------------------------------------------
 
 

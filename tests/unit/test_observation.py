@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.key import Key
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import SHOWN, reject_foreign
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import SHOWN, Member, reject_foreign
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.observation import autoscaled_keys, observe, observe_set, target_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ID, PART_OF, TOOLING, ApplySet
 
@@ -289,6 +289,19 @@ def test_objects_that_something_scales_are_found_with_one_list_for_each_namespac
     live[scaled] = live[scaled] | {"metadata": {"name": "b", "annotations": {AUTOSCALED: "true"}}}
     assert {key.name for key in autoscaled_keys(cluster, desired, live, console)} == {"a", "b", "c", "d"}
     assert sorted(entry[1:3] for entry in cluster.reads) == [(AUTOSCALER.name, "m"), (AUTOSCALER.name, "n")] and console.warnings == []
+
+
+@pytest.mark.parametrize("leaves", ["it", "its owner", "another", "its target"])
+def test_an_autoscaler_that_leaves_or_gets_another_target_scales_nothing_any_more(leaves, cluster, console):
+    """Its former target would get the replicas of its manifest by the next run only."""
+    live = scaler()
+    live["metadata"]["ownerReferences"] = [{"uid": "of-the-owner", "controller": True}]
+    cluster.add(live)
+    uid = {"it": "a", "its owner": "of-the-owner"}.get(leaves, "of-another")
+    leaving = [Member(AUTOSCALER, key_of(live, AUTOSCALER), live | {"metadata": live["metadata"] | {"uid": uid}})]
+    desired = keyed(workload(replicas=2), *([scaler(target="b")] if leaves == "its target" else []))
+    found = {key.name for key in autoscaled_keys(cluster, desired, {}, console, leaving)}
+    assert found == ({"a"} if leaves == "another" else set())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, Kind
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.members import Member
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import plan
@@ -25,7 +25,8 @@ def keyed(manifests):
     """Mapping Key -> (Kind, manifest)."""
     found = {}
     for manifest in manifests:
-        kind = BUILT_IN[manifest["apiVersion"], manifest["kind"]]
+        names = manifest["apiVersion"], manifest["kind"]
+        kind = BUILT_IN.get(names) or Kind(*names, f"{names[1].lower()}s")
         found[key_of(manifest, kind)] = (kind, manifest)
     return found
 

@@ -251,12 +251,24 @@ def test_predicted_creation_shows_the_manifest_as_its_patch_and_the_servers_answ
     assert change.patch == [{"op": "add", "path": "", "value": config("a")}]
 
 
+# How the API server refuses a pod that refers to an object which the run, or a task before it, creates.
+MISSING = {
+    'error looking up service account n/runner: serviceaccount "runner" not found': "service account",
+    "no PriorityClass with name high was found": "priority class",
+    'pod rejected: RuntimeClass "sandbox" not found': "runtime class",
+}
+
+
 @pytest.mark.parametrize(
     ("error", "action", "note"),
     [
         (PodwrightError("no", status=404, reason="NotFound"), "create", "predicted locally: its namespace or definition does not exist yet"),
         (PodwrightError("no", status=404, reason=UNKNOWN_KIND), "create", "predicted locally: its namespace or definition does not exist yet"),
         (PodwrightError("webhook x does not support dry run", status=400), "create", "predicted locally: a webhook does not support dry run"),
+        *(
+            (PodwrightError(f'pods "a" is forbidden: {text}', status=403, reason="Forbidden"), "create", f"predicted locally: its {what} does not exist yet")
+            for text, what in MISSING.items()
+        ),
     ],
 )
 def test_prediction_without_an_answer_says_why(error, action, note, cluster):

@@ -131,6 +131,14 @@ def test_a_kind_without_replicas_is_refused_in_check_mode_too(session, kind):
     assert not scaled(session, kind, state="absent")["changed"]
 
 
+def test_replicas_that_a_controller_would_reset_are_refused(session):
+    live = session.cluster.add_workload("ReplicaSet", "web", 1)
+    live["metadata"]["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": True}]
+    for options in ({"replicas": 3}, BY_CPU, DIRECT):
+        assert str(refused(session, "ReplicaSet", **options)).endswith("its controller, Deployment 'web', sets its replicas. Scale Deployment 'web'.")
+    assert not scaled(session, "ReplicaSet", state="absent")["changed"]
+
+
 def test_a_job_is_scaled_to_a_fixed_number_only(session):
     session.cluster.add_workload("Job", "web", 1)
     for options in (BY_CPU, BY_KEDA, DIRECT):

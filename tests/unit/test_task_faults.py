@@ -195,13 +195,20 @@ def test_check_mode_predicts_the_creation_after_a_deletion_that_is_under_way(clu
     assert actions(perform(cluster)[0]) == ["create"]
 
 
-def test_check_mode_predicts_locally_what_a_webhook_does_not_dry_run(cluster, monkeypatch):
+@pytest.mark.parametrize(
+    ("status", "text", "note"),
+    [
+        (400, 'admission webhook "w" denied the request: no dry run', "a webhook does not support dry run"),
+        (403, 'error looking up service account n/r: serviceaccount "r" not found', "its service account does not exist yet"),
+    ],
+)
+def test_check_mode_predicts_locally_what_no_dry_run_can_answer(status, text, note, cluster, monkeypatch):
     def refuse(kind, namespace, body, manager, dry_run=False):
-        raise PodwrightError('admission webhook "w" denied the request: no dry run', status=400)
+        raise PodwrightError(text, status=status)
 
     monkeypatch.setattr(cluster, "create", refuse)
     fields, error = perform(cluster, check_mode=True)
-    assert error is None and actions(fields) == ["create"] and fields["plan"][0]["note"] == "predicted locally: a webhook does not support dry run"
+    assert error is None and actions(fields) == ["create"] and fields["plan"][0]["note"] == f"predicted locally: {note}"
 
 
 def test_standard_input_is_not_that_of_the_pod_before(cluster):

@@ -21,6 +21,12 @@ _MAX_FRAMES = 5
 # How an API server words a denial by RBAC; a websocket that lacks the verb create is refused without a word (Kubernetes 1.35 and later).
 _DENIAL = re.compile(r'\bUser "?[^"]*"? cannot |is forbidden:\s+\(403 Forbidden\)\Z')
 _ADMISSION = re.compile(r"denied (the )?request")
+# How an API server refuses a pod that refers to one of these objects, which the run may create before.
+_PREREQUISITES = (
+    (re.compile(r"error looking up service account \S+: serviceaccount \S+ not found"), "service account"),
+    (re.compile(r"no PriorityClass with name \S+ was found"), "priority class"),
+    (re.compile(r"RuntimeClass \S+ not found"), "runtime class"),
+)
 
 
 class Cause(TypedDict):
@@ -100,6 +106,11 @@ class PodwrightError(Exception):
     def exceeds_quota(self) -> bool:
         """Whether a ResourceQuota refuses the request: it may be accepted later."""
         return self.status == 403 and "exceeded quota" in self.message
+
+    @property
+    def missing_prerequisite(self) -> str:
+        """What a pod refers to and does not exist, because of which it is refused; empty for other errors."""
+        return next((name for pattern, name in _PREREQUISITES if self.status == 403 and pattern.search(self.message)), "")
 
     @property
     def is_namespace_terminating(self) -> bool:

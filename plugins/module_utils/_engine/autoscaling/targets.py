@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import read_selector
-from ..cluster.kinds import JOB, POD, Kind
+from ..cluster.kinds import JOB, POD, REPLICA_SET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
 from ..objects.controllers import controller_reference
 from ..objects.labels import AUTOSCALED, annotation_of
@@ -71,7 +71,7 @@ class Target:
     @property
     def replicas_field(self) -> str:
         """The field of the spec that holds the replicas."""
-        return "parallelism" if self.kind.name == "Job" else "replicas"
+        return "parallelism" if self.kind == JOB else "replicas"
 
     @property
     def replicas(self) -> int:
@@ -133,12 +133,22 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
         controllers = [_controller_of(client, target) for target in targets]
         targets = list({target.before["metadata"]["uid"]: target for target in controllers}.values())
     for target in targets:
+        if params["state"] == "present":
+            _check_controller(target)
         is_built_in = target.kind.group in _BUILT_IN_GROUPS
         target.scale = None if is_built_in else _read_scale(client, target)
         if params["state"] == "present" and not (target.scale or (is_built_in and target.kind.name in _SCALABLE)):
             hint = f"Scale one of these kinds: {', '.join(_SCALABLE)}, or one whose definition has a scale subresource."
             raise PodwrightError(f"{target.title} cannot be scaled: its kind has no scale subresource.", reason="NotScalable", hint=hint)
     return targets
+
+
+def _check_controller(target: Target) -> None:
+    """Raises: PodwrightError if a controller sets the replicas of the object, and would reset them."""
+    owner = controller_reference(target.before)
+    if owner and target.kind == REPLICA_SET:
+        message = f"{target.title} cannot be scaled: its controller, {owner['kind']} '{owner['name']}', sets its replicas."
+        raise PodwrightError(message, reason="NotScalable", hint=f"Scale {owner['kind']} '{owner['name']}'.")
 
 
 def _read_scale(client: Client, target: Target) -> Manifest | None:

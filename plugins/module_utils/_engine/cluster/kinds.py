@@ -254,9 +254,15 @@ class Kinds:
         """The kind of that name in any group. Raises: PodwrightError."""
         groups = (self._request("/apis") or {}).get("groups") or []
         known: dict[str, Kind] = {}
-        found = []
+        found, down = [], []
         for api_version in ["v1", *(str(group["preferredVersion"]["groupVersion"]) for group in groups if group.get("preferredVersion"))]:
-            self._discovered[api_version] = self._discover(api_version)
+            try:
+                self._discovered[api_version] = self._discover(api_version)
+            except PodwrightError as error:
+                if (error.status or 0) < 500:
+                    raise
+                down.append(api_version)  # an aggregated API whose server is down
+                continue
             known |= self._discovered[api_version]
             found += [self._names[api_version][name.lower()]] if name.lower() in self._names[api_version] else []
         if len(found) == 1:
@@ -266,8 +272,9 @@ class Kinds:
             raise PodwrightError(f"Kind '{name}' is served by several groups: {places}.", reason=UNKNOWN_KIND, hint="Set api_version to one of them.")
         similar = load("difflib").get_close_matches(name.lower(), {kind.lower(): kind for kind in known}) or sorted(known)
         listed = ", ".join(f"{kind.name} ({kind.api_version})" for kind in known.values() if kind.name.lower() in similar[:_MAX_NAMES])
+        unavailable = f"; {', '.join(down)} cannot be read" if down else ""
         raise PodwrightError(
-            f"Kind '{name}' not found in any API group{'; similar kinds: ' + listed if listed else ''}.",
+            f"Kind '{name}' not found in any API group{'; similar kinds: ' + listed if listed else ''}{unavailable}.",
             reason=UNKNOWN_KIND,
             hint="Install its definition first, or correct kind (kubectl api-resources lists them).",
         )

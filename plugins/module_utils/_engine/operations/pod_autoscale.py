@@ -123,7 +123,7 @@ def _scale_to_fixed(invocation: Invocation, outcome: Scaling, targets: list[Targ
             target.note = error.message
             outcome.errors.append({"name": target.name, "msg": str(error)})
     if params["wait"] is not False and not invocation.check_mode:
-        _wait_for_targets(invocation, [target for target in targets if not target.note and target.kind.name != "Job"])
+        _wait_for_targets(invocation, [target for target in targets if not target.note and target.kind != JOB])
 
 
 def _scale(invocation: Invocation, target: Target) -> None:

@@ -18,7 +18,7 @@ from ..reconciler.outcome import Outcome
 from ..reconciler.patching import Patches, check_operations
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.reviews import check_review, is_review, send_review
-from ..reconciler.sources import check_sources, list_manifests, read_manifests, selects_live, set_name_of, with_names
+from ..reconciler.sources import check_sources, list_manifests, read_manifests, selects_live, set_name_of, spread, with_names
 
 if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
@@ -78,6 +78,8 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     client, namespace = invocation.client, invocation.namespace
     if selects_live(params):
         manifests = list_manifests(client, namespace, params)
+    elif params["state"] == "patched" and params["kind"] and params["label_selectors"]:
+        manifests = spread(client, namespace, params, manifests)
     stored = [manifest for manifest in manifests if not is_review(manifest)]
     reconciler = Reconciler(client, _read_options(invocation), invocation.console, partial(explain_workload, client), invocation.review)
     if params["state"] == "patched":
@@ -105,8 +107,8 @@ def _check(params: Options) -> None:
             if params[name] is not None:
                 raise option_error(name, "must not be set unless state is patched.")
     elif params["patch"] is not None:
-        if params["merge_type"] or not params["name"]:
-            raise option_error("patch", "requires the name of an object, and must not be set with merge_type.")
+        if params["merge_type"] or not (params["name"] or params["label_selectors"]):
+            raise option_error("patch", "requires the name of an object or label_selectors, and must not be set with merge_type.")
         check_operations(params["patch"])
 
 

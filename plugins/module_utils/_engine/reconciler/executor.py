@@ -145,6 +145,8 @@ class Executor:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
             if error.is_namespace_terminating:
                 return replace(change, note="predicted locally: its namespace is being deleted")
+            if error.missing_prerequisite:
+                return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
             self._check_replacement(change, error)

@@ -56,7 +56,7 @@ def clean(manifest: Manifest) -> Manifest:
 
 def _encode_texts(manifest: Manifest) -> Manifest:
     """A Secret with its `stringData` in `data`, values other than strings as JSON; any other manifest as it is. Raises: PodwrightError."""
-    if manifest["kind"] != "Secret" or "stringData" not in manifest:
+    if (manifest["apiVersion"], manifest["kind"]) != ("v1", "Secret") or "stringData" not in manifest:
         return manifest
     parts = {field: manifest.get(field) or {} for field in ("data", "stringData")}
     for field, part in parts.items():

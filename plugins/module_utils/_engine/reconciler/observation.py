@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import AUTOSCALER, CONFIG_MAP
 from ..errors import UNKNOWN_KIND, PodwrightError
+from ..objects.controllers import controller_reference
 from ..objects.key import Key
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..threads import call_in_threads
@@ -134,10 +135,13 @@ def _list(client: Client, kind: Kind, namespace: str, label_selector: str | None
         raise
 
 
-def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifest], console: Console) -> frozenset[Key]:
+def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifest], console: Console, leaving: Collection[Member] = ()) -> frozenset[Key]:
     """The Keys of desired objects that an autoscaler scales, be it live, desired or pod_autoscale. Raises: PodwrightError.
 
     Warns of replicas that are about to change although autoscalers must not be listed.
+
+    Args:
+        leaving: objects that are about to be deleted, such as autoscalers or the ScaledObjects that have one.
     """
     scalable = {key: replicas_of(manifest) for key, (_kind, manifest) in desired.items() if replicas_of(manifest) is not None}
     if not scalable:
@@ -145,12 +149,18 @@ def autoscaled_keys(client: Client, desired: Desired, live: Mapping[Key, Manifes
     autoscalers = [manifest for _kind, manifest in desired.values() if manifest["kind"] == AUTOSCALER.name]
     for namespace in {key.namespace for key in scalable if key.namespace}:
         found, error = _list(client, AUTOSCALER, namespace)
-        autoscalers += found or []
+        autoscalers += [item for item in found or [] if key_of(item, AUTOSCALER) not in desired and not _is_of(item, leaving)]
         for key in scalable if error and error.is_forbidden else ():
             if key.namespace == namespace and key in live and replicas_of(live[key]) != scalable[key]:
                 console.warn(f"Whether an autoscaler scales {key.kind} '{key.name}', whose replicas are about to be set, is unknown: {error}")
     targets = {key for key, item in live.items() if annotation_of(item, AUTOSCALED) is not None}
     return frozenset(scalable.keys() & (targets | set(map(target_of, autoscalers))))
+
+
+def _is_of(item: Manifest, members: Collection[Member]) -> bool:
+    """Whether an object is one of the members, or has one of them as its controller."""
+    uids = {member.item["metadata"]["uid"] for member in members}
+    return item["metadata"]["uid"] in uids or (controller_reference(item) or {}).get("uid") in uids
 
 
 def target_of(autoscaler: Manifest) -> Key:

@@ -163,14 +163,14 @@ def plan(
         wanted = _release_replicas(manifest, key in autoscaled)
         is_known = key not in unread
         changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over) if is_known else Change("none", key, kind, wanted, error=unread[key]))
-    changes.sort(key=lambda change: wave_of(change.key.kind))
+    changes.sort(key=lambda change: wave_of(change.key))
     return changes + plan_removal(prune, manager)
 
 
 def plan_removal(members: Iterable[Member], manager: str) -> list[Change]:
     """The changes that remove members of a set: objects that Kubernetes itself keeps only lose the manager's fields, others are deleted."""
     members = list(members)
-    inherent = [member for member in members if (member.kind.name, member.key.name) in INHERENT]
+    inherent = [member for member in members if not member.kind.group and (member.kind.name, member.key.name) in INHERENT]
     released = []
     for kind, key, item in inherent:
         metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})
@@ -182,7 +182,7 @@ def plan_removal(members: Iterable[Member], manager: str) -> list[Change]:
 def plan_deletions(members: Iterable[Member]) -> list[Change]:
     """The deletions of objects, in the reverse order of their waves; an object that is being deleted is not deleted again."""
     deletions = [_plan_deletion(key, kind, item) for kind, key, item in members]
-    return sorted(deletions, key=lambda change: -wave_of(change.key.kind))
+    return sorted(deletions, key=lambda change: -wave_of(change.key))
 
 
 def _plan_deletion(key: Key, kind: Kind, item: Manifest) -> Change:

@@ -133,7 +133,7 @@ class Reconciler:
             # Until the pruned members are deleted, the parent records their kinds, too: the run after an interrupted one finds them.
             manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
             desired[applyset.parent_key] = (CONFIG_MAP, manifest)
-        autoscaled = autoscaled_keys(self._client, desired, found.live, self._console)
+        autoscaled = autoscaled_keys(self._client, desired, found.live, self._console, pruned)
         changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
         self._carry_out(outcome, changes + kept, applyset)
         if options.check_mode:

@@ -86,15 +86,21 @@ def read_manifests(params: Options) -> list[Any]:
             documents += read_documents(document, "definition") if isinstance(document, str) else [as_json(document)]
     elif params["src"]:
         documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
-    elif params["kind"] and (params["name"] or params["generate_name"]):
+    elif params["kind"] and (params["name"] or params["generate_name"] or (params["state"] == "patched" and params["label_selectors"])):
         documents = [{}]
     elif not selects_live(params) and not (set_name_of(params) and (params["state"] == "absent" or params["prune"])):
         hint = "Set definition, src or template, or kind with name, or to delete several objects with label_selectors or delete_all."
         raise PodwrightError("No objects are defined.", reason="BadManifest", hint=hint)
     manifests = [_complete(document, params) for document in flatten(documents)]
     if params["label_selectors"] and not selects_live(params):
-        manifests = [manifest for manifest in manifests if matches(",".join(params["label_selectors"]), _labels_of(manifest))]
+        selector = ",".join(params["label_selectors"])
+        manifests = [manifest for manifest in manifests if not _is_named(manifest) or matches(selector, _labels_of(manifest))]
     return manifests
+
+
+def _is_named(manifest: Any) -> bool:
+    metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("name") or metadata.get("generateName"))
 
 
 def list_manifests(client: Client, namespace: str, params: Options) -> list[Manifest]:
@@ -103,6 +109,18 @@ def list_manifests(client: Client, namespace: str, params: Options) -> list[Mani
     items = client.list(kind, namespace if kind.namespaced else None, label_selector=",".join(params["label_selectors"] or ()) or None, metadata_only=True)[0]
     named = [{name: item["metadata"][name] for name in ("name", "namespace") if name in item["metadata"]} for item in items]
     return [{"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata} for metadata in named]
+
+
+def spread(client: Client, namespace: str, params: Options, manifests: Iterable[Any]) -> list[Any]:
+    """The manifests; one without a name once for each live object that `kind` and `label_selectors` select. Raises: PodwrightError."""
+    found: list[Any] = []
+    for manifest in manifests:
+        if _is_named(manifest) or not isinstance(manifest, dict) or not isinstance(manifest.get("metadata"), dict):
+            found.append(manifest)  # `clean` reports an invalid one
+        else:
+            live = list_manifests(client, str(manifest["metadata"].get("namespace") or namespace), params)
+            found += [manifest | item | {"metadata": manifest["metadata"] | item["metadata"]} for item in live]
+    return found
 
 
 def _complete(manifest: Any, params: Options) -> Any:

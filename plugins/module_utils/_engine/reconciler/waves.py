@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..cluster.kinds import BUILT_IN_GROUPS
+
 if TYPE_CHECKING:
+    from ..objects.key import Key
     from .plan import Change
     from .sets import ApplySet
 
@@ -17,16 +20,17 @@ WAVES = (
     "RoleBinding ClusterRoleBinding",  # the API server checks a grant against the role itself
     "ConfigMap Secret PersistentVolume PersistentVolumeClaim",
     "NetworkPolicy Service EndpointSlice Ingress IngressClass",
-    "",  # all other kinds: workloads and custom resources
+    "",  # all other built-in kinds, such as workloads
+    "*",  # custom resources: deleted before their controllers, which remove their finalizers
     "HorizontalPodAutoscaler PodDisruptionBudget APIService ValidatingWebhookConfiguration MutatingWebhookConfiguration ValidatingAdmissionPolicy",
 )
 _WAVE_OF = {kind: number for number, kinds in enumerate(WAVES) for kind in kinds.split()}
-_OTHERS = WAVES.index("")
+_OTHERS, _CUSTOM = WAVES.index(""), WAVES.index("*")
 
 
-def wave_of(kind_name: str) -> int:
-    """The number of a kind's wave."""
-    return _WAVE_OF.get(kind_name, _OTHERS)
+def wave_of(key: Key) -> int:
+    """The number of the wave of an object's kind; a custom kind may have the name of a built-in one."""
+    return _WAVE_OF.get(key.kind, _OTHERS) if key.group in BUILT_IN_GROUPS else _CUSTOM
 
 
 def split_into_waves(changes: Iterable[Change], applyset: ApplySet | None) -> list[list[Change]]:
@@ -39,7 +43,7 @@ def split_into_waves(changes: Iterable[Change], applyset: ApplySet | None) -> li
 
 def _position(change: Change, applyset: ApplySet | None) -> tuple[bool, int]:
     """The place of a change in the order: the parent of a set is created before its members and deleted after the last of them."""
-    number = wave_of(change.key.kind)
+    number = wave_of(change.key)
     if applyset and change.key == applyset.namespace_key:
         number = -2
     elif applyset and change.key == applyset.parent_key:

@@ -251,6 +251,8 @@ class Executor:
                 return adoption
             if error.is_not_found:
                 return replace(change, note="predicted locally: its namespace does not exist yet")
+            if error.missing_prerequisite:
+                return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.exceeds_quota:
                 return replace(change, note=f"would have to wait: {error.message}")
             if error.is_dry_run_refused:
