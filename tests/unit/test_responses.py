@@ -13,7 +13,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.shapes import find_misfit
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError, raise_explained
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
 
 from .stub_server import LIVE_METADATA, POD_OBJECT, Response, StubServer, html
 
@@ -227,3 +230,22 @@ def test_data_must_be_text(kind):
     item = {"metadata": LIVE_METADATA | {"name": "a"}, "data": {"a": "b"}}
     assert find_misfit(item, kind) is None
     assert find_misfit(item | {"data": {"a": 1}}, kind) == "data"
+
+
+def test_what_the_server_warns_of_is_a_warning_of_the_task():
+    """As kubectl shows it: deprecated versions, policies that only warn, fields without effect. Each text once, and not for reads."""
+    texts = r'299 - "would violate PodSecurity \"restricted:latest\": privileged", 299 - "v1 Pod is deprecated"'
+
+    def respond(handler):
+        headers = {"Content-Type": "application/json", "Warning": texts}
+        name = handler.path.partition("?")[0].rpartition("/")[2]
+        item = POD_OBJECT | {"metadata": POD_OBJECT["metadata"] | {"name": name}}
+        return Response(200, item, headers) if handler.command == "PATCH" else Response(404, {"kind": "Status", "reason": "NotFound", "message": "not found"}, headers)
+
+    with StubServer(respond) as server:
+        params = {name: spec.get("default") for name, spec in OPERATION.arguments.items()}
+        pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}} for name in ("a", "b")]
+        params |= {"host": server.url, "namespace": "n", "definition": pods, "wait": False, "concurrency": 1}
+        result = perform(OPERATION, params, False, False, Console())
+    begin = "The API server warns of Pod 'a': "
+    assert result["warnings"] == [f'{begin}would violate PodSecurity "restricted:latest": privileged', f"{begin}v1 Pod is deprecated"]

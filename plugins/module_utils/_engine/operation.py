@@ -106,7 +106,9 @@ class Invocation:
 
     def _open(self, params: Options) -> Client:
         connections = min(params.get("concurrency") or CONNECTIONS, CONNECTIONS)
-        return Client(Configuration(params), connections, poll_seconds=params.get("wait_sleep") or 5)
+        client = Client(Configuration(params), connections, poll_seconds=params.get("wait_sleep") or 5)
+        client.warnings.warn = self.console.warn
+        return client
 
     @property
     def client(self) -> Client:

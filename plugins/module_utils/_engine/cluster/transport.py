@@ -16,6 +16,7 @@ from ..libraries import load
 from ..text import parse_integer
 from .availability import Availability
 from .responses import check_content_type, check_status, read_content, read_object
+from .server_warnings import ServerWarnings
 from .session import Sessions
 from .streams import Streams
 
@@ -54,6 +55,7 @@ class Transport:
         streams: the open streams.
         clock: what the time is read from.
         availability: the outages of the server.
+        warnings: what the server warns of.
     """
 
     def __init__(self, configuration: Configuration, connections: int, clock: Clock | None) -> None:
@@ -61,6 +63,7 @@ class Transport:
         self.streams = Streams()
         self.clock = clock or Clock()
         self.availability = Availability(self.clock)
+        self.warnings = ServerWarnings()
         self._clock_offset = 0.0  # seconds that the server's clock is ahead of this machine's
 
     @property
@@ -136,6 +139,7 @@ class Transport:
                     was_renewed = True
                     continue
                 check_status(request, response.status, response.headers, content, session.configuration)
+                self.warnings.read(request, response.headers)
                 return session, response, content
             except PodwrightError as error:
                 error.response_was_lost = was_lost
