@@ -187,3 +187,5 @@ def test_hidden_fields_are_removed_wherever_they_are():
 def test_hidden_items_of_a_list_are_those_of_the_original_positions():
     paths = read_paths("hidden_fields", ["l[0]", "l[2]"])
     assert without_fields({"l": ["a", "b", "c"]}, paths) == {"l": ["b"]}
+    many = {"l": list(range(12))}
+    assert without_fields(many, read_paths("hidden_fields", ["l[9]", "l[10]"])) == {"l": [*range(9), 11]}

@@ -240,7 +240,9 @@ def test_what_the_server_warns_of_is_a_warning_of_the_task():
         headers = {"Content-Type": "application/json", "Warning": texts}
         name = handler.path.partition("?")[0].rpartition("/")[2]
         item = POD_OBJECT | {"metadata": POD_OBJECT["metadata"] | {"name": name}}
-        return Response(200, item, headers) if handler.command == "PATCH" else Response(404, {"kind": "Status", "reason": "NotFound", "message": "not found"}, headers)
+        if handler.command == "PATCH":
+            return Response(200, item, headers)
+        return Response(404, {"kind": "Status", "reason": "NotFound", "message": "not found"}, headers)
 
     with StubServer(respond) as server:
         params = {name: spec.get("default") for name, spec in OPERATION.arguments.items()}

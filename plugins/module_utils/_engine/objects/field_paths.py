@@ -37,9 +37,14 @@ def _read_path(option: str, text: str) -> FieldPath:
 
 def without_fields(item: Manifest, paths: Iterable[FieldPath]) -> Manifest:
     """An object without the fields of these paths; one that it lacks changes nothing."""
-    for path in sorted(paths, reverse=True):  # the later items of a list first
+    for path in sorted(paths, key=_place, reverse=True):  # the later items of a list first
         item = _without(item, path)
     return item
+
+
+def _place(path: FieldPath) -> list[tuple[int, str]]:
+    """What sorts paths: positions in lists by number."""
+    return [(-1 if (index := parse_integer(step)) is None else index, step) for step in path]
 
 
 def _without(value: Any, path: Sequence[str]) -> Any:
