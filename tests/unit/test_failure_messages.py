@@ -219,6 +219,9 @@ def test_a_failure_says_what_to_raise():
     assert failure_hint(spec(), killed) == "Raise resources.limits.memory." and failure_hint(spec(), Status("failed", "Error")) == ""
 
 
+CONVERT = "Write numbers and booleans without quotes, and variables that are text, such as those of the command line, with the filter int or bool."
+
+
 @pytest.mark.parametrize(
     ("text", "end"),
     [
@@ -227,11 +230,36 @@ def test_a_failure_says_what_to_raise():
             '.data.a: expected string, got true (HTTP 500). Quote the value, such as "1" or "true".',
         ),
         (".dta: field not declared in schema", ".dta: field not declared in schema (HTTP 500). Correct the fields that the message names."),
+        (".spec.replicas: expected numeric (int or float), got string", "got string (HTTP 500). " + CONVERT),
+        (".spec.paused: expected boolean, got &{true}", ".spec.paused: expected boolean, got true (HTTP 500). " + CONVERT),
     ],
 )
 def test_a_value_of_the_wrong_type_in_a_manifest_is_shown_as_it_is_written(text, end):
     body = {"kind": "Status", "message": f"failed to create typed patch object (n/c; /v1, Kind=ConfigMap): {text}"}
     assert str(status_error(500, body, Request("PATCH", "/api/v1/namespaces/n/configmaps/c"), Configuration({"host": "https://x"}))).endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("json: cannot unmarshal number into Go struct field ConfigMap.data of type string", 'Quote the value, such as "1" or "true".'),
+        ("cannot convert int64 to string", 'Quote the value, such as "1" or "true".'),
+        ("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32", CONVERT),
+        ("cannot convert string to bool", CONVERT),
+    ],
+)
+@pytest.mark.parametrize("value", [r'"{\"data\":{\"pw\":\"bGl2ZQ==\"}}"', r'"map[data:map[pw:bGl2ZQ==]]"'])
+def test_a_patch_with_a_value_of_the_wrong_type_does_not_show_the_object(value, text, hint):
+    """The API server repeats the whole object, with values of a Secret that no parameter has and nothing masks."""
+    body = {"kind": "Status", "reason": "Invalid", "message": f' "" is invalid: patch: Invalid value: {value}: {text}'}
+    error = status_error(422, body, Request("PATCH", "/api/v1/namespaces/n/secrets/s"), Configuration({"host": "https://x"}))
+    assert error.message.endswith(f"patch: {text} (422 Invalid)") and error.hint == hint
+
+
+def test_an_address_that_another_service_has_is_to_be_left_out():
+    body = {"kind": "Status", "reason": "Invalid", "message": "spec.clusterIPs: failed to allocate IP 10.0.0.1: provided IP is already allocated"}
+    error = status_error(422, body, Request("PATCH", "/api/v1/namespaces/n/services/s"), Configuration({"host": "https://x"}))
+    assert error.hint.startswith("Leave out the addresses and node ports")
 
 
 def test_a_missing_service_account_is_named_as_what_to_create():

@@ -224,6 +224,22 @@ def test_all_or_the_selected_objects_of_a_kind_in_the_namespace_are_deleted(clus
     assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"]
 
 
+def test_the_operation_of_a_patch_that_fails_is_named(cluster, monkeypatch):
+    """The API server reports "the server rejected our request due to an error in our request"."""
+
+    def refuse(*arguments, **options):
+        raise PodwrightError("rejected (422 Invalid)", status=422, reason="Invalid")
+
+    cluster.add("ConfigMap", "c", data={"a": "1"})
+    monkeypatch.setattr(cluster, "patch", refuse)
+    for entry in ({"op": "test", "path": "/data/a", "value": "2"}, {"op": "remove", "path": "/data/b"}, {"op": "add", "path": "/none/b", "value": "x"}):
+        patch = [{"op": "replace", "path": "/data/a", "value": "1"}, entry]
+        _fields, error = run(cluster, kind="cm", name="c", state="patched", patch=patch)
+        assert error.message == f"rejected (422 Invalid). patch[1] ({entry['op']} {entry['path']}) fails" and error.hint.startswith("Correct the path")
+    _fields, error = run(cluster, kind="cm", name="c", state="patched", patch=patch[:1])
+    assert error.message == "rejected (422 Invalid)"
+
+
 @pytest.mark.parametrize(
     "change",
     [

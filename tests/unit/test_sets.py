@@ -257,6 +257,18 @@ def test_objects_that_controllers_created_are_kept(web):
     assert [name for _kind, _namespace, name in web.members] == ["theirs"] and web.parent is None
 
 
+def test_a_member_with_a_controller_as_its_owner_is_pruned_and_deleted(web):
+    """Its manifest names one, or an Ansible operator adds itself as the owner to whatever its playbook creates."""
+    owned = [manifest("ConfigMap", name) for name in ("pruned", "deleted")]
+    for item in owned:
+        item["metadata"]["ownerReferences"] = [{"kind": "Shop", "name": "web", "controller": True}]
+    web.apply([KEPT, *owned])
+    web.apply([KEPT, owned[1]])
+    assert [name for _kind, _namespace, name in web.members] == ["deleted", "kept"]
+    web.remove()
+    assert web.members == []
+
+
 @pytest.mark.parametrize("verb", ["apply", "remove"])
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_an_object_of_another_set_is_refused_before_any_write(check_mode, verb, web):

@@ -38,7 +38,12 @@ _ADMISSION_HINTS = (
     ),
     (r"(maximum|minimum) \S+ (usage|limit)", "Set resources that the LimitRange{namespace} allows, or change the LimitRange."),
 )
-_GO_VALUE = re.compile(r"&value\.valueUnstructured\{Value:(.*?)\}")  # how an API server prints a value of another type
+_GO_VALUE = re.compile(r"&(?:value\.valueUnstructured)?\{(?:Value:)?(.*?)\}")  # how an API server prints a value of another type
+# How an API server repeats the whole object that a patch would have made, with values of a Secret that no parameter has.
+_PATCHED = re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*"(?:: )?')
+# How it reports text for a number or a boolean: in an apply, and in patches.
+_TEXT_FOR_OTHER = re.compile(r"expected (numeric|boolean)\b.* got (string|&)|cannot unmarshal string into .* \*?(int|float|bool)|cannot convert string to ")
+_OTHER_FOR_TEXT = re.compile(r"expected string, got|cannot unmarshal (number|bool) into .* of type \*?string|cannot convert (int64|float64|bool) to string")
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 # An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.
@@ -56,7 +61,7 @@ def status_error(status: int, body: object, request: Request, configuration: Con
     is_status = content.get("kind") == "Status"
     causes = causes_of(content) if is_status else []
     reason = str((is_status and content.get("reason")) or f"HTTP {status}")[:_MAX_REASON]
-    text = configuration.mask(str(content.get("message") or "the API server reported no message"))
+    text = configuration.mask(_PATCHED.sub("patch: ", str(content.get("message") or "the API server reported no message")))
     text = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} … ({len(text)} characters)"
     if status == 404 and _NOT_SERVED.search(text):
         reason = UNKNOWN_KIND
@@ -103,11 +108,21 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Another field manager owns these fields: set conflicts to take, or omit the fields."
     if status == 409 and error.reason == "AlreadyExists":
         return "Use another name, or delete the existing object. If another client has just created it, run the task again."
-    if error.is_schema_mismatch:
-        return 'Quote the value, such as "1" or "true".' if "expected string, got" in text else "Correct the fields that the message names."
+    if hint := _type_hint(error, text):
+        return hint
+    if status == 422 and "already allocated" in text:
+        return "Leave out the addresses and node ports that another Service has (clusterIP, clusterIPs, nodePort), so that others are assigned."
     if error.exceeds_storage:
         return _HINTS["413"]
     return _HINTS.get("5xx" if status and status >= 500 else str(status), "")
+
+
+def _type_hint(error: PodwrightError, text: str) -> str:
+    """What to do about values of the wrong types, or empty."""
+    hints = ['Quote the value, such as "1" or "true".'] if _OTHER_FOR_TEXT.search(text) else []
+    if _TEXT_FOR_OTHER.search(text):
+        hints.append("Write numbers and booleans without quotes, and variables that are text, such as those of the command line, with the filter int or bool.")
+    return " ".join(hints) or ("Correct the fields that the message names." if error.is_schema_mismatch else "")
 
 
 def _missing_permission(text: str, request: Request) -> str:

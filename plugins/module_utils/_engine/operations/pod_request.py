@@ -245,11 +245,10 @@ def _send_http(invocation: Invocation, client: Client, endpoint: Endpoint, each:
 
 
 def _no_response(endpoint: Endpoint, each: Exchange, explanation: str) -> PodwrightError:
-    return PodwrightError(
-        f"No response to {each} from {endpoint}: {explanation}",
-        reason="NoAnswer",
-        hint="Check that a process listens on this port in the pod; localhost is sufficient.",
-    )
+    hint = "Check that a process listens on this port in the pod; localhost is sufficient."
+    if "WRONG_VERSION_NUMBER" in explanation:
+        hint = "The port does not serve TLS: set protocol to http, or another port."
+    return PodwrightError(f"No response to {each} from {endpoint}: {explanation}", reason="NoAnswer", hint=hint)
 
 
 def _read_response(response: HttpResponse, each: Exchange) -> None:

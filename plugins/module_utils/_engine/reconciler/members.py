@@ -39,14 +39,14 @@ class Refusal(NamedTuple):
     error: PodwrightError
 
 
-def is_controlled(item: Manifest) -> bool:
-    """Whether a controller created the object: such an object may have the label of a set from its owner, and is deleted with its owner."""
-    return controller_reference(item) is not None
+def is_controlled(item: Manifest, manager: str) -> bool:
+    """Whether a controller created the object, and not `manager`: it may have the label of a set from its owner, with which it is deleted."""
+    return controller_reference(item) is not None and owned_fields(item, manager) is None
 
 
 def is_member(item: Manifest, applyset: ApplySet) -> bool:
     """Whether an object is a member that the set may delete."""
-    return label_of(item, PART_OF) == applyset.id and not is_controlled(item)
+    return label_of(item, PART_OF) == applyset.id and not is_controlled(item, applyset.manager)
 
 
 def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, listed: Collection[tuple[Kind, str]]) -> tuple[list[Member], list[Unlisted]]:

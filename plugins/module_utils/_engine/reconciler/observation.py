@@ -69,7 +69,8 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
             f"Members of the set '{applyset.name}' of kind {place.group_kind} cannot be listed; they are not deleted, and the set keeps "
             f"the kind in its record. {place.reason}"
         )
-    found = {member.key: member for member in [*read.members, *recorded] if not is_controlled(member.item) and member.key != applyset.parent_key}
+    members = [member for member in (*read.members, *recorded) if not is_controlled(member.item, applyset.manager)]
+    found = {member.key: member for member in members if member.key != applyset.parent_key}
     return Observation(read.live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted, read.unread)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..cluster.client import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from ..cluster.kinds import is_built_in
 from ..errors import PodwrightError, option_error
+from ..libraries import load
 from ..objects.key import Key
 from ..threads import call_in_threads
 from .desired import complete
@@ -89,5 +90,19 @@ def send_merge(client: Client, change: Change, merge: Merge, manager: str, dry_r
             return client.patch(change.kind, change.key.namespace or None, change.key.name, merge.body, manager, content_type, dry_run=dry_run)
         except PodwrightError as error:
             if error.status != 415 or content_type == merge.content_types[-1]:  # this kind does not support the type
+                if content_type == JSON_PATCH and error.status == 422:
+                    _explain_operation(error, change.before, merge.body)
                 raise
     raise option_error("merge_type", "must not be empty.")
+
+
+def _explain_operation(error: PodwrightError, item: Manifest | None, patch: Manifest | Patch) -> None:
+    """Add the operation of a patch that fails to the error of the API server, which does not name it."""
+    jsonpatch = load("jsonpatch")
+    for index, entry in enumerate(patch):
+        try:
+            item = jsonpatch.JsonPatch([entry]).apply(item)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, ValueError):
+            error.message += f". patch[{index}] ({entry['op']} {entry['path']}) fails"
+            error.hint = "Correct the path, or the value that test expects: the object is not as the patch requires."
+            return

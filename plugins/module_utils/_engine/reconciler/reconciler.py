@@ -110,11 +110,10 @@ class Reconciler:
 
         return self._run(verb, manifests, namespace, None)
 
-    @staticmethod
-    def _run(verb: _Verb, manifests: Iterable[Manifest], namespace: str, set_name: str | None) -> Outcome:
+    def _run(self, verb: _Verb, manifests: Iterable[Manifest], namespace: str, set_name: str | None) -> Outcome:
         outcome = Outcome()
         try:
-            verb(outcome, manifests, namespace, ApplySet(set_name, namespace) if set_name else None)
+            verb(outcome, manifests, namespace, ApplySet(set_name, namespace, self._options.manager) if set_name else None)
         except Exception as error:
             outcome.error = as_podwright_error(error)
         return outcome

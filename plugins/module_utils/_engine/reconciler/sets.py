@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..cluster.client import MANAGER
 from ..cluster.kinds import CONFIG_MAP, NAMESPACE
 from ..errors import PodwrightError
 from ..objects.key import Key
@@ -40,10 +41,15 @@ class Unlisted(NamedTuple):
 
 
 class ApplySet:
-    """A named set; its parent object is the ConfigMap `podwright-set-NAME` in the set's namespace."""
+    """A named set; its parent object is the ConfigMap `podwright-set-NAME` in the set's namespace.
 
-    def __init__(self, name: str, namespace: str):
+    Args:
+        manager: the field manager that applies its members.
+    """
+
+    def __init__(self, name: str, namespace: str, manager: str = MANAGER):
         self.name = name
+        self.manager = manager
         self.namespace = namespace
         self.parent_name = PARENT_PREFIX + name
         identity = f"{self.parent_name}.{namespace}.ConfigMap."
