@@ -15,7 +15,7 @@ from ansible.plugins.loader import lookup_loader
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import flatten, read_documents
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import flatten, read_documents, repeated_keys
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 MAX_DOWNLOAD = 64 << 20  # bytes
@@ -52,10 +52,16 @@ class ActionModule(OperationAction):
     def _read_src(self, path):
         """The manifests of a file, a directory or a URL."""
         if path.partition("://")[0].lower() in ("http", "https"):
-            return _read({_public(path): self._download(path)}, _public(path))
+            return self._parse({_public(path): self._download(path)}, _public(path))
         found = self._find("src", "files", path)
         files = _files_below(found) if os.path.isdir(found) else [found]
-        return _read({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path)
+        return self._parse({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path)
+
+    def _parse(self, texts, place):
+        for origin, text in texts.items():
+            for warning in repeated_keys(text, f"src {origin}"):
+                self._display.warning(warning)
+        return _read(texts, place)
 
     def _read_file(self, option, path):
         try:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import as_json, flatten, read_documents
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import as_json, flatten, read_documents, repeated_keys
 
 LARGEST = int(sys.float_info.max)
 
@@ -114,6 +114,19 @@ def test_yaml_with_a_tab_is_no_json(text):
 def test_merge_keys_do_not_replace_keys_of_the_mapping():
     text = "base: &base {a: 1, b: 1}\nwith: {<<: *base, b: 2}\nnone: {b: 3, c: [1]}"
     assert read_documents(text, "src") == [{"base": {"a": 1, "b": 1}, "with": {"a": 1, "b": 2}, "none": {"b": 3, "c": [1]}}]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a: 1\nb: {c: 1,\n  c: 2}\n---\na: 1\n'a': 2\n", [("c", 3), ("a", 6)]),
+        ("base: &base {a: 1}\none: &one {<<: *base, a: 2}\ntwo: {<<: [*base, *one], a: 3}\nthree: *one\n", []),  # a merge is what may be overridden
+        ("a: &x {b: 1, b: 2}\nc: *x\n", [("b", 1)]),
+        ("{]", []),
+    ],
+)
+def test_keys_that_are_repeated_are_warned_of(text, lines):
+    assert repeated_keys(text, "src a.yml") == [f"src a.yml: the key '{key}' is repeated at line {line}; only its last value is used." for key, line in lines]
 
 
 def test_only_lists_of_items_are_flattened():

@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import format_quantity, parse_quantity, same_quantity
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt, secrets_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import resource_set
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import documents
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import read_documents
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.fields import is_current, owned_fields
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import clean, predict
@@ -158,8 +159,8 @@ def test_odd_quantities_are_parsed_or_rejected(value, like):
 
 
 def test_text_is_parsed_once():
-    before = read_documents.cache_info().misses
+    before = documents._parse.cache_info().misses
     params = {option: spec.get("default") for option, spec in resource_set.ARGUMENTS.items()} | {"definition": "kind: Secret\na: once", "namespace": "n"}
     secrets_of(resource_set.OPERATION, params)
     attempt(resource_set.OPERATION, Invocation(params, True, False, Console()))
-    assert read_documents.cache_info().misses == before + 1
+    assert documents._parse.cache_info().misses == before + 1

@@ -257,6 +257,14 @@ def test_the_selected_objects_of_a_kind_in_the_namespace_are_patched(change, clu
     assert done(cluster, kind="ConfigMap", state="patched", label_selectors=["app=nothing"], wait=False, **change)["plan"] == []
 
 
+def test_a_text_that_repeats_a_key_is_warned_of_once(cluster):
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: '1'}\ndata: {b: '2'}\n"
+    for definition in (text, [text]):
+        console = Console()
+        _fields, error = run(cluster, console=console, definition=definition)
+        assert error is None and console.warnings == ["definition: the key 'data' is repeated at line 5; only its last value is used."]
+
+
 def test_a_manifest_without_a_name_is_not_taken_for_one_whose_labels_do_not_match(cluster):
     fields, error = run(cluster, kind="ConfigMap", definition={"data": {"k": "v"}}, label_selectors=["app=a"])
     assert "lacks metadata.name" in str(error) and not fields["changed"]

@@ -13,6 +13,7 @@ from ..errors import PodwrightError, option_error
 from ..objects.field_paths import read_paths, without_fields
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
+from ..reconciler.documents import repeated_keys
 from ..reconciler.manifest import Redactor, drop_managed_fields, secret_values
 from ..reconciler.outcome import Outcome
 from ..reconciler.patching import Patches, check_operations
@@ -70,6 +71,9 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     """Apply, patch or delete the objects. Raises: PodwrightError."""
     params = invocation.params
     _check(params)
+    for text in params["definition"] if isinstance(params["definition"], list) else [params["definition"]]:
+        for warning in repeated_keys(text, "definition") if isinstance(text, str) else ():
+            invocation.console.warn(warning)
     manifests = with_names(read_manifests(params), params, invocation.check_mode)
     _check_preconditions(params, manifests)
     reviews = [manifest for manifest in manifests if is_review(manifest)]

@@ -34,16 +34,24 @@ def _loader() -> Any:
 
     def flatten_mapping(self: Any, node: Any) -> None:
         has_merge = any(key.tag == _MERGE for key, _value in node.value)
+        seen = set()
+        for key in (key for key, _value in node.value if isinstance(key.value, str) and key.tag != _MERGE):
+            if key.value in seen:
+                self.repeated[key.value, key.start_mark.line + 1] = None
+            seen.add(key.value)
         base.flatten_mapping(self, node)
         if has_merge:  # merges of merges would add the same keys over and over
             node.value = list({(key.tag, key.value if isinstance(key.value, str) else id(key)): (key, value) for key, value in node.value}.values())
 
-    loader: Any = type("ManifestLoader", (base,), {"yaml_implicit_resolvers": resolvers, "flatten_mapping": flatten_mapping})
+    def __init__(self: Any, text: str) -> None:
+        base.__init__(self, text)
+        self.repeated = {}  # a set that keeps the order
+
+    loader: Any = type("ManifestLoader", (base,), {"__init__": __init__, "yaml_implicit_resolvers": resolvers, "flatten_mapping": flatten_mapping})
     loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
     return loader
 
 
-@functools.lru_cache(maxsize=64)
 def read_documents(text: str, origin: str) -> list[Any]:
     """The documents of a YAML or JSON text as JSON values: keys and dates are strings. They are cached, and must not be changed.
 
@@ -52,14 +60,36 @@ def read_documents(text: str, origin: str) -> list[Any]:
 
     Raises: PodwrightError with the line and column of a syntax error.
     """
+    return _parse(text, origin)[0]
+
+
+def repeated_keys(text: str, origin: str) -> list[str]:
+    """Warnings of keys that a mapping in a YAML text has more than once, of which all but the last value would be lost silently."""
+    try:
+        repeated = _parse(text, origin)[1]
+    except PodwrightError:
+        return []  # reading the documents reports it
+    return [f"{origin}: the key {key!r} is repeated at line {line}; only its last value is used." for key, line in repeated]
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(text: str, origin: str) -> tuple[list[Any], list[tuple[str, int]]]:
+    """The documents of a text, and the keys that are repeated, with their lines."""
     text = _BYTE_ORDER_MARK.sub("", text)
     yaml = load("yaml")
     budget = itertools.count(-_MAX_EXPANSION * len(text))
     try:
         if text.lstrip()[:1] == "{" and "\t" in text:  # which JSON allows as indentation and YAML does not
             with contextlib.suppress(ValueError):
-                return [as_json(json.loads(text), budget)]
-        return [as_json(document, budget) for document in yaml.load_all(text, Loader=_loader())]
+                return [as_json(json.loads(text), budget)], []
+        loader = _loader()(text)
+        try:
+            documents = []
+            while loader.check_data():
+                documents.append(as_json(loader.get_data(), budget))
+        finally:
+            loader.dispose()
+        return documents, list(loader.repeated)
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:  # the library's own on tags such as !!bool
         place = getattr(error, "problem_mark", None)
         position = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
