@@ -110,6 +110,13 @@ options:
     type: list
     elements: str
     default: []
+  ignored_fields:
+    description:
+      - Paths of fields of the manifests that are not applied, as in O(hidden_fields), such as V(spec.replicas) or V(webhooks[0].clientConfig.caBundle).
+      - The fields are left to others, as if the manifests did not contain them. One that Podwright applied before is removed unless others set it.
+    type: list
+    elements: str
+    default: []
   prune:
     description:
       - Delete members that are no longer in the manifests. Requires O(set).

@@ -257,6 +257,16 @@ def test_the_selected_objects_of_a_kind_in_the_namespace_are_patched(change, clu
     assert done(cluster, kind="ConfigMap", state="patched", label_selectors=["app=nothing"], wait=False, **change)["plan"] == []
 
 
+def test_ignored_fields_are_not_applied(cluster):
+    """Manifests of others, such as those of a URL, contain placeholders of what a controller sets."""
+    text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, annotations: {x/y: z}}\nspec: {replicas: 1, paused: true}\n"
+    fields = done(cluster, definition=text, ignored_fields=["spec.replicas", "metadata.annotations[x/y]", "data"])
+    applied = fields["result"]
+    assert applied["spec"] == {"paused": True} and applied["metadata"]["annotations"] == {}
+    _fields, error = run(cluster, definition=text, ignored_fields=["["])
+    assert str(error).startswith("ignored_fields[0]: must be the path of a field")
+
+
 def test_a_text_that_repeats_a_key_is_warned_of_once(cluster):
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: '1'}\ndata: {b: '2'}\n"
     for definition in (text, [text]):

@@ -45,6 +45,7 @@ ARGUMENTS = {
     "append_hash": {"type": "bool", "default": False},
     "continue_on_error": {"type": "bool", "default": False},
     "hidden_fields": {"type": "list", "elements": "str", "default": []},
+    "ignored_fields": {"type": "list", "elements": "str", "default": []},
     "prune": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": True},
     "conflicts": {"type": "str", "choices": ["take", "fail"], "default": "take"},
@@ -74,7 +75,9 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     for text in params["definition"] if isinstance(params["definition"], list) else [params["definition"]]:
         for warning in repeated_keys(text, "definition") if isinstance(text, str) else ():
             invocation.console.warn(warning)
-    manifests = with_names(read_manifests(params), params, invocation.check_mode)
+    ignored = read_paths("ignored_fields", params["ignored_fields"])
+    given = [without_fields(manifest, ignored) for manifest in read_manifests(params)]
+    manifests = with_names(given, params, invocation.check_mode)
     _check_preconditions(params, manifests)
     reviews = [manifest for manifest in manifests if is_review(manifest)]
     for review in reviews:
