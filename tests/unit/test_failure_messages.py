@@ -256,6 +256,19 @@ def test_a_patch_with_a_value_of_the_wrong_type_does_not_show_the_object(value, 
     assert error.message.endswith(f"patch: {text} (422 Invalid)") and error.hint == hint
 
 
+def test_a_refusal_does_not_repeat_the_template_of_a_workload():
+    """It may be long, and the values of its variables may be secret."""
+    template = '{"Containers":[{"Env":[{"Name":"A","Value":"%s"}]}]}' % ("c4n4ry" * 100)
+    causes = [
+        {"field": "spec.backoffLimit", "message": "Invalid value: -1: must be 0"},
+        {"field": "spec.template", "message": f"Invalid value: {template}: field is immutable"},
+    ]
+    text = "Job is invalid: [" + ", ".join(f"{cause['field']}: {cause['message']}" for cause in causes) + "]"
+    body = {"kind": "Status", "reason": "Invalid", "message": text, "details": {"causes": causes}}
+    error = status_error(422, body, Request("PATCH", "/apis/batch/v1/namespaces/n/jobs/j"), Configuration({"host": "https://x"}))
+    assert error.message.endswith("[spec.backoffLimit: Invalid value: -1: must be 0, spec.template: Invalid value: {…}: field is immutable] (422 Invalid)")
+
+
 def test_an_address_that_another_service_has_is_to_be_left_out():
     body = {"kind": "Status", "reason": "Invalid", "message": "spec.clusterIPs: failed to allocate IP 10.0.0.1: provided IP is already allocated"}
     error = status_error(422, body, Request("PATCH", "/api/v1/namespaces/n/services/s"), Configuration({"host": "https://x"}))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import UNKNOWN_KIND, Cause, PodwrightError
@@ -23,7 +24,8 @@ _HINTS = {
     "429": "The API server limits the rate of requests: lower concurrency or forks, or raise the limits of its priority levels.",
     "5xx": "Check the health of the API server, of its webhooks and of proxies in between: kubectl get --raw '/readyz?verbose'.",
 }
-_MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a response in an error
+_MAX_MESSAGE, _MAX_REASON, _MAX_CAUSE = 10_000, 100, 300  # characters of a response in an error
+_INVALID = "Invalid value: "
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
     (r"service ?account \S+ not found", "Create the service account{namespace} first, for example with the role podwright.core.rbac."),
@@ -61,7 +63,7 @@ def status_error(status: int, body: object, request: Request, configuration: Con
     is_status = content.get("kind") == "Status"
     causes = causes_of(content) if is_status else []
     reason = str((is_status and content.get("reason")) or f"HTTP {status}")[:_MAX_REASON]
-    text = configuration.mask(_PATCHED.sub("patch: ", str(content.get("message") or "the API server reported no message")))
+    text = configuration.mask(_without_values(str(content.get("message") or "the API server reported no message"), causes))
     text = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} … ({len(text)} characters)"
     if status == 404 and _NOT_SERVED.search(text):
         reason = UNKNOWN_KIND
@@ -70,6 +72,13 @@ def status_error(status: int, body: object, request: Request, configuration: Con
     error = PodwrightError(f"{request.describe()}: {shown} ({code})", status=status, reason=reason, causes=causes)
     error.hint = _hint(error, text, request, configuration.identity)
     return error
+
+
+def _without_values(text: str, causes: Iterable[Cause]) -> str:
+    """A message without whole objects: those that patches would have made, and the templates that immutable fields have."""
+    for message in {cause["message"] for cause in causes if len(cause["message"]) > _MAX_CAUSE and cause["message"].startswith(_INVALID)}:
+        text = text.replace(message, f"{_INVALID}{{…}}: {message.rpartition('}: ')[2][-_MAX_CAUSE:]}")
+    return _PATCHED.sub("patch: ", text)
 
 
 def causes_of(status: Manifest) -> list[Cause]:

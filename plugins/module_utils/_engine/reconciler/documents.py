@@ -131,11 +131,13 @@ def _is_json_scalar(value: Any) -> bool:
 
 
 def flatten(documents: Iterable[Any]) -> list[Any]:
-    """The manifests in documents: the items of each list (`List`, `RoleBindingList` …) one by one, and no empty documents."""
+    """The manifests in documents: the items of lists, and of each `List`, `RoleBindingList` … one by one, and no empty documents."""
     flat: list[Any] = []
     for document in documents:
         if isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and isinstance(document.get("items", ""), (list, type(None))):
             flat += flatten(map(functools.partial(_as_item, document), document["items"] or []))
+        elif isinstance(document, list):
+            flat += flatten(document)
         elif document is not None:
             flat.append(document)
     return flat
