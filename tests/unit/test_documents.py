@@ -135,6 +135,7 @@ def test_only_lists_of_items_are_flattened():
     for other in ({"kind": "AllowList", "items": {"a": 1}}, {"kind": "AllowList"}, {"kind": "Listing", "items": [pod]}, {"items": [pod]}, "text", 5):
         assert flatten([other]) == [other]
     assert flatten([{"kind": "List", "items": [pod, None]}, None, {"kind": "PodList", "items": None}]) == [pod]
+    assert flatten([[pod, [pod], None], []]) == [pod, pod], "as a list variable that is written as YAML, or a list of results"
     assert flatten([{"kind": "PodList", "apiVersion": "v1", "items": [{"kind": "Job", "apiVersion": "batch/v1"}]}]) == [
         {"kind": "Job", "apiVersion": "batch/v1"}
     ]

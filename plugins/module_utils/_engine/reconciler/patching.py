@@ -90,13 +90,13 @@ def send_merge(client: Client, change: Change, merge: Merge, manager: str, dry_r
             return client.patch(change.kind, change.key.namespace or None, change.key.name, merge.body, manager, content_type, dry_run=dry_run)
         except PodwrightError as error:
             if error.status != 415 or content_type == merge.content_types[-1]:  # this kind does not support the type
-                if content_type == JSON_PATCH and error.status == 422:
+                if isinstance(merge.body, list) and error.status == 422:
                     _explain_operation(error, change.before, merge.body)
                 raise
     raise option_error("merge_type", "must not be empty.")
 
 
-def _explain_operation(error: PodwrightError, item: Manifest | None, patch: Manifest | Patch) -> None:
+def _explain_operation(error: PodwrightError, item: Manifest | None, patch: Patch) -> None:
     """Add the operation of a patch that fails to the error of the API server, which does not name it."""
     jsonpatch = load("jsonpatch")
     for index, entry in enumerate(patch):
