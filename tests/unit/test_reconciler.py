@@ -8,14 +8,18 @@ import threading
 import time
 from dataclasses import fields
 
+import jsonpatch
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import JSON_PATCH
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import ARGUMENTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import discard_alternatives
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
@@ -95,9 +99,14 @@ class Cluster(FakeCluster):
         self._note("create", kind, body["metadata"]["name"], dry_run)
         raise PodwrightError("exists", status=409, reason="AlreadyExists")
 
-    def patch(self, kind, namespace, name, patch, manager, content_type):
-        self._note("patch", kind, name, patch["metadata"]["managedFields"])
+    def patch(self, kind, namespace, name, patch, manager, content_type=JSON_PATCH, dry_run=False):
         item = self.objects[kind.name, namespace, name]
+        if content_type == JSON_PATCH:
+            self._note("patch", kind, name, patch, dry_run)
+            item = jsonpatch.apply_patch(item, patch)
+            self.objects[kind.name, namespace, name] = self.objects[kind.name, namespace, name] if dry_run else item
+            return item
+        self._note("patch", kind, name, patch["metadata"]["managedFields"])
         item["metadata"] |= patch["metadata"]
         return copy.deepcopy(item)
 
@@ -384,6 +393,55 @@ def test_replicas_are_left_to_an_autoscaler_of_that_object_only(autoscaler, clus
     outcome = checked(reconcile(cluster, desired, wait=False))
     applied = {(c.key.namespace, c.key.name): c.desired["spec"] for c in outcome.changes if c.key.kind == "Deployment"}
     assert applied == {("n", "a"): {}, ("n", "b"): {"replicas": 2}, ("m", "a"): {"replicas": 2}}
+
+
+def alternative(field):
+    return PodwrightError("it is invalid", status=422, reason="Invalid", causes=[{"field": field, "message": "Forbidden: may not be specified", "reason": ""}])
+
+
+@pytest.mark.parametrize("conflicts", ["take", "fail"])
+def test_a_default_that_excludes_a_desired_field_is_removed(conflicts, cluster):
+    """An apply cannot remove the rollingUpdate that the API server set: no field manager owns it."""
+    live = workload(strategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, paused=True)
+    desired = workload(strategy={"type": "Recreate"}, paused=True)
+    cluster.add(live, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}}])
+    for verb in ("try", "apply"):
+        cluster.answers[verb, "Deployment", "a"] = [alternative("spec.strategy.rollingUpdate")]
+    predicted, done = (reconcile(cluster, [desired], check_mode=check_mode, wait=False, conflicts=conflicts) for check_mode in (True, False))
+    if conflicts == "fail":
+        assert predicted.error and done.error and not cluster.verbs("patch")
+        return
+    (expected,), (change,) = checked(predicted).changes, checked(done).changes
+    assert expected.patch == change.patch and change.after["spec"] == desired["spec"]
+    tried, discarded = [entry[3:] for entry in cluster.log if entry[0] == "patch"][:2]
+    assert tried[1] and discarded == ([{"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}], False)
+
+
+ROLLING = {"type": "RollingUpdate", "rollingUpdate": {}}
+RECREATE = {"strategy": {"type": "Recreate"}}, {"strategy": ROLLING}
+VOLUMES = (
+    {"template": {"spec": {"volumes": [{"name": "b", "secret": {}}, {"name": "c"}]}}},
+    {"template": {"spec": {"volumes": [{"name": name, "emptyDir": {}} for name in "ab"]}}},
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "specs", "fields", "paths"),
+    [
+        ("StatefulSet", ({"updateStrategy": {"type": "OnDelete"}}, {"updateStrategy": ROLLING}), ["updateStrategy.rollingUpdate"], ["/spec/updateStrategy"]),
+        ("Deployment", RECREATE, ["strategy.rollingUpdate"], ["/spec/strategy"]),
+        ("Deployment", RECREATE, ["strategy.rollingUpdate", "replicas"], []),
+        ("Deployment", RECREATE, [], []),
+        ("Deployment", ({}, {"strategy": ROLLING}), ["strategy.rollingUpdate"], []),
+        ("Job", VOLUMES, ["template.spec.volumes[1].secret"], ["/spec/template/spec/volumes/1"]),
+    ],
+)
+def test_only_alternatives_that_a_refusal_is_about_are_removed(kind, specs, fields, paths):
+    desired, live = specs
+    api_version = "batch/v1" if kind == "Job" else "apps/v1"
+    refusal = PodwrightError("no", status=422, causes=[{"field": f"spec.{field}", "message": "", "reason": ""} for field in fields])
+    operations = discard_alternatives(BUILT_IN[api_version, kind], {"spec": desired}, {"spec": live}, refusal)
+    assert [operation["path"] for operation in operations] == paths
 
 
 # -- replacing and deleting -------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
+from ..libraries import load
 from ..threads import call_in_threads
+from .alternatives import discard_alternatives
 from .fields import owned_fields
-from .manifest import replicas_of
+from .manifest import difference, replicas_of
 from .members import is_member
 from .ownership import HANDOVER
 from .patching import send_merge
@@ -24,7 +26,7 @@ from .waves import split_into_waves
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
-    from ..values import Manifest
+    from ..values import Manifest, Patch
     from .plan import Applied, Change
     from .reconciler import ReconcilerOptions
     from .sets import ApplySet
@@ -128,8 +130,10 @@ class Executor:
         try:
             after = self._apply(change)
         except PodwrightError as error:
-            yield from self._replace(change, error)
-            return
+            if not self._discard_alternatives(change, error):
+                yield from self._replace(change, error)
+                return
+            after = self._apply(change)
         applied = change.applied(after)
         yield applied
         if change.action == "patch" and change.before and self._options.takes_over:
@@ -149,6 +153,9 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
+            if operations := self._find_alternatives(change, change.after, error):
+                after = load("jsonpatch").apply_patch(change.after, operations)
+                return change.predicted(self._patch(change, difference(change.before or {}, after), dry_run=True))
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
         return change.predicted(answer)
@@ -156,6 +163,22 @@ class Executor:
     def _apply(self, change: Change, dry_run: bool = False) -> Manifest:
         key, options = change.key, self._options
         return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over, dry_run)
+
+    def _discard_alternatives(self, change: Change, refusal: PodwrightError) -> bool:
+        """Remove what excludes the desired fields, if an apply was refused because of that. Returns: whether anything was removed."""
+        operations = self._find_alternatives(change, change.before, refusal)
+        if operations:
+            self._patch(change, operations)
+        return bool(operations)
+
+    def _find_alternatives(self, change: Change, item: Manifest | None, refusal: PodwrightError) -> Patch:
+        if not change.desired or not item or not self._options.takes_over:
+            return []
+        return discard_alternatives(change.kind, change.desired, item, refusal)
+
+    def _patch(self, change: Change, operations: Patch, dry_run: bool = False) -> Manifest:
+        key = change.key
+        return self._client.patch(change.kind, key.namespace, key.name, operations, self._options.manager, dry_run=dry_run)
 
     def _hand_over_replicas(self, change: Change) -> None:
         """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""
