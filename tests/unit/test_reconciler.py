@@ -395,8 +395,11 @@ def test_replicas_are_left_to_an_autoscaler_of_that_object_only(autoscaler, clus
     assert applied == {("n", "a"): {}, ("n", "b"): {"replicas": 2}, ("m", "a"): {"replicas": 2}}
 
 
+EXCLUDED = "may not be specified when strategy `type` is 'Recreate'"
+
+
 def alternative(field):
-    return PodwrightError("it is invalid", status=422, reason="Invalid", causes=[{"field": field, "message": "Forbidden: may not be specified", "reason": ""}])
+    return PodwrightError("it is invalid", status=422, reason="Invalid", causes=[{"field": field, "message": f"Forbidden: {EXCLUDED}", "reason": ""}])
 
 
 @pytest.mark.parametrize("conflicts", ["take", "fail"])
@@ -419,29 +422,55 @@ def test_a_default_that_excludes_a_desired_field_is_removed(conflicts, cluster):
 
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {}}
 RECREATE = {"strategy": {"type": "Recreate"}}, {"strategy": ROLLING}
-VOLUMES = (
-    {"template": {"spec": {"volumes": [{"name": "b", "secret": {}}, {"name": "c"}]}}},
-    {"template": {"spec": {"volumes": [{"name": name, "emptyDir": {}} for name in "ab"]}}},
-)
+
+
+def pod(container, **spec):
+    return {"template": {"spec": {"containers": [{"name": "c"} | container], **spec}}}
 
 
 @pytest.mark.parametrize(
-    ("kind", "specs", "fields", "paths"),
+    ("kind", "specs", "messages", "replaced"),
     [
-        ("StatefulSet", ({"updateStrategy": {"type": "OnDelete"}}, {"updateStrategy": ROLLING}), ["updateStrategy.rollingUpdate"], ["/spec/updateStrategy"]),
-        ("Deployment", RECREATE, ["strategy.rollingUpdate"], ["/spec/strategy"]),
-        ("Deployment", RECREATE, ["strategy.rollingUpdate", "replicas"], []),
-        ("Deployment", RECREATE, [], []),
-        ("Deployment", ({}, {"strategy": ROLLING}), ["strategy.rollingUpdate"], []),
-        ("Job", VOLUMES, ["template.spec.volumes[1].secret"], ["/spec/template/spec/volumes/1"]),
+        ("Deployment", RECREATE, [EXCLUDED], {"/spec/strategy": {"type": "Recreate"}}),
+        ("Deployment", RECREATE, [EXCLUDED, "must be greater than 0"], {}),
+        ("Deployment", RECREATE, [], {}),
+        ("Deployment", ({"strategy": {}}, {"strategy": ROLLING}), [EXCLUDED], {}),
+        (
+            "StatefulSet",
+            ({"updateStrategy": {"type": "OnDelete"}}, {"updateStrategy": ROLLING}),
+            ["only allowed for updateStrategy 'RollingUpdate'"],
+            {"/spec/updateStrategy": {"type": "OnDelete"}},
+        ),
+        (
+            "PodDisruptionBudget",
+            ({"maxUnavailable": 1}, {"minAvailable": 1, "selector": {}}),
+            ["minAvailable and maxUnavailable cannot be both set"],
+            {"/spec": {"maxUnavailable": 1, "selector": {}}},
+        ),
+        (
+            "Job",
+            (
+                pod({"livenessProbe": {"exec": {}}, "env": [{"name": "B", "value": "x"}]}, volumes=[{"name": "b", "secret": {}}, {"name": "c"}]),
+                pod(
+                    {"livenessProbe": {"grpc": {}, "periodSeconds": 5}, "env": [{"name": "A"}, {"name": "B", "valueFrom": {}}]},
+                    volumes=[{"name": "a"}, {"name": "b", "emptyDir": {}}],
+                ),
+            ),
+            ["may not specify more than 1 volume type", "may not be specified when `value` is not empty", "may not specify more than 1 handler type"],
+            {
+                "/spec/template/spec/containers/0/livenessProbe": {"exec": {}, "periodSeconds": 5},
+                "/spec/template/spec/containers/0/env/1": {"name": "B", "value": "x"},
+                "/spec/template/spec/volumes/1": {"name": "b", "secret": {}},
+            },
+        ),
     ],
 )
-def test_only_alternatives_that_a_refusal_is_about_are_removed(kind, specs, fields, paths):
+def test_only_what_desired_fields_exclude_is_removed(kind, specs, messages, replaced):
     desired, live = specs
-    api_version = "batch/v1" if kind == "Job" else "apps/v1"
-    refusal = PodwrightError("no", status=422, causes=[{"field": f"spec.{field}", "message": "", "reason": ""} for field in fields])
-    operations = discard_alternatives(BUILT_IN[api_version, kind], {"spec": desired}, {"spec": live}, refusal)
-    assert [operation["path"] for operation in operations] == paths
+    refusal = PodwrightError("no", status=422, causes=[{"field": "", "message": message, "reason": ""} for message in messages])
+    kinds = {name: found for (_version, name), found in BUILT_IN.items()}
+    operations = discard_alternatives(kinds[kind], {"spec": desired}, {"spec": live}, refusal)
+    assert {operation["path"]: operation["value"] for operation in operations} == replaced
 
 
 # -- replacing and deleting -------------------------------------------------------------------------------------

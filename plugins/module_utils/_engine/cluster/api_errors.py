@@ -24,8 +24,8 @@ _HINTS = {
     "429": "The API server limits the rate of requests: lower concurrency or forks, or raise the limits of its priority levels.",
     "5xx": "Check the health of the API server, of its webhooks and of proxies in between: kubectl get --raw '/readyz?verbose'.",
 }
-_MAX_MESSAGE, _MAX_REASON, _MAX_CAUSE = 10_000, 100, 300  # characters of a response in an error
-_INVALID = "Invalid value: "
+_MAX_MESSAGE, _MAX_REASON = 10_000, 100  # characters of a response in an error
+_IMMUTABLE = "}: field is immutable"  # the end of a cause that contains an object
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
     (r"service ?account \S+ not found", "Create the service account{namespace} first, for example with the role podwright.core.rbac."),
@@ -76,8 +76,8 @@ def status_error(status: int, body: object, request: Request, configuration: Con
 
 def _without_values(text: str, causes: Iterable[Cause]) -> str:
     """A message without whole objects: those that patches would have made, and the templates that immutable fields have."""
-    for message in {cause["message"] for cause in causes if len(cause["message"]) > _MAX_CAUSE and cause["message"].startswith(_INVALID)}:
-        text = text.replace(message, f"{_INVALID}{{…}}: {message.rpartition('}: ')[2][-_MAX_CAUSE:]}")
+    for message in {cause["message"] for cause in causes if cause["message"].endswith(_IMMUTABLE)}:
+        text = text.replace(message, f"Invalid value: {{…{_IMMUTABLE}")
     return _PATCHED.sub("patch: ", text)
 
 
