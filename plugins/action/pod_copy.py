@@ -12,3 +12,8 @@ class ActionModule(OperationAction):
     """The action of the module of this name."""
 
     operation = OPERATION
+
+    def prepare(self, args, task_vars):
+        """The arguments with the path of what is copied to a pod as Ansible finds files."""
+        is_upload = args.get("state", "to_pod") == "to_pod" and "local_path" in args
+        return args | {"local_path": self.find_source(args["local_path"])} if is_upload else args

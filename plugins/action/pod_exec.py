@@ -12,3 +12,7 @@ class ActionModule(OperationAction):
     """The action of the module of this name."""
 
     operation = OPERATION
+
+    def prepare(self, args, task_vars):
+        """The arguments with the path of the standard input as Ansible finds files."""
+        return args | {"stdin_file": self.find_source(args["stdin_file"])} if "stdin_file" in args else args

@@ -19,5 +19,15 @@ class ActionModule(OperationAction):
     )
 
     def prepare(self, args, task_vars):
-        """The arguments with secret variables in `secret_env`."""
-        return keep_secrets(args, is_secret=bool(self._task.no_log))
+        """The arguments with secret variables in `secret_env`, and the paths of inputs as Ansible finds files."""
+        return self._find_inputs(keep_secrets(args, is_secret=bool(self._task.no_log)))
+
+    def _find_inputs(self, options):
+        found = dict(options)
+        if isinstance(found.get("inputs"), list):
+            found["inputs"] = [
+                entry | {"src": self.find_source(entry["src"])} if isinstance(entry, dict) and "src" in entry else entry for entry in found["inputs"]
+            ]
+        if isinstance(found.get("tasks"), list):
+            found["tasks"] = [self._find_inputs(item) if isinstance(item, dict) else item for item in found["tasks"]]
+        return found

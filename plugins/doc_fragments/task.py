@@ -181,7 +181,9 @@ options:
         type: str
         required: true
       src:
-        description: File or directory on the host that runs this task. Files that are encrypted with Ansible Vault are copied as they are.
+        description:
+          - File or directory on the host that runs this task, for a local task also in C(files) of the role or beside the playbook.
+          - Files that are encrypted with Ansible Vault are copied as they are.
         type: path
       content:
         description: Content of a file. The lookup P(ansible.builtin.file#lookup) decrypts one that is encrypted with Ansible Vault.

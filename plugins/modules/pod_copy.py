@@ -42,6 +42,8 @@ options:
   local_path:
     description:
       - Path on the host that runs this task. Required unless O(content) is set.
+      - What a local task copies to a pod is also found in the directory C(files) of the role or beside the playbook, like the files of
+        M(ansible.builtin.copy).
       - A file that is encrypted with Ansible Vault is copied as it is. To decrypt it, set O(content) with the lookup P(ansible.builtin.file#lookup).
     type: path
   content:

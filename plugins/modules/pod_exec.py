@@ -42,7 +42,9 @@ options:
         open under load, so that the program never exits.
     type: str
   stdin_file:
-    description: File for the standard input of the command, of any size, on the host that runs this task.
+    description:
+      - File for the standard input of the command, of any size, on the host that runs this task.
+      - A local task also finds it in C(files) of the role or beside the playbook.
     type: path
   stdout_file:
     description:

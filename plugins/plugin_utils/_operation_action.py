@@ -97,6 +97,18 @@ class OperationAction(ActionBase):
         """The arguments of the operation; a subclass can read files of the controller here."""
         return args
 
+    def find_source(self, path):
+        """The path of what a local task reads: as it is if it exists, else in `files` of the role or beside the playbook, as Ansible finds files."""
+        if self._connection.transport != "local" or not isinstance(path, str) or not path:
+            return path
+        given = os.path.expanduser(path)
+        # Operations run in the directory of the playbook, modules in that of the command.
+        if os.path.lexists(os.path.join(self._loader.get_basedir() if self._runs_here() else os.curdir, given)):
+            return path
+        with suppress(AnsibleError):
+            return os.path.abspath(self._find_needle("files", given)) + path[len(path.rstrip("/")) :]
+        return path  # the operation reports that it does not exist
+
     def _find_kubeconfig(self, args):
         """The arguments of a local task with the path of a kubeconfig as Ansible finds files, or the content of an encrypted one."""
         given = args.get("kubeconfig")

@@ -1,0 +1,65 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Relative paths of what tasks read: beside the playbook, and in `files` of a role, as Ansible finds files."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+
+from ansible_collections.podwright.core.plugins.action import pod_copy, pod_exec, task_pod
+
+
+def action(module, tmp_path, is_local=True, become=False):
+    """The action of a task in a role, whose play is in another directory."""
+    loader = DataLoader()
+    loader.set_basedir(str(tmp_path / "play"))
+    made = module.ActionModule.__new__(module.ActionModule)
+    made._loader = loader
+    made._task = SimpleNamespace(get_search_path=lambda: [str(tmp_path / "role"), str(tmp_path / "play")], no_log=False, async_val=0)
+    made._connection = SimpleNamespace(transport="local" if is_local else "ssh")
+    made._play_context = SimpleNamespace(become=become)
+    return made
+
+
+@pytest.fixture
+def files(tmp_path):
+    for path in ("role/files/a", "role/files/tree/b", "play/files/c", "play/d"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("a", "role/files/a"),
+        ("files/a", "role/files/a"),
+        ("tree/", "role/files/tree/"),
+        ("c", "play/files/c"),
+        ("d", None),  # relative to the playbook, as before
+        ("nothing", None),
+        ("/etc/passwd", None),
+        ("", None),
+    ],
+)
+def test_a_path_is_found_as_ansible_finds_files(files, path, found):
+    assert action(pod_copy, files).find_source(path) == (f"{files}/{found}" if found else path)
+
+
+def test_each_option_that_names_a_source_is_found(files, monkeypatch):
+    path = f"{files}/role/files/a"
+    assert action(pod_copy, files).prepare({"local_path": "a"}, {}) == {"local_path": path}
+    assert action(pod_copy, files).prepare({"local_path": "a", "state": "from_pod"}, {})["local_path"] == "a"
+    assert action(pod_exec, files).prepare({"stdin_file": "a"}, {}) == {"stdin_file": path}
+    given = {"inputs": [{"path": "/x", "src": "a"}, {"path": "/y", "content": "z"}], "tasks": [{"name": "t", "inputs": [{"path": "/x", "src": "a"}]}]}
+    prepared = action(task_pod, files).prepare(given, {})
+    assert [entry.get("src") for entry in (*prepared["inputs"], *prepared["tasks"][0]["inputs"])] == [path, None, path]
+    assert given["inputs"][0]["src"] == "a"
+    for odd in ({"inputs": "text", "tasks": "text"}, {"inputs": ["text"], "tasks": ["text"]}, {}):
+        assert action(task_pod, files).prepare(odd, {}) == odd
+    assert action(pod_copy, files, is_local=False).prepare({"local_path": "a"}, {})["local_path"] == "a"
+    monkeypatch.chdir(os.path.join(files, "role/files"))  # where a module of a local task runs
+    assert action(pod_copy, files, become=True).prepare({"local_path": "a"}, {})["local_path"] == "a"
