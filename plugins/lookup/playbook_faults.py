@@ -12,14 +12,19 @@ description:
   - Compares the names of the variables of a play that begin with C(podwright_) with those that the playbooks and plugins of the collection read, and returns
     one sentence for each that is unknown but nearly the name of one of them.
   - Ansible ignores a misspelled variable. C(-e podwright_expct=DIGEST) would run a plan that nobody has approved.
+  - So is an extra variable that only other playbooks read, such as C(podwright_namespace) for one that reads C(podwright_namespaces), unless both are set.
+options:
+  _terms:
+    description: The name of the playbook.
+    required: true
 """
 
 EXAMPLES = r"""
 # The first task of a playbook
 - name: Check the names of the variables
   ansible.builtin.assert:
-    that: query('podwright.core.playbook_faults') | length == 0
-    fail_msg: "{{ query('podwright.core.playbook_faults') | join(' ') }}"
+    that: query('podwright.core.playbook_faults', 'gc') | length == 0
+    fail_msg: "{{ query('podwright.core.playbook_faults', 'gc') | join(' ') }}"
     quiet: true
 """
 
@@ -35,11 +40,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.vars import load_extra_vars
 
 PREFIX = "podwright_"
 SIMILARITY = 0.85  # of the rest of the name: one or two letters differ. Variables of a user's own may have the prefix, too.
 ROOT = Path(__file__).parents[2]
-READERS = ("playbooks/**/*.yml", "playbooks/**/*.j2", "plugins/connection/*.py", "plugins/inventory/*.py")
+PLUGINS = ("plugins/connection/*.py", "plugins/inventory/*.py")  # which have variables of hosts
 
 
 class LookupModule(LookupBase):
@@ -47,17 +53,25 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **_kwargs):
         """One sentence for each fault."""
-        return find_misspelled(variables or {}, read_names())
+        return find_misspelled(variables or {}, load_extra_vars(self._loader), read_names(terms[0]), read_names())
 
 
-def read_names():
-    """The names with the prefix that the playbooks and plugins of the collection use."""
-    texts = (path.read_text(encoding="utf-8") for pattern in READERS for path in ROOT.glob(pattern))
+def read_names(playbook="*"):
+    """The names after the prefix that a playbook (by default any) and the plugins use."""
+    texts = (path.read_text(encoding="utf-8") for pattern in (f"playbooks/**/{playbook}.yml", *PLUGINS) for path in ROOT.glob(pattern))
     return {name for text in texts for name in re.findall(rf"\b{PREFIX}(\w+)", text)}
 
 
-def find_misspelled(variables, names):
-    """What is wrong with the names of variables, of which the collection reads those that are the prefix and one of the names."""
-    given = sorted(name.removeprefix(PREFIX) for name in variables if name.startswith(PREFIX))
-    found = {name: get_close_matches(name, names, 1, SIMILARITY) for name in given if name not in names}
-    return [f"{PREFIX}{name}: unknown variable, which would be ignored; did you mean {PREFIX}{similar[0]}?" for name, similar in found.items() if similar]
+def find_misspelled(variables, extra, own, known):
+    """What is wrong with the names of variables.
+
+    Args:
+        variables: all variables of the play.
+        extra: the extra variables, which nothing but this run has set.
+        own: the names after the prefix that the playbook reads.
+        known: those that any playbook reads, for which others of these variables may be.
+    """
+    given = {name.removeprefix(PREFIX) for name in extra if name.startswith(PREFIX)}
+    others = {name.removeprefix(PREFIX) for name in variables if name.startswith(PREFIX)} - known
+    found = {name: get_close_matches(name, own - given, 1, SIMILARITY) for name in sorted((given | others) - own)}
+    return [f"{PREFIX}{name}: is not read by this playbook; did you mean {PREFIX}{similar[0]}?" for name, similar in found.items() if similar]

@@ -11,30 +11,40 @@ from ..support.documents import read_yaml
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("playbook", "names", "meant"),
     [
-        ("podwright_expct", "podwright_expect"),
-        ("podwright_expected", "podwright_expect"),
-        ("podwright_namespce", "podwright_namespace"),
-        ("podwright_task", "podwright_tasks"),
-        ("podwright_plan-file", "podwright_plan_file"),
-        ("podwright_expect", None),
-        ("podwright_kubeconfig", None),  # of the connection plugin
-        ("podwright_image", None),  # of a user's own
-        ("expct", None),
+        ("run", ["podwright_expct"], "podwright_expect"),
+        ("run", ["podwright_expected"], "podwright_expect"),
+        ("provision", ["podwright_namespce"], "podwright_namespace"),
+        ("run", ["podwright_task"], "podwright_tasks"),
+        ("gc", ["podwright_plan-file"], "podwright_plan_file"),
+        ("gc", ["podwright_namespace"], "podwright_namespaces"),
+        ("provision", ["podwright_namespaces"], "podwright_namespace"),
+        ("gc", ["podwright_namespace", "podwright_namespaces"], None),  # one file of variables for several playbooks
+        ("run", ["podwright_expect"], None),
+        ("run", ["podwright_kubeconfig"], None),  # of the connection plugin
+        ("run", ["podwright_image"], None),  # of a user's own
+        ("run", ["expct"], None),
     ],
 )
-def test_a_name_that_is_nearly_one_of_ours_is_a_fault(name, meant):
-    faults = find_misspelled({name: "x", "other": 1}, read_names())
-    assert faults == ([f"{name}: unknown variable, which would be ignored; did you mean {meant}?"] if meant else [])
+def test_a_name_that_is_nearly_one_of_the_playbook_is_a_fault(playbook, names, meant):
+    variables = dict.fromkeys([*names, "other", *(f"podwright_{name}" for name in read_names(playbook))], "x")
+    faults = find_misspelled(variables, names, read_names(playbook), read_names())
+    assert faults == ([f"{names[0]}: is not read by this playbook; did you mean {meant}?"] if meant else [])
+
+
+def test_variables_of_an_inventory_may_be_those_of_several_playbooks():
+    own, known = read_names("gc"), read_names()
+    assert find_misspelled({"podwright_namespace": "a"}, {}, own, known) == []
+    assert find_misspelled({"podwright_namespacess": "a"}, {}, own, known) != []
 
 
 def test_each_playbook_checks_the_names_first():
-    imported = {}
+    found = {}
     for path in (ROOT / "playbooks").glob("*.yml"):
-        for play in read_yaml(path.read_text()):
-            first = (play.get("tasks") or play.get("pre_tasks") or [{}])[0]
-            imported.setdefault(path.stem, []).append(first.get("ansible.builtin.import_tasks") or play.get("ansible.builtin.import_playbook"))
-    assert {name: found[0] for name, found in imported.items()} == dict.fromkeys(imported, "tasks/check_variables.yml") | dict.fromkeys(
-        ["demo", "teardown"], "provision.yml"
-    )
+        play = read_yaml(path.read_text())[0]
+        first = (play.get("tasks") or [{}])[0]
+        imported = first.get("ansible.builtin.import_tasks") or play.get("ansible.builtin.import_playbook")
+        found[path.stem] = (imported, first.get("vars", {}).get("checked_playbook"))
+    checked = {name: ("tasks/check_variables.yml", name) for name in found}
+    assert found == checked | dict.fromkeys(["demo", "teardown"], ("provision.yml", None))
