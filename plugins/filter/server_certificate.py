@@ -57,7 +57,7 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.podwright.core.plugins.plugin_utils._certificates import Pair, create_authority, is_name, is_valid, issue_certificate
+from ansible_collections.podwright.core.plugins.plugin_utils._certificates import Pair, create_authority, is_issued, is_name, is_valid, issue_certificate
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
 LONGEST = 36500  # days
@@ -80,9 +80,10 @@ def server_certificate(stored, names, days=365, renew_days=30, ca_certificate=""
     authority = _authority(stored, names[0], renew_days, Pair(plain(ca_certificate), plain(ca_key)))
     data = {"ca.crt": authority.certificate} | ({} if ca_key else {"ca.key": authority.key})
     try:
-        is_issued = stored.get("ca.crt") == authority.certificate and stored.get("tls.key")
-        is_current = is_issued and is_valid(stored.get("tls.crt") or "", names, renew_days, authority)
-        server = Pair(stored["tls.crt"], stored["tls.key"]) if is_current else issue_certificate(authority, names, days)
+        server = Pair(str(stored.get("tls.crt")), str(stored.get("tls.key")))
+        is_current = stored.get("ca.crt") == authority.certificate and is_issued(server, authority)
+        if not (is_current and is_valid(server.certificate, names, renew_days, authority)):
+            server = issue_certificate(authority, names, days)
     except ValueError as error:
         raise AnsibleFilterError(f"server_certificate: {error}") from None
     return data | {"tls.crt": server.certificate, "tls.key": server.key}

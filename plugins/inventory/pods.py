@@ -138,6 +138,7 @@ from ansible_collections.podwright.core.plugins.connection import pod  # pylint:
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import (
     CONNECTION,
+    check_namespace,
     connection_secrets,
     given_options,
     item_arguments,
@@ -237,9 +238,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 cluster["all_namespaces"] = False
             if cluster["all_namespaces"] and cluster["namespaces"] and not ("all_namespaces" in item and "namespaces" not in item):
                 raise option_error(f"{path}all_namespaces", "must not be set with namespaces.")
-            for name in ("namespaces", "field_selectors"):
-                read_selector(cluster, name)  # no part is empty
-            cluster["namespaces"] = list(dict.fromkeys(cluster["namespaces"]))
+            read_selector(cluster, "field_selectors")  # no part is empty
+            cluster["namespaces"] = list(dict.fromkeys(map(str, cluster["namespaces"])))
+            for number, name in enumerate(cluster["namespaces"]):
+                check_namespace(f"{path}namespaces[{number}]", name)
             for name in PATHS:
                 cluster[name] = _absolute(cluster[name], directory)
             cluster["label_selector"] = read_selector(cluster) or None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 try:
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -55,6 +56,18 @@ def is_valid(certificate, names, days, authority=None):
         return False
     is_as_long = authority and _expiry(found) >= _expiry(x509.load_pem_x509_certificate(authority.certificate.encode()))
     return bool(is_as_long and _expiry(found) > _now()) or _expiry(found) > _now() + datetime.timedelta(days=days)
+
+
+def is_issued(pair, authority):
+    """Whether a Pair is a certificate that the authority has issued, with its private key."""
+    try:
+        found, issuer = (x509.load_pem_x509_certificate(each.certificate.encode()) for each in (pair, authority))
+        key = serialization.load_pem_private_key(pair.key.encode(), None)
+        identifier = found.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+        return False
+    is_of_issuer = identifier == x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
+    return is_of_issuer and _public_bytes(key.public_key()) == _public_bytes(found.public_key())
 
 
 def create_authority(name):

@@ -166,7 +166,7 @@ def test_the_commands_of_the_guide_show_what_it_shows(client, namespace, playboo
         ({"mode": "fix", "src": "missing"}, "podwright_mode: must be report or repair, got"),
         pytest.param({"src": "missing"}, "podwright_src: must be", marks=pytest.mark.long),
         pytest.param({"src": ""}, "podwright_src: must be", marks=pytest.mark.long),
-        pytest.param({"json": "missing/drift.json"}, "must be files in existing directories", marks=pytest.mark.long),
+        pytest.param({"json": "missing/drift.json"}, "must be different files in existing directories", marks=pytest.mark.long),
         pytest.param({"expect": ""}, "expect", marks=pytest.mark.long),
     ],
 )

@@ -63,6 +63,20 @@ def test_stored_data_remain_until_they_must_change():
         assert server_certificate(data | broken, NAMES)["tls.crt"] != data["tls.crt"]
 
 
+def test_stored_data_that_do_not_fit_together_are_replaced(tmp_path):
+    data, other = server_certificate({}, NAMES), server_certificate({}, NAMES)
+    damaged = [
+        {"tls.key": "text"},
+        {"tls.key": None},
+        {"tls.key": other["tls.key"]},
+        {"tls.crt": "text"},
+        {part: other[part] for part in ("tls.crt", "tls.key")},
+    ]
+    for change in damaged:
+        found = server_certificate(data | change, NAMES)
+        assert found["ca.crt"] == data["ca.crt"] and found["tls.crt"] not in (data["tls.crt"], other["tls.crt"]) and connect(found, NAMES[0], tmp_path)
+
+
 def test_authority_is_renewed_before_it_expires(monkeypatch):
     monkeypatch.setattr(_certificates, "AUTHORITY_DAYS", 20)
     data = server_certificate({}, NAMES, days=365)

@@ -269,6 +269,15 @@ def test_server_that_does_not_respond_fails_after_the_reconnect_timeout():
     assert any("The event source reconnects" in text for text in console.warnings)
 
 
+def test_a_stream_that_is_closed_reports_no_outage():
+    cluster, console = Cluster([[]]), Console()
+    with StubServer(cluster) as server:
+        with EventStream({"host": server.url, "namespaces": ["n"]}, console) as stream:
+            assert stream.next(0.5) is None
+        cluster.finished.set()
+    assert console.warnings == []
+
+
 def test_rule_engine_that_is_busy_makes_the_server_wait():
     changes = [change("ADDED", pod(f"p{number}", str(100 + number))) for number in range(1000)]
     with streaming(Cluster([[]], [lines(*changes)])) as stream:
@@ -390,6 +399,7 @@ def test_other_kinds_have_a_state_whatever_their_status_is(status):
         ({"kinds": []}, "kinds: must not be empty"),
         ({"kinds": [" "]}, r"kinds\[0\]: must not be empty"),
         ({"kind": None, "event_types": []}, "event_types: must not be empty"),
+        ({"namespaces": ["a", " b"]}, r"namespaces\[1\]: must be the name of a namespace, got ' b'"),
         ({"namespaces": ["a"], "all_namespaces": True}, "all_namespaces: must not be set with namespaces"),
         ({"label_selectors": [""]}, r"label_selectors\[0\]: must not be empty"),
         ({"states": ["broken"]}, "states.*must be one"),

@@ -268,7 +268,8 @@ def test_expressions_add_variables_and_groups(serve):
     [
         ({"namespcaes": ["x"]}, r"namespcaes: unknown option\. Known are: all_namespaces, "),
         ({"all_namespaces": True, "namespaces": ["x"]}, "all_namespaces: must not be set with namespaces"),
-        ({"namespaces": [""]}, r"namespaces\[0\]: must not be empty"),
+        ({"namespaces": ["a", ""]}, r"namespaces\[1\]: must be the name of a namespace, got ''"),
+        ({"namespaces": [5, "*"]}, r"namespaces\[1\]: must be the name of a namespace, got '\*'"),
         ({"label_selectors": [" "]}, r"label_selectors\[0\]: must not be empty"),
         ({"connections": [{"name": "a"}, {"name": "a"}]}, "connections: must have unique names, got 'a' twice"),
         ({"connections": ["a"]}, r"connections\[0\]: must be a mapping, got str"),

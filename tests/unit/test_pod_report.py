@@ -178,6 +178,16 @@ def test_metrics_of_autoscalers_are_shown_with_their_targets():
     assert (found["current"], found["desired"], found["minimum"], found["maximum"], found["problem"]) == (3, 5, 2, 9, "no metrics")
 
 
+def test_metrics_of_one_name_have_values_of_their_own():
+    def metric(container, **amount):
+        return {"type": "ContainerResource", "containerResource": {"name": "cpu", "container": container, **amount}}
+
+    wanted = [metric("a", target={"averageUtilization": 50}), metric("b", target={"averageUtilization": 90})]
+    observed = [metric("b", current={"averageUtilization": 95}), metric("a", current={"averageUtilization": 10})]
+    found = read_autoscaler({"metadata": {"name": "web"}, "spec": {"metrics": wanted}, "status": {"currentMetrics": observed}}, {})
+    assert found["metrics"] == ["cpu: 10 % (target 50 %)", "cpu: 95 % (target 90 %)"]
+
+
 @pytest.mark.parametrize(
     ("used", "hard", "share"), [("3", "4", 0.75), ("500m", "2", 0.25), ("1Gi", "512Mi", 2.0), ("0", "0", 1.0), ("x", "1", None), ("1", "x", None)]
 )

@@ -120,6 +120,9 @@ def test_a_page_says_what_a_reader_wants_to_know():
     ):
         assert part in text, part
     assert "none differs from its desired state" in Page(render(report(drift=DRIFT[:1]))).text
+    failed = [DRIFT[0], DRIFT[0] | {"failed": True, "note": "no right to read it"}]
+    text = Page(render(report(drift=failed))).text
+    assert "0 of 2 objects differ from their desired state, and 1 could not be compared." in text and "no right to read it" in text
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ options:
     description:
       - Fields of an event, at least one of which must differ from the previous event of the object, such as V(state) or V(object.spec.replicas).
         Defaults to any change.
-      - With V(state), an object that failed yields one event, not one for each change of its status.
+      - With V(state), an object that failed yields one event, not one for each change of its status. Its deletion is another event, of the type V(DELETED).
     type: list
     elements: str
     default: []
@@ -115,6 +115,7 @@ EXAMPLES = r"""
     label_selectors: [app.kubernetes.io/managed-by=podwright]
     states: [failed]
     changed_fields: [state]
+    event_types: [ADDED, MODIFIED]
 """
 
 COLLECTION = Path(__file__).resolve().parents[4]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ..arguments import CONNECTION, Arguments, check_ranges, read_selector
+from ..arguments import CONNECTION, Arguments, check_namespace, check_ranges, read_selector
 from ..errors import PodwrightError, option_error
 from ..masking import Masker
 from ..objects.field_paths import read_paths
@@ -57,10 +57,11 @@ def _check_selection(params: Options) -> None:
     for name in ("kinds", "event_types"):
         if not params[name]:
             raise option_error(name, "must not be empty.")
-    for name in ("kinds", "namespaces"):
-        for index, text in enumerate(params[name]):
-            if not text.strip():
-                raise option_error(f"{name}[{index}]", "must not be empty.")
+    for index, text in enumerate(params["kinds"]):
+        if not text.strip():
+            raise option_error(f"kinds[{index}]", "must not be empty.")
+    for index, name in enumerate(params["namespaces"]):
+        check_namespace(f"namespaces[{index}]", name)
     if params["namespaces"] and params["all_namespaces"]:
         raise option_error("all_namespaces", "must not be set with namespaces.")
     for name in ("label_selectors", "field_selectors"):

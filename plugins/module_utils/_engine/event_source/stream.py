@@ -192,7 +192,7 @@ class EventStream(threading.Thread):
                 event = watcher.next(_STEP)
                 if event:
                     self._take(*event)
-                else:
+                elif not self._stopped.is_set():  # which closes the connections
                     self._check_outage()
 
     def _check_outage(self) -> None:

@@ -116,14 +116,16 @@ def _is_positive(value: object) -> bool:
 
 
 def drift(entries: Sequence[Result]) -> Html:
-    """The changes that would restore the desired state."""
-    changes = [entry for entry in entries if entry.get("action") != "none"]
-    if not changes:
+    """What could not be compared, and the changes that would restore the desired state."""
+    failed = [entry for entry in entries if entry.get("failed")]
+    changes = [entry for entry in entries if entry.get("action") != "none" and not entry.get("failed")]
+    if not changes and not failed:
         return _section("drift", "Drift", tag("p", f"{count(len(entries), 'object')} compared, none differs from its desired state.", class_="about"))
     verb = "differs from its" if len(changes) == 1 else "differ from their"
-    said = tag("p", f"{len(changes):,} of {count(len(entries), 'object')} {verb} desired state.")
-    shown = changes[:MAX_ROWS]
-    return _section("drift", "Drift", said, [_change(entry) for entry in shown], _more(len(changes), len(shown)))
+    unknown = f", and {len(failed):,} could not be compared" if failed else ""
+    said = tag("p", f"{len(changes):,} of {count(len(entries), 'object')} {verb} desired state{unknown}.")
+    shown = [*failed, *changes][:MAX_ROWS]
+    return _section("drift", "Drift", said, [_change(entry) for entry in shown], _more(len(failed) + len(changes), len(shown)))
 
 
 def _change(entry: Result) -> Html:
@@ -132,7 +134,8 @@ def _change(entry: Result) -> Html:
     lines = [" ".join((str(part.get("op")), str(part.get("path") or "/"), _value(part))).rstrip() for part in parts[:MAX_PARTS]]
     lines += [f"… and {len(parts) - MAX_PARTS} more"] if len(parts) > MAX_PARTS else []
     name = "/".join(filter(None, (str(entry.get("namespace") or ""), str(entry.get("name") or ""))))
-    title = tag("h3", join((text(f"{entry.get('kind')} {name} "), tag("span", str(entry.get("action")), class_="state pending"))))
+    action, state = ("not compared", "failed") if entry.get("failed") else (str(entry.get("action")), "pending")
+    title = tag("h3", join((text(f"{entry.get('kind')} {name} "), tag("span", action, class_=f"state {state}"))))
     note = tag("p", str(entry["note"]), class_="about") if entry.get("note") else Html()
     return tag(
         "div", title, note, tag("pre", "\n".join(lines), tabindex="0", role="region", aria_label=f"Changes of {name}") if lines else Html(), class_="card"

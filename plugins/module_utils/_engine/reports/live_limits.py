@@ -55,16 +55,21 @@ def read_autoscaler(item: Manifest, events: EventsByUid) -> Autoscaler:
 
 def _metric(metric: Manifest, observed: list[Manifest]) -> str:
     """A metric with its value and its target, such as `cpu: 90 % (target 70 %)`."""
-    name, source = _named(metric)
-    now = next((entry for label, entry in map(_named, observed) if label == name), {})
+    source = _source(metric)
+    name = source.get("name") or (source.get("metric") or {}).get("name") or metric.get("type") or ""
+    now = next((_source(entry) for entry in observed if _identity(entry) == _identity(metric)), {})
     return f"{name}: {_value(now.get('current') or {})} (target {_value(source.get('target') or {})})"
 
 
-def _named(metric: Manifest) -> tuple[str, Manifest]:
-    """The name of a metric and its source, the field that is named after its type (API reference, MetricSpec)."""
+def _source(metric: Manifest) -> Manifest:
+    """The source of a metric, the field that is named after its type (API reference, MetricSpec and MetricStatus)."""
     kind = metric.get("type") or ""
-    source = metric.get(kind[:1].lower() + kind[1:]) or {}
-    return source.get("name") or (source.get("metric") or {}).get("name") or kind, source
+    return metric.get(kind[:1].lower() + kind[1:]) or {}
+
+
+def _identity(metric: Manifest) -> tuple[object, Manifest]:
+    """The type of a metric with the fields of its source that say what it measures: several can have one name."""
+    return metric.get("type"), {name: value for name, value in _source(metric).items() if name not in ("target", "current")}
 
 
 def _value(amounts: Manifest) -> str:
