@@ -389,11 +389,45 @@ def test_unusable_podman_says_why(podman_program, output, rc, why):
         Program()
 
 
-@pytest.mark.parametrize("answer", ["", "null", "{}", "not json", '[{"Name": 1}, 5, {"Labels": {"a": "b"}}]'])
+@pytest.mark.parametrize("answer", ["", "null", '[{"Name": 1}, 5, {"Labels": {"a": "b"}}]'])
 def test_odd_lists_are_empty(podman, answer):
     run()
     podman.answer("pod ps", answer)
     assert run(check=True)["changed"] is True
+
+
+@pytest.mark.parametrize("answer", ["{}", "not json", '[{"Name": "job.de'])
+def test_what_is_no_list_does_not_count_as_an_empty_one(podman, answer):
+    run()
+    podman.answer("pod ps", answer)
+    failed = run(state="absent")
+    assert failed["reason"] == "PodmanFailed" and "'podman pod ps'" in failed["msg"] and "not a list in JSON" in failed["msg"]
+
+
+def test_output_that_is_too_large_is_not_cut(podman_program, monkeypatch):
+    monkeypatch.setattr("ansible_collections.podwright.core.plugins.module_utils._engine.podman.program.MAX_OUTPUT", 1 << 20)
+    podman_program.answer("pod ps", "[" + " " * (1 << 20) + "]")
+    failed = run(state="absent")
+    assert failed["reason"] == "PodmanFailed" and "larger than 1 MiB" in failed["msg"]
+
+
+@pytest.mark.parametrize("error", ["Error: database is locked\n", "Error: inspecting object: no such container id-job.default-task\n"])
+def test_task_whose_containers_cannot_be_inspected_is_not_replaced(podman, error):
+    """Neither if that fails, nor if a container was removed since the pod was listed."""
+    first = run(command=["sleep"], wait=False)
+    pods = podman.pods
+    pods["job.default"]["created"] = "2026-11-28T00:00:00+00:00"
+    (podman.directory / "pods.json").write_text(json.dumps(pods))
+    podman.answer("container inspect", "[]", error, 125)
+    again = run(command=["sleep"], wait=False)
+    assert "pod rm" not in verbs(podman) and not again["changed"]
+    assert again["uid"] == first["uid"] if "no such" in error else again["reason"] == "PodmanFailed"
+
+
+def test_unknown_existence_is_not_absence(podman):
+    podman.answer("image exists", error="Error: database is locked\n", rc=125)
+    failed = run(image_pull_policy="Never")
+    assert failed["reason"] == "PodmanFailed" and "database is locked" in failed["msg"]
 
 
 def test_failing_podman_is_reported(podman_program):

@@ -45,7 +45,7 @@ class Images:
         image, policy = full_name(container["image"]), pull_policy(container)
         with self._locks.setdefault(image, threading.Lock()):
             if policy != "Always" or image in self._pulled:
-                if self._program.run("image", "exists", image).rc == 0:
+                if self._program.exists("image", image):
                     return None
                 if policy == "Never":
                     return "ErrImageNeverPull", f"the image '{image}' does not exist on host '{self._program.host}', and its pull policy is Never."

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import json
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -57,8 +56,8 @@ class Pods:
         return any((pod["metadata"]["namespace"], pod["metadata"]["name"]) == (namespace, name) for pod in list(self._failed.values()))
 
     def exists(self, pod: Manifest) -> bool:
-        """Whether Podman has a pod of that name, whoever created it."""
-        return self._program.run("pod", "exists", pod_name(pod)).rc == 0
+        """Whether Podman has a pod of that name, whoever created it. Raises: PodwrightError."""
+        return self._program.exists("pod", pod_name(pod))
 
     # -- reading --------------------------------------------------------------------------------------------
 
@@ -71,10 +70,10 @@ class Pods:
 
         Raises: PodwrightError.
         """
-        output = self._program.call("pod", "ps", "--format", "json", "--filter", f"label={selector_of(MANAGED)}")
-        entries = [(pod, entry) for entry in _read_list(output) if (pod := read_manifest(entry)) and chosen(pod)]
-        inspected = self._inspect(container["Id"] for _pod, entry in entries for container in entry.get("Containers") or [])
-        pods = [self._with_status(pod, [inspected[c["Id"]] for c in entry.get("Containers") or [] if c["Id"] in inspected]) for pod, entry in entries]
+        listed = self._program.list("pod", "ps", "--format", "json", "--filter", f"label={selector_of(MANAGED)}")
+        entries = [(pod, [c["Id"] for c in entry.get("Containers") or []]) for entry in listed if (pod := read_manifest(entry)) and chosen(pod)]
+        inspected = self._inspect(container for _pod, containers in entries for container in containers)
+        pods = [self._with_status(pod, containers, inspected) for pod, containers in entries]
         if enforce:
             for pod in pods:
                 self._enforce(pod)
@@ -85,12 +84,15 @@ class Pods:
     def _inspect(self, ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """The containers by their ids; those that were removed since are missing."""
         words = list(ids)
-        found = _read_list(self._program.run("container", "inspect", *words).output) if words else []
+        found = self._program.list("container", "inspect", *words, absent="no such container") if words else []
         return {entry["Id"]: entry for entry in found}
 
-    def _with_status(self, pod: Manifest, inspected: list[Mapping[str, Any]]) -> Manifest:
+    def _with_status(self, pod: Manifest, containers: list[str], inspected: Mapping[str, Mapping[str, Any]]) -> Manifest:
         metadata = pod["metadata"] | {"resourceVersion": str(next(self._versions))}
-        status = build_status(pod, inspected, self._clock.now(), self._program.host, pod["metadata"]["uid"] in self._starting)
+        known = [inspected[container] for container in containers if container in inspected]
+        # A container that was removed since the list says that somebody is at work on the pod, not that nobody starts it any more.
+        is_starting = metadata["uid"] in self._starting or len(known) < len(containers)
+        status = build_status(pod, known, self._clock.now(), self._program.host, is_starting)
         return pod | {"metadata": metadata, "spec": pod["spec"] | {"nodeName": self._program.host}, "status": status}
 
     def _enforce(self, pod: Manifest) -> None:
@@ -167,12 +169,3 @@ class Pods:
 def _grace_of(pod: Manifest) -> int:
     given: int | None = pod["spec"].get("terminationGracePeriodSeconds")
     return DEFAULT_GRACE if given is None else given
-
-
-def _read_list(output: bytes) -> list[Mapping[str, Any]]:
-    """The mappings of a list in JSON; what is not one is empty."""
-    try:
-        value = json.loads(output or b"[]")
-    except (ValueError, RecursionError):
-        value = None
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

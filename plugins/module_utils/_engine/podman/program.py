@@ -15,7 +15,7 @@ from ..errors import PodwrightError
 from ..text import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 OLDEST = (4, 3)  # of which `podman kube play` is known to run tasks
 MAX_OUTPUT = 64 << 20  # bytes
@@ -71,17 +71,42 @@ class Program:
         return PodwrightError(f"Podman cannot be used on host '{self.host}': {why}.", reason="NoPodman", hint=hint)
 
     def run(self, *words: str, standard_input: str = "") -> Answer:
-        """Run a command until it exits. Raises: PodwrightError only if it cannot be started."""
+        """Run a command until it exits. Raises: PodwrightError only if it cannot be started, or its output is too large."""
         with self.start(words, subprocess.PIPE) as process:
             output, error = process.communicate(standard_input.encode())
-        return Answer(process.returncode, output[:MAX_OUTPUT], decode(error))
+        if len(output) > MAX_OUTPUT:
+            raise self._failed(words, f"its output is larger than {MAX_OUTPUT >> 20} MiB.")
+        return Answer(process.returncode, output, decode(error))
 
-    def call(self, *words: str) -> bytes:
-        """The output of a command. Raises: PodwrightError if it fails."""
+    def exists(self, kind: str, name: str) -> bool:
+        """Whether there is a pod or an image of that name. Raises: PodwrightError if that is unknown."""
+        words = (kind, "exists", name)
         answer = self.run(*words)
-        if answer.rc:
-            raise PodwrightError(f"'podman {' '.join(words[:2])}' failed on host '{self.host}': {summarize(answer)}", reason="PodmanFailed")
-        return answer.output
+        if answer.rc not in (0, 1):
+            raise self._failed(words, summarize(answer))
+        return answer.rc == 0
+
+    def list(self, *words: str, absent: str = "") -> list[Mapping[str, Any]]:
+        """The mappings in the JSON list that a command prints.
+
+        Args:
+            absent: what all errors say if the command fails only because some of what it lists does not exist.
+
+        Raises: PodwrightError if it fails, or prints something else.
+        """
+        answer = self.run(*words)
+        if answer.rc and not (absent and _only_says(answer.error, absent)):
+            raise self._failed(words, summarize(answer))
+        try:
+            value = json.loads(answer.output.strip() or b"null")
+        except (ValueError, RecursionError):
+            value = answer.output
+        if value is not None and not isinstance(value, list):
+            raise self._failed(words, "its output is not a list in JSON.")
+        return [entry for entry in value or [] if isinstance(entry, dict)]
+
+    def _failed(self, words: Sequence[str], why: str) -> PodwrightError:
+        return PodwrightError(f"'podman {' '.join(words[:2])}' failed on host '{self.host}': {why}", reason="PodmanFailed")
 
     def start(self, words: Sequence[str], error: int) -> subprocess.Popen[bytes]:
         """Start a command. Not in the process group of this process: an interrupted podman leaves half of a pod."""
@@ -92,6 +117,12 @@ class Program:
             )
         except OSError as failure:
             raise self._unusable(f"{self._path} cannot be started ({failure.strerror})", "Correct its installation.") from None
+
+
+def _only_says(error: str, text: str) -> bool:
+    """Whether there are errors, each of which contains the text; warnings do not matter."""
+    errors = [line for line in error.splitlines() if line.lower().startswith("error")]
+    return bool(errors) and all(text in line for line in errors)
 
 
 def summarize(answer: Answer) -> str:

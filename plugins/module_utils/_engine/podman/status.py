@@ -54,7 +54,7 @@ def build_status(pod: Manifest, inspected: Iterable[Inspected], now: float, host
         pod: from `read_manifest`.
         inspected: its containers.
         now: seconds since the epoch.
-        is_starting: whether this process is starting it.
+        is_starting: whether somebody is starting or deleting it.
     """
     prefix = f"{pod_name(pod)}-"
     known = {str(entry.get("Name", "")).removeprefix(prefix): entry for entry in inspected}
