@@ -191,7 +191,7 @@ class ModelCluster(FakeCluster):
 
     def _begin_deletion(self, item):
         kind = item["kind"]
-        if kind == "ConfigMap" or (kind == "Pod" and self.rng.random() < 0.3):
+        if kind in ("ConfigMap", "NetworkPolicy") or (kind == "Pod" and self.rng.random() < 0.3):
             self._remove(item)
         elif not item["metadata"].get("deletionTimestamp"):
             self._modify(item, lambda it: it["metadata"].update(deletionTimestamp=STAMP))

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import random
 from signal import SIGTERM
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled
-from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch import dispatcher
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch import dispatcher, members
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.rivals import Rivals
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from ..support.environment import scaled
-from .model_fleet import Fleet, Site
+from .model_fleet import Fleet, FleetWatcher, Site
 
 NAMES = [f"t{number}" for number in range(6)]
 
@@ -141,6 +143,69 @@ def test_a_pod_that_is_scheduled_in_the_meantime_stays():
     fleet[home].delete = schedule_first
     fields, error = fleet.run(["a"])
     assert error is None and fleet.started == {"a": [home]} and places(fields) == {"a": home}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_group_of_which_one_pod_is_scheduled_in_the_meantime_stays(seed):
+    """What was withdrawn before is created again."""
+    fleet = Fleet("east", "west", seed=seed)
+    tasks = [{"name": "a", "command": ["x"]}, {"name": "b", "command": ["x"]}, {"name": "c", "command": ["x"], "needs": ["a", "b"]}]
+    home = places(fleet.run(tasks, check_mode=True)[0])["a"]
+    fleet[home].has_room = False
+    delete, deleted = fleet[home].delete, []
+
+    def schedule_before_the_second(kind, namespace, name, *arguments, **options):
+        deleted.append(name)
+        if len(deleted) == 2:
+            fleet[home].has_room = True
+            while fleet[home].act():
+                pass
+        return delete(kind, namespace, name, *arguments, **options)
+
+    fleet[home].delete = schedule_before_the_second
+    fields, error = fleet.run(tasks)
+    assert error is None and deleted[:2] == ["a", "b"] and set(places(fields).values()) == {home}
+    assert fleet.started == {name: [home] for name in "abc"}
+
+
+def test_a_pod_of_which_it_is_unknown_whether_it_is_deleted_is_created_again():
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    site = fleet[home]
+    site.has_room = False
+    get, delete, lost = site.get, site.delete, []
+
+    def note(*arguments, **options):
+        lost.append(arguments)
+        return delete(*arguments, **options)
+
+    def lose(*arguments):
+        if len(lost) == 1:
+            site.has_room = True
+            raise PodwrightError("the connection was lost", reason="ConnectionLost")
+        return get(*arguments)
+
+    site.delete, site.get = note, lose
+    fields, error = fleet.run(["a"])
+    assert error is None and places(fields) == {"a": home} and fleet.started == {"a": [home]}
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_task_that_is_moved_leaves_no_network_policy(is_refused):
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    fleet[home].has_quota = False
+    if is_refused:
+
+        def refuse(*arguments, **options):
+            raise PodwrightError("networkpolicies is forbidden: User x cannot delete", status=403, reason="Forbidden")
+
+        fleet[home].delete = refuse
+    fields, error = fleet.run([{"name": "a", "command": ["x"], "network": "isolated"}])
+    left = [key for key in fleet[home].objects if key[0] == "NetworkPolicy"]
+    assert error is None and len(left) == is_refused == any("'a-network'" in text for text in fleet.console.warnings)
+    planned = [step["action"] for step in fields["plan"] if step["cluster"] == home]
+    assert planned == ["none", "none"]
 
 
 @pytest.mark.parametrize("later", ["is_down", "has_quota"])
@@ -351,6 +416,24 @@ def test_the_other_clusters_are_completed_if_one_fails():
     assert error is None and len(fleet.started) == 6 and {task["state"] for task in fields["tasks"]} == {"succeeded"}
 
 
+def test_a_denied_watch_is_not_an_unreachable_cluster():
+    fleet = Fleet("east", "west")
+    follow = FleetWatcher.next
+
+    def deny(watcher, timeout):
+        if watcher._site.name == "west" and any(pod["status"]["phase"] == "Succeeded" for key, pod in watcher._site.objects.items() if key[0] == "Pod"):
+            raise PodwrightError("Could not watch pods", status=403, reason="Forbidden", hint="Grant the verb watch.")
+        return follow(watcher, timeout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FleetWatcher, "next", deny)
+        fields, error = fleet.run(NAMES, cleanup="always")
+    failed = [task for task in fields["tasks"] if task["state"] == "failed"]
+    assert failed and {task["reason"] for task in failed} == {"Forbidden"} and error.reason == "Forbidden"
+    assert "Grant the verb watch" in str(error) and "can be reached" not in str(error)
+    assert not fleet.console.warnings and all(cluster["reachable"] for cluster in fields["clusters"])
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 @pytest.mark.parametrize("number", range(4))
 def test_two_runs_at_the_same_time_start_a_task_once(is_known, number):
@@ -375,6 +458,101 @@ def test_two_runs_at_the_same_time_start_a_task_once(is_known, number):
         patch.setattr(dispatcher, "look_around", look_before_the_other_starts)
         fields, error = fleet.run([name])
     assert error is None and places(fields) == {name: other} and fleet.started == {name: [other]} and len(fields["tasks"]) == 1
+
+
+def renamed(fleet, **names):
+    """The same clusters, whose contexts have other names for another user: the new name -> that in `fleet`."""
+    other = Fleet()
+    other.clock, other.sites = fleet.clock, {name: fleet[known] for name, known in names.items()}
+    return other
+
+
+@pytest.mark.parametrize("minimum", [1, 2])
+@pytest.mark.parametrize("number", range(3))
+def test_two_runs_whose_contexts_have_other_names_start_a_task_once(number, minimum):
+    """The second one comes after the first has written the placement, and before it creates the pod."""
+    fleet, name = Fleet("east", "west"), f"t{number}"
+    claim_all, others = dispatcher.Dispatcher._claim_all, []
+
+    def claim_and_let_the_other_run(own):
+        claim_all(own)
+        if not others:
+            others.append(None)
+            others[0] = renamed(fleet, blue="east", green="west").run([name], min_clusters=minimum)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher.Dispatcher, "_claim_all", claim_and_let_the_other_run)
+        _fields, error = fleet.run([name], min_clusters=minimum)
+    assert error is None and others[0][1] is None and len(fleet.started[name]) == 1
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_rival_whose_contexts_have_other_names_is_followed(number):
+    fleet, name = Fleet("east", "west"), f"t{number}"
+    other = "west" if places(fleet.run([name], check_mode=True)[0])[name] == "east" else "east"
+    rival, look = renamed(fleet, blue="east", green="west"), dispatcher.look_around
+
+    def look_before_the_other_starts(*arguments):
+        look(*arguments)
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(dispatcher, "look_around", look)
+            assert rival.run([name], clusters=[{"east": "blue", "west": "green"}[other]])[1] is None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher, "look_around", look_before_the_other_starts)
+        fields, error = fleet.run([name])
+    assert error is None and places(fields) == {name: other} and fleet.started == {name: [other]}
+
+
+def test_contexts_with_swapped_names_do_not_hide_a_cluster():
+    fleet = Fleet("east", "west")
+    swapped, before = renamed(fleet, east="west", west="east"), places(fleet.run(NAMES)[0])
+    fleet["west"].is_down = True  # the context east of the other user
+    there = [name for name in NAMES if before[name] == "east"]
+    fields, error = swapped.run(there)
+    assert error is None and not fields["changed"] and set(places(fields).values()) == {"west"}
+
+
+def test_one_rival_does_not_fail_what_moves_with_its_task():
+    """It is followed into the cluster of the other run, which has no room either, and moves from there."""
+    fleet = Fleet("east", "west")
+    fleet["east"].has_room = False
+    claim, found = dispatcher.claim, []
+
+    def claim_against_another_run(clusters, own, specs, starting, *arguments):
+        rivals = claim(clusters, own, specs, starting, *arguments)
+        if own.name == "west" and len(specs) == len(starting) == 2 and not found:
+            found.append(specs)
+            return {specs[0].task_name: "east"}
+        return rivals
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatcher, "claim", claim_against_another_run)
+        fields, error = fleet.run(NAMES)
+    assert found and error is None and fleet.started == {name: ["west"] for name in NAMES} and len(fields["tasks"]) == len(NAMES)
+
+
+@pytest.mark.parametrize(("found", "is_followed"), [({"a": "west", "b": "west"}, True), ({"a": "west"}, True), ({"a": "west", "b": "north"}, False)])
+def test_a_group_is_followed_as_a_whole_and_once(found, is_followed):
+    group = tuple(SimpleNamespace(task_name=("n", name)) for name in "ab")
+    rivals = Rivals({spec.task_name: group for spec in group})
+    named, names = {("n", name): cluster for name, cluster in found.items()}, {spec.task_name for spec in group}
+    lost, failed = rivals.note(named, names)
+    assert lost == names and [spec for spec, _error in failed] == ([] if is_followed else list(group))
+    assert rivals.take() == ([("west", list(group))] if is_followed else []) and rivals.take() == []
+    assert len(rivals.note(named, names)[1]) == 2
+
+
+def test_a_group_of_which_something_exists_is_not_started_elsewhere():
+    group = tuple(SimpleNamespace(task_name=("n", name)) for name in "ab")
+    rivals = Rivals({spec.task_name: group for spec in group})
+    _lost, failed = rivals.note({("n", "b"): "west"}, [("n", "b")])
+    assert len(failed) == 2 and rivals.take() == []
+
+
+def test_the_cluster_of_an_error_is_named_once():
+    error = PodwrightError("Cluster 'west': it failed", reason="Conflict")
+    assert members.in_cluster("west", members.in_cluster("west", error)).message == error.message
 
 
 def test_a_failure_names_the_cluster():

@@ -12,7 +12,7 @@ from ..errors import PodwrightError
 from ..tasks.observation import owner_job
 from ..tasks.record import read_record
 from ..tasks.task_run import status_of
-from .placement import Placement, read_placement
+from .placement import Placement, find_cluster, read_placement
 
 if TYPE_CHECKING:
     from ..tasks.observation import Observation, TaskName
@@ -105,7 +105,7 @@ def assign(
     groups: Sequence[Group],
     sightings: Mapping[TaskName, Sequence[Sighting]],
     placements: Mapping[TaskName, Placement],
-    reachable: Sequence[str],
+    reachable: Mapping[str, str],
     unreachable: Mapping[str, str],
 ) -> list[Assignment]:
     """The cluster of each group: that of its tasks, else the one with the fewest unfinished tasks.
@@ -113,8 +113,8 @@ def assign(
     Args:
         sightings: from `find_sightings`.
         placements: from `find_placements`.
-        reachable: the names of the clusters that can be used.
-        unreachable: name -> URL of the API server of each other cluster.
+        reachable: name -> URL of the API server of each cluster that can be used.
+        unreachable: the same of each other cluster.
 
     Raises: PodwrightError if tasks of a group are in different clusters.
     """
@@ -136,18 +136,17 @@ def _find_home(
     group: Group,
     sightings: Mapping[TaskName, Sequence[Sighting]],
     placements: Mapping[TaskName, Placement],
-    reachable: Sequence[str],
+    reachable: Mapping[str, str],
     unreachable: Mapping[str, str],
 ) -> str | None:
     """The cluster in which the tasks of a group are, or None."""
     homes: dict[str, TaskSpec] = {}
     for spec in group:
         placement = placements.get(spec.task_name)
-        lost = _find_unreachable(placement, unreachable) if placement else None
-        known = sightings.get(spec.task_name)
         # Another run may be about to start it in the cluster of its placement.
-        placed = placement.cluster if placement and placement.cluster in reachable else None
-        home = lost or (known[-1].cluster if known else placed)
+        placed = find_cluster(placement, {**reachable, **unreachable}) if placement else None
+        known = sightings.get(spec.task_name)
+        home = known[-1].cluster if known and placed not in unreachable else placed
         if home:
             homes.setdefault(home, spec)
     if len(homes) < 2:
@@ -158,12 +157,6 @@ def _find_home(
         reason="DifferentClusters",
         hint="Delete one of them first (state: absent), so that it runs again in the cluster of the other.",
     )
-
-
-def _find_unreachable(placement: Placement, unreachable: Mapping[str, str]) -> str | None:
-    """The unreachable cluster that a placement names, or None."""
-    by_server = {server: name for name, server in unreachable.items()}
-    return placement.cluster if placement.cluster in unreachable else by_server.get(placement.server)
 
 
 def choose(group: Group, loads: Mapping[str, int], full: Iterable[str] = ()) -> str:

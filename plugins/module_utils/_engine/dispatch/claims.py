@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.client import MANAGER
@@ -12,7 +13,7 @@ from ..errors import PodwrightError
 from ..tasks.executor import THREADS
 from ..threads import call_in_threads
 from .members import UNREACHABLE, Member, is_outage
-from .placement import Placement, build_placement, place_at, read_placement
+from .placement import Placement, build_placement, find_cluster, place_at, read_placement
 
 if TYPE_CHECKING:
     from ..console import Console
@@ -33,7 +34,7 @@ class Noted(NamedTuple):
 
 
 def claim(
-    members: Iterable[Member], own: Member, specs: Sequence[TaskSpec], starting: Collection[TaskName], minimum: int, console: Console
+    members: Collection[Member], own: Member, specs: Sequence[TaskSpec], starting: Collection[TaskName], minimum: int, console: Console
 ) -> dict[TaskName, str]:
     """Write the placements of tasks into all clusters that can be reached.
 
@@ -44,11 +45,11 @@ def claim(
 
     Returns: the cluster of each task that another run starts elsewhere at the same time. Raises: PodwrightError if too few clusters have a placement.
     """
-    placement = place_at(own.client.clock.now(), own.name, own.server)
     # All runs write in the same order: of two that start a task in different clusters at the same time, one finds the placement of the other.
     reachable = sorted((member for member in members if not member.problem), key=lambda member: member.server)
-    lost: set[str] = set()  # the names of those that do not respond any more
-    noted = call_in_threads(lambda spec: _note(reachable, spec, spec.task_name in starting, placement, lost, console), specs, THREADS)
+    servers = {member.name: member.server for member in members}
+    writer = _Writer(reachable, servers, place_at(own.client.clock.now(), own.name, own.server), console)
+    noted = call_in_threads(lambda spec: writer.note(spec, spec.task_name in starting), specs, THREADS)
     missing = [spec.name for spec, entry in zip(specs, noted) if entry.clusters < minimum and not entry.rival]
     if missing:
         message = f"Task '{missing[0]}' is not started, because fewer than {minimum} clusters (min_clusters) can note its cluster."
@@ -56,43 +57,61 @@ def claim(
     return {spec.task_name: entry.rival for spec, entry in zip(specs, noted) if entry.rival}
 
 
-def _note(members: Sequence[Member], spec: TaskSpec, is_starting: bool, placement: Placement, lost: set[str], console: Console) -> Noted:
-    count = 0
-    for member in members:
-        live = member.seen.placements.get(spec.task_name)
-        if member.name in lost:
-            continue
-        if live and not is_starting and read_placement(live)[1:] == placement[1:]:
+@dataclass
+class _Writer:
+    """Writes one Placement of tasks.
+
+    Attributes:
+        members: the clusters that can be reached, in the order in which they are written.
+        servers: name -> URL of the API server of each cluster.
+        lost: the names of those that do not respond any more.
+    """
+
+    members: Sequence[Member]
+    servers: Mapping[str, str]
+    placement: Placement
+    console: Console
+    lost: set[str] = field(default_factory=set)
+
+    def note(self, spec: TaskSpec, is_starting: bool) -> Noted:
+        """Write the placement of a task into the clusters."""
+        count = 0
+        for member in self.members:
+            live = member.seen.placements.get(spec.task_name)
+            if member.name in self.lost:
+                continue
+            if live and not is_starting and find_cluster(read_placement(live), self.servers) == self.placement.cluster:
+                count += 1
+                continue
+            try:
+                rival = self._write(member, spec)
+            except PodwrightError as error:
+                self.lost |= {member.name} if is_outage(error) else set()
+                lack = f"does not know that tasks run in '{self.placement.cluster}', and may run them again later"
+                self.console.warn(f"Cluster '{member.name}' {lack}: {error}")
+                continue
+            if rival:
+                return Noted(count, rival)
             count += 1
-            continue
+        return Noted(count, None)
+
+    def _write(self, member: Member, spec: TaskSpec) -> str | None:
+        """Write it into one, if the placement there is still the one that was seen. Returns: as Noted.rival. Raises: PodwrightError."""
+        client, manifest, live = member.client, build_placement(spec, self.placement), member.seen.placements.get(spec.task_name)
+        name = manifest["metadata"]["name"]
         try:
-            rival = _write(member, spec, placement)
+            if live:
+                version = {"resourceVersion": live["metadata"]["resourceVersion"]}
+                written = client.apply(CONFIG_MAP, spec.namespace, name, manifest | {"metadata": manifest["metadata"] | version}, MANAGER)
+            else:
+                written = client.create(CONFIG_MAP, spec.namespace, manifest, MANAGER)
         except PodwrightError as error:
-            lost |= {member.name} if is_outage(error) else set()
-            console.warn(f"Cluster '{member.name}' does not know that tasks run in '{placement.cluster}', and may run them again later: {error}")
-            continue
-        if rival:
-            return Noted(count, rival)
-        count += 1
-    return Noted(count, None)
-
-
-def _write(member: Member, spec: TaskSpec, placement: Placement) -> str | None:
-    """Write the placement of a task into a cluster, if it is still the one that was seen there. Returns: as Noted.rival. Raises: PodwrightError."""
-    client, manifest, live = member.client, build_placement(spec, placement), member.seen.placements.get(spec.task_name)
-    name = manifest["metadata"]["name"]
-    try:
-        if live:
-            version = {"resourceVersion": live["metadata"]["resourceVersion"]}
-            written = client.apply(CONFIG_MAP, spec.namespace, name, manifest | {"metadata": manifest["metadata"] | version}, MANAGER)
-        else:
-            written = client.create(CONFIG_MAP, spec.namespace, manifest, MANAGER)
-    except PodwrightError as error:
-        other = client.get(CONFIG_MAP, spec.namespace, name) if error.status == 409 else None
-        if not other:
-            raise
-        member.seen.placements[spec.task_name] = other
-        rival = read_placement(other).cluster
-        return None if rival == placement.cluster else rival
-    member.seen.placements[spec.task_name] = written
-    return None
+            other = client.get(CONFIG_MAP, spec.namespace, name) if error.status == 409 else None
+            if not other:
+                raise
+            member.seen.placements[spec.task_name] = other
+            placement = read_placement(other)
+            rival = find_cluster(placement, self.servers) or placement.cluster
+            return None if rival == self.placement.cluster else rival
+        member.seen.placements[spec.task_name] = written
+        return None

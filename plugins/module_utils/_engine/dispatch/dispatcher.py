@@ -18,7 +18,9 @@ from ..threads import call_in_threads
 from .assignment import Assignment, Group, assign, choose, find_placements, find_sightings, group_by_needs
 from .claims import claim
 from .members import UNREACHABLE, check_number, in_cluster, is_outage, leave_out, look_around
-from .moves import hold, is_unscheduled, is_untouched, take_away, why_move, withdraw
+from .moves import fail_unwatched, hold, is_unscheduled, is_untouched, take_away, why_move, withdraw
+from .placement import find_cluster
+from .rivals import Rivals
 
 if TYPE_CHECKING:
     from ..console import Console
@@ -49,7 +51,7 @@ class Dispatcher:
         self._tried: dict[TaskName, set[str]] = {}  # names of clusters, by the first task of a group
         self._specs: list[TaskName] = []  # in the order of the options
         self._full: set[str] = set()
-        self._rivals: dict[str, list[TaskSpec]] = {}  # what other runs start at the same time, by cluster
+        self._rivals = Rivals({})
         self._deadline = 0.0
         self._since: dict[int, float] = {}  # id of a TaskRun -> since when its pod is unschedulable
         self._company: list[list[TaskRun]] = []
@@ -64,6 +66,7 @@ class Dispatcher:
         """Observe all clusters, and plan the tasks of each. Raises: PodwrightError."""
         self._specs = [spec.task_name for spec in specs]
         self._groups = {spec.task_name: group for group in group_by_needs(specs) for spec in group}
+        self._rivals = Rivals(self._groups)
         look_around(list(self._members.values()), self._console, specs, sets, self._options.state == "absent")
         while not self._plan(specs, sets):
             self._batches.clear()
@@ -97,17 +100,18 @@ class Dispatcher:
         # Also what was seen in those that were lost since.
         seen = {member.name: member.seen for member in self._members.values()}
         sightings, placements = find_sightings(specs, seen), find_placements(specs, seen)
-        unreachable = {member.name: member.server for member in self._members.values() if member.problem}
-        servers = {member.server for member in self._members.values()}
+        servers = {member.name: member.server for member in self._members.values()}
+        reachable = {member.name: member.server for member in self._reachable}
         for spec in specs:
             places = sorted({sighting.cluster for sighting in sightings.get(spec.task_name, ()) if sighting.is_live})
             if len(places) > 1:
                 counts = sightings[spec.task_name][-1].cluster
                 self._console.warn(f"Task '{spec.name}' exists in several clusters: {', '.join(places)}. That in '{counts}' counts, which is the latest one.")
             placement = placements.get(spec.task_name)
-            if placement and not places and placement.cluster not in self._members and placement.server not in servers:
+            if placement and not places and not find_cluster(placement, servers):
                 self._console.warn(f"Task '{spec.name}' ran in cluster '{placement.cluster}' ({placement.server}), which clusters does not list any more.")
-        return assign(group_by_needs(specs), sightings, placements, [member.name for member in self._reachable], unreachable)
+        unreachable = {name: server for name, server in servers.items() if name not in reachable}
+        return assign(group_by_needs(specs), sightings, placements, reachable, unreachable)
 
     def _prepare(self, member: Member, specs: Sequence[TaskSpec], sets: Sequence[tuple[str, str]], elsewhere: Iterable[tuple[str, str]]) -> bool:
         batch = Batch(member.client, self._options, self._console, member.name, self._company)
@@ -186,20 +190,27 @@ class Dispatcher:
         for batch in self._batches:
             plans = {plan.spec.task_name: plan for plan in (batch.plan.tasks if batch.plan else ()) if plan.spec and not plan.is_deletion}
             starting = {task for task, plan in plans.items() if plan.change.action in (CREATE, REPLACE)}
-            rivals = self._claim(self._member(batch), [plan.spec for plan in plans.values() if plan.spec], starting)
-            lost = {spec.task_name: cluster for task, cluster in rivals.items() for spec in self._groups[task]}
-            for task, cluster in lost.items():
-                self._rivals.setdefault(cluster, []).extend(spec for spec in self._groups[task] if spec.task_name == task)
+            lost = self._claim(self._member(batch), [plan.spec for plan in plans.values() if plan.spec], starting)
             if batch.plan:
                 batch.plan = replace(batch.plan, tasks=tuple(plan for plan in batch.plan.tasks if not plan.spec or plan.spec.task_name not in lost))
 
-    def _claim(self, member: Member, specs: Sequence[TaskSpec], starting: Collection[TaskName]) -> dict[TaskName, str]:
-        return claim(self._members.values(), member, specs, starting, self._minimum, self._console)
+    def _claim(self, member: Member, specs: Sequence[TaskSpec], starting: Collection[TaskName]) -> set[TaskName]:
+        """Write the placements of tasks. Returns: the names of those that must not be started there. Raises: PodwrightError."""
+        found = claim(self._members.values(), member, specs, starting, self._minimum, self._console)
+        lost, failed = self._rivals.note(found, starting)
+        for spec, error in failed:
+            self._refuse(member, spec, error)
+        return lost
+
+    def _refuse(self, member: Member, spec: TaskSpec, error: PodwrightError) -> None:
+        run = hold(spec, member.name)
+        run.fail(in_cluster(member.name, error))
+        self._held.append((member.name, run))
 
     def _join_others(self) -> list[Batch]:
         """Follow other runs that start tasks in other clusters at the same time. Returns: the Batches of these tasks."""
         found = []
-        for cluster, specs in self._rivals.items():
+        for cluster, specs in self._rivals.take():
             member = self._members.get(cluster)
             if member and not member.problem:
                 found += [self._start(member, specs)]
@@ -234,12 +245,10 @@ class Dispatcher:
             return False
         except PodwrightError as error:
             member = self._member(batch)
-            leave_out(member, error.message, self._console)
-            reason = UNREACHABLE if is_outage(error) else error.reason
-            hint = "It is unknown whether it has finished: the next run finds out once the cluster can be reached."
-            for run in batch.runner.runs if batch.runner else ():
-                if run.stage is not Stage.DONE and not (batch.runner and is_untouched(run, batch.runner.executor)):
-                    run.fail_because(reason, f"was not watched until it finished in cluster '{member.name}': {error.message}", hint)
+            if is_outage(error):
+                leave_out(member, error.message, self._console)
+            if batch.runner:
+                fail_unwatched(batch.runner, member.name, error)
             return False
 
     def _give_up(self, batch: Batch) -> None:
@@ -264,7 +273,8 @@ class Dispatcher:
                 target = self._withdraw(batch, group, why, moved) if group and why else None
                 if target:
                     moved.setdefault(target, []).extend(group or ())
-        return [new for name, specs in moved.items() if (new := self._start(self._members[name], specs))]
+        started = [new for name, specs in moved.items() if (new := self._start(self._members[name], specs))]
+        return started + self._join_others()
 
     def _why_move(self, batch: Batch, run: TaskRun) -> str:
         if not batch.runner:
@@ -291,7 +301,7 @@ class Dispatcher:
         listed = ", ".join(f"'{name}'" for _namespace, name in names)
         self._console.warn(f"Cluster '{member.name}' does not run {listed}, because {why}. Cluster '{target}' does instead.")
         for run in runs:
-            take_away(run, f"{why}; it runs in cluster '{target}'")
+            take_away(run, batch.client, f"{why}; it runs in cluster '{target}'", self._console)
             self._moved.add(id(run))
         return target
 
@@ -308,16 +318,14 @@ class Dispatcher:
         options = replace(self._options, prune=False, wait_timeout=max(self._deadline - self._now(), 0))
         batch = Batch(member.client, options, self._console, member.name, self._company)
         try:
-            if rivals := self._claim(member, specs, [spec.task_name for spec in specs]):
-                (_namespace, name), other = min(rivals.items())
-                message = f"Task '{name}' is started in cluster '{other}' by another run at the same time."
-                raise PodwrightError(message, reason="Conflict", hint="Run it again: it finds the task there.")
+            lost = self._claim(member, specs, [spec.task_name for spec in specs])
+            specs = [spec for spec in specs if spec.task_name not in lost]
+            if not specs:
+                return None
             batch.prepare(specs)
         except PodwrightError as error:
             for spec in specs:
-                run = hold(spec, member.name)
-                run.fail(in_cluster(member.name, error))
-                self._held.append((member.name, run))
+                self._refuse(member, spec, error)
             return None
         self._batches.append(batch)
         return batch

@@ -110,7 +110,7 @@ def is_outage(error: PodwrightError) -> bool:
 
 def in_cluster(name: str, error: PodwrightError) -> PodwrightError:
     """The error with the cluster in which it happened, unless it names that."""
-    if f"cluster '{name}'" in error.message:
+    if f"cluster '{name}'".lower() in error.message.lower():
         return error
     return PodwrightError(f"Cluster '{name}': {error.message}", status=error.status, reason=error.reason, causes=error.causes, hint=error.hint)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import POD
+from ..cluster.kinds import NETWORK_POLICY, POD
 from ..errors import PodwrightError
 from ..objects.key import Key
 from ..reconciler.plan import Change
@@ -13,12 +13,15 @@ from ..tasks.decision import NONE
 from ..tasks.stages import Stage, StageEvent
 from ..tasks.task_plan import TaskPlan
 from ..tasks.task_run import TaskRun
-from .members import UNREACHABLE
+from .members import UNREACHABLE, is_outage
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
+    from ..console import Console
     from ..tasks.executor import Executor
+    from ..tasks.runner import Runner
     from ..tasks.task_spec import TaskSpec
+    from ..values import Manifest
 
 UNSCHEDULABLE = "Unschedulable"
 _KEPT = "Wait until it can be reached again. If it will not return, remove it from clusters, so that the tasks run in the others."
@@ -56,23 +59,60 @@ def why_move(run: TaskRun, executor: Executor, unscheduled_for: float, is_out: b
 
 
 def withdraw(run: TaskRun, client: Client) -> bool:
-    """Delete the pod of a task, which has not been scheduled, unless it is scheduled in the meantime. Returns: whether the task can run elsewhere."""
+    """Delete the pod of a task, which has not been scheduled, unless it is scheduled in the meantime; what was deleted is created again if the task stays.
+
+    Returns: whether the task can run elsewhere.
+    """
     if run.live is None:
         return True
     if client.availability.failing_since is not None:
         return False
     metadata = run.live["metadata"]
     try:
-        is_deleted = client.delete(POD, metadata["namespace"], metadata["name"], metadata["uid"], grace_period=0, version=metadata["resourceVersion"])
-        return is_deleted and client.get(POD, metadata["namespace"], metadata["name"]) is None
+        if not client.delete(POD, metadata["namespace"], metadata["name"], metadata["uid"], grace_period=0, version=metadata["resourceVersion"]):
+            return False
+    except PodwrightError:
+        return False
+    is_gone = _is_gone(client, metadata)
+    run.live, run.effects.created = None if is_gone else run.live, False
+    run.replace_pod(run.manifest or {}, run.attempt, run.policy, "its pod was deleted, so that it could run in another cluster")
+    run.read_status()
+    return is_gone
+
+
+def _is_gone(client: Client, metadata: Manifest) -> bool:
+    try:
+        return client.get(POD, metadata["namespace"], metadata["name"]) is None
     except PodwrightError:
         return False
 
 
-def take_away(run: TaskRun, note: str) -> None:
+def take_away(run: TaskRun, client: Client, note: str, console: Console) -> None:
     """Finish a task in its cluster, since it runs in another one."""
-    run.live, run.note, run.effects.created = None, note, False
+    policy = run.effects.policy
+    run.live, run.note, run.effects.created, run.effects.policy = None, note, False, None
     run.advance(StageEvent.FINISHED)
+    if not policy:
+        return
+    metadata = policy["metadata"]
+    try:
+        # Without its pod nothing owns it, and it would isolate a later task of that name.
+        client.delete(NETWORK_POLICY, metadata["namespace"], metadata["name"], metadata["uid"])
+    except PodwrightError as error:
+        place = f"in namespace '{metadata['namespace']}' of {client.configuration.server}"
+        console.warn(f"NetworkPolicy '{metadata['name']}' {place} is left there: {error} Delete it.")
+
+
+def fail_unwatched(runner: Runner, cluster: str, error: PodwrightError) -> None:
+    """Fail what has not finished in a cluster that cannot be watched; what is untouched there can run elsewhere if the cluster is lost."""
+    is_lost = is_outage(error)
+    reason = UNREACHABLE if is_lost else error.reason
+    hint = "It is unknown whether it has finished: the next run finds out once the cluster can be reached." if is_lost else error.hint
+    for run in runner.runs:
+        can_run_elsewhere = is_untouched(run, runner.executor)
+        if run.stage is not Stage.DONE and not (is_lost and can_run_elsewhere):
+            what = "started" if can_run_elsewhere else "watched until it finished"
+            run.fail_because(reason, f"was not {what} in cluster '{cluster}': {error.message}", hint)
 
 
 def hold(spec: TaskSpec, cluster: str) -> TaskRun:

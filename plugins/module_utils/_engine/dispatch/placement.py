@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..objects.labels import MANAGED, PLACEMENT, RECORD, SET, TASK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..tasks.task_spec import TaskSpec
     from ..values import Manifest
 
@@ -27,6 +29,16 @@ class Placement(NamedTuple):
     time: str
     cluster: str
     server: str
+
+
+def find_cluster(placement: Placement, servers: Mapping[str, str]) -> str | None:
+    """The name of the cluster of a placement, or None if it is none of these: contexts of the same server may have other names elsewhere.
+
+    Args:
+        servers: name -> URL of the API server of each cluster.
+    """
+    by_server = {server: name for name, server in servers.items()}
+    return by_server.get(placement.server) or (placement.cluster if placement.cluster in servers else None)
 
 
 def place_at(seconds: float, cluster: str, server: str) -> Placement:
