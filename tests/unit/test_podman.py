@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.expansion import expand
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.images import full_name, pull_policy
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Answer, Program
-from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, read_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, deadline_of, read_manifest
 
 from .fake_podman import INFO, FakePodman
 
@@ -283,6 +283,23 @@ def test_states_of_containers(options, expected):
     status = status_of(**options)
     assert (status.state, status.reason) == expected
     assert status.is_interrupted == (status.reason in ("Terminated", "Shutdown"))
+
+
+@pytest.mark.parametrize(
+    ("finished", "code", "expected"),
+    [("05.1", 0, ("succeeded", "Completed")), ("05.9", 137, ("failed", "Error")), ("05.96", 137, ("failed", "DeadlineExceeded"))],
+)
+def test_deadline_is_as_precise_as_podman(finished, code, expected):
+    manifest = {
+        "metadata": {"name": "p", "namespace": "n"},
+        "spec": {"containers": [{"name": "task", "image": "i"}], "restartPolicy": "Never", "activeDeadlineSeconds": 5},
+    }
+    labels = {"podwright.io/uid": "u", "podwright.io/manifest": json.dumps(manifest | {"metadata": manifest["metadata"] | {"labels": {}}})}
+    pod = read_manifest({"Name": "p.n", "Created": "2000-01-01T00:00:00.951234567Z", "Labels": labels})
+    state = terminated(code, StartedAt="2000-01-01T00:00:00.97Z", FinishedAt=f"2000-01-01T00:00:{finished}Z")
+    assert deadline_of(pod) == pytest.approx(LATE + 5.951234, abs=1e-5)
+    status = read_pod(pod | {"status": build_status(pod, [{"Id": "1", "Name": "p.n-task", "State": state}], LATE + 10, "host", False)})
+    assert (status.state, status.reason) == expected
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import threading
 import uuid
@@ -16,7 +15,7 @@ from ..objects.pod_status import read_pod
 from .images import Images
 from .played_manifest import containers_of, input_name, played_documents, pod_name, secret_of
 from .program import summarize
-from .status import build_status, deadline_of, failed_pod, read_manifest
+from .status import build_status, deadline_of, failed_pod, format_time, read_manifest
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -47,8 +46,7 @@ class Pods:
         """A pod of that manifest with the metadata that an API server adds."""
         metadata = body["metadata"]
         name = metadata.get("name") or f"{metadata['generateName']}{uuid.uuid4().hex[:5]}"
-        now = datetime.datetime.fromtimestamp(self._clock.now(), tz=datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        added = {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": now, "resourceVersion": str(next(self._versions))}
+        added = {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": format_time(self._clock.now()), "resourceVersion": str(next(self._versions))}
         return {**body, "metadata": metadata | added, "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]}}
 
     def is_missing(self, namespace: str | None, name: str | None) -> bool:

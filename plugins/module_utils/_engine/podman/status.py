@@ -40,11 +40,16 @@ def read_manifest(entry: Mapping[str, Any]) -> Manifest | None:
 
 
 def api_time(text: str) -> str:
-    """A timestamp in UTC and whole seconds, as the API writes it. Raises: ValueError."""
+    """A timestamp of Podman in UTC. Raises: ValueError."""
     seconds = read_timestamp(text)
     if seconds is None:
         raise ValueError(text)
-    return datetime.datetime.fromtimestamp(int(seconds), tz=datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(seconds)
+
+
+def format_time(seconds: float) -> str:
+    """A time in seconds since the epoch as the API writes a MicroTime: whole seconds would let a deadline pass up to a second early."""
+    return datetime.datetime.fromtimestamp(seconds, tz=datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def build_status(pod: Manifest, inspected: Iterable[Inspected], now: float, host: str, is_starting: bool) -> Manifest:
