@@ -13,8 +13,10 @@ import os
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 
+HANGING = -100
 INFO = {"version": {"Version": "4.3.1"}, "store": {"graphRoot": ""}, "host": {"serviceIsRemote": False}}
 
 
@@ -42,6 +44,10 @@ class FakePodman:
         path = self.directory / "answers.json"
         answers = json.loads(path.read_text()) if path.exists() else {}
         path.write_text(json.dumps(answers | {words: [output, error, rc]}))
+
+    def hang(self, words: str) -> None:
+        """Do not answer commands that begin with these words, each of which is a process."""
+        self.answer(words, rc=HANGING)
 
     def run(self, words: list[str], text: str) -> tuple[int, str, str]:
         """(exit code, output, error) of a command, without a process: to start one takes longer than the rest of a test."""
@@ -112,6 +118,8 @@ def respond(directory: Path, words: list[str], text: str) -> tuple[int, str, str
     answers = json.loads((directory / "answers.json").read_text())
     for beginning, (output, error, rc) in answers.items():
         if " ".join(words).startswith(beginning):
+            if rc == HANGING:
+                time.sleep(60)
             return rc, output, error
     pods = _read(directory)
     verb, output = " ".join(words[:2]), ""

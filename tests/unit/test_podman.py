@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import time
 
@@ -17,6 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.task_pod import OPERATION
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.expansion import expand
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.feeds import Feed
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.images import full_name, pull_policy
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Answer, Program
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, deadline_of, read_manifest
@@ -43,7 +45,7 @@ def podman_program(monkeypatch, tmp_path):
 def podman(podman_program, monkeypatch):
     """Podman, whose commands are processes only if they follow logs."""
 
-    def run_within(_program, *words, standard_input=""):
+    def run_within(_program, *words, standard_input="", seconds=None):
         rc, output, error = podman_program.run(list(words), standard_input)
         return Answer(rc, output.encode(), error)
 
@@ -167,6 +169,49 @@ def test_pull_policy_never_needs_the_image(podman):
     podman.answer("image exists", rc=1)
     assert run(image_pull_policy="Never")["reason"] == "ErrImageNeverPull"
     assert "pull --quiet" not in verbs(podman)
+
+
+def test_pull_that_takes_too_long_is_terminated_and_reported(podman_program):
+    podman_program.hang("pull")
+    started = time.monotonic()
+    failed = run(wait_timeout=3)
+    assert failed["reason"] == "ErrImagePull" and "'docker.io/library/busybox' could not be pulled: it did not finish within 2 s" in failed["msg"]
+    assert time.monotonic() - started < 20 and podman_program.pods == {}
+
+
+def test_command_that_never_exits_is_terminated(podman_program, monkeypatch):
+    podman_program.hang("pod ps")
+    monkeypatch.setattr(Program.run, "__kwdefaults__", {"standard_input": "", "seconds": 3})
+    failed = run()
+    assert failed["reason"] == "PodmanFailed" and "'podman pod ps' failed" in failed["msg"] and "did not finish within" in failed["msg"]
+
+
+def test_log_that_never_finishes_is_not_waited_for(podman_program, monkeypatch):
+    podman_program.hang("logs")
+    monkeypatch.setattr("ansible_collections.podwright.core.plugins.module_utils._engine.podman.client.COMMAND_SECONDS", 0.5)
+    assert run(logs="collect")["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("policies", [("Always", "IfNotPresent"), ("IfNotPresent", "Always"), ("Never", "Always")])
+def test_strictest_pull_policy_of_an_image_counts(podman, policies):
+    first, second = policies
+    others = [{"name": "b", "image": "docker.io/library/busybox:1", "image_pull_policy": second, "command": ["exit", "0"]}]
+    run(image="busybox:1", image_pull_policy=first, containers=others)
+    assert verbs(podman).count("pull --quiet") == 1
+
+
+def test_feed_waits_with_many_open_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        feed = Feed()
+        assert feed._wait(0)
+        feed.close()
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_missing_command_leaves_no_pod(podman_program):

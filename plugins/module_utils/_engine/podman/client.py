@@ -19,9 +19,11 @@ from ..cluster.streams import Streams
 from ..errors import PodwrightError
 from ..objects.selectors import matches
 from ..text import decode, parse_integer
+from ..threads import Deadline
 from .feeds import LogFeed, PodFeed
 from .played_manifest import container_name, pod_name, secret_of
 from .pods import Pods
+from .program import COMMAND_SECONDS
 from .records import Records
 
 if TYPE_CHECKING:
@@ -47,16 +49,20 @@ class PodmanConfiguration(Configuration):
 
 
 class PodmanClient(Client):
-    """Pods, Secrets of pods, and records; other kinds do not exist."""
+    """Pods, Secrets of pods, and records; other kinds do not exist.
 
-    def __init__(self, program: Program, clock: Clock | None = None) -> None:  # pylint: disable=super-init-not-called
+    Args:
+        wait_timeout: that of the operation in seconds, or None.
+    """
+
+    def __init__(self, program: Program, wait_timeout: float | None = None, clock: Clock | None = None) -> None:  # pylint: disable=super-init-not-called
         self.streams, self.clock = Streams(), clock or Clock()
         self.availability = Availability(self.clock)
         self.kinds = Kinds(lambda _path: {"resources": []})
         self.poll_seconds = 1
         self._program, self._configuration = program, PodmanConfiguration(program.host)
         self._clock_offset = 0.0
-        self._pods = Pods(program, self.clock)
+        self._pods = Pods(program, self.clock, wait_timeout)
         self._records = Records(os.path.join(program.directory, RECORDS))
         self._held: dict[tuple[str, str], Manifest] = {}  # pods that wait for their Secrets, by the names of these
         self._lock = threading.Lock()
@@ -90,10 +96,12 @@ class PodmanClient(Client):
         query = dict(request.query)
         limit = parse_integer(query.get("limitBytes"))
         tail = ["--tail", query["tailLines"]] if "tailLines" in query else []
-        with self._read_log(request, tail) as process:
+        with self._read_log(request, tail) as process, Deadline(COMMAND_SECONDS, process.kill) as deadline:
             content = process.stdout.read(-1 if limit is None else limit) if process.stdout else b""
             if limit is not None and len(content) >= limit:
                 process.kill()
+        if deadline.has_passed:
+            raise _error(request, 500, "PodmanFailed", f"'podman logs' did not finish within {COMMAND_SECONDS} s")
         if process.returncode > 0:
             raise _error(request, 500, "PodmanFailed", decode(content[-1000:]).strip().removeprefix("Error: ").rstrip("."))
         return content
@@ -144,6 +152,7 @@ class PodmanClient(Client):
         pod = self._pods.identify(body)
         if ("dryRun", "All") in request.query:
             return pod
+        self._pods.begin()
         if self._pods.exists(pod):
             raise _error(request, 409, "AlreadyExists", f"a pod of the name {pod_name(pod)!r} exists already on host '{self._program.host}'")
         secret = secret_of(pod)
@@ -158,6 +167,7 @@ class PodmanClient(Client):
         if (options.get("preconditions") or {}).get("uid") not in (None, pod["metadata"]["uid"]):
             raise _error(request, 409, "Conflict", "Precondition failed: it has another uid")
         if "dryRun" not in options:
+            self._pods.begin()
             self._pods.delete(pod, options.get("gracePeriodSeconds"))
         return pod
 

@@ -39,9 +39,10 @@ class Feed:
 
     def _wait(self, seconds: float | None, *files: int) -> bool:
         """Wait until one of the files is readable, or that long. Returns: whether the stream is still open."""
-        end = self._theirs.fileno()
-        readable, _writable, _failed = select.select([end, *files], [], [], seconds)
-        return end not in readable
+        end, poll = self._theirs.fileno(), select.poll()  # select.select fails from file number 1024 on
+        for file in (end, *files):
+            poll.register(file, select.POLLIN)
+        return end not in dict(poll.poll(None if seconds is None else seconds * 1000))
 
 
 class LogFeed(Feed):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from .program import summarize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..values import Manifest
     from .program import Program
 
@@ -32,6 +34,16 @@ def pull_policy(container: Manifest) -> str:
     return "Always" if is_latest else "IfNotPresent"
 
 
+def by_image(containers: Iterable[Manifest]) -> list[Manifest]:
+    """One container for each image: of several with the same one, that whose policy pulls it most often."""
+
+    def pulls(container: Manifest) -> tuple[bool, bool]:
+        policy = pull_policy(container)
+        return policy == "Always", policy != "Never"
+
+    return list({full_name(container["image"]): container for container in sorted(containers, key=pulls)}.values())
+
+
 class Images:
     """Pulls images; threads may share it."""
 
@@ -40,8 +52,11 @@ class Images:
         self._locks: dict[str, threading.Lock] = {}
         self._pulled: set[str] = set()
 
-    def provide(self, container: Manifest) -> tuple[str, str] | None:
-        """Pull the image of a container if its policy says so, at most once. Returns: (reason of the API, message) if there is no image."""
+    def provide(self, container: Manifest, seconds: float | None) -> tuple[str, str] | None:
+        """Pull the image of a container if its policy says so, at most once, and within so many seconds if not None.
+
+        Returns: (reason of the API, message) if there is no image. Raises: PodwrightError.
+        """
         image, policy = full_name(container["image"]), pull_policy(container)
         with self._locks.setdefault(image, threading.Lock()):
             if policy != "Always" or image in self._pulled:
@@ -49,7 +64,7 @@ class Images:
                     return None
                 if policy == "Never":
                     return "ErrImageNeverPull", f"the image '{image}' does not exist on host '{self._program.host}', and its pull policy is Never."
-            answer = self._program.run("pull", "--quiet", image)
+            answer = self._program.run("pull", "--quiet", image, seconds=seconds)
             if answer.rc == 0:
                 self._pulled.add(image)
                 return None

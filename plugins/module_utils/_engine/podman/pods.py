@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError
 from ..objects.labels import MANAGED, selector_of
 from ..objects.pod_status import read_pod
-from .images import Images
-from .played_manifest import containers_of, input_name, played_documents, pod_name, secret_of
-from .program import summarize
+from .images import Images, by_image
+from .played_manifest import containers_of, input_name, is_sidecar, played_documents, pod_name, secret_of
+from .program import COMMAND_SECONDS, summarize
 from .status import build_status, deadline_of, failed_pod, format_time, read_manifest
 
 if TYPE_CHECKING:
@@ -22,18 +22,24 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .program import Program
 
+REPORT_SECONDS = 1  # before the operation's timeout, so that it reports what took too long
 DEFAULT_GRACE = 30  # seconds, as Kubernetes has it
 
 
 class Pods:
     """The pods of one Podman host; threads may share it.
 
+    Args:
+        wait_timeout: seconds from the first write in which images must be pulled, or None.
+
     Attributes:
         seen: those that were listed so far, by uid.
         deleted: those that were deleted by this object, by uid.
     """
 
-    def __init__(self, program: Program, clock: Clock) -> None:
+    def __init__(self, program: Program, clock: Clock, wait_timeout: float | None = None) -> None:
+        self._wait_timeout = wait_timeout
+        self._deadline: float | None = None
         self._program, self._clock, self._images = program, clock, Images(program)
         self.seen: dict[str, Manifest] = {}
         self.deleted: dict[str, Manifest] = {}
@@ -105,11 +111,19 @@ class Pods:
 
     def _stop(self, pod: Manifest) -> None:
         try:
-            self._program.run("pod", "stop", "--time", str(_grace_of(pod)), pod_name(pod))
+            self._program.run("pod", "stop", "--time", str(_grace_of(pod)), pod_name(pod), seconds=_grace_of(pod) + COMMAND_SECONDS)
         finally:
             self._stopping.discard(pod["metadata"]["uid"])  # if it failed, the next look tries again
 
     # -- writing --------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Note that the operation writes, if it has not written before: its timeout begins."""
+        if self._deadline is None and self._wait_timeout is not None:
+            self._deadline = self._clock.monotonic() + max(self._wait_timeout - REPORT_SECONDS, self._wait_timeout / 2)
+
+    def _pull_seconds(self) -> float | None:
+        return None if self._deadline is None else max(self._deadline - self._clock.monotonic(), 0)
 
     def start(self, pod: Manifest, data: Mapping[str, str]) -> Manifest:
         """Start a pod, after its images are pulled. What cannot be started is a failed pod, which this process alone knows.
@@ -121,13 +135,16 @@ class Pods:
         Returns: the pod. Raises: PodwrightError if another one has its name.
         """
         uid = pod["metadata"]["uid"]
-        for container in {entry["image"]: entry for entry in containers_of(pod)}.values():
-            problem = self._images.provide(container)
+        for container in by_image(containers_of(pod)):
+            problem = self._images.provide(container, self._pull_seconds())
             if problem:
                 return self._fail(pod, *problem)
+        # Podman returns once the init containers have finished, which may take as long as they want.
+        has_init = any(not is_sidecar(entry) for entry in pod["spec"].get("initContainers") or [])
         self._starting.add(uid)
         try:
-            answer = self._program.run("kube", "play", "-", standard_input=played_documents(pod, data, self._program.host))
+            documents = played_documents(pod, data, self._program.host)
+            answer = self._program.run("kube", "play", "-", standard_input=documents, seconds=None if has_init else COMMAND_SECONDS)
             return pod if answer.rc == 0 else self._diagnose(pod, summarize(answer), answer.error)
         finally:
             self._starting.discard(uid)
@@ -157,7 +174,7 @@ class Pods:
 
     def _remove(self, pod: Manifest, grace: int) -> None:
         name = pod_name(pod)
-        answer = self._program.run("pod", "rm", "--force", "--time", str(grace), name)
+        answer = self._program.run("pod", "rm", "--force", "--time", str(grace), name, seconds=grace + COMMAND_SECONDS)
         if answer.rc and "no such pod" not in answer.error:
             raise PodwrightError(f"Pod {name!r} could not be deleted on host '{self._program.host}': {summarize(answer)}", reason="PodmanFailed")
         if secret_of(pod):

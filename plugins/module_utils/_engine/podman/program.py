@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PodwrightError
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 OLDEST = (4, 3)  # of which `podman kube play` is known to run tasks
+COMMAND_SECONDS = 120  # for a command that waits for nothing
+STOP_SECONDS = 5  # in which a command releases the locks of Podman's storage
+TIMED_OUT = 124  # the exit code of `timeout`
 MAX_OUTPUT = 64 << 20  # bytes
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _DIRECTORIES = "/usr/local/bin:/usr/bin:/bin"
@@ -70,10 +75,14 @@ class Program:
     def _unusable(self, why: str, hint: str) -> PodwrightError:
         return PodwrightError(f"Podman cannot be used on host '{self.host}': {why}.", reason="NoPodman", hint=hint)
 
-    def run(self, *words: str, standard_input: str = "") -> Answer:
-        """Run a command until it exits. Raises: PodwrightError only if it cannot be started, or its output is too large."""
+    def run(self, *words: str, standard_input: str = "", seconds: float | None = COMMAND_SECONDS) -> Answer:
+        """Run a command until it exits, or that long if not None. Raises: PodwrightError only if it cannot be started, or its output is too large."""
         with self.start(words, subprocess.PIPE) as process:
-            output, error = process.communicate(standard_input.encode())
+            try:
+                output, error = process.communicate(standard_input.encode(), timeout=seconds)
+            except subprocess.TimeoutExpired:
+                _stop(process)
+                return Answer(TIMED_OUT, b"", f"Error: it did not finish within {seconds:.0f} s.")
         if len(output) > MAX_OUTPUT:
             raise self._failed(words, f"its output is larger than {MAX_OUTPUT >> 20} MiB.")
         return Answer(process.returncode, output, decode(error))
@@ -117,6 +126,15 @@ class Program:
             )
         except OSError as failure:
             raise self._unusable(f"{self._path} cannot be started ({failure.strerror})", "Correct its installation.") from None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Terminate a command and what it has started, except for containers."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.communicate(timeout=STOP_SECONDS)
+            return
 
 
 def _only_says(error: str, text: str) -> bool:

@@ -65,7 +65,7 @@ def choose_runtime(params: Options, client: Callable[[], Client], use: Callable[
     if wanted == AUTO and missing is None:
         return Runtime(KUBERNETES, "A cluster is configured and responds.")
     try:
-        podman = _podman()
+        podman = _podman(params["wait_timeout"])
     except PodwrightError as error:
         if not missing:
             raise
@@ -92,8 +92,8 @@ def why_unusable(client: Callable[[], Client]) -> str | None:
 _CONFIGURATION_FAULTS = ("BadOption", "BadConfiguration")
 
 
-def _podman() -> Client:
+def _podman(wait_timeout: float) -> Client:
     from ..podman.client import PodmanClient
     from ..podman.program import Program
 
-    return PodmanClient(Program())
+    return PodmanClient(Program(), wait_timeout)
