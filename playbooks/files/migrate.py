@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Rewrite playbooks and roles that use kubernetes.core for podwright.core, and report what cannot be rewritten.
 
-Only lines with module names and options change: comments, formatting and templates are kept. Without --write nothing is written, and the changes are
-printed as a diff. docs/guides/from-kubernetes-core.md describes the rules.
+Only lines with module names and options change: comments, formatting and templates are kept. The data of the rewritten text is compared with what was
+meant to change; a task whose rewriting changes anything else is left as it is. Without --write nothing is written, and the changes are printed as a
+diff. docs/guides/from-kubernetes-core.md describes the rules.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ import os
 import re
 import shutil
 import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import yaml
 
@@ -54,12 +59,23 @@ VARIABLES = {
     "ansible_kubectl_verify_ssl": "ansible_podwright_validate_certs",
 }
 LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|ansible_kubectl_\w+")
-LOOKUP = re.compile(r"""\b(?:lookup|query|q)\(\s*\\?['"](?P<name>(?:(?:kubernetes\.core|community\.kubernetes)\.)?k8s)\\?['"]""")
-ARGUMENT = re.compile(r"""\b(?P<name>kind|namespace|resource_name|resource_definition|src|cluster_info)\s*=\s*(?:\\?['"](?P<text>[\w.-]+)\\?['"])?""")
+LOOKUP = r"""\b(?:lookup|query|q)\(\s*(?P<quote>{quotes})(?P<name>(?:(?:kubernetes\.core|community\.kubernetes)\.)?k8s)(?P=quote)"""
+# What a call consists of, as far as it matters to find its own arguments.
+PARTS = r"""(?P<string>(?P<quote>{quotes})(?P<text>(?:(?!(?P=quote)).)*)(?P=quote))|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<name>[A-Za-z_]\w*)\s*=(?!=)"""
+LOOPS = {f"with_{prefix}k8s" for prefix in ("kubernetes.core.", "community.kubernetes.", "")}
+NARROWING = {"namespace", "resource_name", "resource_definition", "src", "cluster_info"}
 RESULTS = re.compile(r"\.result\.results\b")
 SECRETS, PODS = ("secret", "secrets"), ("pod", "pods", "po")
 SKIPPED_DIRECTORIES = {".git", ".tox", ".venv", "venv", "node_modules", "collections", "ansible_collections"}
-BAD_USAGE = 2
+FAILED, BAD_USAGE = 1, 2
+SIMPLE = re.compile(r"""(?![&*!|>])[^\n]*""")
+COMMENT = re.compile(r"[ \t]*(?:#.*)?(?=\r?\n|\Z)")
+EMPTY_LINES = re.compile(r"(?:[ \t]*\r?\n)*")
+TEXT_TAG = "tag:yaml.org,2002:str"
+
+Edit = tuple[int, int, str]
+Entries = dict[str, tuple[yaml.Node, yaml.Node]]
+Path = tuple[str | int, ...]
 
 
 @dataclass
@@ -68,28 +84,54 @@ class File:
 
     Attributes:
         text: its text.
+        refused: where units start that are left as they are: names of tasks and variables, and texts with lookups.
+        units: where the units start that are rewritten.
         changes: (start, end, replacement) of pieces of the text, besides the options that are removed.
         mappings: the mappings with options that are removed, by id.
         removed: the ids of the keys of these options.
         extended: the ids of the mappings with options that are inserted.
+        renamed: the new values of scalars, by the ids of their mapping, or 0, and of themselves.
+        intents: what is meant to change in the data of a place: (path, function of the data).
         reports: (index, text) of what is left to do.
     """
 
     text: str
-    changes: set[tuple[int, int, str]] = field(default_factory=set)
+    refused: frozenset[int] = frozenset()
+    units: set[int] = field(default_factory=set)
+    changes: set[Edit] = field(default_factory=set)
     mappings: dict[int, yaml.MappingNode] = field(default_factory=dict)
     removed: set[int] = field(default_factory=set)
     extended: set[int] = field(default_factory=set)
+    renamed: dict[tuple[int, int], str] = field(default_factory=dict)
+    intents: list[tuple[Path, Callable[[Any], Any]]] = field(default_factory=list)
     reports: set[tuple[int, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.documents = list(yaml.compose_all(self.text, Loader=yaml.SafeLoader))
+        # Between these there are only spaces, line breaks, comments and `?`.
+        self.tokens = [
+            token
+            for token in yaml.scan(self.text, Loader=yaml.SafeLoader)
+            if token.end_mark.index > token.start_mark.index and not isinstance(token, yaml.KeyToken)
+        ]
+        self.starts = [token.start_mark.index for token in self.tokens]
 
     def report(self, node: yaml.Node, text: str) -> None:
         """Report what is to be done by hand where a node is."""
         self.reports.add((node.start_mark.index, text))
 
+    def may_rewrite(self, node: yaml.Node, name: str) -> bool:
+        """Note that a unit is to be rewritten. Returns: False, with a report, if it must be left as it is."""
+        self.units.add(node.start_mark.index)
+        if node.start_mark.index in self.refused:
+            self.report(node, f"{name} is left as it is, since rewriting it would change other data of the file, such as what an alias repeats")
+        return node.start_mark.index not in self.refused
+
     def replace(self, node: yaml.Node, old: str, new: str) -> None:
-        """Replace the beginning of a scalar, whatever its quotes."""
-        start = self.text.index(old, node.start_mark.index, node.end_mark.index)
-        self.changes.add((start, start + len(old), new))
+        """Replace the beginning of a scalar, whatever its quotes; without an edit if it is not written like that, such as with escapes."""
+        start = self.text.find(old, node.start_mark.index, node.end_mark.index)
+        if start >= 0:
+            self.changes.add((start, start + len(old), new))
 
     def insert(self, module: yaml.Node, options: yaml.MappingNode, lines: list[str]) -> None:
         """Insert options of a module, or of its `args`, before the first one that is kept, and before the comment about it; once for aliases of a mapping."""
@@ -100,8 +142,8 @@ class File:
         newline = "\r\n" if "\r\n" in self.text else "\n"
         indentation = " " * first.column
         if not options.flow_style and module.end_mark.line < options.value[0][0].start_mark.line:
-            index = self.text.index("\n", module.end_mark.index) + 1
-            self.changes.add((index, index, "".join((indentation + line).rstrip() + newline for line in lines)))
+            index = self.text.find("\n", module.end_mark.index) + 1
+            self.changes.add((index, index, "".join((indentation + line if line else "") + newline for line in lines)))
         else:
             separator = ", " if options.flow_style else newline + indentation
             self.changes.add((first.index, first.index, "".join(line + separator for line in lines)))
@@ -114,34 +156,106 @@ class File:
         self.removed.add(id(key))
         self.mappings[id(options)] = options
 
-    def edits(self) -> list[tuple[int, int, str]]:
+    def end_of(self, node: yaml.MappingNode, position: int) -> int:
+        """Where a value of a mapping ends, without the comments and empty lines that follow it: nodes of aliases are where their anchors are."""
+        token = self._last_token(node, position)
+        end = token.end_mark.index
+        if isinstance(token, yaml.ScalarToken) and token.style in ("|", ">"):
+            end = len(self.text[:end].rstrip(" \t\r\n"))
+        return int(max(end, node.value[position][0].end_mark.index))
+
+    def _last_token(self, node: yaml.MappingNode, position: int) -> yaml.Token:
+        """The last token of a value of a mapping."""
+        is_last = position + 1 == len(node.value)
+        limit = node.end_mark.index - bool(node.flow_style) if is_last else node.value[position + 1][0].start_mark.index
+        found = bisect_left(self.starts, limit) - 1
+        while isinstance(self.tokens[found], yaml.FlowEntryToken):
+            found -= 1
+        return self.tokens[found]
+
+    def _keeps_breaks(self, token: yaml.Token) -> bool:
+        """Whether empty lines that follow a token belong to it, since it is a text with `+`."""
+        header = self.text[token.start_mark.index :].split("\n", 1)[0].split("#")[0]
+        return isinstance(token, yaml.ScalarToken) and token.style in ("|", ">") and "+" in header
+
+    def source(self, node: yaml.MappingNode, position: int) -> str:
+        """An entry of a mapping as it is written, with the comment behind it, or the empty lines that belong to it."""
+        end = self.end_of(node, position)
+        token = self._last_token(node, position)
+        if self._keeps_breaks(token):
+            end = max(end, len(self.text[: token.end_mark.index].rstrip(" \t").removesuffix("\n").removesuffix("\r")))
+        comment = COMMENT.match(self.text, end)
+        if comment and not node.flow_style:
+            end = comment.end()
+        return self.text[node.value[position][0].start_mark.index : end]
+
+    def body_of(self, scalar: yaml.ScalarNode) -> int:
+        """Where a scalar begins, behind the indicators and the comment of a block."""
+        start: int = scalar.start_mark.index
+        return self.text.find("\n", start) + 1 if scalar.style in ("|", ">") else start
+
+    def edits(self) -> list[Edit]:
         """(start, end, replacement) of pieces of the text, in order."""
         removals = [removal for options in self.mappings.values() for removal in self._removals(options)]
         return sorted(self.changes.union(removals))
 
-    def _removals(self, options: yaml.MappingNode) -> list[tuple[int, int, str]]:
-        found = []
+    def _removals(self, options: yaml.MappingNode) -> list[Edit]:
+        found: list[Edit] = []
         has_kept = False
-        for position, (key, value) in enumerate(options.value):
-            start, end = key.start_mark.index, end_of(value)
+        before: yaml.Token | None = None  # the token before the options that are removed next to each other
+        for position, (key, _value) in enumerate(options.value):
+            start, end = key.start_mark.index, self.end_of(options, position)
             line = self.text.rfind("\n", 0, start) + 1
             if id(key) not in self.removed:
-                has_kept = True
-            elif not options.flow_style and not self.text[line:start].strip():
-                found.append((line, self.text.find("\n", end) + 1 or len(self.text), ""))
-            elif options.flow_style and has_kept:
-                found.append((self.text.rindex(",", 0, start), end, ""))
-            else:
-                found.append((start, options.value[position + 1][0].start_mark.index, ""))
+                has_kept, before = True, None
+                continue
+            before = before or self.tokens[bisect_left(self.starts, start) - 1]
+            if options.flow_style:
+                found += self._flow_removal(start, end, has_kept, found[-1][1] if found else 0)
+            elif not self.text[line:start].strip(" "):  # else no edit: the first option is behind `?` or `:`
+                end = self.text.find("\n", end) + 1 or len(self.text)
+                blank = EMPTY_LINES.match(self.text, end) if self._keeps_breaks(before) else None
+                found.append((line, blank.end() if blank else end, ""))
         return found
+
+    def _flow_removal(self, start: int, end: int, has_kept: bool, removed_to: int) -> list[Edit]:
+        """The removal of an entry of a mapping in braces, with the comma before or after it, but without the comments around it."""
+        before, after = self.tokens[bisect_left(self.starts, start) - 1], self.tokens[bisect_left(self.starts, end)]
+        comma = before.start_mark.index
+        if has_kept and isinstance(before, yaml.FlowEntryToken) and comma >= removed_to and not self.text[comma + 1 : start].strip():
+            return [(comma, end, "")]
+        if not isinstance(after, yaml.FlowEntryToken):
+            return [(start, end, "")]
+        end = after.end_mark.index
+        line = self.text.rfind("\n", 0, start) + 1
+        rest = self.text[end:]
+        blank = len(rest) - len(rest.lstrip(" "))
+        if rest.lstrip(" ").startswith(("\n", "\r\n")) and not self.text[line:start].strip(" "):
+            return [(line, self.text.index("\n", end) + 1, "")]
+        return [(start, end if rest[blank : blank + 1] in ("#", "\r", "\n") else end + blank, "")]
 
     @property
     def rewritten(self) -> str:
         """The text with the edits."""
-        text = self.text
-        for start, end, replacement in reversed(self.edits()):
-            text = text[:start] + replacement + text[end:]
-        return text
+        return with_edits(self.text, self.edits())
+
+    def is_faithful(self) -> bool:
+        """Whether the rewritten text has the data of the text, apart from what is meant to change."""
+        edits = self.edits()
+        if any(start < end for (_start, end, _text), (start, _end, _other) in pairwise(edits)):
+            return False
+        known: dict[int, Any] = {}
+        expected: Any = dict(enumerate(data_of(document, self.renamed, known) for document in self.documents))
+        try:
+            for path, change in sorted(self.intents, key=lambda intent: -len(intent[0])):
+                expected = with_change(expected, path, change)
+            documents = list(yaml.compose_all(self.rewritten, Loader=yaml.SafeLoader))
+        except (KeyError, yaml.YAMLError):
+            return False
+        known_now: dict[int, Any] = {}
+        numbers: dict[Any, int] = {}
+        actual = dict(enumerate(data_of(document, {}, known_now) for document in documents))
+        return number_of(expected, numbers, {}) == number_of(actual, numbers, {})
 
     def line_of(self, index: int, is_rewritten: bool) -> int:
         """The number of the line of an index of the text, in the text or in the rewritten one."""
@@ -150,33 +264,103 @@ class File:
         return self.text.count("\n", 0, index) + 1 + moved
 
 
-def end_of(node: yaml.Node) -> int:
-    """Where a value ends, without the comments and empty lines that follow it."""
-    if isinstance(node, yaml.ScalarNode) or not node.value or node.flow_style:
-        return node.end_mark.index
-    last = node.value[-1]
-    return end_of(last[1] if isinstance(last, tuple) else last)
+def data_of(node: yaml.Node, renamed: dict[tuple[int, int], str], known: dict[int, Any]) -> Any:
+    """What a node says: (tag, value) of scalars, and dictionaries of lists and mappings, without `<<`; the same object for the same node."""
+    if id(node) in known:
+        return known[id(node)]
+    found: Any
+    merged: dict[Any, Any] = {}
+    if isinstance(node, yaml.ScalarNode):
+        found = (node.tag, renamed.get((0, id(node)), node.value))
+    elif isinstance(node, yaml.SequenceNode):
+        found = {None: node.tag} | dict(enumerate(data_of(item, renamed, known) for item in node.value))
+    else:
+        found = {None: node.tag}
+        for position, (key, value) in enumerate(node.value):
+            if is_merge(key):
+                for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    merged = (data_of(each, renamed, known) if isinstance(each, yaml.MappingNode) else {}) | merged
+                continue
+            name = renamed.get((id(node), id(key))) or data_of(key, renamed, known)
+            if isinstance(name, tuple) and name[0] == TEXT_TAG:
+                name = name[1]
+            elif isinstance(name, dict):
+                found["complex", position] = name
+                name = ("value of complex", position)
+            new = renamed.get((id(node), id(value)))
+            found[name] = (value.tag, new) if new else data_of(value, renamed, known)
+        found = merged | found
+    known[id(node)] = found
+    return found
 
 
-def end_of_call(text: str, index: int) -> int:
-    """Where the arguments of a call end that the index is in, as far as parentheses show."""
-    depth = 1
-    while depth and index < len(text):
-        depth += {"(": 1, ")": -1}.get(text[index], 0)
-        index += 1
-    return index
+def with_change(data: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+    """A copy of data with the data at a path changed. Raises: KeyError if there is none."""
+    if not path:
+        return change(data)
+    return data | {path[0]: with_change(data[path[0]], path[1:], change)}
 
 
-def entries_of(node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+def number_of(data: Any, numbers: dict[Any, int], known: dict[int, int]) -> int:
+    """A number that equal data shares; not a comparison, which visits what aliases repeat over and over."""
+    if id(data) not in known:
+        key = frozenset((name, number_of(value, numbers, known)) for name, value in data.items()) if isinstance(data, dict) else data
+        known[id(data)] = numbers.setdefault(key, len(numbers))
+    return known[id(data)]
+
+
+def call_arguments(text: str, index: int, quotes: str) -> dict[str, str | None]:
+    """The named arguments of a call that the index is in, with their values if these are text."""
+    found: dict[str, str | None] = {}
+    depth, last, end = 1, "", 0
+    for part in re.compile(PARTS.format(quotes=quotes), re.DOTALL).finditer(text, index):
+        depth += bool(part["open"]) - bool(part["close"])
+        if not depth:
+            break
+        if part["name"] and depth == 1:
+            last, end = part["name"], part.end()
+            found[last] = None
+        elif part["string"] and last and not text[end : part.start()].strip():
+            found[last] = part["text"]
+        if not part["name"]:
+            last = ""
+    return found
+
+
+def convert_lookups(text: str, style: str | None) -> tuple[list[Edit], list[tuple[int, str]]]:
+    """The edits of the lookups k8s in a text as it is written in a style of YAML, and (index, report) of what differs."""
+    quotes = {"'": "''|\"", '"': r"\\\"|'"}.get(style or "", "'|\"")
+    edits, reports = [], []
+    for found in re.finditer(LOOKUP.format(quotes=quotes), text):
+        given = call_arguments(text, found.end(), quotes)
+        kind = (given.get("kind") or "").lower()
+        edits.append((*found.span("name"), "podwright.core.objects"))
+        if kind in SECRETS:
+            reports.append((found.start(), "podwright.core.objects: to use the values of Secrets, set secret_values=true, and no_log: true"))
+        if not given.keys() & NARROWING:
+            if kind in PODS:
+                edits.append((found.end(), found.end(), ", all_namespaces=true"))
+            elif not kind:
+                reports.append((found.start(), "podwright.core.objects: if kind can be Pod, set all_namespaces=true or namespace"))
+    return edits, reports
+
+
+def is_merge(key: yaml.Node) -> bool:
+    """Whether a key is `<<`, without quotes."""
+    return bool(key.tag == "tag:yaml.org,2002:merge")
+
+
+def entries_of(node: yaml.Node | None) -> Entries:
     """The keys and values of a mapping by key, with those that it merges."""
-    found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    found: Entries = {}
+    merged: Entries = {}
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        if key.value == "<<":
-            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                found = entries_of(merged) | found
+        if is_merge(key):
+            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                merged = entries_of(each) | merged
         else:
             found[str(key.value)] = (key, value)
-    return found
+    return merged | found
 
 
 def module_of(name: str) -> str | None:
@@ -193,9 +377,14 @@ def is_true(node: yaml.Node | None) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.value.lower() in ("true", "yes", "on", "1")
 
 
+def is_template(node: yaml.Node | None) -> bool:
+    """Whether a value is a scalar that is not literal."""
+    return isinstance(node, yaml.ScalarNode) and value_of(node) is None
+
+
 def value_of(node: yaml.Node | None) -> str | None:
     """A literal scalar; None if there is none, or it is a template."""
-    return node.value if isinstance(node, yaml.ScalarNode) and "{{" not in node.value else None
+    return node.value if isinstance(node, yaml.ScalarNode) and "{{" not in node.value and "{%" not in node.value else None
 
 
 def texts_of(node: yaml.Node) -> list[str]:
@@ -204,75 +393,136 @@ def texts_of(node: yaml.Node) -> list[str]:
     return [text for text in map(value_of, items) if text is not None]
 
 
-class Migration:
-    """The rewriting of one file."""
+def scalars_of(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    """The scalars of a node, each once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+        return
+    for item in node.value:
+        for each in item if isinstance(item, tuple) else (item,):
+            yield from scalars_of(each, seen)
 
-    def __init__(self, text: str) -> None:
-        self.file = File(text)
+
+@dataclass
+class Options:
+    """The options of a task, or of a module in module_defaults.
+
+    Attributes:
+        node: their mapping.
+        path: where it is in the data.
+        place: the key that it is the value of, after which options are inserted.
+        inherited: the options that module_defaults set.
+        is_defaults: whether they are in module_defaults.
+        given: the options, with those that are merged.
+        everything: the options, with those that are inherited.
+    """
+
+    node: yaml.MappingNode
+    path: Path
+    place: yaml.Node
+    inherited: Entries
+    is_defaults: bool = False
+
+    def __post_init__(self) -> None:
+        self.given = entries_of(self.node)
+        self.everything = {**self.inherited, **self.given}
+
+    def value(self, name: str) -> yaml.Node | None:
+        """The value of an option that is set here."""
+        return self.given[name][1] if name in self.given else None
+
+    def position(self, name: str) -> int:
+        """The position of an option in the mapping itself; -1 for one that is merged or missing."""
+        return next((position for position, (key, _value) in enumerate(self.node.value) if name in self.given and key is self.given[name][0]), -1)
+
+
+@dataclass
+class Addition:
+    """An option that is added: its lines, and the data that they mean."""
+
+    name: str
+    lines: list[str]
+    data: Any
+
+    @classmethod
+    def of(cls, name: str, text: str, kind: str = "str") -> Addition:
+        """An option with a literal scalar."""
+        return cls(name, [f"{name}: {text}"], (f"tag:yaml.org,2002:{kind}", text))
+
+
+class Migration:
+    """The rewriting of one file, apart from the units that are refused."""
+
+    def __init__(self, text: str, refused: frozenset[int] = frozenset()) -> None:
+        self.file = File(text, refused)
 
     def run(self) -> File:
-        """Rewrite the file. Raises: yaml.YAMLError if it is not YAML."""
-        for document in yaml.compose_all(self.file.text, Loader=yaml.SafeLoader):
-            if isinstance(document, yaml.SequenceNode):
-                self._rewrite_items(document, {})
-            self._rewrite_connection(document)
-        self._rewrite_lookups()
+        """Rewrite the file. Raises: yaml.YAMLError if it is not YAML, RecursionError if it is nested too deeply."""
+        for position, document in enumerate(self.file.documents):
+            self._rewrite_items(document, {}, (position,))
+            self._rewrite_connection(document, set())
+        edits = self.file.edits()
+        seen: set[int] = set()
+        for scalar in (scalar for document in self.file.documents for scalar in scalars_of(document, seen)):
+            self._rewrite_lookups(scalar, edits)
         self._report_rest()
-        if self.file.edits():
-            list(yaml.compose_all(self.file.rewritten, Loader=yaml.SafeLoader))
         return self.file
 
-    def _is_code(self, index: int) -> bool:
-        """Whether a place is neither in a comment nor in what is replaced."""
-        line = self.file.text[self.file.text.rfind("\n", 0, index) + 1 : index]
-        return "#" not in line and not any(start <= index < end for start, end, _replacement in self.file.edits())
-
-    def _rewrite_lookups(self) -> None:
-        """Rewrite the lookup k8s in expressions, and report what differs."""
-        for found in filter(lambda found: self._is_code(found.start()), list(LOOKUP.finditer(self.file.text))):
-            given = {each["name"]: each["text"] for each in ARGUMENT.finditer(self.file.text, found.end(), end_of_call(self.file.text, found.end()))}
-            kind = (given.get("kind") or "").lower()
-            self.file.changes.add((*found.span("name"), "podwright.core.objects"))
-            if kind in SECRETS:
-                self.file.reports.add((found.start(), "podwright.core.objects: to use the values of Secrets, set secret_values=true, and no_log: true"))
-            if not given.keys() & {"namespace", "resource_name", "resource_definition", "src", "cluster_info"}:
-                if kind in PODS:
-                    self.file.changes.add((found.end(), found.end(), ", all_namespaces=true"))
-                elif not kind:
-                    self.file.reports.add((found.start(), "podwright.core.objects: if kind can be Pod, set all_namespaces=true or namespace"))
+    def _rewrite_lookups(self, scalar: yaml.ScalarNode, edits: list[Edit]) -> None:
+        """Rewrite the lookup k8s in a text, and report what differs."""
+        offset = self.file.body_of(scalar)
+        expected, _reports = convert_lookups(scalar.value, None)
+        found, reports = convert_lookups(self.file.text[offset : scalar.end_mark.index], scalar.style)
+        if not (found or expected) or any(start <= offset < end for start, end, _text in edits):
+            return
+        if self.file.may_rewrite(scalar, "the lookup k8s"):
+            self.file.changes.update((offset + start, offset + end, text) for start, end, text in found)
+            self.file.reports.update((offset + start, report) for start, report in reports)
+            self.file.renamed[0, id(scalar)] = with_edits(scalar.value, expected)
 
     def _report_rest(self) -> None:
         """Report names of kubernetes.core that are neither rewritten nor reported, such as those in templates, and results that differ."""
         reported = {self.file.line_of(index, False) for index, _text in self.file.reports}
-        for found in LEFT.finditer(self.file.text):
-            if self._is_code(found.start()) and self.file.line_of(found.start(), False) not in reported:
-                self.file.reports.add((found.start(), f"{found[0]} is left as it is"))
-        for found in RESULTS.finditer(self.file.text):
-            if self._is_code(found.start()):
-                self.file.reports.add((found.start(), "result.results of k8s is resources here, and what was done to each object is plan"))
+        edits = self.file.edits()
+        seen: set[int] = set()
+        for scalar in (scalar for document in self.file.documents for scalar in scalars_of(document, seen)):
+            for pattern in (LEFT, RESULTS):
+                for found in pattern.finditer(self.file.text, self.file.body_of(scalar), scalar.end_mark.index):
+                    index = found.start()
+                    if any(start <= index < end for start, end, _text in edits):
+                        continue
+                    if pattern is RESULTS:
+                        self.file.reports.add((index, "result.results of k8s is resources here, and what was done to each object is plan"))
+                    elif self.file.line_of(index, False) not in reported:
+                        self.file.reports.add((index, f"{found[0]} is left as it is"))
 
-    def _rewrite_items(self, items: yaml.Node, defaults: dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]) -> None:
-        for item in items.value if isinstance(items, yaml.SequenceNode) else ():
+    def _rewrite_items(self, items: yaml.Node, defaults: dict[str, Entries], path: Path) -> None:
+        for position, item in enumerate(items.value if isinstance(items, yaml.SequenceNode) else ()):
             if isinstance(item, yaml.MappingNode):
-                self._rewrite_item(item, defaults)
+                self._rewrite_item(item, defaults, (*path, position))
 
-    def _rewrite_item(self, item: yaml.MappingNode, outer: dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]) -> None:
+    def _rewrite_item(self, item: yaml.MappingNode, outer: dict[str, Entries], path: Path) -> None:
         """Rewrite a play, block or task."""
         entries = entries_of(item)
         defaults = dict(outer)
         if "module_defaults" in entries:
-            defaults |= self._rewrite_defaults(entries["module_defaults"][1])
+            defaults |= self._rewrite_defaults(entries["module_defaults"][1], (*path, "module_defaults"))
         for name, (key, value) in entries.items():
             if name in TASK_LISTS:
-                self._rewrite_items(value, defaults)
+                self._rewrite_items(value, defaults, (*path, name))
+            elif name in LOOPS:
+                self.file.report(key, f"{name}: use loop with query('podwright.core.objects', ...)")
             elif name in ("action", "local_action"):
-                self._rewrite_action(item, value, defaults)
-            elif (module := module_of(name)) and "hosts" not in entries:
-                self._rewrite_task(item, key, name, module, value, defaults)
+                self._rewrite_action(entries, name, defaults, path)
+            elif "hosts" not in entries and (module := module_of(name)) and self._rewrite_task(entries, key, name, value, defaults, (*path, name)):
+                self.file.intents.append((path, renaming(name, f"podwright.core.{MODULES[module]}")))
 
-    def _rewrite_defaults(self, node: yaml.Node) -> dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]:
+    def _rewrite_defaults(self, node: yaml.Node, path: Path) -> dict[str, Entries]:
         """Rewrite module_defaults. Returns: the options of each module in them."""
-        found = {}
+        found: dict[str, Entries] = {}
         entries = entries_of(node)
         taken = set(entries)
         for name, (key, value) in entries.items():
@@ -287,170 +537,293 @@ class Migration:
                 self.file.report(key, f"{name}: merge it into {target}, which is set as well")
                 continue
             taken.add(target)
-            self.file.replace(key, name, target)
-            if module and isinstance(value, yaml.MappingNode) and value.value:
-                self._convert(module, key, value, {}, is_defaults=True)
+            if not self.file.may_rewrite(key, name):
+                continue
+            if not (module and isinstance(value, yaml.MappingNode) and value.value) or self._convert(
+                module, Options(value, (*path, name), key, {}, is_defaults=True)
+            ):
+                self.file.replace(key, name, target)
+                self.file.intents.append((path, renaming(name, target)))
         return found
 
-    def _rewrite_action(self, task: yaml.MappingNode, value: yaml.Node, defaults: dict[str, dict[str, tuple[yaml.Node, yaml.Node]]]) -> None:
+    def _rewrite_action(self, task: Entries, action: str, defaults: dict[str, Entries], path: Path) -> None:
         """Rewrite `action` and `local_action`, whose value is text or a mapping with `module`."""
-        if isinstance(value, yaml.MappingNode):
-            entries = entries_of(value)
-            name = value_of(entries["module"][1]) if "module" in entries else None
-            if name and (module := module_of(name)):
-                self._rewrite_task(task, entries["module"][1], name, module, value, defaults)
-        elif isinstance(value, yaml.ScalarNode) and (name := value.value.split(" ", 1)[0]) and (module := module_of(name)):
-            self._rewrite_task(task, value, name, module, value, defaults)
+        value = task[action][1]
+        path, key, name = (*path, action), value, None
+        if isinstance(value, yaml.MappingNode) and "module" in (entries := entries_of(value)):
+            key = entries["module"][1]
+            name = value_of(key)
+        elif isinstance(value, yaml.ScalarNode):
+            name = value.value.split(" ", 1)[0]
+        if name and (module := module_of(name)) and self._rewrite_task(task, key, name, value, defaults, path):
+            place = path if key is value else (*path, "module")
+            self.file.intents.append((place, beginning(name, f"podwright.core.{MODULES[module]}")))
 
-    def _rewrite_task(self, task, key, name, module, options, defaults) -> None:
+    def _rewrite_task(self, task: Entries, key: yaml.Node, name: str, options: yaml.Node, defaults: dict[str, Entries], path: Path) -> bool:
+        """Rewrite a task. Returns: whether its module is replaced."""
+        module = module_of(name) or ""
         if module in INSTEAD and module not in MODULES:
             self.file.report(key, f"{name}: use {INSTEAD[module]}")
-            return
-        entries, place = entries_of(task), key
-        if isinstance(options, yaml.ScalarNode) and "args" in entries and options.value in ("", name):
-            place, options = entries["args"]
-        if not isinstance(options, yaml.MappingNode) or not options.value:
-            self._rewrite_text(key, name, module, options)
-            return
-        inherited = {**defaults.get("group", {}), **defaults.get(module, {})}
-        if self._convert(module, place, options, inherited):
-            self.file.replace(key, name, f"podwright.core.{MODULES[module]}")
-
-    def _rewrite_text(self, key: yaml.Node, name: str, module: str, options: yaml.Node) -> None:
-        """Rewrite a task whose options are text (`k8s_exec: pod=web command=ls`) or a template."""
-        if module in ("k8s_exec", "k8s_cp", "k8s_log") and "{{" not in options.value.split("=")[0]:
-            self.file.replace(key, name, f"podwright.core.{MODULES[module]}")
+            return False
+        if not self.file.may_rewrite(key, name):
+            return False
+        place = key
+        if isinstance(options, yaml.ScalarNode) and "args" in task and options.value in ("", name):
+            place, options = task["args"]
+            path = (*path[:-1], "args")
+        if isinstance(options, yaml.MappingNode) and options.value:
+            inherited = {**defaults.get("group", {}), **defaults.get(module, {})}
+            is_converted = self._convert(module, Options(options, path, place, inherited))
         else:
-            self.file.report(key, f"{name}: its options are text or a template: write them as a mapping")
+            is_converted = self._convert_text(key, name, module, options)
+        if is_converted:
+            self.file.replace(key, name, f"podwright.core.{MODULES[module]}")
+        return is_converted
 
-    def _convert(self, module: str, key: yaml.Node, options: yaml.MappingNode, inherited: dict, is_defaults: bool = False) -> bool:
+    def _convert_text(self, key: yaml.Node, name: str, module: str, options: yaml.Node) -> bool:
+        """Whether a task can be rewritten whose options are text (`k8s_exec: pod=web command=ls`) or a template."""
+        text = options.value if isinstance(options, yaml.ScalarNode) else "{{"
+        if module in ("k8s_exec", "k8s_cp", "k8s_log") and "{{" not in text.split("=")[0] and "persist_config" not in text:
+            return True
+        self.file.report(key, f"{name}: its options are text or a template: write them as a mapping")
+        return False
+
+    def _convert(self, module: str, options: Options) -> bool:
         """Rewrite the options of a module. Returns: whether the module can be replaced."""
-        given = entries_of(options)
-        self._drop(options, given, "persist_config", "refreshed tokens are not written to the kubeconfig")
-        if module in ("k8s", "k8s_json_patch", "k8s_service"):
-            return self._convert_objects(module, key, options, given, inherited, is_defaults)
-        if module in ("k8s_info", "k8s_facts"):
-            self._convert_info(key, options, given, inherited, is_defaults)
-        if module == "k8s_cp" and "content" not in given:
-            self.file.report(key, "podwright.core.pod_copy: a directory that is copied to an existing one is not nested under its name; check remote_path")
         if module == "k8s_scale":
             for name in ("resource_definition", "definition", "inline", "src"):
-                if name in given:
-                    self.file.report(key, f"k8s_scale: {name}: set kind, name and namespace instead")
+                if name in options.given:
+                    self.file.report(options.place, f"k8s_scale: {name}: set kind, name and namespace instead")
                     return False
+        if module in ("k8s", "k8s_json_patch", "k8s_service") and (obstacle := self._obstacle(module, options)):
+            self.file.report(options.place, f"{module}: {obstacle}")
+            return False
+        self._drop(options, "persist_config", "refreshed tokens are not written to the kubeconfig")
+        if module in ("k8s", "k8s_json_patch", "k8s_service"):
+            self._convert_objects(module, options)
+        if module in ("k8s_info", "k8s_facts"):
+            self._convert_info(options)
+        if module == "k8s_cp" and "content" not in options.given:
+            self.file.report(
+                options.place, "podwright.core.pod_copy: a directory that is copied to an existing one is not nested under its name; check remote_path"
+            )
         return True
 
-    def _drop(self, options: yaml.MappingNode, given: dict, name: str, why: str) -> None:
-        if self._remove(options, given, name):
-            self.file.report(given[name][0], f"{name} was removed: {why}")
+    def _drop(self, options: Options, name: str, why: str) -> None:
+        if self._remove(options, name):
+            self.file.report(options.given[name][0], f"{name} was removed: {why}")
 
-    def _remove(self, options: yaml.MappingNode, given: dict, name: str) -> bool:
+    def _remove(self, options: Options, name: str) -> bool:
         """Remove an option of the mapping itself; one that it merges is reported, unless it was removed where it is. Returns: whether it is removed."""
-        if name not in given:
+        if name not in options.given:
             return False
-        key = given[name][0]
-        if any(own is key for own, _value in options.value):
-            self.file.remove(options, key)
+        key = options.given[name][0]
+        if options.position(name) >= 0:
+            self.file.remove(options.node, key)
         elif id(key) not in self.file.removed:
             self.file.report(key, f"remove {name}, which is merged into the options of a module of podwright.core")
-        return id(key) in self.file.removed
-
-    def _convert_info(self, key: yaml.Node, options: yaml.MappingNode, given: dict, inherited: dict, is_defaults: bool) -> None:
-        kind = given.get("kind", inherited.get("kind", (None, None)))[1]
-        literal = (value_of(kind) or "").lower()
-        if literal in SECRETS:
-            self.file.report(key, "podwright.core.pod_info: to use the values of Secrets, set secret_values: true and no_log: true")
-        if is_defaults or any(name in place for name in ("namespace", "name") for place in (given, inherited)):
-            return
-        if literal in PODS:
-            self.file.insert(key, options, ["all_namespaces: true"])
-        elif kind is not None and not literal:
-            self.file.report(key, "podwright.core.pod_info: if kind can be Pod, set all_namespaces: true or namespace")
-
-    def _convert_objects(self, module: str, key: yaml.Node, options: yaml.MappingNode, given: dict, inherited: dict, is_defaults: bool) -> bool:
-        everything = {**inherited, **given}
-        has_manifest = any(name in everything for name in MANIFESTS)
-        added = []
-        if module == "k8s_service":
-            if any(name in everything for name in SPEC) and (has_manifest or not all(name in given for name in SPEC if name in everything)):
-                self.file.report(key, f"{module}: use {INSTEAD[module]}")
-                return False
-            added += ["kind: Service", *self._moved(options, [entry for name, entry in given.items() if name in SPEC])]
-        elif not is_defaults and "name" in everything and "kind" not in everything and has_manifest:
-            kind = self._kind_of(everything)
-            if not kind:
-                self.file.report(key, f"{module}: name without kind would be the name of a set: add kind, or remove name if the manifest contains it")
-                return False
-            added.append(f"kind: {kind}")
-        state = value_of(everything["state"][1]) if "state" in everything else "present"
-        merges = texts_of(given["merge_type"][1]) if "merge_type" in given and state != "patched" else []
-        if "merge_type" in given and not {"strategic-merge", "merge"} & set(merges) and state != "patched":
-            self.file.report(key, f"{module}: merge_type: set state: patched, which does not create objects, or remove merge_type")
+        if id(key) not in self.file.removed:
             return False
-        if is_true(given.get("force", (None, None))[1]):
-            self.file.report(key, f"{module}: force replaces objects: write manifests with all their fields, and on_immutable: replace if fields are immutable")
-            return False
-        if "server_side_apply" in given:
-            applied = entries_of(given["server_side_apply"][1])
-            if not applied:
-                self.file.report(key, f"{module}: server_side_apply: set field_manager, and conflicts: take or fail")
-                return False
-            if "field_manager" in applied:
-                source = applied["field_manager"][1]
-                added.append(f"field_manager: {self.file.text[source.start_mark.index : source.end_mark.index]}")
-            added.append(f"conflicts: {'take' if is_true(applied.get('force_conflicts', (None, None))[1]) else 'fail'}")
-        if "wait_condition" in given and not is_true(everything.get("wait", (None, None))[1]):
-            self.file.report(key, f"{module}: wait_condition needs wait: true")
-            return False
-        if module == "k8s_json_patch":
-            added.append("state: patched")
-        if not is_defaults and "wait" not in everything:
-            added.append("wait: false")
-        for name in ("apply", "force", "server_side_apply", *(SPEC if module == "k8s_service" else ())):
-            self._remove(options, given, name)
-        if merges[:1] == ["strategic-merge"]:
-            self._remove(options, given, "merge_type")  # as manifests are applied
-        elif merges:
-            self._drop(options, given, "merge_type", "lists whose items have a key are merged by item, and other lists are replaced")
-        self._drop(options, given, "validate", "the API server validates every manifest strictly")
-        if is_true(given.get("continue_on_error", (None, None))[1]):
-            self.file.report(key, "podwright.core.resource_set: with continue_on_error the task fails in the end; set ignore_errors if it must not")
-        if added:
-            self.file.insert(key, options, added)
+        self.file.intents.append((options.path, removal(name)))
         return True
 
-    def _moved(self, options: yaml.MappingNode, entries: list[tuple[yaml.Node, yaml.Node]]) -> list[str]:
-        """The lines of a definition whose spec has these options; none without options."""
-        if not entries:
+    def _add(self, options: Options, additions: list[Addition]) -> None:
+        self.file.insert(options.place, options.node, [line for addition in additions for line in addition.lines])
+        self.file.intents += [(options.path, addition_of(addition)) for addition in additions]
+
+    def _convert_info(self, options: Options) -> None:
+        kind = options.everything.get("kind", (None, None))[1]
+        literal = (value_of(kind) or "").lower()
+        if literal in SECRETS:
+            self.file.report(options.place, "podwright.core.pod_info: to use the values of Secrets, set secret_values: true and no_log: true")
+        if options.is_defaults or options.everything.keys() & {"namespace", "name"}:
+            return
+        if literal in PODS:
+            self._add(options, [Addition.of("all_namespaces", "true", "bool")])
+        elif kind is not None and not literal:
+            self.file.report(options.place, "podwright.core.pod_info: if kind can be Pod, set all_namespaces: true or namespace")
+
+    def _obstacle(self, module: str, options: Options) -> str | None:
+        """What is to be done before a task that writes objects can be rewritten, or None."""
+        given, everything = options.given, options.everything
+        has_manifest = any(name in everything for name in MANIFESTS)
+        if module == "k8s_service":
+            spec = [name for name in SPEC if name in everything]
+            texts = [self.file.source(options.node, options.position(name)) for name in spec if options.position(name) >= 0]
+            if spec and (has_manifest or len(texts) < len(spec) or any(has_leftovers(text) for text in texts)):
+                return f"use {INSTEAD[module]}"
+        elif not options.is_defaults and "name" in everything and "kind" not in everything and has_manifest and not self._kind_of(everything):
+            return "name without kind would be the name of a set: add kind, or remove name if the manifest contains it"
+        if "merge_type" in given and (obstacle := self._obstacle_of_merge(options)):
+            return obstacle
+        force = options.value("force")
+        if is_true(force) or is_template(force):
+            return "force replaces objects: write manifests with all their fields, and on_immutable: replace if fields are immutable"
+        if "server_side_apply" in given and (obstacle := self._obstacle_of_apply(options)):
+            return obstacle
+        if "wait_condition" in given and not is_true(everything.get("wait", (None, None))[1]):
+            return "wait_condition needs wait: true"
+        return None
+
+    def _obstacle_of_merge(self, options: Options) -> str | None:
+        merges = texts_of(options.given["merge_type"][1])
+        state = value_of(options.everything["state"][1]) if "state" in options.everything else "present"
+        if state is None:
+            return "merge_type: set it in a task with state: patched only, since state is a template"
+        if state != "patched" and not {"strategic-merge", "merge"} & set(merges):
+            return "merge_type: set state: patched, which does not create objects, or remove merge_type"
+        if state == "patched" and (not merges or not {"strategic-merge", "merge"} >= set(merges)):
+            return "merge_type: must be merge or strategic-merge; for json use patch"
+        return None
+
+    def _obstacle_of_apply(self, options: Options) -> str | None:
+        applied = entries_of(options.value("server_side_apply"))
+        if not applied or is_template(applied.get("force_conflicts", (None, None))[1]):
+            return "server_side_apply: set field_manager, and conflicts: take or fail"
+        manager = self._field_manager(applied)
+        if manager is not None and (not SIMPLE.fullmatch(manager) or has_leftovers(manager)):
+            return "server_side_apply: set field_manager to a text in one line"
+        return None
+
+    def _field_manager(self, applied: Entries) -> str | None:
+        """The field manager as it is written; an alias is written like its anchor."""
+        if "field_manager" not in applied:
+            return None
+        source = applied["field_manager"][1]
+        return self.file.text[source.start_mark.index : source.end_mark.index]
+
+    def _convert_objects(self, module: str, options: Options) -> None:
+        given, everything = options.given, options.everything
+        added = self._additions(module, options)
+        for name in ("apply", "force", "server_side_apply", *(SPEC if module == "k8s_service" else ())):
+            self._remove(options, name)
+        patches = "state" in everything and value_of(everything["state"][1]) == "patched"
+        merges = texts_of(given["merge_type"][1]) if "merge_type" in given and not patches else []
+        if merges[:1] == ["strategic-merge"]:
+            self._remove(options, "merge_type")  # as manifests are applied
+        elif merges:
+            self._drop(options, "merge_type", "lists whose items have a key are merged by item, and other lists are replaced")
+        self._drop(options, "validate", "the API server validates every manifest strictly")
+        goes_on = options.value("continue_on_error")
+        if is_true(goes_on) or is_template(goes_on):
+            self.file.report(options.place, "podwright.core.resource_set: with continue_on_error the task fails in the end; set ignore_errors if it must not")
+        if added:
+            self._add(options, added)
+
+    def _additions(self, module: str, options: Options) -> list[Addition]:
+        """What a task that writes objects gets."""
+        everything = options.everything
+        added = []
+        if module == "k8s_service":
+            added.append(Addition.of("kind", "Service"))
+            added += self._moved(options, [name for name in options.given if name in SPEC])
+        elif not options.is_defaults and "name" in everything and "kind" not in everything and any(name in everything for name in MANIFESTS):
+            added.append(Addition.of("kind", str(self._kind_of(everything))))
+        if "server_side_apply" in options.given:
+            applied = entries_of(options.value("server_side_apply"))
+            manager = self._field_manager(applied)
+            if manager is not None:
+                added.append(Addition("field_manager", [f"field_manager: {manager}"], data_of(applied["field_manager"][1], {}, {})))
+            added.append(Addition.of("conflicts", "take" if is_true(applied.get("force_conflicts", (None, None))[1]) else "fail"))
+        if module == "k8s_json_patch":
+            added.append(Addition.of("state", "patched"))
+        if not options.is_defaults and "wait" not in everything:
+            added.append(Addition.of("wait", "false", "bool"))
+        return added
+
+    def _moved(self, options: Options, names: list[str]) -> list[Addition]:
+        """The definition whose spec has these options; none without options."""
+        if not names:
             return []
-        texts = [(key.start_mark, self.file.text[key.start_mark.index : end_of(value)]) for key, value in entries]
-        if options.flow_style:
-            return [f"definition: {{spec: {{{', '.join(text for _start, text in texts)}}}}}"]
-        lines = [line[start.column :] for start, text in texts for line in (" " * start.column + text).splitlines()]
-        return ["definition:", "  spec:", *("    " + line for line in lines)]
+        map_tag = "tag:yaml.org,2002:map"
+        spec = {None: map_tag} | {name: data_of(options.given[name][1], {}, {}) for name in names}
+        data = {None: map_tag, "spec": spec}
+        texts = [(options.given[name][0].start_mark.column, self.file.source(options.node, options.position(name))) for name in names]
+        if options.node.flow_style:
+            return [Addition("definition", [f"definition: {{spec: {{{', '.join(text for _column, text in texts)}}}}}"], data)]
+        lines = [re.sub(rf"^ {{0,{column}}}", "", line.removesuffix("\r")) for column, text in texts for line in (" " * column + text).split("\n")]
+        return [Addition("definition", ["definition:", "  spec:", *("    " + line if line else "" for line in lines)], data)]
 
     @staticmethod
-    def _kind_of(given: dict) -> str | None:
+    def _kind_of(given: Entries) -> str | None:
         """The kind of a manifest that is written in the task, or None."""
         for name in ("definition", "resource_definition", "inline"):
             if name in given:
                 return value_of(entries_of(given[name][1]).get("kind", (None, None))[1])
         return None
 
-    def _rewrite_connection(self, node: yaml.Node) -> None:
+    def _rewrite_connection(self, node: yaml.Node, seen: set[int]) -> None:
         """Rewrite the connection plugin and its variables, wherever they are keys."""
-        if isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._rewrite_connection(item)
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        for item in node.value if isinstance(node, yaml.SequenceNode) else ():
+            self._rewrite_connection(item, seen)
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):  # as in a template of Helm
                 continue
-            if key.value in VARIABLES:
+            if key.value in VARIABLES and self.file.may_rewrite(key, key.value):
                 self.file.replace(key, key.value, VARIABLES[key.value])
+                self.file.renamed[id(node), id(key)] = VARIABLES[key.value]
             names = ("kubernetes.core.kubectl", "community.kubernetes.kubectl", "kubectl")
-            if key.value in ("connection", "ansible_connection") and value_of(value) in names:
+            if key.value in ("connection", "ansible_connection") and value_of(value) in names and self.file.may_rewrite(value, value.value):
                 self.file.replace(value, value.value, "podwright.core.pod")
-            self._rewrite_connection(value)
+                self.file.renamed[id(node), id(value)] = "podwright.core.pod"
+            self._rewrite_connection(value, seen)
+
+
+def has_leftovers(text: str) -> bool:
+    """Whether a piece of text that is moved has something in it that is to be rewritten or reported as well."""
+    return bool(LEFT.search(text) or re.search(r"\b(?:lookup|query|q)\(", text))
+
+
+def with_edits(text: str, edits: list[Edit]) -> str:
+    """A text with pieces replaced."""
+    for start, end, replacement in reversed(edits):
+        text = text[:start] + replacement + text[end:]
+    return text
+
+
+def renaming(old: str, new: str) -> Callable[[Any], Any]:
+    """What renames a key, unless the new one is there."""
+    return lambda data: {new if name == old else name: value for name, value in data.items() if name != new}
+
+
+def beginning(old: str, new: str) -> Callable[[Any], Any]:
+    """What replaces the beginning of a text."""
+    return lambda data: (data[0], data[1].replace(old, new, 1))
+
+
+def removal(name: str) -> Callable[[Any], Any]:
+    """What removes a key."""
+    return lambda data: {each: value for each, value in data.items() if each != name}
+
+
+def addition_of(addition: Addition) -> Callable[[Any], Any]:
+    """What adds an option."""
+    return lambda data: data | {addition.name: addition.data}
+
+
+def rewrite(text: str) -> File:
+    """Rewrite a text, apart from what cannot be rewritten without changing other data. Raises: yaml.YAMLError, RecursionError."""
+    done = Migration(text).run()
+    if done.is_faithful():
+        return done
+    units = sorted(done.units)
+    kept = faithful_part(text, units, frozenset(units), frozenset())
+    done = Migration(text, frozenset(units) - kept).run()
+    return done if done.is_faithful() else Migration(text, frozenset(units)).run()
+
+
+def faithful_part(text: str, units: list[int], every: frozenset[int], kept: frozenset[int]) -> frozenset[int]:
+    """The units that can be rewritten together with those that are kept, found by halves."""
+    together = kept | frozenset(units)
+    if Migration(text, every - together).run().is_faithful():
+        return together
+    if len(units) == 1:
+        return kept
+    half = len(units) // 2
+    return faithful_part(text, units[half:], every, faithful_part(text, units[:half], every, kept))
 
 
 def find_files(paths: list[str]) -> list[str]:
@@ -467,12 +840,12 @@ def find_files(paths: list[str]) -> list[str]:
 
 
 def migrate(path: str, write: bool) -> bool:
-    """Rewrite one file, print the difference and the reports. Returns: whether it changes."""
+    """Rewrite one file, print the difference and the reports. Returns: whether it changes. Raises: OSError, RecursionError."""
     try:
         with open(path, encoding="utf-8", newline="") as source:
             text = source.read()
-        done = Migration(text).run()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        done = rewrite(text)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         print(f"{path}: not rewritten: {' '.join(str(error).split())}")
         return False
     rewritten = done.rewritten
@@ -483,6 +856,19 @@ def migrate(path: str, write: bool) -> bool:
     for index, report in sorted(done.reports):
         print(f"{path}:{done.line_of(index, write)}: {report}")
     return rewritten != text
+
+
+def migrate_all(paths: list[str], write: bool) -> tuple[int, list[str]]:
+    """Rewrite files, whatever happens to the others. Returns: how many change, and why some could not be read or written."""
+    changed, failures = 0, []
+    for path in paths:
+        try:
+            changed += migrate(path, write)
+        except OSError as error:
+            failures.append(f"{path}: not rewritten: {error.strerror or error}")
+        except RecursionError:
+            failures.append(f"{path}: not rewritten: it is nested too deeply, or an alias in it contains itself")
+    return changed, failures
 
 
 def write_whole(path: str, text: str) -> None:
@@ -508,9 +894,12 @@ def main(arguments: list[str]) -> int:
     if missing:
         print(f"{missing[0]}: does not exist", file=sys.stderr)
         return BAD_USAGE
-    changed = [path for path in find_files(options.paths) if migrate(path, options.write)]
-    print(f"{len(changed)} files {'rewritten' if options.write else 'to rewrite'}")
-    return 0
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    changed, failures = migrate_all(find_files(options.paths), options.write)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    print(f"{changed} files {'rewritten' if options.write else 'to rewrite'}")
+    return FAILED if failures else 0
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ specification.loader.exec_module(migrate)
 
 def migrated(text):
     """(the rewritten text, the reports) of a text with indentation."""
-    done = migrate.Migration(textwrap.dedent(text)).run()
+    done = migrate.rewrite(textwrap.dedent(text))
     return done.rewritten, [report for _index, report in sorted(done.reports)]
 
 
@@ -278,6 +278,21 @@ def test_lookups_are_rewritten_in_expressions(before, after, reports):
     unchanged(f"# {{{{ {before} }}}}\n")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("'{{ query(''k8s'', kind=''Pod'') }}'", "'{{ query(''podwright.core.objects'', all_namespaces=true, kind=''Pod'') }}'"),
+        ("""'#1 {{ q("k8s", kind=''Job'') }}' # q('k8s')""", """'#1 {{ q("podwright.core.objects", kind=''Job'') }}' # q('k8s')"""),
+        (r'''"#1 {{ q(\"k8s\", kind='Job') }}"''', r'''"#1 {{ q(\"podwright.core.objects\", kind='Job') }}"'''),
+        ("|  # q('k8s')\n      # {{ q('k8s', kind='Job') }}", "|  # q('k8s')\n      # {{ q('podwright.core.objects', kind='Job') }}"),
+        ("\"{{ q('k8s', kind='Pod', x=d('a)b'), src=x) }}\"", "\"{{ q('podwright.core.objects', kind='Pod', x=d('a)b'), src=x) }}\""),
+        ("\"{{ q('k8s', kind='Pod', x=f(src='a')) }}\"", "\"{{ q('podwright.core.objects', all_namespaces=true, kind='Pod', x=f(src='a')) }}\""),
+    ],
+)
+def test_lookups_are_found_whatever_the_quotes_and_not_in_comments(before, after):
+    rewritten(f"- debug:\n    msg: {before}\n", f"- debug:\n    msg: {after}\n")
+
+
 def test_lookups_in_options_that_are_removed_stay_removed():
     before = """- k8s: {kind: Pod, name: a, wait: true, apply: "{{ q('k8s', kind='Pod') }}", namespace: "{{ q(\\"k8s\\", kind=\\"Node\\") }}"}\n"""
     after = """- podwright.core.resource_set: {kind: Pod, name: a, wait: true, namespace: "{{ q(\\"podwright.core.objects\\", kind=\\"Node\\") }}"}\n"""
@@ -352,6 +367,17 @@ def test_the_connection_and_its_variables_change():
         ("k8s: {kind: Pod, name: a, merge_type: [json]}", "state: patched"),
         ('k8s: {kind: Pod, name: a, merge_type: "{{ types }}"}', "state: patched"),
         ("k8s: {kind: Pod, name: a, force: true}", "force"),
+        ('k8s: {kind: Pod, name: a, force: "{{ x }}"}', "force"),
+        ('k8s: {src: a, server_side_apply: {force_conflicts: "{{ x }}"}}', "conflicts: take or fail"),
+        ("k8s: {src: a, server_side_apply: {field_manager: &m me}}", "in one line"),
+        ("k8s: {src: a, state: patched, merge_type: [json, merge]}", "for json use patch"),
+        ('k8s: {src: a, state: patched, merge_type: "{{ x }}"}', "for json use patch"),
+        ('k8s: {src: a, state: "{{ x }}", merge_type: merge}', "since state is a template"),
+        ("k8s_service: {name: a, selector: {a: kubernetes.core.x}}", "kind: Service"),
+        ("k8s_exec: pod=web command=ls persist_config=true", "write them as a mapping"),
+        ("k8s_exec: [pod]", "write them as a mapping"),
+        ("k8s_exec: {}", "write them as a mapping"),
+        ("debug: {}\n  with_k8s: {kind: Pod}", "use loop with query"),
         ("k8s: {kind: Pod, name: a, wait_condition: {type: Ready}}", "wait: true"),
         ('k8s: {kind: Pod, name: a, server_side_apply: "{{ x }}"}', "server_side_apply"),
         ("k8s_scale: {src: a.yml, replicas: 1}", "src"),
@@ -490,6 +516,96 @@ def test_options_are_added_where_the_others_are():
     )
 
 
+def test_values_that_are_aliases_are_removed_and_moved():
+    rewritten(
+        """\
+        - hosts: all
+          vars: {labels: &labels {app: web}, quick: &quick false}
+          tasks:
+            - k8s_service:
+                name: web
+                selector: *labels
+                ports: [*labels]  # all of them
+                wait: true
+            - k8s: {src: a, apply: *quick, wait: true}
+        """,
+        """\
+        - hosts: all
+          vars: {labels: &labels {app: web}, quick: &quick false}
+          tasks:
+            - podwright.core.resource_set:
+                kind: Service
+                definition:
+                  spec:
+                    selector: *labels
+                    ports: [*labels]  # all of them
+                name: web
+                wait: true
+            - podwright.core.resource_set: {src: a, wait: true}
+        """,
+    )
+
+
+@pytest.mark.parametrize("indicator", ["|", ">-", "|-", "|+", ">2", "|2+ # text"])
+def test_texts_in_several_lines_end_before_the_next_option(indicator):
+    value = f"{indicator}\n            two\n            lines\n\n"
+    options = f"        src: a\n        validate:\n          version: {value}        namespace: x\n        wait: true\n"
+    assert migrated(f"- block:\n    - k8s:\n{options}")[0] == (
+        "- block:\n    - podwright.core.resource_set:\n        src: a\n\n        namespace: x\n        wait: true\n"
+    )
+    options = f"        name: a\n        selector:\n          note: {value}        namespace: x\n        wait: true\n"
+    before = read_yaml(f"- k8s_service:\n{options}")[0]["k8s_service"]
+    after = read_yaml(migrated(f"- k8s_service:\n{options}")[0])[0]["podwright.core.resource_set"]
+    assert after == {"kind": "Service", "definition": {"spec": {"selector": before["selector"]}}, "name": "a", "namespace": "x", "wait": True}
+
+
+def test_empty_lines_behind_what_is_removed_do_not_join_the_text_before():
+    rewritten("- k8s:\n    wait: true\n    src: |+\n      a\n    apply: true\n\n", "- podwright.core.resource_set:\n    wait: true\n    src: |+\n      a\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- k8s: {src: a, wait: true, apply: &yes true}\n- debug: {verbosity: *yes}\n",
+        "- k8s: &o {src: a}\n- debug: *o\n",
+        "- k8s_info: &o\n    kind: Pod\n- debug:\n    <<: *o\n    name: b\n",
+        "- debug: &o {src: a}\n- k8s: *o\n",
+        "- &k8s k8s: {src: a, wait: true}\n",
+        '- "k8\\x73": {src: a, wait: true}\n',
+        "- k8s:\n    ? apply\n    : true\n    ? src\n    : a\n    ? wait\n    : true\n",
+        "- debug: {msg: &c kubectl}\n- debug:\n  connection: *c\n",
+    ],
+)
+def test_what_cannot_be_rewritten_alone_is_left_and_the_rest_is_rewritten(text):
+    rest = "- k8s_exec: {pod: a}\n"
+    result, reports = migrated(rest + text + rest)
+    assert result == (rest + text + rest).replace("k8s_exec", "podwright.core.pod_exec")
+    assert len(reports) == 1 and "is left as it is, since" in reports[0]
+
+
+def test_comments_in_braces_stay():
+    rewritten(
+        """\
+        - k8s: {src: a, # apply, it
+                apply: true, wait: true}
+        - k8s: {
+            force: false,  # never
+            # where from
+            src: a,  # last,
+            apply: true}
+        """,
+        """\
+        - podwright.core.resource_set: {src: a, # apply, it
+                wait: true}
+        - podwright.core.resource_set: {
+              # never
+            # where from
+            wait: false, src: a,  # last,
+            }
+        """,
+    )
+
+
 def test_templates_of_helm_are_left():
     unchanged("kind: ConfigMap\ndata:\n  a: {{ .Values.a }}\n  {{ .Values.b }}: c\n")
 
@@ -509,6 +625,25 @@ def test_a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_links(tmp_path, mo
     assert book.read_text() == "- k8s_exec: {pod: a}\n" and len(list(tmp_path.iterdir())) == 2
     assert migrate.migrate(str(link), write=True)
     assert book.read_text() == "- podwright.core.pod_exec: {pod: a}\n" and link.is_symlink() and book.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("text", ["- &a\n  hosts: x\n  tasks: [*a]\n", "- hosts: x\n  vars: &v {a: *v}\n", "- " + "[" * 2000 + "]" * 2000 + "\n"])
+def test_files_that_cannot_be_read_or_written_do_not_keep_others_from_being_rewritten(tmp_path, monkeypatch, capsys, text):
+    (tmp_path / "a.yml").write_text(text)
+    (tmp_path / "b.yml").write_text("- k8s_exec: {pod: b}\n")
+    (tmp_path / "c.yml").write_text("- k8s_exec: {pod: c}\n")
+    write = migrate.write_whole
+
+    def fail(path, text):
+        if path.endswith("b.yml"):
+            raise PermissionError(13, "Permission denied")
+        write(path, text)
+
+    monkeypatch.setattr(migrate, "write_whole", fail)
+    assert migrate.main(["--write", str(tmp_path)]) == 1
+    output = capsys.readouterr()
+    assert (tmp_path / "c.yml").read_text() == "- podwright.core.pod_exec: {pod: c}\n" and output.out.endswith("\n1 files rewritten\n")
+    assert "a.yml: not rewritten: it is nested too deeply, or an alias" in output.err and "b.yml: not rewritten: Permission denied" in output.err
 
 
 OPTIONS = {"apply": ["true", "no"], "force": ["false"], "persist_config": ["yes"], "validate": ["{strict: true}"], "wait": ["true"], "state": ["present"]}
