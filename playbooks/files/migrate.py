@@ -124,7 +124,7 @@ class File:
         """Note that a unit is to be rewritten. Returns: False, with a report, if it must be left as it is."""
         self.units.add(node.start_mark.index)
         if node.start_mark.index in self.refused:
-            self.report(node, f"{name} is left as it is, since rewriting it would change other data of the file, such as what an alias repeats")
+            self.report(node, f"{name} is left as it is, since its anchors, aliases or syntax do not allow to rewrite nothing but it")
         return node.start_mark.index not in self.refused
 
     def replace(self, node: yaml.Node, old: str, new: str) -> None:
@@ -833,9 +833,9 @@ def find_files(paths: list[str]) -> list[str]:
         if not os.path.isdir(path):
             found.append(path)
             continue
-        for directory, directories, names in os.walk(path):
+        for directory, directories, names in os.walk(path, onerror=lambda error: found.append(error.filename)):  # reading it fails as well
             directories[:] = sorted(set(directories) - SKIPPED_DIRECTORIES)
-            found += [os.path.join(directory, name) for name in sorted(names) if name.endswith((".yml", ".yaml"))]
+            found.extend(os.path.join(directory, name) for name in sorted(names) if name.endswith((".yml", ".yaml")))
     return found
 
 

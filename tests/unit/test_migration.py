@@ -646,6 +646,15 @@ def test_files_that_cannot_be_read_or_written_do_not_keep_others_from_being_rewr
     assert "a.yml: not rewritten: it is nested too deeply, or an alias" in output.err and "b.yml: not rewritten: Permission denied" in output.err
 
 
+def test_directories_that_cannot_be_listed_are_reported(tmp_path, monkeypatch, capsys):
+    def fail(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(migrate.os, "scandir", fail)
+    assert migrate.main([str(tmp_path)]) == 1
+    assert f"{tmp_path}: not rewritten: " in capsys.readouterr().err
+
+
 OPTIONS = {"apply": ["true", "no"], "force": ["false"], "persist_config": ["yes"], "validate": ["{strict: true}"], "wait": ["true"], "state": ["present"]}
 ENTRY = st.sampled_from([(name, value) for name, values in OPTIONS.items() for value in values])
 
