@@ -16,6 +16,7 @@ description:
   - Takes over ownership of exactly the fields that a manifest contains from C(kubectl apply), client libraries and other tools, so that a field that is
     removed from the manifest later is removed from the object. A value that another tool sets by server-side apply after that is owned by both until
     both drop it.
+  - Fields that exclude one of a manifest are removed, such as the default C(rollingUpdate) beside the strategy C(Recreate).
   - A named set records its members (by the ApplySet specification, KEP-3659), so that members that are no longer in the manifests can be pruned.
 extends_documentation_fragment:
   - podwright.core.connection

@@ -156,6 +156,28 @@ def test_object_moves_from_another_applier_and_can_be_shared_afterwards(namespac
     assert client.get(kind, namespace, "web")["data"] == {"one": "1"}
 
 
+@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "podwright"])
+def test_fields_that_exclude_each_other_take_the_place_of_the_former_ones(manager, namespace, client):
+    """Also of defaults, which no manager owns; the API server words the refusals of an apply in several ways."""
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": {"minAvailable": 1}}
+    workload = copy.deepcopy(OBJECTS["Deployment"])
+    pod = workload["spec"]["template"]["spec"]
+    pod["volumes"] = [{"name": "one"}, {"name": "two", "secret": {"secretName": "two"}}]
+    pod["containers"][0] |= {"livenessProbe": {"httpGet": {"port": 80}, "periodSeconds": 7}, "lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}
+    stateful = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"}, "spec": workload["spec"] | {"serviceName": "web"}}
+    for manifest in (budget, workload, stateful):
+        kind = BUILT_IN[manifest["apiVersion"], manifest["kind"]]
+        run(client, namespace, manifest) if manager == "podwright" else client.create(kind, namespace, manifest, manager)
+    budget["spec"] = {"maxUnavailable": 1}
+    workload["spec"]["strategy"], stateful["spec"]["updateStrategy"] = {"type": "Recreate"}, {"type": "OnDelete"}
+    pod["volumes"] = [{"name": "one", "configMap": {"name": "one"}}, {"name": "two", "emptyDir": {}}]
+    pod["containers"][0] |= {"livenessProbe": {"tcpSocket": {"port": 80}}, "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}
+    pod["containers"][0]["env"] = [{"name": "COLOUR", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+    for manifest in (budget, workload, stateful):
+        assert both(client, namespace, manifest).action == "patch"
+        assert both(client, namespace, manifest).action == "none"
+
+
 def test_a_namespace_keeps_the_labels_of_others(namespace, client):
     labels = {"metadata": {"labels": {"istio-injection": "enabled", "team": "payments"}, "annotations": {"contact": "a@example.com"}}}
     client.patch(NAMESPACE, None, namespace, labels, "kubectl-client-side-apply", MERGE_PATCH)

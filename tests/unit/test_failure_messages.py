@@ -246,6 +246,7 @@ def test_a_value_of_the_wrong_type_in_a_manifest_is_shown_as_it_is_written(text,
         ("cannot convert int64 to string", 'Quote the value, such as "1" or "true".'),
         ("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32", CONVERT),
         ("cannot convert string to bool", CONVERT),
+        ('spec.ports[0].targetPort: Invalid value: "8080": must contain at least one letter (a-z)', CONVERT),
     ],
 )
 @pytest.mark.parametrize("value", [r'"{\"data\":{\"pw\":\"bGl2ZQ==\"}}"', r'"map[data:map[pw:bGl2ZQ==]]"'])

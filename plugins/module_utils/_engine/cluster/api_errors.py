@@ -44,7 +44,10 @@ _GO_VALUE = re.compile(r"&(?:value\.valueUnstructured)?\{(?:Value:)?(.*?)\}")  #
 # How an API server repeats the whole object that a patch would have made, with values of a Secret that no parameter has.
 _PATCHED = re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*"(?:: )?')
 # How it reports text for a number or a boolean: in an apply, and in patches.
-_TEXT_FOR_OTHER = re.compile(r"expected (numeric|boolean)\b.* got (string|&)|cannot unmarshal string into .* \*?(int|float|bool)|cannot convert string to ")
+_TEXT_FOR_OTHER = re.compile(
+    r"expected (numeric|boolean)\b.* got (string|&)|cannot unmarshal string into .* \*?(int|float|bool)|cannot convert string to "
+    r'|[pP]ort: Invalid value: "\d+": must contain at least one letter'
+)
 _OTHER_FOR_TEXT = re.compile(r"expected string, got|cannot unmarshal (number|bool) into .* of type \*?string|cannot convert (int64|float64|bool) to string")
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
