@@ -118,6 +118,14 @@ def test_drift_is_reported_for_pipelines_and_repaired(reconcile, client, namespa
     assert code == 0 and "changed=0 " in output and not report["drift"] and suite.attrib["failures"] == "0"
 
 
+@pytest.mark.parametrize("ignored", [["data.size"], "data.size,metadata.labels.app"])
+def test_fields_that_others_set_are_no_drift(ignored, reconcile, client, namespace):
+    assert reconcile(mode="repair", ignored_fields=ignored)[0] == 0
+    client.patch(CONFIG_MAP, namespace, "other", {"data": {"size": "small"}}, "somebody", MERGE_PATCH)
+    assert reconcile(ignored_fields=ignored)[0] == 0
+    assert reconcile()[0] == 2
+
+
 def test_objects_of_several_namespaces_are_compared_as_far_as_the_user_may_read_them(reconcile, client, make_namespace, namespace, manifests, tmp_path):
     elsewhere, user = make_namespace(), service_account(namespace, "reader")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"password": PASSWORD}}
