@@ -176,6 +176,9 @@ def test_fields_that_exclude_each_other_take_the_place_of_the_former_ones(manage
     for manifest in (budget, workload, stateful):
         assert both(client, namespace, manifest).action == "patch"
         assert both(client, namespace, manifest).action == "none"
+    pod["volumes"] = [{"name": "one"}, {"name": "two"}]
+    del pod["containers"][0]["livenessProbe"], pod["containers"][0]["lifecycle"]
+    assert both(client, namespace, workload).action == "patch"  # without what is left of the fields: defaults that the manager owns
 
 
 def test_a_namespace_keeps_the_labels_of_others(namespace, client):

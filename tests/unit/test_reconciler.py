@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import time
 from dataclasses import fields
@@ -425,7 +426,7 @@ RECREATE = {"strategy": {"type": "Recreate"}}, {"strategy": ROLLING}
 
 
 def pod(container, **spec):
-    return {"template": {"spec": {"containers": [{"name": "c"} | container], **spec}}}
+    return {"template": {"spec": {"containers": [{"name": "c"} | container]} | spec}}
 
 
 @pytest.mark.parametrize(
@@ -469,8 +470,22 @@ def test_only_what_desired_fields_exclude_is_removed(kind, specs, messages, repl
     desired, live = specs
     refusal = PodwrightError("no", status=422, causes=[{"field": "", "message": message, "reason": ""} for message in messages])
     kinds = {name: found for (_version, name), found in BUILT_IN.items()}
-    operations = discard_alternatives(kinds[kind], {"spec": desired}, {"spec": live}, refusal)
+    operations = discard_alternatives(kinds[kind], manifest(kind, api_version=kinds[kind].api_version, spec=desired), {"spec": live}, {}, refusal)
     assert {operation["path"]: operation["value"] for operation in operations} == replaced
+
+
+@pytest.mark.parametrize(("fields", "removed"), [(["livenessProbe.httpGet.port"], [1, 2]), (["livenessProbe.httpGet.port", "image"], []), ([], [])])
+def test_what_is_left_of_a_dropped_field_is_removed_if_it_is_not_valid(fields, removed):
+    """The tool that created the object owns the defaults in it, such as the scheme and period of a probe."""
+    ours = {".": {}, "f:name": {}, "f:livenessProbe": {"f:httpGet": {"f:port": {}}}}
+    tree = {"f:spec": {"f:template": {"f:spec": {"f:containers": {json.dumps({"name": name}).join(("k:", "")): ours for name in "cd"}}}}}
+    probe = {"httpGet": {"port": 80, "scheme": "HTTP"}, "periodSeconds": 10}
+    live = pod({}, containers=[{"name": "proxy"}, *({"name": name, "livenessProbe": probe} for name in "cd")])
+    desired = manifest("Deployment", api_version="apps/v1", spec=pod({}, containers=[{"name": "c"}, {"name": "d"}]))
+    causes = [{"field": f"spec.template.spec.containers[0].{field}", "message": "Required value", "reason": ""} for field in fields]
+    refusal = PodwrightError("no", status=422, causes=causes)
+    operations = discard_alternatives(BUILT_IN["apps/v1", "Deployment"], desired, {"metadata": {}, "spec": live}, tree, refusal)
+    assert operations == [{"op": "remove", "path": f"/spec/template/spec/containers/{index}/livenessProbe"} for index in removed]
 
 
 # -- replacing and deleting -------------------------------------------------------------------------------------

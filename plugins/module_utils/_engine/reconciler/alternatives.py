@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import is_built_in
+from .fields import dropped_fields
 from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # How the API server (1.29 to 1.36) words such a refusal.
 _EXCLUSION = re.compile(r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set")
+_NUMBER = re.compile("[0-9]+")
+_POSITION = re.compile(r"\[(\d+)\]")
 _HANDLERS = frozenset(("exec", "httpGet", "tcpSocket", "grpc", "sleep"))
 # The fields of which one is allowed, by the name of the field that contains them.
 _ALTERNATIVES = {
@@ -31,14 +34,43 @@ _ALTERNATIVES = {
 }
 
 
-def discard_alternatives(kind: Kind, desired: Manifest, item: Manifest, refusal: PodwrightError) -> Patch:
-    """The operations that put the desired fields of an object in place of those that they exclude; empty unless a refusal is about nothing else.
+def discard_alternatives(kind: Kind, desired: Manifest, item: Manifest, tree: dict[str, Any], refusal: PodwrightError) -> Patch:
+    """The operations that put the desired fields of an object in place of those that they exclude, and remove what is left of dropped ones.
+
+    A dropped field, such as a probe, keeps the defaults in it that belong to the tool which created the object, and is not valid without the rest.
 
     Args:
         item: the object before the apply, or as predicted.
+        tree: the fields that were applied before.
+
+    Returns: the operations; empty unless a refusal is about nothing else.
     """
-    is_about_them = refusal.status == 422 and refusal.causes and all(_EXCLUSION.search(cause["message"]) for cause in refusal.causes)
-    return list(_find(desired, item, "", "")) if is_about_them and is_built_in(kind.api_version) else []
+    if refusal.status != 422 or not is_built_in(kind.api_version):
+        return []
+    dropped = [path for path in dropped_fields(desired, item, [tree], is_whole=True) if _is_of_one_piece(path) and isinstance(_value_at(item, path), dict)]
+    names = tuple(_generic(".".join(map(str, path))) for path in dropped)
+    are_left = [bool(names) and _generic(_POSITION.sub(r".\1", cause["field"])).startswith(names) for cause in refusal.causes]
+    are_excluded = [bool(_EXCLUSION.search(cause["message"])) for cause in refusal.causes]
+    if not all(map(any, zip(are_left, are_excluded))):
+        return []
+    removals: Patch = [{"op": "remove", "path": "".join(f"/{step}" for step in path)} for path in dropped] if any(are_left) else []
+    return removals + (list(_find(desired, item, "", "")) if any(are_excluded) else [])
+
+
+def _is_of_one_piece(path: list[Any]) -> bool:
+    """Whether a field is a probe, a hook or the source of a volume, of which no part is of use without the rest."""
+    return path[-1] == "lifecycle" or _ALTERNATIVES.get(path[-1]) is _HANDLERS or path[-3:-2] == ["volumes"]
+
+
+def _value_at(item: Any, path: list[Any]) -> Any:
+    for step in path:
+        item = item[step]
+    return item
+
+
+def _generic(field: str) -> str:
+    """A path that ends with a dot, without positions in lists, which differ between an object and what an apply would make of it."""
+    return "".join(f"{step}." for step in field.split(".") if not _NUMBER.fullmatch(step))
 
 
 def _find(desired: Any, live: Any, pointer: str, name: str) -> Iterator[dict[str, Any]]:

@@ -174,7 +174,8 @@ class Executor:
     def _find_alternatives(self, change: Change, item: Manifest | None, refusal: PodwrightError) -> Patch:
         if not change.desired or not item or not self._options.takes_over:
             return []
-        return discard_alternatives(change.kind, change.desired, item, refusal)
+        tree = owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
+        return discard_alternatives(change.kind, change.desired, item, tree, refusal)
 
     def _patch(self, change: Change, operations: Patch, dry_run: bool = False) -> Manifest:
         key = change.key

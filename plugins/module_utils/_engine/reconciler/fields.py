@@ -57,12 +57,16 @@ def is_current(desired: Manifest, live: Manifest, manager: str) -> bool:
     return _is_map_current(schema, (), schema.complete(_without_identity(desired)), live, tree)
 
 
-def dropped_fields(desired: Manifest, live: Manifest, trees: list[dict[str, Any]]) -> list[list[Any]]:
-    """The fields that an apply removes: paths in the trees that `desired` lacks, as lists of keys and positions in `live`."""
+def dropped_fields(desired: Manifest, live: Manifest, trees: list[dict[str, Any]], is_whole: bool = False) -> list[list[Any]]:
+    """The fields that an apply removes: paths in the trees that `desired` lacks, as lists of keys and positions in `live`.
+
+    Args:
+        is_whole: include maps of which other managers own a part, which an apply does not remove.
+    """
     found: list[list[Any]] = []
     schema = Schema(desired["apiVersion"], desired["kind"])
     for tree in trees:
-        _collect_dropped(schema, _without_identity(desired), live, tree, [], found)
+        _collect_dropped(schema, _without_identity(desired), live, tree, [], found, is_whole)
     return found
 
 
@@ -177,7 +181,7 @@ def is_same(schema: Schema, path: Path, desired: Any, live: Any) -> bool:
     return schema.is_equal(path, desired, live)
 
 
-def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, Any], path: list[Any], found: list[list[Any]]) -> None:
+def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, Any], path: list[Any], found: list[list[Any]], is_whole: bool) -> None:
     if isinstance(live, dict):
         steps: list[tuple[Any, str, dict[str, Any]]] = [
             (step[2:], step[2:], below) for step, below in _steps(tree).items() if step[0] == "f" and step[2:] in live
@@ -191,10 +195,10 @@ def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, An
     else:
         return
     for place, name, below in steps:
-        if name not in wanted and not (isinstance(live, dict) and _has_others(live[place], below)):
+        if name not in wanted and (is_whole or not (isinstance(live, dict) and _has_others(live[place], below))):
             found.append([*path, place])
         elif _steps(below):
-            _collect_dropped(schema, wanted.get(name), live[place], below, [*path, place], found)
+            _collect_dropped(schema, wanted.get(name), live[place], below, [*path, place], found, is_whole)
 
 
 def _has_others(live: Any, tree: dict[str, Any]) -> bool:
