@@ -29,7 +29,7 @@ options:
     description: Name of the task and of its Pod or Job, and value of the label C(podwright.io/task).
     type: str
   generate_name:
-    description: Prefix of a name that is generated in each run. Such a task is not idempotent.
+    description: Prefix of a name that is generated in each run. Such a task is not idempotent, and must be deleted by its name.
     type: str
   namespace:
     description: Namespace of the task. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context, then to V(default).

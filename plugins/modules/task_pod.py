@@ -29,7 +29,7 @@ options:
     description:
       - V(present) creates the pods. V(running) also waits until they are ready.
       - V(completed) waits until the tasks have finished and fails unless each exited with code 0.
-      - V(absent) deletes the tasks.
+      - V(absent) deletes the tasks, or all tasks of the O(set) if neither O(name) nor O(tasks) is set.
     type: str
     choices: [present, running, completed, absent]
     default: running

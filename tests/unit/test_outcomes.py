@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment, pod_gc, resource_set
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment, pod_exec, pod_gc, resource_set
 
 UIDS = map(str, itertools.count())
 CANARY = "canary-in-env"
@@ -142,6 +142,12 @@ def test_an_empty_name_of_a_namespace_is_not_all_namespaces():
         assert error.message.startswith("namespaces") and error.reason == "BadOption" and not fields and client.writes == 1
     fields, error = perform_on(StubClient(pod, writes=1), pod_gc, namespaces=["default", "default"], completed={"max_age": 0, "keep_last": 0}, wait=False)
     assert error is None and len(fields["deleted"]) == 1
+
+
+def test_a_command_that_ran_in_no_pod_has_no_exit_code(monkeypatch):
+    monkeypatch.setattr(StubClient, "branch", lambda client: client, raising=False)
+    fields, error = perform_on(StubClient(), pod_exec, command="true", label_selectors=["app=web"])
+    assert error.reason == "NotFound" and fields["rc"] is None is fields["return_code"]  # `until: result.rc == 0` tries again
 
 
 @pytest.mark.parametrize("writes", [0, 1])

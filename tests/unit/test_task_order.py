@@ -280,6 +280,13 @@ def test_needs_require_waiting(options):
     assert fields == {} and error.message.startswith("wait: must be true if tasks have needs.")
 
 
+def test_an_empty_list_of_tasks_to_delete_does_not_stand_for_the_whole_set():
+    made = session({"a": 0, "b": 0})
+    made.perform(batch("a", "b", set="s"))
+    assert not made.perform(batch(set="s", state="absent"))[0]["changed"] and pods(made) == {"a", "b"}
+    assert made.perform({"set": "s", "state": "absent"})[0]["changed"] and pods(made) == set()
+
+
 def test_needs_of_deleted_tasks_do_not_matter():
     made = session({})
     made.perform(batch("a", needing("b", "a")))

@@ -107,6 +107,10 @@ def test_invalid_options_are_refused_without_a_request(options, message):
         ({"name": "a", "prune": True}, "prune: requires set"),
         ({"name": "a", "namespace": "Foo_Bar"}, "namespace: must be the name of a namespace, got 'Foo_Bar'."),
         ({"tasks": [{"name": "a", "namespace": "b/c"}]}, "tasks[0].namespace: must be the name of a namespace, got 'b/c'."),
+        ({"tasks": [{"generate_name": "a-"}], "state": "absent"}, "tasks[0].generate_name: must not be set if state is absent"),
+        ({"generate_name": "a-", "state": "absent", "set": "s"}, "generate_name: must not be set if state is absent"),
+        ({"name": "", "state": "absent", "set": "s"}, "name: must be set unless generate_name is."),  # not the whole set
+        ({"state": "absent"}, "name: must be set if state is absent, unless tasks or set is."),
     ],
 )
 def test_an_error_contains_the_full_path_of_the_option(options, message):

@@ -243,8 +243,8 @@ def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
         error, container = execution.error, execution.container
         entry = {"pod": container.pod, "container": container.name, "failed": bool(error), "rc": None} | _describe_execution(invocation, execution)
         results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
-    is_failed = any(entry["failed"] for entry in results)
-    rc = next((entry["rc"] for entry in results if entry["rc"]), None if is_failed else 0)
+    has_succeeded = bool(results) and not any(entry["failed"] for entry in results)  # no pod, no exit code: `until: result.rc == 0` goes on
+    rc = next((entry["rc"] for entry in results if entry["rc"]), 0 if has_succeeded else None)
     return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
 
 

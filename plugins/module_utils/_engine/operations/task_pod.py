@@ -187,7 +187,8 @@ def _open_batch(invocation: Invocation, options: RunnerOptions, members: list[Me
 
 
 def _names_tasks(params: Options) -> bool:
-    return bool(params["name"] or params["tasks"] or params["generate_name"])
+    # What is given but empty is what a template made of nothing; it does not stand for the whole set.
+    return any(params[option] is not None for option in ("name", "generate_name", "tasks"))
 
 
 # -- reading the options --------------------------------------------------------------------------------------
@@ -199,6 +200,8 @@ def _read_specs(invocation: Invocation, runtime: Runtime = CLUSTER) -> list[Task
     if params["prune"] and not params["set"]:
         raise option_error("prune", "requires set, which is not set.", "Only a named set has tasks that are not listed any more.")
     if params["state"] == "absent" and not _names_tasks(params):
+        if not params["set"]:
+            raise option_error("name", "must be set if state is absent, unless tasks or set is.")
         return []
     defaults = {name: params[name] for name in TASK_OPTIONS}
     if params["tasks"] is None:
