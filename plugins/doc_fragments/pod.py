@@ -14,7 +14,10 @@ options:
       description: Container image.
       type: str
     command:
-      description: Command of the container as a list of strings, without a shell. Defaults to the image's entrypoint.
+      description:
+        - Command of the container as a list of strings, without a shell. Defaults to the image's entrypoint.
+        - Kubernetes replaces C($(NAME)) in it, in C(args) and in C(env) by the variable of that name, and C($$) by one dollar sign. Write C($$$$) for two,
+          such as in a script that uses the ID of its process.
       type: raw
     args:
       description: Arguments of the command or of the image's entrypoint.
@@ -30,7 +33,7 @@ options:
     secret_env:
       description:
         - Environment variables whose values are kept in a Secret that the pod or Deployment owns, so that no manifest of a pod contains them.
-        - They are set before C(env), whose values can refer to them as C($(NAME)).
+        - They are set before C(env), whose values can refer to them as C($(NAME)). In their own values, Kubernetes replaces nothing.
       type: dict
     env_from:
       description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with optional C(prefix) and C(optional)."
@@ -182,7 +185,7 @@ options:
         description: Generic ephemeral volume, C({storage, storage_class, access_modes}) or the API's form.
         type: dict
       config_map:
-        description: Name of a ConfigMap, or the API's form.
+        description: Name of a ConfigMap, or the API's form. Modes may be quoted octal numbers such as V('0755'), also those of C(secret).
         type: raw
       secret:
         description: Name of a Secret, or the API's form.
@@ -347,7 +350,9 @@ options:
     description: Additional annotations.
     type: dict
   definition:
-    description: Manifest onto which the options are merged.
+    description:
+      - Manifest onto which the options are merged. They override it, its name included.
+      - Its namespace is that of the task, unless O(namespace) is set.
     type: dict
   patches:
     description: RFC 6902 operations on the resulting manifest.

@@ -36,7 +36,7 @@ options:
     description: Name of a running container or init container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
   remote_path:
-    description: Path in the container. Missing parent directories are created.
+    description: Path in the container, in which no shell expands C(~) or patterns. Missing parent directories are created.
     type: str
     required: true
   local_path:

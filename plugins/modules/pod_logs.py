@@ -46,7 +46,7 @@ options:
     description: Maximum age of the lines in seconds.
     type: int
   since_time:
-    description: Time of the oldest line to return, such as V(2026-01-31T12:00:00Z).
+    description: Time of the oldest line to return, with its zone, such as V(2026-01-31T12:00:00Z) or V(2026-01-31T13:00:00+01:00).
     type: str
   previous:
     description: Read the log of the container before its last restart. Of several containers, at least one must have restarted.

@@ -159,6 +159,20 @@ def test_a_directory_is_not_copied_to_a_dangling_link(state, pod, place):
     assert "dangling symbolic link" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"remote_path": "~/x"}, "remote_path: must not begin with '~', which no shell expands, got '~/x'."),
+        ({"remote_path": "~"}, "remote_path: must not begin with '~'"),
+        ({"local_path": "controller/file/"}, "local_path: must not end with '/' unless it is a directory, got controller/file/."),
+    ],
+)
+def test_paths_that_would_name_something_else_are_refused(options, message, pod, place, monkeypatch):
+    monkeypatch.chdir(place)
+    write(place / "controller/file")
+    assert refusal(pod, place, **options).message.startswith(message)
+
+
 @pytest.mark.parametrize("state", ["to_pod", "from_pod"])
 def test_parents_that_are_not_directories_are_found_in_check_mode(state, pod, place):
     for side in ("controller", "pod"):

@@ -138,6 +138,9 @@ def test_a_container_that_does_not_exist_comes_with_those_that_do():
 def test_refusals_name_the_pod():
     missing = exec_errors.explain_refusal(PodwrightError("x", status=404, reason="NotFound"), CONTAINER, OnePod())
     assert missing.message == "Pod 'web' not found in namespace 'default'." and missing.is_not_found
+    for status in (414, 431):
+        long = exec_errors.explain_refusal(PodwrightError("no message", status=status, reason=f"HTTP {status}"), CONTAINER, OnePod())
+        assert long.reason == "TooLong" and "is too long" in long.message and "stdin" in long.hint
     pending = exec_errors.explain_refusal(PodwrightError("pod web does not have a host assigned", status=400, reason="BadRequest"), CONTAINER, OnePod())
     assert pending.message == "Pod 'web' in namespace 'default' has not been scheduled." and pending.reason == "NotRunning"
 

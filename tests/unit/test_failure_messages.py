@@ -16,7 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.req
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import start_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import output_hint, start_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
@@ -40,6 +40,30 @@ def test_a_batch_counts_all_skipped_tasks():
     made = session({"bad": 3, "maybe": 99})
     fields, error = made.perform(batch("bad", "maybe", needing("next", "maybe"), skip_on=[99]))
     assert str(error).startswith("1 of 3 tasks failed, 2 skipped.\n") and fields["summary"] == {"failed": 1, "skipped": 2, "total": 3}
+
+
+def test_a_refused_replacement_is_not_explained_by_what_stays(monkeypatch):
+    made = session({"bad": 3})
+    assert "Log:" in str(made.perform(batch("bad", log_tail=5))[1])
+    create = made.cluster.create
+
+    def refuse(kind, namespace, body, *arguments, **options):
+        if options.get("dry_run"):
+            raise PodwrightError("Could not create it", status=422, reason="Invalid")
+        return create(kind, namespace, body, *arguments, **options)
+
+    monkeypatch.setattr(made.cluster, "create", refuse)
+    fields, error = made.perform(batch({"name": "bad", "command": ["other"]}, log_tail=5))
+    assert str(error).splitlines() == ["The task 'bad' in namespace 'n' was not replaced: Could not create it"]
+    assert not fields["changed"] and fields["tasks"][0]["logs"] is None and fields["tasks"][0]["events"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_known"),
+    [("exec /bin/sh: argument list too long\n", True), ("a\nexec sh: argument list too long", True), ("sh: exec: argument list too long!", False), ("", False)],
+)
+def test_a_program_with_too_long_arguments_has_a_hint(text, is_known):
+    assert ("stdin" in output_hint(text)) == is_known
 
 
 @pytest.mark.parametrize("names", [("bad",), ("bad", "fine")])

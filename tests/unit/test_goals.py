@@ -14,6 +14,9 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.rea
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import goal as module
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.goal import Goal, condition_assessment, wait_for
 
+JOB = BUILT_IN["batch/v1", "Job"]
+COMPLETE = {"type": "Complete", "status": "True", "reason": None}
+FAILED_JOB = {"kind": "Job", "metadata": {"name": "web"}, "spec": {}, "status": {"conditions": [{"type": "Failed", "status": "True"}]}}
 DEPLOYMENT = BUILT_IN["apps/v1", "Deployment"]
 READY_POD = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"name": "task", "state": {"running": {}}}]}
 RUNNING = {"phase": "Running", "containerStatuses": [{"name": "task", "state": {"running": {}}}]}
@@ -108,8 +111,8 @@ def test_a_goal_is_reached_by_all_objects_and_not_by_none():
 @pytest.mark.parametrize(
     ("wanted", "item", "obstacle"),
     [
-        (goal(wait_for="running"), pod(SUCCEEDED), "terminated before it was running"),
-        (goal(wait_for="running"), pod(BROKEN), "terminated before it was running"),
+        (goal(wait_for="running"), pod(SUCCEEDED), "has terminated, and is not running any more"),
+        (goal(wait_for="running"), pod(BROKEN), "has terminated, and is not running any more"),
         (goal(wait_for="running"), pod(PENDING), None),
         (goal(), pod(BROKEN), "terminated before it was ready"),
         (goal(), pod(SUCCEEDED), None),
@@ -117,6 +120,8 @@ def test_a_goal_is_reached_by_all_objects_and_not_by_none():
         (goal(wait_for="completed"), pod(BROKEN), None),
         (goal(DEPLOYMENT), deployment({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}), "cannot become ready"),
         (goal(DEPLOYMENT), deployment(), None),
+        (goal(JOB, wait_condition=COMPLETE), FAILED_JOB, "cannot be in condition Complete=True"),
+        (goal(JOB, wait_condition=COMPLETE | {"type": "Failed"}), FAILED_JOB, None),
     ],
 )
 def test_a_goal_that_cannot_be_met_any_more_is_seen(wanted, item, obstacle):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD, Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
 
 GROUP, VERSION = "shop.example.com", "shop.example.com/v1"
@@ -23,6 +23,14 @@ class Discovery:
         if path == f"/apis/{GROUP}":
             return {"preferredVersion": {"groupVersion": VERSION}, "versions": [{"groupVersion": VERSION}, {"groupVersion": f"{GROUP}/v2"}]}
         return {"resources": self.resources}
+
+
+@pytest.mark.parametrize("name", ["pod/web", "shop/web", "a%2Fb", "/"])
+def test_a_name_with_a_slash_is_refused_before_it_is_requested(name):
+    for arguments in ((name, "web"), ("shop", name)):
+        with pytest.raises(PodwrightError, match="must not contain '/' or '%'") as caught:
+            POD.path(*arguments)
+        assert caught.value.reason == "BadName" and repr(name) in caught.value.message and "without a kind" in caught.value.hint
 
 
 def test_a_kind_is_found_once_it_is_served_although_its_group_was_listed_before():

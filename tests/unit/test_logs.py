@@ -27,6 +27,24 @@ def nodes_with(*runs, zone=0, names=("task",)):
     return LogNodes(random.Random(0), {"web-0": containers}, 0, False)
 
 
+@pytest.mark.parametrize("since", ["yesterday", "2026-11-28", "2026-11-28 12:00:00Z", "2026-11-28T12:00:00", "2026-11-28T12:00Z"])
+def test_since_time_must_be_a_time_with_its_zone(since):
+    _result, error, _console = perform(nodes_with([(1, b"early")]), {"name": "web-0", "since_time": since})
+    assert error.message == f"since_time: must be a time with its zone, such as 2026-01-31T12:00:00Z, got '{since}'."
+
+
+def test_a_pod_that_is_not_scheduled_has_no_log():
+    _result, error, _console = perform(nodes_with(), {"name": "web-0"})
+    assert error.message == "Container 'task' of pod 'web-0' has not started and has no log." and "follow" in error.hint
+
+
+def test_previous_logs_require_that_one_container_has_run_before():
+    started, waiting = nodes_with([(1, b"only")]).pods["web-0"], nodes_with().pods["web-0"]
+    nodes = LogNodes(random.Random(0), {"web-0": started, "web-1": waiting}, 0, False)
+    _result, error, _console = perform(nodes, {"label_selectors": ["app=web"], "previous": True})
+    assert error is not None and "previous terminated container" in error.message
+
+
 @pytest.mark.parametrize("zone", [0, 8 * 3600, -5 * 3600])
 def test_a_followed_log_resumes_in_the_time_zone_of_its_node(zone):
     """https://github.com/fluent/fluentd-kubernetes-daemonset/issues/1494 shows such a log."""

@@ -147,7 +147,13 @@ def test_an_empty_name_of_a_namespace_is_not_all_namespaces():
 def test_a_command_that_ran_in_no_pod_has_no_exit_code(monkeypatch):
     monkeypatch.setattr(StubClient, "branch", lambda client: client, raising=False)
     fields, error = perform_on(StubClient(), pod_exec, command="true", label_selectors=["app=web"])
-    assert error.reason == "NotFound" and fields["rc"] is None is fields["return_code"]  # `until: result.rc == 0` tries again
+    assert error.reason == "NotFound" and fields["rc"] is None is fields["return_code"]  # `until: result.rc == 0` retries it
+
+
+@pytest.mark.parametrize("option", ["chdir", "creates", "removes"])
+def test_a_home_directory_of_no_shell_is_refused(option):
+    _fields, error = perform_on(StubClient(), pod_exec, command="true", pod="web", **{option: "~/x"})
+    assert error.message == f"{option}: must not begin with '~', which no shell expands, got '~/x'." and error.reason == "BadOption"
 
 
 @pytest.mark.parametrize("writes", [0, 1])

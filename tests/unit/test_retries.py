@@ -192,6 +192,13 @@ def test_each_timeout_has_its_own_message(option):
     assert option in error.hint and 6 < made.cluster.clock.time < 15 and pods(made) == {"slow"}
 
 
+def test_the_hint_of_a_schedule_timeout_follows_from_what_the_scheduler_reports():
+    made = session({})
+    pending(made, "slow", conditions=[UNSCHEDULABLE | {"message": 'persistentvolumeclaim "data" not found'}])
+    _fields, error = made.perform(batch("slow", schedule_timeout=7))
+    assert error.hint == "Create the PersistentVolumeClaim first. Or raise schedule_timeout."
+
+
 def test_a_pull_counts_towards_the_timeout_of_the_start():
     made = session({})
     pending(made, "slow", **PHASES["pull_timeout"][0])

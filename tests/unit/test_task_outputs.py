@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import decide
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.outputs import JSON, TEXT, ResultSource, parse_result
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.outputs import JSON, TEXT, ResultSource, missing_error, parse_result
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import build_record, read_record
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
@@ -206,6 +206,25 @@ def single(directory):
     return path
 
 
+@pytest.mark.parametrize("path", ["/out/*.xml", "/out/a?", "/out/[ab]"])
+def test_a_pattern_is_not_a_path(path):
+    assert "not a pattern" in missing_error("artifact", path).hint and "not a pattern" not in missing_error("artifact", "/out/a.xml").hint
+
+
+def test_modes_of_volumes_may_be_octal_text():
+    items = [{"key": "a", "path": "a", "mode": "0700"}]
+    volumes = [
+        {"name": "c", "config_map": {"name": "c", "default_mode": "0755", "items": items}},
+        {"name": "s", "secret": {"secret_name": "s", "defaultMode": 0o400}},
+        {"name": "p", "projected": {"sources": [{"config_map": {"name": "c", "items": items}}]}},
+        {"name": "d", "csi": {"driver": "d", "volume_attributes": {"mode": "0755"}}},
+    ]
+    built = build_manifest(spec(volumes=volumes), "baseline")["spec"]["volumes"]
+    assert built[0]["configMap"] == {"name": "c", "defaultMode": 0o755, "items": [{"key": "a", "path": "a", "mode": 0o700}]}
+    assert built[1]["secret"]["defaultMode"] == 0o400 and built[2]["projected"]["sources"][0]["configMap"]["items"][0]["mode"] == 0o700
+    assert built[3]["csi"]["volumeAttributes"] == {"mode": "0755"}
+
+
 # -- values ---------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +244,12 @@ def test_json_results_have_their_types(value):
 def test_other_text_is_no_json_result(text):
     with pytest.raises(PodwrightError, match="its result 'r' is not valid JSON"):
         parse_result(ResultSource("r", "/r", JSON, False), text)
+
+
+def test_a_json_result_may_begin_with_a_byte_order_mark():
+    assert parse_result(ResultSource("r", "/r", JSON, False), "\ufeff[1]") == [1]
+    with pytest.raises(PodwrightError, match="is not valid JSON: it is empty"):
+        parse_result(ResultSource("r", "/r", JSON, False), " \n")
 
 
 def test_results_of_other_tasks_are_variables():

@@ -9,7 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate, warn_of_dollars
 
 from .task_specs import spec
 from .test_task_order import session
@@ -34,6 +34,20 @@ from .test_task_order import session
         ({"request_ratio": 2}, "request_ratio: must be greater than 0 and at most 1, got 2."),
         ({"env": {"A=B": "c"}}, "env: must have names without '=' and control characters, got 'A=B'."),
         ({"env": {"A": {"secert": "s"}}}, "env.A: must be a literal"),
+        ({"env": {"A": "x\0y"}}, "env.A: must not contain a NUL character."),
+        ({"command": ["sh", "\0"]}, "command[1]: must not contain a NUL character."),
+        ({"labels": {"image": "registry:5000/team/tool"}}, "labels.image: must consist of at most 63 letters"),
+        ({"labels": {"x": "y" * 64}}, "labels.x: must consist of at most 63 letters"),
+        ({"labels": {"x": "y\n"}}, "labels.x: must consist of at most 63 letters"),
+        ({"labels": {"a b": "x"}}, "labels: must have keys of at most 63 letters"),
+        ({"labels": {"a/b/c": "x"}}, "labels: must have keys of"),
+        ({"labels": {"": "x"}}, "labels: must have keys of"),
+        ({"labels": {"example.com/": "x"}}, "labels: must have keys of"),
+        ({"labels": {"k" * 64: "x"}}, "labels: must have keys of"),
+        ({"node_selector": {"disk": "s s d"}}, "node_selector.disk: must consist of at most 63 letters"),
+        ({"definition": {"kind": "Job"}}, "definition.kind: must be that of the task, 'Pod', got 'Job'."),
+        ({"volumes": [{"name": "v", "empty_dir": False}]}, "volumes[0]: must give volume 'v' a source"),
+        ({"volumes": [{"name": "v", "config_map": {"name": "c", "default_mode": "0999"}}]}, "volumes[0].config_map.default_mode: must be a quoted octal"),
         ({"env_from": [{"secrets": "s"}]}, "env_from[0]: must be {secret: NAME} or {config_map: NAME}"),
         ({"volumes": [{"name": "v"}]}, "volumes[0]: must give volume 'v' a source, one of empty_dir, host_path,"),
         ({"volumes": [{"name": "workspace", "claim": "c"}], "shared_workspace": "/w"}, "volumes: must not contain a volume 'workspace'"),
@@ -97,6 +111,29 @@ def test_invalid_options_are_refused_without_a_request(options, message):
 
 
 @pytest.mark.parametrize(
+    "labels", [{"app.kubernetes.io/name": "a.B_c-9"}, {"x": ""}, {"A_b.c": "1"}, {"y" * 63: "x" * 63}, {"a.b-c.d/" + "K" * 63: "v"}, {"x": 1.5}, {"x": True}]
+)
+def test_labels_that_the_api_server_accepts(labels):
+    validate(spec(labels=labels, node_selector=labels))
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"command": ["sh", "-c", "kill $$"]}, "command[2]"),
+        ({"args": ["a", "$$"]}, "args[1]"),
+        ({"env": {"PASSWORD": "pa$$word"}}, "env.PASSWORD"),
+        ({"containers": [{"name": "c", "command": ["echo", "$$"]}]}, "containers[0].command[1]"),
+        ({"command": ["echo", "$$(HOME) $(A) $A ${A} $$$$ $2a$10$x"], "env": {"A": "$$(B)", "N": 5}}, None),
+    ],
+)
+def test_dollars_that_kubernetes_removes_are_warned_of(options, warned):
+    console = Console()
+    warn_of_dollars([spec(**options)], console)
+    assert [text.split(" of ")[0] for text in console.warnings] == ([warned] if warned else []) and "pa$$word" not in str(console.warnings)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"tasks": [{"name": "a"}, {"name": "b", "retries": 1, "request_ratio": 2}]}, "tasks[1].request_ratio: must be greater"),
@@ -107,6 +144,7 @@ def test_invalid_options_are_refused_without_a_request(options, message):
         ({"name": "a", "prune": True}, "prune: requires set"),
         ({"name": "a", "namespace": "Foo_Bar"}, "namespace: must be the name of a namespace, got 'Foo_Bar'."),
         ({"tasks": [{"name": "a", "namespace": "b/c"}]}, "tasks[0].namespace: must be the name of a namespace, got 'b/c'."),
+        ({"tasks": [{"generate_name": "g" * 57 + "-"}]}, "tasks[0].generate_name: must consist of at most 56 "),
         ({"tasks": [{"generate_name": "a-"}], "state": "absent"}, "tasks[0].generate_name: must not be set if state is absent"),
         ({"generate_name": "a-", "state": "absent", "set": "s"}, "generate_name: must not be set if state is absent"),
         ({"name": "", "state": "absent", "set": "s"}, "name: must be set unless generate_name is."),  # not the whole set

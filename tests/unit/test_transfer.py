@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDOUT
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDERR, STDOUT
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
@@ -208,10 +208,11 @@ def _starts(text):
 class Sent:
     """A Process that prints prepared output."""
 
-    def __init__(self, content, rc=0, piece=1000):
-        self._content, self._piece, self.rc = content, piece, rc
+    def __init__(self, content, rc=0, piece=1000, stderr=b""):
+        self._content, self._piece, self.rc, self._stderr = content, piece, rc, stderr
 
     def __iter__(self):
+        yield STDERR, self._stderr
         for start in range(0, len(self._content), self._piece):
             yield STDOUT, self._content[start : start + self._piece]
 
@@ -253,7 +254,7 @@ EXPECTED = {b"a": Entry(FILE, 3)}
         [(member("a", tarfile.CHRTYPE), b"")],
         [(member("a", tarfile.FIFOTYPE), b"")],
         [(member("a", tarfile.DIRTYPE), b"")],
-        [(member("a"), b"more than three")],
+        [(member("a"), b"more than three"), (member("a"), b"abc")],
         [(member("a"), b"abc"), (member("a"), b"xyz")],
         [(member("a"), b"abc"), (member("b", tarfile.SYMTYPE, ".."), b"")],
     ],
@@ -276,6 +277,13 @@ def test_incomplete_archives_are_reported(content, tmp_path):
     with pytest.raises(PodwrightError) as caught:
         unpack(content, EXPECTED, tmp_path, rc=1)
     assert caught.value.reason == "CopyFailed"
+
+
+def test_a_file_that_grew_is_left_out_and_the_others_are_unpacked(tmp_path):
+    content = tar((member("./a"), b"more than three"), (member("./c"), b"de"))
+    process = Sent(content, rc=1, stderr=b"tar: ./a: file changed as we read it\n")  # as GNU tar exits
+    digests = archive.unpack(process, EXPECTED | {b"c": Entry(FILE, 2)}, lambda path: (tmp_path / os.fsdecode(path)).open("wb"))
+    assert digests == {b"c": digest_of([b"de"])} and [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_consecutive_archives_with_hard_links_are_unpacked(tmp_path):

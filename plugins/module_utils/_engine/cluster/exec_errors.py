@@ -64,6 +64,9 @@ def explain_refusal(error: PodwrightError, container: Container, client: Client)
         return pod_not_found(container)
     if error.status == 400 and "is not valid for pod" in error.message:
         return _container_not_found(error, container, client)
+    if error.status in (414, 431):
+        problem = f"The command for {container} is too long: it is part of the URL of the request, with the variables of env (HTTP {error.status})."
+        return PodwrightError(problem, status=error.status, reason="TooLong", hint="Pass long text by stdin, or by a file with pod_copy.")
     if error.status == 400 and "host assigned" in error.message:
         pod = f"Pod '{container.pod}' in namespace '{container.namespace}'"
         return PodwrightError(f"{pod} has not been scheduled.", reason="NotRunning", hint="Wait for it with pod_info: wait_for: running.")
@@ -99,6 +102,8 @@ def explain_failure(error: PodwrightError, container: Container, command: Comman
         builtin = _BUILTIN.search(error.message)
         hint = "The option env needs the program env in the image." if '"env"' in error.message else "Check that the program exists in the image."
         hint = f"{builtin[1]} is a command of the shell: run one by [sh, -c, …], or set chdir." if builtin else hint
+    elif "permission denied" in error.message:
+        hint = "The program must be executable by the user of the container."
     elif is_not_running(error):
         problem, hint = _explain_state(error, container, client)
     elif _NO_ANSWER.search(error.message):

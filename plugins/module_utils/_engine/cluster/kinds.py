@@ -31,6 +31,9 @@ def path_segment(text: str) -> str:
     """A segment of an API path, percent-encoded. Raises: PodwrightError if it cannot be one: the path would be that of another object."""
     if text in ("", ".", ".."):
         raise PodwrightError(f"A name or namespace must not be {text!r}: names are segments of API paths.", reason="BadName", hint="Correct it.")
+    if "/" in text or "%" in text:  # the API server decodes them, and looks for another path
+        hint = "Write the name alone, without a kind or a namespace before it."
+        raise PodwrightError(f"A name or namespace must not contain '/' or '%', got {text!r}.", reason="BadName", hint=hint)
     return urllib.parse.quote(text, safe=":")
 
 

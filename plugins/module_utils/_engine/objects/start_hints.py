@@ -44,6 +44,14 @@ _HINTS = {
     ),
 }
 
+_LENGTH_HINT = "Linux limits each argument and each variable to 128 KiB: pass long text by stdin or by a file."
+_TOO_LONG = re.compile(r"^exec \S+: argument list too long$", re.MULTILINE)
+
+
+def output_hint(text: str) -> str:
+    """What to do about a program that could not be executed, from what the container runtime wrote in place of its output; empty if it was."""
+    return _LENGTH_HINT if _TOO_LONG.search(text) else ""
+
 
 def start_hint(reason: str, message: str) -> str:
     """What to do about a pod that does not start for a reason, or whose init container does not; empty if nothing is known or the message says it."""

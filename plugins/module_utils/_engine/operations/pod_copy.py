@@ -13,6 +13,7 @@ from ..cluster.exec_errors import is_not_running
 from ..errors import PodwrightError, option_error
 from ..files import read_mode
 from ..operation import Invocation, Operation
+from ..tasks.options import check_remote_path
 from ..tasks.redactor import TaskRedactor
 from ..transfer.download import Download
 from ..transfer.helper import find_helper, start_helper
@@ -72,6 +73,7 @@ class Copy:
 def run(invocation: Invocation, outcome: Copy) -> None:
     """Copy the differences. Raises: PodwrightError."""
     params = invocation.params
+    check_remote_path("remote_path", params["remote_path"])
     options = read_options(params)
     everything = _observe(invocation)
     if everything is None:
@@ -115,6 +117,8 @@ def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair 
     local_tree = local.observe(invocation.console)
     if not local_tree:
         raise option_error("local_path", f"not found on the host that runs this task: {params['local_path']}.")
+    if local_tree[ROOT].type == FILE and (params["local_path"] or "").endswith("/"):
+        raise option_error("local_path", f"must not end with '/' unless it is a directory, got {params['local_path']}.")
     observed = _observe_remote(invocation, deadline, shallow=local_tree[ROOT].type == FILE)
     if observed is None:
         return None

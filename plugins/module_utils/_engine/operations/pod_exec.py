@@ -18,8 +18,9 @@ from ..cluster.kinds import POD
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
 from ..objects.containers import default_container
+from ..objects.start_hints import output_hint
 from ..operation import Invocation, Operation
-from ..tasks.options import check_variable, text_of, texts_of
+from ..tasks.options import check_remote_path, check_variable, text_of, texts_of
 from ..tasks.redactor import TaskRedactor
 from ..text import decode, encode, split_lines
 from ..threads import call_in_threads
@@ -146,7 +147,7 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
         last = (decode(stderr.content).strip() or decode(stdout.content).strip()).splitlines()[-5:]
         output = ":\n  " + "\n  ".join(last) if last else "."
         message = f"The command in {container} failed with exit code {execution.rc}{output}"
-        raise PodwrightError(message, reason="NonZeroExitCode", hint=_explain(execution.rc, params))
+        raise PodwrightError(message, reason="NonZeroExitCode", hint=output_hint("\n".join(last)) or _explain(execution.rc, params))
 
 
 def _find_reason_to_skip(invocation: Invocation, client: Client, container: Container) -> str:
@@ -197,6 +198,8 @@ def _read_command(params: Options) -> Command:
         raise option_error("command", "must be a list of strings, or a string, and must not be empty.")
     for name in params["env"] or {}:
         check_variable("env", name)
+    for option in ("chdir", "creates", "removes"):
+        check_remote_path(option, params[option])
     command = Command(
         [text_of(f"command[{index}]", word) for index, word in enumerate(words)],
         chdir=params["chdir"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
 
 THREADS = 64
+# What the API server parses (RFC 3339); its own message about another text shows a layout of Go.
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[-+]\d\d:\d\d)")
+_WAITING_HINT = "Set follow to wait for it, or find the cause with pod_info: events: true."
 
 ARGUMENTS = {
     **CONNECTION,
@@ -116,6 +120,8 @@ def run(invocation: Invocation, outcome: Reading) -> None:
     params = invocation.params
     if params["since_seconds"] is not None and params["since_time"]:
         raise option_error("since_time", "must not be set with since_seconds.")
+    if params["since_time"] and not TIMESTAMP.fullmatch(params["since_time"]):
+        raise option_error("since_time", f"must be a time with its zone, such as 2026-01-31T12:00:00Z, got {params['since_time']!r}.")
     if params["follow"] and params["previous"]:
         raise option_error("previous", "must not be set with follow: the container has terminated.")
     logs = outcome.logs = _select_logs(invocation)
@@ -218,8 +224,13 @@ def _warn_of_missing(invocation: Invocation, logs: list[ContainerLog]) -> None:
 def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_many: bool) -> None:
     params = invocation.params
     namespace = log.pod["metadata"]["namespace"]
-    if not container_status(log.pod, log.container).get("containerID") and is_one_of_many:
-        invocation.console.warn(f"Container '{log.container}' of pod '{log.pod_name}' has not started and has no log.")
+    if not container_status(log.pod, log.container).get("containerID") and (is_one_of_many or not log.pod["spec"].get("nodeName")):
+        text = f"Container '{log.container}' of pod '{log.pod_name}' has not started and has no log."
+        # Without a node there is nothing that could refuse the request; without an earlier run of the container it is as missing as others.
+        if not is_one_of_many or params["previous"]:
+            log.missing = PodwrightError(text, reason="NotStarted", hint=_WAITING_HINT)
+        else:
+            invocation.console.warn(text)
         return
     since = exact_moment(params["since_time"])
     options: Options = {**_first_options(params), "timestamps": params["timestamps"] or since is not None, "previous": params["previous"] or None}
@@ -227,7 +238,7 @@ def _read(invocation: Invocation, client: Client, log: ContainerLog, is_one_of_m
         response = client.stream(log_request(namespace, log.pod_name, log.container, **options))
     except PodwrightError as error:
         if error.status == 400 and "waiting to start" in error.message:
-            error.hint = "Set follow to wait for it, or find the cause with pod_info: events: true."
+            error.hint = _WAITING_HINT
         if error.status == 400 and "previous terminated container" in error.message:
             log.missing = error
             return

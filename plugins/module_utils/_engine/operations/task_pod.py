@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_namespace, given_options, item_arguments, with_defaults
-from ..cluster.kinds import JOB, POD
 from ..errors import PodwrightError, option_error
 from ..image_policy.policy import IMAGE_POLICY
 from ..operation import Invocation, Operation
@@ -20,8 +18,9 @@ from ..tasks.batch import Batch
 from ..tasks.failures import failure_message
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
+from ..tasks.manifest_shape import namespace_of
 from ..tasks.needs import depth, resolve_needs
-from ..tasks.options import TASK_OPTIONS
+from ..tasks.options import TASK_OPTIONS, generate_name, read_kind
 from ..tasks.outputs import check_destinations
 from ..tasks.redactor import TaskRedactor, redact_options
 from ..tasks.result import describe_pod, describe_task
@@ -30,7 +29,7 @@ from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runt
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.tracing import TRACE_OPTIONS, Trace, open_trace
-from ..tasks.validation import validate
+from ..tasks.validation import validate, warn_of_dollars
 
 if TYPE_CHECKING:
     from ..dispatch.dispatcher import Dispatcher
@@ -147,7 +146,9 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
     params = invocation.params
     specs = _read_specs(invocation, outcome.runtime or CLUSTER)
     specs = [replace(spec, context=outcome.trace.context_of(spec)) for spec in specs] if outcome.trace else specs
-    check_images(None if params["state"] == "absent" else params["image_policy"], specs)
+    if params["state"] != "absent":
+        warn_of_dollars(specs, invocation.console)
+        check_images(params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],
         wait=params["wait"] if params["wait"] is not None else params["state"] in ("running", "completed"),
@@ -187,7 +188,7 @@ def _open_batch(invocation: Invocation, options: RunnerOptions, members: list[Me
 
 
 def _names_tasks(params: Options) -> bool:
-    # What is given but empty is what a template made of nothing; it does not stand for the whole set.
+    # An empty value, as templates make of nothing, does not mean the whole set.
     return any(params[option] is not None for option in ("name", "generate_name", "tasks"))
 
 
@@ -259,13 +260,14 @@ def _name_item(error: PodwrightError, index: int, own: Options, defaults: Option
 
 def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> TaskSpec:
     params = invocation.params
-    options = options | {"kind": _read_kind(options["kind"])}
-    name = options["name"] or _generate_name(options["generate_name"])
+    options = options | {"kind": read_kind(options["kind"])}
+    name = options["name"] or generate_name(options["generate_name"])
     if not name:
         raise option_error("name", "must be set unless generate_name is.")
     if options["namespace"]:
         check_namespace("namespace", options["namespace"])
-    spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"])
+    namespace = options["namespace"] or namespace_of(options["definition"]) or invocation.namespace
+    spec = TaskSpec(name, namespace, options, params["state"], params["set"])
     if params["state"] == "absent":
         if options["generate_name"]:
             raise option_error("generate_name", "must not be set if state is absent.", "Delete the tasks of a set, or by their names, which results contain.")
@@ -274,18 +276,6 @@ def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> Ta
         validate(spec)
         runtime.admit(spec)
     return spec
-
-
-def _read_kind(text: str) -> str:
-    for kind in (POD, JOB):
-        if text.lower() == kind.name.lower():
-            return kind.name
-    raise option_error("kind", f"must be {POD.name} or {JOB.name}, got {text!r}.")
-
-
-def _generate_name(prefix: str | None) -> str | None:
-    """A name that is generated here rather than by the server, so that a retried request cannot create two objects."""
-    return f"{prefix.rstrip('-')}-{secrets.token_hex(3)}" if prefix else None
 
 
 def _wait_timeout(params: Options, specs: list[TaskSpec]) -> int:

@@ -69,14 +69,15 @@ class Goal:
 
     def obstacle(self, item: Manifest) -> str | None:
         """Why an object can never meet it, or None."""
-        if self._state not in ("running", "ready"):
+        if self._state not in ("running", "ready", None):
             return None
         if self.kind != POD:
-            return "cannot become ready" if assess(item).state == FAILED else None
+            has_failed = assess(item).state == FAILED and not self.is_met_by(item)
+            return f"cannot become {self._state}" if has_failed and self._state else f"cannot be {self.text}" if has_failed else None
         state = read_pod(item).state
-        if state == "failed" or (state == "succeeded" and self._state == "running"):
-            return f"terminated before it was {self._state}"
-        return None
+        if self._state == "running" and state in ("failed", "succeeded"):
+            return "has terminated, and is not running any more"
+        return "terminated before it was ready" if self._state == "ready" and state == "failed" else None
 
 
 def has_condition(option: Options) -> Callable[[Manifest], bool]:

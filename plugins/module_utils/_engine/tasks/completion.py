@@ -15,6 +15,7 @@ from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, explaining_container, has_started
 from ..objects.readiness import condition
+from ..objects.start_hints import output_hint
 from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
 from ..threads import call_in_threads
 from ..values import Manifest
@@ -82,6 +83,8 @@ class Completion:
     def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
         """Add the last events and log lines to the error of a task."""
         options, pod = spec.options, run.pod
+        if run.effects.kept:  # the log and the events are those of another attempt, with other options
+            return
         subjects = [pod, run.live if spec.is_job else None]
         run.events = [event for subject in subjects if subject for event in list_events(self._client, subject)]
         tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.tail if run.record else Tail()
@@ -89,7 +92,7 @@ class Completion:
             run.container_logs.setdefault(tail.container, tail.text)
         elif run.logs is None and tail.text:
             run.logs = tail.text
-        hint = error.hint
+        hint = error.hint or output_hint(tail.text)
         if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never") and "rerun" not in hint:
             hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
         has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more

@@ -18,6 +18,7 @@ class Effects:
         corrected: the pod or Job as the server answered when what others changed was restored, or None.
         adopted: the pod or Job that was to be created and existed without a label that identifies its task, or None.
         secret: the Secret that was restored, or None.
+        kept: whether the pod or Job stays that was to be replaced, since the server refused the new one.
     """
 
     deleted: bool = False
@@ -27,6 +28,7 @@ class Effects:
     adopted: Manifest | None = None
     secret: Manifest | None = None
     policy: Manifest | None = None
+    kept: bool = False
 
     def adopt(self, before: Manifest | None, after: Manifest | None) -> bool:
         """Note an object that was not created, but found and corrected. Returns: whether there is one."""

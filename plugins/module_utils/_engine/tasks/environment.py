@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import option_error
 from ..text import scalar_text
 from ..values import Manifest, Options
@@ -10,6 +12,7 @@ from .options import text_of
 
 _KEY_REFERENCES = {"secret": "secretKeyRef", "config_map": "configMapKeyRef"}
 _SOURCES = {"secret": "secretRef", "config_map": "configMapRef"}
+_TWO_DOLLARS = re.compile(r"(?<!\$)\$\$(?![$(])")
 
 
 def build_variables(variables: Options, option: str) -> list[Manifest]:
@@ -50,6 +53,14 @@ def _build_source(entry: Options, option: str) -> Manifest:
             reference = {"name": entry[source]} | ({"optional": entry["optional"]} if "optional" in entry else {})
             return {field: reference} | ({"prefix": entry["prefix"]} if "prefix" in entry else {})
     raise option_error(option, f"must be {{secret: NAME}} or {{config_map: NAME}}, optionally with prefix and optional, got a mapping with {_keys_of(entry)}.")
+
+
+def find_lost_dollars(container: Options) -> str | None:
+    """The option of a container in which Kubernetes makes one dollar sign of two, where nobody escapes a reference; None if there is none."""
+    texts = {f"env.{name}": value for name, value in (container.get("env") or {}).items()}
+    for option in ("command", "args"):
+        texts |= {f"{option}[{index}]": word for index, word in enumerate(container.get(option) or ())}
+    return next((option for option, text in texts.items() if isinstance(text, str) and _TWO_DOLLARS.search(text)), None)
 
 
 def order_of_references(container: Options) -> list[str]:

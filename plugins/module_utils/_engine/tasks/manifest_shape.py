@@ -57,6 +57,19 @@ def _check_items(value: Any, keys: Sequence[str], option: str) -> None:
             raise option_error(f"{option}[{index}]", f"must be a mapping with {' and '.join(keys)}.")
 
 
+def check_kind(definition: Manifest, kind: str) -> None:
+    """Raises: PodwrightError if a definition is that of another kind than the option `kind`."""
+    if definition.get("kind") not in (None, kind):
+        raise option_error("definition.kind", f"must be that of the task, '{kind}', got {definition['kind']!r}.", "Set the option kind.")
+
+
+def namespace_of(definition: Any) -> str | None:
+    """The namespace of a definition, or None if it has none."""
+    metadata = definition.get("metadata") if isinstance(definition, dict) else None
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return namespace if isinstance(namespace, str) and namespace else None
+
+
 def check_patched(patched: Any, built: Manifest) -> None:
     """Check that patches left a manifest by which its task can be found. Raises: PodwrightError."""
     if _identity(patched) != _identity(built):

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..arguments import from_variable
+from ..arguments import check_name, from_variable
+from ..cluster.kinds import JOB, POD
 from ..errors import option_error
 from ..text import scalar_text
 
@@ -195,6 +197,8 @@ TASK_OPTIONS: dict[str, Options] = {
     **JOB_OPTIONS,
 }
 
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(rf"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(?=.)(?!/){_LABEL_VALUE.pattern}")
 _VARIABLE = re.compile(r"[^=\x00-\x1f]+")
 
 
@@ -203,12 +207,34 @@ def text_of(option: str, value: object) -> str:
     if isinstance(value, (list, dict)):
         # Not the value, which may be secret.
         raise option_error(option, f"must be a string, got a {'list' if isinstance(value, list) else 'mapping'}.")
-    return scalar_text(value)
+    text = scalar_text(value)
+    if "\0" in text:  # a container runtime would show it, with the value of a variable
+        raise option_error(option, "must not contain a NUL character.", "Pass binary data by a file, or encode it in base64.")
+    return text
 
 
 def texts_of(option: str, mapping: Options | None) -> dict[str, str]:
     """A mapping such as labels, with keys and values as text. Raises: PodwrightError for a value that is a list or a mapping."""
     return {scalar_text(key): text_of(f"{option}.{key}", value) for key, value in (mapping or {}).items()}
+
+
+def labels_of(option: str, mapping: Options | None) -> dict[str, str]:
+    """Labels as text. Raises: PodwrightError that names an invalid one, which the API server does not."""
+    labels = texts_of(option, mapping)
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key) or len(key.rpartition("/")[0]) > 253:
+            rule = "must have keys of at most 63 letters, digits, '-', '_' and '.', with or without a domain such as example.com/ before them"
+            raise option_error(option, f"{rule}, got {key!r}.")
+        if not _LABEL_VALUE.fullmatch(value):
+            rule = "must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit"
+            raise option_error(f"{option}.{key}", f"{rule}, got {value!r}.", "Put other text into annotations." if option == "labels" else "")
+    return labels
+
+
+def check_remote_path(option: str, path: str | None) -> None:
+    """Check a path in a container that nothing but the kernel reads. Raises: PodwrightError for one that begins with the home directory of a shell."""
+    if path is not None and (path == "~" or path.startswith("~/")):
+        raise option_error(option, f"must not begin with '~', which no shell expands, got {path!r}.", "Write the path of the home directory.")
 
 
 def check_keys(option: str, mapping: Iterable[str], known: Iterable[str]) -> None:
@@ -222,3 +248,19 @@ def check_variable(option: str, name: object) -> None:
     """Check the name of an environment variable. Raises: PodwrightError."""
     if not _VARIABLE.fullmatch(scalar_text(name)):
         raise option_error(option, f"must have names without '=' and control characters, got {name!r}.")
+
+
+def read_kind(text: str) -> str:
+    """The name of the kind that runs a task, in any case. Raises: PodwrightError for another."""
+    for kind in (POD, JOB):
+        if text.lower() == kind.name.lower():
+            return kind.name
+    raise option_error("kind", f"must be {POD.name} or {JOB.name}, got {text!r}.")
+
+
+def generate_name(prefix: str | None) -> str | None:
+    """A name that is generated here rather than by the server, so that a retried request cannot create two objects. Raises: PodwrightError."""
+    if not prefix:
+        return None
+    check_name("generate_name", prefix.rstrip("-"), 63 - len("-123456"))
+    return f"{prefix.rstrip('-')}-{secrets.token_hex(3)}"

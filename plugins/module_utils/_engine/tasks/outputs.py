@@ -181,10 +181,12 @@ def parse_result(source: ResultSource, text: str) -> Any:
     if source.type == TEXT:
         return text
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
         is_plain = _is_plain(value, MAX_DEPTH)
     except (ValueError, RecursionError):
         is_plain = False
+    if not text.strip():
+        raise PodwrightError(f"its result '{source.name}' is not valid JSON: it is empty", reason="BadResult", hint="Write null for no value.")
     if not is_plain:
         message = f"its result '{source.name}' is not valid JSON, at most {MAX_DEPTH} levels deep and with numbers of at most 64 bits"
         raise PodwrightError(message, reason="BadResult", hint="Set its type to text to see it.")
@@ -234,6 +236,9 @@ def check_total(texts: Mapping[str, str]) -> None:
 def missing_error(what: str, path: str | None) -> PodwrightError:
     """The error for a result or an artifact that a task which succeeded did not leave."""
     message = f"its {what} is missing ({path or 'a termination message'})"
+    if path and any(character in path for character in "*?["):
+        hint = "A path is not a pattern: name one file, or a directory, which is fetched with all that it contains."
+        return PodwrightError(message, reason="NoOutput", hint=hint)
     return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
 
 

@@ -19,8 +19,8 @@ from .containers import build_container
 from .field_names import camelize
 from .file_containers import build_holder, build_waiter
 from .job import build_job
-from .manifest_shape import check_patched, check_shape
-from .options import check_keys, texts_of
+from .manifest_shape import check_kind, check_patched, check_shape
+from .options import check_keys, labels_of, texts_of
 from .pod_security import profile_of
 from .scheduling import build_claims, build_spread
 from .security_context import namespace_fields, pod_context
@@ -64,6 +64,7 @@ def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     if spec.options.get("definition"):
         check_shape(spec.options["definition"], "definition")
+        check_kind(spec.options["definition"], spec.kind.name)
         manifest = merge(spec.options["definition"], manifest)
     manifest = drop_nulls(manifest)
     _name_host(spec, manifest["spec"])
@@ -90,7 +91,7 @@ def _apply_patches(manifest: Manifest, patches: Patch) -> Manifest:
 def _labels(spec: TaskSpec, attempt: int) -> dict[str, str]:
     own = MANAGED | {TASK: spec.name, ATTEMPT: str(attempt), HASH: spec.hash} | ({SET: spec.set_name} if spec.set_name else {})
     own |= {QUEUE: spec.options["queue"]} if spec.options.get("queue") else {}
-    return texts_of("labels", spec.options.get("labels")) | own
+    return labels_of("labels", spec.options.get("labels")) | own
 
 
 def _annotations(spec: TaskSpec) -> dict[str, str]:
@@ -145,7 +146,7 @@ def _as_is(value: Any) -> Any:
 _POD_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "service_account": ("serviceAccountName", _as_is),
     "image_pull_secrets": ("imagePullSecrets", lambda names: [{"name": name} for name in names]),
-    "node_selector": ("nodeSelector", lambda labels: texts_of("node_selector", labels)),
+    "node_selector": ("nodeSelector", lambda labels: labels_of("node_selector", labels)),
     "affinity": ("affinity", camelize),
     "tolerations": ("tolerations", camelize),
     "scheduler_name": ("schedulerName", _as_is),

@@ -161,7 +161,8 @@ class Runner:
         if run.stage is not Stage.DELETING:
             return
         if answer.error:
-            self._refused(run, answer.error, "was not deleted")
+            run.effects.kept = not run.plan.is_deletion and not run.is_stopping
+            self._refused(run, answer.error, "was not replaced" if run.effects.kept else "was not deleted")
         elif run.plan.is_deletion and not self._options.awaits_deletion:
             run.advance(StageEvent.FINISHED)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..objects.containers import TASK_CONTAINER, container_statuses
 from ..objects.pod_status import has_started
 from ..objects.readiness import condition
+from ..objects.start_hints import start_hint
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -80,4 +81,5 @@ def _describe(run: TaskRun, name: str, seconds: int) -> Expired:
     reason, why, hint = _REPORTS[name]
     status = run.status
     detail = f": {': '.join(filter(None, (status.reason, status.message)))}" if status else ""
-    return Expired(reason, why.format(seconds) + f" ({name}){detail}", hint)
+    known = start_hint(status.reason, status.message) if status else ""
+    return Expired(reason, why.format(seconds) + f" ({name}){detail}", f"{known} Or raise {name}." if known else hint)

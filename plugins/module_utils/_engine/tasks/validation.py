@@ -9,6 +9,7 @@ from ..arguments import check_name
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
 from ..values import Options
+from .environment import find_lost_dollars
 from .file_containers import HOLDER
 from .inputs import INPUTS, check_inputs
 from .job import check_job
@@ -24,6 +25,9 @@ from .task_secret import secret_data
 from .task_spec import containers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..console import Console
     from .task_spec import TaskSpec
 
 
@@ -80,6 +84,16 @@ def _validate_containers(spec: TaskSpec) -> None:
         if not container.get("image") and not image:
             raise option_error(f"{path}image", f"must be set for container '{name}', since the task has no image.")
         names.add(name)
+
+
+def warn_of_dollars(specs: Iterable[TaskSpec], console: Console) -> None:
+    """Warn of a script with the process ID of its shell, or a password: Kubernetes makes one dollar sign of two."""
+    for spec in specs:
+        for path, container in containers_of(spec.options):
+            option = find_lost_dollars(container)
+            if option:
+                fix = "Write $$$$ for two, or set the variable in secret_env." if option.startswith("env.") else "Write $$$$ for two."
+                console.warn(f"{path}{option} of task '{spec.name}': in command, args and env, Kubernetes makes one dollar sign of $$. {fix}")
 
 
 def _defines_image(options: Options) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
+from ..files import read_mode
 from ..reconciler.manifest import drop_nulls
 from ..values import Manifest, Options
 from . import file_containers, spiffe, standard_input
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 WORKSPACE = "workspace"
+_WITH_MODES = frozenset(("config_map", "secret", "projected"))
+_MODES = frozenset(("mode", "default_mode", "defaultMode"))
 
 
 def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
@@ -60,10 +63,22 @@ def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
 
 
 def _build_source(entry: Options, option: str) -> Manifest | None:
-    given = [source for source in _SOURCES if entry.get(source) is not None]
+    given = [source for source in _SOURCES if entry.get(source) not in (None, False)]
     if len(given) > 1:
         raise option_error(option, f"must give volume '{entry['name']}' one source, got {', '.join(given)}.")
-    return _SOURCES[given[0]](entry[given[0]]) if given else None
+    if not given:
+        return None
+    value = entry[given[0]]
+    return _SOURCES[given[0]](_with_modes(value, f"{option}.{given[0]}") if given[0] in _WITH_MODES else value)
+
+
+def _with_modes(value: Any, option: str) -> Any:
+    """A source whose modes may be octal numbers in quotes, as elsewhere; the API wants integers. Raises: PodwrightError."""
+    if isinstance(value, list):
+        return [_with_modes(item, f"{option}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    return {name: read_mode(f"{option}.{name}", item) if name in _MODES else _with_modes(item, f"{option}.{name}") for name, item in value.items()}
 
 
 def _empty_dir(value: Any) -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _TYPES = {FILE: tarfile.REGTYPE, DIRECTORY: tarfile.DIRTYPE}
 READ_SIZE = 1 << 16  # bytes
 _KEPT_STDERR = 4096  # bytes
+_CHANGED = re.compile(rb"file changed as we read it|File shrank by")  # GNU tar then exits with 1; each file is compared with that of the container
 
 
 def pack(local: Source, tree: Tree, paths: list[bytes], attributes: Callable[[bytes], tuple[int, int]], digests: dict[bytes, str]) -> Iterator[bytes]:
@@ -64,26 +66,32 @@ def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callabl
         expected: the requested files, by path; anything else is refused.
         open_file: called with a path for the file to write, which is closed here.
 
-    Returns: the sha256 of each file that was written, by path. Files that the archive contains only as hard links are missing.
+    Returns: the sha256 of each file that was written, by path. Files that the archive contains only as hard links, or that have another size
+        because they changed meanwhile, are missing.
     Raises: PodwrightError if the container sends something else than was requested.
     """
     digests: dict[bytes, str] = {}
-    linked: set[bytes] = set()
+    left_out: set[bytes] = set()
     reader = _Reader(process, sum(entry.size + 4 * READ_SIZE for entry in expected.values()) + 4 * READ_SIZE)
     try:
         for member in read_members(reader.read):
             path, entry = member.path, expected.get(member.path)
             if entry and member.type == HARD_LINK and member.target in digests:
-                linked.add(path)
+                left_out.add(path)
                 continue
-            if entry is None or path in digests or member.type not in REGULAR or member.size != entry.size:
+            if entry is None or path in digests or path in left_out or member.type not in REGULAR:
                 raise _unexpected(str(member), entry)
+            if member.size != entry.size:  # such as a log that grows
+                with open(os.devnull, "wb") as nowhere:
+                    _write(reader, member, nowhere)
+                left_out.add(path)
+                continue
             digests[path] = _write(reader, member, open_file(path))
     except InvalidArchive as error:
         hint = "Check tar in the image, or set method to stream or helper."
         raise PodwrightError(f"The container sent an invalid tar archive: {error}", reason="CopyFailed", hint=hint) from error
-    missing = expected.keys() - digests.keys() - linked
-    if process.rc or missing:
+    missing = expected.keys() - digests.keys() - left_out
+    if missing or (process.rc and not _CHANGED.search(reader.stderr)):
         cause = decode(bytes(reader.stderr)).strip()[:500] or f"exit code {process.rc}"
         some = ": " + ", ".join(sorted(map(show, missing))[:3]) if missing else ""
         raise PodwrightError(

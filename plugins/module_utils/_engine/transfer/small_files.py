@@ -62,9 +62,8 @@ def _take(output: bytes, limit: int, file: str) -> tuple[bytes | int | None, byt
         return size, rest
     content, rest = rest[:size], rest[size:]
     if match[2] is None:
-        raise PodwrightError(
-            f"Cannot read {file}: permission denied.", reason="ReadFailed", hint="Set run_as_user for the task, so that its helper runs as the same user."
-        )
+        hint = "The user of the task must be able to read it; set run_as_user, so that its helper runs as the same user."
+        raise PodwrightError(f"Cannot read {file}: permission denied.", reason="ReadFailed", hint=hint)
     if hashlib.sha256(content).hexdigest().encode() != match[2]:
         raise PodwrightError(f"{file} changed while it was read.", reason="Changed", hint="Run the task again.")
     return content, rest
