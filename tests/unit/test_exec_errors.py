@@ -91,14 +91,15 @@ def test_refused_protocol_is_distinguished_from_a_refused_command(status, reason
 class OnePod:
     """A client of a pod with two containers, the status of whose `task` is given, or of one that must not be read."""
 
-    def __init__(self, error=None, **state):
-        self._error, self._state = error, state
+    def __init__(self, error=None, init=None, **state):
+        self._error, self._init, self._state = error, init or [], state
 
     def get(self, _kind, _namespace, _name):
         if self._error:
             raise self._error
         statuses = [{"name": "task", "state": self._state}]
-        return {"spec": {"containers": [{"name": "web"}], "initContainers": [{"name": "proxy"}]}, "status": {"containerStatuses": statuses}}
+        status = {"phase": "Pending", "initContainerStatuses": self._init, "containerStatuses": statuses}
+        return {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web"}], "initContainers": [{"name": "proxy"}]}, "status": status}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,15 @@ def test_a_container_that_does_not_run_says_why(state, problem, hint):
     error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING, status=500), CONTAINER, Command(["x"]), OnePod(**state))
     assert error.message == f"The command in container 'task' of pod 'web' in namespace 'default' could not be run: {problem}"
     assert error.hint.startswith(hint)
+
+
+def test_a_container_that_waits_for_an_init_container_says_what_holds_that_up():
+    init = [{"name": "proxy", "state": {"waiting": {"reason": "ErrImagePull", "message": "a:1: not found"}}}]
+    error = exec_errors.explain_failure(
+        PodwrightError(NOT_RUNNING, status=500), CONTAINER, Command(["x"]), OnePod(init=init, waiting={"reason": "PodInitializing"})
+    )
+    assert "could not be run: the container has not started: " in error.message and "a:1: not found" in error.message
+    assert error.hint.startswith("Correct the name or")
 
 
 def test_a_container_whose_pod_must_not_be_read_is_explained_as_the_kubelet_does():

@@ -59,7 +59,10 @@ def explain_container(pod: Manifest, name: str | None) -> tuple[str, str] | None
     if terminated := (status.get("state") or {}).get("terminated"):
         hint = "Create the pod again. The files of such a container are lost; artifacts of task_pod fetches them from a task."
         return f"the container has terminated with exit code {terminated.get('exitCode')}", hint
-    return None
+    known = read_pod(pod)  # what holds up its init containers holds it up
+    if known.grace is None:
+        return None
+    return f"the container has not started: {known.reason}: {known.message}", start_hint(known.reason, known.message) or "Check the pod with pod_info."
 
 
 class Tail(NamedTuple):
