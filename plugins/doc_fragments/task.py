@@ -142,7 +142,7 @@ options:
     description:
       - V(collect) returns the log of the task's container, at most 1 MiB, and those of its O(init_containers) and further O(containers) as
         RV(tasks[].container_logs), together at most 1 MiB.
-      - Of a Job with several pods that are not Indexed, it is the log of one of them. M(podwright.core.pod_logs) reads all, with C(kind=Job).
+      - Of a Job with several pods, each line begins with the index or the name of its pod in brackets.
       - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task, or with C(TASK/CONTAINER) if it
         is from another container than that of the task.
     type: str

@@ -130,6 +130,18 @@ def test_each_index_has_a_result_and_a_log():
     assert [name for name, _pod in named_pods(run, asked)] == ["t[0]", "t[1]", "t[2]"] and describe_indexes(spec(), run) == {}
 
 
+@pytest.mark.parametrize("options", [{"completions": 3}, {"completions": 3, "parallelism": 3}, {"parallelism": 2}])
+def test_each_pod_of_a_job_without_indexes_has_a_log(options):
+    asked = spec(kind="Job", logs="collect", **options)
+    pods = {item["metadata"]["uid"]: item for item in reversed(PODS[:2])}
+    run = SimpleNamespace(spec=asked, pods=pods, pod=PODS[1], logs=None, index_logs={}, container_logs={}, manifest=None)
+    Completion(SimpleNamespace(log=lambda _n, name, *_a, **_o: f"of {name}\nmore".encode()), [run], Console()).complete_logs(run, asked)
+    names = sorted(item["metadata"]["name"] for item in PODS[:2])
+    assert run.logs == "".join(f"[{name}] of {name}\n[{name}] more\n" for name in names) and run.index_logs == {}
+    assert [name for name, _pod in named_pods(run, asked)] == names and describe_indexes(asked, run) == {}
+    assert [name for name, _pod in named_pods(run, spec(kind="Job", completions=1, parallelism=3))] == ["t"]
+
+
 def finished(index, message, code=0):
     """The pod of an index that has terminated with a message."""
     item = pod(index, T[0], "Failed" if code else "Succeeded", code)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..cluster.client import MANAGER, Client
 from ..cluster.diagnosis import Tail, format_diagnosis, log_tail
@@ -22,7 +23,7 @@ from ..values import Manifest
 from .container_logs import further_containers, read_logs, share_of
 from .executor import LOG_BYTES, THREADS
 from .file_containers import can_fetch, holds_files
-from .indexes import is_indexed
+from .indexes import has_several_pods, is_indexed, pods_by_name
 from .outputs import termination_message
 from .record import PREFIX, build_record, read_record
 from .task_plan import Listed
@@ -55,7 +56,7 @@ class Completion:
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
         options, pod = spec.options, run.pod
-        if options["logs"] != "none" and is_indexed(spec) and not run.is_stopping:
+        if options["logs"] != "none" and (is_indexed(spec) or (has_several_pods(spec) and run.pods)) and not run.is_stopping:
             self.complete_logs(run, spec)
         elif options["logs"] != "none" and pod and not run.is_stopping:
             task, others = f"task '{spec.name}'", further_containers(run)
@@ -71,14 +72,21 @@ class Completion:
             self._explain(run, spec, run.error)
 
     def complete_logs(self, run: TaskRun, spec: TaskSpec) -> None:
-        """Collect the logs of an Indexed Job, of all indexes together as much as of another task."""
-        pods, others = pods_by_index(run.pods.values()), further_containers(run)
+        """Collect the logs of a Job with several pods or indexes, of all together as much as of another task."""
+        is_one_each, others = is_indexed(spec), further_containers(run)
+        pods: dict[Any, Manifest] = dict(pods_by_index(run.pods.values()) if is_one_each else pods_by_name(run))
         limit = share_of(sum(has_started(pod, name) for pod in pods.values() for name in (TASK_CONTAINER, *others)))
-        for index, pod in pods.items():
-            run.index_logs[index] = read_logs(self._client, self._console, f"index {index} of task '{spec.name}'", pod, [TASK_CONTAINER, *others], limit)
-        own = {index: logs[TASK_CONTAINER] for index, logs in run.index_logs.items() if TASK_CONTAINER in logs}
+        found: dict[Any, dict[str, str]] = {}
+        for label, pod in pods.items():
+            what = f"{'index' if is_one_each else 'pod'} {label} of task '{spec.name}'"
+            found[label] = read_logs(self._client, self._console, what, pod, [TASK_CONTAINER, *others], limit)
+        if is_one_each:
+            run.index_logs = found
+        elif run.pod:
+            run.container_logs = {name: log for name, log in found[run.pod["metadata"]["name"]].items() if name != TASK_CONTAINER}
+        own = {label: logs[TASK_CONTAINER] for label, logs in found.items() if TASK_CONTAINER in logs}
         if own:
-            run.logs = "".join(f"[{index}] {line}\n" for index, log in own.items() for line in log.splitlines())
+            run.logs = "".join(f"[{label}] {line}\n" for label, log in own.items() for line in log.splitlines())
 
     def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
         """Add the last events and log lines to the error of a task."""

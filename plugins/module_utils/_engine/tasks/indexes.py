@@ -27,11 +27,21 @@ def is_indexed(spec: TaskSpec) -> bool:
     return bool(spec.options.get("completion_mode") == INDEXED)
 
 
+def has_several_pods(spec: TaskSpec) -> bool:
+    """Whether several pods without an index do the work of a task."""
+    return spec.is_job and not is_indexed(spec) and (spec.options.get("completions") or spec.options.get("parallelism") or 1) > 1
+
+
+def pods_by_name(run: TaskRun) -> dict[str, Manifest]:
+    """The pods of a Job, sorted by name."""
+    return dict(sorted((pod["metadata"]["name"], pod) for pod in run.pods.values()))
+
+
 def named_pods(run: TaskRun, spec: TaskSpec) -> list[tuple[str, Manifest]]:
-    """(name for the lines of its log, pod) of each pod whose log is shown; that of each index if there are several."""
+    """(name for the lines of its log, pod) of each pod whose log is shown; those of each index, or of each pod, if there are several."""
     if is_indexed(spec):
         return [(f"{spec.name}[{index}]", pod) for index, pod in pods_by_index(run.pods.values()).items()]
-    return [(spec.name, run.pod)] if run.pod else []
+    return list(pods_by_name(run).items()) if has_several_pods(spec) else [(spec.name, run.pod)] if run.pod else []
 
 
 def find_index_problems(spec: TaskSpec, pods: Iterable[Manifest]) -> list[PodwrightError]:
