@@ -330,7 +330,7 @@ def test_error_shows_why_a_plugin_failed_to_renew(tmp_path):
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=3, max_size=3))
 def test_segments_of_a_path_are_encoded(names):
     if {".", ".."} & set(names) or {"/", "%"} & set("".join(names)):
-        with pytest.raises(PodwrightError, match="must not (be|contain)"):
+        with pytest.raises(PodwrightError, match=r"must not (be|contain)"):
             JOB.path(*names)
         return
     path = JOB.path(*names)
@@ -339,12 +339,12 @@ def test_segments_of_a_path_are_encoded(names):
     assert parts[:5] == ["", "apis", "batch", "v1", "namespaces"] and [unquote(parts[i]) for i in (5, 7, 8)] == names and len(parts) == 9
 
 
-@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize("name", ["", ".", "..", "x/exec?command=id", "a%2fb"])
 def test_names_that_would_change_the_path_are_rejected(name, server):
     """Else deleting the pod `..` would delete its namespace, and deleting a pod without a name all pods."""
     del server.heads[:]
     with Client(Configuration({"host": server.url})) as client:
-        with pytest.raises(PodwrightError, match="must not be"):
+        with pytest.raises(PodwrightError, match=r"must not (be|contain)"):
             client.delete(POD, "n", name)
         assert not server.heads
         with pytest.raises(PodwrightError):
@@ -352,7 +352,7 @@ def test_names_that_would_change_the_path_are_rejected(name, server):
         assert not server.heads
 
 
-@pytest.mark.parametrize("name", ["x/exec?command=id", "a%2fb", "x#y", "ü"])
+@pytest.mark.parametrize("name", ["x?command=id", "x#y", "ü"])
 def test_names_cannot_inject_a_query_or_path(name, server):
     del server.heads[:]
     with Client(Configuration({"host": server.url})) as client:
