@@ -235,7 +235,7 @@ def test_secrets_reach_podman_by_standard_input_alone(podman_program):
     assert not any(SECRET in text for text in files)
     assert SECRET not in json.dumps(result)
     run(state="absent")
-    assert ["volume", "rm", "--force", "job.default-private"] in [words for words, _text in podman_program.calls]
+    assert ["volume", "rm", "--force", "job.default__private"] in [words for words, _text in podman_program.calls]
 
 
 # -- what Podman gets -----------------------------------------------------------------------------------------
@@ -254,9 +254,31 @@ def test_manifest_is_that_of_kubernetes_made_explicit(podman):
     assert container["command"] == ["sh", "-c", "echo x1 $(C) $(UNKNOWN)"]
     assert container["env"] == [{"name": name, "value": value} for name, value in {"A": "1", "B": "x1", "NAME": "job", "TIER": "back"}.items()]
     assert (container["image"], container["imagePullPolicy"]) == ("docker.io/library/busybox", "Never")
-    assert container["volumeMounts"] == [{"name": "job.default-workspace", "mountPath": "/work"}]
-    assert pod["spec"]["volumes"] == [{"name": "job.default-workspace", "emptyDir": {}}]
+    assert container["volumeMounts"] == [{"name": "job.default_workspace", "mountPath": "/work"}]
+    assert pod["spec"]["volumes"] == [{"name": "job.default_workspace", "emptyDir": {}}]
     assert (pod["metadata"]["name"], pod["spec"]["hostname"]) == ("job.default", "job")
+
+
+def test_names_of_different_pods_differ(podman):
+    """No volume has the name of the one with the standard input either."""
+
+    def mount(name):
+        return [{"name": name, "mount_path": "/d", "empty_dir": {}}]
+
+    run(
+        name="x",
+        namespace="build",
+        wait=False,
+        stdin="a",
+        volumes=[*mount("ci-data"), *mount("private")],
+        containers=[{"name": "ci-task", "command": ["exit", "0"]}],
+    )
+    run(name="x", namespace="build-ci", wait=False, stdin="a", volumes=mount("data"))
+    documents = [json.loads(document) for words, text in podman.calls if words[0] == "kube" for document in text.split("\n---\n")]
+    volumes = [volume["name"] for document in documents for volume in document.get("spec", {}).get("volumes", []) if "emptyDir" in volume]
+    names = volumes + [document["metadata"]["name"] for document in documents]
+    containers = [name for pod in podman.pods.values() for name in pod["containers"]]
+    assert len(names) == len(set(names)) == 7 and len(containers) == len(set(containers)) == 3
 
 
 @pytest.mark.parametrize(
@@ -290,7 +312,7 @@ def status_of(state, policy="Never", limits=None, deadline=None, restarts=0, now
     container = {"name": "task", "image": "i", "resources": {"limits": limits or {}}}
     spec = {"containers": [container], "restartPolicy": policy} | ({"activeDeadlineSeconds": deadline} if deadline else {})
     pod = {"metadata": {"name": "p", "namespace": "n", "creationTimestamp": "2000-01-01T00:00:00Z"}, "spec": spec}
-    inspected = [{"Id": "1", "Name": "p.n-task", "State": state, "RestartCount": restarts}] if state else []
+    inspected = [{"Id": "1", "Name": "p.n-_task", "State": state, "RestartCount": restarts}] if state else []
     return read_pod(pod | {"status": build_status(pod, inspected, now, "host", is_starting)})
 
 
@@ -343,7 +365,7 @@ def test_deadline_is_as_precise_as_podman(finished, code, expected):
     pod = read_manifest({"Name": "p.n", "Created": "2000-01-01T00:00:00.951234567Z", "Labels": labels})
     state = terminated(code, StartedAt="2000-01-01T00:00:00.97Z", FinishedAt=f"2000-01-01T00:00:{finished}Z")
     assert deadline_of(pod) == pytest.approx(LATE + 5.951234, abs=1e-5)
-    status = read_pod(pod | {"status": build_status(pod, [{"Id": "1", "Name": "p.n-task", "State": state}], LATE + 10, "host", False)})
+    status = read_pod(pod | {"status": build_status(pod, [{"Id": "1", "Name": "p.n-_task", "State": state}], LATE + 10, "host", False)})
     assert (status.state, status.reason) == expected
 
 
@@ -473,7 +495,7 @@ def test_output_that_is_too_large_is_not_cut(podman_program, monkeypatch):
     assert failed["reason"] == "PodmanFailed" and "larger than 1 MiB" in failed["msg"]
 
 
-@pytest.mark.parametrize("error", ["Error: database is locked\n", "Error: inspecting object: no such container id-job.default-task\n"])
+@pytest.mark.parametrize("error", ["Error: database is locked\n", "Error: inspecting object: no such container id-job.default-_task\n"])
 def test_task_whose_containers_cannot_be_inspected_is_not_replaced(podman, error):
     """Neither if that fails, nor if a container was removed since the pod was listed."""
     first = run(command=["sleep"], wait=False)

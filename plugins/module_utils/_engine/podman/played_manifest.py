@@ -29,14 +29,22 @@ def pod_name(manifest: Manifest) -> str:
     return f"{metadata['name']}.{metadata['namespace']}"
 
 
+# Names of Kubernetes contain no `_`, with which names that are joined remain different: `a-b` with `c` and `a` with `b-c` are not the same.
+_JOINT = "_"
+
+
 def container_name(manifest: Manifest, container: str) -> str:
-    """The name of a container on Podman."""
-    return f"{pod_name(manifest)}-{container}"
+    """The name of a container on Podman, which puts `-` between that of the pod and that in the manifest."""
+    return f"{pod_name(manifest)}-{_JOINT}{container}"
 
 
 def input_name(manifest: Manifest) -> str:
-    """The name of the volume with the files of the pod's Secret."""
-    return f"{pod_name(manifest)}-private"
+    """The name of the volume with the files of the pod's Secret, which no volume in the manifest has."""
+    return _volume_name(manifest, "_private")
+
+
+def _volume_name(manifest: Manifest, volume: str) -> str:
+    return f"{pod_name(manifest)}{_JOINT}{volume}"
 
 
 def containers_of(manifest: Manifest) -> list[Manifest]:
@@ -120,7 +128,7 @@ def _spec(pod: Manifest, data: Mapping[str, str], host: str) -> Manifest:
 
 def _volume(volume: Manifest, pod: Manifest) -> Manifest:
     source = {"configMap": {"name": input_name(pod)}} if "secret" in volume else {key: value for key, value in volume.items() if key != "name"}
-    return {"name": f"{pod_name(pod)}-{volume['name']}", **source}
+    return {"name": _volume_name(pod, volume["name"]), **source}
 
 
 def _container(container: Manifest, pod: Manifest, data: Mapping[str, str], host: str) -> Manifest:
@@ -128,11 +136,11 @@ def _container(container: Manifest, pod: Manifest, data: Mapping[str, str], host
     for entry in container.get("env") or []:
         variables[entry["name"]] = _value(entry, variables, pod, data, host)
     # Every image is there by now, under its full name.
-    played = {**container, "image": full_name(container["image"]), "imagePullPolicy": "Never"}
+    played = {**container, "name": _JOINT + container["name"], "image": full_name(container["image"]), "imagePullPolicy": "Never"}
     played |= {"env": [{"name": name, "value": value} for name, value in variables.items()]}
     for field in ("command", "args"):
         played[field] = [expand(word, variables) for word in container.get(field) or []]
-    mounts = [{**mount, "name": f"{pod_name(pod)}-{mount['name']}"} for mount in container.get("volumeMounts") or []]
+    mounts = [{**mount, "name": _volume_name(pod, mount["name"])} for mount in container.get("volumeMounts") or []]
     return {key: value for key, value in (played | {"volumeMounts": mounts}).items() if value != [] and key != "restartPolicy"}
 
 

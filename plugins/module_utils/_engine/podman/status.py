@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..objects.timestamps import read_timestamp
-from .played_manifest import INTERNAL, MANIFEST, UID, is_sidecar, pod_name
+from .played_manifest import INTERNAL, MANIFEST, UID, container_name, is_sidecar, pod_name
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -61,7 +61,7 @@ def build_status(pod: Manifest, inspected: Iterable[Inspected], now: float, host
         now: seconds since the epoch.
         is_starting: whether somebody is starting or deleting it.
     """
-    prefix = f"{pod_name(pod)}-"
+    prefix = container_name(pod, "")
     known = {str(entry.get("Name", "")).removeprefix(prefix): entry for entry in inspected}
     spec = pod["spec"]
     containers, init = ([_container_status(entry, spec, known.get(entry["name"]), now) for entry in spec.get(group) or []] for group in _GROUPS)
