@@ -208,6 +208,21 @@ def test_a_task_that_is_moved_leaves_no_network_policy(is_refused):
     assert planned == ["none", "none"]
 
 
+def test_network_policy_in_a_lost_cluster_is_not_waited_for():
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a"], check_mode=True)[0])["a"]
+    fleet[home].has_quota = False
+    requests = []
+
+    def lose():
+        fleet[home].is_down |= any(key[0] == "NetworkPolicy" for key in fleet[home].objects)
+
+    fleet.during, fleet[home].delete = lose, lambda *arguments, **options: requests.append(arguments)
+    fields, error = fleet.run([{"name": "a", "command": ["x"], "network": "isolated"}])
+    assert error is None and places(fields)["a"] != home and not requests
+    assert any("'a-network'" in text and "does not respond" in text for text in fleet.console.warnings)
+
+
 @pytest.mark.parametrize("later", ["is_down", "has_quota"])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_creation_without_an_answer_is_not_repeated_elsewhere(later, seed):

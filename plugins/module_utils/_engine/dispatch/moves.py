@@ -95,12 +95,16 @@ def take_away(run: TaskRun, client: Client, note: str, console: Console) -> None
     if not policy:
         return
     metadata = policy["metadata"]
+    why = "The cluster does not respond."
     try:
-        # Without its pod nothing owns it, and it would isolate a later task of that name.
-        client.delete(NETWORK_POLICY, metadata["namespace"], metadata["name"], metadata["uid"])
+        # Without its pod nothing owns it, and it would isolate a later task of that name. A request would wait for a cluster that is lost.
+        if client.availability.failing_since is None:
+            client.delete(NETWORK_POLICY, metadata["namespace"], metadata["name"], metadata["uid"])
+            return
     except PodwrightError as error:
-        place = f"in namespace '{metadata['namespace']}' of {client.configuration.server}"
-        console.warn(f"NetworkPolicy '{metadata['name']}' {place} is left there: {error} Delete it.")
+        why = str(error)
+    place = f"in namespace '{metadata['namespace']}' of {client.configuration.server}"
+    console.warn(f"NetworkPolicy '{metadata['name']}' {place} was not deleted, although its task runs in another cluster. {why} Delete it.")
 
 
 def fail_unwatched(runner: Runner, cluster: str, error: PodwrightError) -> None:
