@@ -9,10 +9,10 @@ short_description: Misspelled variables of the playbooks of the collection
 version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
-  - Compares the names of the variables of a play that begin with C(podwright_) with those that the playbooks and plugins of the collection read, and returns
-    one sentence for each that is unknown but nearly the name of one of them.
+  - Compares the names of the extra variables that begin with C(podwright_) with those that a playbook and the plugins of the collection read, and returns one
+    sentence for each that is unknown but nearly the name of one of them.
   - Ansible ignores a misspelled variable. C(-e podwright_expct=DIGEST) would run a plan that nobody has approved.
-  - So is an extra variable that only other playbooks read, such as C(podwright_namespace) for one that reads C(podwright_namespaces), unless both are set.
+  - One that other playbooks read, such as C(podwright_namespace) for one that reads C(podwright_namespaces), is a warning, unless both are set.
 options:
   _terms:
     description: The name of the playbook.
@@ -53,7 +53,11 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **_kwargs):
         """One sentence for each fault."""
-        return find_misspelled(variables or {}, load_extra_vars(self._loader), read_names(terms[0]), read_names())
+        own, known = read_names(terms[0]), read_names()
+        faults = find_misspelled(load_extra_vars(self._loader), own)
+        for name in sorted(faults.keys() & known):  # extra variables may be for several playbooks
+            self._display.warning(faults.pop(name))
+        return list(faults.values())
 
 
 def read_names(playbook="*"):
@@ -62,16 +66,13 @@ def read_names(playbook="*"):
     return {name for text in texts for name in re.findall(rf"\b{PREFIX}(\w+)", text)}
 
 
-def find_misspelled(variables, extra, own, known):
-    """What is wrong with the names of variables.
+def find_misspelled(extra, own):
+    """What is wrong with the names of variables, by the part after the prefix.
 
     Args:
-        variables: all variables of the play.
-        extra: the extra variables, which nothing but this run has set.
+        extra: the extra variables; those of an inventory have no effect on the playbooks, whose own variables precede them.
         own: the names after the prefix that the playbook reads.
-        known: those that any playbook reads, for which others of these variables may be.
     """
-    given = {name.removeprefix(PREFIX) for name in extra if name.startswith(PREFIX)}
-    others = {name.removeprefix(PREFIX) for name in variables if name.startswith(PREFIX)} - known
-    found = {name: get_close_matches(name, own - given, 1, SIMILARITY) for name in sorted((given | others) - own)}
-    return [f"{PREFIX}{name}: is not read by this playbook; did you mean {PREFIX}{similar[0]}?" for name, similar in found.items() if similar]
+    given = {name[len(PREFIX) :] for name in extra if isinstance(name, str) and name.startswith(PREFIX)}
+    found = {name: get_close_matches(name, own - given, 1, SIMILARITY) for name in sorted(given - own)}
+    return {name: f"{PREFIX}{name}: is not read by this playbook; did you mean {PREFIX}{similar[0]}?" for name, similar in found.items() if similar}

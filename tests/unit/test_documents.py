@@ -122,6 +122,7 @@ def test_merge_keys_do_not_replace_keys_of_the_mapping():
         ("a: 1\nb: {c: 1,\n  c: 2}\n---\na: 1\n'a': 2\n", [("c", 3), ("a", 6)]),
         ("base: &base {a: 1}\none: &one {<<: *base, a: 2}\ntwo: {<<: [*base, *one], a: 3}\nthree: *one\n", []),  # a merge is what may be overridden
         ("a: &x {b: 1, b: 2}\nc: *x\n", [("b", 1)]),
+        ("yes: 1\n'yes': 2\n1: 3\n'1': 4\n", [("1", 4)]),
         ("{]", []),
     ],
 )

@@ -120,6 +120,11 @@ def test_a_goal_is_reached_by_all_objects_and_not_by_none():
         (goal(wait_for="completed"), pod(BROKEN), None),
         (goal(DEPLOYMENT), deployment({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}), "cannot become ready"),
         (goal(DEPLOYMENT), deployment(), None),
+        (
+            goal(DEPLOYMENT, wait_condition=COMPLETE | {"type": "Available"}),
+            deployment({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}),
+            None,
+        ),
         (goal(JOB, wait_condition=COMPLETE), FAILED_JOB, "cannot be in condition Complete=True"),
         (goal(JOB, wait_condition=COMPLETE | {"type": "Failed"}), FAILED_JOB, None),
     ],

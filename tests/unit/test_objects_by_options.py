@@ -257,6 +257,13 @@ def test_the_selected_objects_of_a_kind_in_the_namespace_are_patched(change, clu
     assert done(cluster, kind="ConfigMap", state="patched", label_selectors=["app=nothing"], wait=False, **change)["plan"] == []
 
 
+def test_a_manifest_of_another_kind_is_not_a_patch_of_the_selected_objects(cluster):
+    cluster.add("ConfigMap", "a", metadata={"labels": {"app": "a"}})
+    given = {"definition": {"apiVersion": "v1", "kind": "Secret", "data": {}}, "label_selectors": ["app=a"]}
+    _fields, error = run(cluster, kind="ConfigMap", state="patched", wait=False, **given)
+    assert error.message == "A manifest without a name is a Secret (v1), but kind selects ConfigMap (v1) objects."
+
+
 def test_ignored_fields_are_not_applied(cluster):
     """Manifests of others, such as those of a URL, contain placeholders of what a controller sets."""
     text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, annotations: {x/y: z}}\nspec: {replicas: 1, paused: true}\n"

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from ansible_collections.podwright.core.plugins.lookup.playbook_faults import ROOT, find_misspelled, read_names
+from ansible_collections.podwright.core.plugins.lookup import playbook_faults
+from ansible_collections.podwright.core.plugins.lookup.playbook_faults import ROOT, LookupModule, find_misspelled, read_names
 
 from ..support.documents import read_yaml
 
@@ -24,19 +27,21 @@ from ..support.documents import read_yaml
         ("run", ["podwright_expect"], None),
         ("run", ["podwright_kubeconfig"], None),  # of the connection plugin
         ("run", ["podwright_image"], None),  # of a user's own
-        ("run", ["expct"], None),
+        ("run", ["expct", 1], None),
     ],
 )
 def test_a_name_that_is_nearly_one_of_the_playbook_is_a_fault(playbook, names, meant):
-    variables = dict.fromkeys([*names, "other", *(f"podwright_{name}" for name in read_names(playbook))], "x")
-    faults = find_misspelled(variables, names, read_names(playbook), read_names())
-    assert faults == ([f"{names[0]}: is not read by this playbook; did you mean {meant}?"] if meant else [])
+    faults = find_misspelled(names, read_names(playbook))
+    assert list(faults.values()) == ([f"{names[0]}: is not read by this playbook; did you mean {meant}?"] if meant else [])
 
 
-def test_variables_of_an_inventory_may_be_those_of_several_playbooks():
-    own, known = read_names("gc"), read_names()
-    assert find_misspelled({"podwright_namespace": "a"}, {}, own, known) == []
-    assert find_misspelled({"podwright_namespacess": "a"}, {}, own, known) != []
+def test_a_variable_of_another_playbook_is_a_warning(monkeypatch):
+    given, warnings = {"podwright_namespace": "a", "podwright_expct": "b"}, []
+    monkeypatch.setattr(playbook_faults, "load_extra_vars", lambda _loader: given)
+    lookup = LookupModule()
+    lookup._display = SimpleNamespace(warning=warnings.append)
+    assert [fault.partition(":")[0] for fault in lookup.run(["gc"])] == ["podwright_expct"]
+    assert [warning.partition(":")[0] for warning in warnings] == ["podwright_namespace"]
 
 
 def test_each_playbook_checks_the_names_first():

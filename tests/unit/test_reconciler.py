@@ -417,8 +417,9 @@ def test_a_default_that_excludes_a_desired_field_is_removed(conflicts, cluster):
         return
     (expected,), (change,) = checked(predicted).changes, checked(done).changes
     assert expected.patch == change.patch and change.after["spec"] == desired["spec"]
-    tried, discarded = [entry[3:] for entry in cluster.log if entry[0] == "patch"][:2]
-    assert tried[1] and discarded == ([{"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}], False)
+    tried, sent = [entry[3:] for entry in cluster.log if entry[0] == "patch"][:2]
+    # The whole change at once, of the object as it was observed: no revision has half of it.
+    assert tried[1] and not sent[1] and sent[0][0]["path"] == "/metadata/resourceVersion" and sent[0][1:] == tried[0]
 
 
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {}}
@@ -436,6 +437,15 @@ def pod(container, **spec):
         ("Deployment", RECREATE, [EXCLUDED, "must be greater than 0"], {}),
         ("Deployment", RECREATE, [], {}),
         ("Deployment", ({"strategy": {}}, {"strategy": ROLLING}), [EXCLUDED], {}),
+        (
+            "Deployment",  # what the manifest does not choose is left to its owner
+            (
+                pod({"livenessProbe": {"periodSeconds": 5}, "env": [{"name": "B", "value": "x"}]}) | {"strategy": {"type": "RollingUpdate"}},
+                pod({"livenessProbe": {"exec": {}}, "env": [{"name": "B", "valueFrom": {}}]}) | {"strategy": ROLLING},
+            ),
+            ["may not be specified when `value` is not empty"],
+            {"/spec/template/spec/containers/0/env/0": {"name": "B", "value": "x"}},
+        ),
         (
             "StatefulSet",
             ({"updateStrategy": {"type": "OnDelete"}}, {"updateStrategy": ROLLING}),
@@ -472,6 +482,15 @@ def test_only_what_desired_fields_exclude_is_removed(kind, specs, messages, repl
     kinds = {name: found for (_version, name), found in BUILT_IN.items()}
     operations = discard_alternatives(kinds[kind], manifest(kind, api_version=kinds[kind].api_version, spec=desired), {"spec": live}, {}, refusal)
     assert {operation["path"]: operation["value"] for operation in operations} == replaced
+
+
+@pytest.mark.parametrize(("field", "is_about_them"), [("spec.containers[0].volumeMounts[0].name", True), ("spec.containers[0].image", False)])
+def test_a_mount_of_a_volume_with_two_sources_does_not_hide_the_cause(field, is_about_them):
+    causes = [("spec.volumes[0].configMap", "Forbidden: may not specify more than 1 volume type"), (field, 'Not found: "v"')]
+    refusal = PodwrightError("no", status=422, causes=[{"field": path, "message": message, "reason": ""} for path, message in causes])
+    desired = manifest("Pod", spec={"volumes": [{"name": "v", "configMap": {"name": "c"}}]})
+    live = {"metadata": {}, "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
+    assert bool(discard_alternatives(BUILT_IN["v1", "Pod"], desired, live, {}, refusal)) == is_about_them
 
 
 @pytest.mark.parametrize(("fields", "removed"), [(["livenessProbe.httpGet.port"], [1, 2]), (["livenessProbe.httpGet.port", "image"], []), ([], [])])

@@ -250,6 +250,8 @@ def test_objects_that_controllers_created_are_kept(web):
     owner = {"kind": "Service", "name": "web", "controller": True}
     inherited = manifest("EndpointSlice", "theirs", "discovery.k8s.io/v1", namespace="shop")
     inherited["metadata"] |= {"uid": "x", "labels": {PART_OF: web.id}, "ownerReferences": [owner]}
+    # Another task has annotated it.
+    inherited["metadata"]["managedFields"] = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:annotations": {"f:a": {}}}}}]
     web.cluster.objects["EndpointSlice", "shop", "theirs"] = inherited
     web.apply([KEPT])
     assert [name for _kind, _namespace, name in web.members] == ["kept", "theirs"]

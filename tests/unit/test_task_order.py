@@ -280,14 +280,6 @@ def test_needs_require_waiting(options):
     assert fields == {} and error.message.startswith("wait: must be true if tasks have needs.")
 
 
-@pytest.mark.parametrize(("namespace", "expected"), [(None, "theirs"), ("ours", "ours")])
-def test_a_task_runs_in_the_namespace_of_its_definition_unless_the_option_is_set(namespace, expected):
-    made = session({"a": 0})
-    task = {"name": "a", "command": ["true"], "namespace": namespace, "definition": {"metadata": {"namespace": "theirs"}}}
-    fields, error = made.perform({"namespace": None} | batch(task))
-    assert error is None and fields["tasks"][0]["namespace"] == expected
-
-
 def test_an_empty_list_of_tasks_to_delete_is_not_the_whole_set():
     made = session({"a": 0, "b": 0})
     made.perform(batch("a", "b", set="s"))

@@ -211,12 +211,15 @@ def test_a_pattern_is_not_a_path(path):
     assert "not a pattern" in missing_error("artifact", path).hint and "not a pattern" not in missing_error("artifact", "/out/a.xml").hint
 
 
+BUNDLE = {"path": "a", "label_selector": {"match_labels": {"mode": "strict"}}}
+
+
 def test_modes_of_volumes_may_be_octal_text():
     items = [{"key": "a", "path": "a", "mode": "0700"}]
     volumes = [
         {"name": "c", "config_map": {"name": "c", "default_mode": "0755", "items": items}},
         {"name": "s", "secret": {"secret_name": "s", "defaultMode": 0o400}},
-        {"name": "p", "projected": {"sources": [{"config_map": {"name": "c", "items": items}}]}},
+        {"name": "p", "projected": {"sources": [{"config_map": {"name": "c", "items": items}}, {"cluster_trust_bundle": BUNDLE}]}},
         {"name": "d", "csi": {"driver": "d", "volume_attributes": {"mode": "0755"}}},
     ]
     built = build_manifest(spec(volumes=volumes), "baseline")["spec"]["volumes"]

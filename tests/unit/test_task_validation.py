@@ -102,6 +102,7 @@ from .test_task_order import session
         ({"spiffe": {"sockt": "a"}}, "spiffe: unknown key 'sockt'; use driver, mount_path, socket."),
         ({"spiffe": "maybe"}, "spiffe: must be true, false or a mapping"),
         ({"stdin": "x"}, "stdin: requires command, which is not set."),
+        ({"definition": {"metadata": {"namespace": "other"}}}, "definition.metadata.namespace: must be that of the task, 'n', got 'other'."),
     ],
 )
 def test_invalid_options_are_refused_without_a_request(options, message):

@@ -18,7 +18,6 @@ from ..tasks.batch import Batch
 from ..tasks.failures import failure_message
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
-from ..tasks.manifest_shape import namespace_of
 from ..tasks.needs import depth, resolve_needs
 from ..tasks.options import TASK_OPTIONS, generate_name, read_kind
 from ..tasks.outputs import check_destinations
@@ -266,8 +265,7 @@ def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> Ta
         raise option_error("name", "must be set unless generate_name is.")
     if options["namespace"]:
         check_namespace("namespace", options["namespace"])
-    namespace = options["namespace"] or namespace_of(options["definition"]) or invocation.namespace
-    spec = TaskSpec(name, namespace, options, params["state"], params["set"])
+    spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"])
     if params["state"] == "absent":
         if options["generate_name"]:
             raise option_error("generate_name", "must not be set if state is absent.", "Delete the tasks of a set, or by their names, which results contain.")

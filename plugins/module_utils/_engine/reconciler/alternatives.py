@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 _EXCLUSION = re.compile(r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set")
 _NUMBER = re.compile("[0-9]+")
 _POSITION = re.compile(r"\[(\d+)\]")
+_STRATEGIES = ("strategy", "updateStrategy")
+_MOUNT = re.compile(r"\.volume(Mounts|Devices)\[\d+\]\.name\Z")
 _HANDLERS = frozenset(("exec", "httpGet", "tcpSocket", "grpc", "sleep"))
 # The fields of which one is allowed, by the name of the field that contains them.
 _ALTERNATIVES = {
-    **dict.fromkeys(("strategy", "updateStrategy"), frozenset(("rollingUpdate",))),
+    **dict.fromkeys(_STRATEGIES, frozenset(("rollingUpdate",))),
     **dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe", "postStart", "preStop"), _HANDLERS),
     "env": frozenset(("value", "valueFrom")),
     "spec": frozenset(("minAvailable", "maxUnavailable")),  # of a PodDisruptionBudget
@@ -51,7 +53,9 @@ def discard_alternatives(kind: Kind, desired: Manifest, item: Manifest, tree: di
     names = tuple(_generic(".".join(map(str, path))) for path in dropped)
     are_left = [bool(names) and _generic(_POSITION.sub(r".\1", cause["field"])).startswith(names) for cause in refusal.causes]
     are_excluded = [bool(_EXCLUSION.search(cause["message"])) for cause in refusal.causes]
-    if not all(map(any, zip(are_left, are_excluded))):
+    # The mounts of a volume with two sources are refused, too: it counts as missing.
+    are_mounts = [bool(_MOUNT.search(cause["field"])) and cause["message"].startswith("Not found") for cause in refusal.causes]
+    if not all(map(any, zip(are_left, are_excluded, are_mounts))):
         return []
     removals: Patch = [{"op": "remove", "path": "".join(f"/{step}" for step in path)} for path in dropped] if any(are_left) else []
     return removals + (list(_find(desired, item, "", "")) if any(are_excluded) else [])
@@ -86,9 +90,11 @@ def _find(desired: Any, live: Any, pointer: str, name: str) -> Iterator[dict[str
             yield from _find(wanted.get(_identity(item, keys)), item, f"{pointer}/{index}", name)
     if not isinstance(desired, dict) or not isinstance(live, dict):
         return
-    alternatives = live.keys() - {"name"} if name == "volumes" else _ALTERNATIVES.get(name, frozenset())
+    alternatives = (live.keys() | desired.keys()) - {"name"} if name == "volumes" else _ALTERNATIVES.get(name, frozenset())
     excluded = (live.keys() & alternatives) - desired.keys()
-    if excluded and desired.keys() - {"name"}:
+    # Without another choice of its own, a manifest leaves the field to its owner.
+    is_chosen = desired.get("type") not in (None, "RollingUpdate") if name in _STRATEGIES else bool(desired.keys() & alternatives)
+    if excluded and is_chosen:
         yield {"op": "replace", "path": pointer, "value": {key: value for key, value in live.items() if key not in excluded} | desired}
         return
     for key in desired.keys() & live.keys():

@@ -18,6 +18,7 @@ from ..libraries import load
 # Dates, base 60 numbers and `=` in YAML 1.1 are text to kubectl.
 _TEXT_TO_KUBECTL = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:int")
 _MERGE = "tag:yaml.org,2002:merge"
+_TEXTS = ("tag:yaml.org,2002:str", *_TEXT_TO_KUBECTL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)  # of files from Windows, also in the middle of concatenated ones
 _MAX_DEPTH = 200  # of nested values, which copies and comparisons follow by recursion
@@ -36,9 +37,10 @@ def _loader() -> Any:
         has_merge = any(key.tag == _MERGE for key, _value in node.value)
         seen = set()
         for key in (key for key, _value in node.value if isinstance(key.value, str) and key.tag != _MERGE):
-            if key.value in seen:
+            name = (key.tag if key.tag not in _TEXTS else "", key.value)  # `yes` and 'yes' are two keys, 1 and '1' are one
+            if name in seen:
                 self.repeated[key.value, key.start_mark.line + 1] = None
-            seen.add(key.value)
+            seen.add(name)
         base.flatten_mapping(self, node)
         if has_merge:  # merges of merges would add the same keys over and over
             node.value = list({(key.tag, key.value if isinstance(key.value, str) else id(key)): (key, value) for key, value in node.value}.values())
@@ -72,7 +74,7 @@ def repeated_keys(text: str, origin: str) -> list[str]:
     return [f"{origin}: the key {key!r} is repeated at line {line}; only its last value is used." for key, line in repeated]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)  # the files of a directory are read twice
 def _parse(text: str, origin: str) -> tuple[list[Any], list[tuple[str, int]]]:
     """The documents of a text, and the keys that are repeated, with their lines."""
     text = _BYTE_ORDER_MARK.sub("", text)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 DELETE_ATTEMPTS = 8  # to delete a member that other clients change
+PATCH_ATTEMPTS = 8  # of a patch that requires a version of an object, whose status changes
 
 
 class Executor:
@@ -165,11 +166,26 @@ class Executor:
         return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over, dry_run)
 
     def _discard_alternatives(self, change: Change, refusal: PodwrightError) -> bool:
-        """Remove what excludes the desired fields, if an apply was refused because of that. Returns: whether anything was removed."""
-        operations = self._find_alternatives(change, change.before, refusal)
-        if operations:
-            self._patch(change, operations)
-        return bool(operations)
+        """Send the whole change as one patch if an apply was refused because other fields exclude the desired ones. Returns: whether it was sent.
+
+        Nothing but the ownership is left to apply: no revision has half of a change. Positions in lists are those of the observed object.
+        """
+        operations = self._find_alternatives(change, change.after, refusal)
+        if not operations or not change.before:
+            return False
+        patch = difference(change.before, load("jsonpatch").apply_patch(change.after, operations))
+        live = change.before
+        for _attempt in range(PATCH_ATTEMPTS):
+            try:
+                self._patch(change, [{"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}, *patch])
+                return True
+            except PodwrightError as error:
+                changed = self._client.get(change.kind, change.key.namespace, change.key.name) if error.status == 409 else None
+                # Only the status may have changed since.
+                if changed is None or changed["metadata"].get("generation") != change.before["metadata"].get("generation"):
+                    raise
+                live = changed
+        return False
 
     def _find_alternatives(self, change: Change, item: Manifest | None, refusal: PodwrightError) -> Patch:
         if not change.desired or not item or not self._options.takes_over:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.diagnosis import LOG_LINES, Tail, format_diagnosis, log_tail
 from ..cluster.events import list_events
-from ..cluster.kinds import POD
+from ..cluster.kinds import JOB, POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.pod_status import read_pod
@@ -72,7 +72,8 @@ class Goal:
         if self._state not in ("running", "ready", None):
             return None
         if self.kind != POD:
-            has_failed = assess(item).state == FAILED and not self.is_met_by(item)
+            # With a condition of its own, a workload that has not become ready in time may still meet it; a Job that has failed does not change any more.
+            has_failed = assess(item).state == FAILED and not self.is_met_by(item) and (self._state is not None or self.kind == JOB)
             return f"cannot become {self._state}" if has_failed and self._state else f"cannot be {self.text}" if has_failed else None
         state = read_pod(item).state
         if self._state == "running" and state in ("failed", "succeeded"):

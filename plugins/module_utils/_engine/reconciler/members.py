@@ -40,8 +40,9 @@ class Refusal(NamedTuple):
 
 
 def is_controlled(item: Manifest, manager: str) -> bool:
-    """Whether a controller created the object, and not `manager`: it may have the label of a set from its owner, with which it is deleted."""
-    return controller_reference(item) is not None and owned_fields(item, manager) is None
+    """Whether a controller gave the object the label of its set, and not `manager`: it has the label from its owner, with which it is deleted."""
+    labels = ((owned_fields(item, manager) or {}).get("f:metadata") or {}).get("f:labels") or {}
+    return controller_reference(item) is not None and f"f:{PART_OF}" not in labels
 
 
 def is_member(item: Manifest, applyset: ApplySet) -> bool:

@@ -118,6 +118,11 @@ def spread(client: Client, namespace: str, params: Options, manifests: Iterable[
         if _is_named(manifest) or not isinstance(manifest, dict) or not isinstance(manifest.get("metadata"), dict):
             found.append(manifest)  # `clean` reports an invalid one
         else:
+            selected = client.kinds.find_optional(params["api_version"], params["kind"])
+            own = client.kinds.find_optional(manifest.get("apiVersion"), manifest.get("kind") or params["kind"])
+            if own != selected:
+                message = f"A manifest without a name is a {own.name} ({own.api_version}), but kind selects {selected.name} ({selected.api_version}) objects."
+                raise PodwrightError(message, reason="BadManifest", hint="Correct kind, or give the manifest a name.")
             live = list_manifests(client, str(manifest["metadata"].get("namespace") or namespace), params)
             found += [manifest | item | {"metadata": manifest["metadata"] | item["metadata"]} for item in live]
     return found

@@ -57,17 +57,13 @@ def _check_items(value: Any, keys: Sequence[str], option: str) -> None:
             raise option_error(f"{option}[{index}]", f"must be a mapping with {' and '.join(keys)}.")
 
 
-def check_kind(definition: Manifest, kind: str) -> None:
-    """Raises: PodwrightError if a definition is that of another kind than the option `kind`."""
+def check_place(definition: Manifest, kind: str, namespace: str, is_chosen: bool) -> None:
+    """Raises: PodwrightError if a definition has another kind than its task, or another namespace that no option overrides (`is_chosen`)."""
     if definition.get("kind") not in (None, kind):
         raise option_error("definition.kind", f"must be that of the task, '{kind}', got {definition['kind']!r}.", "Set the option kind.")
-
-
-def namespace_of(definition: Any) -> str | None:
-    """The namespace of a definition, or None if it has none."""
-    metadata = definition.get("metadata") if isinstance(definition, dict) else None
-    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
-    return namespace if isinstance(namespace, str) and namespace else None
+    given = (definition.get("metadata") or {}).get("namespace")
+    if given not in (None, "", namespace) and not is_chosen:
+        raise option_error("definition.metadata.namespace", f"must be that of the task, '{namespace}', got {given!r}.", "Set the option namespace.")
 
 
 def check_patched(patched: Any, built: Manifest) -> None:

@@ -19,7 +19,7 @@ from .containers import build_container
 from .field_names import camelize
 from .file_containers import build_holder, build_waiter
 from .job import build_job
-from .manifest_shape import check_kind, check_patched, check_shape
+from .manifest_shape import check_patched, check_place, check_shape
 from .options import check_keys, labels_of, texts_of
 from .pod_security import profile_of
 from .scheduling import build_claims, build_spread
@@ -64,7 +64,7 @@ def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     if spec.options.get("definition"):
         check_shape(spec.options["definition"], "definition")
-        check_kind(spec.options["definition"], spec.kind.name)
+        check_place(spec.options["definition"], spec.kind.name, spec.namespace, is_chosen=bool(spec.options.get("namespace")))
         manifest = merge(spec.options["definition"], manifest)
     manifest = drop_nulls(manifest)
     _name_host(spec, manifest["spec"])

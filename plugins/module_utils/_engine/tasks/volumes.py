@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WORKSPACE = "workspace"
 _WITH_MODES = frozenset(("config_map", "secret", "projected"))
 _MODES = frozenset(("mode", "default_mode", "defaultMode"))
+_WITH_ITEMS = frozenset(("items", "sources", "secret", "config_map", "configMap", "downward_api", "downwardAPI"))  # which contain modes
 
 
 def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
@@ -78,7 +79,8 @@ def _with_modes(value: Any, option: str) -> Any:
         return [_with_modes(item, f"{option}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    return {name: read_mode(f"{option}.{name}", item) if name in _MODES else _with_modes(item, f"{option}.{name}") for name, item in value.items()}
+    parts = {name: value[name] for name in value if name in _MODES | _WITH_ITEMS}  # not a selector, whose labels can have any name
+    return value | {name: read_mode(f"{option}.{name}", item) if name in _MODES else _with_modes(item, f"{option}.{name}") for name, item in parts.items()}
 
 
 def _empty_dir(value: Any) -> Manifest:
