@@ -61,7 +61,9 @@ class Maker:
         """Text or other data."""
         size = self.random.randint(0, 3)
         if depth and self.flag():
-            return [self.data(depth - 1) for _ in range(size)] if self.flag() else {word: self.data(depth - 1) for word in self.random.sample(WORDS, size)}
+            return (
+                [self.data(depth - 1) for _number in range(size)] if self.flag() else {word: self.data(depth - 1) for word in self.random.sample(WORDS, size)}
+            )
         return self.random.choice([self.text(), self.text(), self.text(), self.flag(), size, None])
 
     def applied(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Maker:
     def task(self, depth: int = 1) -> dict[str, Any]:
         """A task, or a block of tasks."""
         if depth and self.random.random() < 0.2:
-            return {"block": [self.task(depth - 1) for _ in range(self.random.randint(1, 3))]}
+            return {"block": [self.task(depth - 1) for _number in range(self.random.randint(1, 3))]}
         module = self.random.choice(["kubernetes.core.k8s", "kubernetes.core.k8s", "k8s_service", "kubernetes.core.k8s_exec", "debug"])
         options: dict[str, Any] = {"apply": self.flag(), "namespace": self.text(), "wait": self.flag(), "persist_config": self.flag()}
         if module == "kubernetes.core.k8s":
@@ -91,7 +93,7 @@ class Maker:
     def play(self, size: int) -> dict[str, Any]:
         """A play."""
         variables = {"vars": {name: self.data() for name in self.random.sample("xyz", 2)}} if self.flag() else {}
-        return {"hosts": "all", **variables, "tasks": [self.task() for _ in range(size)]}
+        return {"hosts": "all", **variables, "tasks": [self.task() for _number in range(size)]}
 
 
 class Writer:
@@ -250,7 +252,7 @@ def assert_tasks(found: list[dict[str, Any]], before: list[dict[str, Any]], may_
 @settings(max_examples=100, deadline=None)
 def test_only_what_is_meant_changes_however_a_playbook_is_written(seed, size, has_aliases, is_windows, has_mark):
     random = Random(seed)
-    plays = [Maker(random).play(size) for _ in range(random.randint(1, 2))]
+    plays = [Maker(random).play(size) for _number in range(random.randint(1, 2))]
     writer = Writer(random, has_aliases)
     documents = []
     for each in plays:

@@ -203,7 +203,7 @@ def test_strictest_pull_policy_of_an_image_counts(podman, policies):
 def test_feed_waits_with_many_open_files():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
-    files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    files = [os.open("/dev/null", os.O_RDONLY) for _number in range(1100)]
     try:
         feed = Feed()
         assert feed._wait(0)
