@@ -246,7 +246,7 @@ def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
         error, container = execution.error, execution.container
         entry = {"pod": container.pod, "container": container.name, "failed": bool(error), "rc": None} | _describe_execution(invocation, execution)
         results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
-    has_succeeded = bool(results) and not any(entry["failed"] for entry in results)  # no pod, no exit code: `until: result.rc == 0` goes on
+    has_succeeded = bool(results) and not any(entry["failed"] for entry in results)  # no pod, no exit code: `until: result.rc == 0` continues
     rc = next((entry["rc"] for entry in results if entry["rc"]), 0 if has_succeeded else None)
     return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
 

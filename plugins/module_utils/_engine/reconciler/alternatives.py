@@ -42,7 +42,7 @@ def discard_alternatives(kind: Kind, desired: Manifest, item: Manifest, tree: di
     A dropped field, such as a probe, keeps the defaults in it that belong to the tool which created the object, and is not valid without the rest.
 
     Args:
-        item: the object before the apply, or as predicted.
+        item: the object as predicted.
         tree: the fields that were applied before.
 
     Returns: the operations; empty unless a refusal is about nothing else.

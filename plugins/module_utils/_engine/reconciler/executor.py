@@ -154,9 +154,8 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
-            if operations := self._find_alternatives(change, change.after, error):
-                after = load("jsonpatch").apply_patch(change.after, operations)
-                return change.predicted(self._patch(change, difference(change.before or {}, after), dry_run=True))
+            if patch := self._patch_without_alternatives(change, error):
+                return change.predicted(self._patch(change, patch, dry_run=True))
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
         return change.predicted(answer)
@@ -170,10 +169,9 @@ class Executor:
 
         Nothing but the ownership is left to apply: no revision has half of a change. Positions in lists are those of the observed object.
         """
-        operations = self._find_alternatives(change, change.after, refusal)
-        if not operations or not change.before:
+        patch = self._patch_without_alternatives(change, refusal)
+        if not patch or not change.before:
             return False
-        patch = difference(change.before, load("jsonpatch").apply_patch(change.after, operations))
         live = change.before
         for _attempt in range(PATCH_ATTEMPTS):
             try:
@@ -187,11 +185,13 @@ class Executor:
                 live = changed
         return False
 
-    def _find_alternatives(self, change: Change, item: Manifest | None, refusal: PodwrightError) -> Patch:
-        if not change.desired or not item or not self._options.takes_over:
+    def _patch_without_alternatives(self, change: Change, refusal: PodwrightError) -> Patch:
+        """The whole change as a patch, without the fields that the desired ones exclude; empty unless an apply was refused because of them."""
+        if not change.desired or not change.after or not self._options.takes_over:
             return []
         tree = owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
-        return discard_alternatives(change.kind, change.desired, item, tree, refusal)
+        operations = discard_alternatives(change.kind, change.desired, change.after, tree, refusal)
+        return difference(change.before or {}, load("jsonpatch").apply_patch(change.after, operations)) if operations else []
 
     def _patch(self, change: Change, operations: Patch, dry_run: bool = False) -> Manifest:
         key = change.key
