@@ -105,7 +105,7 @@ def test_runs_at_the_same_time_deliver_the_inputs_of_a_task_together(namespace, 
     options = BOX | {"name": "shared", "command": ["sha256sum", "/in"], "logs": "collect", "inputs": [{"path": "/in", "src": str(tmp_path / "large")}]}
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda _run: call(task_pod, options, namespace), range(3)))
-    assert [result["state"] for result in results] == ["succeeded"] * 3, results
+    assert [result["state"] for result in results] == ["succeeded"] * 3, [result.get("msg") for result in results]
     digest = hashlib.sha256((tmp_path / "large").read_bytes()).hexdigest()
     assert {(result["uid"], result["logs"]) for result in results} == {(results[0]["uid"], f"{digest}  /in\n")}
     assert [result["changed"] for result in results].count(True) == 1

@@ -19,6 +19,17 @@ RESTARTED = "pod does not exist"  # says a kubelet that has just been started
 NO_RUNTIME = (
     'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix /run/containerd.sock: connection refused"'
 )
+# A container that has terminated, before the kubelet knows it: of containerd, runc, CRI-O and Docker.
+TERMINATED = (
+    "error executing command in container: failed to exec in container: failed to load task: no running task found: not found",
+    "failed to exec in container: container is in CONTAINER_EXITED state",
+    "OCI runtime exec failed: exec failed: cannot exec in a stopped container: unknown",
+    "OCI runtime exec failed: exec failed: cannot exec in a stopped state: unknown",
+    "oci runtime error: exec failed: cannot exec a container that has run and stopped",
+    "OCI runtime exec failed: exec failed: cannot exec a container that has stopped: unknown",
+    "rpc error: code = Unknown desc = container is not created or running",
+    "Error response from daemon: Container 4f1e is not running",
+)
 NO_ANSWER = "failed to exec in container: failed to load task: context deadline exceeded: deadline exceeded"
 
 
@@ -67,7 +78,10 @@ def test_explained_failures_are_unchanged(error):
 
 @pytest.mark.parametrize(
     ("message", "expected"),
-    [(NOT_RUNNING, True), (NO_ANSWER, True), (RESTARTED, True), (NO_RUNTIME, True), (NO_SHELL, False), (NO_PROGRAM, False), ("", False)],
+    [
+        *((message, True) for message in (NOT_RUNNING, NO_ANSWER, RESTARTED, NO_RUNTIME, *TERMINATED)),
+        *((message, False) for message in (NO_SHELL, NO_PROGRAM, "the server is not running", "")),
+    ],
 )
 def test_only_commands_that_have_not_started_can_be_retried(message, expected):
     assert exec_errors.has_not_started(PodwrightError(message)) == expected

@@ -473,7 +473,7 @@ def test_a_pod_that_is_lost_while_it_receives_inputs_is_retried(waiting, tmp_pat
         ("ConnectionLost", 2, False, 3),
         ("CopyFailed", 9, False, 5),
         ("HTTP 500", 2, False, 3),  # another run has started the task, which the status of the pod does not show yet
-        ("Changed", 9, False, 1),
+        ("Changed", 2, False, 3),  # another run deleted a part of what had arrived
     ],
 )
 def test_two_runs_that_deliver_inputs_at_once_both_succeed(waiting, tmp_path, source, monkeypatch, reason, failures, is_delivered, attempts):
@@ -500,6 +500,7 @@ def test_two_runs_that_deliver_inputs_at_once_both_succeed(waiting, tmp_path, so
         ("CopyFailed", "dd: error writing 'x': No space left on device", 300),
         ("CopyFailed", "mkdir: can't create directory 'x': Permission denied", 300),
         ("Obstacle", "x is a directory in the pod", 300),
+        ("Changed", "in.txt changed while the task was started.", 300),
         ("Forbidden", "pods is forbidden", 300),
         ("CopyFailed", "mv: x: No such file or directory", 20),  # until the deadline
     ],

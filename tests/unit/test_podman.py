@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import stat
 import time
@@ -175,7 +176,8 @@ def test_pull_that_takes_too_long_is_terminated_and_reported(podman_program):
     podman_program.hang("pull")
     started = time.monotonic()
     failed = run(wait_timeout=3)
-    assert failed["reason"] == "ErrImagePull" and "'docker.io/library/busybox' could not be pulled: it did not finish within 2 s" in failed["msg"]
+    assert failed["reason"] == "ErrImagePull"
+    assert re.search(r"'docker.io/library/busybox' could not be pulled: it did not finish within [0-3] s", failed["msg"])
     assert time.monotonic() - started < 20 and podman_program.pods == {}
 
 

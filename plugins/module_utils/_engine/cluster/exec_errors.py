@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from .client import Client
     from .exec_command import Command, Container
 
-# Messages of the kubelet and of containerd while the container does not run: the command has not started. A kubelet that was restarted
-# does not know its pods for a moment.
+# Messages of the kubelet and of container runtimes while the container does not run, or has terminated and the kubelet does not know it yet: the command
+# has not started. A kubelet that was restarted does not know its pods for a moment.
 _NOT_RUNNING = re.compile(
-    r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_CREATED|pod does not exist"
+    r"container not found|error dialing backend|unable to upgrade connection|is not created or running|container is in CONTAINER_(CREATED|EXITED)"
+    r"|pod does not exist|no running task found|[Cc]ontainer (\S+ )?(is )?not running|cannot exec (in )?a (container that has |\w+ )?(run and )?stopped"
 )
 # containerd could not determine within 2 s whether the container runs, or does not run itself: the command has not started.
 _NO_ANSWER = re.compile(r"failed to load task: .*deadline exceeded|Error while dialing")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 START = ["sh", "-c", f": > {READY}"]
 START_SECONDS = 30
 # Causes of a failed copy that another run to the same place is not.
-_FINAL = re.compile("ermission denied|not permitted|Read-only|No space left|quota exceeded|it is a directory")
+_FINAL = re.compile("ermission denied|not permitted|Read-only|No space left|quota exceeded|it is a directory|changed while the task was started")
 
 
 def deliver(client: Client, console: Console, spec: TaskSpec, pod: Manifest, deadline: float | None) -> None:
@@ -49,7 +49,7 @@ def deliver(client: Client, console: Console, spec: TaskSpec, pod: Manifest, dea
 
 def is_temporary(error: PodwrightError) -> bool:
     """Whether inputs may be delivered on a retry: the connection was lost, or another run deleted files or started the task."""
-    if error.reason == "CopyFailed":
+    if error.reason in ("CopyFailed", "Changed"):
         return not _FINAL.search(error.message)
     return error.reason == CONNECTION_LOST or has_not_started(error)
 
