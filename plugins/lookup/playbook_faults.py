@@ -9,7 +9,7 @@ short_description: Misspelled variables of the playbooks of the collection
 version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
-  - Compares the names of the extra variables that begin with C(podwright_) with those that a playbook and the plugins of the collection read, and returns one
+  - Compares the names of the extra variables that begin with C(podwright_), or with nearly that, with those that a playbook and the plugins of the collection read, and returns one
     sentence for each that is unknown but nearly the name of one of them.
   - Ansible ignores a misspelled variable. C(-e podwright_expct=DIGEST) would run a plan that nobody has approved.
   - One that other playbooks read, such as C(podwright_namespace) for one that reads C(podwright_namespaces), is a warning, unless both are set.
@@ -36,14 +36,14 @@ _raw:
 """
 
 import re
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.vars import load_extra_vars
 
 PREFIX = "podwright_"
-SIMILARITY = 0.85  # of the rest of the name: one or two letters differ. Variables of a user's own may have the prefix, too.
+SIMILARITY = 0.85  # of the prefix and of the rest of the name: one or two letters differ. Variables of a user's own may have the prefix, too.
 ROOT = Path(__file__).parents[2]
 PLUGINS = ("plugins/connection/*.py", "plugins/inventory/*.py")  # which have variables of hosts
 
@@ -61,18 +61,25 @@ class LookupModule(LookupBase):
 
 
 def read_names(playbook="*"):
-    """The names after the prefix that a playbook (by default any) and the plugins use."""
+    """The names that a playbook (by default any) and the plugins read."""
     texts = (path.read_text(encoding="utf-8") for pattern in (f"playbooks/**/{playbook}.yml", *PLUGINS) for path in ROOT.glob(pattern))
-    return {name for text in texts for name in re.findall(rf"\b{PREFIX}(\w+)", text)}
+    return {name for text in texts for name in re.findall(rf"\b{PREFIX}\w+", text)}
 
 
 def find_misspelled(extra, own):
-    """What is wrong with the names of variables, by the part after the prefix.
+    """What is wrong with the names of variables, by name.
 
     Args:
         extra: the extra variables; those of an inventory have no effect on the playbooks, whose own variables precede them.
-        own: the names after the prefix that the playbook reads.
+        own: the names that the playbook reads.
     """
-    given = {name[len(PREFIX) :] for name in extra if isinstance(name, str) and name.startswith(PREFIX)}
-    found = {name: get_close_matches(name, own - given, 1, SIMILARITY) for name in sorted(given - own)}
-    return {name: f"{PREFIX}{name}: is not read by this playbook; did you mean {PREFIX}{similar[0]}?" for name, similar in found.items() if similar}
+    given = {name for name in extra if isinstance(name, str) and _part_to_compare(name) is not None}
+    expected = {_part_to_compare(name): name for name in own - given}
+    found = {name: get_close_matches(_part_to_compare(name), expected, 1, SIMILARITY) for name in sorted(given - own)}
+    return {name: f"{name}: is not read by this playbook; did you mean {expected[similar[0]]}?" for name, similar in found.items() if similar}
+
+
+def _part_to_compare(name):
+    """What follows the prefix, whatever the case and the word separators; None if nothing like the prefix is there."""
+    head, _separator, rest = name.lower().replace("-", "_").partition("_")
+    return rest if SequenceMatcher(None, f"{head}_", PREFIX).ratio() >= SIMILARITY else None

@@ -21,6 +21,12 @@ from ..support.documents import read_yaml
         ("provision", ["podwright_namespce"], "podwright_namespace"),
         ("run", ["podwright_task"], "podwright_tasks"),
         ("gc", ["podwright_plan-file"], "podwright_plan_file"),
+        ("run", ["podwright_Expect"], "podwright_expect"),
+        ("run", ["PODWRIGHT_EXPECT"], "podwright_expect"),
+        ("run", ["podwrigth_expect"], "podwright_expect"),
+        ("run", ["podright-expect"], "podwright_expect"),
+        ("run", ["expect"], None),
+        ("run", ["podman_expect"], None),
         ("gc", ["podwright_namespace"], "podwright_namespaces"),
         ("provision", ["podwright_namespaces"], "podwright_namespace"),
         ("gc", ["podwright_namespace", "podwright_namespaces"], None),  # one file of variables for several playbooks
@@ -36,11 +42,11 @@ def test_a_name_that_is_nearly_one_of_the_playbook_is_a_fault(playbook, names, m
 
 
 def test_a_variable_of_another_playbook_is_a_warning(monkeypatch):
-    given, warnings = {"podwright_namespace": "a", "podwright_expct": "b"}, []
+    given, warnings = {"podwright_namespace": "a", "podwright_Expect": "b"}, []
     monkeypatch.setattr(playbook_faults, "load_extra_vars", lambda _loader: given)
     lookup = LookupModule()
     lookup._display = SimpleNamespace(warning=warnings.append)
-    assert [fault.partition(":")[0] for fault in lookup.run(["gc"])] == ["podwright_expct"]
+    assert [fault.partition(":")[0] for fault in lookup.run(["gc"])] == ["podwright_Expect"]
     assert [warning.partition(":")[0] for warning in warnings] == ["podwright_namespace"]
 
 
