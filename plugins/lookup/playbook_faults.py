@@ -9,8 +9,8 @@ short_description: Misspelled variables of the playbooks of the collection
 version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
-  - Compares the names of the extra variables that begin with C(podwright_), or with nearly that, with those that a playbook and the plugins of the collection read, and returns one
-    sentence for each that is unknown but nearly the name of one of them.
+  - Compares the names of the extra variables that begin with C(podwright_), or with nearly that, with those that a playbook and the plugins of the collection
+    read, and returns one sentence for each that is unknown but nearly the name of one of them.
   - Ansible ignores a misspelled variable. C(-e podwright_expct=DIGEST) would run a plan that nobody has approved.
   - One that other playbooks read, such as C(podwright_namespace) for one that reads C(podwright_namespaces), is a warning, unless both are set.
 options:

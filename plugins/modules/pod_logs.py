@@ -39,7 +39,7 @@ options:
     description: Name of the container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
   all_containers:
-    description: Read all containers, including init containers.
+    description: Read all containers, including init containers. Excludes O(container).
     type: bool
     default: false
   since_seconds:

@@ -33,6 +33,11 @@ def test_since_time_must_be_a_time_with_its_zone(since):
     assert error.message == f"since_time: must be a time with its zone, such as 2026-01-31T12:00:00Z, got '{since}'."
 
 
+def test_all_containers_and_one_of_them_exclude_each_other():
+    _result, error, _console = perform(nodes_with([(1, b"early")]), {"name": "web-0", "container": "task", "all_containers": True})
+    assert error.message == "all_containers: must not be true with container."
+
+
 def test_a_pod_that_is_not_scheduled_has_no_log():
     _result, error, _console = perform(nodes_with(), {"name": "web-0"})
     assert error.message == "Container 'task' of pod 'web-0' has not started and has no log." and "follow" in error.hint

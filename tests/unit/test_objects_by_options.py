@@ -167,6 +167,13 @@ def test_an_object_that_does_not_exist_is_not_created_by_a_patch(cluster):
     assert console.warnings == ["ConfigMap 'c' in namespace 'n' does not exist, and a patch does not create it."]
 
 
+def test_a_patch_whose_selectors_match_nothing_says_so(cluster):
+    console = Console()
+    given = {"kind": "ConfigMap", "label_selectors": ["app=wbe"], "state": "patched", "definition": {"data": {"a": "1"}}}
+    fields, error = run(cluster, console=console, **given)
+    assert error is None and not fields["changed"] and console.warnings == ["Nothing is patched: label_selectors match no object."]
+
+
 def test_values_that_a_patch_sets_in_a_secret_are_not_shown():
     canary = "canary-in-a-patch"
     patch = [{"op": "replace", "path": "/stringData", "value": {"password": canary}}, {"op": "add", "path": "/stringData/other", "value": canary + "-2"}]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import copy
 from fractions import Fraction
 
+import pytest
+
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.resources import pod_requests
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
@@ -16,6 +18,17 @@ from .fake_cluster import FakeCluster
 METADATA = {"name": "bad", "namespace": "n", "uid": "u"}
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": METADATA, "spec": {}, "status": {"active": 1}}
 FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}]}
+
+
+def fail(cluster, **given):
+    """The error of the operation."""
+    params = {name: spec.get("default") for name, spec in pod_info.OPERATION.arguments.items()} | {"namespace": "n"} | given
+    return attempt(pod_info.OPERATION, Invocation(params, False, False, Console(), cluster))[1]
+
+
+@pytest.mark.parametrize("parent", [{}, "", {"kind": "Job"}])
+def test_an_empty_parent_does_not_mean_all_pods(tmp_path, parent):
+    assert fail(FakeCluster(tmp_path), parent=parent).message.startswith("parent: must be the name of a pod, or a mapping")
 
 
 def test_an_object_that_fails_between_the_first_read_and_the_watch_is_not_waited_for(tmp_path):
@@ -29,9 +42,7 @@ def test_an_object_that_fails_between_the_first_read_and_the_watch_is_not_waited
         return found
 
     cluster.get = get
-    params = {name: spec.get("default") for name, spec in pod_info.OPERATION.arguments.items()}
-    params |= {"kind": "Job", "api_version": "batch/v1", "name": "bad", "namespace": "n", "wait": True, "wait_timeout": 30}
-    _fields, error = attempt(pod_info.OPERATION, Invocation(params, False, False, Console(), cluster))
+    error = fail(cluster, kind="Job", api_version="batch/v1", name="bad", wait=True, wait_timeout=30)
     assert "cannot become ready: BackoffLimitExceeded: too often" in error.message
 
 

@@ -81,7 +81,7 @@ def run(invocation: Invocation, outcome: Found) -> None:
     """Read the objects, and wait for them if requested. Raises: PodwrightError."""
     params = invocation.params
     _check_options(invocation)
-    if params["parent"]:
+    if params["parent"] is not None:
         _read_tree(invocation, outcome)
     else:
         _read_selected(invocation, outcome)

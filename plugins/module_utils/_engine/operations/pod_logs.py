@@ -122,6 +122,8 @@ def run(invocation: Invocation, outcome: Reading) -> None:
         raise option_error("since_time", "must not be set with since_seconds.")
     if params["since_time"] and not TIMESTAMP.fullmatch(params["since_time"]):
         raise option_error("since_time", f"must be a time with its zone, such as 2026-01-31T12:00:00Z, got {params['since_time']!r}.")
+    if params["container"] and params["all_containers"]:
+        raise option_error("all_containers", "must not be true with container.")
     if params["follow"] and params["previous"]:
         raise option_error("previous", "must not be set with follow: the container has terminated.")
     logs = outcome.logs = _select_logs(invocation)
@@ -324,6 +326,5 @@ def _prefixed_lines(log: ContainerLog, is_one_of_many: bool) -> list[str]:
     return [f"{log.pod_name}/{log.container}: {line}" for line in lines] if is_one_of_many else lines
 
 
-OPERATION: Operation[Reading] = Operation(
-    "pod_logs", ARGUMENTS, Reading, run, describe, rules={"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]}
-)
+RULES = {"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]}
+OPERATION: Operation[Reading] = Operation("pod_logs", ARGUMENTS, Reading, run, describe, rules=RULES)

@@ -86,7 +86,10 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     if selects_live(params):
         manifests = list_manifests(client, namespace, params)
     elif params["state"] == "patched" and params["kind"] and params["label_selectors"]:
+        unnamed = len(manifests)
         manifests = spread(client, namespace, params, manifests)
+        if unnamed and not manifests:
+            invocation.console.warn("Nothing is patched: label_selectors match no object.")
     stored = [manifest for manifest in manifests if not is_review(manifest)]
     reconciler = Reconciler(client, _read_options(invocation), invocation.console, partial(explain_workload, client), invocation.review)
     if params["state"] == "patched":
