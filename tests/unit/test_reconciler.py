@@ -20,7 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import ARGUMENTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import discard_alternatives
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import excluded_fields
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
@@ -404,22 +404,31 @@ def alternative(field):
 
 
 @pytest.mark.parametrize("conflicts", ["take", "fail"])
-def test_a_default_that_excludes_a_desired_field_is_removed(conflicts, cluster):
-    """An apply cannot remove the rollingUpdate that the API server set: no field manager owns it."""
+def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts, cluster):
+    """An apply removes neither the rollingUpdate that the API server set, which no field manager owns, nor that of another manager."""
     live = workload(strategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, paused=True)
     desired = workload(strategy={"type": "Recreate"}, paused=True)
-    cluster.add(live, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}}])
+    theirs = {
+        "manager": "kubectl-create",
+        "operation": "Update",
+        "fieldsV1": {"f:spec": {"f:replicas": {}, "f:strategy": {"f:rollingUpdate": {"f:maxSurge": {}}}}},
+    }
+    cluster.add(live, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}}, theirs])
     for verb in ("try", "apply"):
         cluster.answers[verb, "Deployment", "a"] = [alternative("spec.strategy.rollingUpdate")]
-    predicted, done = (reconcile(cluster, [desired], check_mode=check_mode, wait=False, conflicts=conflicts) for check_mode in (True, False))
+    predicted = reconcile(cluster, [desired], check_mode=True, wait=False, conflicts=conflicts)
+    cluster.answers["patch", "Deployment", "a"] = [PodwrightError("changed", status=409)]
+    done = reconcile(cluster, [desired], wait=False, conflicts=conflicts)
     if conflicts == "fail":
         assert predicted.error and done.error and not cluster.verbs("patch")
         return
     (expected,), (change,) = checked(predicted).changes, checked(done).changes
     assert expected.patch == change.patch and change.after["spec"] == desired["spec"]
-    tried, sent = [entry[3:] for entry in cluster.log if entry[0] == "patch"][:2]
-    # The whole change at once, of the object as it was observed: no revision has half of it.
-    assert tried[1] and not sent[1] and sent[0][0]["path"] == "/metadata/resourceVersion" and sent[0][1:] == tried[0]
+    # Nothing but owners changes before the API server, which knows them all, makes the change.
+    assert [entry[0] for entry in cluster.log] == ["try", "patch", "apply", "patch", "patch", "apply"]
+    others, own = cluster.log[4][3]
+    assert others == theirs | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    assert own["manager"] == "podwright" and own["fieldsV1"] == {"f:spec": {"f:paused": {}, "f:strategy": {"f:rollingUpdate": {}}}}
 
 
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {}}
@@ -431,12 +440,12 @@ def pod(container, **spec):
 
 
 @pytest.mark.parametrize(
-    ("kind", "specs", "messages", "replaced"),
+    ("kind", "specs", "messages", "excluded"),
     [
-        ("Deployment", RECREATE, [EXCLUDED], {"/spec/strategy": {"type": "Recreate"}}),
-        ("Deployment", RECREATE, [EXCLUDED, "must be greater than 0"], {}),
-        ("Deployment", RECREATE, [], {}),
-        ("Deployment", ({"strategy": {}}, {"strategy": ROLLING}), [EXCLUDED], {}),
+        ("Deployment", RECREATE, [EXCLUDED], ["strategy/rollingUpdate"]),
+        ("Deployment", RECREATE, [EXCLUDED, "must be greater than 0"], []),
+        ("Deployment", RECREATE, [], []),
+        ("Deployment", ({"strategy": {}}, {"strategy": ROLLING}), [EXCLUDED], []),
         (
             "Deployment",  # what the manifest does not choose is left to its owner
             (
@@ -444,19 +453,19 @@ def pod(container, **spec):
                 pod({"livenessProbe": {"exec": {}}, "env": [{"name": "B", "valueFrom": {}}]}) | {"strategy": ROLLING},
             ),
             ["may not be specified when `value` is not empty"],
-            {"/spec/template/spec/containers/0/env/0": {"name": "B", "value": "x"}},
+            ["template/spec/containers/0/env/0/valueFrom"],
         ),
         (
             "StatefulSet",
             ({"updateStrategy": {"type": "OnDelete"}}, {"updateStrategy": ROLLING}),
             ["only allowed for updateStrategy 'RollingUpdate'"],
-            {"/spec/updateStrategy": {"type": "OnDelete"}},
+            ["updateStrategy/rollingUpdate"],
         ),
         (
             "PodDisruptionBudget",
             ({"maxUnavailable": 1}, {"minAvailable": 1, "selector": {}}),
             ["minAvailable and maxUnavailable cannot be both set"],
-            {"/spec": {"maxUnavailable": 1, "selector": {}}},
+            ["minAvailable"],
         ),
         (
             "Job",
@@ -468,20 +477,16 @@ def pod(container, **spec):
                 ),
             ),
             ["may not specify more than 1 volume type", "may not be specified when `value` is not empty", "may not specify more than 1 handler type"],
-            {
-                "/spec/template/spec/containers/0/livenessProbe": {"exec": {}, "periodSeconds": 5},
-                "/spec/template/spec/containers/0/env/1": {"name": "B", "value": "x"},
-                "/spec/template/spec/volumes/1": {"name": "b", "secret": {}},
-            },
+            ["template/spec/containers/0/env/1/valueFrom", "template/spec/containers/0/livenessProbe/grpc", "template/spec/volumes/1/emptyDir"],
         ),
     ],
 )
-def test_only_what_desired_fields_exclude_is_removed(kind, specs, messages, replaced):
+def test_only_what_desired_fields_exclude_is_found(kind, specs, messages, excluded):
     desired, live = specs
     refusal = PodwrightError("no", status=422, causes=[{"field": "", "message": message, "reason": ""} for message in messages])
     kinds = {name: found for (_version, name), found in BUILT_IN.items()}
-    operations = discard_alternatives(kinds[kind], manifest(kind, api_version=kinds[kind].api_version, spec=desired), {"spec": live}, {}, refusal)
-    assert {operation["path"]: operation["value"] for operation in operations} == replaced
+    paths = excluded_fields(kinds[kind], manifest(kind, api_version=kinds[kind].api_version, spec=desired), {"spec": live}, {}, refusal)
+    assert sorted("/".join(map(str, path)) for path in paths) == [f"spec/{path}" for path in excluded]
 
 
 @pytest.mark.parametrize(("field", "is_about_them"), [("spec.containers[0].volumeMounts[0].name", True), ("spec.containers[0].image", False)])
@@ -490,7 +495,7 @@ def test_a_mount_of_a_volume_with_two_sources_does_not_hide_the_cause(field, is_
     refusal = PodwrightError("no", status=422, causes=[{"field": path, "message": message, "reason": ""} for path, message in causes])
     desired = manifest("Pod", spec={"volumes": [{"name": "v", "configMap": {"name": "c"}}]})
     live = {"metadata": {}, "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
-    assert bool(discard_alternatives(BUILT_IN["v1", "Pod"], desired, live, {}, refusal)) == is_about_them
+    assert bool(excluded_fields(BUILT_IN["v1", "Pod"], desired, live, {}, refusal)) == is_about_them
 
 
 @pytest.mark.parametrize(("fields", "removed"), [(["livenessProbe.httpGet.port"], [1, 2]), (["livenessProbe.httpGet.port", "image"], []), ([], [])])
@@ -503,8 +508,8 @@ def test_what_is_left_of_a_dropped_field_is_removed_if_it_is_not_valid(fields, r
     desired = manifest("Deployment", api_version="apps/v1", spec=pod({}, containers=[{"name": "c"}, {"name": "d"}]))
     causes = [{"field": f"spec.template.spec.containers[0].{field}", "message": "Required value", "reason": ""} for field in fields]
     refusal = PodwrightError("no", status=422, causes=causes)
-    operations = discard_alternatives(BUILT_IN["apps/v1", "Deployment"], desired, {"metadata": {}, "spec": live}, tree, refusal)
-    assert operations == [{"op": "remove", "path": f"/spec/template/spec/containers/{index}/livenessProbe"} for index in removed]
+    paths = excluded_fields(BUILT_IN["apps/v1", "Deployment"], desired, {"metadata": {}, "spec": live}, tree, refusal)
+    assert paths == [["spec", "template", "spec", "containers", index, "livenessProbe"] for index in removed]
 
 
 # -- replacing and deleting -------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 """Fields that exclude each other: an apply of one does not remove another one that it does not own, and is refused.
 
 The other one may be a default of the API server, such as `rollingUpdate` beside `strategy: {type: Recreate}` and `emptyDir` of a volume, or belong to the tool
-that applied the object before. In the API's schema most of these have the patch strategy `retainKeys`, which server-side apply ignores.
+that applied the object before. In the API's schema most of these have the patch strategy `retainKeys`, which server-side apply ignores: it removes fields only
+if the manager owns them alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .schema import MERGE_KEYS
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
     from ..errors import PodwrightError
-    from ..values import Manifest, Patch
+    from ..values import Manifest
 
 # How the API server (1.29 to 1.36) words such a refusal.
 _EXCLUSION = re.compile(r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set")
@@ -36,16 +37,16 @@ _ALTERNATIVES = {
 }
 
 
-def discard_alternatives(kind: Kind, desired: Manifest, item: Manifest, tree: dict[str, Any], refusal: PodwrightError) -> Patch:
-    """The operations that put the desired fields of an object in place of those that they exclude, and remove what is left of dropped ones.
+def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[str, Any], refusal: PodwrightError) -> list[list[Any]]:
+    """The fields of an object that the desired ones exclude, and what is left of dropped ones, because of which an apply was refused.
 
     A dropped field, such as a probe, keeps the defaults in it that belong to the tool which created the object, and is not valid without the rest.
 
     Args:
-        item: the object as predicted.
+        item: the object, as observed or predicted.
         tree: the fields that were applied before.
 
-    Returns: the operations; empty unless a refusal is about nothing else.
+    Returns: their paths, as keys and positions in `item`; empty unless the refusal is about nothing else.
     """
     if refusal.status != 422 or not is_built_in(kind.api_version):
         return []
@@ -57,8 +58,8 @@ def discard_alternatives(kind: Kind, desired: Manifest, item: Manifest, tree: di
     are_mounts = [bool(_MOUNT.search(cause["field"])) and cause["message"].startswith("Not found") for cause in refusal.causes]
     if not all(map(any, zip(are_left, are_excluded, are_mounts))):
         return []
-    removals: Patch = [{"op": "remove", "path": "".join(f"/{step}" for step in path)} for path in dropped] if any(are_left) else []
-    return removals + (list(_find(desired, item, "", "")) if any(are_excluded) else [])
+    found = (dropped if any(are_left) else []) + (list(_find(desired, item, [])) if any(are_excluded) else [])
+    return [path for number, path in enumerate(found) if path not in found[:number]]
 
 
 def _is_of_one_piece(path: list[Any]) -> bool:
@@ -77,28 +78,22 @@ def _generic(field: str) -> str:
     return "".join(f"{step}." for step in field.split(".") if not _NUMBER.fullmatch(step))
 
 
-def _find(desired: Any, live: Any, pointer: str, name: str) -> Iterator[dict[str, Any]]:
-    """The operations for a value.
-
-    Args:
-        name: the name of its field, that of the list if it is an item.
-    """
+def _find(desired: Any, live: Any, path: list[Any]) -> Iterator[list[Any]]:
+    """The fields of a value that those of its desired one exclude."""
+    name = next((step for step in reversed(path) if isinstance(step, str)), "")
     if isinstance(desired, list) and isinstance(live, list):
         keys = MERGE_KEYS.get(name) or ("name",)
         wanted = {_identity(item, keys): item for item in desired}
         for index, item in enumerate(live):
-            yield from _find(wanted.get(_identity(item, keys)), item, f"{pointer}/{index}", name)
+            yield from _find(wanted.get(_identity(item, keys)), item, [*path, index])
     if not isinstance(desired, dict) or not isinstance(live, dict):
         return
     alternatives = (live.keys() | desired.keys()) - {"name"} if name == "volumes" else _ALTERNATIVES.get(name, frozenset())
-    excluded = (live.keys() & alternatives) - desired.keys()
     # Without another choice of its own, a manifest leaves the field to its owner.
-    is_chosen = desired.get("type") not in (None, "RollingUpdate") if name in _STRATEGIES else bool(desired.keys() & alternatives)
-    if excluded and is_chosen:
-        yield {"op": "replace", "path": pointer, "value": {key: value for key, value in live.items() if key not in excluded} | desired}
-        return
+    if desired.get("type") not in (None, "RollingUpdate") if name in _STRATEGIES else desired.keys() & alternatives:
+        yield from ([*path, key] for key in sorted((live.keys() & alternatives) - desired.keys()))
     for key in desired.keys() & live.keys():
-        yield from _find(desired[key], live[key], f"{pointer}/{key}", key)
+        yield from _find(desired[key], live[key], [*path, key])
 
 
 def _identity(item: Any, keys: Sequence[str]) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..libraries import load
 from ..threads import call_in_threads
-from .alternatives import discard_alternatives
+from .alternatives import excluded_fields
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .members import is_member
@@ -19,7 +20,7 @@ from .ownership import HANDOVER
 from .patching import send_merge
 from .plan import NOT_PREDICTED
 from .replacement import check_replacement, create_again, immutable_fields, precondition_error
-from .takeover import take_over
+from .takeover import claim, take_over
 from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 
 DELETE_ATTEMPTS = 8  # to delete a member that other clients change
-PATCH_ATTEMPTS = 8  # of a patch that requires a version of an object, whose status changes
 
 
 class Executor:
@@ -131,7 +131,7 @@ class Executor:
         try:
             after = self._apply(change)
         except PodwrightError as error:
-            if not self._discard_alternatives(change, error):
+            if not self._claim_alternatives(change, error):
                 yield from self._replace(change, error)
                 return
             after = self._apply(change)
@@ -154,8 +154,9 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
-            if patch := self._patch_without_alternatives(change, error):
-                return change.predicted(self._patch(change, patch, dry_run=True))
+            if patch := self._without_alternatives(change, error):
+                key, manager = change.key, self._options.manager
+                return change.predicted(self._client.patch(change.kind, key.namespace, key.name, patch, manager, dry_run=True))
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
         return change.predicted(answer)
@@ -164,38 +165,24 @@ class Executor:
         key, options = change.key, self._options
         return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over, dry_run)
 
-    def _discard_alternatives(self, change: Change, refusal: PodwrightError) -> bool:
-        """Send the whole change as one patch if an apply was refused because other fields exclude the desired ones. Returns: whether it was sent.
-
-        Nothing but the ownership is left to apply: no revision has half of a change. Positions in lists are those of the observed object.
-        """
-        patch = self._patch_without_alternatives(change, refusal)
-        if not patch or not change.before:
+    def _claim_alternatives(self, change: Change, refusal: PodwrightError) -> bool:
+        """If an apply was refused because of fields that exclude the desired ones, own these fields. Returns: whether another apply would remove them."""
+        find = partial(self._excluded_fields, change, refusal)
+        if not change.before or not find(change.before):
             return False
-        live = change.before
-        for _attempt in range(PATCH_ATTEMPTS):
-            try:
-                self._patch(change, [{"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}, *patch])
-                return True
-            except PodwrightError as error:
-                changed = self._client.get(change.kind, change.key.namespace, change.key.name) if error.status == 409 else None
-                # Only the status may have changed since.
-                if changed is None or changed["metadata"].get("generation") != change.before["metadata"].get("generation"):
-                    raise
-                live = changed
-        return False
+        claim(self._client, change.kind, change.before, self._options.manager, find)
+        return True
 
-    def _patch_without_alternatives(self, change: Change, refusal: PodwrightError) -> Patch:
-        """The whole change as a patch, without the fields that the desired ones exclude; empty unless an apply was refused because of them."""
-        if not change.desired or not change.after or not self._options.takes_over:
+    def _without_alternatives(self, change: Change, refusal: PodwrightError) -> Patch:
+        """The change as a patch of the observed object that has no fields which exclude the desired ones; empty unless an apply was refused because of them."""
+        paths = self._excluded_fields(change, refusal, change.after or {})
+        removals = [{"op": "remove", "path": "".join(f"/{step}" for step in path)} for path in paths]
+        return difference(change.before or {}, load("jsonpatch").apply_patch(change.after, removals)) if removals else []
+
+    def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest) -> list[list[Any]]:
+        if not change.desired or not item or not self._options.takes_over:
             return []
-        tree = owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
-        operations = discard_alternatives(change.kind, change.desired, change.after, tree, refusal)
-        return difference(change.before or {}, load("jsonpatch").apply_patch(change.after, operations)) if operations else []
-
-    def _patch(self, change: Change, operations: Patch, dry_run: bool = False) -> Manifest:
-        key = change.key
-        return self._client.patch(change.kind, key.namespace, key.name, operations, self._options.manager, dry_run=dry_run)
+        return excluded_fields(change.kind, change.desired, item, owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}, refusal)
 
     def _hand_over_replicas(self, change: Change) -> None:
         """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""

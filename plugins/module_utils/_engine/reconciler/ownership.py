@@ -7,9 +7,12 @@ has the step `.`.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .fields import owned_fields, tree_of
+from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -59,6 +62,44 @@ def released_entries(item: Manifest, manager: str, is_first_apply: bool = False)
         elif left is not None:
             after.append(entry | {"fieldsV1": left})
     return None if after == before else after
+
+
+def claimed_entries(item: Manifest, manager: str, paths: Iterable[list[Any]]) -> list[dict[str, Any]]:
+    """The managedFields in which the fields at some paths belong to what `manager` applied, and to nobody else: its next apply removes them.
+
+    Args:
+        paths: keys and positions in `item`, which lead through lists whose items have merge keys.
+    """
+    claims: dict[str, Any] = {}
+    for path in paths:
+        _add(claims, path, item)
+    own = {"manager": manager, "operation": "Apply", "apiVersion": item["apiVersion"], "fieldsType": "FieldsV1", "fieldsV1": {}}
+    entries: list[dict[str, Any]] = []
+    for entry in item["metadata"].get("managedFields") or []:
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            own = entry
+            continue
+        left = subtract(tree_of(entry) or {}, claims)
+        if left is not None:
+            entries.append(entry | {"fieldsV1": left})
+    return [*entries, own | {"fieldsV1": _union(tree_of(own) or {}, claims)}]
+
+
+def _add(tree: dict[str, Any], path: list[Any], item: Any) -> None:
+    """Add a path to a tree."""
+    name = ""
+    for step in path:
+        if isinstance(step, int):
+            keys = {key: item[step][key] for key in MERGE_KEYS.get(name) or ("name",)}
+            tree = tree.setdefault(f"k:{json.dumps(keys, sort_keys=True)}", {})
+        else:
+            tree, name = tree.setdefault(f"f:{step}", {}), step
+        item = item[step]
+
+
+def _union(tree: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """The paths of both trees; a path of `added` without paths below it stands for all below it."""
+    return tree | {step: _union(tree.get(step, {}), below) if below else {} for step, below in added.items()}
 
 
 def _loses_fields(entry: dict[str, Any], manager: str, is_first_apply: bool) -> bool:
