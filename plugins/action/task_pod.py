@@ -20,6 +20,9 @@ class ActionModule(OperationAction):
 
     def prepare(self, args, task_vars):
         """The arguments with secret variables in `secret_env`, and the paths of inputs as Ansible finds files."""
+        if args.get("state") == "absent" and not any(args.get(option) for option in ("name", "generate_name", "tasks")):
+            # A template that yields null names nothing, and does not mean the whole set.
+            args |= {option: empty for option, empty in (("name", ""), ("tasks", [])) if option in args and args[option] is None}
         return self._find_inputs(keep_secrets(args, is_secret=bool(self._task.no_log)))
 
     def _find_inputs(self, options):

@@ -113,7 +113,7 @@ options:
     default: []
   ignored_fields:
     description:
-      - Paths of fields of the manifests that are not applied, as in O(hidden_fields), such as V(spec.replicas) or V(webhooks[0].clientConfig.caBundle).
+      - Paths of fields of the manifests that are not applied, as in O(hidden_fields), such as V(spec.replicas) or V(webhooks[*].clientConfig.caBundle).
       - The fields are left to others, as if the manifests did not contain them. One that Podwright applied before is removed unless others set it.
     type: list
     elements: str

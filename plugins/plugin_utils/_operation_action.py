@@ -102,8 +102,7 @@ class OperationAction(ActionBase):
         if self._connection.transport != "local" or not isinstance(path, str) or not path:
             return path
         given = os.path.expanduser(path)
-        # Operations run in the directory of the playbook, modules in that of the command.
-        if os.path.lexists(os.path.join(self._loader.get_basedir() if self._runs_here() else os.curdir, given)):
+        if os.path.lexists(os.path.join(self._loader.get_basedir(), given)):  # in which local tasks run
             return path
         with suppress(AnsibleError):
             return os.path.abspath(self._find_needle("files", given)) + path[len(path.rstrip("/")) :]

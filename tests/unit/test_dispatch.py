@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled
 from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch import dispatcher, members
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.placement import Placement, find_cluster
 from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.rivals import Rivals
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
@@ -661,6 +662,21 @@ def test_invalid_options_send_no_request(params, message):
     defaults = {"clusters": ["east", "west"]} | params
     _fields, error = fleet.run(["a"], **defaults)
     assert error.reason == "BadOption" and error.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("server", "servers", "found"),
+    [
+        ("https://a", {"west": "https://a", "east": "https://b"}, "west"),  # another name for the same server
+        ("https://a", {"west": "https://a"}, "west"),
+        ("https://a", {"east": "https://b"}, "east"),
+        ("https://a", {"west": "https://b"}, None),
+        ("https://127.0.0.1:6443", {"west": "https://127.0.0.1:6443", "east": "https://127.0.0.1:7443"}, "east"),  # tunnels of another host
+        ("https://localhost:6443", {"west": "https://localhost:6443"}, "west"),
+    ],
+)
+def test_a_placement_is_found_by_its_server_or_name(server, servers, found):
+    assert find_cluster(Placement("", "east", server), servers) == found
 
 
 def test_one_cluster_is_not_two():

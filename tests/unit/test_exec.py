@@ -166,6 +166,13 @@ def test_command_that_has_written_output_is_never_started_again(serve):
     assert len(server.words) == 1
 
 
+def test_command_whose_shell_has_reported_its_start_is_never_started_again(serve):
+    """The message of a failure can quote what the command itself reported."""
+    server = serve(STARTED + failed(NOT_RUNNING))
+    assert NOT_RUNNING in fail(server, Command(["x"], timeout=5)).message
+    assert len(server.words) == 1
+
+
 def test_other_failures_are_not_retried(serve):
     server = serve(failed(NO_PROGRAM))
     assert "Check that the program exists" in fail(server, Command(["nope"])).hint

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -49,7 +48,15 @@ def test_a_path_is_found_as_ansible_finds_files(files, path, found):
     assert action(pod_copy, files).find_source(path) == (f"{files}/{found}" if found else path)
 
 
-def test_each_option_that_names_a_source_is_found(files, monkeypatch):
+def test_the_directory_of_the_command_is_not_searched(files, monkeypatch):
+    """Ansible runs local modules in the directory of the playbook, too."""
+    (files / "elsewhere").mkdir()
+    (files / "elsewhere/c").touch()
+    monkeypatch.chdir(files / "elsewhere")
+    assert action(pod_copy, files, become=True).find_source("c") == f"{files}/play/files/c"
+
+
+def test_each_option_that_names_a_source_is_found(files):
     path = f"{files}/role/files/a"
     assert action(pod_copy, files).prepare({"local_path": "a"}, {}) == {"local_path": path}
     assert action(pod_copy, files).prepare({"local_path": "a", "state": "from_pod"}, {})["local_path"] == "a"
@@ -61,5 +68,17 @@ def test_each_option_that_names_a_source_is_found(files, monkeypatch):
     for odd in ({"inputs": "text", "tasks": "text"}, {"inputs": ["text"], "tasks": ["text"]}, {}):
         assert action(task_pod, files).prepare(odd, {}) == odd
     assert action(pod_copy, files, is_local=False).prepare({"local_path": "a"}, {})["local_path"] == "a"
-    monkeypatch.chdir(os.path.join(files, "role/files"))  # where a module of a local task runs
-    assert action(pod_copy, files, become=True).prepare({"local_path": "a"}, {})["local_path"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("given", "prepared"),
+    [
+        ({"state": "absent", "set": "s", "name": None}, {"state": "absent", "set": "s", "name": ""}),
+        ({"state": "absent", "set": "s", "tasks": None}, {"state": "absent", "set": "s", "tasks": []}),
+        ({"state": "absent", "set": "s", "tasks": [{"name": "a"}], "name": None}, {"state": "absent", "set": "s", "tasks": [{"name": "a"}], "name": None}),
+        ({"state": "absent", "set": "s"}, {"state": "absent", "set": "s"}),
+        ({"set": "s", "name": None}, {"set": "s", "name": None}),
+    ],
+)
+def test_a_template_that_yields_null_does_not_mean_the_whole_set(files, given, prepared):
+    assert action(task_pod, files).prepare(given, {}) == prepared

@@ -110,6 +110,13 @@ ARCHIVES = st.lists(
 ).map(b"".join)
 
 
+@pytest.mark.parametrize("growth", [1, 2_000_000])
+def test_a_file_that_has_grown_is_left_out_and_the_others_are_unpacked(growth):
+    content, sink = bytes(3 + growth), io.BytesIO()
+    printed = [header("./a", size=len(content)), content, bytes(-len(content) % BLOCK), header("./b", size=3), b"abc".ljust(3 * BLOCK, b"\0")]
+    assert set(archive.unpack(Printed(printed), {b"a": Entry(FILE, 3), b"b": Entry(FILE, 3)}, lambda _path: sink)) == {b"b"}
+
+
 @given(ARCHIVES, st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=3), st.integers(1, 700))
 @fuzz
 def test_any_archive_is_unpacked_or_refused(tmp_path, content, changes, piece):

@@ -109,6 +109,7 @@ def test_name_without_kind_is_the_name_of_the_set(cluster):
         ({"set": "a", "kind": "Pod", "generate_name": "b"}, "generate_name: must not be set with the name of a set"),
         ({"set": "a", "definition": {}, "state": "patched"}, "state: must not be patched with the name of a set"),
         ({"set": "a", "definition": {}, "label_selectors": ["a"]}, "label_selectors: must not be set with the name of a set"),
+        ({"kind": "Pod", "name": "a", "label_selectors": ["a"], "state": "patched"}, "label_selectors: must not be set with name"),
         ({"kind": "Pod", "name": "a", "patch": []}, "patch: must not be set unless state is patched"),
         ({"kind": "Pod", "name": "a", "merge_type": ["merge"]}, "merge_type: must not be set unless state is patched"),
         ({"kind": "Pod", "patch": [{}], "state": "patched"}, "patch: requires the name of an object"),
@@ -165,6 +166,13 @@ def test_an_object_that_does_not_exist_is_not_created_by_a_patch(cluster):
     fields, error = run(cluster, console=console, kind="ConfigMap", name="c", state="patched", definition={"data": {"a": "1"}})
     assert error is None and not fields["changed"] and fields["plan"][0]["note"] == "it does not exist" and cluster.objects == {}
     assert console.warnings == ["ConfigMap 'c' in namespace 'n' does not exist, and a patch does not create it."]
+
+
+@pytest.mark.parametrize("definition", [{"kind": 5}, {"apiVersion": [1]}, {"metadata": "a"}])
+def test_a_patch_of_selected_objects_must_be_a_manifest(cluster, definition):
+    cluster.add("ConfigMap", "c", labels={"app": "web"})
+    _fields, error = run(cluster, kind="ConfigMap", label_selectors=["app=web"], state="patched", definition=definition)
+    assert error.reason == "BadManifest" and cluster.patches == []
 
 
 def test_a_patch_whose_selectors_match_nothing_says_so(cluster):

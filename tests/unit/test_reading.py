@@ -132,6 +132,8 @@ def test_a_large_limit_is_read_in_pages():
         ({"limit": -1}, "limit: must be 0 or greater, got -1."),
         ({"limit": 0}, "limit: must be 1 or greater, got 0."),
         ({"hidden_fields": ["a..b"]}, "hidden_fields[0]: must be the path of a field"),
+        ({"hidden_fields": ["spec.containers[-1]"]}, "hidden_fields[0]: must be the path of a field"),
+        ({"hidden_fields": ["/spec/replicas"]}, "hidden_fields[0]: must be the path of a field"),
         ({"secret_values": True, "kind": "Secret"}, "secret_values: must not be true unless the task has no_log: true"),
     ],
 )
@@ -182,6 +184,13 @@ def test_hidden_fields_are_removed_wherever_they_are():
     paths = read_paths("hidden_fields", ["metadata.annotations[x/y]", "spec.containers[0].env", "spec.containers[1]", "status", "metadata.name.x"])
     assert without_fields(item, paths) == {"metadata": {"name": "a", "annotations": {"b": "y"}}, "spec": {"containers": [{"name": "c"}]}}
     assert item["spec"]["containers"][0]["env"] == [1, 2], "the object itself is not changed"
+
+
+def test_a_hidden_field_of_each_item_of_a_list():
+    item = {"webhooks": [{"name": "a", "caBundle": "x"}, {"name": "b", "caBundle": "y"}, "odd"], "*": 1}
+    paths = read_paths("ignored_fields", ["webhooks[*].caBundle", "name[*].x"])
+    assert without_fields(item, paths) == {"webhooks": [{"name": "a"}, {"name": "b"}, "odd"], "*": 1}
+    assert without_fields(item, read_paths("ignored_fields", ["webhooks[*]", "[*]"])) == {"webhooks": []}
 
 
 def test_hidden_items_of_a_list_are_those_of_the_original_positions():

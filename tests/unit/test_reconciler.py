@@ -431,6 +431,23 @@ def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts
     assert own["manager"] == "podwright" and own["fieldsV1"] == {"f:spec": {"f:paused": {}, "f:strategy": {"f:rollingUpdate": {}}}}
 
 
+@pytest.mark.parametrize("dropped", ["serviceAccountName", "serviceAccount"])
+def test_the_other_name_of_a_dropped_field_is_claimed_before_it_is_dropped(dropped, cluster):
+    """From it, the API server would restore the field: the pods would keep their rights."""
+    live = workload(template={"spec": {"serviceAccountName": "builder", "serviceAccount": "builder"}})
+    tree = {"f:spec": {"f:template": {"f:spec": {f"f:{dropped}": {}}}}}
+    cluster.add(live, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": tree}])
+    desired = workload(template={"spec": {}})
+    (expected,) = checked(reconcile(cluster, [desired], check_mode=True, wait=False)).changes
+    (change,) = checked(reconcile(cluster, [desired], wait=False)).changes
+    assert {operation["path"].rpartition("/")[2] for operation in expected.patch} == {"serviceAccountName", "serviceAccount"}
+    assert expected.patch == change.patch and [entry[0] for entry in cluster.log] == ["patch", "patch", "apply"]
+    assert cluster.log[1][3][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"] == {"f:serviceAccountName": {}, "f:serviceAccount": {}}
+    cluster.log.clear()
+    checked(reconcile(cluster, [workload(template={"spec": {"serviceAccountName": "other"}})], wait=False))
+    assert [entry[0] for entry in cluster.log] == ["apply"]
+
+
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {}}
 RECREATE = {"strategy": {"type": "Recreate"}}, {"strategy": ROLLING}
 

@@ -76,6 +76,16 @@ def test_deletion_is_postponed_until_the_server_returns(cluster, is_lost):
     assert result["changed"] and cluster.objects == {}
 
 
+def test_a_replacement_that_was_postponed_fails_with_its_own_log(cluster):
+    cluster.outcome = 3
+    with pytest.raises(PodwrightError, match="exit code 3"):
+        perform(cluster, state="completed", record=False)
+    cluster.verb, cluster.seconds = "delete", cluster.clock.monotonic() + 100
+    with pytest.raises(PodwrightError, match=r"exit code 3\.?\nLog"):
+        perform(cluster, state="completed", record=False, args=["other"])
+    assert cluster.started == 2
+
+
 def test_server_that_does_not_return_fails_the_task(cluster):
     cluster.verb, cluster.seconds = "create", float("inf")
     with pytest.raises(PodwrightError, match="No API server responds"):

@@ -137,7 +137,7 @@ class Process:
 
     def _can_retry(self, error: PodwrightError) -> bool:
         """Whether the command has not started and can be started again, without a shell if the image has none. Waits before a retry."""
-        if self._received:
+        if self._received or self._pid is not None:
             return False
         if self._has_shell and exec_errors.lacks_shell(error) and not self._command.chdir:
             self._has_shell = False

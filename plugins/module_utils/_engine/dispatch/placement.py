@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from ..objects.labels import MANAGED, PLACEMENT, RECORD, SET, TASK
 
@@ -32,13 +33,21 @@ class Placement(NamedTuple):
 
 
 def find_cluster(placement: Placement, servers: Mapping[str, str]) -> str | None:
-    """The name of the cluster of a placement, or None if it is none of these: contexts of the same server may have other names elsewhere.
+    """The name of the cluster of a placement, or None if it is none of these.
+
+    Contexts of the same server may have other names elsewhere, unless it is one of the host itself, such as the end of a tunnel, which says nothing there.
 
     Args:
         servers: name -> URL of the API server of each cluster.
     """
-    by_server = {server: name for name, server in servers.items()}
-    return by_server.get(placement.server) or (placement.cluster if placement.cluster in servers else None)
+    named = placement.cluster if placement.cluster in servers else None
+    same = next((name for name, server in servers.items() if server == placement.server), None)
+    return named if named and (same is None or _is_of_host(placement.server)) else same
+
+
+def _is_of_host(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def place_at(seconds: float, cluster: str, server: str) -> Placement:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 FieldPath: TypeAlias = "tuple[str, ...]"
+EACH = "*"  # the step to each item of a list
 _STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([^\[\]]+)\]")
 
 
@@ -30,7 +31,7 @@ def _read_path(option: str, text: str) -> FieldPath:
             break
         steps.append((step[1] or step[2]).strip("'\""))
         position = step.end()
-    if position < len(text) or not steps:
+    if position < len(text) or not steps or text.startswith("/") or any(re.fullmatch(r"-\d+", step) for step in steps):
         raise option_error(option, f"must be the path of a field, such as metadata.labels or spec.containers[0].env, got {text!r}.")
     return tuple(steps)
 
@@ -52,6 +53,8 @@ def _without(value: Any, path: Sequence[str]) -> Any:
     if isinstance(value, dict) and step in value:
         kept = {name: part for name, part in value.items() if name != step or rest}
         return kept | {step: _without(value[step], rest)} if rest else kept
+    if isinstance(value, list) and step == EACH:
+        return [_without(item, rest) for item in value] if rest else []
     if isinstance(value, list) and (index := parse_integer(step, len(value) - 1)) is not None:
         return value[:index] + ([_without(value[index], rest)] if rest else []) + value[index + 1 :]
     return value

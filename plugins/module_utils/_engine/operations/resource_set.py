@@ -109,6 +109,8 @@ def _check(params: Options) -> None:
     """Raises: PodwrightError for options that exclude each other."""
     check_sources(params)
     read_selector(params)
+    if params["state"] == "patched" and params["name"] and params["label_selectors"]:
+        raise option_error("label_selectors", "must not be set with name unless state is present or absent.")
     read_paths("hidden_fields", params["hidden_fields"])
     if params["wait_condition"] and not params["wait"]:
         raise option_error("wait_condition", "must not be set with wait: false.")

@@ -1,5 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Fields that exclude each other: an apply of one does not remove another one that it does not own, and is refused.
+"""Fields that exclude or restore each other.
+
+Of those that exclude each other, an apply of one does not remove another one that it does not own, and is refused.
 
 The other one may be a default of the API server, such as `rollingUpdate` beside `strategy: {type: Recreate}` and `emptyDir` of a volume, or belong to the tool
 that applied the object before. In the API's schema most of these have the patch strategy `retainKeys`, which server-side apply ignores: it removes fields only
@@ -35,6 +37,8 @@ _ALTERNATIVES = {
     "env": frozenset(("value", "valueFrom")),
     "spec": frozenset(("minAvailable", "maxUnavailable")),  # of a PodDisruptionBudget
 }
+# The other name of a field, which the API server sets, too, and from which it restores the field.
+_ALIASES = {"serviceAccountName": "serviceAccount", "serviceAccount": "serviceAccountName"}
 
 
 def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[str, Any], refusal: PodwrightError) -> list[list[Any]]:
@@ -62,14 +66,27 @@ def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[st
     return [path for number, path in enumerate(found) if path not in found[:number]]
 
 
+def alias_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[str, Any]) -> list[list[Any]]:
+    """The other names of fields that the desired state has dropped, as paths in the observed object: an apply would not remove the fields.
+
+    Args:
+        tree: the fields that were applied before.
+    """
+    if not is_built_in(kind.api_version):
+        return []
+    found = [(path[:-1], _ALIASES[path[-1]]) for path in dropped_fields(desired, item, [tree]) if path[-1] in _ALIASES]
+    return [[*parent, alias] for parent, alias in found if alias in _value_at(item, parent) and alias not in (_value_at(desired, parent) or {})]
+
+
 def _is_of_one_piece(path: list[Any]) -> bool:
     """Whether a field is a probe, a hook or the source of a volume, of which no part is of use without the rest."""
     return path[-1] == "lifecycle" or _ALTERNATIVES.get(path[-1]) is _HANDLERS or path[-3:-2] == ["volumes"]
 
 
 def _value_at(item: Any, path: list[Any]) -> Any:
+    """The value at a path; None if there is none."""
     for step in path:
-        item = item[step]
+        item = item[step] if isinstance(item, list) else item.get(step) if isinstance(item, dict) else None
     return item
 
 

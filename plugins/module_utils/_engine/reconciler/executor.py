@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..libraries import load
 from ..threads import call_in_threads
-from .alternatives import excluded_fields
+from .alternatives import alias_fields, excluded_fields
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .members import is_member
@@ -27,7 +27,7 @@ from .waves import split_into_waves
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
-    from ..values import Manifest, Patch
+    from ..values import Manifest
     from .plan import Applied, Change
     from .reconciler import ReconcilerOptions
     from .sets import ApplySet
@@ -128,10 +128,11 @@ class Executor:
             wait_until_deleted(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
         if change.action == "patch":
             self._hand_over_replicas(change)
+            self._claim(change, partial(self._aliases, change))
         try:
             after = self._apply(change)
         except PodwrightError as error:
-            if not self._claim_alternatives(change, error):
+            if not self._claim(change, partial(self._excluded_fields, change, error)):
                 yield from self._replace(change, error)
                 return
             after = self._apply(change)
@@ -143,8 +144,9 @@ class Executor:
 
     def _predict(self, change: Change) -> Change:
         """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""
+        aliases = self._aliases(change, change.before)
         try:
-            answer = self._apply(change, dry_run=True)
+            answer = self._try_without(change, aliases) if aliases else self._try(change)
         except PodwrightError as error:
             if error.is_not_found or error.reason == UNKNOWN_KIND:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
@@ -154,44 +156,66 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
-            if patch := self._without_alternatives(change, error):
-                key, manager = change.key, self._options.manager
-                return change.predicted(self._client.patch(change.kind, key.namespace, key.name, patch, manager, dry_run=True))
+            if excluded := self._excluded_fields(change, error, change.after or {}):
+                return change.predicted(self._try_without(change, excluded + aliases))
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
         return change.predicted(answer)
 
-    def _apply(self, change: Change, dry_run: bool = False) -> Manifest:
+    def _apply(self, change: Change) -> Manifest:
         key, options = change.key, self._options
-        return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over, dry_run)
+        return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over)
 
-    def _claim_alternatives(self, change: Change, refusal: PodwrightError) -> bool:
-        """If an apply was refused because of fields that exclude the desired ones, own these fields. Returns: whether another apply would remove them."""
-        find = partial(self._excluded_fields, change, refusal)
+    def _try(self, change: Change) -> Manifest:
+        """The object as the API server answers to a dry run of the apply."""
+        key, options, desired = change.key, self._options, change.desired or {}
+        if replicas := self._left_out_replicas(change):
+            desired = desired | {"spec": (desired.get("spec") or {}) | replicas}
+        return self._client.apply(change.kind, key.namespace, key.name, desired, options.manager, options.takes_over, dry_run=True)
+
+    def _claim(self, change: Change, find: Callable[[Manifest], list[list[Any]]]) -> bool:
+        """Own the fields that `find` returns for an object, so that an apply removes them. Returns: whether there are any."""
         if not change.before or not find(change.before):
             return False
         claim(self._client, change.kind, change.before, self._options.manager, find)
         return True
 
-    def _without_alternatives(self, change: Change, refusal: PodwrightError) -> Patch:
-        """The change as a patch of the observed object that has no fields which exclude the desired ones; empty unless an apply was refused because of them."""
-        paths = self._excluded_fields(change, refusal, change.after or {})
+    def _try_without(self, change: Change, paths: list[list[Any]]) -> Manifest:
+        """The object as the API server answers to a dry run of the change as predicted locally, without the fields at some paths."""
         removals = [{"op": "remove", "path": "".join(f"/{step}" for step in path)} for path in paths]
-        return difference(change.before or {}, load("jsonpatch").apply_patch(change.after, removals)) if removals else []
+        after = load("jsonpatch").apply_patch(change.after, removals)
+        if replicas := self._left_out_replicas(change):
+            after["spec"] |= replicas
+        patch = difference(change.before or {}, after)
+        return self._client.patch(change.kind, change.key.namespace, change.key.name, patch, self._options.manager, dry_run=True)
 
     def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest) -> list[list[Any]]:
+        """The fields of an object that exclude the desired ones, and because of which an apply was refused."""
         if not change.desired or not item or not self._options.takes_over:
             return []
-        return excluded_fields(change.kind, change.desired, item, owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}, refusal)
+        return excluded_fields(change.kind, change.desired, item, self._owned(change), refusal)
+
+    def _aliases(self, change: Change, item: Manifest | None) -> list[list[Any]]:
+        """The other names of fields that the change drops."""
+        if change.action != "patch" or not change.desired or not item or not self._options.takes_over:
+            return []
+        return alias_fields(change.kind, change.desired, item, self._owned(change))
+
+    def _owned(self, change: Change) -> dict[str, Any]:
+        return owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
 
     def _hand_over_replicas(self, change: Change) -> None:
         """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""
-        before, desired = change.before or {}, change.desired or {}
-        ours = owned_fields(before, self._options.manager)
-        if ours and "f:replicas" in ours.get("f:spec", {}) and replicas_of(desired) is None and replicas_of(before) is not None:
-            handed = {key: desired[key] for key in ("apiVersion", "kind")}
-            handed |= {"metadata": {"name": change.key.name}, "spec": {"replicas": before["spec"]["replicas"]}}
+        if replicas := self._left_out_replicas(change):
+            desired = change.desired or {}
+            handed = {key: desired[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": change.key.name}, "spec": replicas}
             self._client.apply(change.kind, change.key.namespace, change.key.name, handed, HANDOVER)
+
+    def _left_out_replicas(self, change: Change) -> dict[str, Any]:
+        """The replicas that were applied before and are not any more, as a part of the spec; they keep their number."""
+        before = change.before or {}
+        is_left_out = "f:replicas" in self._owned(change).get("f:spec", {}) and replicas_of(change.desired or {}) is None and replicas_of(before) is not None
+        return {"replicas": before["spec"]["replicas"]} if is_left_out and change.action == "patch" else {}
 
     # -- replacing and deleting -----------------------------------------------------------------------------
 

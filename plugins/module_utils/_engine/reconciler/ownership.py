@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 ITSELF = "."
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # as the API server writes keys
 # The field manager of the replicas of an autoscaled object, from when they are no longer applied until the autoscaler sets them.
 HANDOVER = "podwright-handover"
 
@@ -91,7 +92,7 @@ def _add(tree: dict[str, Any], path: list[Any], item: Any) -> None:
     for step in path:
         if isinstance(step, int):
             keys = {key: item[step][key] for key in MERGE_KEYS.get(name) or ("name",)}
-            tree = tree.setdefault(f"k:{json.dumps(keys, sort_keys=True)}", {})
+            tree = tree.setdefault(f"k:{_encode(keys)}", {})
         else:
             tree, name = tree.setdefault(f"f:{step}", {}), step
         item = item[step]

@@ -103,6 +103,10 @@ def _is_named(manifest: Any) -> bool:
     return isinstance(metadata, dict) and bool(metadata.get("name") or metadata.get("generateName"))
 
 
+def _has_types(manifest: dict[str, Any]) -> bool:
+    return isinstance(manifest.get("metadata"), dict) and all(isinstance(manifest.get(name, ""), str) for name in ("apiVersion", "kind"))
+
+
 def list_manifests(client: Client, namespace: str, params: Options) -> list[Manifest]:
     """The manifests, without content, of the live objects that `kind` and `label_selectors` select in a namespace. Raises: PodwrightError."""
     kind = client.kinds.find_optional(params["api_version"], params["kind"])
@@ -115,7 +119,7 @@ def spread(client: Client, namespace: str, params: Options, manifests: Iterable[
     """The manifests; one without a name once for each live object that `kind` and `label_selectors` select. Raises: PodwrightError."""
     found: list[Any] = []
     for manifest in manifests:
-        if _is_named(manifest) or not isinstance(manifest, dict) or not isinstance(manifest.get("metadata"), dict):
+        if _is_named(manifest) or not isinstance(manifest, dict) or not _has_types(manifest):
             found.append(manifest)  # `clean` reports an invalid one
         else:
             selected = client.kinds.find_optional(params["api_version"], params["kind"])

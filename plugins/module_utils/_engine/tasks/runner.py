@@ -158,10 +158,11 @@ class Runner:
         run.logs = run.logs if answer.log is None else answer.log
         # The watch may have reported the deletion before this answer came, or before the request was sent.
         run.forget(answer.missing)
-        if run.stage is not Stage.DELETING:
+        is_deleting = run.stage is Stage.DELETING
+        run.effects.kept = is_deleting and bool(answer.error) and not run.plan.is_deletion and not run.is_stopping
+        if not is_deleting:
             return
         if answer.error:
-            run.effects.kept = not run.plan.is_deletion and not run.is_stopping
             self._refused(run, answer.error, "was not replaced" if run.effects.kept else "was not deleted")
         elif run.plan.is_deletion and not self._options.awaits_deletion:
             run.advance(StageEvent.FINISHED)

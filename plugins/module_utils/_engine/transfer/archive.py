@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TYPES = {FILE: tarfile.REGTYPE, DIRECTORY: tarfile.DIRTYPE}
 READ_SIZE = 1 << 16  # bytes
+GROWTH = 64 << 20  # bytes by which files, such as logs, may grow while they are read
 _KEPT_STDERR = 4096  # bytes
 _CHANGED = re.compile(rb"file changed as we read it|File shrank by")  # GNU tar then exits with 1; each file is compared with that of the container
 
@@ -72,7 +73,7 @@ def unpack(process: Process, expected: Mapping[bytes, Entry], open_file: Callabl
     """
     digests: dict[bytes, str] = {}
     left_out: set[bytes] = set()
-    reader = _Reader(process, sum(entry.size + 4 * READ_SIZE for entry in expected.values()) + 4 * READ_SIZE)
+    reader = _Reader(process, sum(entry.size + 4 * READ_SIZE for entry in expected.values()) + GROWTH)
     try:
         for member in read_members(reader.read):
             path, entry = member.path, expected.get(member.path)
