@@ -424,7 +424,7 @@ def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts
         return
     (expected,), (change,) = checked(predicted).changes, checked(done).changes
     assert expected.patch == change.patch and change.after["spec"] == desired["spec"]
-    # Nothing but owners changes before the API server, which knows them all, makes the change.
+    # Nothing but owners changes before the API server, which knows them all, changes the rest.
     assert [entry[0] for entry in cluster.log] == ["try", "patch", "apply", "patch", "patch", "apply"]
     others, own = cluster.log[4][3]
     assert others == theirs | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import threading
 
@@ -17,6 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.lab
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_secret import check_secret, create_secret
 
 from .test_runner import POD, QueuedWatcher, WatchedCluster
 
@@ -76,6 +78,26 @@ def perform(cluster, check_mode=False, **options):
 
 def actions(fields):
     return [step["action"] for step in fields["plan"]]
+
+
+@pytest.mark.parametrize(("found", "is_refused"), [({"kind": "Secret"}, False), (None, True), (FORBIDDEN, True)])
+def test_a_full_quota_does_not_hide_that_the_secret_exists(found, is_refused):
+    """The API server checks the quota before the name."""
+
+    class Full:
+        def create(self, *arguments, **options):
+            raise QUOTA
+
+        def get(self, *arguments):
+            if found is FORBIDDEN:
+                raise found
+            return found
+
+    secret = {"metadata": {"name": "t-private-0", "namespace": "n"}}
+    with pytest.raises(PodwrightError, match="exceeded quota") if is_refused else contextlib.nullcontext():
+        assert create_secret(Full(), secret) is None
+    with pytest.raises(PodwrightError, match="exceeded quota") if is_refused else contextlib.nullcontext():
+        check_secret(Full(), secret)
 
 
 def test_a_kept_pod_that_is_deleted_and_not_created_again_is_reported_as_deleted(cluster):

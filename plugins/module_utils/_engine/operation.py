@@ -107,7 +107,8 @@ class Invocation:
     def _open(self, params: Options) -> Client:
         connections = min(params.get("concurrency") or CONNECTIONS, CONNECTIONS)
         client = Client(Configuration(params), connections, poll_seconds=params.get("wait_sleep") or 5)
-        client.warnings.warn = self.console.warn
+        if not self.no_log:  # a webhook may quote values
+            client.warnings.warn = self.console.warn
         return client
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
-from ..cluster.kinds import BUILT_IN, SECRET, SERVICE
+from ..cluster.kinds import BUILT_IN, SERVICE
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..reconciler.manifest import difference, key_of
@@ -21,7 +21,7 @@ from ..tasks.options import TASK_OPTIONS
 from ..tasks.pod_security import AUTO, check_level, profile_of, read_level
 from ..tasks.server_support import ServerSupport
 from ..tasks.task_plan import secret_creation
-from ..tasks.task_secret import build_secret, check_secret
+from ..tasks.task_secret import build_secret, check_secret, create_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 from .manifests import build_deployment, service_name
@@ -206,12 +206,13 @@ class Deployer(ABC):
         if not secret:
             return
         try:
-            live = self.client.create(SECRET, self.namespace, secret, MANAGER, dry_run=self.check_mode)
+            live = create_secret(self.client, secret, self.check_mode)
         except PodwrightError as error:
-            if error.reason == "AlreadyExists" or (self.check_mode and error.is_not_found):
+            if self.check_mode and error.is_not_found:
                 return
             raise
-        self.changes.append(replace(secret_creation(secret), after=live))
+        if live:
+            self.changes.append(replace(secret_creation(secret), after=live))
 
     def _build_secret(self, manifest: Manifest) -> Manifest | None:
         is_deployment = manifest["kind"] == DEPLOYMENT_KIND.name

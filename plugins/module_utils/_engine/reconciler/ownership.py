@@ -99,7 +99,7 @@ def _add(tree: dict[str, Any], path: list[Any], item: Any) -> None:
 
 
 def _union(tree: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
-    """The paths of both trees; a path of `added` without paths below it stands for all below it."""
+    """The paths of both trees; a path of `added` without paths below it includes all below it."""
     return tree | {step: _union(tree.get(step, {}), below) if below else {} for step, below in added.items()}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
-from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, SECRET, Kind
+from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import HASH, MANAGED, RESOURCES, TASK, label_of, owner_reference
@@ -25,7 +25,7 @@ from .decision import PATCH, RELABELED, REPLACE
 from .live_state import find_correction
 from .network_policy import build_policy
 from .task_plan import Listed
-from .task_secret import build_secret, check_secret
+from .task_secret import build_secret, check_secret, create_secret
 from .task_spec import TaskSpec
 from .tracing import add_context
 
@@ -202,12 +202,7 @@ class Executor:
         Returns: the Secret, or None if it exists already. Raises: PodwrightError.
         """
         secret = build_secret(spec, live)
-        try:
-            return secret and self._client.create(SECRET, spec.namespace, secret, MANAGER, dry_run=dry_run)
-        except PodwrightError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            return None
+        return secret and create_secret(self._client, secret, dry_run)
 
     def resize(self, spec: TaskSpec) -> Answer:
         """Change the resources of a running pod in place (KEP-1287)."""

@@ -97,14 +97,33 @@ def build_secret(spec: TaskSpec, owner: Manifest, labels: dict[str, str] | None 
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "immutable": True, "data": data}
 
 
+def create_secret(client: Client, secret: Manifest, dry_run: bool = False) -> Manifest | None:
+    """Create a Secret. Returns: the Secret, or None if one of that name exists. Raises: PodwrightError."""
+    namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
+    try:
+        return client.create(SECRET, namespace, secret, MANAGER, dry_run=dry_run)
+    except PodwrightError as error:
+        # The API server notices a quota that is exceeded before a name that exists.
+        if error.reason == "AlreadyExists" or (error.exceeds_quota and _exists(client, namespace, name)):
+            return None
+        raise
+
+
+def _exists(client: Client, namespace: str, name: str) -> bool:
+    try:
+        return client.get(SECRET, namespace, name) is not None
+    except PodwrightError:
+        return False  # a Role may allow the creation only
+
+
 def check_secret(client: Client, secret: Manifest | None) -> None:
     """Check that the server would create a Secret (None: there is none), before there are pods that wait for it. Raises: PodwrightError."""
     try:
         if secret:
-            client.create(SECRET, secret["metadata"]["namespace"], secret, MANAGER, dry_run=True)
+            create_secret(client, secret, dry_run=True)
     except PodwrightError as error:
         # Without its namespace, the creation of what owns it says so.
-        if error.reason != "AlreadyExists" and not error.is_not_found and not error.is_dry_run_refused:
+        if not error.is_not_found and not error.is_dry_run_refused:
             raise
 
 
