@@ -431,6 +431,15 @@ def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts
     assert own["manager"] == "podwright" and own["fieldsV1"] == {"f:spec": {"f:paused": {}, "f:strategy": {"f:rollingUpdate": {}}}}
 
 
+@pytest.mark.parametrize(("is_valid", "begin"), [(True, "The manifest itself is valid: "), (False, "")])
+def test_a_refusal_because_of_fields_that_the_manifest_does_not_contain_says_so(is_valid, begin, cluster):
+    cluster.add(workload(paused=False))
+    refusal = PodwrightError("it is invalid", status=422, reason="Invalid", causes=[{"field": "spec.x", "message": "Forbidden: y", "reason": ""}])
+    cluster.answers = {("apply", "Deployment", "a"): [refusal], ("create", "Deployment", "a"): [] if is_valid else [copy.copy(refusal)]}
+    error = reconcile(cluster, [workload(paused=True)], wait=False).error
+    assert error.status == 422 and error.hint.startswith(begin) and bool(error.hint) == is_valid
+
+
 @pytest.mark.parametrize("dropped", ["serviceAccountName", "serviceAccount"])
 def test_the_other_name_of_a_dropped_field_is_claimed_before_it_is_dropped(dropped, cluster):
     """From it, the API server would restore the field: the pods would keep their rights."""

@@ -46,6 +46,12 @@ def immutable_fields(error: PodwrightError) -> str:
     return ", ".join(sorted({cause["field"] for cause in error.causes if cause["field"]})) or error.message
 
 
+_EXCLUDED_HINT = (
+    "The manifest itself is valid: fields of the live object that it does not contain exclude those that it does. "
+    "Remove them first, with null as their values and state: patched."
+)
+
+
 def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str) -> Manifest:
     """Check that an object may be replaced, before it is deleted.
 
@@ -58,6 +64,8 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
         server would refuse the new object.
     """
     if not change.before or not is_immutable(refusal):
+        if change.before and refusal.status == 422 and not refusal.hint and _is_valid(client, change, manager):
+            refusal.hint = _EXCLUDED_HINT
         raise refusal
     title = change.key.title
     if on_immutable != "replace":
@@ -82,6 +90,15 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
             hint=error.hint or _hint(error),
         ) from error
     return change.before
+
+
+def _is_valid(client: Client, change: Change, manager: str) -> bool:
+    """Whether the API server would create the desired object under another name."""
+    try:
+        client.create(change.kind, change.key.namespace or None, _candidate(change), manager, dry_run=True)
+    except PodwrightError as error:
+        return error.reason == "AlreadyExists"
+    return True
 
 
 def create_again(apply: Callable[[], Manifest], clock: Clock, timeout: float) -> Manifest:
