@@ -197,7 +197,7 @@ def test_a_partial_manifest_is_refused_with_what_to_do_instead(cluster):
     def refuse(*_arguments, **_options):
         raise PodwrightError("ConfigMap is invalid: spec.selector: Required value", status=422, reason="Invalid")
 
-    cluster.apply = refuse
+    cluster.apply = cluster.create = refuse
     _fields, error = run(cluster, kind="ConfigMap", name="c", definition={"data": {"a": "1"}})
     assert "set state to patched" in error.hint
 
