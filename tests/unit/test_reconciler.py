@@ -440,20 +440,28 @@ def test_a_refusal_because_of_fields_that_the_manifest_does_not_contain_says_so(
     assert error.status == 422 and error.hint.startswith(begin) and bool(error.hint) == is_valid
 
 
-@pytest.mark.parametrize("dropped", ["serviceAccountName", "serviceAccount"])
+@pytest.mark.parametrize("dropped", [["serviceAccountName"], ["serviceAccount"], ["serviceAccount", "serviceAccountName"]])
 def test_the_other_name_of_a_dropped_field_is_claimed_before_it_is_dropped(dropped, cluster):
     """From it, the API server would restore the field: the pods would keep their rights."""
     live = workload(template={"spec": {"serviceAccountName": "builder", "serviceAccount": "builder"}})
-    tree = {"f:spec": {"f:template": {"f:spec": {f"f:{dropped}": {}}}}}
+    tree = {"f:spec": {"f:template": {"f:spec": {f"f:{name}": {} for name in dropped}}}}
     cluster.add(live, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": tree}])
     desired = workload(template={"spec": {}})
     (expected,) = checked(reconcile(cluster, [desired], check_mode=True, wait=False)).changes
     (change,) = checked(reconcile(cluster, [desired], wait=False)).changes
     assert {operation["path"].rpartition("/")[2] for operation in expected.patch} == {"serviceAccountName", "serviceAccount"}
-    assert expected.patch == change.patch and [entry[0] for entry in cluster.log] == ["patch", "patch", "apply"]
+    assert expected.patch == change.patch and [entry[0] for entry in cluster.log] == ["try", "patch", "apply"]
     assert cluster.log[1][3][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"] == {"f:serviceAccountName": {}, "f:serviceAccount": {}}
     cluster.log.clear()
     checked(reconcile(cluster, [workload(template={"spec": {"serviceAccountName": "other"}})], wait=False))
+    assert [entry[0] for entry in cluster.log] == ["apply"]
+
+
+def test_a_field_that_another_applier_owns_keeps_its_other_name(cluster):
+    tree = {"f:spec": {"f:template": {"f:spec": {"f:serviceAccountName": {}}}}}
+    live = workload(template={"spec": {"serviceAccountName": "builder", "serviceAccount": "builder"}})
+    cluster.add(live, managedFields=[{"manager": name, "operation": "Apply", "fieldsV1": tree} for name in ("podwright", "argocd")])
+    checked(reconcile(cluster, [workload(template={"spec": {}})], wait=False))
     assert [entry[0] for entry in cluster.log] == ["apply"]
 
 
@@ -487,6 +495,8 @@ def pod(container, **spec):
             ["only allowed for updateStrategy 'RollingUpdate'"],
             ["updateStrategy/rollingUpdate"],
         ),
+        ("StatefulSet", ({"updateStrategy": {"rollingUpdate": {}}}, {"updateStrategy": {"type": "OnDelete"}}), [EXCLUDED], ["updateStrategy/type"]),
+        ("Ingress", ({"defaultBackend": {"resource": {}}}, {"defaultBackend": {"service": {}}}), ["cannot set both resource and"], ["defaultBackend/service"]),
         (
             "PodDisruptionBudget",
             ({"maxUnavailable": 1}, {"minAvailable": 1, "selector": {}}),

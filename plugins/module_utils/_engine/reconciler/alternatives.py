@@ -10,12 +10,13 @@ if the manager owns them alone.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import is_built_in
-from .fields import dropped_fields
+from .fields import dropped_fields, owned_fields, tree_of
 from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 # How the API server (1.29 to 1.36) words such a refusal.
-_EXCLUSION = re.compile(r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set")
+_EXCLUSION = re.compile(
+    r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set|cannot set both |exactly one of url or service"
+)
 _NUMBER = re.compile("[0-9]+")
 _POSITION = re.compile(r"\[(\d+)\]")
 _STRATEGIES = ("strategy", "updateStrategy")
@@ -35,6 +38,8 @@ _ALTERNATIVES = {
     **dict.fromkeys(_STRATEGIES, frozenset(("rollingUpdate",))),
     **dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe", "postStart", "preStop"), _HANDLERS),
     "env": frozenset(("value", "valueFrom")),
+    "defaultBackend": frozenset(("service", "resource")),
+    "clientConfig": frozenset(("service", "url")),
     "spec": frozenset(("minAvailable", "maxUnavailable")),  # of a PodDisruptionBudget
 }
 # The other name of a field, which the API server sets, too, and from which it restores the field.
@@ -66,16 +71,38 @@ def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[st
     return [path for number, path in enumerate(found) if path not in found[:number]]
 
 
-def alias_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[str, Any]) -> list[list[Any]]:
-    """The other names of fields that the desired state has dropped, as paths in the observed object: an apply would not remove the fields.
+def alias_fields(kind: Kind, desired: Manifest, item: Manifest, manager: str) -> list[list[Any]]:
+    """The fields with another name that the desired state has dropped, and these other names: an apply would not remove them.
 
     Args:
-        tree: the fields that were applied before.
+        item: the observed object.
+
+    Returns: their paths in it, without those of fields that another manager owns, too, and so keeps.
     """
     if not is_built_in(kind.api_version):
         return []
-    found = [(path[:-1], _ALIASES[path[-1]]) for path in dropped_fields(desired, item, [tree]) if path[-1] in _ALIASES]
-    return [[*parent, alias] for parent, alias in found if alias in _value_at(item, parent) and alias not in (_value_at(desired, parent) or {})]
+    found: list[list[Any]] = []
+    for path in dropped_fields(desired, item, [owned_fields(item, manager) or {}]):
+        parent, alias = path[:-1], _ALIASES.get(path[-1])
+        if alias in (_value_at(item, parent) or {}) and alias not in (_value_at(desired, parent) or {}) and not _is_shared(item, path, manager):
+            found += [path, [*parent, alias]]
+    return found
+
+
+def _is_shared(item: Manifest, path: list[Any], manager: str) -> bool:
+    """Whether another manager owns a field, too."""
+    others = [tree_of(entry) or {} for entry in item["metadata"].get("managedFields") or [] if entry.get("manager") != manager]
+    return any(_value_at(tree, [f"f:{step}" for step in path]) is not None for tree in others)
+
+
+def without(item: Manifest, paths: list[list[Any]]) -> Manifest:
+    """An object without fields of mappings at some paths, as far as it has them."""
+    item = copy.deepcopy(item)
+    for path in paths:
+        parent = _value_at(item, path[:-1])
+        if isinstance(parent, dict):
+            parent.pop(path[-1], None)
+    return item
 
 
 def _is_of_one_piece(path: list[Any]) -> bool:
@@ -86,7 +113,10 @@ def _is_of_one_piece(path: list[Any]) -> bool:
 def _value_at(item: Any, path: list[Any]) -> Any:
     """The value at a path; None if there is none."""
     for step in path:
-        item = item[step] if isinstance(item, list) else item.get(step) if isinstance(item, dict) else None
+        if isinstance(item, list):
+            item = item[step] if isinstance(step, int) and step < len(item) else None
+        else:
+            item = item.get(step) if isinstance(item, dict) else None
     return item
 
 
@@ -106,6 +136,8 @@ def _find(desired: Any, live: Any, path: list[Any]) -> Iterator[list[Any]]:
     if not isinstance(desired, dict) or not isinstance(live, dict):
         return
     alternatives = (live.keys() | desired.keys()) - {"name"} if name == "volumes" else _ALTERNATIVES.get(name, frozenset())
+    if name in _STRATEGIES and "rollingUpdate" in desired and live.get("type") != "RollingUpdate" and "type" not in desired:
+        yield [*path, "type"]
     # Without another choice of its own, a manifest leaves the field to its owner.
     if desired.get("type") not in (None, "RollingUpdate") if name in _STRATEGIES else desired.keys() & alternatives:
         yield from ([*path, key] for key in sorted((live.keys() & alternatives) - desired.keys()))

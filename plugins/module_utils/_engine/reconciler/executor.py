@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
-from ..libraries import load
 from ..threads import call_in_threads
-from .alternatives import alias_fields, excluded_fields
+from .alternatives import alias_fields, excluded_fields, without
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .members import is_member
@@ -146,7 +145,7 @@ class Executor:
         """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""
         aliases = self._aliases(change, change.before)
         try:
-            answer = self._try_without(change, aliases) if aliases else self._try(change)
+            answer = without(self._try(change), aliases)
         except PodwrightError as error:
             if error.is_not_found or error.reason == UNKNOWN_KIND:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
@@ -182,8 +181,7 @@ class Executor:
 
     def _try_without(self, change: Change, paths: list[list[Any]]) -> Manifest:
         """The object as the API server answers to a dry run of the change as predicted locally, without the fields at some paths."""
-        removals = [{"op": "remove", "path": "".join(f"/{step}" for step in path)} for path in paths]
-        after = load("jsonpatch").apply_patch(change.after, removals)
+        after = without(change.after or {}, paths)
         if replicas := self._left_out_replicas(change):
             after["spec"] |= replicas
         patch = difference(change.before or {}, after)
@@ -196,10 +194,10 @@ class Executor:
         return excluded_fields(change.kind, change.desired, item, self._owned(change), refusal)
 
     def _aliases(self, change: Change, item: Manifest | None) -> list[list[Any]]:
-        """The other names of fields that the change drops."""
+        """The fields with other names that the change drops, and these."""
         if change.action != "patch" or not change.desired or not item or not self._options.takes_over:
             return []
-        return alias_fields(change.kind, change.desired, item, self._owned(change))
+        return alias_fields(change.kind, change.desired, item, self._options.manager)
 
     def _owned(self, change: Change) -> dict[str, Any]:
         return owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
