@@ -50,7 +50,7 @@ class Cluster(FakeCluster):
 
     Attributes:
         log: each request as (verb, kind, name, further facts).
-        answers: (verb, kind, name) -> errors to raise, the first first; verbs are those of `log`.
+        answers: (verb, kind, name) -> errors to raise, the first first, or None; verbs are those of `log`.
         lingers: seconds for which a deleted object still exists.
         busy, busiest: the number of requests at this moment, and the largest one; a request waits until it was `expected`.
         later: (time, function) of what happens in the cluster while a client waits.
@@ -79,8 +79,8 @@ class Cluster(FakeCluster):
     def _note(self, verb, kind, name, *facts):
         self.log.append((verb, kind.name, name, *facts))
         errors = self.answers.get((verb, kind.name, name))
-        if errors:
-            raise errors.pop(0)
+        if errors and (error := errors.pop(0)):
+            raise error
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
         with self.turn:
@@ -417,7 +417,7 @@ def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts
     for verb in ("try", "apply"):
         cluster.answers[verb, "Deployment", "a"] = [alternative("spec.strategy.rollingUpdate")]
     predicted = reconcile(cluster, [desired], check_mode=True, wait=False, conflicts=conflicts)
-    cluster.answers["patch", "Deployment", "a"] = [PodwrightError("changed", status=409)]
+    cluster.answers["patch", "Deployment", "a"] = [None, PodwrightError("changed", status=409)]
     done = reconcile(cluster, [desired], wait=False, conflicts=conflicts)
     if conflicts == "fail":
         assert predicted.error and done.error and not cluster.verbs("patch")
@@ -425,13 +425,13 @@ def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts
     (expected,), (change,) = checked(predicted).changes, checked(done).changes
     assert expected.patch == change.patch and change.after["spec"] == desired["spec"]
     # Nothing but owners changes before the API server, which knows them all, changes the rest.
-    assert [entry[0] for entry in cluster.log] == ["try", "patch", "apply", "patch", "patch", "apply"]
-    others, own = cluster.log[4][3]
+    assert [entry[0] for entry in cluster.log] == ["try", "patch", "apply", "patch", "patch", "patch", "apply"]
+    others, own = cluster.log[5][3]
     assert others == theirs | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
     assert own["manager"] == "podwright" and own["fieldsV1"] == {"f:spec": {"f:paused": {}, "f:strategy": {"f:rollingUpdate": {}}}}
 
 
-@pytest.mark.parametrize(("is_valid", "begin"), [(True, "The manifest itself is valid: "), (False, "")])
+@pytest.mark.parametrize(("is_valid", "begin"), [(True, "As a new object it would be accepted. "), (False, "")])
 def test_a_refusal_because_of_fields_that_the_manifest_does_not_contain_says_so(is_valid, begin, cluster):
     cluster.add(workload(paused=False))
     refusal = PodwrightError("it is invalid", status=422, reason="Invalid", causes=[{"field": "spec.x", "message": "Forbidden: y", "reason": ""}])
@@ -450,11 +450,19 @@ def test_the_other_name_of_a_dropped_field_is_claimed_before_it_is_dropped(dropp
     (expected,) = checked(reconcile(cluster, [desired], check_mode=True, wait=False)).changes
     (change,) = checked(reconcile(cluster, [desired], wait=False)).changes
     assert {operation["path"].rpartition("/")[2] for operation in expected.patch} == {"serviceAccountName", "serviceAccount"}
-    assert expected.patch == change.patch and [entry[0] for entry in cluster.log] == ["try", "patch", "apply"]
-    assert cluster.log[1][3][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"] == {"f:serviceAccountName": {}, "f:serviceAccount": {}}
+    assert expected.patch == change.patch and [entry[0] for entry in cluster.log] == ["try", "patch", "patch", "apply"]
+    assert cluster.log[2][3][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"] == {"f:serviceAccountName": {}, "f:serviceAccount": {}}
     cluster.log.clear()
     checked(reconcile(cluster, [workload(template={"spec": {"serviceAccountName": "other"}})], wait=False))
     assert [entry[0] for entry in cluster.log] == ["apply"]
+
+
+def test_owners_do_not_change_for_a_change_that_is_refused(cluster):
+    cluster.add(workload(strategy={"type": "RollingUpdate", "rollingUpdate": {}}))
+    denied = PodwrightError("denied by a policy", status=403, reason="Forbidden")
+    cluster.answers = {("apply", "Deployment", "a"): [alternative("spec.strategy.rollingUpdate")], ("patch", "Deployment", "a"): [denied]}
+    done = reconcile(cluster, [workload(strategy={"type": "Recreate"})], wait=False)
+    assert done.error is denied and [entry[0] for entry in cluster.log] == ["apply", "patch"]
 
 
 def test_a_field_that_another_applier_owns_keeps_its_other_name(cluster):

@@ -47,7 +47,7 @@ def find_cluster(placement: Placement, servers: Mapping[str, str]) -> str | None
 
 def _is_of_host(server: str) -> bool:
     host = urlsplit(server).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    return host in ("localhost", "::1", "::", "0.0.0.0") or host.startswith("127.")  # noqa: S104 - nothing listens there
 
 
 def place_at(seconds: float, cluster: str, server: str) -> Placement:

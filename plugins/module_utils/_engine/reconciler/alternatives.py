@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.kinds import is_built_in
+from ..cluster.kinds import JOB, POD, is_built_in
 from .fields import dropped_fields, owned_fields, tree_of
 from .schema import MERGE_KEYS
 
@@ -79,7 +79,7 @@ def alias_fields(kind: Kind, desired: Manifest, item: Manifest, manager: str) ->
 
     Returns: their paths in it, without those of fields that another manager owns, too, and so keeps.
     """
-    if not is_built_in(kind.api_version):
+    if not is_built_in(kind.api_version) or kind in (POD, JOB):  # whose specs are immutable
         return []
     found: list[list[Any]] = []
     for path in dropped_fields(desired, item, [owned_fields(item, manager) or {}]):

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -127,11 +128,11 @@ class Executor:
             wait_until_deleted(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
         if change.action == "patch":
             self._hand_over_replicas(change)
-            self._claim(change, partial(self._aliases, change))
+            self._claim_aliases(change)
         try:
             after = self._apply(change)
         except PodwrightError as error:
-            if not self._claim(change, partial(self._excluded_fields, change, error)):
+            if not self._claim_excluded(change, error):
                 yield from self._replace(change, error)
                 return
             after = self._apply(change)
@@ -172,12 +173,35 @@ class Executor:
             desired = desired | {"spec": (desired.get("spec") or {}) | replicas}
         return self._client.apply(change.kind, key.namespace, key.name, desired, options.manager, options.takes_over, dry_run=True)
 
-    def _claim(self, change: Change, find: Callable[[Manifest], list[list[Any]]]) -> bool:
-        """Own the fields that `find` returns for an object, so that an apply removes them. Returns: whether there are any."""
+    def _claim_aliases(self, change: Change) -> None:
+        """Own the fields with other names that the change drops, so that an apply removes them, if the API server would accept that."""
+        if change.before and (aliases := self._aliases(change, change.before)):
+            with suppress(PodwrightError):
+                self._check_without(change, aliases)
+                claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
+
+    def _claim_excluded(self, change: Change, refusal: PodwrightError) -> bool:
+        """If an apply was refused because of fields that exclude the desired ones, own these, so that another apply removes them.
+
+        Returns: whether there are any. Raises: PodwrightError if the API server would refuse the change without them, too.
+        """
+
+        def find(item: Manifest) -> list[list[Any]]:
+            return self._excluded_fields(change, refusal, item)
+
         if not change.before or not find(change.before):
             return False
-        claim(self._client, change.kind, change.before, self._options.manager, find)
+        self._check_without(change, find(change.after or {}) + self._aliases(change, change.before))
+        claim(self._client, change.kind, change.before, self._options.manager, lambda item: find(item) + self._aliases(change, item))
         return True
+
+    def _check_without(self, change: Change, paths: list[list[Any]]) -> None:
+        """Check that the API server would accept a change without the fields at some paths: owners do not change in vain. Raises: PodwrightError."""
+        try:
+            self._try_without(change, paths)
+        except PodwrightError as error:
+            if not error.is_dry_run_refused:
+                raise
 
     def _try_without(self, change: Change, paths: list[list[Any]]) -> Manifest:
         """The object as the API server answers to a dry run of the change as predicted locally, without the fields at some paths."""
@@ -212,6 +236,8 @@ class Executor:
     def _left_out_replicas(self, change: Change) -> dict[str, Any]:
         """The replicas that were applied before and are not any more, as a part of the spec; they keep their number."""
         before = change.before or {}
+        if not isinstance((change.desired or {}).get("spec", {}), dict):
+            return {}
         is_left_out = "f:replicas" in self._owned(change).get("f:spec", {}) and replicas_of(change.desired or {}) is None and replicas_of(before) is not None
         return {"replicas": before["spec"]["replicas"]} if is_left_out and change.action == "patch" else {}
 

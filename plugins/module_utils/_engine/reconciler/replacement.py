@@ -46,9 +46,9 @@ def immutable_fields(error: PodwrightError) -> str:
     return ", ".join(sorted({cause["field"] for cause in error.causes if cause["field"]})) or error.message
 
 
-_EXCLUDED_HINT = (
-    "The manifest itself is valid: fields of the live object that it does not contain exclude those that it does. "
-    "Remove them first, with null as their values and state: patched."
+_ACCEPTED_HINT = (
+    "As a new object it would be accepted. If fields that the manifest does not contain exclude those that it does, "
+    "remove them first, with null as their values and state: patched; else the live object must not be changed in this way."
 )
 
 
@@ -65,7 +65,7 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
     """
     if not change.before or not is_immutable(refusal):
         if change.before and refusal.status == 422 and not refusal.hint and _is_valid(client, change, manager):
-            refusal.hint = _EXCLUDED_HINT
+            refusal.hint = _ACCEPTED_HINT
         raise refusal
     title = change.key.title
     if on_immutable != "replace":
