@@ -465,10 +465,11 @@ def test_owners_do_not_change_for_a_change_that_is_refused(cluster):
     assert done.error is denied and [entry[0] for entry in cluster.log] == ["apply", "patch"]
 
 
-def test_a_field_that_another_applier_owns_keeps_its_other_name(cluster):
-    tree = {"f:spec": {"f:template": {"f:spec": {"f:serviceAccountName": {}}}}}
+@pytest.mark.parametrize("theirs", ["serviceAccountName", "serviceAccount"])
+def test_a_field_that_another_applier_owns_keeps_its_other_name(theirs, cluster):
+    trees = {manager: {"f:spec": {"f:template": {"f:spec": {f"f:{name}": {}}}}} for manager, name in (("podwright", "serviceAccountName"), ("argocd", theirs))}
     live = workload(template={"spec": {"serviceAccountName": "builder", "serviceAccount": "builder"}})
-    cluster.add(live, managedFields=[{"manager": name, "operation": "Apply", "fieldsV1": tree} for name in ("podwright", "argocd")])
+    cluster.add(live, managedFields=[{"manager": name, "operation": "Apply", "fieldsV1": tree} for name, tree in trees.items()])
     checked(reconcile(cluster, [workload(template={"spec": {}})], wait=False))
     assert [entry[0] for entry in cluster.log] == ["apply"]
 

@@ -77,22 +77,21 @@ def alias_fields(kind: Kind, desired: Manifest, item: Manifest, manager: str) ->
     Args:
         item: the observed object.
 
-    Returns: their paths in it, without those of fields that another manager owns, too, and so keeps.
+    Returns: their paths in it; empty if another applier owns one of them, which so keeps both.
     """
     if not is_built_in(kind.api_version) or kind in (POD, JOB):  # whose specs are immutable
         return []
     found: list[list[Any]] = []
     for path in dropped_fields(desired, item, [owned_fields(item, manager) or {}]):
         parent, alias = path[:-1], _ALIASES.get(path[-1])
-        if alias in (_value_at(item, parent) or {}) and alias not in (_value_at(desired, parent) or {}) and not _is_shared(item, path, manager):
+        if alias in (_value_at(item, parent) or {}) and alias not in (_value_at(desired, parent) or {}):
             found += [path, [*parent, alias]]
-    return found
+    return [] if any(_is_applied_by_others(item, path, manager) for path in found) else found
 
 
-def _is_shared(item: Manifest, path: list[Any], manager: str) -> bool:
-    """Whether another manager owns a field, too."""
-    others = [tree_of(entry) or {} for entry in item["metadata"].get("managedFields") or [] if entry.get("manager") != manager]
-    return any(_value_at(tree, [f"f:{step}" for step in path]) is not None for tree in others)
+def _is_applied_by_others(item: Manifest, path: list[Any], manager: str) -> bool:
+    entries = [entry for entry in item["metadata"].get("managedFields") or [] if entry.get("manager") != manager and entry.get("operation") == "Apply"]
+    return any(_value_at(tree_of(entry), [f"f:{step}" for step in path]) is not None for entry in entries)
 
 
 def without(item: Manifest, paths: list[list[Any]]) -> Manifest:
