@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import JOB, POD, is_built_in
 from .fields import dropped_fields, owned_fields, tree_of
+from .ownership import steps_of
 from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[st
     """
     if refusal.status != 422 or not is_built_in(kind.api_version):
         return []
-    dropped = [path for path in dropped_fields(desired, item, [tree], is_whole=True) if _is_of_one_piece(path) and isinstance(_value_at(item, path), dict)]
+    whole = [path for path in dropped_fields(desired, item, [tree], is_whole=True) if _is_of_one_piece(path) and isinstance(_value_at(item, path), dict)]
+    dropped = [path for path in whole if not _is_applied_by_others(item, path, tree)]
     names = tuple(_generic(".".join(map(str, path))) for path in dropped)
     are_left = [bool(names) and _generic(_POSITION.sub(r".\1", cause["field"])).startswith(names) for cause in refusal.causes]
     are_excluded = [bool(_EXCLUSION.search(cause["message"])) for cause in refusal.causes]
@@ -82,16 +84,21 @@ def alias_fields(kind: Kind, desired: Manifest, item: Manifest, manager: str) ->
     if not is_built_in(kind.api_version) or kind in (POD, JOB):  # whose specs are immutable
         return []
     found: list[list[Any]] = []
-    for path in dropped_fields(desired, item, [owned_fields(item, manager) or {}]):
+    tree = owned_fields(item, manager) or {}
+    for path in dropped_fields(desired, item, [tree]):
         parent, alias = path[:-1], _ALIASES.get(path[-1])
         if alias in (_value_at(item, parent) or {}) and alias not in (_value_at(desired, parent) or {}):
             found += [path, [*parent, alias]]
-    return [] if any(_is_applied_by_others(item, path, manager) for path in found) else found
+    return [] if any(_is_applied_by_others(item, path, tree) for path in found) else found
 
 
-def _is_applied_by_others(item: Manifest, path: list[Any], manager: str) -> bool:
-    entries = [entry for entry in item["metadata"].get("managedFields") or [] if entry.get("manager") != manager and entry.get("operation") == "Apply"]
-    return any(_value_at(tree_of(entry), [f"f:{step}" for step in path]) is not None for entry in entries)
+def _is_applied_by_others(item: Manifest, path: list[Any], tree: dict[str, Any]) -> bool:
+    """Whether an applier other than that of the tree owns a part of a field."""
+    entries = (item.get("metadata") or {}).get("managedFields") or []
+    others = [tree_of(entry) for entry in entries if entry.get("operation") == "Apply"]
+    if tree in others:
+        others.remove(tree)
+    return any(_value_at(other, steps_of(path, item)) is not None for other in others)
 
 
 def without(item: Manifest, paths: list[list[Any]]) -> Manifest:

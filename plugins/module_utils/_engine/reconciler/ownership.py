@@ -73,7 +73,9 @@ def claimed_entries(item: Manifest, manager: str, paths: Iterable[list[Any]]) ->
     """
     claims: dict[str, Any] = {}
     for path in paths:
-        _add(claims, path, item)
+        tree = claims
+        for step in steps_of(path, item):
+            tree = tree.setdefault(step, {})
     own = {"manager": manager, "operation": "Apply", "apiVersion": item["apiVersion"], "fieldsType": "FieldsV1", "fieldsV1": {}}
     entries: list[dict[str, Any]] = []
     for entry in item["metadata"].get("managedFields") or []:
@@ -86,16 +88,18 @@ def claimed_entries(item: Manifest, manager: str, paths: Iterable[list[Any]]) ->
     return [*entries, own | {"fieldsV1": _union(tree_of(own) or {}, claims)}]
 
 
-def _add(tree: dict[str, Any], path: list[Any], item: Any) -> None:
-    """Add a path to a tree."""
-    name = ""
+def steps_of(path: list[Any], item: Manifest) -> list[str]:
+    """The steps in a tree to a path of keys and positions in an object."""
+    steps, name, value = [], "", item
     for step in path:
         if isinstance(step, int):
-            keys = {key: item[step][key] for key in MERGE_KEYS.get(name) or ("name",)}
-            tree = tree.setdefault(f"k:{_encode(keys)}", {})
+            keys = {key: value[step][key] for key in MERGE_KEYS.get(name) or ("name",)}  # type: ignore[index]
+            steps.append(f"k:{_encode(keys)}")
         else:
-            tree, name = tree.setdefault(f"f:{step}", {}), step
-        item = item[step]
+            steps.append(f"f:{step}")
+            name = step
+        value = value[step]
+    return steps
 
 
 def _union(tree: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.kinds import is_built_in
 from ..errors import PodwrightError
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
         server would refuse the new object.
     """
     if not change.before or not is_immutable(refusal):
-        if change.before and refusal.status == 422 and not refusal.hint and _is_valid(client, change, manager):
+        is_explained = refusal.hint or any(_IMMUTABLE.search(cause["message"]) for cause in refusal.causes)
+        if change.before and refusal.status == 422 and is_built_in(change.kind.api_version) and not is_explained and _is_valid(client, change, manager):
             refusal.hint = _ACCEPTED_HINT
         raise refusal
     title = change.key.title
