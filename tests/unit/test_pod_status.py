@@ -12,6 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     SETTLING,
     TRANSIENT,
     exit_codes,
+    explaining_container,
     read_pod,
     read_problems,
     read_resize,
@@ -114,6 +115,19 @@ def test_a_task_whose_pod_is_deleted_while_it_runs_is_interrupted(code, word, fi
     assert ("deleted from outside while it ran; " in status.message) == status.is_interrupted
     item["status"] = {"phase": "Failed", "initContainerStatuses": [{"name": "i", "state": terminated}]}
     assert not code or read_pod(item).is_interrupted == status.is_interrupted
+
+
+def test_an_init_container_that_failed_is_named_instead_of_the_sidecar_that_was_terminated_after_it():
+    """The proxy of a service mesh is the first init container, and is killed when another one fails."""
+    item = pod("Failed")
+    item["spec"]["initContainers"] = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "migrate"}]
+    killed = {"name": "proxy", "state": {"terminated": {"exitCode": 143, "reason": "Error"}}}
+    item["status"]["initContainerStatuses"] = [killed, {"name": "migrate", "state": FAILED}]
+    status = read_pod(item)
+    assert (status.reason, status.rc, status.message) == ("InitError", 3, "the init container 'migrate' failed with exit code 3")
+    assert explaining_container(item) == "migrate"
+    item["status"]["initContainerStatuses"] = [killed]
+    assert read_pod(item).rc == 143 and explaining_container(item) == "proxy"
 
 
 @pytest.mark.parametrize(("policy", "state"), [("Never", "running"), ("OnFailure", "running"), ("Always", "pending")])

@@ -30,9 +30,13 @@ def container_names(pod: Manifest) -> list[str]:
 
 
 def long_running_containers(pod: Manifest) -> list[Manifest]:
-    """The containers of a pod and its sidecars: init containers that are restarted, which run as long as the pod (KEP-753)."""
-    sidecars = [container for container in pod["spec"].get("initContainers") or [] if container.get("restartPolicy") == "Always"]
-    return [*pod["spec"]["containers"], *sidecars]
+    """The containers of a pod and its sidecars."""
+    return [*pod["spec"]["containers"], *sidecars(pod)]
+
+
+def sidecars(pod: Manifest) -> list[Manifest]:
+    """The sidecars of a pod: init containers that are restarted, which run as long as the pod (KEP-753)."""
+    return [container for container in pod["spec"].get("initContainers") or [] if container.get("restartPolicy") == "Always"]
 
 
 def container_statuses(pod: Manifest) -> list[Manifest]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ..values import Manifest
-from .containers import container_status, container_statuses, default_container
+from .containers import container_status, container_statuses, default_container, sidecars
 from .quantity import same_quantity
 from .readiness import condition
 from .timestamps import read_timestamp
@@ -100,8 +100,8 @@ def read_pod(pod: Manifest) -> Status:
         return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
     interruption = _interruption(pod, status)
     if status.get("phase") == "Failed" or (terminated and pod["spec"].get("restartPolicy") == "Never"):
-        failure = _read_failure(status, terminated, interruption, str(termination(pod).get("message") or ""))
-        return _blame_deletion(pod, failure, terminated or _failed_init(status))
+        failure = _read_failure(pod, status, terminated, interruption)
+        return _blame_deletion(pod, failure, terminated or _failed_init(pod))
     if pod["metadata"].get("deletionTimestamp"):
         return _read_deletion("deleting", pod, "it is being deleted")
     return _read_active(pod, status, "running" in state)
@@ -119,14 +119,14 @@ def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bo
     return end is None or finished is None or finished >= end
 
 
-def _read_failure(status: Manifest, terminated: Manifest | None, interruption: str | None, cause: str) -> Status:
-    reason = status.get("reason") or ""
+def _read_failure(pod: Manifest, status: Manifest, terminated: Manifest | None, interruption: str | None) -> Status:
+    reason, cause = status.get("reason") or "", str(termination(pod).get("message") or "")
     rc = (terminated or {}).get("exitCode")
     if interruption and not (terminated and terminated["exitCode"] == 0):
         return Status("failed", interruption, status.get("message") or cause or "it was terminated from outside", rc, is_interrupted=True)
     if reason:
         return Status("failed", reason, status.get("message", ""), rc)
-    failed_init = _failed_init(status)
+    failed_init = _failed_init(pod)
     if failed_init and not terminated:
         return _read_failed_init(failed_init)
     if not terminated:
@@ -149,13 +149,19 @@ def _lost_container(terminated: Manifest) -> str:
     return terminated.get("message") or "its node has lost the container, and with it the exit code"
 
 
-def _failed_init(status: Manifest) -> Manifest | None:
+def _failed_init(pod: Manifest) -> Manifest | None:
     """The name of the init container that failed, with how it terminated; or None."""
-    for container in status.get("initContainerStatuses") or []:
+    for container in _sidecars_last(pod, (pod.get("status") or {}).get("initContainerStatuses") or []):
         terminated = _part(container, "state", "terminated")
         if terminated and terminated["exitCode"]:
             return {"name": container["name"]} | terminated
     return None
+
+
+def _sidecars_last(pod: Manifest, statuses: list[Manifest]) -> list[Manifest]:
+    """The statuses with those of sidecars at the end: when another container fails, they are terminated, and their exit codes say nothing."""
+    names = {container["name"] for container in sidecars(pod)}
+    return sorted(statuses, key=lambda status: status["name"] in names)
 
 
 def _read_failed_init(init: Manifest) -> Status:
@@ -291,7 +297,7 @@ def explaining_container(pod: Manifest) -> str:
     """The container whose log says what a pod's task does: its own, unless another one has run and failed instead."""
     own = default_container(pod)
     if not _has_trouble(container_status(pod, own)):
-        for status in container_statuses(pod):
+        for status in _sidecars_last(pod, container_statuses(pod)):
             if _has_trouble(status) and has_started(pod, status["name"]):
                 return str(status["name"])
     return own
