@@ -67,7 +67,9 @@ class ActionModule(OperationAction):
         try:
             with open(self._loader.get_real_file(path), encoding="utf-8") as source:
                 return source.read()
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            raise AnsibleActionFail(f"{option}: file {path} must be text in UTF-8. Save it in that encoding.") from None
+        except OSError as error:
             raise AnsibleActionFail(f"{option}: file {path} cannot be read: {error}") from error
 
     def _download(self, url):

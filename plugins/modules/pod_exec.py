@@ -153,12 +153,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rc:
-  description: Exit code of the command.
-  returned: if it exited
+  description: Exit code of the command; null if it did not exit, and V(0) if it was skipped, as in check mode.
+  returned: unless the options are invalid
   type: int
 return_code:
   description: The same as RV(rc).
-  returned: if it exited
+  returned: unless the options are invalid
   type: int
 stdout:
   description: Standard output of the command.

@@ -20,6 +20,8 @@ REFUSALS = {
     'pods "a" is forbidden: unable to validate against any security context constraint: [runAsUser: Invalid value: 65532]': "run_as_user to auto",
     'pods "a" is forbidden: unable to create new content in namespace shop because it is being terminated': "Wait until it is deleted",
     'pods "a" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi': "LimitRange",
+    'pods "a" is forbidden: cpu max limit to request ratio per Container is 4, but provided ratio is 8.000000': "LimitRange",
+    'jobs.batch "a" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0': "or delete objects that it counts",
     'pods "a" is forbidden: minimum cpu usage per Container is 100m, but request is 10m': "LimitRange",
 }
 
@@ -53,6 +55,11 @@ def test_a_refusal_names_what_limits_the_pod(text):
     status = {"kind": "Status", "message": text, "reason": "Forbidden"}
     for hint in (status_error(403 if "forbidden" in text else 422, status, request, CONFIGURATION).hint, admission_hint(f"FailedCreate: {text}", "shop")):
         assert REFUSALS[text] in hint and "namespace 'shop'" in hint
+
+
+@pytest.mark.parametrize("text", ['pod rejected: RuntimeClass "nope" not found', "no PriorityClass with name nope was found"])
+def test_a_class_that_does_not_exist_is_named_as_what_to_create(text):
+    assert admission_hint(f'pods "a" is forbidden: {text}', "n") == "Create it first, or correct its name."
 
 
 @pytest.mark.parametrize("text", ['Apply failed with 1 conflict: conflict with "a": .data.b', 'Apply failed with 2 conflicts: conflicts with "a":\n- .data.b'])

@@ -20,6 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import log_streams, runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.container_logs import further_containers, share_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import LOG_BYTES
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 
@@ -89,7 +90,7 @@ class LoggingCluster(TaskCluster):
 
     def __init__(self, tmp_path, **containers):
         super().__init__(tmp_path)
-        self.containers, self.asked, self.unreadable = containers, [], ()
+        self.containers, self.asked, self.unreadable, self.full = containers, [], (), ()
 
     def _status(self):
         return status_of("Failed" if terminated(1) in self.containers.values() else "Succeeded", **self.containers)
@@ -98,7 +99,7 @@ class LoggingCluster(TaskCluster):
         self.asked.append(container)
         if container in self.unreadable:
             raise PodwrightError("it cannot be read")
-        return f"one\nof {container}\n".encode()
+        return b"x" * limit_bytes if container in self.full else f"one\nof {container}\n".encode()
 
 
 @pytest.fixture
@@ -136,6 +137,15 @@ def test_a_log_that_cannot_be_read_is_missing_with_a_warning(perform, tmp_path):
     fields, _error = perform(cluster, console, **PARTS)
     assert list(fields["container_logs"]) == ["proxy"]
     assert console.warnings == ["The log of container 'fetch' of task 't' could not be read: it cannot be read"]
+
+
+def test_a_log_that_is_cut_off_has_a_warning(perform, tmp_path):
+    """What a playbook looks for at its end would be missing without a word."""
+    cluster, console = LoggingCluster(tmp_path, fetch=terminated(0), proxy=RUNNING, task=terminated(0)), Console()
+    cluster.full = ("task",)
+    fields, _error = perform(cluster, console, **PARTS)
+    assert len(fields["logs"]) == LOG_BYTES
+    assert console.warnings == [f"Only the first {LOG_BYTES} bytes of the log of task 't' are returned. Read all with pod_logs."]
 
 
 def test_the_error_says_why_an_init_container_could_not_be_started(perform, tmp_path):

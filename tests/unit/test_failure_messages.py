@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.dia
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status, read_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import output_hint, start_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
@@ -59,11 +59,40 @@ def test_a_refused_replacement_is_not_explained_by_what_stays(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "is_known"),
-    [("exec /bin/sh: argument list too long\n", True), ("a\nexec sh: argument list too long", True), ("sh: exec: argument list too long!", False), ("", False)],
+    ("text", "hint"),
+    [
+        ("exec /bin/sh: argument list too long\n", "stdin"),
+        ("a\nexec sh: argument list too long", "stdin"),
+        ("exec /in/run.sh: no such file or directory", "Windows line endings"),
+        ("exec /in/run.sh: exec format error", "#!/bin/sh"),
+        ("exec /in/run.sh: permission denied", "executable"),
+    ],
 )
-def test_a_program_with_too_long_arguments_has_a_hint(text, is_known):
-    assert ("stdin" in output_hint(text)) == is_known
+def test_a_program_that_the_kernel_does_not_execute_has_a_hint(text, hint):
+    assert hint in output_hint(text)
+
+
+@pytest.mark.parametrize("text", ["", "sh: exec: argument list too long!", "cat: exec x: no such file or directory", "exec x: no such file or directory: y"])
+def test_output_of_a_program_has_no_hint(text):
+    assert not output_hint(text)
+
+
+@pytest.mark.parametrize(("reason", "code", "is_warned"), [("OOMKilled", 0, True), ("OOMKilled", 137, False), ("Completed", 0, False)])
+def test_a_task_that_succeeds_without_a_process_that_was_killed_for_its_memory_is_a_warning(reason, code, is_warned):
+    """Kubernetes reports the exit code of the container's first process, so that the pod has succeeded."""
+    status = {"phase": "Running", "containerStatuses": [{"name": "task", "state": {"terminated": {"exitCode": code, "reason": reason}}}]}
+    pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "task"}], "restartPolicy": "Never"}, "status": status}
+    console = Console()
+    run = SimpleNamespace(pod=pod, status=read_pod(pod))
+    completion.Completion(None, [], console)._warn_of_killed_process(run, SimpleNamespace(name="a", namespace="n"))
+    assert [("OOMKilled" in text and "resources.limits.memory" in text) for text in console.warnings] == [True] * is_warned
+
+
+@pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
+def test_an_init_container_that_was_killed_for_its_memory_has_a_hint(reason):
+    init = [{"name": "fetch", "state": {"terminated": {"exitCode": 137, "reason": reason}}}]
+    status = read_pod({"metadata": {}, "spec": {"containers": [{"name": "task"}]}, "status": {"phase": "Failed", "initContainerStatuses": init}})
+    assert ("memory" in status.message) == ("memory" in failure_hint(spec(), status)) == (reason == "OOMKilled")
 
 
 @pytest.mark.parametrize("names", [("bad",), ("bad", "fine")])
@@ -178,6 +207,8 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
         ("FailedMount", 'volume mode "Ephemeral" not supported by driver csi.spiffe.io (no CSIDriver object)', "CSI driver"),
         ("StartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
         ("StartError", 'exec: "/run.sh": permission denied', "executable"),
+        ("StartError", "runc create failed: Cwd must be an absolute path", "working_dir"),
+        ("StartError", 'error mounting "/v/c" to rootfs at "/etc/passwd/x": open o_path procfd: open /etc/passwd/x: not a directory', "mount_path"),
         ("InitStartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
         (
             "Unschedulable",

@@ -70,6 +70,12 @@ def test_a_source_without_manifests_is_refused_so_that_no_set_is_pruned(text, wr
         read(server.url)
 
 
+def test_a_file_in_another_encoding_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "a.yml").write_bytes("kind: Pod".encode("utf-16"))
+    with pytest.raises(AnsibleActionFail, match=r"src: file \S*/a.yml must be text in UTF-8. Save it in that encoding."):
+        read(tmp_path / "a.yml")
+
+
 def test_what_is_no_file_is_refused(write, tmp_path):
     os.mkfifo(tmp_path / "pipe.yml")
     with pytest.raises(AnsibleActionFail, match=r"src: .*/pipe.yml must be a file."):

@@ -9,7 +9,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_gc, pod_info, task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_exec, pod_gc, pod_info, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 
 from ..support.environment import ROOT
@@ -55,6 +55,8 @@ def test_unknown_and_missing_names_are_refused_with_those_that_exist(given, mess
         ({"state": "complete"}, "state: must be one of present, running, completed, absent, got 'complete'."),
         ({"logs": True}, "logs: must be one of none, collect, stream, got true."),
         ({"env": [{"name": "A", "value": "b"}]}, "env: must be a mapping, got a list. Write NAME: VALUE for each entry."),
+        ({"env": ""}, "env: must be a mapping, got a string. Use default(omit) for a variable that may be empty."),
+        ({"inputs": [{"path": "/a", "content": {}}]}, "inputs[0].content: must be a string, got a mapping. The filter to_json makes text of it."),
         ({"readiness_probe": "/:80"}, "readiness_probe: must be a mapping, got a string."),
         ({"volumes": ["/x:/y"]}, "volumes[0]: must be a mapping, got a string."),
         ({"tasks": "[{name: a}]"}, "tasks: must be a list of mappings, got a string."),
@@ -94,6 +96,9 @@ def test_the_options_of_a_module_with_few_are_listed_without_those_of_the_connec
 def test_the_json_text_of_a_list_is_read_as_the_list():
     assert normalize_options(task_pod.ARGUMENTS, {"tasks": '[{"name": "a"}]'}) == {"tasks": [{"name": "a"}]}
     assert refusal({"tasks": '[{"nam": "a"}]'}).startswith("tasks[0].nam: unknown option of tasks; did you mean name")
+    tasks = normalize_options(task_pod.ARGUMENTS, {"command": '["echo", "a b"]', "tasks": [{"name": "a", "command": '["b"]'}]})
+    assert tasks == {"command": ["echo", "a b"], "tasks": [{"name": "a", "command": ["b"]}]}
+    assert normalize_options(pod_exec.ARGUMENTS, {"command": "[ -e /x ]"}) == {"command": "[ -e /x ]"}
 
 
 def test_the_guide_shows_messages_as_they_are():

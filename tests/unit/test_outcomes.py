@@ -150,6 +150,15 @@ def test_a_command_that_ran_in_no_pod_has_no_exit_code(monkeypatch):
     assert error.reason == "NotFound" and fields["rc"] is None is fields["return_code"]  # `until: result.rc == 0` retries it
 
 
+@pytest.mark.parametrize(("check_mode", "rc"), [(False, None), (True, 0)])
+def test_a_command_that_did_not_run_has_an_exit_code_for_expressions(check_mode, rc):
+    """`until: result.rc == 0` retries a command whose pod does not exist yet, and is met in check mode, as with ansible.builtin.command."""
+    invocation = Invocation({"pod": "web", "label_selectors": None}, check_mode, False, Console())
+    fields = pod_exec.describe(invocation, [pod_exec.Execution(pod_exec.Container("n", "web", None))])
+    assert fields["rc"] == rc == fields["return_code"] and (fields.get("stdout_lines") == []) == check_mode
+    assert pod_exec.describe(invocation, []) == {"rc": None, "return_code": None}
+
+
 @pytest.mark.parametrize("option", ["chdir", "creates", "removes"])
 def test_a_home_directory_of_no_shell_is_refused(option):
     _fields, error = perform_on(StubClient(), pod_exec, command="true", pod="web", **{option: "~/x"})

@@ -36,6 +36,7 @@ FIELDS = [
     ({"startup_probe": {"exec": ["true"]}}, "/spec/containers/0/startupProbe/exec/command", ["true"]),
     ({"lifecycle": {"post_start": {"exec": {"command": ["a"]}}}}, "/spec/containers/0/lifecycle/postStart/exec/command", ["a"]),
     ({"resources": {"limits": {"cpu": "1"}}, "request_ratio": 0.25}, "/spec/containers/0/resources", {"limits": {"cpu": "1"}, "requests": {"cpu": "250m"}}),
+    ({"resources": {"limits": {"memory": None, "cpu": 1}}, "request_ratio": 1}, "/spec/containers/0/resources/limits", {"cpu": "1"}),
     ({"termination_grace_period": 3}, "/spec/terminationGracePeriodSeconds", 3),
     ({"service_account": "builder"}, "/spec/serviceAccountName", "builder"),
     ({"automount_service_account_token": True}, "/spec/automountServiceAccountToken", True),

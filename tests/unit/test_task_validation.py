@@ -22,6 +22,8 @@ from .test_task_order import session
         ({"containers": [{"name": "task"}]}, "containers[0].name: must be unique in the pod, got 'task'"),
         ({"init_containers": [{"name": "A"}]}, "init_containers[0].name: must consist of"),
         ({"resources": {"limits": {"cpu": "one"}}}, "resources.limits.cpu: must be a quantity such as 500m, 2 or 128Mi, got 'one'."),
+        ({"resources": {"limits": {"memory": "512m"}}}, "resources.limits.memory: must be at least 4096 bytes, got '512m'."),
+        ({"resources": {"limits": {"memory": 64}}}, "resources.limits.memory: must be at least 4096 bytes, got '64'."),
         (
             {"containers": [{"name": "c", "ports": [1, "x"]}]},
             "containers[0].ports[1]: must be a number from 1 to 65535 or a mapping with container_port, got 'x'.",

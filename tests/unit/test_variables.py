@@ -37,6 +37,14 @@ def variables(monkeypatch):
         monkeypatch.setenv(name, text)
 
 
+def test_an_empty_variable_for_a_boolean_of_the_connection_is_not_set(monkeypatch):
+    monkeypatch.setenv("K8S_AUTH_VERIFY_SSL", "")
+    monkeypatch.setenv("K8S_AUTH_VERIFY_X509_STRICT", "")
+    checked = ArgumentSpecValidator(task_pod.OPERATION.arguments).validate({})
+    parameters = checked.validated_parameters
+    assert not checked.error_messages and (parameters["validate_certs"], parameters["verify_x509_strict"]) == (None, False)
+
+
 @pytest.mark.usefixtures("variables")
 @pytest.mark.parametrize("module", [task_pod, pod_deployment], ids=["task_pod", "pod_deployment"])
 def test_variables_are_defaults_of_options(module, monkeypatch):

@@ -27,6 +27,7 @@ _KEYWORDS = (
     "environment", "failed_when", "ignore_errors", "loop", "loop_control", "module_defaults", "no_log", "notify", "poll", "register",
     "run_once", "tags", "until", "vars", "when", "with_dict", "with_fileglob", "with_items",
 )  # fmt: skip
+_EMPTY_HINT = "Use default(omit) for a variable that may be empty."
 _LISTED = 30  # names in an error
 _SHOWN = 60  # characters of a value in an error
 
@@ -67,7 +68,10 @@ class _Reader:
             return self._read_list(spec, value, path)
         if kind == "dict":
             return self._read_mapping(spec, value, path)
-        check_value(value, path, kind == "path" or path.rpartition(".")[2].partition("[")[0] in _BINARY)
+        name = path.rpartition(".")[2].partition("[")[0]
+        if name == "command" and isinstance(value, str):
+            value = _decode_list(value)  # other text is a single word, or split as by a shell
+        check_value(value, path, kind == "path" or name in _BINARY)
         _check_scalar(kind, spec, value, path)
         return int(value) if kind == "int" and isinstance(value, float) else value
 
@@ -90,7 +94,8 @@ class _Reader:
             if "options" in spec:
                 return self.read(spec["options"], value, f"{path}.")
         elif not isinstance(value, str) or not _is_mapping_text(value):
-            raise _type_error(path, "a mapping", value, "Write NAME: VALUE for each entry." if isinstance(value, list) and "options" not in spec else "")
+            hint = _EMPTY_HINT if value == "" else "Write NAME: VALUE for each entry." if isinstance(value, list) and "options" not in spec else ""
+            raise _type_error(path, "a mapping", value, hint)
         check_value(value, path, False)
         return value
 
@@ -122,7 +127,7 @@ def _check_scalar(kind: str, spec: Options, value: Any, path: str) -> None:
     if kind in ("str", "path") and not choices and isinstance(value, bool):
         raise option_error(path, f"must be a string, got the boolean {str(value).lower()}.", "Quote it if it is meant as text.")
     if kind in ("str", "path") and isinstance(value, (dict, list)):
-        raise _type_error(path, "a string", value, "The filter to_json makes text of it." if path in ("content", "stdin") else "")
+        raise _type_error(path, "a string", value, "The filter to_json makes text of it." if path.rpartition(".")[2] in ("content", "stdin") else "")
     if kind == "path" and isinstance(value, str) and "\0" in value:
         raise option_error(path, "must be a path, got text with a null character.")
     if kind == "bool" and str(value).lower() not in _BOOLEANS:
@@ -130,7 +135,7 @@ def _check_scalar(kind: str, spec: Options, value: Any, path: str) -> None:
     if kind in ("int", "float") and not _is_number(kind, value):
         is_duration = isinstance(value, str) and _DURATION.fullmatch(value.strip())
         expected = "a number" if kind == "float" else "an integer"
-        hint = "Durations are in seconds." if is_duration else "Use default(omit) for a variable that may be empty." if value == "" else ""
+        hint = "Durations are in seconds." if is_duration else _EMPTY_HINT if value == "" else ""
         raise _value_error(path, expected, spec, value, hint)
 
 

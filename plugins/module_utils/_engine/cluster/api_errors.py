@@ -29,16 +29,18 @@ _IMMUTABLE = "}: field is immutable"  # the end of a cause that contains an obje
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
     (r"service ?account \S+ not found", "Create the service account{namespace} first, for example with the role podwright.core.rbac."),
+    (r"RuntimeClass \S+ not found|no PriorityClass with name", "Create it first, or correct its name."),
+    (r"exceeded quota: .*requested: count/", "Raise the ResourceQuota{namespace}, or delete objects that it counts."),
     (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
     (r"because it is being terminated", "Wait until it is deleted and create it again: nothing can be created{namespace} before."),
     (r"failed quota: .*must specify", "Set the resources that the ResourceQuota{namespace} limits, or defaults for them in a LimitRange."),
-    (r"PodSecurity", "Set security_profile to a profile that the Pod Security level of the namespace allows, or change the level{namespace}."),
+    (r"PodSecurity", "Set security_profile, or securityContext in a manifest, to what the Pod Security level allows, or change the level{namespace}."),
     (r"security context constraint", "Set run_as_user to auto and no other user or group: OpenShift assigns those of its range{namespace}."),
     (
         r"less than or equal to \S+ limit",
         "Set resources.limits to at least the requests: their default is that of the LimitRange{namespace}.",
     ),
-    (r"(maximum|minimum) \S+ (usage|limit)", "Set resources that the LimitRange{namespace} allows, or change the LimitRange."),
+    (r"(maximum|minimum) \S+ (usage|limit)|max limit to request ratio", "Set resources that the LimitRange{namespace} allows, or change the LimitRange."),
 )
 _GO_VALUE = re.compile(r"&(?:value\.valueUnstructured)?\{(?:Value:)?(.*?)\}")  # how an API server prints a value of another type
 # How an API server repeats the whole object that a patch would have made, with values of a Secret that no parameter has.

@@ -33,6 +33,7 @@ _WAITING_GRACE = {
 NOT_STARTED = "StartError"
 DELETED = "Deleted"  # reason of a task whose pod was deleted before it had finished
 UNKNOWN = "ContainerStatusUnknown"  # of a container that the kubelet has lost, such as when its node was restarted; its exit code is made up
+OUT_OF_MEMORY = "it used more memory than its limit allows"
 GATED = "SchedulingGated"  # reason of a pod that must not be scheduled yet
 # Conditions of a pod that is terminated from outside: by Kubernetes (KEP-3329), or by Kueue, which evicts a Workload.
 _TERMINATIONS = ("DisruptionTarget", "TerminationTarget")
@@ -137,7 +138,7 @@ def _read_failure(pod: Manifest, status: Manifest, terminated: Manifest | None, 
         return Status("failed", word, f"its command could not be started: {message}", rc, is_interrupted=bool(_CANCELLED.search(message)))
     if word == UNKNOWN:
         return Status("failed", word, _lost_container(terminated), rc, is_interrupted=True)
-    text = "it used more memory than its limit allows" if word == "OOMKilled" else f"its command failed with exit code {rc}"
+    text = OUT_OF_MEMORY if word == "OOMKilled" else f"its command failed with exit code {rc}"
     return Status("failed", word, text, rc)
 
 
@@ -167,7 +168,7 @@ def _sidecars_last(pod: Manifest, statuses: list[Manifest]) -> list[Manifest]:
 def _read_failed_init(init: Manifest) -> Status:
     rc, reason = init["exitCode"], init.get("reason") or "Error"
     problem = f"could not be started: {_start_problem(init)}" if reason == NOT_STARTED else f"failed with exit code {rc}"
-    problem = f"was lost: {_lost_container(init)}" if reason == UNKNOWN else problem
+    problem = f"was lost: {_lost_container(init)}" if reason == UNKNOWN else f"failed: {OUT_OF_MEMORY}" if reason == "OOMKilled" else problem
     return Status("failed", f"Init{reason}", f"the init container '{init['name']}' {problem}", rc, is_interrupted=reason == UNKNOWN)
 
 

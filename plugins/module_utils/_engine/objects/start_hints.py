@@ -39,18 +39,28 @@ _HINTS = {
         (r"not found|non-existent", "Create it first."),
     ),
     "StartError": (
+        (r"error mounting", "A file can be mounted only over a file, a directory only over a directory: correct mount_path and sub_path of volumes."),
+        (r"Cwd must be an absolute path", "working_dir must be an absolute path."),
         (r"executable file not found|no such file or directory", "Correct command and working_dir: the image has no such file."),
         (r"permission denied|exec format error", "The program of command must be executable, and built for the platform of the node."),
     ),
 }
 
 _LENGTH_HINT = "Linux limits each argument and each variable to 128 KiB: pass long text by stdin or by a file."
-_TOO_LONG = re.compile(r"^exec \S+: argument list too long$", re.MULTILINE)
+# What runc writes in place of the output of a program that the kernel does not execute.
+_NOT_EXECUTED = re.compile(r"^exec \S+: (argument list too long|no such file or directory|exec format error|permission denied)$", re.MULTILINE)
+_EXECUTION_HINTS = {
+    "argument list too long": _LENGTH_HINT,
+    "no such file or directory": "The program exists, but not the interpreter in its first line, as in a script with Windows line endings.",
+    "exec format error": "The program must be built for the platform of the node; a script must begin with the line of its interpreter, such as #!/bin/sh.",
+    "permission denied": "The program must be executable for the user of the container.",
+}
 
 
 def output_hint(text: str) -> str:
     """What to do about a program that could not be executed, from what the container runtime wrote in place of its output; empty if it was."""
-    return _LENGTH_HINT if _TOO_LONG.search(text) else ""
+    found = _NOT_EXECUTED.search(text)
+    return _EXECUTION_HINTS[found[1]] if found else ""
 
 
 def start_hint(reason: str, message: str) -> str:

@@ -240,7 +240,8 @@ def _read_pieces(path: str) -> Iterator[bytes]:
 def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
     """The fields of the result, complete or not."""
     if invocation.params["pod"]:
-        return _describe_execution(invocation, outcome[0]) if outcome else {}
+        # No exit code is null, so that expressions such as `until: result.rc == 0` have a value.
+        return {"rc": None, "return_code": None} | (_describe_execution(invocation, outcome[0]) if outcome else {})
     results = []
     for execution in outcome:
         error, container = execution.error, execution.container
@@ -255,7 +256,8 @@ def _describe_execution(invocation: Invocation, execution: Execution) -> Result:
     if execution.skipped:
         return {"changed": False, "skipped": True, "msg": execution.skipped, "rc": 0, "return_code": 0, **describe_output(b"", b"", True)}
     if invocation.check_mode and not execution.error:
-        return {"changed": True, "skipped": True, "msg": "Check mode: the command was not run."}
+        text = "Check mode: the command was not run."
+        return {"changed": True, "skipped": True, "msg": text, "rc": 0, "return_code": 0, **describe_output(b"", b"", True)}
     stdout, stderr = execution.stdout, execution.stderr
     if stdout is None or stderr is None:
         return {"changed": False}

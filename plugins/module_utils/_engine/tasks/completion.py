@@ -14,7 +14,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
-from ..objects.pod_status import Status, explaining_container, has_started
+from ..objects.pod_status import Status, explaining_container, has_started, read_pod
 from ..objects.readiness import condition
 from ..objects.start_hints import output_hint
 from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
@@ -43,6 +43,8 @@ class Completion:
 
     def complete(self) -> None:
         """Collect, record, clean up: no pod is deleted before the record that replaces it is written."""
+        for run, spec in self._runs:
+            self._warn_of_killed_process(run, spec)
         open_runs = [(run, spec) for run, spec in self._runs if run.error or spec.options["logs"] != "none"]
         call_in_threads(lambda pair: self._collect(*pair), open_runs, THREADS)
         # Not those that are being deleted: their records are deleted as well.
@@ -53,6 +55,14 @@ class Completion:
         released = [(spec, pod) for spec, pod in fetched if pod["metadata"]["uid"] not in deleted]
         if released:
             call_in_threads(lambda pair: self._release(*pair), released, THREADS)
+
+    def _warn_of_killed_process(self, run: TaskRun, spec: TaskSpec) -> None:
+        """Warn if a task succeeded without a process that was killed for its memory: Kubernetes takes it for a success, but its work may be incomplete."""
+        if run.pod and run.status and run.status.state == "succeeded" and read_pod(run.pod).reason == "OOMKilled":
+            self._console.warn(
+                f"Task '{spec.name}' in namespace '{spec.namespace}' succeeded, but one of its processes was killed, because the container used more memory "
+                "than its limit allows (OOMKilled). Raise resources.limits.memory."
+            )
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
         options, pod = spec.options, run.pod

@@ -37,7 +37,7 @@ def share_of(count: int) -> int:
 
 
 def read_logs(client: Client, console: Console, task: str, pod: Manifest, containers: Iterable[str], limit: int) -> dict[str, str]:
-    """The log of each container that has started, by name; one that cannot be read is missing, with a warning.
+    """The log of each container that has started, by name; one that cannot be read is missing, with a warning, as of one that is longer.
 
     Args:
         task: what the warning calls the task.
@@ -47,9 +47,13 @@ def read_logs(client: Client, console: Console, task: str, pod: Manifest, contai
     for container in containers:
         if not has_started(pod, container):
             continue
+        of_container = "" if container == TASK_CONTAINER else f" of container '{container}'"
         try:
-            logs[container] = decode(client.log(namespace, name, container, limit_bytes=limit))
+            content = client.log(namespace, name, container, limit_bytes=limit)
+            logs[container] = decode(content)
+            if len(content) >= limit:
+                # One warning for all pods of a Job.
+                console.warn(f"Only the first {limit} bytes of the log{of_container} of {task.rpartition(' of ')[2]} are returned. Read all with pod_logs.")
         except PodwrightError as error:
-            of_container = "" if container == TASK_CONTAINER else f" of container '{container}'"
             console.warn(f"The log{of_container} of {task} could not be read: {error}")
     return logs

@@ -14,6 +14,7 @@ Resources: TypeAlias = dict[str, dict[str, str]]
 """`limits` and `requests`, each a quantity for each resource; an empty one is absent."""
 
 _OVERCOMMITTED = ("cpu", "memory")
+_PAGE = 4096  # bytes, less than which no process can have
 
 
 def build_resources(container: Options, path: str = "") -> Resources:
@@ -38,10 +39,12 @@ def build_resources(container: Options, path: str = "") -> Resources:
 
 
 def _quantities(given: Options | None, option: str) -> dict[str, str]:
-    quantities = {str(name): str(text) for name, text in (given or {}).items()}
+    quantities = {str(name): str(text) for name, text in (given or {}).items() if text is not None}
     for name, text in quantities.items():
         try:
-            parse_quantity(text)
+            value = parse_quantity(text)
         except ValueError:
             raise option_error(f"{option}.{name}", f"must be a quantity such as 500m, 2 or 128Mi, got {text!r}.") from None
+        if name == "memory" and option.endswith("limits") and 0 < value < _PAGE:
+            raise option_error(f"{option}.{name}", f"must be at least {_PAGE} bytes, got {text!r}.", "Write Mi for mebibytes; m is a thousandth.")
     return quantities
