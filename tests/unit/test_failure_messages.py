@@ -88,6 +88,14 @@ def test_a_task_that_succeeds_without_a_process_that_was_killed_for_its_memory_i
     assert [("OOMKilled" in text and "resources.limits.memory" in text) for text in console.warnings] == [True] * is_warned
 
 
+@pytest.mark.parametrize("stdin", ["", None])
+def test_an_image_without_a_shell_for_standard_input_has_a_hint(stdin):
+    """The shell is not in the command that the user wrote."""
+    status = Status("failed", "StartError", 'its command could not be started: exec: "sh": executable file not found in $PATH')
+    hint = failure_hint(spec(stdin=stdin, command=["/app"]), status)
+    assert hint.startswith("Correct command" if stdin is None else "The option stdin requires a shell")
+
+
 @pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
 def test_an_init_container_that_was_killed_for_its_memory_has_a_hint(reason):
     init = [{"name": "fetch", "state": {"terminated": {"exitCode": 137, "reason": reason}}}]
@@ -341,6 +349,8 @@ def test_a_missing_service_account_is_named_as_what_to_create():
     [
         ("echo a && exit 3", ["No shell interprets command: '&&' is an argument of echo. For a shell, write [sh, -c, \"…\"]."]),
         ("sh -c 'echo a && exit 3'", []),
+        ("ls ${HOME}/x", ["No shell interprets command: '${HOME}/x' is an argument of ls. For a shell, write [sh, -c, \"…\"]."]),
+        ("awk '{print $NF}' /etc/passwd", []),
         (["echo", "&&"], []),
     ],
 )

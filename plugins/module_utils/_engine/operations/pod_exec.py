@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 READ_SIZE = 1 << 18  # bytes
 THREADS = 16
 _OPERATORS = frozenset(("&&", "||", "|", ";", "&", "<", ">", ">>", "2>", "2>&1"))  # of a shell
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})(/.*)?")  # as a whole argument; programs such as awk have variables of their own
 
 ARGUMENTS = {
     **CONNECTION,
@@ -177,8 +179,8 @@ def _explain(rc: int, params: Options) -> str:
 
 
 def _warn_about_operators(invocation: Invocation, words: Sequence[str]) -> None:
-    """Warn if a command that was given as text contains an operator of a shell, which the program gets as an argument."""
-    operators = [word for word in words if word in _OPERATORS] if isinstance(invocation.params["command"], str) else []
+    """Warn if a command that was given as text contains an operator or a variable of a shell, which the program gets as an argument."""
+    operators = [word for word in words if word in _OPERATORS or _VARIABLE.fullmatch(word)] if isinstance(invocation.params["command"], str) else []
     if operators:
         invocation.console.warn(f"No shell interprets command: '{operators[0]}' is an argument of {words[0]}. For a shell, write [sh, -c, \"…\"].")
 

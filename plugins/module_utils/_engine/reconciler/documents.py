@@ -95,7 +95,15 @@ def _parse(text: str, origin: str) -> tuple[list[Any], list[tuple[str, int]]]:
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:  # the library's own on tags such as !!bool
         place = getattr(error, "problem_mark", None)
         position = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
-        raise PodwrightError(f"The YAML of {origin} is invalid{position}: {getattr(error, 'problem', None) or error}.", reason="BadManifest") from error
+        problem = f"The YAML of {origin} is invalid{position}: {getattr(error, 'problem', None) or error}."
+        raise PodwrightError(problem, reason="BadManifest", hint=_syntax_hint(text, place.line if place else 0)) from error
+
+
+def _syntax_hint(text: str, line: int) -> str:
+    """What to do about a text that is not YAML, with the number of the line from 0; empty if nothing is known."""
+    if "{{" in text or "{%" in text:
+        return "If it is a template of Jinja, set the option template."
+    return "Indent it by spaces, not by tabs." if "\t" in "".join(text.splitlines()[line : line + 1]) else ""
 
 
 def as_json(value: Any, budget: Iterator[int] | None = None, depth: int = 0) -> Any:
@@ -116,7 +124,7 @@ def as_json(value: Any, budget: Iterator[int] | None = None, depth: int = 0) -> 
         return [as_json(item, budget, depth + 1) for item in value]
     if value is None or _is_json_scalar(value):
         return value
-    shown = type(value).__name__ if isinstance(value, (str, int)) else f"{value!r:.60}"
+    shown = str(value) if isinstance(value, float) else type(value).__name__  # another value may be a secret, such as one with the tag !!binary
     raise PodwrightError(f"A definition contains a value that is not JSON: {shown}.", reason="BadManifest", hint="Write it in quotes as a string.")
 
 
