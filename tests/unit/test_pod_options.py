@@ -31,6 +31,7 @@ FIELDS = [
         [{"prefix": "P_", "secretRef": {"name": "s"}}, {"configMapRef": {"name": "c", "optional": True}}],
     ),
     ({"ports": [8080]}, "/spec/containers/0/ports", [{"containerPort": 8080}]),
+    ({"ports": [{"container_port": "8080", "host_port": "80"}]}, "/spec/containers/0/ports", [{"containerPort": 8080, "hostPort": 80}]),
     ({"liveness_probe": {"http": "/ready:8080"}}, "/spec/containers/0/livenessProbe/httpGet", HTTP["httpGet"]),
     ({"readiness_probe": {"httpGet": HTTP["httpGet"]}}, "/spec/containers/0/readinessProbe", HTTP),
     ({"startup_probe": {"exec": ["true"]}}, "/spec/containers/0/startupProbe/exec/command", ["true"]),

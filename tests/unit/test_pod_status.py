@@ -117,6 +117,15 @@ def test_a_task_whose_pod_is_deleted_while_it_runs_is_interrupted(code, word, fi
     assert not code or read_pod(item).is_interrupted == status.is_interrupted
 
 
+def test_a_container_that_is_about_to_be_restarted_is_not_being_created():
+    status = read_pod(pod("Running", FAILED, policy="Always"))
+    assert (status.state, status.reason, status.rc) == (
+        "pending",
+        "Starting",
+        3,
+    ) and status.message == "its command exited with exit code 3, and is being restarted"
+
+
 def test_an_init_container_that_failed_is_named_instead_of_the_sidecar_that_was_terminated_after_it():
     """The proxy of a service mesh is the first init container, and is killed when another one fails."""
     item = pod("Failed")

@@ -105,7 +105,7 @@ def read_pod(pod: Manifest) -> Status:
         return _blame_deletion(pod, failure, terminated or _failed_init(pod))
     if pod["metadata"].get("deletionTimestamp"):
         return _read_deletion("deleting", pod, "it is being deleted")
-    return _read_active(pod, status, "running" in state)
+    return _read_active(pod, status, state)
 
 
 def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bool:
@@ -196,7 +196,8 @@ def termination(pod: Manifest) -> Manifest:
     return next((found for name in _TERMINATIONS if (found := condition(pod, name)).get("status") == "True"), {})
 
 
-def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
+def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
+    is_running, terminated = "running" in state, state.get("terminated")
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     own = default_container(pod)
     problems = [found if container["name"] == own else replace(found, rc=None) for container in containers if (found := read_waiting(container))]
@@ -211,6 +212,8 @@ def _read_active(pod: Manifest, status: Manifest, is_running: bool) -> Status:
     if is_running:
         reason, message = (problems[0].reason, problems[0].message) if problems else ("", "")
         return Status("running", reason, message, is_ready=condition(pod, "Ready").get("status") == "True")
+    if terminated:  # before it is restarted, or its restart is delayed
+        return Status("pending", "Starting", f"its command exited with exit code {terminated['exitCode']}, and is being restarted", terminated["exitCode"])
     return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
 
 

@@ -81,4 +81,5 @@ def _build_port(port: object, option: str) -> Manifest:
     if not isinstance(port, dict) or not {"container_port", "containerPort"} & set(port):
         raise option_error(option, f"must be a number from 1 to {MAX_PORT} or a mapping with container_port, got {port!r}.")
     built: Manifest = camelize(port)
-    return built
+    numbers = {name: parse_integer(built[name], MAX_PORT, 1) for name in ("containerPort", "hostPort") if isinstance(built.get(name), str)}
+    return built | {name: number for name, number in numbers.items() if number is not None}  # the text of a variable
