@@ -95,12 +95,17 @@ class CachedLoader(Loader):
         if code is not None:
             exec(code, module.__dict__)  # noqa: S102
 
+    def get_source(self, fullname: str) -> str | None:
+        """The source of the module, None if it has none."""
+        source: str | bytes | None = self._loader.get_source(fullname)
+        return source.decode() if isinstance(source, bytes) else source  # Ansible's loader returns bytes, which tracebacks fail to show
+
     def get_code(self, fullname: str) -> CodeType | None:
         """The code of the module, None if it has none."""
-        source = self._loader.get_source(fullname)
+        source = self.get_source(fullname)
         if source is None:
             return None
-        text = source.encode() if isinstance(source, str) else source
+        text = source.encode()
         key = hashlib.sha256(b"\0".join((_INTERPRETER, fullname.encode(), text))).hexdigest()
         code = self._cache.find(key)
         if code is None:

@@ -11,11 +11,12 @@ import traceback
 import zipfile
 from importlib.util import module_from_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode
-from ansible_collections.podwright.core.plugins.module_utils._bytecode import ENGINE, CachedFinder, CodeCache
+from ansible_collections.podwright.core.plugins.module_utils._bytecode import ENGINE, CachedFinder, CachedLoader, CodeCache
 
 NAME = f"{ENGINE}.sample"
 ENTRY = ENGINE.replace(".", "/")
@@ -127,6 +128,13 @@ def test_a_traceback_shows_the_lines_of_an_archive(archive):
     with pytest.raises(KeyError) as failure:
         archive.run()["fail"]()
     assert "# in the archive" in "".join(traceback.format_exception(failure.value))
+
+
+def test_the_source_of_a_collection_is_text_for_tracebacks(archive):
+    """Ansible's loader returns bytes, with which `linecache` fails, so that the error itself is lost."""
+    loader = CachedLoader(SimpleNamespace(get_source=lambda name: f"NAME = '{name} é'\n".encode()), archive.cache)
+    assert loader.get_source("a") == "NAME = 'a é'\n"
+    assert loader.get_code("a").co_names == ("NAME",)
 
 
 def test_other_modules_are_left_to_other_finders(archive, monkeypatch):
