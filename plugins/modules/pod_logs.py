@@ -36,7 +36,9 @@ options:
     type: list
     elements: str
   container:
-    description: Name of the container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
+    description:
+      - Name of the container, init container or ephemeral container. Defaults to the container C(task), the one annotated as default, or the first, in this
+        order.
     type: str
   all_containers:
     description: Read all containers, including init containers. Excludes O(container).

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Gap
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
@@ -16,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import INDEX
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import explaining_container
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import log_streams, runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.container_logs import further_containers, share_of
@@ -66,6 +67,29 @@ def pod_with(**containers):
 )
 def test_the_container_that_failed_is_the_one_whose_log_is_shown(containers, expected):
     assert explaining_container(pod_with(**containers)) == expected
+
+
+def debugged_pod():
+    pod = pod_with(task=RUNNING)
+    pod["spec"]["ephemeralContainers"] = [{"name": "debugger"}]
+    pod["status"]["ephemeralContainerStatuses"] = [{"name": "debugger"} | terminated(130)]
+    return pod
+
+
+def test_the_log_of_a_debug_container_explains_nothing():
+    assert explaining_container(debugged_pod()) == "task"
+
+
+@pytest.mark.parametrize("name", ["debugger", "nope"])
+def test_the_log_of_a_debug_container_can_be_read(name):
+    client = SimpleNamespace(kinds=Kinds(None), get=lambda *_key: debugged_pod())
+    params = {name: entry.get("default") for name, entry in pod_logs.ARGUMENTS.items()} | {"name": "t", "container": name, "kind": "Pod"}
+    invocation = SimpleNamespace(client=client, namespace="n", params=params)
+    if name == "debugger":
+        assert [log.container for log in pod_logs._select_logs(invocation)] == ["debugger"]
+        return
+    with pytest.raises(PodwrightError, match="containers: debugger, other, task"):
+        pod_logs._select_logs(invocation)
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])

@@ -29,6 +29,11 @@ def container_names(pod: Manifest) -> list[str]:
     return [container["name"] for group in ("initContainers", "containers") for container in pod["spec"].get(group) or []]
 
 
+def ephemeral_names(pod: Manifest) -> list[str]:
+    """The names of a pod's ephemeral containers, such as those of `kubectl debug`."""
+    return [container["name"] for container in pod["spec"].get("ephemeralContainers") or []]
+
+
 def long_running_containers(pod: Manifest) -> list[Manifest]:
     """The containers of a pod and its sidecars."""
     return [*pod["spec"]["containers"], *sidecars(pod)]

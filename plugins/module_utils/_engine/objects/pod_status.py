@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ..values import Manifest
-from .containers import container_status, container_statuses, default_container, sidecars
+from .containers import container_status, container_statuses, default_container, ephemeral_names, sidecars
 from .quantity import same_quantity
 from .readiness import condition
 from .timestamps import read_timestamp
@@ -301,8 +301,9 @@ def explaining_container(pod: Manifest) -> str:
     """The container whose log says what a pod's task does: its own, unless another one has run and failed instead."""
     own = default_container(pod)
     if not _has_trouble(container_status(pod, own)):
+        debugging = ephemeral_names(pod)  # which others started
         for status in _sidecars_last(pod, container_statuses(pod)):
-            if _has_trouble(status) and has_started(pod, status["name"]):
+            if _has_trouble(status) and status["name"] not in debugging and has_started(pod, status["name"]):
                 return str(status["name"])
     return own
 

@@ -18,7 +18,7 @@ from ..cluster.transport import pieces_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
 from ..libraries import load
-from ..objects.containers import container_names, container_status, default_container
+from ..objects.containers import container_names, container_status, default_container, ephemeral_names
 from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..text import decode, split_lines
@@ -151,12 +151,12 @@ def _select_logs(invocation: Invocation) -> list[ContainerLog]:
     for pod in pods:
         names = container_names(pod)
         if params["container"]:
-            selected = [params["container"]] if params["container"] in names else []
+            selected = [params["container"]] if params["container"] in [*names, *ephemeral_names(pod)] else []
         else:
             selected = names if params["all_containers"] else [default_container(pod)]
         logs += [ContainerLog(pod, name, params["max_bytes"]) for name in selected]
     if not logs:
-        names = sorted({name for pod in pods for name in container_names(pod)})
+        names = sorted({name for pod in pods for name in (*container_names(pod), *ephemeral_names(pod))})
         raise option_error("container", f"'{params['container']}' not found in the selected pods; containers: {', '.join(names)}.")
     return logs
 
