@@ -295,6 +295,7 @@ def test_metadata_of_a_live_pod_changed_by_hand_is_shown_in_check_mode_and_resto
     done = perform(cluster, **options)[0]
     assert done["changed"] and done["plan"][0]["patch"] == predicted["plan"][0]["patch"] != []
     assert pod["metadata"] == right and cluster.started == 1
+    assert all(done["pod"]["metadata"][part] == right[part] for part in ("labels", "annotations"))
     assert not perform(cluster, **options)[0]["changed"]
 
 

@@ -28,6 +28,7 @@ def _restore(executor: Executor, run: TaskRun, spec: TaskSpec, live: Manifest) -
             run.effects.policy = executor.apply_policy(spec, live)
         if run.plan.change.action in (PATCH, RESIZE):
             run.effects.corrected = executor.correct(spec, live, run.plan.change.desired or {})
+            run.live = run.effects.corrected or live  # the result shows what it is now
         if run.plan.change.action in (NONE, PATCH) and is_needed(spec, run.status):
             run.effects.secret = executor.create_secret(spec, live)
     except PodwrightError as error:
