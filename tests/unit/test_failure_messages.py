@@ -16,7 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.req
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status, read_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import output_hint, start_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import output_hint, probe_hint, start_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
@@ -70,6 +70,12 @@ def test_a_refused_replacement_is_not_explained_by_what_stays(monkeypatch):
 )
 def test_a_program_that_the_kernel_does_not_execute_has_a_hint(text, hint):
     assert hint in output_hint(text)
+
+
+@pytest.mark.parametrize(("rc", "option"), [(137, "liveness_probe"), (143, "liveness_probe"), (3, ""), (None, "")])
+def test_a_container_that_was_terminated_because_of_a_probe_has_a_hint(rc, option):
+    assert option in probe_hint(["Pulled", "Liveness probe failed: "], rc) and bool(probe_hint(["Startup probe failed: x"], rc)) == bool(option)
+    assert not probe_hint(["Readiness probe failed: "], rc)
 
 
 @pytest.mark.parametrize("text", ["", "sh: exec: argument list too long!", "cat: exec x: no such file or directory", "exec x: no such file or directory: y"])
@@ -294,6 +300,8 @@ CONVERT = "Write numbers and booleans without quotes, and variables that are tex
         ),
         (".dta: field not declared in schema", ".dta: field not declared in schema (HTTP 500). Correct the fields that the message names."),
         (".spec.replicas: expected numeric (int or float), got string", "got string (HTTP 500). " + CONVERT),
+        (".spec.containers: expected list, got string", "expected list, got string (HTTP 500). Write the value as a list."),
+        ("json: cannot unmarshal string into Go struct field PodDNSConfig.searches of type []string", "Write the value as a list."),
         (".spec.paused: expected boolean, got &{true}", ".spec.paused: expected boolean, got true (HTTP 500). " + CONVERT),
     ],
 )

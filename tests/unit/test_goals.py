@@ -139,6 +139,10 @@ def test_a_condition_may_name_its_reason():
     assert not goal(wait_condition=option | {"reason": "Other"}).is_met_by(pod(READY_POD))
 
 
+def test_a_condition_may_be_written_in_any_case():
+    assert goal(wait_condition={"type": "ready", "status": "True", "reason": None}).is_met_by(pod(READY_POD))
+
+
 def test_an_object_without_the_condition_is_described():
     assess = condition_assessment({"type": "Ready", "status": "True", "reason": None})
     assert assess(pod(READY_POD)).state == READY

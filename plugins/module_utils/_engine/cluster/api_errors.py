@@ -51,6 +51,7 @@ _TEXT_FOR_OTHER = re.compile(
     r'|[pP]ort: Invalid value: "\d+": must contain at least one letter'
 )
 _OTHER_FOR_TEXT = re.compile(r"expected string, got|cannot unmarshal (number|bool) into .* of type \*?string|cannot convert (int64|float64|bool) to string")
+_OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\]")
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 # An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.
@@ -134,6 +135,7 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
 def _type_hint(error: PodwrightError, text: str) -> str:
     """What to do about values of the wrong types, or empty."""
     hints = ['Quote the value, such as "1" or "true".'] if _OTHER_FOR_TEXT.search(text) else []
+    hints += ["Write the value as a list."] if _OTHER_FOR_LIST.search(text) else []
     if _TEXT_FOR_OTHER.search(text):
         hints.append("Write numbers and booleans without quotes, and variables that are text, such as those of the command line, with the filter int or bool.")
     return " ".join(hints) or ("Correct the fields that the message names." if error.is_schema_mismatch else "")

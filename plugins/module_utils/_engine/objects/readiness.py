@@ -58,10 +58,10 @@ def counted_pods(item: Manifest) -> int:
     return whole_number(spec.get("replicas"), 1) if assessment is _assess_replicas and spec.get("paused") is not True else 0
 
 
-def condition(item: Manifest, name: str) -> Manifest:
+def condition(item: Manifest, name: str, any_case: bool = False) -> Manifest:
     """The condition of that type, or an empty mapping."""
     for entry in _conditions(item):
-        if entry.get("type") == name:
+        if entry.get("type") == name or (any_case and str(entry.get("type")).lower() == name.lower()):
             return entry
     return {}
 

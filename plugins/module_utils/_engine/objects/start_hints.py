@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _IMAGES = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
 # The first that matches: a registry that refuses answers like one that lacks the image, and names resolve before anything else.
@@ -46,6 +50,8 @@ _HINTS = {
     ),
 }
 
+_PROBE = re.compile("(Liveness|Startup) probe (failed|errored)")
+_TERMINATED = (137, 143)  # exit codes of a process after SIGKILL and SIGTERM
 _LENGTH_HINT = "Linux limits each argument and each variable to 128 KiB: pass long text by stdin or by a file."
 # What runc writes in place of the output of a program that the kernel does not execute.
 _NOT_EXECUTED = re.compile(r"^exec \S+: (argument list too long|no such file or directory|exec format error|permission denied)$", re.MULTILINE)
@@ -61,6 +67,12 @@ def output_hint(text: str) -> str:
     """What to do about a program that could not be executed, from what the container runtime wrote in place of its output; empty if it was."""
     found = _NOT_EXECUTED.search(text)
     return _EXECUTION_HINTS[found[1]] if found else ""
+
+
+def probe_hint(messages: Iterable[str], rc: int | None) -> str:
+    """What to do about a container that the kubelet has terminated because a probe failed, from the messages of its events; empty if it has not."""
+    failed = next((found[1].lower() for text in messages if (found := _PROBE.match(text))), "") if rc in _TERMINATED else ""
+    return f"The kubelet terminated it because its {failed}_probe failed: correct the probe, or raise its failure_threshold." if failed else ""
 
 
 def start_hint(reason: str, message: str) -> str:

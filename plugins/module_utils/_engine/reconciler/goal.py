@@ -83,7 +83,8 @@ class Goal:
 
 def has_condition(option: Options) -> Callable[[Manifest], bool]:
     """Whether an object has the condition of the option `wait_condition`."""
-    return lambda item: all(condition(item, option["type"]).get(key) == option[key] for key in ("status", "reason") if option[key])
+    # In any case, as `kubectl wait` does it.
+    return lambda item: all(condition(item, option["type"], any_case=True).get(key) == option[key] for key in ("status", "reason") if option[key])
 
 
 def condition_assessment(option: Options) -> Callable[[Manifest], Readiness]:
@@ -94,7 +95,7 @@ def condition_assessment(option: Options) -> Callable[[Manifest], Readiness]:
         readiness = assess(item)
         if is_met(item):
             return Readiness(READY)
-        found = condition(item, option["type"])
+        found = condition(item, option["type"], any_case=True)
         shown = f"{found.get('status')} ({found.get('reason')})" if found else "missing"
         return Readiness(FAILED if readiness.state == FAILED else PROGRESSING, f"condition {option['type']} is {shown}; {readiness.message}".rstrip("; "))
 

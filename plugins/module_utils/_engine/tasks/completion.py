@@ -16,7 +16,7 @@ from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, explaining_container, has_started, read_pod
 from ..objects.readiness import condition
-from ..objects.start_hints import output_hint
+from ..objects.start_hints import output_hint, probe_hint
 from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
 from ..threads import call_in_threads
 from ..values import Manifest
@@ -110,7 +110,7 @@ class Completion:
             run.container_logs.setdefault(tail.container, tail.text)
         elif run.logs is None and tail.text:
             run.logs = tail.text
-        hint = error.hint or output_hint(tail.text)
+        hint = error.hint or output_hint(tail.text) or probe_hint((event["message"] for event in run.events), run.status.rc if run.status else None)
         if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never") and "rerun" not in hint:
             hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
         has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more
