@@ -75,6 +75,15 @@ def refusal(pod, place, **options):
     return error
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"local_path": "{place}/none/*.txt"}, {"state": "from_pod", "remote_path": "{place}/none/*.txt", "local_path": "{place}/copy"}],
+)
+def test_a_path_that_is_meant_as_a_pattern_has_a_hint(pod, place, options):
+    error = refusal(pod, place, **{name: text.format(place=place) for name, text in options.items()})
+    assert "not found" in error.message and error.hint.startswith("A path is not a pattern")
+
+
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 

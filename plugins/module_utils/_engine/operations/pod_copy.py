@@ -111,12 +111,18 @@ def _observe(invocation: Invocation) -> TreePair | None:
     return _observe_upload(invocation, deadline) if params["state"] == "to_pod" else _observe_download(invocation, deadline)
 
 
+def _missing_hint(path: str) -> str:
+    """What to do about a path that does not exist because it is meant as a pattern; empty if it does not look like one."""
+    is_pattern = any(character in path for character in "*?[")
+    return "A path is not a pattern: name one file, or a directory, with exclude for what it must not copy." if is_pattern else ""
+
+
 def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair | None:
     params = invocation.params
     local = Text(params["content"]) if params["content"] is not None else LocalTree(params["local_path"], params["follow"])
     local_tree = local.observe(invocation.console)
     if not local_tree:
-        raise option_error("local_path", f"not found on the host that runs this task: {params['local_path']}.")
+        raise option_error("local_path", f"not found on the host that runs this task: {params['local_path']}.", _missing_hint(params["local_path"]))
     if local_tree[ROOT].type == FILE and (params["local_path"] or "").endswith("/"):
         raise option_error("local_path", f"must not end with '/' unless it is a directory, got {params['local_path']}.")
     observed = _observe_remote(invocation, deadline, shallow=local_tree[ROOT].type == FILE)
@@ -145,7 +151,8 @@ def _observe_download(invocation: Invocation, deadline: float | None) -> TreePai
         return None
     remote, remote_tree = observed
     if not remote_tree:
-        raise PodwrightError(f"{params['remote_path']} not found in {remote.container}.", reason="NotFound", hint="Check remote_path and container.")
+        hint = _missing_hint(params["remote_path"]) or "Check remote_path and container."
+        raise PodwrightError(f"{params['remote_path']} not found in {remote.container}.", reason="NotFound", hint=hint)
     return download_pair(remote, remote_tree, params["local_path"], invocation.console)
 
 
