@@ -235,6 +235,7 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
             "tolerations. Correct node_s",
         ),
         ("Unschedulable", "pod has unbound immediate PersistentVolumeClaims", "StorageClass"),
+        ("Unschedulable", "1 node(s) didn't have free ports for the requested pod ports.", "host_port"),
         ("Unschedulable", 'persistentvolumeclaim "data" not found', "Create the PersistentVolumeClaim first."),
     ],
 )

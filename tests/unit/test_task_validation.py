@@ -9,7 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate, warn_of_dollars
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate, warn_of_containers, warn_of_dollars
 
 from .task_specs import spec
 from .test_task_order import session
@@ -134,6 +134,27 @@ def test_dollars_that_kubernetes_removes_are_warned_of(options, warned):
     console = Console()
     warn_of_dollars([spec(**options)], console)
     assert [text.split(" of ")[0] for text in console.warnings] == ([warned] if warned else []) and "pa$$word" not in str(console.warnings)
+
+
+OWN, OTHER = {"name": "task", "image": "i"}, {"name": "main", "image": "i"}
+
+
+@pytest.mark.parametrize(("kind", "place"), [("Pod", lambda pod: pod), ("Job", lambda pod: {"template": {"spec": pod}})])
+def test_the_image_of_a_task_may_be_in_its_definition(kind, place):
+    validate(spec(kind=kind, state="completed", image=None, definition={"spec": place({"containers": [OWN]})}))
+    with pytest.raises(PodwrightError, match="image: must be set"):
+        validate(spec(kind=kind, state="completed", image=None, definition={"spec": place({"containers": [OTHER]})}))
+
+
+@pytest.mark.parametrize(
+    ("containers", "options", "is_warned"),
+    [([OTHER], {}, True), ([OTHER], {"command": ["a"]}, False), ([OTHER], {"args": ["a"]}, False), ([OTHER, OWN], {}, False), (None, {}, False)],
+)
+def test_a_definition_whose_containers_are_not_that_of_the_task_is_warned_of(containers, options, is_warned):
+    """The container of a template of another tool is seldom named `task`, and the task would run the command of its image beside it."""
+    console = Console()
+    warn_of_containers([spec(definition={"spec": {"containers": containers}}, **options)], console)
+    assert ["'main' runs beside that of the task" in text for text in console.warnings] == [True] * is_warned
 
 
 @pytest.mark.parametrize(

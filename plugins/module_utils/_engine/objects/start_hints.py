@@ -28,6 +28,7 @@ _NODE_HINTS = (
     (r"Insufficient|Too many pods", "Lower resources.requests, or free or add nodes."),
     (r"untolerated taint|that the pod didn't tolerate", "Add tolerations."),
     (r"didn't match Pod's node affinity|didn't match node selector", "Correct node_selector and affinity."),
+    (r"free ports for the requested pod ports", "Use another host_port, or none, or free it."),
     (r"unbound immediate PersistentVolumeClaims", "Give the PersistentVolumeClaim a StorageClass that provides volumes."),
     (r'persistentvolumeclaim "[^"]+" not found', "Create the PersistentVolumeClaim first."),
 )

@@ -28,7 +28,7 @@ from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runt
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.tracing import TRACE_OPTIONS, Trace, open_trace
-from ..tasks.validation import validate, warn_of_dollars
+from ..tasks.validation import validate, warn_of_containers, warn_of_dollars
 
 if TYPE_CHECKING:
     from ..dispatch.dispatcher import Dispatcher
@@ -147,6 +147,7 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
     specs = [replace(spec, context=outcome.trace.context_of(spec)) for spec in specs] if outcome.trace else specs
     if params["state"] != "absent":
         warn_of_dollars(specs, invocation.console)
+        warn_of_containers(specs, invocation.console)
         check_images(params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],

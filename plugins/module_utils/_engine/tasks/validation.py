@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..arguments import check_name
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
-from ..values import Options
+from ..values import Manifest, Options
 from .environment import find_lost_dollars
 from .file_containers import HOLDER
 from .inputs import INPUTS, check_inputs
@@ -96,9 +96,25 @@ def warn_of_dollars(specs: Iterable[TaskSpec], console: Console) -> None:
                 console.warn(f"{path}{option} of task '{spec.name}': in command, args and env, Kubernetes makes one dollar sign of $$. {fix}")
 
 
+def warn_of_containers(specs: Iterable[TaskSpec], console: Console) -> None:
+    """Warn of a `definition` none of whose containers is the task's, if no option says what the task runs: it would run the image's own command."""
+    for spec in specs:
+        names = [str(container.get("name")) for container in _defined_containers(spec.options)]
+        if names and TASK_CONTAINER not in names and not spec.options.get("command") and not spec.options.get("args"):
+            console.warn(
+                f"definition of task '{spec.name}': the container '{names[0]}' runs beside that of the task, which runs the command of its image. "
+                f"Name it {TASK_CONTAINER} if it is the task's."
+            )
+
+
 def _defines_image(options: Options) -> bool:
     """Whether `definition` sets the image of the task's container, or `patches` may."""
-    definition = options.get("definition") or {}
-    check_shape(definition, "definition")
-    containers = (definition.get("spec") or {}).get("containers") or []
-    return bool(options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in containers)
+    check_shape(options.get("definition") or {}, "definition")
+    return bool(options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in _defined_containers(options))
+
+
+def _defined_containers(options: Options) -> list[Manifest]:
+    """The containers in `definition`, of a Pod or in the template of a Job."""
+    spec = (options.get("definition") or {}).get("spec") or {}
+    pod = (spec.get("template") or {}).get("spec") or {} if "template" in spec else spec
+    return pod.get("containers") or []
