@@ -55,6 +55,7 @@ def test_unknown_and_missing_names_are_refused_with_those_that_exist(given, mess
         ({"state": "complete"}, "state: must be one of present, running, completed, absent, got 'complete'."),
         ({"logs": True}, "logs: must be one of none, collect, stream, got true."),
         ({"env": [{"name": "A", "value": "b"}]}, "env: must be a mapping, got a list. Write NAME: VALUE for each entry."),
+        ({"definition": "spec:\n  hostname: a\n"}, "definition: must be a mapping, got a string. The filter from_yaml reads YAML text as a mapping."),
         ({"env": ""}, "env: must be a mapping, got a string. Use default(omit) for a variable that may be empty."),
         ({"inputs": [{"path": "/a", "content": {}}]}, "inputs[0].content: must be a string, got a mapping. The filter to_json makes text of it."),
         ({"readiness_probe": "/:80"}, "readiness_probe: must be a mapping, got a string."),

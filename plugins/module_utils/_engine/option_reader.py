@@ -94,8 +94,7 @@ class _Reader:
             if "options" in spec:
                 return self.read(spec["options"], value, f"{path}.")
         elif not isinstance(value, str) or not _is_mapping_text(value):
-            hint = _EMPTY_HINT if value == "" else "Write NAME: VALUE for each entry." if isinstance(value, list) and "options" not in spec else ""
-            raise _type_error(path, "a mapping", value, hint)
+            raise _type_error(path, "a mapping", value, _mapping_hint(spec, value))
         check_value(value, path, False)
         return value
 
@@ -159,6 +158,13 @@ def _decode_list(text: str) -> Any:
 def _is_mapping_text(text: str) -> bool:
     """Whether Ansible reads a text as a mapping: JSON, or `key=value`."""
     return text.lstrip().startswith("{") or ("=" in text and not text.lstrip().startswith("["))
+
+
+def _mapping_hint(spec: Options, value: Any) -> str:
+    """What to do about a value that is not a mapping; empty if nothing is known."""
+    if isinstance(value, str):
+        return _EMPTY_HINT if value == "" else "The filter from_yaml reads YAML text as a mapping." if ": " in value or ":\n" in value else ""
+    return "Write NAME: VALUE for each entry." if isinstance(value, list) and "options" not in spec else ""
 
 
 def _value_error(path: str, expected: str, spec: Options, value: Any, hint: str = "") -> PodwrightError:
