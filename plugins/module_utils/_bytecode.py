@@ -30,10 +30,10 @@ _INTERPRETER = MAGIC_NUMBER + bytes([sys.flags.optimize])
 
 
 class CodeCache:
-    """A directory of compiled code that belongs to this user alone; one that does not is not used."""
+    """A directory of compiled code in a home that belongs to this user alone; one that does not is not used."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, home: str) -> None:
+        self._home, self._path = home, os.path.join(home, ".cache/podwright/code")
 
     def find(self, key: str) -> CodeType | None:
         """The code that was kept under the key, or None."""
@@ -49,6 +49,7 @@ class CodeCache:
     def keep(self, key: str, code: CodeType) -> None:
         """Keep the code under the key, if that is possible."""
         with suppress(OSError):
+            os.stat(self._home)  # one that does not exist is not created: that of some system users is /nonexistent
             os.makedirs(self._path, mode=0o700, exist_ok=True)
             directory = self._open()
             try:
@@ -155,7 +156,7 @@ def install() -> None:
         return
     for index, finder in enumerate(sys.meta_path):
         if finder is PathFinder or finder.__class__.__name__ == "_AnsibleCollectionFinder":
-            sys.meta_path.insert(index, CachedFinder(CodeCache(os.path.expanduser("~/.cache/podwright/code"))))
+            sys.meta_path.insert(index, CachedFinder(CodeCache(os.path.expanduser("~"))))
             return
 
 

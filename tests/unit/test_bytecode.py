@@ -27,7 +27,9 @@ class Archive:
 
     def __init__(self, directory: Path) -> None:
         self.path, self.directory = directory / "0.zip", directory / "home/.cache/podwright/code"
-        self.cache = CodeCache(str(self.directory))
+        self.home = directory / "home"
+        self.home.mkdir()
+        self.cache = CodeCache(str(self.home))
 
     def write(self, source: str) -> None:
         """Write an archive with that source, of another name: those of the last are cached."""
@@ -107,9 +109,15 @@ def test_what_others_could_have_written_is_not_used(archive, compiled, monkeypat
     assert len(compiled) == 2
 
 
+def test_a_home_that_does_not_exist_is_not_created(archive, compiled):
+    archive.home.rmdir()
+    assert [archive.run()["VERSION"], archive.run()["VERSION"]] == [1, 1]
+    assert len(compiled) == 2 and not archive.home.exists()
+
+
 @pytest.mark.parametrize("home", ["/proc", "/dev/null", "/proc/self/fd"])
 def test_a_home_that_cannot_be_written_to_is_no_error(archive, compiled, home):
-    archive.cache = CodeCache(f"{home}/.cache/podwright/code")
+    archive.cache = CodeCache(home)
     assert [archive.run()["VERSION"], archive.run()["VERSION"]] == [1, 1]
     assert len(compiled) == 2
 

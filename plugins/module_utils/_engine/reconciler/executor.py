@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -175,10 +174,14 @@ class Executor:
 
     def _claim_aliases(self, change: Change) -> None:
         """Own the fields with other names that the change drops, so that an apply removes them, if the API server would accept that."""
-        if change.before and (aliases := self._aliases(change, change.before)):
-            with suppress(PodwrightError):
-                self._check_without(change, aliases)
-                claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
+        aliases = self._aliases(change, change.before)
+        if not change.before or not aliases:
+            return
+        try:
+            self._check_without(change, aliases)
+        except PodwrightError:
+            return  # the apply is refused, too
+        claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
 
     def _claim_excluded(self, change: Change, refusal: PodwrightError) -> bool:
         """If an apply was refused because of fields that exclude the desired ones, own these, so that another apply removes them.
