@@ -74,8 +74,10 @@ def test_a_program_that_the_kernel_does_not_execute_has_a_hint(text, hint):
 
 @pytest.mark.parametrize(("rc", "option"), [(137, "liveness_probe"), (143, "liveness_probe"), (3, ""), (None, "")])
 def test_a_container_that_was_terminated_because_of_a_probe_has_a_hint(rc, option):
-    assert option in probe_hint(["Pulled", "Liveness probe failed: "], rc) and bool(probe_hint(["Startup probe failed: x"], rc)) == bool(option)
-    assert not probe_hint(["Readiness probe failed: "], rc)
+    killing = "Container %s failed liveness probe, will be restarted"
+    assert option in probe_hint(["Pulled", killing % "task"], "task", rc)
+    # One that failed once does not terminate its container, and a sidecar is another one.
+    assert not probe_hint(["Liveness probe failed: Get timeout", "Stopping container task", killing % "proxy"], "task", rc)
 
 
 @pytest.mark.parametrize("text", ["", "sh: exec: argument list too long!", "cat: exec x: no such file or directory", "exec x: no such file or directory: y"])
@@ -89,9 +91,22 @@ def test_a_task_that_succeeds_without_a_process_that_was_killed_for_its_memory_i
     status = {"phase": "Running", "containerStatuses": [{"name": "task", "state": {"terminated": {"exitCode": code, "reason": reason}}}]}
     pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "task"}], "restartPolicy": "Never"}, "status": status}
     console = Console()
-    run = SimpleNamespace(pod=pod, status=read_pod(pod))
+    run = SimpleNamespace(pod=pod, pods={}, status=read_pod(pod))
     completion.Completion(None, [], console)._warn_of_killed_process(run, SimpleNamespace(name="a", namespace="n"))
     assert [("OOMKilled" in text and "resources.limits.memory" in text) for text in console.warnings] == [True] * is_warned
+
+
+def test_a_killed_process_of_any_pod_of_a_job_is_a_warning():
+    def of(code, reason):
+        state = {"terminated": {"exitCode": code, "reason": reason}}
+        spec = {"containers": [{"name": "task"}], "restartPolicy": "Never"}
+        return {"metadata": {"name": "a"}, "spec": spec, "status": {"phase": "Running", "containerStatuses": [{"name": "task", "state": state}]}}
+
+    for pods, is_warned in (([of(0, "OOMKilled"), of(0, "Completed")], True), ([of(0, "Completed"), of(137, "OOMKilled")], False)):
+        console = Console()
+        run = SimpleNamespace(pod=pods[-1], pods=dict(enumerate(pods)), status=Status("succeeded", "Completed"))
+        completion.Completion(None, [], console)._warn_of_killed_process(run, SimpleNamespace(name="a", namespace="n"))
+        assert bool(console.warnings) == is_warned
 
 
 @pytest.mark.parametrize("stdin", ["", None])
@@ -315,6 +330,7 @@ def test_a_value_of_the_wrong_type_in_a_manifest_is_shown_as_it_is_written(text,
     ("text", "hint"),
     [
         ("json: cannot unmarshal number into Go struct field ConfigMap.data of type string", 'Quote the value, such as "1" or "true".'),
+        ("json: cannot unmarshal number into Go struct field Secret.data of type []uint8", 'Quote the value, such as "1" or "true".'),
         ("cannot convert int64 to string", 'Quote the value, such as "1" or "true".'),
         ("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32", CONVERT),
         ("cannot convert string to bool", CONVERT),
@@ -358,7 +374,9 @@ def test_a_missing_service_account_is_named_as_what_to_create():
     [
         ("echo a && exit 3", ["No shell interprets command: '&&' is an argument of echo. For a shell, write [sh, -c, \"…\"]."]),
         ("sh -c 'echo a && exit 3'", []),
-        ("ls ${HOME}/x", ["No shell interprets command: '${HOME}/x' is an argument of ls. For a shell, write [sh, -c, \"…\"]."]),
+        ("bash -lc '$JAVA_HOME/bin/java' &&", []),
+        ("login -p '$3cr3t/xyz'", ['No shell interprets command: a variable is an argument of login. For a shell, write [sh, -c, "…"].']),  # may be secret
+        ("ls ${HOME}/x", ['No shell interprets command: a variable is an argument of ls. For a shell, write [sh, -c, "…"].']),
         ("awk '{print $NF}' /etc/passwd", []),
         (["echo", "&&"], []),
     ],

@@ -141,6 +141,8 @@ def test_a_condition_may_name_its_reason():
 
 def test_a_condition_may_be_written_in_any_case():
     assert goal(wait_condition={"type": "ready", "status": "True", "reason": None}).is_met_by(pod(READY_POD))
+    both = pod({"conditions": [{"type": "ready", "status": "False"}, {"type": "Ready", "status": "True"}]})
+    assert goal(wait_condition={"type": "Ready", "status": "True", "reason": None}).is_met_by(both), "its own case comes first"
 
 
 def test_an_object_without_the_condition_is_described():

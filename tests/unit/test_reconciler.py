@@ -465,6 +465,28 @@ def test_owners_do_not_change_for_a_change_that_is_refused(cluster):
     assert done.error is denied and [entry[0] for entry in cluster.log] == ["apply", "patch"]
 
 
+@pytest.mark.parametrize(("status", "is_final"), [(422, False), (500, True), (None, True)])
+def test_an_alias_is_not_left_because_a_dry_run_failed(status, is_final, cluster):
+    """The next run would not know that the field was dropped."""
+    tree = {"f:spec": {"f:template": {"f:spec": {"f:serviceAccountName": {}}}}}
+    live = workload(template={"spec": {"serviceAccountName": "builder", "serviceAccount": "builder"}})
+    cluster.add(live, managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": tree}])
+    cluster.answers["patch", "Deployment", "a"] = [PodwrightError("failed", status=status)]
+    done = reconcile(cluster, [workload(template={"spec": {}})], wait=False)
+    assert bool(done.error) == is_final and [entry[0] for entry in cluster.log] == (["patch"] if is_final else ["patch", "apply"])
+
+
+@pytest.mark.parametrize("template", [5, {"spec": 5}, {"spec": True}, "x"])
+def test_a_template_of_another_type_is_refused_by_the_api_server(template, cluster):
+    tree = {"f:spec": {"f:template": {"f:spec": {"f:serviceAccountName": {}}}}}
+    cluster.add(
+        workload(template={"spec": {"serviceAccountName": "b", "serviceAccount": "b"}}),
+        managedFields=[{"manager": "podwright", "operation": "Apply", "fieldsV1": tree}],
+    )
+    cluster.answers["apply", "Deployment", "a"] = [PodwrightError("expected map", status=500)]
+    assert reconcile(cluster, [workload(template=template)], wait=False).error.message == "expected map"
+
+
 @pytest.mark.parametrize("theirs", ["serviceAccountName", "serviceAccount"])
 def test_a_field_that_another_applier_owns_keeps_its_other_name(theirs, cluster):
     trees = {manager: {"f:spec": {"f:template": {"f:spec": {f"f:{name}": {}}}}} for manager, name in (("podwright", "serviceAccountName"), ("argocd", theirs))}

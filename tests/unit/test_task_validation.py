@@ -137,18 +137,28 @@ def test_dollars_that_kubernetes_removes_are_warned_of(options, warned):
 
 
 OWN, OTHER = {"name": "task", "image": "i"}, {"name": "main", "image": "i"}
+MAIN = OTHER | {"command": ["x"]}
 
 
 @pytest.mark.parametrize(("kind", "place"), [("Pod", lambda pod: pod), ("Job", lambda pod: {"template": {"spec": pod}})])
 def test_the_image_of_a_task_may_be_in_its_definition(kind, place):
     validate(spec(kind=kind, state="completed", image=None, definition={"spec": place({"containers": [OWN]})}))
+    wrong = {"template": {"spec": {"containers": [OWN]}}} if kind == "Pod" else {"containers": [OWN]}
+    with pytest.raises(PodwrightError, match="image: must be set"):
+        validate(spec(kind=kind, state="completed", image=None, definition={"spec": wrong}))
     with pytest.raises(PodwrightError, match="image: must be set"):
         validate(spec(kind=kind, state="completed", image=None, definition={"spec": place({"containers": [OTHER]})}))
 
 
 @pytest.mark.parametrize(
     ("containers", "options", "is_warned"),
-    [([OTHER], {}, True), ([OTHER], {"command": ["a"]}, False), ([OTHER], {"args": ["a"]}, False), ([OTHER, OWN], {}, False), (None, {}, False)],
+    [
+        ([MAIN], {}, True),
+        ([OTHER], {}, False),  # a sidecar that is injected
+        *(([MAIN], options, False) for options in ({"command": ["a"]}, {"args": ["a"]}, {"patches": [{"op": "add"}]})),
+        ([MAIN, OWN], {}, False),
+        (None, {}, False),
+    ],
 )
 def test_a_definition_whose_containers_are_not_that_of_the_task_is_warned_of(containers, options, is_warned):
     """The container of a template of another tool is seldom named `task`, and the task would run the command of its image beside it."""

@@ -50,8 +50,10 @@ _TEXT_FOR_OTHER = re.compile(
     r"expected (numeric|boolean)\b.* got (string|&)|cannot unmarshal string into .* \*?(int|float|bool)|cannot convert string to "
     r'|[pP]ort: Invalid value: "\d+": must contain at least one letter'
 )
-_OTHER_FOR_TEXT = re.compile(r"expected string, got|cannot unmarshal (number|bool) into .* of type \*?string|cannot convert (int64|float64|bool) to string")
-_OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\]")
+_OTHER_FOR_TEXT = re.compile(
+    r"expected string, got|cannot unmarshal (number|bool) into .* of type (\*?string|\[\]uint8)|cannot convert (int64|float64|bool) to string"
+)
+_OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\](?!uint8)")
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 # An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.

@@ -60,10 +60,10 @@ def counted_pods(item: Manifest) -> int:
 
 def condition(item: Manifest, name: str, any_case: bool = False) -> Manifest:
     """The condition of that type, or an empty mapping."""
-    for entry in _conditions(item):
-        if entry.get("type") == name or (any_case and str(entry.get("type")).lower() == name.lower()):
-            return entry
-    return {}
+    found = {str(entry.get("type")): entry for entry in reversed(list(_conditions(item)))}
+    if any_case and name not in found:
+        return next((entry for known, entry in found.items() if known.lower() == name.lower()), {})
+    return found.get(name, {})
 
 
 def deletion_obstacle(item: Manifest) -> str:

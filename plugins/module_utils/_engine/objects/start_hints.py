@@ -44,21 +44,25 @@ _HINTS = {
         (r"not found|non-existent", "Create it first."),
     ),
     "StartError": (
-        (r"error mounting", "A file can be mounted only over a file, a directory only over a directory: correct mount_path and sub_path of volumes."),
+        (
+            r"error mounting.*not a directory",
+            "A file can be mounted only over a file, a directory only over a directory: correct mount_path and sub_path of volumes.",
+        ),
         (r"Cwd must be an absolute path", "working_dir must be an absolute path."),
         (r"executable file not found|no such file or directory", "Correct command and working_dir: the image has no such file."),
         (r"permission denied|exec format error", "The program of command must be executable, and built for the platform of the node."),
     ),
 }
 
-_PROBE = re.compile("(Liveness|Startup) probe (failed|errored)")
+_PROBE = re.compile(r"Container (\S+) failed (liveness|startup) probe")  # of the kubelet, when it terminates the container
 _TERMINATED = (137, 143)  # exit codes of a process after SIGKILL and SIGTERM
 _LENGTH_HINT = "Linux limits each argument and each variable to 128 KiB: pass long text by stdin or by a file."
 # What runc writes in place of the output of a program that the kernel does not execute.
 _NOT_EXECUTED = re.compile(r"^exec \S+: (argument list too long|no such file or directory|exec format error|permission denied)$", re.MULTILINE)
 _EXECUTION_HINTS = {
     "argument list too long": _LENGTH_HINT,
-    "no such file or directory": "The program exists, but not the interpreter in its first line, as in a script with Windows line endings.",
+    "no such file or directory": "The program exists, but not its interpreter: that in the first line of a script, which may have Windows line endings, "
+    "or the dynamic loader of a binary, such as that of glibc in Alpine Linux.",
     "exec format error": "The program must be built for the platform of the node; a script must begin with the line of its interpreter, such as #!/bin/sh.",
     "permission denied": "The program must be executable for the user of the container.",
 }
@@ -70,9 +74,10 @@ def output_hint(text: str) -> str:
     return _EXECUTION_HINTS[found[1]] if found else ""
 
 
-def probe_hint(messages: Iterable[str], rc: int | None) -> str:
-    """What to do about a container that the kubelet has terminated because a probe failed, from the messages of its events; empty if it has not."""
-    failed = next((found[1].lower() for text in messages if (found := _PROBE.match(text))), "") if rc in _TERMINATED else ""
+def probe_hint(messages: Iterable[str], container: str, rc: int | None) -> str:
+    """What to do about a container that the kubelet has terminated because a probe failed, from the messages of its pod's events; empty if it has not."""
+    found = [match for text in messages if (match := _PROBE.match(text)) and match[1] == container] if rc in _TERMINATED else []
+    failed = found[0][2] if found else ""
     return f"The kubelet terminated it because its {failed}_probe failed: correct the probe, or raise its failure_threshold." if failed else ""
 
 

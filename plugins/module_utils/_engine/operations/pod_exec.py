@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 READ_SIZE = 1 << 18  # bytes
 THREADS = 16
 _OPERATORS = frozenset(("&&", "||", "|", ";", "&", "<", ">", ">>", "2>", "2>&1"))  # of a shell
+_SCRIPT = re.compile("-[a-z]*c")  # the option of a shell before a script
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})(/.*)?")  # as a whole argument; programs such as awk have variables of their own
 
 ARGUMENTS = {
@@ -180,9 +181,13 @@ def _explain(rc: int, params: Options) -> str:
 
 def _warn_about_operators(invocation: Invocation, words: Sequence[str]) -> None:
     """Warn if a command that was given as text contains an operator or a variable of a shell, which the program gets as an argument."""
-    operators = [word for word in words if word in _OPERATORS or _VARIABLE.fullmatch(word)] if isinstance(invocation.params["command"], str) else []
-    if operators:
-        invocation.console.warn(f"No shell interprets command: '{operators[0]}' is an argument of {words[0]}. For a shell, write [sh, -c, \"…\"].")
+    if not isinstance(invocation.params["command"], str) or any(_SCRIPT.fullmatch(word) for word in words[1:]):
+        return
+    operator = next((word for word in words if word in _OPERATORS), None)
+    # Other words may be secret.
+    found = f"'{operator}'" if operator else "a variable" if any(map(_VARIABLE.fullmatch, words)) else ""
+    if found:
+        invocation.console.warn(f'No shell interprets command: {found} is an argument of {words[0]}. For a shell, write [sh, -c, "…"].')
 
 
 # -- reading the options --------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ def alias_fields(kind: Kind, desired: Manifest, item: Manifest, manager: str) ->
     tree = owned_fields(item, manager) or {}
     for path in dropped_fields(desired, item, [tree]):
         parent, alias = path[:-1], _ALIASES.get(path[-1])
-        if alias in (_value_at(item, parent) or {}) and alias not in (_value_at(desired, parent) or {}):
+        wanted = _value_at(desired, parent)
+        if alias in (_value_at(item, parent) or {}) and (wanted is None or (isinstance(wanted, dict) and alias not in wanted)):
             found += [path, [*parent, alias]]
     return [] if any(_is_applied_by_others(item, path, tree) for path in found) else found
 

@@ -179,7 +179,9 @@ class Executor:
             return
         try:
             self._check_without(change, aliases)
-        except PodwrightError:
+        except PodwrightError as error:
+            if not error.is_refusal:
+                raise
             return  # the apply is refused, too
         claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
 
@@ -218,7 +220,7 @@ class Executor:
         """The fields of an object that exclude the desired ones, and because of which an apply was refused."""
         if not change.desired or not item or not self._options.takes_over:
             return []
-        return excluded_fields(change.kind, change.desired, item, self._owned(change), refusal)
+        return excluded_fields(change.kind, change.desired, item, owned_fields(item, self._options.manager) or {}, refusal)
 
     def _aliases(self, change: Change, item: Manifest | None) -> list[list[Any]]:
         """The fields with other names that the change drops, and these."""

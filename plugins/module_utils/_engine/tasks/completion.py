@@ -58,7 +58,10 @@ class Completion:
 
     def _warn_of_killed_process(self, run: TaskRun, spec: TaskSpec) -> None:
         """Warn if a task succeeded without a process that was killed for its memory: Kubernetes takes it for a success, but its work may be incomplete."""
-        if run.pod and run.status and run.status.state == "succeeded" and read_pod(run.pod).reason == "OOMKilled":
+        if not run.status or run.status.state != "succeeded":
+            return
+        pods = map(read_pod, run.pods.values() or filter(None, [run.pod]))
+        if any(status.state == "succeeded" and status.reason == "OOMKilled" for status in pods):
             self._console.warn(
                 f"Task '{spec.name}' in namespace '{spec.namespace}' succeeded, but one of its processes was killed, because the container used more memory "
                 "than its limit allows (OOMKilled). Raise resources.limits.memory."
@@ -110,7 +113,11 @@ class Completion:
             run.container_logs.setdefault(tail.container, tail.text)
         elif run.logs is None and tail.text:
             run.logs = tail.text
-        hint = error.hint or output_hint(tail.text) or probe_hint((event["message"] for event in run.events), run.status.rc if run.status else None)
+        hint = (
+            error.hint
+            or output_hint(tail.text)
+            or probe_hint((event["message"] for event in run.events), TASK_CONTAINER, run.status.rc if run.status else None)
+        )
         if run.is_from_earlier_run and _is_finished(run) and options["rerun"] in ("on_change", "never") and "rerun" not in hint:
             hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
         has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..arguments import check_name
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
-from ..values import Manifest, Options
+from ..values import Manifest
 from .environment import find_lost_dollars
 from .file_containers import HOLDER
 from .inputs import INPUTS, check_inputs
@@ -68,7 +68,7 @@ def _validate_outputs(spec: TaskSpec) -> None:
 
 def _validate_containers(spec: TaskSpec) -> None:
     image = spec.options.get("image")
-    if not image and not _defines_image(spec.options):
+    if not image and not _defines_image(spec):
         raise option_error("image", f"must be set for task '{spec.name}'.")
     own = [TASK_CONTAINER, *([HOLDER] if spec.leaves_files else []), *([INPUTS] if spec.inputs else [])]
     names = set(own)
@@ -97,24 +97,26 @@ def warn_of_dollars(specs: Iterable[TaskSpec], console: Console) -> None:
 
 
 def warn_of_containers(specs: Iterable[TaskSpec], console: Console) -> None:
-    """Warn of a `definition` none of whose containers is the task's, if no option says what the task runs: it would run the image's own command."""
+    """Warn of a `definition` whose only container has a command and is not the task's, if no option says what the task runs."""
     for spec in specs:
-        names = [str(container.get("name")) for container in _defined_containers(spec.options)]
-        if names and TASK_CONTAINER not in names and not spec.options.get("command") and not spec.options.get("args"):
-            console.warn(
-                f"definition of task '{spec.name}': the container '{names[0]}' runs beside that of the task, which runs the command of its image. "
-                f"Name it {TASK_CONTAINER} if it is the task's."
-            )
+        if any(spec.options.get(option) for option in ("command", "args", "patches")):
+            continue
+        for container in defined if len(defined := _defined_containers(spec)) == 1 else ():
+            if container.get("name") != TASK_CONTAINER and (container.get("command") or container.get("args")):
+                console.warn(
+                    f"definition of task '{spec.name}': the container '{container.get('name')}' runs beside that of the task, which runs the command of its "
+                    f"image. Name it {TASK_CONTAINER} if it is the task's."
+                )
 
 
-def _defines_image(options: Options) -> bool:
+def _defines_image(spec: TaskSpec) -> bool:
     """Whether `definition` sets the image of the task's container, or `patches` may."""
-    check_shape(options.get("definition") or {}, "definition")
-    return bool(options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in _defined_containers(options))
+    check_shape(spec.options.get("definition") or {}, "definition")
+    return bool(spec.options.get("patches")) or any(c.get("name") == TASK_CONTAINER and c.get("image") for c in _defined_containers(spec))
 
 
-def _defined_containers(options: Options) -> list[Manifest]:
+def _defined_containers(spec: TaskSpec) -> list[Manifest]:
     """The containers in `definition`, of a Pod or in the template of a Job."""
-    spec = (options.get("definition") or {}).get("spec") or {}
-    pod = (spec.get("template") or {}).get("spec") or {} if "template" in spec else spec
+    defined = (spec.options.get("definition") or {}).get("spec") or {}
+    pod = (defined.get("template") or {}).get("spec") or {} if spec.is_job else defined
     return pod.get("containers") or []
