@@ -64,18 +64,18 @@ TRANSITIONS = [(title, before, after) for title, variants in VARIANTS for before
 
 def test_each_transition_leads_to_what_a_creation_leads_to(client, namespace):
     chosen = random.Random(SEED).sample(TRANSITIONS, min(PAIRS, len(TRANSITIONS)))
-    problems = find_problems(client, namespace, chosen)
+    problems = problems_of(client, namespace, chosen)
     assert chosen and not problems, "\n".join(problems)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("title", [title for title, _variants in VARIANTS])
 def test_every_transition_leads_to_what_a_creation_leads_to(client, namespace, title):
-    problems = find_problems(client, namespace, [transition for transition in TRANSITIONS if transition[0] == title])
+    problems = problems_of(client, namespace, [transition for transition in TRANSITIONS if transition[0] == title])
     assert not problems, "\n".join(problems)
 
 
-def find_problems(client, namespace, transitions):
+def problems_of(client, namespace, transitions):
     """What is wrong with some transitions."""
     variants = dict(VARIANTS)
 
