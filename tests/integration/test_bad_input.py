@@ -51,7 +51,7 @@ CASES = {
     ),
     "no kind": ("resource_set", {"definition": {"apiVersion": "v1", "metadata": {"name": "a"}}}, ["kind"]),
     "bad YAML": ("resource_set", {"definition": "a: [1"}, ["definition", "line"]),
-    "no text": ("resource_set", {"src": "/bin/true"}, ["src", "/bin/true", "read"]),
+    "no text": ("resource_set", {"src": "/bin/true"}, ["src", "/bin/true", "UTF-8"]),
     "no file": ("resource_set", {"src": "no-such-file.yml"}, ["src", "no-such-file.yml"]),
     "nothing": ("resource_set", {}, ["definition"]),
     "unknown field": ("resource_set", {"definition": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "dta": {}}}, ["dta"]),

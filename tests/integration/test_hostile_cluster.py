@@ -127,14 +127,14 @@ def test_dry_runs_that_a_webhook_refuses_are_predicted_locally(client, namespace
 
 def test_a_slow_webhook_delays_and_does_not_repeat(namespace, webhook):
     webhook.adopt(namespace, lambda request: time.sleep(1) or {})
-    names = ["task", "settings"]
     steps = [OPERATIONS["task"], (resource_set, {"definition": MANIFESTS[:1]})]
     for changed in (True, False):
         with ThreadPoolExecutor() as pool:
             results = list(pool.map(lambda step: call(step[0], step[1], namespace), steps))
         assert [(result["failed"], result["changed"]) for result in results] == [(False, changed)] * 2
     written = [request["name"] for request in webhook.reviews[namespace] if request["operation"] == "CREATE"]
-    assert sorted(written) == ["runs", "settings"], names
+    assert sorted({*written} - {"kube-root-ca.crt"}) == ["runs", "settings"], written  # a controller creates that in each namespace
+    assert len(set(written)) == len(written), written
 
 
 DENIALS = {
