@@ -132,9 +132,9 @@ def test_a_slow_webhook_delays_and_does_not_repeat(namespace, webhook):
         with ThreadPoolExecutor() as pool:
             results = list(pool.map(lambda step: call(step[0], step[1], namespace), steps))
         assert [(result["failed"], result["changed"]) for result in results] == [(False, changed)] * 2
-    written = [request["name"] for request in webhook.reviews[namespace] if request["operation"] == "CREATE"]
-    assert sorted({*written} - {"kube-root-ca.crt"}) == ["runs", "settings"], written  # a controller creates that in each namespace
-    assert len(set(written)) == len(written), written
+    created = [request["name"] for request in webhook.reviews[namespace] if request["operation"] == "CREATE"]
+    # A controller creates another object in each namespace, also more than once.
+    assert sorted(name for name in created if name != "kube-root-ca.crt") == ["runs", "settings"], created
 
 
 DENIALS = {
