@@ -10,7 +10,6 @@ if the manager owns them alone.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -100,16 +99,6 @@ def _is_applied_by_others(item: Manifest, path: list[Any], tree: dict[str, Any])
     if tree in others:
         others.remove(tree)
     return any(_value_at(other, steps_of(path, item)) is not None for other in others)
-
-
-def without(item: Manifest, paths: list[list[Any]]) -> Manifest:
-    """An object without fields of mappings at some paths, as far as it has them."""
-    item = copy.deepcopy(item)
-    for path in paths:
-        parent = _value_at(item, path[:-1])
-        if isinstance(parent, dict):
-            parent.pop(path[-1], None)
-    return item
 
 
 def _is_of_one_piece(path: list[Any]) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
+from ..objects.field_paths import without_fields
 from ..threads import call_in_threads
-from .alternatives import alias_fields, excluded_fields, without
+from .alternatives import alias_fields, excluded_fields
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .members import is_member
@@ -145,7 +146,7 @@ class Executor:
         """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""
         aliases = self._aliases(change, change.before)
         try:
-            answer = without(self._try(change), aliases)
+            answer = _without(self._try(change), aliases)
         except PodwrightError as error:
             if error.is_not_found or error.reason == UNKNOWN_KIND:
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
@@ -210,9 +211,9 @@ class Executor:
 
     def _try_without(self, change: Change, paths: list[list[Any]]) -> Manifest:
         """The object as the API server answers to a dry run of the change as predicted locally, without the fields at some paths."""
-        after = without(change.after or {}, paths)
+        after = _without(change.after or {}, paths)
         if replicas := self._left_out_replicas(change):
-            after["spec"] |= replicas
+            after = after | {"spec": after["spec"] | replicas}
         patch = difference(change.before or {}, after)
         return self._client.patch(change.kind, change.key.namespace, change.key.name, patch, self._options.manager, dry_run=True)
 
@@ -302,6 +303,10 @@ class Executor:
             wait_until_deleted(self._client, deleted, options.wait_timeout, self._console)
         definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == DEFINITION.name and change.after}
         wait_until_ready(self._client, definitions, options.wait_timeout, self._console)
+
+
+def _without(item: Manifest, paths: list[list[Any]]) -> Manifest:
+    return without_fields(item, [tuple(map(str, path)) for path in paths])
 
 
 def _spare(change: Change, applyset: ApplySet | None, is_incomplete: bool) -> Change:
