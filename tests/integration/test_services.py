@@ -72,9 +72,11 @@ def service(namespace, name="front", **variables):
     return {"ansible.builtin.include_role": {"name": "podwright.core.service"}, "vars": variables}
 
 
-def ask(name, command):
-    """A task whose log is what a command in a pod prints."""
-    return {"name": name, "podwright.core.task_pod": BOX | {"name": name, "command": ["sh", "-c", command], "state": "completed", "logs": "collect"}}
+def ask(name, url):
+    """A task whose log is what a pod gets from a URL, once it is answered: nodes and the cluster DNS follow a Service some seconds later."""
+    command = f"until wget -qO- {url} 2>/dev/null; do sleep 0.5; done"
+    options = BOX | {"name": name, "command": ["sh", "-c", command], "timeout": 60, "state": "completed", "logs": "collect"}
+    return {"name": name, "podwright.core.task_pod": options}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -88,7 +90,7 @@ def test_a_service_is_reached_by_its_name_changes_and_disappears(mode, client, p
     assert [(step["action"], step["kind"]) for step in played.of(applied)["plan"]][-2:] == [("create", "Service"), ("create", "Ingress")]
     assert client.get(SERVICE, namespace, "front") is None
     run = {"podwright.core.task_pod": WEB | {"tasks": [{"name": "web-0", "dns": {"subdomain": "front"}}]}}
-    played = play([present, present, run, ask("virtual", "wget -qO- http://front/name")], mode=mode, namespace=namespace)
+    played = play([present, present, run, ask("virtual", "http://front/name")], mode=mode, namespace=namespace)
     assert not played.of(applied)["changed"] and played.of("virtual")["logs"].split() == ["web-0"]
     rule = client.get(INGRESS, namespace, "front")["spec"]["rules"][0]
     assert (rule["host"], rule["http"]["paths"][0]["backend"]["service"]) == ("web.example.com", {"name": "front", "port": {"number": 80}})
@@ -98,12 +100,11 @@ def test_a_service_is_reached_by_its_name_changes_and_disappears(mode, client, p
     (port,) = client.get(SERVICE, namespace, "front")["spec"]["ports"]
     assert client.get(INGRESS, namespace, "front") is None
     headless = service(namespace, selector={"app": "web"}, headless=True)
-    by_port = ask("node-port", f"wget -qO- http://{address}:{port['nodePort']}/name")
-    # The cluster DNS caches for some seconds that the names did not exist.
-    by_name = ask("named", "for i in $(seq 30); do wget -qO- http://web-0.front:8080/name && exit; sleep 0.5; done; exit 1")
+    by_port = ask("node-port", f"http://{address}:{port['nodePort']}/name")
+    by_name = ask("named", "http://web-0.front:8080/name")
     played = play([by_port, headless, headless, by_name], mode=mode, namespace=namespace)
     assert played.of("node-port")["logs"].split() == ["web-0"] and not played.of(applied)["changed"]
-    assert played.of("named")["logs"].split()[-1] == "web-0" and client.get(SERVICE, namespace, "front")["spec"]["clusterIP"] == "None"
+    assert played.of("named")["logs"].split() == ["web-0"] and client.get(SERVICE, namespace, "front")["spec"]["clusterIP"] == "None"
 
     virtual = service(namespace, selector={"app": "web"}, ports=[{"port": 8080}])
     assert play([virtual], "--check", mode=mode, namespace=namespace).is_changed
