@@ -11,8 +11,8 @@ from .task_run import FAILED, STOPPED, TaskRun
 
 
 def progress_line(runs: Sequence[TaskRun]) -> str:
-    """The numbers of tasks that are done, running, pending and failed, and why the first pending one waits."""
-    counts = {"done": 0, "running": 0, "pending": 0, FAILED: 0, STOPPED: 0, SKIPPED: 0}
+    """The numbers of tasks that are done, running, being deleted, pending and failed, and why the first pending one waits."""
+    counts = {"done": 0, "running": 0, "deleting": 0, "pending": 0, FAILED: 0, STOPPED: 0, SKIPPED: 0}
     waiting = None
     for run in runs:
         state = _state_of(run)
@@ -22,7 +22,8 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
     if len(runs) == 1:
         state = _state_of(runs[0])
         is_server = runs[0].spec and not runs[0].spec.completes and not runs[0].plan.is_deletion
-        line = f"{runs[0].plan.change.key.name} is {'ready' if state == 'done' and is_server else state}"
+        word = "being deleted" if state == "deleting" else "ready" if state == "done" and is_server else state
+        line = f"{runs[0].plan.change.key.name} is {word}"
     else:
         line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
@@ -34,5 +35,7 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
 def _state_of(run: TaskRun) -> str:
     if run.stage is Stage.DONE:
         return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else "done"
+    if run.stage in (Stage.DELETE, Stage.DELETING):
+        return "deleting"
     is_running = run.status and run.status.state == "running"
     return "running" if is_running or run.stage in (Stage.COLLECT, Stage.COLLECTING) else "pending"

@@ -1,0 +1,35 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The progress of a batch in one line."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.progress import progress_line
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
+
+RUNNING, PULLING = Status("running", ""), Status("pending", "ErrImagePull", "task: not found")
+
+
+def run(name, stage, status=None, completes=True, is_deletion=False):
+    plan = SimpleNamespace(change=SimpleNamespace(key=SimpleNamespace(name=name)), is_deletion=is_deletion)
+    return SimpleNamespace(stage=stage, status=status, error=None, outcome="failed", plan=plan, spec=SimpleNamespace(completes=completes))
+
+
+@pytest.mark.parametrize(
+    ("runs", "line"),
+    [
+        ([run("a", Stage.WATCH, RUNNING), run("b", Stage.CREATE)], "1 running, 1 pending"),
+        ([run("a", Stage.DONE), run("b", Stage.WATCH, PULLING)], "1 done, 1 pending; b: ErrImagePull: task: not found"),
+        ([run("a", Stage.DONE, completes=False)], "a is ready"),
+        ([run("a", Stage.DONE, completes=False, is_deletion=True)], "a is done"),
+        # What a pod was does not matter any more.
+        ([run("a", Stage.DELETING, RUNNING), run("b", Stage.DELETE, Status("succeeded", "Completed"))], "2 deleting"),
+        ([run("a", Stage.DELETING, RUNNING)], "a is being deleted"),
+    ],
+)
+def test_a_line_counts_the_tasks_and_says_why_one_waits(runs, line):
+    assert progress_line(runs) == line
