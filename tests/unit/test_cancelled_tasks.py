@@ -126,9 +126,11 @@ before = [signal.getsignal(number) for number in cancellation.SIGNALS]
 cancellation.CHECK_SECONDS = 0.01
 causes = []
 for abandoned in (False, True):
+    begun = threading.Event()
     try:
-        with cancellable(lambda: abandoned):
+        with cancellable(lambda: abandoned and begun.is_set()):
             try:
+                begun.set()
                 if not abandoned:
                     os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(5)
