@@ -99,6 +99,8 @@ def test_requests_are_described_by_the_object_that_they_create_or_by_the_plural(
     body = {"metadata": {"name": "a"}}
     assert Request("POST", "/p", body=body, kind=POD, namespace="n").describe() == "Could not create Pod 'a' in namespace 'n'"
     assert Request("POST", "/p", body={"metadata": {"generateName": "a-"}}, kind=POD).describe() == "Could not create Pod"
+    apply = Request("PATCH", "/p", body=body, kind=POD, namespace="n", name="a", content_type="application/apply-patch+yaml")
+    assert apply.describe() == "Could not apply Pod 'a' in namespace 'n'" and apply.verb == "patch"
     titles = {kind.name: Request("GET", "/p", kind=kind).describe().rpartition(" ")[2] for kind in (POD, NETWORK_POLICY)}
     assert titles == {"Pod": "Pods", "NetworkPolicy": "NetworkPolicies"}
     assert {kind.name: kind.title for kind in BUILT_IN.values() if kind.title != f"{kind.name}s"} == {

@@ -191,15 +191,18 @@ def test_values_that_a_patch_sets_in_a_secret_are_not_shown():
     assert result["invocation"]["module_args"]["patch"] == [{"op": "replace", "path": "/stringData"}, {"op": "add", "path": "/stringData/other"}]
 
 
-def test_a_partial_manifest_is_refused_with_what_to_do_instead(cluster):
-    cluster.add("ConfigMap", "c")
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_partial_manifest_is_refused_with_what_to_do_instead(cluster, exists):
+    """Of an object that exists: what is missing in that of a new one cannot be patched into it."""
+    if exists:
+        cluster.add("ConfigMap", "c")
 
     def refuse(*_arguments, **_options):
         raise PodwrightError("ConfigMap is invalid: spec.selector: Required value", status=422, reason="Invalid")
 
     cluster.apply = cluster.create = refuse
     _fields, error = run(cluster, kind="ConfigMap", name="c", definition={"data": {"a": "1"}})
-    assert "set state to patched" in error.hint
+    assert error.status == 422 and ("set state to patched" in error.hint) is exists
 
 
 # -- selections -----------------------------------------------------------------------------------------------

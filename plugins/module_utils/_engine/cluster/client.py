@@ -10,7 +10,7 @@ from ..errors import TOO_LARGE, UNEXPECTED, UNKNOWN_KIND, PodwrightError
 from ..text import parse_integer
 from .kinds import POD, Kind, Kinds
 from .log_lines import missing_log
-from .request import ANYTHING, Query, Request
+from .request import ANYTHING, APPLY, Query, Request
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MANAGER = "podwright"  # the field manager
 PAGE_SIZE, MAX_PAGES = 500, 10_000
 CONNECTIONS = 16  # kept open at most
-APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"

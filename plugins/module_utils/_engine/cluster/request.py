@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .kinds import Kind
 
 READ_TIMEOUT = 90
+APPLY = "application/apply-patch+yaml"
 ANYTHING = "*/*"
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -69,4 +70,4 @@ class Request:
         if self.method == "POST" and isinstance(self.body, dict):
             name = name or self.body.get("metadata", {}).get("name")
         what = f"{self.kind.name} {name!r}" if name else self.kind.name if self.method == "POST" else self.kind.title
-        return f"Could not {self.verb} {part}{what}{namespace}"
+        return f"Could not {'apply' if self.content_type == APPLY else self.verb} {part}{what}{namespace}"
