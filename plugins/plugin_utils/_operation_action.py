@@ -24,6 +24,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.masking imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
+from ansible_collections.podwright.core.plugins.plugin_utils._role_hints import name_variables
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
 # Ansible loads the class of an action before it forks: these imports take their time once per playbook.
@@ -87,8 +88,8 @@ class OperationAction(ActionBase):
             with cancellable(_is_orphan):
                 if self._runs_here():
                     with _environment(self._task_environment()), _directory(self._loader.get_basedir()):
-                        return result | self._run_here(args)
-                return result | self._run_module(args, task_vars)
+                        return result | self._with_variables(self._run_here(args))
+                return result | self._with_variables(self._run_module(args, task_vars))
         except Cancelled as cancelled:
             os.kill(os.getpid(), cancelled.signum)  # so that the worker terminates as it would have without us
             raise
@@ -155,6 +156,11 @@ class OperationAction(ActionBase):
             if self.module_farewell:
                 LiveConsole(silent=False).take_leave(f"{self.operation.name} was cancelled by {cause_of(error)}. {self.module_farewell}")
             raise
+
+    def _with_variables(self, result):
+        written = self._task.get_ds() or {}
+        args = written.get(self._task.action)
+        return name_variables(result, args if isinstance(args, dict) else {}, self._task.get_path().rpartition(":")[0])
 
     def _task_environment(self):
         variables = {}

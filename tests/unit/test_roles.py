@@ -21,6 +21,7 @@ from ansible_collections.podwright.core.plugins.filter.htpasswd import htpasswd
 from ansible_collections.podwright.core.plugins.filter.server_certificate import server_certificate
 from ansible_collections.podwright.core.plugins.filter.string_map import string_map
 from ansible_collections.podwright.core.plugins.lookup.role_faults import find_faults
+from ansible_collections.podwright.core.plugins.plugin_utils._role_hints import name_variables
 
 from ..support.documents import read_all_yaml, read_yaml
 
@@ -637,3 +638,28 @@ def test_text_of_the_registrys_variables_remains_text():
     shown = json.dumps(list(objects.values()))
     assert all(json.dumps(odd + name) in shown for name in names)
     assert objects["DaemonSet", "registry-nodes"]["spec"]["template"]["spec"]["nodeSelector"] == {odd: odd, "kubernetes.io/os": "linux"}
+
+
+@pytest.mark.parametrize(
+    ("path", "args", "hint", "shown"),
+    [
+        ("roles/queue/tasks/main.yml", {"wait_timeout": "{{ queue_wait_timeout }}"}, "Increase wait_timeout.", "Increase queue_wait_timeout."),
+        ("playbooks/reconcile.yml", {"wait_timeout": "{{ 1 if podwright_time is none else podwright_time }}"}, "Set wait_timeout.", "Set podwright_time."),
+        ("roles/service/tasks/main.yml", {}, "Correct api_version.", "Correct api_version."),
+        (
+            "roles/service/tasks/main.yml",
+            {},
+            "Increase wait_timeout.",
+            "Increase wait_timeout. There is no variable for wait_timeout: set it with module_defaults of a play.",
+        ),
+        ("roles/storage/tasks/main.yml", {"conflicts": "fail"}, "Set conflicts to take.", "Set conflicts to take. The role sets conflicts itself."),
+        ("tests/play.yml", {"wait_timeout": "{{ podwright_time }}"}, "Increase wait_timeout.", "Increase wait_timeout."),
+    ],
+)
+def test_hints_name_the_variables_of_roles_and_playbooks(path, args, hint, shown):
+    result = name_variables({"msg": f"It failed. {hint}", "hint": hint}, args, str(ROLES[0].parents[1] / path))
+    assert result == {"msg": f"It failed. {shown}", "hint": shown}
+
+
+def test_a_result_without_a_hint_is_left_as_it_is():
+    assert name_variables({"changed": True}, {}, "") == {"changed": True}
