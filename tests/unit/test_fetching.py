@@ -303,6 +303,36 @@ def test_files_that_another_run_has_fetched_are_not_lost(cluster, tmp_path, code
     assert json.loads(cluster.objects[record]["data"]["results"]) == {"r": "1", "m": "fine"}
 
 
+def test_files_are_not_lost_because_the_record_cannot_be_read(cluster, tmp_path, monkeypatch):
+    record = ("ConfigMap", "n", "podwright-record-t")
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    recorded = cluster.objects.pop(record)
+    del cluster.objects[POD]
+    create, get = cluster.create, cluster.get
+
+    def overtake(*arguments, **options):
+        pod = create(*arguments, **options)
+        recorded["data"]["uid"] = pod["metadata"]["uid"]
+        cluster.objects[record] = recorded
+        monkeypatch.setattr(cluster, "get", get_pods)
+        return pod
+
+    def get_pods(kind, *arguments):
+        if kind.name == "ConfigMap":
+            raise PodwrightError("etcd has no leader", status=500, reason="InternalError")
+        return get(kind, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "create", overtake)
+        patch.setattr(cluster, "holder", ("terminated",))
+        slower = perform(cluster, tmp_path)
+    assert slower["reason"] == "InternalError" and "no leader" in slower["msg"]
+    monkeypatch.setattr(cluster, "get", get)
+    again = perform(cluster, tmp_path)
+    assert again["results"]["r"] == 1 and cluster.created == 2
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_run_that_could_not_fetch_keeps_the_record_of_one_that_could(cluster, tmp_path, monkeypatch, is_deleted):
     """Two runs at the same time: the faster one deletes the pod while the other one copies from it."""

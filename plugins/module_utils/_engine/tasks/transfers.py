@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import CONFIG_MAP, POD
 from ..errors import as_podwright_error
-from .collected import restore
+from .collected import Collected, restore
 from .executor import Answer
 from .file_containers import can_fetch, has_inputs
 from .outputs import why_incomplete
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..values import Manifest
-    from .collected import Collected
     from .task_spec import TaskSpec
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before the inputs of a task are copied again, on average
@@ -84,11 +83,11 @@ class Transfers:
         return Answer(collected=Collector(self._branch(), self._console, self.deadline).collect(spec, pod, is_success))
 
     def _find_collected(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected | None:
-        """What another run has fetched according to the record, if its copies are on this host; else None."""
+        """What another run has fetched according to the record, if its copies are on this host, or why the record cannot be read; else None."""
         try:
             known = self._client.get(CONFIG_MAP, spec.namespace, PREFIX + spec.name)
-        except Exception:
-            return None
+        except Exception as error:
+            return Collected(failures=[as_podwright_error(error)])  # another run may have fetched them
         record = read_record(known) if known else None
         is_of_pod = record is not None and record.uid == pod["metadata"]["uid"] and record.results is not None
         return restore(spec, pod, record, is_success) if is_of_pod and not why_incomplete(spec.options, record, False) else None
