@@ -70,6 +70,7 @@ options:
       - If the run is cancelled (Ctrl-C, SIGTERM, the O(ignore:timeout) of the Ansible task, a job cancelled in AWX), V(keep) the pods, so that the next run
         resumes them, or V(delete) the pods and Jobs that this run started and that have not finished.
       - One line on the standard error says what is left. A process that is killed by SIGKILL with its workers can do neither.
+      - Ansible also kills a task whose O(ignore:async) expires by SIGKILL. Set O(timeout) and O(wait_timeout) to less than O(ignore:async).
     type: str
     choices: [keep, delete]
     default: keep
