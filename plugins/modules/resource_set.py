@@ -102,7 +102,8 @@ options:
     default: false
   continue_on_error:
     description:
-      - Continue with the other objects after a failure, also if some must not be read. RV(plan) contains the errors as notes, and the task fails in the end.
+      - Continue with the other objects after a failure, also if some must not be read or are of a kind that is not served. RV(plan) contains the errors
+        as notes, and the task fails in the end.
       - If an object could not be applied, nothing is pruned.
     type: bool
     default: false

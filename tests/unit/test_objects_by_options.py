@@ -396,6 +396,19 @@ def test_an_object_that_must_not_be_read_does_not_keep_the_others_from_being_com
     assert not given or ("ConfigMap", "n", "podwright-set-web") in cluster.objects, "the record finds what is left"
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_kind_that_is_not_served_does_not_keep_the_others_from_being_applied(cluster, check_mode):
+    ghost = {"apiVersion": "example.com/v1", "kind": "Ghost", "metadata": {"name": "g"}}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
+    _fields, error = run(cluster, definition=[ghost, service])
+    assert error is not None and error.reason == "UnknownKind" and cluster.objects == {}
+    fields, error = run(cluster, check_mode, definition=[ghost, service], continue_on_error=True)
+    assert error is not None and error.reason == "UnknownKind"
+    entries = {entry["kind"]: (entry["action"], entry.get("failed", False)) for entry in fields["plan"]}
+    assert entries == {"Service": ("create", False), "Ghost": ("none", True)}
+    assert (("Service", "n", "a") in cluster.objects) is not check_mode
+
+
 def test_nothing_is_pruned_and_no_record_deleted_after_a_failure(cluster):
     old, new, other = ({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}} for kind in ("Service", "Secret", "ConfigMap"))
     done(cluster, set="web", definition=[old])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import DEFINITION, Kind, find_built_in
@@ -18,23 +19,24 @@ if TYPE_CHECKING:
     from .sets import ApplySet
 
 
-def read_desired(client: Client, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> dict[Key, tuple[Kind, Manifest]]:
-    """The objects to apply, by Key, each with its Kind and clean manifest.
+def read_desired(
+    client: Client, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None
+) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
+    """The objects to apply, by Key, each with its Kind and clean manifest, and a Change with an error for each whose kind neither server nor manifest defines.
 
     Args:
         namespace: the namespace of manifests that name none.
         applyset: the set of which the objects are members, or None.
 
-    Raises: PodwrightError for an invalid manifest, two of the same Key, or a kind that neither the server nor a manifest defines.
+    Raises: PodwrightError for an invalid manifest or two of the same Key.
     """
     cleaned = [clean(complete(manifest)) for manifest in manifests]
     for manifest in cleaned:
         if manifest["kind"] == DEFINITION.name:
             client.kinds.define(manifest)
-    desired: dict[Key, tuple[Kind, Manifest]] = {}
-    for manifest in cleaned:
-        _add(desired, client.kinds.find(manifest["apiVersion"], manifest["kind"]), manifest, namespace)
-    return {key: (kind, applyset.mark(manifest)) for key, (kind, manifest) in desired.items()} if applyset else desired
+    desired, unserved = _resolve(client, cleaned, namespace)
+    marked = {key: (kind, applyset.mark(manifest)) for key, (kind, manifest) in desired.items()} if applyset else desired
+    return marked, unserved
 
 
 def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
@@ -42,19 +44,25 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
 
     Raises: PodwrightError for an invalid manifest or two of the same Key.
     """
-    undesired: dict[Key, tuple[Kind, Manifest]] = {}
-    absent = []
-    for manifest in [clean(complete(manifest)) for manifest in manifests]:
+    undesired, unserved = _resolve(client, [clean(complete(manifest)) for manifest in manifests], namespace)
+    return undesired, [replace(change, desired=None, error=None, note="the server does not serve its kind") for change in unserved]
+
+
+def _resolve(client: Client, manifests: list[Manifest], namespace: str) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
+    """Clean manifests with their Kinds, by Key, and a Change with the error for each whose kind is not served."""
+    objects: dict[Key, tuple[Kind, Manifest]] = {}
+    unserved = []
+    for manifest in manifests:
         try:
             kind = client.kinds.find(manifest["apiVersion"], manifest["kind"])
         except PodwrightError as error:
             if error.reason != UNKNOWN_KIND:
                 raise
             kind = Kind(manifest["apiVersion"], manifest["kind"], "", "namespace" in manifest["metadata"])
-            absent.append(Change("none", key_of(manifest, kind), kind, note="the server does not serve its kind"))
+            unserved.append(Change("none", key_of(manifest, kind), kind, desired=manifest, error=error))
             continue
-        _add(undesired, kind, manifest, namespace)
-    return undesired, absent
+        _add(objects, kind, manifest, namespace)
+    return objects, unserved
 
 
 def complete(manifest: Manifest) -> Manifest:

@@ -120,7 +120,10 @@ class Reconciler:
 
     def _apply(self, outcome: Outcome, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> None:
         options = self._options
-        desired = read_desired(self._client, manifests, namespace, applyset)
+        desired, unserved = read_desired(self._client, manifests, namespace, applyset)
+        for change in unserved:
+            if change.error and not options.continue_on_error:
+                raise change.error
         found = self._observe(desired, applyset)
         if applyset:
             reject_foreign(self._client, applyset, found.live)
@@ -134,7 +137,7 @@ class Reconciler:
             desired[applyset.parent_key] = (CONFIG_MAP, manifest)
         autoscaled = autoscaled_keys(self._client, desired, found.live, self._console, pruned)
         changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
-        self._carry_out(outcome, changes + kept, applyset)
+        self._carry_out(outcome, changes + kept + unserved, applyset)
         if options.check_mode:
             return
         if applyset and pruned:
