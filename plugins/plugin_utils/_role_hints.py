@@ -22,7 +22,7 @@ def name_variables(result, args, path):
         return result
     prefix, hint = f"podwright_|{place[1]}_" if place[0] == "roles" else "podwright_", result["hint"]
     for option in OPTIONS:
-        if not re.search(rf"\b(?:[Ss]et|[Ii]ncrease) {option}\b", hint):
+        if not re.search(rf"\b(?:[Ss]et|[Ii]ncrease|[Rr]aise) {option}\b", hint):
             continue
         variables = sorted(set(re.findall(rf"\b(?:{prefix})\w+", str(args.get(option, "")))))
         if variables:

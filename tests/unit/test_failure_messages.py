@@ -143,7 +143,13 @@ def test_a_hint_is_shown_once(monkeypatch, names):
     [
         (Status("running"), "", "Timeout", "was not running and ready within 5 s: running"),
         (Status("pending", "Unschedulable", "no node"), "", "Unschedulable", "was not running and ready within 5 s: Unschedulable: no node"),
-        (None, "", "Timeout", "was not running and ready within 5 s: nothing was seen of it"),
+        (
+            None,
+            "",
+            "Timeout",
+            "was not running and ready within 5 s: no request was sent for it in that time. "
+            "Set wait to false not to wait, or raise wait_timeout, and concurrency if other tasks took its turn.",
+        ),
         (
             Status("succeeded", "Completed", rc=0),  # that of the pod that is still being deleted
             "Pod 'a': deletion is blocked by finalizers: x/y",
@@ -155,7 +161,7 @@ def test_a_hint_is_shown_once(monkeypatch, names):
 def test_a_task_that_is_given_up_says_what_it_waited_for(status, obstacle, reason, text):
     failures = []
     plan = SimpleNamespace(is_deletion=False)
-    run = SimpleNamespace(stage=Stage.WATCH, status=status, refusal=None, to_delete={}, is_stopping=False, plan=plan)
+    run = SimpleNamespace(stage=Stage.WATCH if status else Stage.CREATE, status=status, refusal=None, to_delete={}, is_stopping=False, plan=plan)
     run.fail_because = lambda *arguments: failures.append(arguments)
     executor = SimpleNamespace(describe_obstacles=lambda _objects: obstacle)
     client = SimpleNamespace(clock=None, availability=SimpleNamespace(describe=str))

@@ -21,6 +21,7 @@ from .task_secret import secret_name
 from .task_spec import TaskSpec
 
 SETTLING_SECONDS = 5
+NOT_REQUESTED = "no request was sent for it in that time"
 
 
 class Problems:
@@ -78,13 +79,14 @@ class Problems:
                 run.fail_because("Timeout", f"was not started within {self._options.wait_timeout} s: its needs have not finished", outcome=SKIPPED)
                 continue
             status = run.status
-            state = ": ".join(filter(None, (status.reason or status.state, status.message))) if status else "nothing was seen of it"
+            unseen = NOT_REQUESTED if run.stage.is_queued else "nothing was seen of it"
+            state = ": ".join(filter(None, (status.reason or status.state, status.message))) if status else unseen
             obstacle = self._executor.describe_obstacles(run.to_delete.values())
             state = (obstacle or state) + self._availability.describe()
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
             # While its predecessor is being deleted, the status is still that of the predecessor.
-            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(status) if status else ""
+            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(status)
             reason = status.reason if status and not obstacle else ""
             run.fail_because(reason or "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
@@ -109,7 +111,9 @@ def _obstacle_hint(obstacle: str) -> str:
     return "Only the owner of a finalizer can remove it." if "finalizer" in obstacle else "Raise wait_timeout, or delete it with force."
 
 
-def _waiting_hint(status: Status) -> str:
+def _waiting_hint(status: Status | None) -> str:
+    if status is None:
+        return "Set wait to false not to wait, or raise wait_timeout, and concurrency if other tasks took its turn."
     if status.reason == QUEUED:
         return "" if NO_WORKLOAD in status.message else HINT
     return start_hint(status.reason, status.message)
