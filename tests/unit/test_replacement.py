@@ -122,6 +122,13 @@ def test_replacement_is_recommended_only_if_nothing_else_is_wrong():
     assert server.asked == []
 
 
+@pytest.mark.parametrize("text", [IMMUTABLE[0], "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"])
+def test_nobody_recommends_to_replace_a_claim(text):
+    with pytest.raises(PodwrightError) as caught:
+        check_replacement(Server(TAKEN), change(kind="PersistentVolumeClaim"), refusal(text), "podwright", "fail")
+    assert "can only grow" in caught.value.hint and "on_immutable" not in caught.value.hint
+
+
 def test_replaced_service_gets_its_addresses_after_the_deletion():
     held = {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80, "nodePort": 30080}]}
     wanted = {"clusterIP": "10.0.0.1", "ipFamilies": ["IPv6"], "ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "nodePort": 30081}]}

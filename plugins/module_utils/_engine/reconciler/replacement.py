@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.kinds import is_built_in
+from ..cluster.kinds import CLAIM, is_built_in
 from ..errors import PodwrightError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _ACCEPTED_HINT = (
     "As a new object it would be accepted. If fields that the manifest does not contain exclude those that it does, "
     "remove them first, with null as their values and state: patched; else the live object must not be changed in this way."
 )
+_CLAIM_HINT = "A claim can only grow, once it is bound and if its class allows that. Give it another name and copy the data: replacing it would delete them."
 
 
 def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str) -> Manifest:
@@ -67,7 +68,7 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
     if not change.before or not is_immutable(refusal):
         is_explained = refusal.hint or any(_IMMUTABLE.search(cause["message"]) for cause in refusal.causes)
         if change.before and refusal.status == 422 and is_built_in(change.kind.api_version) and not is_explained and _is_valid(client, change, manager):
-            refusal.hint = _ACCEPTED_HINT
+            refusal.hint = _CLAIM_HINT if change.kind == CLAIM else _ACCEPTED_HINT
         raise refusal
     title = change.key.title
     if on_immutable != "replace":
@@ -76,7 +77,7 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
             status=refusal.status,
             reason="Immutable",
             causes=refusal.causes,
-            hint="Set on_immutable to replace to delete and create it again, or give it another name.",
+            hint=_CLAIM_HINT if change.kind == CLAIM else "Set on_immutable to replace to delete and create it again, or give it another name.",
         ) from refusal
     try:
         # The API server checks a creation in full (defaults, validation, quota, admission) before it reports that the name exists.
