@@ -33,11 +33,11 @@ OTHER = [
     "Required value: must not be immutable",
     'Invalid value: "immutable": must be a number',
     'Invalid value: "{"a":"field is immutable"}": must be no more than 63 characters',
-    "Forbidden: may not be specified when `value` is not empty",
     "Invalid value: 0: must be greater than 0",
     "Forbidden: field can not be less than status.capacity",
     'Unsupported value: "updates": supported values: "a", "b"',
 ]
+EXCLUDED = ["Forbidden: may not be specified when `value` is not empty", "Forbidden: may not specify more than 1 handler type"]
 
 
 def refusal(*messages, status=422):
@@ -120,6 +120,15 @@ def test_replacement_is_recommended_only_if_nothing_else_is_wrong():
             check_replacement(server, change(), mixed, "podwright", on_immutable)
         assert caught.value is mixed
     assert server.asked == []
+
+
+def test_live_fields_that_exclude_desired_ones_do_not_keep_an_object_from_being_replaced():
+    assert not is_immutable(refusal(*EXCLUDED)) and not is_immutable(refusal(IMMUTABLE[0], EXCLUDED[0], OTHER[0]))
+    beside = refusal(IMMUTABLE[0], *EXCLUDED)
+    check_replacement(Server(TAKEN), change(), beside, "podwright", "replace")
+    with pytest.raises(PodwrightError, match=r"immutable: spec\.f0\. Set") as caught:
+        check_replacement(Server(None), change(), beside, "podwright", "fail")
+    assert caught.value.reason == "Immutable"
 
 
 @pytest.mark.parametrize("text", [IMMUTABLE[0], "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"])

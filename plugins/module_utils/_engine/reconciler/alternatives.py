@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 # How the API server (1.29 to 1.36) words such a refusal.
-_EXCLUSION = re.compile(
+EXCLUSION = re.compile(
     r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set|cannot set both |exactly one of url or service"
 )
 _NUMBER = re.compile("[0-9]+")
@@ -63,7 +63,7 @@ def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[st
     dropped = [path for path in whole if not _is_applied_by_others(item, path, tree)]
     names = tuple(_generic(".".join(map(str, path))) for path in dropped)
     are_left = [bool(names) and _generic(_POSITION.sub(r".\1", cause["field"])).startswith(names) for cause in refusal.causes]
-    are_excluded = [bool(_EXCLUSION.search(cause["message"])) for cause in refusal.causes]
+    are_excluded = [bool(EXCLUSION.search(cause["message"])) for cause in refusal.causes]
     # The mounts of a volume with two sources are refused, too: it counts as missing.
     are_mounts = [bool(_MOUNT.search(cause["field"])) and cause["message"].startswith("Not found") for cause in refusal.causes]
     if not all(map(any, zip(are_left, are_excluded, are_mounts))):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import CLAIM, is_built_in
 from ..errors import PodwrightError
+from .alternatives import EXCLUSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +38,15 @@ _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
 
 
 def is_immutable(error: PodwrightError) -> bool:
-    """Whether an update was refused because of immutable fields and nothing else."""
+    """Whether an update was refused because of immutable fields and nothing else but live fields that exclude desired ones, which a new object lacks."""
     texts = [cause["message"] for cause in error.causes] or [error.message]
-    return error.status == 422 and all(_IMMUTABLE.search(text) for text in texts)
+    rest = [text for text in texts if not _IMMUTABLE.search(text)]
+    return error.status == 422 and len(rest) < len(texts) and all(EXCLUSION.search(text) for text in rest)
 
 
 def immutable_fields(error: PodwrightError) -> str:
     """The fields that a refusal names, or its message if it names none."""
-    return ", ".join(sorted({cause["field"] for cause in error.causes if cause["field"]})) or error.message
+    return ", ".join(sorted({cause["field"] for cause in error.causes if cause["field"] and _IMMUTABLE.search(cause["message"])})) or error.message
 
 
 _ACCEPTED_HINT = (
