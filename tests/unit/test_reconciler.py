@@ -420,7 +420,9 @@ def test_a_field_that_excludes_a_desired_one_is_claimed_and_so_removed(conflicts
     cluster.answers["patch", "Deployment", "a"] = [None, PodwrightError("changed", status=409)]
     done = reconcile(cluster, [desired], wait=False, conflicts=conflicts)
     if conflicts == "fail":
-        assert predicted.error and done.error and not cluster.verbs("patch")
+        for error in (predicted.error, done.error):
+            assert "spec.strategy.rollingUpdate (of 'kubectl-create')" in error.message and "Set conflicts to take" in error.hint
+        assert not cluster.verbs("patch")
         return
     (expected,), (change,) = checked(predicted).changes, checked(done).changes
     assert expected.patch == change.patch and change.after["spec"] == desired["spec"]

@@ -11,17 +11,18 @@ if the manager owns them alone.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import JOB, POD, is_built_in
+from ..errors import PodwrightError
 from .fields import dropped_fields, owned_fields, tree_of
 from .ownership import steps_of
 from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
-    from ..errors import PodwrightError
     from ..values import Manifest
 
 # How the API server (1.29 to 1.36) words such a refusal.
@@ -70,6 +71,28 @@ def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[st
         return []
     found = (dropped if any(are_left) else []) + (list(_find(desired, item, [])) if any(are_excluded) else [])
     return [path for number, path in enumerate(found) if path not in found[:number]]
+
+
+def explain_exclusion(item: Manifest, paths: list[list[Any]], manager: str, refusal: PodwrightError) -> PodwrightError:
+    """The error for an apply that must not take fields from others, and was refused because these exclude the desired ones: it names their managers.
+
+    Args:
+        paths: the fields in `item`, from `excluded_fields`.
+    """
+    fields: defaultdict[str, list[str]] = defaultdict(list)
+    entries = (item.get("metadata") or {}).get("managedFields") or []
+    for path in paths:
+        owners = {str(entry.get("manager")) for entry in entries if _value_at(tree_of(entry), steps_of(path, item)) is not None} - {manager}
+        shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+        fields[" and ".join(f"'{owner}'" for owner in sorted(owners)) or "the API server by default"].append(shown[1:])
+    owned = "; ".join(f"{', '.join(names)} (of {owners})" for owners, names in fields.items())
+    return PodwrightError(
+        f"{refusal.message.rstrip('.')}. Live fields that the manifest does not contain contradict it: {owned}.",
+        status=refusal.status,
+        reason="Conflict",
+        causes=refusal.causes,
+        hint="Set conflicts to take to remove them, or change the manifest so that it agrees with them.",
+    )
 
 
 def alias_fields(kind: Kind, desired: Manifest, item: Manifest, manager: str) -> list[list[Any]]:

@@ -12,7 +12,7 @@ from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.field_paths import without_fields
 from ..threads import call_in_threads
-from .alternatives import alias_fields, excluded_fields
+from .alternatives import alias_fields, excluded_fields, explain_exclusion
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .members import is_member
@@ -218,10 +218,14 @@ class Executor:
         return self._client.patch(change.kind, change.key.namespace, change.key.name, patch, self._options.manager, dry_run=True)
 
     def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest) -> list[list[Any]]:
-        """The fields of an object that exclude the desired ones, and because of which an apply was refused."""
-        if not change.desired or not item or not self._options.takes_over:
+        """The fields of an object that exclude the desired ones, and because of which an apply was refused. Raises: PodwrightError if they must stay."""
+        if not change.desired or not item:
             return []
-        return excluded_fields(change.kind, change.desired, item, owned_fields(item, self._options.manager) or {}, refusal)
+        manager = self._options.manager
+        found = excluded_fields(change.kind, change.desired, item, owned_fields(item, manager) or {}, refusal)
+        if found and not self._options.takes_over:
+            raise explain_exclusion(item, found, manager, refusal) from None
+        return found
 
     def _aliases(self, change: Change, item: Manifest | None) -> list[list[Any]]:
         """The fields with other names that the change drops, and these."""
