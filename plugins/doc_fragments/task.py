@@ -57,6 +57,7 @@ options:
   retries:
     description:
       - Number of retries of a failed task. An attempt one of whose timeouts expires has failed.
+      - A task whose command succeeds and that does not leave its O(results) or O(artifacts) fails, and is not retried.
       - An attempt that cannot start for another reason (V(ErrImagePull), V(CreateContainerConfigError)) is retried only if O(retry_on) names the reason.
     type: int
     default: 0
