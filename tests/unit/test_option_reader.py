@@ -46,6 +46,8 @@ def test_unknown_and_missing_names_are_refused_with_those_that_exist(given, mess
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"tasks": [{}, None]}, "tasks[1]: must be a mapping, got null."),
+        ({"volumes": [None]}, "volumes[0]: must be a mapping, got null."),
         ({"timeout": "10m"}, "timeout: must be an integer, got '10m'. Durations are in seconds."),
         ({"timeout": ""}, "timeout: must be an integer, got ''. Use default(omit) for a variable that may be empty."),
         ({"timeout": 1.5}, "timeout: must be an integer, got 1.5."),

@@ -87,7 +87,8 @@ class _Reader:
         if not isinstance(value, list):
             return self._read_value(spec | {"type": elements}, value, path)
         item = {name: spec[name] for name in ("options", "choices", "no_log") if name in spec} | {"type": elements}
-        return [value if value is None else self._read_value(item, value, f"{path}[{index}]") for index, value in enumerate(value)]
+        # Ansible's validation of a null in a list of mappings does not say which one it is.
+        return [value if value is None and elements != "dict" else self._read_value(item, value, f"{path}[{index}]") for index, value in enumerate(value)]
 
     def _read_mapping(self, spec: Options, value: Any, path: str) -> Any:
         if isinstance(value, dict):
