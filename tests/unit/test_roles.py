@@ -50,6 +50,14 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert {name: None if "{{" in str(value) else value for name, value in defaults.items()} == optional
 
 
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_deletion_checks_only_what_it_uses(role):
+    """Names say what is deleted; other values may be invalid then."""
+    used = {"Check the types of the variables", "Check the namespaces", "Check the names"}
+    tasks = read_yaml((role / "tasks/validate.yml").read_text())
+    assert [task["name"] for task in tasks if task["name"] not in used and f"{role.name}_state == 'present'" not in str(task)] == []
+
+
 def test_each_role_has_a_scenario_of_molecule():
     """One of its own, or a place in that of the roles that need no component."""
     scenarios = ROLES[0].parents[1] / "tests/molecule"
