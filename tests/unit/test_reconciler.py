@@ -174,6 +174,7 @@ def test_without_a_set_what_the_field_manager_has_not_applied_is_spared_unless_i
     assert refused.error.reason == "ForeignObject" and not cluster.log
     assert actions(reconcile(cluster, [config("ours"), config("new")], adopt=False)) == [("patch", "ours", ""), ("create", "new", "")]
     removed = reconcile(cluster, [config("theirs"), config("ours")], "remove", adopt=False)
+    assert ("none", "theirs", "kept: not ours, and adopt is false") in actions(removed)
     assert removed.error is None and sorted(cluster.objects) == [("ConfigMap", "n", "new"), ("ConfigMap", "n", "theirs")]
     assert actions(reconcile(cluster, [config("theirs")])) == [("patch", "theirs", "")]
 

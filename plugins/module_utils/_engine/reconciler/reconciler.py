@@ -162,7 +162,8 @@ class Reconciler:
         if applyset and found.parent and applyset.namespace_key not in present:
             changes += _plan_parent_deletion(applyset, found.parent, bool(found.unlisted or found.unread))
         missing = {key: kind for key, (kind, _manifest) in undesired.items() if key not in present}
-        absent += [Change("none", key, kind) for key, kind in missing.items() if key not in found.unread]
+        notes = dict.fromkeys(found.live, "kept: not ours, and adopt is false")
+        absent += [Change("none", key, kind, note=notes.get(key, "")) for key, kind in missing.items() if key not in found.unread]
         changes += [Change("none", key, missing[key], error=error) for key, error in found.unread.items()]
         self._carry_out(outcome, changes, applyset)
         outcome.changes += absent
