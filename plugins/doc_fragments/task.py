@@ -145,7 +145,8 @@ options:
         RV(tasks[].container_logs), together at most 1 MiB.
       - Of a Job with several pods, each line begins with the index or the name of its pod in brackets.
       - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task (of the pod,
-        if a Job has several), or with C(TASK/CONTAINER) if it is from another container than that of the task.
+        if a Job has several), or with C(TASK/CONTAINER) if it is from another container than that of the task. Of a line that carriage
+        returns overwrite, such as a progress bar, it shows the last state.
     type: str
     choices: [none, collect, stream]
     default: none

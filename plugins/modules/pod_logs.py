@@ -20,7 +20,7 @@ options:
   kind:
     description:
       - Kind of the object O(name), or its plural or short name. For kinds other than Pod, such as Job and Deployment, reads the pods that the
-        object selects.
+        object selects, and for a CronJob those of its newest Job.
     type: str
     default: Pod
   api_version:

@@ -23,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
-from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import last_state, printable
 from ansible_collections.podwright.core.plugins.plugin_utils._role_hints import name_variables
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
@@ -61,7 +61,7 @@ class LiveConsole(Console):
         """Show a line of a pod's output, without the control characters of a terminal."""
         if self._silent:
             return
-        text = printable(self.mask(text).replace("\t", "    ")).replace("\n", "")
+        text = printable(last_state(self.mask(text)).replace("\t", "    ")).replace("\n", "")
         color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
         Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
 

@@ -24,6 +24,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.conta
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import LOG_BYTES
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import PREFIX, read_record
 
 from .task_specs import spec
 from .test_interrupted_tasks import NoWatcher, TaskCluster
@@ -155,6 +156,13 @@ def test_logs_of_init_containers_and_sidecars_are_returned_by_name(perform, tmp_
     assert "container_logs" not in perform(cluster, **PARTS, logs="none")[0] and cluster.asked == []
 
 
+def test_a_record_has_the_last_lines_not_the_last_states_of_one(perform, tmp_path, monkeypatch):
+    cluster = LoggingCluster(tmp_path, task=terminated(0))
+    monkeypatch.setattr(cluster, "log", lambda *_arguments, **_options: b"first\nsecond\n10 %\r90 %\r100 %\n")
+    _fields, error = perform(cluster, cleanup="always", record=True, log_tail=2)
+    assert error is None and read_record(cluster.objects["ConfigMap", "n", f"{PREFIX}t"]).tail.text == "second\n10 %\r90 %\r100 %"
+
+
 def test_a_log_that_cannot_be_read_is_missing_with_a_warning(perform, tmp_path):
     cluster, console = LoggingCluster(tmp_path, fetch=terminated(0), proxy=RUNNING, task=terminated(0)), Console()
     cluster.unreadable = ("fetch",)
@@ -204,12 +212,13 @@ def test_each_index_of_a_job_has_the_logs_of_all_its_containers():
 
     def log(_namespace, name, container, limit_bytes):
         limits.append(limit_bytes)
-        return f"{name} {container}".encode()
+        return f"{name} {container}\r\x0c!".encode()
 
     Completion(SimpleNamespace(log=log), [], Console()).complete_logs(run, asked)
-    assert run.logs == "[0] t-0 task\n[1] t-1 task\n" and limits == [share_of(4)] * 4
+    assert run.logs == "[0] t-0 task\r\x0c!\n[1] t-1 task\r\x0c!\n" and limits == [share_of(4)] * 4
     found = describe_indexes(asked, run)["indexes"]
-    assert [(entry["logs"], entry["container_logs"]) for entry in found] == [(f"t-{index} task", {"fetch": f"t-{index} fetch"}) for index in range(2)]
+    expected = [(f"t-{index} task\r\x0c!", {"fetch": f"t-{index} fetch\r\x0c!"}) for index in range(2)]
+    assert [(entry["logs"], entry["container_logs"]) for entry in found] == expected
 
 
 # -- streamed -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.arguments i
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import admission_hint, status_error
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, format_diagnosis
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -185,6 +186,7 @@ def test_events_are_shown_if_they_explain_more_than_the_log():
     assert format_diagnosis([usual], Tail("x\n")) == "\nLog:\n  x"
     assert format_diagnosis([usual], Tail()) == "\nEvents:\n  Pulled: so"
     assert format_diagnosis([usual, warning], Tail("x")) == "\nEvents:\n  BackOff: so\nLog:\n  x"
+    assert format_diagnosis([], Tail("10 %\r90 %\r\nfailed\r\n")) == "\nLog:\n  90 %\n  failed"
 
 
 def test_events_that_only_repeat_the_error_are_left_out():
@@ -391,3 +393,16 @@ def test_operators_of_a_shell_in_a_command_as_text_are_warned_of(command, warnin
     invocation = Invocation({"command": command}, False, False, Console())
     pod_exec._warn_about_operators(invocation, command if isinstance(command, list) else shlex.split(command))
     assert invocation.console.warnings == warnings
+
+
+def test_a_progress_bar_leaves_room_for_the_lines_before_it(monkeypatch):
+    def execute(_client, _container, _command, _on_stdout, on_stderr):
+        on_stderr(b"No space left on device\n" + b"".join(b"%d %%\r" % part for part in range(100)) + b"\n")
+        return 1
+
+    monkeypatch.setattr(pod_exec, "execute", execute)
+    params = {name: entry.get("default") for name, entry in pod_exec.ARGUMENTS.items()} | {"pod": "p"}
+    run = pod_exec.Execution(Container("n", "p", "c"))
+    with pytest.raises(PodwrightError) as caught:
+        pod_exec._execute(Invocation(params, False, False, Console()), None, run, Command(["x"]), None)
+    assert caught.value.message.splitlines()[1:] == ["  No space left on device", "  99 %"]

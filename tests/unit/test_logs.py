@@ -50,6 +50,28 @@ def test_previous_logs_require_that_one_container_has_run_before():
     assert error is not None and "previous terminated container" in error.message
 
 
+def job_of(cron_job, name, created, uid="cron"):
+    """A Job of a CronJob."""
+    reference = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cron_job, "uid": uid, "controller": True}
+    metadata = {"name": name, "namespace": "n", "uid": name, "creationTimestamp": created, "ownerReferences": [reference]}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"selector": {"matchLabels": {"controller-uid": name}}}}
+
+
+@pytest.mark.parametrize(("kind", "api_version"), [("CronJob", "v1"), ("cj", "v1"), ("cronjobs", "batch/v1")])
+def test_the_log_of_a_cron_job_is_that_of_its_newest_job(kind, api_version):
+    nodes = nodes_with([(1, b"run")])
+    nodes.objects["Pod", "n", "web-0"]["metadata"]["labels"] = {"controller-uid": "nightly-2"}
+    nodes.objects["CronJob", "n", "nightly"] = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "n", "uid": "cron"}}
+    params = {"name": "nightly", "kind": kind, "api_version": api_version}
+    _result, error, _console = perform(nodes, params)
+    assert error.message == "CronJob 'nightly' in namespace 'n' has no Job." and "history limits" in error.hint
+    jobs = [job_of("nightly", "nightly-2", "2026-01-01T00:02:00Z"), job_of("nightly", "nightly-9", "2026-01-01T00:01:00Z")]
+    jobs += [job_of("nightly", "of-an-earlier-one", "2026-01-01T00:03:00Z", "deleted"), job_of("weekly", "weekly-1", "2026-01-01T00:04:00Z", "weekly")]
+    nodes.objects.update({("Job", "n", job["metadata"]["name"]): job for job in jobs})
+    result, error, _console = perform(nodes, params)
+    assert error is None and result["log"] == "run\n"
+
+
 @pytest.mark.parametrize("zone", [0, 8 * 3600, -5 * 3600])
 def test_a_followed_log_resumes_in_the_time_zone_of_its_node(zone):
     """https://github.com/fluent/fluentd-kubernetes-daemonset/issues/1494 shows such a log."""

@@ -16,7 +16,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log_lines import MAX_LINE, lines_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_exec import describe_output
-from ansible_collections.podwright.core.plugins.module_utils._engine.text import decode
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import decode, last_state
+from ansible_collections.podwright.core.plugins.plugin_utils import _operation_action
 
 from .local_pod import TOOLS, LocalPod
 
@@ -28,6 +29,28 @@ def test_invalid_utf8_is_replaced():
 def test_lines_are_separated_by_line_feeds_alone():
     text = "a\u2028b\x0bc\x85d\r\n10 %\r20 %\n\nlast"
     assert describe_output(text.encode(), b"", True)["stdout_lines"] == ["a\u2028b\x0bc\x85d", "10 %\r20 %", "", "last"]
+
+
+BAR = " 10 %\r 90 %\r100 %"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (BAR, "100 %"),
+        (f"{BAR}\r", "100 %"),
+        (f"\r{BAR}\r\x1b[K\r   \r", "100 %"),
+        (" indented\r", " indented"),
+        ("plain ", "plain "),
+        ("\r\r", ""),
+        ("", ""),
+    ],
+)
+def test_a_line_that_is_overwritten_is_shown_in_its_last_state(line, shown, monkeypatch):
+    found = []
+    monkeypatch.setattr(_operation_action, "Display", lambda: SimpleNamespace(display=lambda text, **_options: found.append(text)))
+    _operation_action.LiveConsole(silent=False).line("task", line)
+    assert last_state(line) == shown and found == [f"  task | {shown}"]
 
 
 @pytest.mark.parametrize(

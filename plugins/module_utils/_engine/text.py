@@ -41,6 +41,11 @@ def split_lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
+def last_state(line: str) -> str:
+    """What a terminal shows of a line in which carriage returns overwrite, such as that of a progress bar: its last state that is not blank."""
+    return next((state for state in reversed(line.split("\r")) if printable(state).strip()), "") if "\r" in line else line
+
+
 def scalar_text(value: object) -> str:
     """A YAML scalar as text, in the spelling of YAML and JSON: `true`, not `True`; nothing for null."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

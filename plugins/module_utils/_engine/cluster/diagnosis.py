@@ -11,7 +11,7 @@ from ..objects.containers import container_status, default_container
 from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
 from ..objects.selectors import pod_selector
 from ..objects.start_hints import start_hint
-from ..text import decode
+from ..text import decode, last_state, split_lines
 from .events import list_events
 from .kinds import POD
 
@@ -103,7 +103,7 @@ def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
         parts.append("Events:\n" + "\n".join(lines))
     if tail.text.strip():
         title = f"Log of container '{tail.container}'" if tail.container else "Log"
-        parts.append(f"{title}:\n" + "\n".join("  " + line for line in tail.text.rstrip().splitlines()))
+        parts.append(f"{title}:\n" + "\n".join("  " + last_state(line) for line in split_lines(tail.text.rstrip())))
     return ("\n" + "\n".join(parts)) if parts else ""
 
 

@@ -119,6 +119,7 @@ ANSWERED_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 POD = BUILT_IN["v1", "Pod"]
 NAMESPACE = BUILT_IN["v1", "Namespace"]
 JOB = BUILT_IN["batch/v1", "Job"]
+CRON_JOB = BUILT_IN["batch/v1", "CronJob"]
 REPLICA_SET = BUILT_IN["apps/v1", "ReplicaSet"]
 EVENT = BUILT_IN["v1", "Event"]
 SECRET = BUILT_IN["v1", "Secret"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..objects.timestamps import read_timestamp
-from ..text import split_lines
+from ..text import last_state, split_lines
 from .chart import axis, created, draw_bar, durations, finished, grid, legend, scale_of
 from .formats import clock, count, machine_time, moment, seconds, size
 from .html import Html, join, tag, text
@@ -208,7 +208,7 @@ def _log(log: Log, budget: Budget) -> Html:
 def cut(log: str) -> tuple[str, int]:
     """The end of a log as a terminal would show it, in whole lines if possible, and how many characters are left out."""
     # A program that rewrites its line, such as a progress bar, separates the versions of it by carriage returns.
-    lines = [line.rpartition("\r")[2] for line in split_lines(log)]
+    lines = [last_state(line) for line in split_lines(log)]
     whole = "\n".join(lines)
     if len(whole) <= LOG_CHARACTERS:
         return whole, 0

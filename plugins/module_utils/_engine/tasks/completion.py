@@ -18,6 +18,7 @@ from ..objects.pod_status import Status, explaining_container, has_started, read
 from ..objects.readiness import condition
 from ..objects.start_hints import output_hint, probe_hint
 from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
+from ..text import split_lines
 from ..threads import call_in_threads
 from ..values import Manifest
 from .container_logs import further_containers, read_logs, share_of
@@ -99,7 +100,7 @@ class Completion:
             run.container_logs = {name: log for name, log in found[run.pod["metadata"]["name"]].items() if name != TASK_CONTAINER}
         own = {label: logs[TASK_CONTAINER] for label, logs in found.items() if TASK_CONTAINER in logs}
         if own:
-            run.logs = "".join(f"[{label}] {line}\n" for label, log in own.items() for line in log.splitlines())
+            run.logs = "".join(f"[{label}] {line}\n" for label, log in own.items() for line in split_lines(log))
 
     def _explain(self, run: TaskRun, spec: TaskSpec, error: PodwrightError) -> None:
         """Add the last events and log lines to the error of a task."""
@@ -132,7 +133,7 @@ class Completion:
         is_wanted = spec.options["logs"] != "none" or status.state == "failed"
         pod, lines = run.pod, spec.options["log_tail"] if is_wanted else 0
         tail = Tail(run.logs) if run.logs is not None else log_tail(self._client, pod, lines) if lines and pod else Tail()
-        tail = Tail("\n".join(tail.text.splitlines()[-lines:]) if lines else "", tail.container)
+        tail = Tail("\n".join(split_lines(tail.text)[-lines:]) if lines else "", tail.container)
         manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched)
         try:
             if spec.leaves_files and pod and not run.fetched and self._is_fetched_elsewhere(spec, pod):
