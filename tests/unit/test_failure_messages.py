@@ -97,6 +97,25 @@ def test_a_task_that_succeeds_without_a_process_that_was_killed_for_its_memory_i
     assert [("OOMKilled" in text and "resources.limits.memory" in text) for text in console.warnings] == [True] * is_warned
 
 
+@pytest.mark.parametrize(
+    ("sidecar", "is_warned"),
+    [
+        ({"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}, True),
+        ({"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}, True),
+        ({"state": {"terminated": {"exitCode": 137, "reason": "Error"}}, "lastState": {}}, False),
+        ({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}, False),
+    ],
+)
+def test_a_sidecar_that_was_killed_for_its_memory_is_a_warning(sidecar, is_warned):
+    done = {"name": "task", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+    status = {"phase": "Running", "containerStatuses": [done], "initContainerStatuses": [{"name": "db"} | sidecar]}
+    containers = {"containers": [{"name": "task"}], "initContainers": [{"name": "db", "restartPolicy": "Always"}], "restartPolicy": "Never"}
+    pod, console = {"metadata": {"name": "a"}, "spec": containers, "status": status}, Console()
+    run = SimpleNamespace(pod=pod, pods={}, status=read_pod(pod))
+    completion.Completion(None, [], console)._warn_of_killed_process(run, SimpleNamespace(name="a", namespace="n"))
+    assert ["succeeded, but its sidecar 'db' was killed" in text for text in console.warnings] == [True] * is_warned
+
+
 def test_a_killed_process_of_any_pod_of_a_job_is_a_warning():
     def of(code, reason):
         state = {"terminated": {"exitCode": code, "reason": reason}}
@@ -245,6 +264,8 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
         ("StartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
         ("StartError", 'exec: "/run.sh": permission denied', "executable"),
         ("StartError", "runc create failed: Cwd must be an absolute path", "working_dir"),
+        ("StartError", "error during container init: mkdir /bin/sh: not a directory", "working_dir"),
+        ("StartError", 'chdir to cwd ("/root/x") set in config.json failed: permission denied', "working_dir"),
         ("StartError", 'error mounting "/v/c" to rootfs at "/etc/passwd/x": open o_path procfd: open /etc/passwd/x: not a directory', "mount_path"),
         ("InitStartError", 'exec: "mak": executable file not found in $PATH', "Correct command"),
         (

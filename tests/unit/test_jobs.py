@@ -92,6 +92,8 @@ def test_a_failed_pod_decides_about_a_job_that_failed_and_an_active_one_about_on
     assert deciding_pod({"spec": {}}, PODS) is PODS[2] and deciding_pod(None, []) is None
     status = read_job(JOB | {"status": FAILED}, PODS)
     assert (status.state, status.rc) == ("failed", 4) and status.message.endswith("(failed indexes: 1)")
+    stopped = JOB | {"status": {"conditions": FAILED["conditions"]}}  # by one index, without a limit for each
+    assert read_job(stopped, PODS).message == "its command failed with exit code 4 (index 1)"
     complete = {"conditions": [{"type": "Complete", "status": "True"}]}
     assert read_job(JOB | {"status": complete}, PODS).rc == 0  # an attempt that failed was retried
 

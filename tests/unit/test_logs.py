@@ -60,7 +60,6 @@ def job_of(cron_job, name, created, uid="cron"):
 @pytest.mark.parametrize(("kind", "api_version"), [("CronJob", "v1"), ("cj", "v1"), ("cronjobs", "batch/v1")])
 def test_the_log_of_a_cron_job_is_that_of_its_newest_job(kind, api_version):
     nodes = nodes_with([(1, b"run")])
-    nodes.objects["Pod", "n", "web-0"]["metadata"]["labels"] = {"controller-uid": "nightly-2"}
     nodes.objects["CronJob", "n", "nightly"] = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "n", "uid": "cron"}}
     params = {"name": "nightly", "kind": kind, "api_version": api_version}
     _result, error, _console = perform(nodes, params)
@@ -68,8 +67,19 @@ def test_the_log_of_a_cron_job_is_that_of_its_newest_job(kind, api_version):
     jobs = [job_of("nightly", "nightly-2", "2026-01-01T00:02:00Z"), job_of("nightly", "nightly-9", "2026-01-01T00:01:00Z")]
     jobs += [job_of("nightly", "of-an-earlier-one", "2026-01-01T00:03:00Z", "deleted"), job_of("weekly", "weekly-1", "2026-01-01T00:04:00Z", "weekly")]
     nodes.objects.update({("Job", "n", job["metadata"]["name"]): job for job in jobs})
+    _result, error, _console = perform(nodes, params)
+    assert error.message == "Job 'nightly-2' in namespace 'n' has no pod." and "not created one yet" in error.hint
+    nodes.objects["Pod", "n", "web-0"]["metadata"]["labels"] = {"controller-uid": "nightly-2"}
     result, error, _console = perform(nodes, params)
     assert error is None and result["log"] == "run\n"
+
+
+def test_a_suspended_job_has_no_pod():
+    nodes = nodes_with([(1, b"run")])
+    job = nodes.objects["Job", "n", "late"] = job_of("nightly", "late", "2026-01-01T00:02:00Z")
+    job["spec"]["suspend"] = True
+    _result, error, _console = perform(nodes, {"name": "late", "kind": "Job"})
+    assert str(error) == "Job 'late' in namespace 'n' has no pod. It is suspended."
 
 
 @pytest.mark.parametrize("zone", [0, 8 * 3600, -5 * 3600])

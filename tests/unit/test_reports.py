@@ -13,6 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import times
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reports import file
@@ -63,6 +64,14 @@ def pod_at(created=0, scheduled=None, init=None, started=None, finished=None, ph
 def test_phases_follow_each_other_whatever_the_clocks_of_nodes_say(times, is_finished, phases):
     found = read_phases(pod_at(**times), is_finished)
     assert [(phase["name"], phase["start"] - EPOCH, phase["end"] and phase["end"] - EPOCH) for phase in found] == phases
+
+
+def test_a_container_that_could_not_be_started_has_no_start():
+    """The kubelet reports the epoch."""
+    pod = pod_at(scheduled=3, started=5, finished=9)
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"] = "1970-01-01T00:00:00Z"
+    found = [(phase["name"], phase["start"] - EPOCH, phase["end"] - EPOCH) for phase in read_phases(pod, is_finished=True)]
+    assert found == [("waiting", 0, 3), ("pulling", 3, 9)] and times(pod) == (None, at(9))
 
 
 def test_attempts_are_in_the_order_of_their_creation_with_their_own_events():

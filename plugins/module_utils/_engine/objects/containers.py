@@ -44,6 +44,13 @@ def sidecars(pod: Manifest) -> list[Manifest]:
     return [container for container in pod["spec"].get("initContainers") or [] if container.get("restartPolicy") == "Always"]
 
 
+def killed_sidecars(pod: Manifest) -> list[str]:
+    """The names of the sidecars of a pod that were killed for their memory, the last time or the time before that."""
+    states = {name: container_status(pod, name) for name in (container["name"] for container in sidecars(pod))}
+    ends = {name: [((status.get(when) or {}).get("terminated") or {}).get("reason") for when in ("state", "lastState")] for name, status in states.items()}
+    return [name for name, reasons in ends.items() if "OOMKilled" in reasons]
+
+
 def container_statuses(pod: Manifest) -> list[Manifest]:
     """The statuses of a pod's containers, init containers and ephemeral containers (API reference, ContainerStatus)."""
     status = pod.get("status") or {}

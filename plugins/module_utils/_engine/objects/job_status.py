@@ -64,7 +64,7 @@ def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
         # A proxy may have kept the pod of a task that succeeded running until its deadline.
         # The Job controller deletes the pods that still run when a Job has failed.
         if latest and latest.reason != DELETED and (latest.state == "failed" or (latest.state == "succeeded" and completions_of(job) == 1)):
-            return _with_indexes(job, latest)
+            return _with_indexes(job, latest, last)
         return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
     if job["metadata"].get("deletionTimestamp"):
         return Status("deleting", DELETED, "it is being deleted", is_interrupted=True)
@@ -88,7 +88,9 @@ def _is_held_open(job: Manifest, pods: Sequence[Manifest]) -> bool:
     return any("running" in (entry.get("state") or {}) for entry in others)
 
 
-def _with_indexes(job: Manifest, status: Status) -> Status:
-    """The status of a failed pod with the indexes of its Job that failed."""
+def _with_indexes(job: Manifest, status: Status, pod: Manifest | None) -> Status:
+    """The status of a failed pod with the indexes of its Job that failed: all if each has a limit of its own, else that of the pod."""
     indexes = (job.get("status") or {}).get("failedIndexes")
-    return replace(status, message=f"{status.message} (failed indexes: {indexes})") if indexes else status
+    index = annotation_of(pod, INDEX) if pod and not indexes else ""
+    what = f"failed indexes: {indexes}" if indexes else f"index {index}" if index else ""
+    return replace(status, message=f"{status.message} ({what})") if what else status

@@ -10,7 +10,7 @@ from ..values import Manifest
 from .containers import container_status, container_statuses, default_container, ephemeral_names, sidecars
 from .quantity import same_quantity
 from .readiness import condition
-from .timestamps import read_timestamp
+from .timestamps import known_time, read_timestamp
 
 # The class of a problem, which decides how long the problem may last before the task counts as failed.
 FINAL, SETTLING, TRANSIENT, FIXABLE = "final", "settling", "transient", "fixable"
@@ -336,4 +336,4 @@ def times(pod: Manifest) -> tuple[str | None, str | None]:
     """When the task container started and finished, as timestamps of the API, or None."""
     state = _task_state(pod)
     terminated = state.get("terminated") or {}
-    return terminated.get("startedAt") or state.get("running", {}).get("startedAt"), terminated.get("finishedAt")
+    return known_time(terminated.get("startedAt") or state.get("running", {}).get("startedAt")), known_time(terminated.get("finishedAt"))

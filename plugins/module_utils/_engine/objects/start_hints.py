@@ -49,6 +49,7 @@ _HINTS = {
             "A file can be mounted only over a file, a directory only over a directory: correct mount_path and sub_path of volumes.",
         ),
         (r"Cwd must be an absolute path", "working_dir must be an absolute path."),
+        (r"mkdir \S+: not a directory|chdir to cwd", "Correct working_dir: it must be a directory that the user of the container may enter."),
         (r"executable file not found|no such file or directory", "Correct command and working_dir: the image has no such file."),
         (r"permission denied|exec format error", "The program of command must be executable, and built for the platform of the node."),
     ),

@@ -22,3 +22,8 @@ def read_timestamp(text: str | None) -> float | None:
         return parse_timestamp(text) if text else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def known_time(text: str | None) -> str | None:
+    """A timestamp, or None if it is missing or the epoch: a container that could not be started has that."""
+    return None if not text or text.startswith("1970-01-01T00:00:00") else text

@@ -11,23 +11,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
-from ..cluster.kinds import CRON_JOB, JOB, POD
+from ..cluster.kinds import POD
 from ..cluster.log_lines import exact_moment, lines_since, missing_log
 from ..cluster.logs import Gap, LogFollower, LogOptions, describe_gaps, log_request
 from ..cluster.transport import pieces_of
+from ..cluster.workload_pods import find_pods_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
 from ..libraries import load
 from ..objects.containers import container_names, container_status, default_container, ephemeral_names
-from ..objects.controllers import controller_reference
-from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..text import decode, split_lines
 from ..threads import call_in_threads
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
-    from ..cluster.kinds import Kind
     from ..values import Manifest, Options, Result
 
 THREADS = 64
@@ -171,7 +169,9 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
         if pod is None:
             raise not_found_error("Pod", name, namespace, "Check name and namespace.")
         return [pod]
-    selector = _pod_selector(client, kind, namespace, name) if name else read_selector(invocation.params)
+    if name:
+        return find_pods_of(client, kind, namespace, name)
+    selector = read_selector(invocation.params)
     if not selector:
         raise option_error("name", "must be set unless label_selectors is.")
     pods, _version = client.list(POD, namespace, label_selector=selector)
@@ -179,28 +179,6 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
         problem = f"No pod in namespace '{namespace}' matches {selector}."
         raise PodwrightError(problem, status=404, reason="NotFound", hint="Check namespace, name and label_selectors.")
     return pods
-
-
-def _pod_selector(client: Client, kind: Kind, namespace: str, name: str) -> str:
-    """The label selector of an object for its pods. Raises: PodwrightError if it does not exist or has none."""
-    owner = client.get(kind, namespace, name)
-    if owner is None:
-        raise not_found_error(kind.name, name, namespace, "Check kind and name.")
-    selector = pod_selector(_newest_job(client, owner) if kind is CRON_JOB else owner)
-    if not selector:
-        problem = f"{kind.name} '{name}' in namespace '{namespace}' has no selector for pods."
-        raise PodwrightError(problem, reason="NotFound", hint="Check kind and name, or set label_selectors.")
-    return selector
-
-
-def _newest_job(client: Client, cron_job: Manifest) -> Manifest:
-    """The last Job of a CronJob, whether or not it has finished. Raises: PodwrightError if there is none."""
-    metadata = cron_job["metadata"]
-    jobs = [job for job in client.list(JOB, metadata["namespace"])[0] if (controller_reference(job) or {}).get("uid") == metadata["uid"]]
-    if not jobs:
-        hint = "It has not run yet, or its history limits or ttlSecondsAfterFinished keep none."
-        raise PodwrightError(f"CronJob '{metadata['name']}' in namespace '{metadata['namespace']}' has no Job.", status=404, reason="NotFound", hint=hint)
-    return max(jobs, key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]))
 
 
 # -- reading --------------------------------------------------------------------------------------------------
@@ -311,7 +289,8 @@ def _finish(file: AtomicFile, check_mode: bool) -> bool:
 
 def describe(_invocation: Invocation, outcome: Reading) -> Result:
     """The fields of the result, complete or not."""
-    if not (logs := outcome.logs):
+    logs = outcome.logs
+    if not logs:
         return {}
     texts: dict[str, dict[str, str]] = {}
     for log in logs:

@@ -10,7 +10,7 @@ from ..objects.job_status import INDEX
 from ..objects.labels import ATTEMPT, annotation_of, label_of
 from ..objects.pod_status import read_pod, times
 from ..objects.readiness import condition
-from ..objects.timestamps import read_timestamp
+from ..objects.timestamps import known_time, read_timestamp
 from .model import INITIALIZING, PULLING, RUNNING, WAITING, Attempt, Phase
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _first_start(statuses: Iterable[Manifest]) -> float | None:
 def _starts(status: Manifest) -> list[str | None]:
     """The times at which a container was started, as its status has them."""
     states = [*(status.get("state") or {}).values(), *(status.get("lastState") or {}).values()]
-    return [state["startedAt"] for state in states if (state or {}).get("startedAt")]
+    return [known_time((state or {}).get("startedAt")) for state in states]
 
 
 def _end(pod: Manifest) -> float | None:

@@ -12,7 +12,7 @@ from ..cluster.events import list_events
 from ..cluster.kinds import CONFIG_MAP, POD
 from ..console import Console
 from ..errors import PodwrightError
-from ..objects.containers import TASK_CONTAINER
+from ..objects.containers import TASK_CONTAINER, killed_sidecars
 from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, explaining_container, has_started, read_pod
 from ..objects.readiness import condition
@@ -61,11 +61,13 @@ class Completion:
         """Warn if a task succeeded without a process that was killed for its memory: Kubernetes takes it for a success, but its work may be incomplete."""
         if not run.status or run.status.state != "succeeded":
             return
-        pods = map(read_pod, run.pods.values() or filter(None, [run.pod]))
-        if any(status.state == "succeeded" and status.reason == "OOMKilled" for status in pods):
+        found = [(pod, status) for pod in run.pods.values() or filter(None, [run.pod]) if (status := read_pod(pod)).state == "succeeded"]
+        victims = ["one of its processes"] * any(status.reason == "OOMKilled" for _pod, status in found)
+        victims += sorted({f"its sidecar '{name}'" for pod, _status in found for name in killed_sidecars(pod)})
+        for what in victims:
             self._console.warn(
-                f"Task '{spec.name}' in namespace '{spec.namespace}' succeeded, but one of its processes was killed, because the container used more memory "
-                "than its limit allows (OOMKilled). Raise resources.limits.memory."
+                f"Task '{spec.name}' in namespace '{spec.namespace}' succeeded, but {what} was killed, because the container used more memory "
+                "than its limit allows (OOMKilled). Raise its resources.limits.memory."
             )
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
