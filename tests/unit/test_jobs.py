@@ -17,6 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.index
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.job import attempts_in_a_row
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.live_state import find_correction
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import failure_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_plan import TaskPlan
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
@@ -104,6 +105,15 @@ def test_a_pod_that_failed_by_itself_decides_before_those_that_the_failure_of_th
     failed = JOB | {"status": FAILED}
     assert deciding_pod(failed, [*PODS, deleted]) is PODS[2] and read_job(failed, [*PODS, deleted]).rc == 4
     assert deciding_pod(failed, [PODS[0], deleted]) is deleted
+
+
+@pytest.mark.parametrize(("reason", "is_explained"), [("BackoffLimitExceeded", True), ("FailedIndexes", False)])
+def test_a_job_counts_deleted_pods_as_failures(reason, is_explained):
+    failed = JOB | {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason, "message": "m"}]}}
+    deleted = pod(2, T[5], "Failed", 143)
+    deleted["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:34Z", "deletionGracePeriodSeconds": 30}
+    hints = [failure_hint(spec(kind="Job"), read_job(failed, pods), deciding_pod(failed, pods)) for pods in ([], [deleted], [PODS[1], deleted])]
+    assert ["were deleted" in hint for hint in hints] == [is_explained, is_explained, False]
 
 
 def test_each_index_has_a_result_and_a_log():

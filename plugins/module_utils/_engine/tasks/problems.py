@@ -102,6 +102,8 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
         return "Set retries, so that the task is queued again, or set kind to Job, which Kueue queues again by itself."
     if status.reason == "StartError" and spec.options.get("stdin") is not None and 'exec: "sh"' in status.message:
         return "The option stdin requires a shell in the image: use an image that has one, or give the task a file by inputs."
+    if status.reason == "BackoffLimitExceeded" and (pod is None or pod["metadata"].get("deletionTimestamp")):
+        return "Its pods were deleted, which counts as failures: find out by whom, or set retries."
     if status.reason == "InitOOMKilled":
         return "Raise resources.limits.memory of the init container."
     return "Raise resources.limits.memory." if status.reason == "OOMKilled" else start_hint(status.reason, status.message)
