@@ -416,14 +416,22 @@ def test_operators_of_a_shell_in_a_command_as_text_are_warned_of(command, warnin
     assert invocation.console.warnings == warnings
 
 
-def test_a_progress_bar_leaves_room_for_the_lines_before_it(monkeypatch):
-    def execute(_client, _container, _command, _on_stdout, on_stderr):
-        on_stderr(b"No space left on device\n" + b"".join(b"%d %%\r" % part for part in range(100)) + b"\n")
-        return 1
-
-    monkeypatch.setattr(pod_exec, "execute", execute)
+def failed_command(monkeypatch, rc, stderr=b""):
+    """The error of pod_exec for a command that fails with an exit code and that standard error."""
+    monkeypatch.setattr(pod_exec, "execute", lambda _client, _container, _command, _on_stdout, on_stderr: on_stderr(stderr) or rc)
     params = {name: entry.get("default") for name, entry in pod_exec.ARGUMENTS.items()} | {"pod": "p"}
     run = pod_exec.Execution(Container("n", "p", "c"))
     with pytest.raises(PodwrightError) as caught:
         pod_exec._execute(Invocation(params, False, False, Console()), None, run, Command(["x"]), None)
-    assert caught.value.message.splitlines()[1:] == ["  No space left on device", "  99 %"]
+    return caught.value
+
+
+def test_a_progress_bar_leaves_room_for_the_lines_before_it(monkeypatch):
+    stderr = b"No space left on device\n" + b"".join(b"%d %%\r" % part for part in range(100)) + b"\n"
+    assert failed_command(monkeypatch, 1, stderr).message.splitlines()[1:] == ["  No space left on device", "  99 %"]
+
+
+@pytest.mark.parametrize(("rc", "hint"), [(137, "OOMKilled"), (126, "executable"), (1, "")])
+def test_the_exit_code_of_a_command_has_a_hint(monkeypatch, rc, hint):
+    found = failed_command(monkeypatch, rc).hint
+    assert hint in found and bool(hint) == bool(found)

@@ -176,6 +176,8 @@ def _explain(rc: int, params: Options) -> str:
         return "Check that the image has the command, and the program env, which the option env requires."
     if rc == 126:
         return "Check that the program is executable."
+    if rc == 137:
+        return "It was killed, perhaps with its container: pod_info shows whether that restarted, or exceeded its limit of memory (OOMKilled)."
     return ""
 
 
