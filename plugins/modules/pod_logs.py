@@ -62,7 +62,7 @@ options:
     type: bool
     default: false
   follow:
-    description: Wait for the containers to start, and read until they terminate or until O(timeout).
+    description: Wait for the containers to start, and read until they terminate or until O(timeout). For the first pod of O(name), waits for at most 20 s.
     type: bool
     default: false
   timeout:

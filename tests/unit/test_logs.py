@@ -78,8 +78,25 @@ def test_a_suspended_job_has_no_pod():
     nodes = nodes_with([(1, b"run")])
     job = nodes.objects["Job", "n", "late"] = job_of("nightly", "late", "2026-01-01T00:02:00Z")
     job["spec"]["suspend"] = True
-    _result, error, _console = perform(nodes, {"name": "late", "kind": "Job"})
-    assert str(error) == "Job 'late' in namespace 'n' has no pod. It is suspended."
+    begun = nodes.clock.monotonic()
+    _result, error, _console = perform(nodes, {"name": "late", "kind": "Job", "follow": True})
+    assert str(error) == "Job 'late' in namespace 'n' has no pod. It is suspended." and nodes.clock.monotonic() == begun
+
+
+@pytest.mark.parametrize(("seconds", "params", "is_found"), [(5, {"follow": True}, True), (5, {"follow": True, "timeout": 3.0}, False), (5, {}, False)])
+def test_the_first_pod_of_a_job_is_awaited_if_its_log_is_followed(seconds, params, is_found, monkeypatch):
+    nodes = nodes_with([(1, b"run")])
+    nodes.objects["Job", "n", "soon"] = job_of("nightly", "soon", "2026-01-01T00:02:00Z")
+    begun, sleep = nodes.clock.monotonic(), nodes.clock.sleep
+
+    def pass_time(pause):
+        sleep(pause)
+        if nodes.clock.monotonic() - begun >= seconds:
+            nodes.objects["Pod", "n", "web-0"]["metadata"]["labels"] = {"controller-uid": "soon"}
+
+    monkeypatch.setattr(nodes.clock, "sleep", pass_time)
+    result, error, _console = perform(nodes, {"name": "soon", "kind": "Job"} | params)
+    assert result["log"] == "run\n" if is_found else "has no pod" in error.message
 
 
 @pytest.mark.parametrize("zone", [0, 8 * 3600, -5 * 3600])

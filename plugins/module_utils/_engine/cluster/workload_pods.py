@@ -16,8 +16,18 @@ if TYPE_CHECKING:
     from .kinds import Kind
 
 
-def find_pods_of(client: Client, kind: Kind, namespace: str, name: str) -> list[Manifest]:
-    """The pods that an object selects; those of its newest Job if it is a CronJob. Raises: PodwrightError if there is none."""
+START_SECONDS = 20  # in which a controller creates the first pod of a workload, as long as kubectl logs waits
+POLL_SECONDS = 0.5
+
+
+def find_pods_of(client: Client, kind: Kind, namespace: str, name: str, seconds: float = 0) -> list[Manifest]:
+    """The pods that an object selects; those of its newest Job if it is a CronJob.
+
+    Args:
+        seconds: how long to wait for the first pod, unless the object is suspended.
+
+    Raises: PodwrightError if there is none.
+    """
     owner = client.get(kind, namespace, name)
     if owner is None:
         raise not_found_error(kind.name, name, namespace, "Check kind and name.")
@@ -27,14 +37,13 @@ def find_pods_of(client: Client, kind: Kind, namespace: str, name: str) -> list[
     selector = pod_selector(owner)
     if not selector:
         raise PodwrightError(f"{title} has no selector for pods.", reason="NotFound", hint="Check kind and name, or set label_selectors.")
-    pods, _version = client.list(POD, namespace, label_selector=selector)
-    if not pods:
-        hint = (
-            "It is suspended."
-            if (owner.get("spec") or {}).get("suspend")
-            else "It has not created one yet, or they were deleted: find the cause with its events."
-        )
-        raise PodwrightError(f"{title} has no pod.", status=404, reason="NotFound", hint=hint)
+    is_suspended = (owner.get("spec") or {}).get("suspend")
+    deadline = client.clock.monotonic() + (0 if is_suspended else seconds)
+    while not (pods := client.list(POD, namespace, label_selector=selector)[0]):
+        if client.clock.monotonic() >= deadline:
+            hint = "It is suspended." if is_suspended else "It has not created one yet, or they were deleted: its events explain more."
+            raise PodwrightError(f"{title} has no pod.", status=404, reason="NotFound", hint=hint)
+        client.clock.sleep(POLL_SECONDS)
     return pods
 
 

@@ -15,7 +15,7 @@ from ..cluster.kinds import POD
 from ..cluster.log_lines import exact_moment, lines_since, missing_log
 from ..cluster.logs import Gap, LogFollower, LogOptions, describe_gaps, log_request
 from ..cluster.transport import pieces_of
-from ..cluster.workload_pods import find_pods_of
+from ..cluster.workload_pods import START_SECONDS, find_pods_of
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
 from ..files import AtomicFile
 from ..libraries import load
@@ -170,7 +170,8 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
             raise not_found_error("Pod", name, namespace, "Check name and namespace.")
         return [pod]
     if name:
-        return find_pods_of(client, kind, namespace, name)
+        params = invocation.params
+        return find_pods_of(client, kind, namespace, name, min(START_SECONDS, params["timeout"] or START_SECONDS) if params["follow"] else 0)
     selector = read_selector(invocation.params)
     if not selector:
         raise option_error("name", "must be set unless label_selectors is.")
