@@ -52,6 +52,8 @@ from .test_task_order import session
         ({"volumes": [{"name": "v", "config_map": {"name": "c", "default_mode": "0999"}}]}, "volumes[0].config_map.default_mode: must be a quoted octal"),
         ({"env_from": [{"secrets": "s"}]}, "env_from[0]: must be {secret: NAME} or {config_map: NAME}"),
         ({"volumes": [{"name": "v"}]}, "volumes[0]: must give volume 'v' a source, one of empty_dir, host_path,"),
+        ({"volumes": [{"name": "v", "claim": "c", "mount_path": "/."}]}, "volumes[0].mount_path: must be a directory below /, got '/.'."),
+        ({"shared_workspace": "//"}, "shared_workspace: must be a directory below /, got '//'."),
         ({"volumes": [{"name": "workspace", "claim": "c"}], "shared_workspace": "/w"}, "volumes: must not contain a volume 'workspace'"),
         ({"dns": {"polcy": "None"}}, "dns: unknown key 'polcy'; use policy,"),
         ({"patches": [{"op": "remove", "path": "/none"}]}, "patches[0]: must apply to the manifest of the task, got 'remove /none'"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def build_volumes(spec: TaskSpec) -> tuple[list[Manifest], list[Manifest]]:
         elif name not in volumes:
             raise option_error(option, f"must give volume '{name}' a source, one of {', '.join(_SOURCES)}.")
         if entry.get("mount_path"):
+            _check_mount_path(f"{option}.mount_path", entry["mount_path"])
             mount = {"name": name, "mountPath": entry["mount_path"], "subPath": entry.get("sub_path"), "readOnly": entry.get("read_only") or None}
             mounts.append(drop_nulls(mount))
     for volume, shared_mount in _added_volumes(spec):
@@ -51,6 +53,7 @@ def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
     options = spec.options
     added: list[tuple[Manifest, Manifest | None]] = []
     if options.get("shared_workspace"):
+        _check_mount_path("shared_workspace", options["shared_workspace"])
         added.append(({"name": WORKSPACE, "emptyDir": {}}, {"name": WORKSPACE, "mountPath": options["shared_workspace"]}))
     settings = spiffe.read_spiffe(options.get("spiffe"))
     if settings:
@@ -61,6 +64,12 @@ def _added_volumes(spec: TaskSpec) -> list[tuple[Manifest, Manifest | None]]:
     added += file_containers.holder_volumes(options)
     added += file_containers.input_volumes(options)
     return added
+
+
+def _check_mount_path(option: str, path: str) -> None:
+    """Check that a volume does not replace the whole image: such a container cannot be started. Raises: PodwrightError."""
+    if posixpath.normpath(path).strip("/") in ("", "."):
+        raise option_error(option, f"must be a directory below /, got {path!r}.")
 
 
 def _build_source(entry: Options, option: str) -> Manifest | None:
