@@ -256,7 +256,8 @@ options:
     choices: [Always, OnFailure, Never]
   parent:
     description:
-      - Owner of the task, the name of a pod or a mapping with C(name), C(kind), C(api_version) and C(uid). Kubernetes deletes the task with its owner.
+      - Owner of the task, the name of a pod or a mapping with C(name), C(kind), C(api_version) and C(uid), of which only the name is required.
+        Kubernetes deletes the task with its owner.
       - The owner must be in the namespace of the task or cluster-scoped.
     type: raw
   max_depth:

@@ -66,8 +66,8 @@ options:
     default: false
   parent:
     description:
-      - Object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and C(api_version). Returns all pods below it, also through
-        Jobs, ReplicaSets and other kinds in between.
+      - Object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and, if several API groups have such a kind, C(api_version).
+        Returns all pods below it, also through Jobs, ReplicaSets and other kinds in between.
     type: raw
   events:
     description: Return the events of each object.

@@ -47,7 +47,7 @@ def test_previous_logs_require_that_one_container_has_run_before():
     started, waiting = nodes_with([(1, b"only")]).pods["web-0"], nodes_with().pods["web-0"]
     nodes = LogNodes(random.Random(0), {"web-0": started, "web-1": waiting}, 0, False)
     _result, error, _console = perform(nodes, {"label_selectors": ["app=web"], "previous": True})
-    assert error is not None and "previous terminated container" in error.message
+    assert error is not None and "previous terminated container" in error.message and "leave out previous" in error.hint
 
 
 def job_of(cron_job, name, created, uid="cron"):

@@ -6,9 +6,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent, read_parent
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.hierarchy import read_hierarchy
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent, Parents, read_parent
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 
+from .fake_cluster import FakeCluster
 from .task_specs import spec
 
 
@@ -16,6 +18,16 @@ from .task_specs import spec
 def test_an_invalid_parent_is_refused(parent):
     with pytest.raises(PodwrightError, match="parent"):
         read_parent(parent, "n")
+
+
+@pytest.mark.parametrize("kind", ["CronJob", "cj", "cronjobs"])
+@pytest.mark.parametrize("version", [{}, {"api_version": "batch/v1"}])
+def test_a_parent_is_named_as_elsewhere(tmp_path, kind, version):
+    cluster = FakeCluster(tmp_path)
+    item = cluster.objects["CronJob", "n", "tick"] = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick", "namespace": "n", "uid": "u"}}
+    parent = {"kind": kind, "name": "tick"} | version
+    assert Parents(cluster).find(spec(namespace="n", parent=parent)).item == item
+    assert read_hierarchy(cluster, parent, "n").describe(None)["name"] == "tick"
 
 
 def test_a_child_has_an_owner_reference_and_the_remaining_limits():

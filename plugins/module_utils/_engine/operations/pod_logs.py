@@ -208,6 +208,7 @@ def _warn_of_missing(invocation: Invocation, logs: list[ContainerLog]) -> None:
     """Warn of the containers that have no log. Raises: PodwrightError if none of them has one."""
     missing = [log for log in logs if log.missing]
     if missing and len(missing) == len(logs) and missing[0].missing:
+        missing[0].missing.hint = missing[0].missing.hint or "It has not restarted, or its node has deleted that log: leave out previous."
         raise missing[0].missing
     for log in missing:
         invocation.console.warn(f"The log of container '{log.container}' of pod '{log.pod_name}' is missing: {log.missing}")

@@ -103,7 +103,7 @@ def read_hierarchy(client: Client, option: str | Manifest, namespace: str) -> Hi
     Raises: PodwrightError if the object does not exist.
     """
     reference = read_parent(option, namespace)
-    root = client.get(client.kinds.resolve(reference.api_version, reference.kind), namespace, reference.name)
+    root = client.get(client.kinds.find_optional(reference.api_version, reference.kind), namespace, reference.name)
     if root is None:
         message = f"{reference.kind} '{reference.name}' in namespace '{namespace}' does not exist."
         raise PodwrightError(message, reason="NoParent", hint="Check parent: its name, kind and api_version.")

@@ -39,8 +39,7 @@ def read_parent(option: Any, namespace: str) -> ParentReference:
     if option.get("namespace") not in (None, namespace):
         hint = "Kubernetes deletes an object whose owner is in another namespace. An owner can be cluster-scoped."
         raise option_error("parent.namespace", f"must be the namespace of the task, '{namespace}', got '{option['namespace']}'.", hint)
-    kind = option.get("kind") or POD.name
-    return ParentReference(option.get("api_version") or ("batch/v1" if kind == JOB.name else "v1"), kind, option["name"], option.get("uid"))
+    return ParentReference(option.get("api_version") or "v1", option.get("kind") or POD.name, option["name"], option.get("uid"))
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Parents:
         api_version, kind_name, name, uid = read_parent(spec.options["parent"], spec.namespace)
         key = (api_version, kind_name, spec.namespace, name)
         if key not in self._found:
-            kind = self._client.kinds.resolve(api_version, kind_name)
+            kind = self._client.kinds.find_optional(api_version, kind_name)
             self._found[key] = self._client.get(kind, spec.namespace, name)
         item = self._found[key]
         if item is not None and uid in (None, item["metadata"]["uid"]):
