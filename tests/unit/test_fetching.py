@@ -309,26 +309,26 @@ def test_files_are_not_lost_because_the_record_cannot_be_read(cluster, tmp_path,
     perform(cluster, tmp_path)
     recorded = cluster.objects.pop(record)
     del cluster.objects[POD]
-    create, get = cluster.create, cluster.get
+    create, list_objects = cluster.create, cluster.list
 
     def overtake(*arguments, **options):
         pod = create(*arguments, **options)
         recorded["data"]["uid"] = pod["metadata"]["uid"]
         cluster.objects[record] = recorded
-        monkeypatch.setattr(cluster, "get", get_pods)
+        monkeypatch.setattr(cluster, "list", list_pods)
         return pod
 
-    def get_pods(kind, *arguments):
+    def list_pods(kind, *arguments, **selectors):
         if kind.name == "ConfigMap":
             raise PodwrightError("etcd has no leader", status=500, reason="InternalError")
-        return get(kind, *arguments)
+        return list_objects(kind, *arguments, **selectors)
 
     with monkeypatch.context() as patch:
         patch.setattr(cluster, "create", overtake)
         patch.setattr(cluster, "holder", ("terminated",))
         slower = perform(cluster, tmp_path)
     assert slower["reason"] == "InternalError" and "no leader" in slower["msg"]
-    monkeypatch.setattr(cluster, "get", get)
+    monkeypatch.setattr(cluster, "list", list_objects)
     again = perform(cluster, tmp_path)
     assert again["results"]["r"] == 1 and cluster.created == 2
 

@@ -26,7 +26,7 @@ from .executor import LOG_BYTES, THREADS
 from .file_containers import can_fetch, holds_files
 from .indexes import has_several_pods, is_indexed, pods_by_name
 from .outputs import termination_message
-from .record import PREFIX, build_record, read_record
+from .record import build_record, find_fetched
 from .task_plan import Listed
 from .task_run import TaskRun
 from .task_spec import TaskSpec
@@ -138,8 +138,8 @@ class Completion:
         tail = Tail("\n".join(split_lines(tail.text)[-lines:]) if lines else "", tail.container)
         manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched)
         try:
-            if spec.leaves_files and pod and not run.fetched and self._is_fetched_elsewhere(spec, pod):
-                return
+            if spec.leaves_files and pod and not run.fetched and find_fetched(self._client, spec, pod["metadata"]["uid"]):
+                return  # another run has, and perhaps deleted the pod: the task would run again without that record
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
             run.is_unrecorded = True
@@ -148,12 +148,6 @@ class Completion:
                 f"Its {spec.kind.name} is kept, since the task would run again without it; the next run records it. "
                 "If the task may run again, set record to false."
             )
-
-    def _is_fetched_elsewhere(self, spec: TaskSpec, pod: Manifest) -> bool:
-        """Whether another run has recorded what this one could not fetch, and perhaps deleted the pod: the task would run again without that record."""
-        known = self._client.get(CONFIG_MAP, spec.namespace, PREFIX + spec.name)
-        record = read_record(known) if known else None
-        return record is not None and record.uid == pod["metadata"]["uid"] and record.results is not None
 
     def _release(self, spec: TaskSpec, pod: Manifest) -> None:
         """Let the pod of a task complete, whose files were fetched."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cluster.diagnosis import Tail
+from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import SKIPPED, Status, times
@@ -16,6 +17,7 @@ from ..text import parse_integer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..cluster.client import Client
     from ..values import Manifest
     from .collected import Collected
     from .task_spec import TaskSpec
@@ -126,3 +128,13 @@ def _read_json(text: str | None, kind: type[_Kind]) -> _Kind:
     except (ValueError, RecursionError):
         value = None
     return value if isinstance(value, kind) else kind()
+
+
+def find_fetched(client: Client, spec: TaskSpec, uid: str) -> Record | None:
+    """The record of a task whose pod has that uid, if a run has fetched what it left. Raises: PodwrightError.
+
+    Who may run tasks may list ConfigMaps, and need not get them.
+    """
+    items, _version = client.list(CONFIG_MAP, spec.namespace, field_selector=f"metadata.name={PREFIX}{spec.name}")
+    records = [record for record in map(read_record, items) if record.uid == uid and record.results is not None]
+    return records[0] if records else None

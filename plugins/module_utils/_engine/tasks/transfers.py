@@ -7,13 +7,13 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import CONFIG_MAP, POD
+from ..cluster.kinds import POD
 from ..errors import as_podwright_error
 from .collected import Collected, restore
 from .executor import Answer
 from .file_containers import can_fetch, has_inputs
 from .outputs import why_incomplete
-from .record import PREFIX, read_record
+from .record import find_fetched
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -85,12 +85,10 @@ class Transfers:
     def _find_collected(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected | None:
         """What another run has fetched according to the record, if its copies are on this host, or why the record cannot be read; else None."""
         try:
-            known = self._client.get(CONFIG_MAP, spec.namespace, PREFIX + spec.name)
+            record = find_fetched(self._client, spec, pod["metadata"]["uid"])
         except Exception as error:
             return Collected(failures=[as_podwright_error(error)])  # another run may have fetched them
-        record = read_record(known) if known else None
-        is_of_pod = record is not None and record.uid == pod["metadata"]["uid"] and record.results is not None
-        return restore(spec, pod, record, is_success) if is_of_pod and not why_incomplete(spec.options, record, False) else None
+        return restore(spec, pod, record, is_success) if record and not why_incomplete(spec.options, record, False) else None
 
     def cancel(self) -> None:
         """Close the connections, so that threads which wait for them return."""
