@@ -44,6 +44,8 @@ class FakeCluster:
 
     def get(self, kind, namespace, name):
         self._refuse("get", kind)
+        if self.kinds.is_defined(kind) and kind.api_version not in self._versions(kind.group):
+            return None
         return copy.deepcopy(self.objects.get((kind.name, namespace if kind.namespaced else None, name)))
 
     def list(self, kind, namespace=None, label_selector=None, field_selector=None, metadata_only=False, transform=None):

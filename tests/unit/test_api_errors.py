@@ -76,5 +76,19 @@ def test_a_namespace_that_is_being_deleted_comes_with_the_command_that_shows_why
     assert hint.startswith("Run the task again when the namespace is deleted: kubectl get namespace shop")
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('spec.a: Invalid value: "null": spec.a in body must be of type object: "null"', "Remove the fields that are null"),
+        ('status.storedVersions[0]: Invalid value: "v1": missing from spec.versions', "served: false"),
+        ('spec.a: Invalid value: "null": must be another name', ""),
+    ],
+)
+def test_a_refused_custom_resource_or_definition_has_a_hint(text, hint):
+    status = {"kind": "Status", "message": text, "reason": "Invalid"}
+    found = status_error(422, status, Request("PATCH", POD.path("shop"), kind=POD, namespace="shop"), CONFIGURATION).hint
+    assert hint in found and bool(found) == bool(hint)
+
+
 def test_other_refusals_have_no_such_hint():
     assert admission_hint('Pod "a" is invalid: spec.containers[0].image: Required value') == ""

@@ -53,7 +53,7 @@ def server():
 
         def respond(self):
             self.server.requests.append((self.command, self.path, dict(self.headers), self.headers.get_all("Impersonate-Group")))
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             status, headers, body = self.server.responses.pop(0)
             if status is None:
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -72,7 +72,7 @@ def server():
             pass
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.responses, running.requests = [], []
+    running.responses, running.requests, running.bodies = [], [], []
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.005})
     thread.start()
     yield running
@@ -99,6 +99,15 @@ def connect(server):
 OK = (200, {}, POD_OBJECT)
 BUSY = (429, {"Retry-After": "7"}, {"message": "slow down"})
 BROKEN = (503, {}, {"message": "not now"})
+
+
+@pytest.mark.parametrize("value", [2.0, [1e3], {"a": {"b": -3.0}}, 1e17])
+def test_whole_numbers_are_sent_as_integers(value, server, connect):
+    server.responses = [OK]
+    body = {"spec": value, "text": "2.0, 1e+17}", "half": 0.5}
+    connect().patch(POD, "n", "a", body, "m")
+    sent = json.loads(server.bodies[0], parse_float=lambda text: text)
+    assert sent == body | {"half": "0.5"} and server.requests[0][0] == "PATCH"
 
 
 def test_429_and_5xx_are_retried(server, connect):

@@ -105,6 +105,19 @@ def test_any_number_of_the_api_and_any_unicode_text_is_a_value(value):
     assert as_json([value]) == [value] and type(as_json(value)) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[(text, 1000) for text in ("1e3", "1E+3", "1.0e3", "+1_0.0e+2")],
+        *[("-2E-1", -0.2), (".5", 0.5), ("1.5", 1.5), ("1.", 1)],
+        *[(text, text) for text in ("1:30.5", "12:30:45.25", "1.2.3", "12e4567", "1e", "v1e3", "e3", "._5")],
+    ],
+)
+def test_numbers_are_those_of_json_and_times_are_text(text, value):
+    assert read_documents(f"a: {text}", "src a.yml") == [{"a": value}]
+    assert read_documents('{"a": 1e3}', "src a.json") == [{"a": 1000}]
+
+
 def test_keys_are_texts_as_in_json():
     assert as_json({True: "b", None: "c", 1.5: "d", "e": "f"}) == {"true": "b", "null": "c", "1.5": "d", "e": "f"}
     assert as_json({9000: "a", False: "b"}) == {"9000": "a", "false": "b"}

@@ -51,6 +51,33 @@ def test_a_kind_that_was_found_is_not_discovered_again():
     assert found[0] == found[2] and discovery.requests == [f"/apis/{VERSION}"]
 
 
+def definition(served, *versions):
+    names = {"kind": "Gadget", "plural": "gadgets"}
+    entries = [{"name": version, "served": version in served} for version in versions]
+    return {"kind": "CustomResourceDefinition", "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": entries}}
+
+
+def test_a_definition_replaces_the_served_versions():
+    discovery = Discovery()
+    discovery.resources.append(GADGET)
+    kinds = Kinds(discovery.fetch)
+    kinds.define(definition(["v2", "v3"], "v1", "v2", "v3"))
+    assert kinds.resolve(f"{GROUP}/v3", "Gadget").plural == "gadgets" and discovery.requests == []
+    with pytest.raises(PodwrightError, match=r"its definition among the manifests does not serve shop\.example\.com/v1, but shop\.example\.com/v2") as caught:
+        kinds.resolve(VERSION, "Gadget")
+    assert "Set api_version to shop.example.com/v2" in caught.value.hint
+
+
+@pytest.mark.parametrize(("version", "former"), [("v3", VERSION), ("v1", None), ("v2", None)])
+def test_a_kind_has_a_former_version_if_the_server_does_not_serve_this_one(version, former):
+    discovery = Discovery()
+    discovery.resources.append(GADGET)
+    kinds = Kinds(discovery.fetch)
+    kinds.define(definition(["v1", "v2", "v3"], "v1", "v2", "v3"))
+    found = kinds.find_former(kinds.resolve(f"{GROUP}/{version}", "Gadget"))
+    assert (found and found.api_version) == former and kinds.find_former(POD) is None
+
+
 @pytest.mark.parametrize(
     ("api_version", "kind", "successor"),
     [

@@ -53,6 +53,13 @@ def thing(kind, api_version="apps/v1", spec=None, status=None, **metadata):
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a", "generation": 2} | metadata, "spec": spec or {}, "status": status}
 
 
+def test_a_definition_whose_names_are_taken_says_so():
+    names = {"type": "NamesAccepted", "status": "False", "reason": "ListKindConflict", "message": '"GadgetList" is already in use'}
+    established = {"type": "Established", "status": "False", "message": "not all names are accepted"}
+    item = thing("CustomResourceDefinition", "apiextensions.k8s.io/v1", status={"conditions": [names, established]})
+    assert assess(item) == (PROGRESSING, 'its names are not accepted: "GadgetList" is already in use')
+
+
 ALL_READY = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2}
 ALL_SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": 2}
 IS_READY = {"type": "Ready", "status": "True", "observedGeneration": 2}

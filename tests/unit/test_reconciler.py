@@ -21,6 +21,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.lab
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import ARGUMENTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import excluded_fields
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.definitions import OUTDATED_SECONDS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
@@ -682,6 +683,89 @@ def test_definition_is_served_before_its_objects_are_applied(wait_option, cluste
     cluster.later.append((3, establish))
     checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1"), definition()], wait=wait_option))
     assert [entry[0] for entry in cluster.log] == ["apply", "established", "apply"]
+
+
+MISMATCH = PodwrightError("failed to create typed patch object (n/g; example.com/v1, Kind=Gadget): .spec.new: field not declared in schema", status=500)
+INVALID = PodwrightError("spec.new: Unsupported value", status=422, reason="Invalid")
+
+
+def add_definition(cluster, *versions):
+    """Store a definition that podwright applied and that serves these versions; a manifest with other ones changes it."""
+    served = definition()
+    served["spec"]["versions"] = [{"name": version} for version in versions]
+    cluster.add_applied(served | {"status": {"conditions": [{"type": "Established", "status": "True"}]}})
+
+
+@pytest.mark.parametrize("error", [MISMATCH, INVALID])
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_predicted_locally(is_changed, error, cluster):
+    add_definition(cluster, *(["v1", "old"] if is_changed else ["v1"]))
+    cluster.answers["try", "Gadget", "g"] = [error]
+    outcome = reconcile(cluster, [definition(), manifest("Gadget", "g", "example.com/v1", spec={"new": 1})], check_mode=True)
+    note = "predicted locally: its definition changes, too" if is_changed else str(error)
+    assert actions(outcome)[-1] == ("create" if is_changed else "none", "g", note)
+    assert outcome.error is (None if is_changed else error)
+
+
+@pytest.mark.parametrize(
+    ("served", "errors", "is_final"),
+    [
+        (["v1", "old"], [MISMATCH, INVALID, None], False),
+        (["v1", "old"], [MISMATCH] * 99, True),
+        (["v1", "old"], [PodwrightError("denied", status=403, reason="Forbidden"), None], True),
+        (["v1"], [MISMATCH, None], True),  # the definition does not change
+        ([], [PodwrightError("404 page not found", status=404, reason=UNKNOWN_KIND), None], False),
+        ([], [INVALID, None], True),  # a new definition has no former schema
+    ],
+)
+def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_retried_for_a_while(served, errors, is_final, cluster):
+    if served:
+        add_definition(cluster, *served)
+    else:
+        established = {"conditions": [{"type": "Established", "status": "True"}]}
+        cluster.later.append((1, lambda: cluster.events.append(("MODIFIED", cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]))))
+        cluster.later.insert(0, (1, lambda: cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"].update(status=established)))
+    cluster.answers["apply", "Gadget", "g"] = list(errors)
+    outcome = reconcile(cluster, [definition(), manifest("Gadget", "g", "example.com/v1", spec={"new": 1})], wait=False)
+    assert outcome.error is (errors[0] if is_final else None)
+    assert cluster.clock.time <= OUTDATED_SECONDS + 2
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("value", ["same", "other"])
+def test_an_object_is_found_in_the_former_version_of_its_definition(value, check_mode, cluster):
+    add_definition(cluster, "v1")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": "same"}))
+    upgraded = definition()
+    upgraded["spec"]["versions"] = [{"name": "v1"}, {"name": "v2"}]
+    unknown = PodwrightError("404 page not found", status=404, reason=UNKNOWN_KIND)
+    cluster.answers["try", "Gadget", "g"] = [unknown]
+    outcome = checked(reconcile(cluster, [upgraded, manifest("Gadget", "g", "example.com/v2", spec={"a": value})], check_mode=check_mode, wait=False))
+    assert [change.action for change in outcome.changes] == ["patch", "none" if value == "same" else "patch"]
+    assert [entry["path"] for entry in outcome.changes[-1].patch] == ([] if value == "same" else ["/spec/a"])
+
+
+@pytest.mark.parametrize("conflicts", ["take", "fail"])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_map_of_a_custom_resource_is_emptied_before_an_apply_would_set_it_to_null(check_mode, conflicts, cluster):
+    add_definition(cluster, "v1")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
+    outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], check_mode=check_mode, conflicts=conflicts))
+    assert outcome.objects[0]["spec"] == {"a": {}} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
+    emptied = [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "replace", "path": "/spec/a", "value": {}}]
+    tried = ["try"] * (conflicts == "fail") + ["patch"]
+    assert [entry[0] for entry in cluster.log] == tried + ([] if check_mode else ["patch", "apply"])
+    assert check_mode or (emptied, False) in [entry[3:] for entry in cluster.log]
+
+
+@pytest.mark.parametrize("verb", ["patch", "try"])
+def test_nothing_is_emptied_for_a_change_that_is_refused(verb, cluster):
+    add_definition(cluster, "v1")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
+    error = PodwrightError("no", status=409 if verb == "try" else 422)
+    cluster.answers[verb, "Gadget", "g"] = [error]
+    assert reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], conflicts="fail").error is error
+    assert cluster.objects["Gadget", "n", "g"]["spec"] == {"a": {"b": "c"}}
 
 
 @pytest.mark.parametrize("wait_option", [False, True])

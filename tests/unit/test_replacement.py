@@ -60,7 +60,7 @@ def test_any_other_cause_makes_it_another_refusal(message):
 
 
 def change(desired=None, before=None, kind="Deployment"):
-    api_version = "apps/v1" if kind == "Deployment" else "v1"
+    api_version = {"Deployment": "apps/v1", "CustomResourceDefinition": "apiextensions.k8s.io/v1"}.get(kind, "v1")
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": {}}
     known = BUILT_IN[api_version, kind]
     return Change("patch", key_of(manifest, known), known, manifest | (desired or {}), manifest | {"metadata": {"uid": "u"}} | (before or {}))
@@ -136,6 +136,12 @@ def test_nobody_recommends_to_replace_a_claim(text):
     with pytest.raises(PodwrightError) as caught:
         check_replacement(Server(TAKEN), change(kind="PersistentVolumeClaim"), refusal(text), "podwright", "fail")
     assert "can only grow" in caught.value.hint and "on_immutable" not in caught.value.hint
+
+
+def test_what_the_replacement_of_a_definition_deletes_besides_it_is_said():
+    with pytest.raises(PodwrightError) as caught:
+        check_replacement(Server(None), change(kind="CustomResourceDefinition"), refusal(IMMUTABLE[0]), "podwright", "fail")
+    assert "deletes all objects of its kind" in caught.value.hint
 
 
 def test_replaced_service_gets_its_addresses_after_the_deletion():

@@ -366,6 +366,7 @@ def test_object_that_remains_is_reported_with_what_blocks_it():
     world = World(pod("a"), events=[(1, "MODIFIED", pod("a", finalizers=["example.com/keep"]))])
     error = failure(deleted, world, pod("a"), timeout=5)
     assert error.message == "Pod 'a' in namespace 'n' was not deleted within 5 s: deletion is blocked by finalizers: example.com/keep."
+    assert "remove its finalizer" in error.hint
     assert "wait_timeout" in error.hint and world.clock.time == 5
 
 

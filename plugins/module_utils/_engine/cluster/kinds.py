@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
 from ..libraries import load
+from .providers import provider_of
 
 if TYPE_CHECKING:
     from ..values import Manifest
 
 _MAX_NAMES = 20  # names in an error
-_PROVIDERS = {
-    "kueue.x-k8s.io": "Kueue",
-    "keda.sh": "KEDA",
-    "spire.spiffe.io": "the SPIRE controller manager",
-    "gateway.networking.k8s.io": "the Gateway API",
-    "monitoring.coreos.com": "the Prometheus Operator",
-    "cert-manager.io": "cert-manager",
-    "snapshot.storage.k8s.io": "the CSI snapshot controller",
-}
 
 
 def path_segment(text: str) -> str:
@@ -156,11 +148,6 @@ def is_built_in(api_version: str) -> bool:
     return api_version.rpartition("/")[0] in BUILT_IN_GROUPS
 
 
-def _provider(group: str) -> str:
-    """What must be installed so that a cluster serves an API group."""
-    return _PROVIDERS.get(group, "its definition")
-
-
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -178,22 +165,22 @@ class Kinds:
         self._fetch = fetch
         self._discovered: dict[str, dict[str, Kind]] = {}  # by API version, by name
         self._names: dict[str, dict[str, Kind]] = {}  # by API version, by each name in lower case
-        self._defined: dict[tuple[str, str], Kind] = {}
+        self._defined: dict[tuple[str, str], dict[str, Kind]] = {}  # by group and name, by API version
 
     def is_defined(self, kind: Kind) -> bool:
-        """Whether the kind is one of a definition that is about to be created."""
-        return (kind.api_version, kind.name) in self._defined
+        """Whether the kind is one of a definition that is about to be applied."""
+        return kind.api_version in self._defined.get((kind.group, kind.name), {})
 
     def define(self, definition: Manifest) -> None:
-        """Add the kinds of a CustomResourceDefinition that is about to be created; an invalid one adds none."""
+        """Replace the served kinds by those of a CustomResourceDefinition that is about to be applied; an invalid one has none."""
         spec = _mapping(definition.get("spec"))
         names, versions = _mapping(spec.get("names")), spec.get("versions")
         for version in versions if isinstance(versions, list) else []:
             texts = (spec.get("group"), names.get("kind"), names.get("plural"), _mapping(version).get("name"))
             group, name, plural, number = (text if isinstance(text, str) else "" for text in texts)
-            if group and name and plural and number:
+            if group and name and plural and number and version.get("served") is not False:
                 api_version = f"{group}/{number}"
-                self._defined[api_version, name] = Kind(api_version, name, plural, spec.get("scope") == "Namespaced")
+                self._defined.setdefault((group, name), {})[api_version] = Kind(api_version, name, plural, spec.get("scope") == "Namespaced")
 
     def resolve(self, api_version: str, name: str) -> Kind:
         """The kind of that name. Raises: PodwrightError if the server does not serve it."""
@@ -203,9 +190,10 @@ class Kinds:
         return kind
 
     def _find(self, api_version: str, name: str) -> Kind | None:
-        known = BUILT_IN.get((api_version, name)) or self._defined.get((api_version, name))
-        if known:
-            return known
+        known = BUILT_IN.get((api_version, name))
+        defined = self._defined.get((api_version.rpartition("/")[0], name))
+        if known or defined:
+            return known or (defined or {}).get(api_version)
         if name not in self._discovered.get(api_version, {}):
             # That a kind is missing is not cached: a new definition's group is served before its resources are.
             self._discovered[api_version] = self._discover(api_version)
@@ -219,11 +207,13 @@ class Kinds:
 
     def _unknown(self, api_version: str, name: str) -> PodwrightError:
         """The error for a kind that was not found in an API version."""
-        kinds, group = sorted(self._discovered[api_version]), api_version.rpartition("/")[0]
-        others = [version for version in (self.versions(group) if group else ()) if version != api_version]
-        missing = f"the API server does not serve {api_version}{', but ' + ', '.join(others) if others else ''}"
+        kinds, group = sorted(self._discovered.get(api_version, ())), api_version.rpartition("/")[0]
+        defined = self._defined.get((group, name))
+        others = [version for version in defined or (self.versions(group) if group else ()) if version != api_version]
+        server = "its definition among the manifests" if defined else "the API server"
+        missing = f"{server} does not serve {api_version}{', but ' + ', '.join(others) if others else ''}"
         served = f"kinds of {api_version}: {', '.join(kinds[:_MAX_NAMES])}" if kinds else missing
-        hint = f"Install {_provider(group)} first, or correct api_version and kind (kubectl api-resources lists them)."
+        hint = f"Install {provider_of(group)} first, or correct api_version and kind (kubectl api-resources lists them)."
         # The kinds of the group extensions were moved to others, and it is not served any more.
         built_in = [kind.api_version for kind in BUILT_IN.values() if kind.name == name and group in (kind.group, "extensions")]
         successor = next(iter(built_in), None) or next((version for version in others if self._is_served(version, name)), None)
@@ -293,7 +283,7 @@ class Kinds:
         if found:
             return found
         why = f"no version of the API group {group} has it" if versions else f"the API group {group} is not installed"
-        raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install {_provider(group)} first.")
+        raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install {provider_of(group)} first.")
 
     def find_if_served(self, group: str, name: str) -> Kind | None:
         """The kind in the best version of the group, or None if no version serves it. Raises: PodwrightError for other errors."""
@@ -303,6 +293,13 @@ class Kinds:
             if error.reason == UNKNOWN_KIND:
                 return None
             raise
+
+    def find_former(self, kind: Kind) -> Kind | None:
+        """The kind in another version, if the server does not serve this one, but its definition is about to add it. Raises: PodwrightError."""
+        if not self.is_defined(kind):
+            return None
+        served = [self._discover(version).get(kind.name) for version in self.versions(kind.group)]
+        return None if kind in served else next(filter(None, served), None)
 
     def versions(self, group: str) -> list[str]:
         """The served API versions of a group, the preferred one first; empty if the group is not installed. Raises: PodwrightError."""

@@ -8,7 +8,7 @@ import email.utils
 import json
 import random
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..clock import Clock, pause_after
 from ..errors import CONNECTION_LOST, TOO_LARGE, PodwrightError
@@ -40,6 +40,7 @@ MAX_RETRY_AFTER = 30  # seconds
 MAX_BODY = 1 << 27  # bytes of a response; its objects need several times that. The pages of a list shrink until they fit.
 MAX_CONTENT = 64 << 20  # bytes of a response that is not an object: a pod may have written it
 _ESCAPED = re.compile("[\x7f-\uffff]")
+_WHOLE = re.compile(r"(\.0|e\+[0-9]+)[]},]")  # the end of a number that may be whole
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
 _READ_SIZE = 1 << 18
 
@@ -231,8 +232,22 @@ def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> b
 
 
 def _encode(body: object) -> bytes:
-    """The JSON of a body. Servers read that of an apply patch as YAML, which has no surrogate pairs but every other escape of JSON."""
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(body, ensure_ascii=False)).encode()
+    """The JSON of a body. Servers read that of an apply patch as YAML, which has no surrogate pairs but every other escape of JSON.
+
+    A number such as 2.0, the result of a division in Jinja, is 2: servers refuse others for integers, except in an apply patch.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    text = json.dumps(_with_integers(body), ensure_ascii=False) if _WHOLE.search(text) else text
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
+
+
+def _with_integers(value: Any) -> Any:
+    """The value with whole numbers as integers."""
+    if isinstance(value, dict):
+        return {key: _with_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:

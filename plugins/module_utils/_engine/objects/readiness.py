@@ -175,6 +175,9 @@ def _assess_service(item: Manifest) -> Readiness:
 def _assess_established(item: Manifest) -> Readiness:
     name = "Established" if item["kind"] == "CustomResourceDefinition" else "Available"
     found = condition(item, name)
+    names = condition(item, "NamesAccepted")
+    if names.get("status") == "False":
+        return Readiness(PROGRESSING, f"its names are not accepted: {_text(names.get('message')) or _text(names.get('reason'))}")
     return Readiness(READY) if found.get("status") == "True" else Readiness(PROGRESSING, _text(found.get("message")) or f"not {name} yet")
 
 

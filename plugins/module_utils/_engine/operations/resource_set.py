@@ -98,8 +98,8 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         act = reconciler.apply if params["state"] == "present" else reconciler.remove
         done = act(stored, namespace, set_name_of(params))
     outcome.changes = done.changes
-    is_update = any(change.error and change.before for change in done.changes)
-    if done.error and is_update and not done.error.hint and params["state"] == "present" and "Required value" in done.error.message:
+    existed = any(change.error is done.error and change.before for change in done.changes)
+    if done.error and existed and not done.error.hint and params["state"] == "present" and "Required value" in done.error.message:
         # Fields that Podwright set before and that a manifest does not contain are removed.
         done.error.hint = "Write the manifest with all fields, or set state to patched to change only those in it."
     done.raise_error()

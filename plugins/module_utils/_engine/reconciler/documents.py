@@ -15,14 +15,17 @@ from typing import Any
 from ..errors import PodwrightError
 from ..libraries import load
 
-# Dates, base 60 numbers and `=` in YAML 1.1 are text to kubectl.
-_TEXT_TO_KUBECTL = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:int")
+# Dates, base 60 numbers and `=` in YAML 1.1 are text to kubectl, and 1e3 is a number, as in JSON.
+_TEXT_TO_KUBECTL = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXTS = ("tag:yaml.org,2002:str", *_TEXT_TO_KUBECTL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)  # of files from Windows, also in the middle of concatenated ones
 _MAX_DEPTH = 200  # of nested values, which copies and comparisons follow by recursion
 _MAX_EXPANSION = 10  # values that aliases may add for each character of a text
+_EXPONENT = "[eE][-+]?(?:[0-9]{1,2}|[12][0-9]{2})"  # of numbers that are not infinite
+_FRACTION = r"\.[0-9][0-9_]*|[0-9][0-9_]*\.[0-9_]*"
+_FLOAT = re.compile(rf"(?:[-+]?(?:(?:{_FRACTION})(?:{_EXPONENT})?|[0-9][0-9_]*{_EXPONENT}|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$")
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
 
 
@@ -50,6 +53,7 @@ def _loader() -> Any:
         self.repeated = {}  # a set that keeps the order
 
     loader: Any = type("ManifestLoader", (base,), {"__init__": __init__, "yaml_implicit_resolvers": resolvers, "flatten_mapping": flatten_mapping})
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
     loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
     return loader
 

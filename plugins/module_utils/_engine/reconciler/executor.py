@@ -13,6 +13,8 @@ from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.field_paths import without_fields
 from ..threads import call_in_threads
 from .alternatives import alias_fields, excluded_fields, explain_exclusion
+from .definitions import OUTDATED_SECONDS, PAUSE, ChangedDefinitions
+from .emptied import emptied_fields
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .members import is_member
@@ -20,7 +22,7 @@ from .ownership import HANDOVER
 from .patching import send_merge
 from .plan import NOT_PREDICTED
 from .replacement import check_replacement, create_again, immutable_fields, precondition_error
-from .takeover import claim, take_over
+from .takeover import claim, empty, take_over
 from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
 
@@ -43,6 +45,7 @@ class Executor:
         self._client = client
         self._options = options
         self._console = console
+        self._definitions = ChangedDefinitions()
 
     def carry_out(self, changes: Iterable[Change], applyset: ApplySet | None) -> Iterator[Change]:
         """Carry out the changes, concurrently within a wave. In check mode nothing is written.
@@ -59,6 +62,7 @@ class Executor:
             yield from (change for change, _error in results)
             failed += [error for _change, error in results if error]
             is_incomplete = is_incomplete or any(error and change.desired for change, error in results)
+            self._definitions.add(change for change, _error in results)
             if failed and not self._options.continue_on_error:
                 break
             if not self._options.check_mode:
@@ -69,40 +73,22 @@ class Executor:
         if failed:
             raise failed[0]
 
-    def withdraw_record(self, changes: list[Change], applyset: ApplySet) -> list[Change]:
-        """Delete the record of a new set again if the API server refused everything else.
-
-        The record is written before the first member, or an interrupted run would leave members that no later run finds.
-
-        Args:
-            changes: what a failed run did.
-
-        Returns: the changes, that of the record without effect if it was deleted.
-        """
-        record = next((change for change in changes if change.key == applyset.parent_key and change.action == "create"), None)
-        others = [change for change in changes if change is not record]
-        is_untouched = all(not change.is_change and (change.error is None or change.error.is_refusal) for change in others)
-        if record is None or record.after is None or not is_untouched:
-            return changes
-        metadata = record.after["metadata"]
-        try:
-            self._client.delete(record.kind, record.key.namespace, record.key.name, metadata["uid"], version=metadata["resourceVersion"])
-        except PodwrightError:
-            return changes  # the failure that is reported matters more, and the next run uses the record
-        withdrawn = replace(record, action="none", after=None, patch=[], note="deleted again: the set has no member")
-        return [withdrawn if change is record else change for change in changes]
-
     def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
         is_complete = self._options.check_mode and self._options.continue_on_error  # the plan has what cannot be carried out, too
-        reached: Change = change if is_complete else change.not_applied()
-        try:
-            for step in self._steps(change, applyset):
-                reached = step
-            return reached, None
-        except Exception as failure:
-            error = as_podwright_error(failure)
-            return replace(reached, note=str(error), error=error), error
+        reached = start = change if is_complete else change.not_applied()
+        deadline = self._client.clock.monotonic() + OUTDATED_SECONDS
+        while True:
+            try:
+                for step in self._steps(change, applyset):
+                    reached = step
+                return reached, None
+            except Exception as failure:
+                error = as_podwright_error(failure)
+            is_outdated = reached is start and self._definitions.explain(change.kind, error)
+            if not is_outdated or self._client.clock.monotonic() >= deadline:
+                return replace(reached, note=str(error), error=error), error
+            self._client.clock.sleep(PAUSE)
 
     def _steps(self, change: Change, applyset: ApplySet | None) -> Iterator[Change]:
         """Carry out a change. Yields: what has been done of it, after each step."""
@@ -129,6 +115,7 @@ class Executor:
         if change.action == "patch":
             self._hand_over_replicas(change)
             self._claim_aliases(change)
+            self._empty(change)
         try:
             after = self._apply(change)
         except PodwrightError as error:
@@ -146,10 +133,12 @@ class Executor:
         """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""
         aliases = self._aliases(change, change.before)
         try:
-            answer = _without(self._try(change), aliases)
+            answer = self._try_emptied(change) if self._emptied(change, change.before) else _without(self._try(change), aliases)
         except PodwrightError as error:
-            if error.is_not_found or error.reason == UNKNOWN_KIND:
+            if error.is_not_found or (error.reason == UNKNOWN_KIND and not change.before):
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
+            if self._definitions.explain(change.kind, error):
+                return replace(change.predicted(change.after or {}), note="predicted locally: its definition changes, too")
             if error.is_namespace_terminating:
                 return replace(change, note="predicted locally: its namespace is being deleted")
             if error.missing_prerequisite:
@@ -185,6 +174,31 @@ class Executor:
                 raise
             return  # the apply is refused, too
         claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
+
+    def _emptied(self, change: Change, item: Manifest | None) -> list[list[Any]]:
+        """The maps and lists that an apply of the change would set to null."""
+        return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
+
+    def _try_emptied(self, change: Change) -> Manifest:
+        """The object as the API server answers to a dry run of a change that empties maps or lists."""
+        if not self._options.takes_over:
+            try:
+                self._try(change)
+            except PodwrightError as error:
+                if error.status == 409:
+                    raise
+        return self._try_without(change, [])
+
+    def _empty(self, change: Change) -> None:
+        """Empty the maps and lists that an apply would set to null, if the API server would accept the change."""
+        if not change.before or not self._emptied(change, change.before):
+            return
+        try:
+            self._try_emptied(change)
+        except PodwrightError as error:
+            if not error.is_dry_run_refused:
+                raise
+        empty(self._client, change.kind, change.before, self._options.manager, partial(self._emptied, change))
 
     def _claim_excluded(self, change: Change, refusal: PodwrightError) -> bool:
         """If an apply was refused because of fields that exclude the desired ones, own these, so that another apply removes them.

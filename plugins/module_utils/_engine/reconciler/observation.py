@@ -98,6 +98,16 @@ def _read_places(client: Client, desired: Desired, label_selector: str | None, c
 
 
 def _read_place(client: Client, kind: Kind, namespace: str, keys: Collection[Key], label_selector: str | None) -> _Read:
+    read = _read_version(client, kind, namespace, keys, label_selector)
+    if read.live or read.members or not (former := client.kinds.find_former(kind)):
+        return read
+    read = _read_version(client, former, namespace, keys, label_selector)
+    read.members = [Member(kind, key, item | {"apiVersion": kind.api_version}) for _former, key, item in read.members]
+    read.live = {key: item | {"apiVersion": kind.api_version} for key, item in read.live.items()}
+    return read
+
+
+def _read_version(client: Client, kind: Kind, namespace: str, keys: Collection[Key], label_selector: str | None) -> _Read:
     labeled, error = _list(client, kind, namespace, label_selector) if label_selector else ([], None)
     read = _Read(members=[Member(kind, key_of(item, kind), item) for item in labeled or []])
     read.refusals = [Refusal(kind, namespace, error)] if error else []

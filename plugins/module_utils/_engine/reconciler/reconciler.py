@@ -192,7 +192,7 @@ class Reconciler:
                 outcome.changes.append(change)
         except PodwrightError:
             if applyset and not self._options.check_mode:
-                outcome.changes = self._executor.withdraw_record(outcome.changes, applyset)
+                outcome.changes = _withdraw_record(self._client, outcome.changes, applyset)
             raise
         if self._review and self._options.check_mode:
             self._review(outcome.changes)
@@ -215,6 +215,30 @@ class Reconciler:
         probe = {"apiVersion": "v1", "kind": SERVICE_ACCOUNT.name, "metadata": {"name": "default", "namespace": namespace, "uid": ""}}
         awaited = {key_of(probe, SERVICE_ACCOUNT): (SERVICE_ACCOUNT, probe)}
         wait_until_ready(self._client, awaited, self._options.wait_timeout, self._console, _assess_existence)
+
+
+def _withdraw_record(client: Client, changes: list[Change], applyset: ApplySet) -> list[Change]:
+    """Delete the record of a new set again if the API server refused everything else.
+
+    The record is written before the first member, or an interrupted run would leave members that no later run finds.
+
+    Args:
+        changes: what a failed run did.
+
+    Returns: the changes, that of the record without effect if it was deleted.
+    """
+    record = next((change for change in changes if change.key == applyset.parent_key and change.action == "create"), None)
+    others = [change for change in changes if change is not record]
+    is_untouched = all(not change.is_change and (change.error is None or change.error.is_refusal) for change in others)
+    if record is None or record.after is None or not is_untouched:
+        return changes
+    metadata = record.after["metadata"]
+    try:
+        client.delete(record.kind, record.key.namespace, record.key.name, metadata["uid"], version=metadata["resourceVersion"])
+    except PodwrightError:
+        return changes  # the failure that is reported matters more, and the next run uses the record
+    withdrawn = replace(record, action="none", after=None, patch=[], note="deleted again: the set has no member")
+    return [withdrawn if change is record else change for change in changes]
 
 
 def _assess_existence(item: Manifest) -> Readiness:

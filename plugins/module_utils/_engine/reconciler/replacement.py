@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.kinds import CLAIM, is_built_in
+from ..cluster.kinds import CLAIM, DEFINITION, is_built_in
 from ..errors import PodwrightError
 from .alternatives import EXCLUSION
 
@@ -54,6 +54,11 @@ _ACCEPTED_HINT = (
     "remove them first, with null as their values and state: patched; else the live object must not be changed in this way."
 )
 _CLAIM_HINT = "A claim can only grow, once it is bound and if its class allows that. Give it another name and copy the data: replacing it would delete them."
+_REPLACE_HINT = "Set on_immutable to replace to delete and create it again, or give it another name."
+_REPLACE_HINTS = {
+    CLAIM.name: _CLAIM_HINT,
+    DEFINITION.name: "Set on_immutable to replace to delete and create it again; this deletes all objects of its kind.",
+}
 
 
 def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str) -> Manifest:
@@ -79,7 +84,7 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
             status=refusal.status,
             reason="Immutable",
             causes=refusal.causes,
-            hint=_CLAIM_HINT if change.kind == CLAIM else "Set on_immutable to replace to delete and create it again, or give it another name.",
+            hint=_REPLACE_HINTS.get(change.kind.name, _REPLACE_HINT),
         ) from refusal
     try:
         # The API server checks a creation in full (defaults, validation, quota, admission) before it reports that the name exists.

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Taking over the ownership of fields: exactly those in a manifest, and those that it excludes."""
+"""What is written beside an apply: the ownership of exactly the fields in a manifest and of those that it excludes, and empty maps and lists."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.client import MERGE_PATCH
+from ..cluster.client import JSON_PATCH, MERGE_PATCH
 from ..errors import PodwrightError
+from .emptied import emptying_patch
 from .ownership import claimed_entries, released_entries
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..cluster.kinds import Kind
-    from ..values import Manifest
+    from ..values import Manifest, Patch
 
 ATTEMPTS = 8  # the status of an object changes, too
 
@@ -48,15 +49,39 @@ def claim(client: Client, kind: Kind, item: Manifest, manager: str, find: Callab
     _change_owners(client, kind, item, manager, entries)
 
 
+def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[Any]]]) -> None:
+    """Empty maps and lists of an object.
+
+    Args:
+        find: returns their paths in the object.
+
+    Raises: PodwrightError as `take_over`.
+    """
+
+    def patch_of(seen: Manifest) -> Patch | None:
+        paths = find(seen)
+        return emptying_patch(seen, paths) if paths else None
+
+    _change(client, kind, item, manager, patch_of, JSON_PATCH)
+
+
 def _change_owners(client: Client, kind: Kind, item: Manifest, manager: str, entries_of: Callable[[Manifest], list[dict[str, Any]] | None]) -> Manifest:
+    def patch_of(seen: Manifest) -> Manifest | None:
+        entries = entries_of(seen)
+        return None if entries is None else {"metadata": {"resourceVersion": seen["metadata"]["resourceVersion"], "managedFields": entries}}
+
+    return _change(client, kind, item, manager, patch_of, MERGE_PATCH)
+
+
+def _change(client: Client, kind: Kind, item: Manifest, manager: str, patch_of: Callable[[Manifest], Manifest | Patch | None], content_type: str) -> Manifest:
+    """Patch the object until there is nothing to patch, or nobody else has changed it meanwhile."""
     namespace, name = item["metadata"].get("namespace"), item["metadata"]["name"]
     for attempt in range(1, ATTEMPTS + 1):
-        entries = entries_of(item)
-        if entries is None:
+        patch = patch_of(item)
+        if patch is None:
             return item
-        patch = {"metadata": {"resourceVersion": item["metadata"]["resourceVersion"], "managedFields": entries}}
         try:
-            return client.patch(kind, namespace, name, patch, manager, MERGE_PATCH)
+            return client.patch(kind, namespace, name, patch, manager, content_type)
         except PodwrightError as error:
             # Another client changed it, or this is a retry after a lost response: read the object first.
             if error.status not in (404, 409) or attempt == ATTEMPTS:

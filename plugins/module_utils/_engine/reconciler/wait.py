@@ -123,7 +123,10 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
     for key in pending:
         item = latest.get(key, {"metadata": {}})
         obstacle = deletion_obstacle(item) + client.availability.describe()
-        hint = "Their controllers remove them as soon as nothing uses the object: stop what uses it, or increase wait_timeout."
+        hint = (
+            "Their controllers remove them as soon as nothing uses the object: stop what uses it, or increase wait_timeout. "
+            "If a controller is not installed any more, remove its finalizer with state: patched."
+        )
         if not item["metadata"].get("finalizers"):
             hint = "Increase wait_timeout to wait longer."
         raise _failure(key, f"was not deleted within {timeout} s: {obstacle}", hint=hint)

@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Maps and lists of custom resources that a manifest empties, which an apply would set to null."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.emptied import emptied_fields, emptying_patch
+
+from .fake_cluster import fields
+
+ONE, TWO = ('k:{"name":"one"}', 'k:{"name":"two"}')
+ITEM = {".": {}, "f:name": {}}
+
+
+def gadget(spec, own=None, *others, api_version="example.com/v1"):
+    """A live object with the trees of fields below its spec, of podwright and of others; by default podwright has applied it."""
+    trees = [("podwright", "Apply", fields(spec) if own is None else own), *(("other", operation, tree) for operation, tree in others)]
+    entries = [{"manager": manager, "operation": operation, "fieldsV1": {"f:spec": tree}} for manager, operation, tree in trees]
+    return {"apiVersion": api_version, "kind": "Gadget", "metadata": {"name": "g", "resourceVersion": "7", "managedFields": entries}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("live", "spec", "paths"),
+    [
+        (gadget({"a": {"b": "c"}}), {"a": {}}, [["spec", "a"]]),
+        (gadget({"a": {"b": {"c": 1}}, "d": 1}), {"a": {"b": {}}, "d": 2}, [["spec", "a", "b"]]),
+        (gadget({"a": {"b": {"c": 1}}}), {"a": {}}, [["spec", "a"]]),
+        (gadget({"a": {"b": {"c": 1}}}), {}, [["spec"]]),
+        (gadget({"a": [{"name": "one", "port": 1}]}, {"f:a": {ONE: ITEM}}), {"a": []}, [["spec", "a"]]),
+        (gadget({"a": ["x"]}, {"f:a": {'v:"x"': {}}}), {"a": []}, [["spec", "a"]]),
+        (
+            gadget({"a": [{"name": "one"}, {"name": "two", "b": {"c": 1}}]}, {"f:a": {ONE: ITEM, TWO: ITEM | {"f:b": {"f:c": {}}}}}),
+            {"a": [{"name": "two", "b": {}}, {"name": "one"}]},
+            [["spec", "a", 1, "b"]],
+        ),
+        # What the API server does not set to null.
+        (gadget({"a": {"b": "c"}}), {"a": {"d": "e"}}, []),
+        (gadget({"a": {"b": "c"}}), {"d": {}}, []),
+        (gadget({"a": {}}), {"a": {}}, []),
+        (gadget({"a": {"b": "c"}}, {"f:a": {}}), {"a": {}}, []),
+        (gadget({"a": {"b": "c", "default": 1}}, {"f:a": {"f:b": {}}}), {"a": {}}, []),
+        (gadget({"a": [{"name": "one"}, {"name": "two"}]}, {"f:a": {ONE: ITEM}}), {"a": []}, []),
+        (gadget({"a": {"b": "c"}}, {"f:a": {"f:b": {}}}, ("Apply", {"f:a": {"f:b": {}}})), {"a": {}}, []),
+        (gadget({"a": {"b": "c"}}, {"f:a": {"f:b": {}}}, ("Update", {"f:d": {}})), {"a": {}}, [["spec", "a"]]),
+        (gadget({"a": {"b": "c"}}), {"a": []}, []),
+        (gadget({"a": {"b": "c"}}), None, []),
+        (gadget({"a": {"b": "c"}}, api_version="apps/v1"), {"a": {}}, []),
+    ],
+)
+def test_what_an_apply_would_set_to_null_is_found(live, spec, paths):
+    desired = {"apiVersion": live["apiVersion"], "kind": "Gadget", "metadata": {"name": "g"}, "spec": spec}
+    assert emptied_fields(desired, json.loads(json.dumps(live)), "podwright") == paths
+
+
+def test_the_patch_is_for_this_version_of_the_object():
+    live = gadget({"a": {"b/c~": {"d": 1}}, "e": [1]})
+    assert emptying_patch(live, [["spec", "a", "b/c~"], ["spec", "e"]]) == [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "replace", "path": "/spec/a/b~1c~0", "value": {}},
+        {"op": "replace", "path": "/spec/e", "value": []},
+    ]
