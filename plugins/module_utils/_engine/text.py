@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?", re.DOTALL)
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -77,3 +78,12 @@ def parse_number(value: object, largest: float = 1e18) -> float | None:
 def json_text(value: object) -> str:
     """A string as it is, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def with_integers(value: Any) -> Any:
+    """A copy of a decoded JSON value with whole numbers such as 2.0 as integers."""
+    if isinstance(value, dict):
+        return {key: with_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -8,12 +8,12 @@ import email.utils
 import json
 import random
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import Clock, pause_after
 from ..errors import CONNECTION_LOST, TOO_LARGE, PodwrightError
 from ..libraries import load
-from ..text import parse_integer
+from ..text import parse_integer, with_integers
 from .availability import Availability
 from .responses import check_content_type, check_status, read_content, read_object
 from .server_warnings import ServerWarnings
@@ -237,17 +237,8 @@ def _encode(body: object) -> bytes:
     A number such as 2.0, the result of a division in Jinja, is 2: servers refuse others for integers, except in an apply patch.
     """
     text = json.dumps(body, ensure_ascii=False)
-    text = json.dumps(_with_integers(body), ensure_ascii=False) if _WHOLE.search(text) else text
+    text = json.dumps(with_integers(body), ensure_ascii=False) if _WHOLE.search(text) else text
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
-
-
-def _with_integers(value: Any) -> Any:
-    """The value with whole numbers as integers."""
-    if isinstance(value, dict):
-        return {key: _with_integers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_integers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:

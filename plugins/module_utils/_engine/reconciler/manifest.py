@@ -16,7 +16,7 @@ from ..errors import PodwrightError
 from ..libraries import load
 from ..objects.key import Key
 from ..objects.labels import KUBERNETES_REVISION
-from ..text import encode, json_text
+from ..text import encode, json_text, with_integers
 from .fields import dropped_fields
 from .schema import MERGE_KEYS, keeps_null
 
@@ -41,7 +41,7 @@ def clean(manifest: Manifest) -> Manifest:
     Raises: PodwrightError if it is not a manifest.
     """
     check_manifest(manifest)
-    cleaned: Manifest = _encode_texts(copy.deepcopy(manifest))
+    cleaned: Manifest = with_integers(_encode_texts(manifest))
     if not cleaned["metadata"].get("namespace"):
         cleaned["metadata"].pop("namespace", None)
     if not keeps_null(manifest["apiVersion"]):
