@@ -702,7 +702,7 @@ def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_predicted_loc
     add_definition(cluster, *(["v1", "old"] if is_changed else ["v1"]))
     cluster.answers["try", "Gadget", "g"] = [error]
     outcome = reconcile(cluster, [definition(), manifest("Gadget", "g", "example.com/v1", spec={"new": 1})], check_mode=True)
-    note = "predicted locally: its definition changes, too" if is_changed else str(error)
+    note = f"predicted locally, since its definition changes, too. By the former one: {error.message}" if is_changed else str(error)
     assert actions(outcome)[-1] == ("create" if is_changed else "none", "g", note)
     assert outcome.error is (None if is_changed else error)
 
@@ -715,6 +715,7 @@ def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_predicted_loc
         (["v1", "old"], [PodwrightError("denied", status=403, reason="Forbidden"), None], True),
         (["v1"], [MISMATCH, None], True),  # the definition does not change
         ([], [PodwrightError("404 page not found", status=404, reason=UNKNOWN_KIND), None], False),
+        (["v1", "old"], [IMMUTABLE, None], True),
         ([], [INVALID, None], True),  # a new definition has no former schema
     ],
 )
@@ -727,7 +728,7 @@ def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_retried_for_a
         cluster.later.insert(0, (1, lambda: cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"].update(status=established)))
     cluster.answers["apply", "Gadget", "g"] = list(errors)
     outcome = reconcile(cluster, [definition(), manifest("Gadget", "g", "example.com/v1", spec={"new": 1})], wait=False)
-    assert outcome.error is (errors[0] if is_final else None)
+    assert (outcome.error and outcome.error.status) == (errors[0].status if is_final else None)
     assert cluster.clock.time <= OUTDATED_SECONDS + 2
 
 

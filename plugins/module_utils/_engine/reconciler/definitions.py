@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError
+from .replacement import IMMUTABLE, is_immutable
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
@@ -32,4 +33,5 @@ class ChangedDefinitions:
     def explain(self, kind: Kind, error: PodwrightError) -> bool:
         """Whether the reason of a refusal may be the former schema of a kind, or its former versions."""
         is_new = self._is_new.get((kind.group, kind.name))
-        return is_new is not None and (error.reason == UNKNOWN_KIND or (not is_new and (error.is_schema_mismatch or error.status == 422)))
+        is_invalid = error.is_schema_mismatch or (error.status == 422 and error.reason != IMMUTABLE and not is_immutable(error))
+        return is_new is not None and (error.reason == UNKNOWN_KIND or (not is_new and is_invalid))

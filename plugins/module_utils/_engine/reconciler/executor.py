@@ -138,7 +138,8 @@ class Executor:
             if error.is_not_found or (error.reason == UNKNOWN_KIND and not change.before):
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
             if self._definitions.explain(change.kind, error):
-                return replace(change.predicted(change.after or {}), note="predicted locally: its definition changes, too")
+                note = f"predicted locally, since its definition changes, too. By the former one: {error.message}"
+                return replace(change.predicted(change.after or {}), note=note)
             if error.is_namespace_terminating:
                 return replace(change, note="predicted locally: its namespace is being deleted")
             if error.missing_prerequisite:

@@ -32,6 +32,7 @@ _IMMUTABLE = re.compile(
     r"|failed rule: [^\n]*\boldSelf\b"
     r")"
 )
+IMMUTABLE = "Immutable"  # reason of an error about fields that cannot be changed
 QUOTA_SECONDS, QUOTA_PAUSE = 30, 0.5
 # What a Service is assigned: a new Service cannot have it while the old one exists.
 _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
@@ -82,7 +83,7 @@ def check_replacement(client: Client, change: Change, refusal: PodwrightError, m
         raise PodwrightError(
             f"{title} cannot be changed in place; immutable: {immutable_fields(refusal)}.",
             status=refusal.status,
-            reason="Immutable",
+            reason=IMMUTABLE,
             causes=refusal.causes,
             hint=_REPLACE_HINTS.get(change.kind.name, _REPLACE_HINT),
         ) from refusal
