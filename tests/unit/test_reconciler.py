@@ -734,14 +734,17 @@ def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_retried_for_a
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("value", ["same", "other"])
-def test_an_object_is_found_in_the_former_version_of_its_definition(value, check_mode, cluster):
+@pytest.mark.parametrize("has_answer", [False, True])
+def test_an_object_is_found_in_the_former_version_of_its_definition(has_answer, value, check_mode, cluster):
     add_definition(cluster, "v1")
     cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": "same"}))
     upgraded = definition()
     upgraded["spec"]["versions"] = [{"name": "v1"}, {"name": "v2"}]
     unknown = PodwrightError("404 page not found", status=404, reason=UNKNOWN_KIND)
-    cluster.answers["try", "Gadget", "g"] = [unknown]
+    cluster.answers["try", "Gadget", "g"] = [unknown, None if has_answer else unknown]
     outcome = checked(reconcile(cluster, [upgraded, manifest("Gadget", "g", "example.com/v2", spec={"a": value})], check_mode=check_mode, wait=False))
+    note = "predicted by the former version" if has_answer else "predicted locally, since its definition changes"
+    assert outcome.changes[-1].note.startswith(note) or not check_mode or value == "same"
     assert [change.action for change in outcome.changes] == ["patch", "none" if value == "same" else "patch"]
     assert [entry["path"] for entry in outcome.changes[-1].patch] == ([] if value == "same" else ["/spec/a"])
 

@@ -166,6 +166,7 @@ class Kinds:
         self._discovered: dict[str, dict[str, Kind]] = {}  # by API version, by name
         self._names: dict[str, dict[str, Kind]] = {}  # by API version, by each name in lower case
         self._defined: dict[tuple[str, str], dict[str, Kind]] = {}  # by group and name, by API version
+        self._former: dict[Kind, Kind | None] = {}
 
     def is_defined(self, kind: Kind) -> bool:
         """Whether the kind is one of a definition that is about to be applied."""
@@ -296,10 +297,10 @@ class Kinds:
 
     def find_former(self, kind: Kind) -> Kind | None:
         """The kind in another version, if the server does not serve this one, but its definition is about to add it. Raises: PodwrightError."""
-        if not self.is_defined(kind):
-            return None
-        served = [self._discover(version).get(kind.name) for version in self.versions(kind.group)]
-        return None if kind in served else next(filter(None, served), None)
+        if self.is_defined(kind) and kind not in self._former:
+            served = [self._discover(version).get(kind.name) for version in self.versions(kind.group)]
+            self._former[kind] = None if kind in served else next(filter(None, served), None)
+        return self._former.get(kind)
 
     def versions(self, group: str) -> list[str]:
         """The served API versions of a group, the preferred one first; empty if the group is not installed. Raises: PodwrightError."""

@@ -11,7 +11,9 @@ from ..errors import UNKNOWN_KIND, PodwrightError
 from .replacement import IMMUTABLE, is_immutable
 
 if TYPE_CHECKING:
+    from ..cluster.client import Client
     from ..cluster.kinds import Kind
+    from ..values import Manifest
     from .plan import Change
 
 OUTDATED_SECONDS, PAUSE = 15, 0.5  # for which a refusal by a former schema is retried
@@ -35,3 +37,16 @@ class ChangedDefinitions:
         is_new = self._is_new.get((kind.group, kind.name))
         is_invalid = error.is_schema_mismatch or (error.status == 422 and error.reason != IMMUTABLE and not is_immutable(error))
         return is_new is not None and (error.reason == UNKNOWN_KIND or (not is_new and is_invalid))
+
+
+def try_former(client: Client, change: Change, manager: str, force: bool) -> Manifest | None:
+    """The object as the API server answers to a dry run in the former version of its kind, or None if it has none, or the API server refuses that."""
+    former = client.kinds.find_former(change.kind)
+    if former is None or change.desired is None:
+        return None
+    desired = change.desired | {"apiVersion": former.api_version}
+    try:
+        answer = client.apply(former, change.key.namespace, change.key.name, desired, manager, force, dry_run=True)
+    except PodwrightError:
+        return None
+    return answer | {"apiVersion": change.kind.api_version}

@@ -13,7 +13,7 @@ from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.field_paths import without_fields
 from ..threads import call_in_threads
 from .alternatives import alias_fields, excluded_fields, explain_exclusion
-from .definitions import OUTDATED_SECONDS, PAUSE, ChangedDefinitions
+from .definitions import OUTDATED_SECONDS, PAUSE, ChangedDefinitions, try_former
 from .emptied import emptied_fields
 from .fields import owned_fields
 from .manifest import difference, replicas_of
@@ -138,6 +138,8 @@ class Executor:
             if error.is_not_found or (error.reason == UNKNOWN_KIND and not change.before):
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
             if self._definitions.explain(change.kind, error):
+                if former := try_former(self._client, change, self._options.manager, self._options.takes_over):
+                    return replace(change.predicted(former), note="predicted by the former version of its definition")
                 note = f"predicted locally, since its definition changes, too. By the former one: {error.message}"
                 return replace(change.predicted(change.after or {}), note=note)
             if error.is_namespace_terminating:
