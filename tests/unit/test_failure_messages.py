@@ -161,7 +161,13 @@ def test_a_hint_is_shown_once(monkeypatch, names):
 @pytest.mark.parametrize(
     ("status", "obstacle", "reason", "text"),
     [
-        (Status("running"), "", "Timeout", "was not running and ready within 5 s: running"),
+        (
+            Status("running"),
+            "",
+            "Timeout",
+            "was not completed within 5 s: running. It still runs: raise wait_timeout, or run it again to wait for it.",
+        ),
+        (Status("running"), "", "Timeout", "was not running and ready within 5 s: running. It still runs: raise wait_timeout, or correct its readiness_probe."),
         (Status("pending", "Unschedulable", "no node"), "", "Unschedulable", "was not running and ready within 5 s: Unschedulable: no node"),
         (
             None,
@@ -185,7 +191,7 @@ def test_a_task_that_is_given_up_says_what_it_waited_for(status, obstacle, reaso
     run.fail_because = lambda *arguments: failures.append(arguments)
     executor = SimpleNamespace(describe_obstacles=lambda _objects: obstacle)
     client = SimpleNamespace(clock=None, availability=SimpleNamespace(describe=str))
-    Problems(client, executor, RunnerOptions(wait_timeout=5), None).give_up([run])
+    Problems(client, executor, RunnerOptions(state="completed" if "completed" in text else "running", wait_timeout=5), None).give_up([run])
     ((found, message, hint),) = failures
     assert (found, str(PodwrightError(message, hint=hint))) == (reason, text)
 

@@ -86,7 +86,7 @@ class Problems:
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
             # While its predecessor is being deleted, the status is still that of the predecessor.
-            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(status)
+            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(status, goal)
             reason = status.reason if status and not obstacle else ""
             run.fail_because(reason or "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
@@ -113,9 +113,12 @@ def _obstacle_hint(obstacle: str) -> str:
     return "Only the owner of a finalizer can remove it." if "finalizer" in obstacle else "Raise wait_timeout, or delete it with force."
 
 
-def _waiting_hint(status: Status | None) -> str:
+def _waiting_hint(status: Status | None, goal: str) -> str:
     if status is None:
         return "Set wait to false not to wait, or raise wait_timeout, and concurrency if other tasks took its turn."
+    if status.state == "running" and not status.reason and goal != "deleted":
+        remedy = "run it again to wait for it" if goal == "completed" else "correct its readiness_probe"
+        return f"It still runs: raise wait_timeout, or {remedy}."
     if status.reason == QUEUED:
         return "" if NO_WORKLOAD in status.message else HINT
     return start_hint(status.reason, status.message)
