@@ -337,6 +337,7 @@ def test_a_failure_says_what_to_raise():
         assert limited.startswith("The namespace limits the lifetime of pods to 4 s")
     assert "Raise timeout" in failure_hint(spec(timeout=5), late, {"spec": {"activeDeadlineSeconds": 5}})
     assert failure_hint(spec(), killed) == "Raise resources.limits.memory." and failure_hint(spec(), Status("failed", "Error")) == ""
+    assert "set retries" in failure_hint(spec(), Status("failed", "OutOfexample.com/gpu"))
 
 
 CONVERT = "Write numbers and booleans without quotes, and variables that are text, such as those of the command line, with the filter int or bool."

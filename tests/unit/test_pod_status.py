@@ -276,3 +276,17 @@ def test_containers_that_cannot_start_are_problems_with_their_image():
     given["status"]["initContainerStatuses"] = [waiting("first", "InvalidImageName", "bad")]
     assert [problem["image"] for problem in read_problems(given)] == ["i:1", "i:3"]
     assert read_problems(pod("Pending") | {"status": {}}) == []
+
+
+@pytest.mark.parametrize(
+    ("node", "scheduled", "message"),
+    [
+        (None, False, "it has not been scheduled"),
+        ("gone", False, "its node 'gone' has not accepted it"),  # without a scheduler
+        ("node-1", True, "its containers are being created"),
+    ],
+)
+def test_a_pod_without_containers_says_what_it_waits_for(node, scheduled, message):
+    waiting = pod("Pending", conditions=[{"type": "PodScheduled", "status": "True"}] if scheduled else ())
+    waiting["spec"] |= {"nodeName": node} if node else {}
+    assert read_pod(waiting).message == message

@@ -214,7 +214,8 @@ def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
         return Status("running", reason, message, is_ready=condition(pod, "Ready").get("status") == "True")
     if terminated:  # before it is restarted, or its restart is delayed
         return Status("pending", "Starting", f"its command exited with exit code {terminated['exitCode']}, and is being restarted", terminated["exitCode"])
-    return Status("pending", "Starting", "its containers are being created" if scheduled else "it has not been scheduled")
+    place = f"its node '{node}' has not accepted it" if (node := pod["spec"].get("nodeName")) else "it has not been scheduled"
+    return Status("pending", "Starting", "its containers are being created" if scheduled else place)
 
 
 def read_waiting(container: Manifest) -> Status | None:

@@ -104,6 +104,8 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
         return "The option stdin requires a shell in the image: use an image that has one, or give the task a file by inputs."
     if status.reason == "BackoffLimitExceeded" and (pod is None or pod["metadata"].get("deletionTimestamp")):
         return "Its pods were deleted, which counts as failures: find out by whom, or set retries."
+    if status.reason.startswith("OutOf"):
+        return "The node was full when it got the pod: set retries, so that another is chosen, or lower resources.requests."
     if status.reason == "InitOOMKilled":
         return "Raise resources.limits.memory of the init container."
     return "Raise resources.limits.memory." if status.reason == "OOMKilled" else start_hint(status.reason, status.message)
