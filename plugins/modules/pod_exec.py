@@ -153,7 +153,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rc:
-  description: Exit code of the command; null if it did not exit, and V(0) if it was skipped, as in check mode.
+  description: Exit code of the command; V(-1) if it did not exit, and V(0) if it was skipped, as in check mode.
   returned: unless the options are invalid
   type: int
 return_code:

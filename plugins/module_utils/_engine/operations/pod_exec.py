@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1 << 18  # bytes
 THREADS = 16
+# The exit code of a command that did not exit, for expressions such as `until: result.rc == 0`: since ansible-core 2.21, a result has no rc that is null.
+NO_EXIT = -1
 _OPERATORS = frozenset(("&&", "||", "|", ";", "&", "<", ">", ">>", "2>", "2>&1"))  # of a shell
 _SCRIPT = re.compile("-[a-z]*c")  # the option of a shell before a script
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})(/.*)?")  # as a whole argument; programs such as awk have variables of their own
@@ -249,15 +251,14 @@ def _read_pieces(path: str) -> Iterator[bytes]:
 def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
     """The fields of the result, complete or not."""
     if invocation.params["pod"]:
-        # No exit code is null, so that expressions such as `until: result.rc == 0` have a value.
-        return {"rc": None, "return_code": None} | (_describe_execution(invocation, outcome[0]) if outcome else {})
+        return {"rc": NO_EXIT, "return_code": NO_EXIT} | (_describe_execution(invocation, outcome[0]) if outcome else {})
     results = []
     for execution in outcome:
         error, container = execution.error, execution.container
         entry = {"pod": container.pod, "container": container.name, "failed": bool(error), "rc": None} | _describe_execution(invocation, execution)
         results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
     has_succeeded = bool(results) and not any(entry["failed"] for entry in results)  # no pod, no exit code: `until: result.rc == 0` continues
-    rc = next((entry["rc"] for entry in results if entry["rc"]), 0 if has_succeeded else None)
+    rc = next((entry["rc"] for entry in results if entry["rc"]), 0 if has_succeeded else NO_EXIT)
     return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
 
 
