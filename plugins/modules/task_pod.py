@@ -360,7 +360,9 @@ tasks:
       returned: if it does
       type: bool
     rc:
-      description: Exit code of the task's container.
+      description:
+        - Exit code of the task's container; null if it has not terminated.
+        - At the top of the result, ansible-core 2.21 omits it if it is null. Test RV(tasks[].rc) there, or whether the result is a success.
       type: int
       returned: always
     exit_codes:
