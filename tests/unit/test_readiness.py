@@ -129,6 +129,7 @@ def test_the_refusal_of_its_pods_is_part_of_the_message_about_a_workload():
     ("item", "said"),
     [
         (thing("Pod", "v1", finalizers=["a.com/x", "b"]), "blocked by finalizers: a.com/x, b"),
+        (thing("CustomResourceDefinition", finalizers=["customresourcecleanup.apiextensions.k8s.io"]), "objects of its kind still exist"),
         (thing("Pod", "v1"), "still terminating"),
         (
             thing(

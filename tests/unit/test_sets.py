@@ -383,6 +383,12 @@ def test_object_of_an_unknown_kind_is_absent(web):
     assert {change.key.name: change.action for change in outcome.changes} == {"a": "none", "kept": "delete"}
 
 
+def test_an_object_in_a_version_that_is_not_served_any_more_is_deleted(web):
+    web.apply([definition(versions=["v2"]), manifest("Gadget", "g", "example.com/v2", "shop")])
+    outcome = Reconciler(web.cluster, ReconcilerOptions(wait=False), Console()).remove([manifest("Gadget", "g", "example.com/v1", "shop")], "shop")
+    assert [(change.action, change.kind.api_version) for change in outcome.changes] == [("delete", "example.com/v2")]
+
+
 def test_a_definition_is_deleted_by_its_name_alone(web):
     web.apply([definition()])
     bare = {key: value for key, value in definition().items() if key not in ("spec", "status")}

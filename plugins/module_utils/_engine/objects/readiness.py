@@ -19,6 +19,8 @@ _READY_CONDITIONS = {("kueue.x-k8s.io", "ClusterQueue"): "Active", ("kueue.x-k8s
 # Other groups have kinds named Job, Service or Deployment, too: they are assessed by their conditions.
 _BUILT_IN_GROUPS = ("", "apps", "batch", "apiextensions.k8s.io", "apiregistration.k8s.io")
 
+_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"  # the finalizer of a definition that has objects
+
 
 class Readiness(NamedTuple):
     """The state of an object, one of `progressing`, `ready` and `failed`, and the reason as a sentence."""
@@ -70,7 +72,8 @@ def deletion_obstacle(item: Manifest) -> str:
     """Why an object that is being deleted still exists."""
     finalizers = item["metadata"].get("finalizers") or []
     if finalizers:
-        return f"deletion is blocked by finalizers: {', '.join(finalizers)}"
+        remaining = "; objects of its kind still exist" if _CLEANUP in finalizers else ""
+        return f"deletion is blocked by finalizers: {', '.join(finalizers)}{remaining}"
     # The conditions of a namespace name the objects that remain in it.
     names = ("NamespaceDeletionDiscoveryFailure", "NamespaceDeletionContentFailure", "NamespaceFinalizersRemaining", "NamespaceContentRemaining")
     found = [condition(item, name) for name in names] if item.get("kind") == "Namespace" else []

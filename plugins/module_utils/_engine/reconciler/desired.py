@@ -40,27 +40,33 @@ def read_desired(
 
 
 def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
-    """The objects to delete, as from `read_desired`, and a Change that does nothing for each object whose kind the server does not serve.
+    """The objects to delete, as from `read_desired`, and a Change that does nothing for each object whose kind the server does not serve in any version.
 
     Raises: PodwrightError for an invalid manifest or two of the same Key.
     """
-    undesired, unserved = _resolve(client, [clean(complete(manifest)) for manifest in manifests], namespace)
+    undesired, unserved = _resolve(client, [clean(complete(manifest)) for manifest in manifests], namespace, in_any_version=True)
     return undesired, [replace(change, desired=None, error=None, note="the server does not serve its kind") for change in unserved]
 
 
-def _resolve(client: Client, manifests: list[Manifest], namespace: str) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
-    """Clean manifests with their Kinds, by Key, and a Change with the error for each whose kind is not served."""
+def _resolve(
+    client: Client, manifests: list[Manifest], namespace: str, in_any_version: bool = False
+) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
+    """Clean manifests with their Kinds, by Key, and a Change with the error for each whose kind is not served, in its version or in any."""
     objects: dict[Key, tuple[Kind, Manifest]] = {}
     unserved = []
     for manifest in manifests:
+        api_version, name = manifest["apiVersion"], manifest["kind"]
         try:
-            kind = client.kinds.find(manifest["apiVersion"], manifest["kind"])
+            kind = client.kinds.find(api_version, name)
         except PodwrightError as error:
             if error.reason != UNKNOWN_KIND:
                 raise
-            kind = Kind(manifest["apiVersion"], manifest["kind"], "", "namespace" in manifest["metadata"])
-            unserved.append(Change("none", key_of(manifest, kind), kind, desired=manifest, error=error))
-            continue
+            other = client.kinds.find_if_served(api_version.rpartition("/")[0], name) if in_any_version else None
+            if other is None:
+                kind = Kind(api_version, name, "", "namespace" in manifest["metadata"])
+                unserved.append(Change("none", key_of(manifest, kind), kind, desired=manifest, error=error))
+                continue
+            kind = other
         _add(objects, kind, manifest, namespace)
     return objects, unserved
 
