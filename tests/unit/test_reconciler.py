@@ -102,11 +102,12 @@ class Cluster(FakeCluster):
         raise PodwrightError("exists", status=409, reason="AlreadyExists")
 
     def patch(self, kind, namespace, name, patch, manager, content_type=JSON_PATCH, dry_run=False):
-        item = self.objects[kind.name, namespace, name]
+        key = (kind.name, namespace if kind.namespaced else None, name)
+        item = self.objects[key]
         if content_type == JSON_PATCH:
             self._note("patch", kind, name, patch, dry_run)
             item = jsonpatch.apply_patch(item, patch)
-            self.objects[kind.name, namespace, name] = self.objects[kind.name, namespace, name] if dry_run else item
+            self.objects[key] = self.objects[key] if dry_run else item
             return item
         self._note("patch", kind, name, patch["metadata"]["managedFields"])
         item["metadata"] |= patch["metadata"]
@@ -508,6 +509,10 @@ def pod(container, **spec):
     return {"template": {"spec": {"containers": [{"name": "c"} | container]} | spec}}
 
 
+CONVERTED = {"conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": "Y2E="}}}}
+NO_WEBHOOK = "Forbidden: should not be set when strategy is not set to Webhook"
+
+
 @pytest.mark.parametrize(
     ("kind", "specs", "messages", "excluded"),
     [
@@ -531,6 +536,9 @@ def pod(container, **spec):
             ["updateStrategy/rollingUpdate"],
         ),
         ("StatefulSet", ({"updateStrategy": {"rollingUpdate": {}}}, {"updateStrategy": {"type": "OnDelete"}}), [EXCLUDED], ["updateStrategy/type"]),
+        ("CustomResourceDefinition", ({"conversion": {"strategy": "None"}}, CONVERTED), [NO_WEBHOOK], ["conversion/webhook"]),
+        ("CustomResourceDefinition", ({"conversion": {"strategy": "Webhook"}}, CONVERTED), [NO_WEBHOOK], []),
+        ("CustomResourceDefinition", ({"conversion": {"strategy": "None", "webhook": {}}}, CONVERTED), [NO_WEBHOOK], []),
         ("Ingress", ({"defaultBackend": {"resource": {}}}, {"defaultBackend": {"service": {}}}), ["cannot set both resource and"], ["defaultBackend/service"]),
         (
             "PodDisruptionBudget",
@@ -558,6 +566,22 @@ def test_only_what_desired_fields_exclude_is_found(kind, specs, messages, exclud
     kinds = {name: found for (_version, name), found in BUILT_IN.items()}
     paths = excluded_fields(kinds[kind], manifest(kind, api_version=kinds[kind].api_version, spec=desired), {"spec": live}, {}, refusal)
     assert sorted("/".join(map(str, path)) for path in paths) == [f"spec/{path}" for path in excluded]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("conversion", [{"conversion": {"strategy": "None"}}, {}])
+def test_a_removed_conversion_takes_the_certificate_of_another_manager_with_it(conversion, check_mode, cluster):
+    given = definition()
+    webhook = {"clientConfig": {"service": {"name": "w"}}, "conversionReviewVersions": ["v1"]}
+    before = given | {"spec": given["spec"] | {"conversion": {"strategy": "Webhook", "webhook": webhook}}}
+    cluster.add_applied(before | {"status": {"conditions": [{"type": "Established", "status": "True"}]}})
+    live = cluster.objects["CustomResourceDefinition", None, given["metadata"]["name"]]
+    live["spec"]["conversion"]["webhook"] = webhook | {"clientConfig": webhook["clientConfig"] | {"caBundle": "Y2E="}}
+    causes = [{"field": "spec.conversion.webhookClientConfig", "message": NO_WEBHOOK, "reason": ""}]
+    refusal = PodwrightError("no", status=422, reason="Invalid", causes=causes)
+    cluster.answers["try" if check_mode else "apply", "CustomResourceDefinition", given["metadata"]["name"]] = [refusal, None]
+    outcome = reconcile(cluster, [given | {"spec": given["spec"] | conversion}], check_mode=check_mode)
+    assert outcome.error is None and "webhook" not in outcome.objects[0]["spec"].get("conversion", {})
 
 
 @pytest.mark.parametrize(("field", "is_about_them"), [("spec.containers[0].volumeMounts[0].name", True), ("spec.containers[0].image", False)])
@@ -686,6 +710,7 @@ def test_definition_is_served_before_its_objects_are_applied(wait_option, cluste
 
 
 MISMATCH = PodwrightError("failed to create typed patch object (n/g; example.com/v1, Kind=Gadget): .spec.new: field not declared in schema", status=500)
+TERMINATING = PodwrightError("create not allowed while custom resource definition is terminating", status=403, reason="Forbidden")
 INVALID = PodwrightError("spec.new: Unsupported value", status=422, reason="Invalid")
 
 
@@ -716,6 +741,7 @@ def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_predicted_loc
         (["v1"], [MISMATCH, None], True),  # the definition does not change
         ([], [PodwrightError("404 page not found", status=404, reason=UNKNOWN_KIND), None], False),
         (["v1", "old"], [IMMUTABLE, None], True),
+        ([], [TERMINATING, None], False),
         ([], [INVALID, None], True),  # a new definition has no former schema
     ],
 )

@@ -118,6 +118,11 @@ class PodwrightError(Exception):
         return self.status == 403 and any(cause["reason"] == "NamespaceTerminating" for cause in self.causes)
 
     @property
+    def is_definition_terminating(self) -> bool:
+        """Whether a custom resource cannot be created because its definition is being deleted."""
+        return self.status == 403 and "while custom resource definition is terminating" in self.message
+
+    @property
     def is_dry_run_refused(self) -> bool:
         """Whether a webhook does not support dry run."""
         return "dry run" in self.message or "dryRun" in self.message

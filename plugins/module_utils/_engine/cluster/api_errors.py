@@ -116,6 +116,8 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return hint
     if status == 403 and "attempting to grant RBAC permissions" in text:
         return f"Grant these permissions to {identity} first, or apply the object as a user that has them."
+    if error.is_definition_terminating:
+        return "Wait until its definition is deleted, and apply that again first: objects of the kind with finalizers keep it."
     if error.is_forbidden:
         return f"Grant {_missing_permission(text, request)} to {identity}, for example with the role podwright.core.rbac."
     if status == 404 and "namespaces" in text:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # How the API server (1.29 to 1.36) words such a refusal.
 EXCLUSION = re.compile(
     r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set|cannot set both |exactly one of url or service"
+    r"|should not be set when strategy is not set to Webhook"
 )
 _NUMBER = re.compile("[0-9]+")
 _POSITION = re.compile(r"\[(\d+)\]")
@@ -125,8 +126,8 @@ def _is_applied_by_others(item: Manifest, path: list[Any], tree: dict[str, Any])
 
 
 def _is_of_one_piece(path: list[Any]) -> bool:
-    """Whether a field is a probe, a hook or the source of a volume, of which no part is of use without the rest."""
-    return path[-1] == "lifecycle" or _ALTERNATIVES.get(path[-1]) is _HANDLERS or path[-3:-2] == ["volumes"]
+    """Whether a field is a probe, a hook, the source of a volume or the conversion of a definition, of which no part is of use without the rest."""
+    return path[-1] in ("lifecycle", "conversion") or _ALTERNATIVES.get(path[-1]) is _HANDLERS or path[-3:-2] == ["volumes"]
 
 
 def _value_at(item: Any, path: list[Any]) -> Any:
@@ -157,6 +158,8 @@ def _find(desired: Any, live: Any, path: list[Any]) -> Iterator[list[Any]]:
     alternatives = (live.keys() | desired.keys()) - {"name"} if name == "volumes" else _ALTERNATIVES.get(name, frozenset())
     if name in _STRATEGIES and "rollingUpdate" in desired and live.get("type") != "RollingUpdate" and "type" not in desired:
         yield [*path, "type"]
+    if name == "conversion" and desired.get("strategy", "Webhook") != "Webhook" and "webhook" in live.keys() - desired.keys():
+        yield [*path, "webhook"]
     # Without another choice of its own, a manifest leaves the field to its owner.
     if desired.get("type") not in (None, "RollingUpdate") if name in _STRATEGIES else desired.keys() & alternatives:
         yield from ([*path, key] for key in sorted((live.keys() & alternatives) - desired.keys()))

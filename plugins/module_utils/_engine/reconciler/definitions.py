@@ -36,7 +36,7 @@ class ChangedDefinitions:
         """Whether the reason of a refusal may be the former schema of a kind, or its former versions."""
         is_new = self._is_new.get((kind.group, kind.name))
         is_invalid = error.is_schema_mismatch or (error.status == 422 and error.reason != IMMUTABLE and not is_immutable(error))
-        return is_new is not None and (error.reason == UNKNOWN_KIND or (not is_new and is_invalid))
+        return is_new is not None and (error.reason == UNKNOWN_KIND or error.is_definition_terminating or (not is_new and is_invalid))
 
 
 def try_former(client: Client, change: Change, manager: str, force: bool) -> Manifest | None:

@@ -48,9 +48,7 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
     return undesired, [replace(change, desired=None, error=None, note="the server does not serve its kind") for change in unserved]
 
 
-def _resolve(
-    client: Client, manifests: list[Manifest], namespace: str, in_any_version: bool = False
-) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
+def _resolve(client: Client, manifests: list[Manifest], namespace: str, in_any_version: bool = False) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
     """Clean manifests with their Kinds, by Key, and a Change with the error for each whose kind is not served, in its version or in any."""
     objects: dict[Key, tuple[Kind, Manifest]] = {}
     unserved = []

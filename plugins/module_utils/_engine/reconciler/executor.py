@@ -148,8 +148,8 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
-            if excluded := self._excluded_fields(change, error, change.after or {}):
-                return change.predicted(self._try_without(change, excluded + aliases))
+            if self._excluded_fields(change, error, change.before):
+                return change.predicted(self._try_without(change, self._excluded_fields(change, error, change.after) + aliases))
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
         return change.predicted(answer)
@@ -234,7 +234,7 @@ class Executor:
         patch = difference(change.before or {}, after)
         return self._client.patch(change.kind, change.key.namespace, change.key.name, patch, self._options.manager, dry_run=True)
 
-    def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest) -> list[list[Any]]:
+    def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest | None) -> list[list[Any]]:
         """The fields of an object that exclude the desired ones, and because of which an apply was refused. Raises: PodwrightError if they must stay."""
         if not change.desired or not item:
             return []
