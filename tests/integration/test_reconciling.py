@@ -28,6 +28,7 @@ DEPLOYMENT = {
     },
 }
 CLUSTER_ROLE = BUILT_IN["rbac.authorization.k8s.io/v1", "ClusterRole"]
+DEFINITION = BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"]
 QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limits"}, "spec": {"hard": {"pods": "10", "requests.cpu": "2000m"}}}
 POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
 
@@ -203,7 +204,7 @@ def test_custom_objects_are_applied_with_their_definition(play, namespace, clien
         assert [entry["kind"] for entry in applied["plan"]] == ["CustomResourceDefinition", "Gadget"]
         assert not play([apply([gadget, definition])], namespace=namespace).is_changed
     finally:
-        client.delete(BUILT_IN["apiextensions.k8s.io/v1", "CustomResourceDefinition"], None, definition["metadata"]["name"])
+        client.delete(DEFINITION, None, definition["metadata"]["name"])
 
 
 def test_check_mode_predicts_what_roles_and_a_task_do_and_changes_nothing(play, client, audit):
@@ -231,3 +232,49 @@ def test_check_mode_predicts_what_roles_and_a_task_do_and_changes_nothing(play, 
 
 def _steps(entry):
     return [(step["action"], step["kind"], step["namespace"], step["name"]) for step in entry["result"]["plan"]]
+
+
+@pytest.fixture
+def gadgets(client):
+    """A function that returns a definition, which is deleted at the end, from the fields of the spec in each of its versions; the last one is stored."""
+    group = f"gadgets-{uuid.uuid4().hex[:8]}.example.com"
+
+    def make(versions, **spec):
+        entries = []
+        for version, properties in versions.items():
+            schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}
+            stored = version == list(versions)[-1]
+            entries.append({"name": version, "served": True, "storage": stored, "schema": {"openAPIV3Schema": schema}})
+        names = {"kind": "Gadget", "plural": "gadgets"}
+        spec = {"group": group, "scope": "Namespaced", "names": names, "versions": entries} | spec
+        return {"apiVersion": DEFINITION.api_version, "kind": DEFINITION.name, "metadata": {"name": f"gadgets.{group}"}, "spec": spec}
+
+    yield make
+    client.delete(DEFINITION, None, f"gadgets.{group}")
+
+
+MAP, TEXT = {"type": "object", "additionalProperties": {"type": "string"}}, {"type": "string"}
+SERVICE = {"conversionReviewVersions": ["v1"], "clientConfig": {"service": {"namespace": "default", "name": "absent"}}}
+
+
+def test_custom_resources_follow_their_definition(play, namespace, gadgets):
+    """Each state is applied after the one before it: check mode predicts it, and a second run changes nothing."""
+    first, second = {"v1": {"text": TEXT, "map": MAP}}, {"v1": {"text": TEXT, "map": MAP}, "v2": {"text": TEXT, "map": MAP, "new": TEXT}}
+    states = [
+        (gadgets(first), "v1", {"text": "a", "map": {"a": "b"}}),
+        (gadgets(first), "v1", {"text": "a", "map": {}}),  # an apply alone would set it to null
+        (gadgets({"v1": second["v2"]}), "v1", {"text": "a", "map": {}, "new": "b"}),
+        (gadgets(second), "v2", {"text": "b", "map": {}}),
+        (gadgets(second), "v2", {"text": "b", "map": {}, "new": "c"}),  # which the version lacks in which it was applied at first
+        (gadgets(second, conversion={"strategy": "Webhook", "webhook": SERVICE}), "v2", {"text": "b"}),
+        (gadgets(second), "v2", {"text": "b", "map": {"c": "d"}}),
+    ]
+    for definition, version, spec in states:
+        api_version = f"{definition['spec']['group']}/{version}"
+        objects = [definition, {"apiVersion": api_version, "kind": "Gadget", "metadata": {"name": "g"}, "spec": spec}]
+        predicted = play([apply(objects, set="gadgets")], "--check", namespace=namespace).of("Apply")
+        applied = play([apply(objects, set="gadgets")], namespace=namespace).of("Apply")
+        shown = [[(entry["kind"], entry["action"], entry["patch"]) for entry in result["plan"]] for result in (predicted, applied)]
+        assert shown[0] == shown[1]
+        assert applied["resources"][-1]["spec"] == spec
+        assert not play([apply(objects, set="gadgets")], namespace=namespace).is_changed
