@@ -5,24 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
-from ..objects.field_paths import without_fields
 from ..threads import call_in_threads
-from .alternatives import alias_fields, excluded_fields, explain_exclusion
+from .applier import Applier
 from .definitions import OUTDATED_SECONDS, PAUSE, ChangedDefinitions, try_former
-from .emptied import emptied_fields
 from .fields import owned_fields
-from .manifest import difference, replicas_of
 from .members import is_member
-from .ownership import HANDOVER
 from .patching import send_merge
 from .plan import NOT_PREDICTED
 from .replacement import check_replacement, create_again, immutable_fields, precondition_error
-from .takeover import claim, empty, take_over
+from .takeover import take_over
 from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
 
@@ -46,6 +41,7 @@ class Executor:
         self._options = options
         self._console = console
         self._definitions = ChangedDefinitions()
+        self._applier = Applier(client, options)
 
     def carry_out(self, changes: Iterable[Change], applyset: ApplySet | None) -> Iterator[Change]:
         """Carry out the changes, concurrently within a wave. In check mode nothing is written.
@@ -112,17 +108,14 @@ class Executor:
         if change.action == "create" and change.before:
             # The name is free once the previous object of that name is deleted.
             wait_until_deleted(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
-        if change.action == "patch":
-            self._hand_over_replicas(change)
-            self._claim_aliases(change)
-            self._empty(change)
+        self._applier.prepare(change)
         try:
-            after = self._apply(change)
+            after = self._applier.apply(change)
         except PodwrightError as error:
-            if not self._claim_excluded(change, error):
+            if not self._applier.claim_excluded(change, error):
                 yield from self._replace(change, error)
                 return
-            after = self._apply(change)
+            after = self._applier.apply(change)
         applied = change.applied(after)
         yield applied
         if change.action == "patch" and change.before and self._options.takes_over:
@@ -131,9 +124,8 @@ class Executor:
 
     def _predict(self, change: Change) -> Change:
         """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""
-        aliases = self._aliases(change, change.before)
         try:
-            answer = self._try_emptied(change) if self._emptied(change, change.before) else _without(self._try(change), aliases)
+            return change.predicted(self._applier.predict(change))
         except PodwrightError as error:
             if error.is_not_found or (error.reason == UNKNOWN_KIND and not change.before):
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
@@ -148,125 +140,10 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
-            if self._excluded_fields(change, error, change.before):
-                return change.predicted(self._try_without(change, self._excluded_fields(change, error, change.after) + aliases))
+            if answer := self._applier.predict_without_excluded(change, error):
+                return change.predicted(answer)
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
-        return change.predicted(answer)
-
-    def _apply(self, change: Change) -> Manifest:
-        key, options = change.key, self._options
-        return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over)
-
-    def _try(self, change: Change) -> Manifest:
-        """The object as the API server answers to a dry run of the apply."""
-        key, options, desired = change.key, self._options, change.desired or {}
-        if replicas := self._left_out_replicas(change):
-            desired = desired | {"spec": (desired.get("spec") or {}) | replicas}
-        return self._client.apply(change.kind, key.namespace, key.name, desired, options.manager, options.takes_over, dry_run=True)
-
-    def _claim_aliases(self, change: Change) -> None:
-        """Own the fields with other names that the change drops, so that an apply removes them, if the API server would accept that."""
-        aliases = self._aliases(change, change.before)
-        if not change.before or not aliases:
-            return
-        try:
-            self._check_without(change, aliases)
-        except PodwrightError as error:
-            if not error.is_refusal:
-                raise
-            return  # the apply is refused, too
-        claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
-
-    def _emptied(self, change: Change, item: Manifest | None) -> list[list[Any]]:
-        """The maps and lists that an apply of the change would set to null."""
-        return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
-
-    def _try_emptied(self, change: Change) -> Manifest:
-        """The object as the API server answers to a dry run of a change that empties maps or lists."""
-        if not self._options.takes_over:
-            try:
-                self._try(change)
-            except PodwrightError as error:
-                if error.status == 409:
-                    raise
-        return self._try_without(change, [])
-
-    def _empty(self, change: Change) -> None:
-        """Empty the maps and lists that an apply would set to null, if the API server would accept the change."""
-        if not change.before or not self._emptied(change, change.before):
-            return
-        try:
-            self._try_emptied(change)
-        except PodwrightError as error:
-            if not error.is_dry_run_refused:
-                raise
-        empty(self._client, change.kind, change.before, self._options.manager, partial(self._emptied, change))
-
-    def _claim_excluded(self, change: Change, refusal: PodwrightError) -> bool:
-        """If an apply was refused because of fields that exclude the desired ones, own these, so that another apply removes them.
-
-        Returns: whether there are any. Raises: PodwrightError if the API server would refuse the change without them, too.
-        """
-
-        def find(item: Manifest) -> list[list[Any]]:
-            return self._excluded_fields(change, refusal, item)
-
-        if not change.before or not find(change.before):
-            return False
-        self._check_without(change, find(change.after or {}) + self._aliases(change, change.before))
-        claim(self._client, change.kind, change.before, self._options.manager, lambda item: find(item) + self._aliases(change, item))
-        return True
-
-    def _check_without(self, change: Change, paths: list[list[Any]]) -> None:
-        """Check that the API server would accept a change without the fields at some paths: owners do not change in vain. Raises: PodwrightError."""
-        try:
-            self._try_without(change, paths)
-        except PodwrightError as error:
-            if not error.is_dry_run_refused:
-                raise
-
-    def _try_without(self, change: Change, paths: list[list[Any]]) -> Manifest:
-        """The object as the API server answers to a dry run of the change as predicted locally, without the fields at some paths."""
-        after = _without(change.after or {}, paths)
-        if replicas := self._left_out_replicas(change):
-            after = after | {"spec": after["spec"] | replicas}
-        patch = difference(change.before or {}, after)
-        return self._client.patch(change.kind, change.key.namespace, change.key.name, patch, self._options.manager, dry_run=True)
-
-    def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest | None) -> list[list[Any]]:
-        """The fields of an object that exclude the desired ones, and because of which an apply was refused. Raises: PodwrightError if they must stay."""
-        if not change.desired or not item:
-            return []
-        manager = self._options.manager
-        found = excluded_fields(change.kind, change.desired, item, owned_fields(item, manager) or {}, refusal)
-        if found and not self._options.takes_over:
-            raise explain_exclusion(item, found, manager, refusal) from None
-        return found
-
-    def _aliases(self, change: Change, item: Manifest | None) -> list[list[Any]]:
-        """The fields with other names that the change drops, and these."""
-        if change.action != "patch" or not change.desired or not item or not self._options.takes_over:
-            return []
-        return alias_fields(change.kind, change.desired, item, self._options.manager)
-
-    def _owned(self, change: Change) -> dict[str, Any]:
-        return owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
-
-    def _hand_over_replicas(self, change: Change) -> None:
-        """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""
-        if replicas := self._left_out_replicas(change):
-            desired = change.desired or {}
-            handed = {key: desired[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": change.key.name}, "spec": replicas}
-            self._client.apply(change.kind, change.key.namespace, change.key.name, handed, HANDOVER)
-
-    def _left_out_replicas(self, change: Change) -> dict[str, Any]:
-        """The replicas that were applied before and are not any more, as a part of the spec; they keep their number."""
-        before = change.before or {}
-        if not isinstance((change.desired or {}).get("spec", {}), dict):
-            return {}
-        is_left_out = "f:replicas" in self._owned(change).get("f:spec", {}) and replicas_of(change.desired or {}) is None and replicas_of(before) is not None
-        return {"replicas": before["spec"]["replicas"]} if is_left_out and change.action == "patch" else {}
 
     # -- replacing and deleting -----------------------------------------------------------------------------
 
@@ -280,7 +157,7 @@ class Executor:
         yield change.deleted_only()
         try:
             wait_until_deleted(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
-            after = create_again(lambda: self._apply(change), self._client.clock, options.wait_timeout)
+            after = create_again(lambda: self._applier.apply(change), self._client.clock, options.wait_timeout)
         except PodwrightError as error:
             error.message = f"{key.title} was deleted to be replaced, and has not been created again. {error.message}"
             error.hint = error.hint or "Run the task again: it creates missing objects."
@@ -324,10 +201,6 @@ class Executor:
             wait_until_deleted(self._client, deleted, options.wait_timeout, self._console)
         definitions = {change.key: (change.kind, change.after) for change in wave if change.key.kind == DEFINITION.name and change.after}
         wait_until_ready(self._client, definitions, options.wait_timeout, self._console)
-
-
-def _without(item: Manifest, paths: list[list[Any]]) -> Manifest:
-    return without_fields(item, [tuple(map(str, path)) for path in paths])
 
 
 def _spare(change: Change, applyset: ApplySet | None, is_incomplete: bool) -> Change:

@@ -1,0 +1,172 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Applying an object, or asking the API server by dry run what an apply would make of it.
+
+An apply alone does not remove fields of others that exclude the desired ones, keeps the other name of a dropped field, resets replicas that are left to an
+autoscaler, and leaves null instead of an empty map or list in a custom resource.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PodwrightError
+from ..objects.field_paths import without_fields
+from .alternatives import alias_fields, excluded_fields, explain_exclusion
+from .emptied import emptied_fields
+from .fields import owned_fields
+from .manifest import difference, replicas_of
+from .ownership import HANDOVER
+from .takeover import claim, empty
+
+if TYPE_CHECKING:
+    from ..cluster.client import Client
+    from ..values import Manifest
+    from .plan import Change
+    from .reconciler import ReconcilerOptions
+
+
+class Applier:
+    """Applies the desired states of changes, one at a time for each object."""
+
+    def __init__(self, client: Client, options: ReconcilerOptions):
+        self._client = client
+        self._options = options
+
+    def prepare(self, change: Change) -> None:
+        """Change the owners of fields, and empty fields, so that an apply leads to the desired state. Raises: PodwrightError."""
+        if change.action == "patch":
+            self._hand_over_replicas(change)
+            self._claim_aliases(change)
+            self._empty(change)
+
+    def apply(self, change: Change) -> Manifest:
+        """Apply the desired state of a change, and return the object as it is then. Raises: PodwrightError."""
+        key, options = change.key, self._options
+        return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over)
+
+    def predict(self, change: Change) -> Manifest:
+        """The object as the API server answers to a dry run of the change. Raises: PodwrightError."""
+        if self._emptied(change, change.before):
+            return self._try_emptied(change)
+        return _without(self._try(change), self._aliases(change, change.before))
+
+    def predict_without_excluded(self, change: Change, refusal: PodwrightError) -> Manifest | None:
+        """The same without the fields that exclude the desired ones, because of which an apply was refused; None if there are none. Raises: PodwrightError."""
+        if not self._excluded_fields(change, refusal, change.before):
+            return None
+        return self._try_without(change, self._excluded_fields(change, refusal, change.after) + self._aliases(change, change.before))
+
+    def claim_excluded(self, change: Change, refusal: PodwrightError) -> bool:
+        """If an apply was refused because of fields that exclude the desired ones, own these, so that another apply removes them.
+
+        Returns: whether there are any. Raises: PodwrightError if the API server would refuse the change without them, too.
+        """
+
+        def find(item: Manifest) -> list[list[Any]]:
+            return self._excluded_fields(change, refusal, item)
+
+        if not change.before or not find(change.before):
+            return False
+        self._check_without(change, find(change.after or {}) + self._aliases(change, change.before))
+        claim(self._client, change.kind, change.before, self._options.manager, lambda item: find(item) + self._aliases(change, item))
+        return True
+
+    def _try(self, change: Change) -> Manifest:
+        """The object as the API server answers to a dry run of the apply."""
+        key, options, desired = change.key, self._options, change.desired or {}
+        if replicas := self._left_out_replicas(change):
+            desired = desired | {"spec": (desired.get("spec") or {}) | replicas}
+        return self._client.apply(change.kind, key.namespace, key.name, desired, options.manager, options.takes_over, dry_run=True)
+
+    def _claim_aliases(self, change: Change) -> None:
+        """Own the fields with other names that the change drops, so that an apply removes them, if the API server would accept that."""
+        aliases = self._aliases(change, change.before)
+        if not change.before or not aliases:
+            return
+        try:
+            self._check_without(change, aliases)
+        except PodwrightError as error:
+            if not error.is_refusal:
+                raise
+            return  # the apply is refused, too
+        claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
+
+    def _emptied(self, change: Change, item: Manifest | None) -> list[list[Any]]:
+        """The maps and lists that an apply of the change would set to null."""
+        return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
+
+    def _try_emptied(self, change: Change) -> Manifest:
+        """The object as the API server answers to a dry run of a change that empties maps or lists."""
+        if not self._options.takes_over:
+            try:
+                self._try(change)
+            except PodwrightError as error:
+                if error.status == 409:
+                    raise
+        return self._try_without(change, [])
+
+    def _empty(self, change: Change) -> None:
+        """Empty the maps and lists that an apply would set to null, if the API server would accept the change."""
+        if not change.before or not self._emptied(change, change.before):
+            return
+        try:
+            self._try_emptied(change)
+        except PodwrightError as error:
+            if not error.is_dry_run_refused:
+                raise
+        empty(self._client, change.kind, change.before, self._options.manager, partial(self._emptied, change))
+
+    def _check_without(self, change: Change, paths: list[list[Any]]) -> None:
+        """Check that the API server would accept a change without the fields at some paths: owners do not change in vain. Raises: PodwrightError."""
+        try:
+            self._try_without(change, paths)
+        except PodwrightError as error:
+            if not error.is_dry_run_refused:
+                raise
+
+    def _try_without(self, change: Change, paths: list[list[Any]]) -> Manifest:
+        """The object as the API server answers to a dry run of the change as predicted locally, without the fields at some paths."""
+        after = _without(change.after or {}, paths)
+        if replicas := self._left_out_replicas(change):
+            after = after | {"spec": after["spec"] | replicas}
+        patch = difference(change.before or {}, after)
+        return self._client.patch(change.kind, change.key.namespace, change.key.name, patch, self._options.manager, dry_run=True)
+
+    def _excluded_fields(self, change: Change, refusal: PodwrightError, item: Manifest | None) -> list[list[Any]]:
+        """The fields of an object that exclude the desired ones, and because of which an apply was refused. Raises: PodwrightError if they must stay."""
+        if not change.desired or not item:
+            return []
+        manager = self._options.manager
+        found = excluded_fields(change.kind, change.desired, item, owned_fields(item, manager) or {}, refusal)
+        if found and not self._options.takes_over:
+            raise explain_exclusion(item, found, manager, refusal) from None
+        return found
+
+    def _aliases(self, change: Change, item: Manifest | None) -> list[list[Any]]:
+        """The fields with other names that the change drops, and these."""
+        if change.action != "patch" or not change.desired or not item or not self._options.takes_over:
+            return []
+        return alias_fields(change.kind, change.desired, item, self._options.manager)
+
+    def _owned(self, change: Change) -> dict[str, Any]:
+        return owned_fields(change.before or {"metadata": {}}, self._options.manager) or {}
+
+    def _hand_over_replicas(self, change: Change) -> None:
+        """Apply the replicas as another manager before they are left out: the API server resets a field that loses its only owner."""
+        if replicas := self._left_out_replicas(change):
+            desired = change.desired or {}
+            handed = {key: desired[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": change.key.name}, "spec": replicas}
+            self._client.apply(change.kind, change.key.namespace, change.key.name, handed, HANDOVER)
+
+    def _left_out_replicas(self, change: Change) -> dict[str, Any]:
+        """The replicas that were applied before and are not any more, as a part of the spec; they keep their number."""
+        before = change.before or {}
+        if not isinstance((change.desired or {}).get("spec", {}), dict):
+            return {}
+        is_left_out = "f:replicas" in self._owned(change).get("f:spec", {}) and replicas_of(change.desired or {}) is None and replicas_of(before) is not None
+        return {"replicas": before["spec"]["replicas"]} if is_left_out and change.action == "patch" else {}
+
+
+def _without(item: Manifest, paths: list[list[Any]]) -> Manifest:
+    return without_fields(item, [tuple(map(str, path)) for path in paths])
