@@ -775,6 +775,20 @@ def test_an_object_is_found_in_the_former_version_of_its_definition(has_answer, 
     assert [entry["path"] for entry in outcome.changes[-1].patch] == ([] if value == "same" else ["/spec/a"])
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_fields_that_a_former_version_lacks_are_applied(check_mode, cluster):
+    add_definition(cluster, "v1")
+    live = manifest("Gadget", "g", "example.com/v1", spec={"a": 1})
+    entry = {"manager": "podwright", "operation": "Apply", "apiVersion": "example.com/v1beta1", "fieldsV1": managed({"spec": live["spec"]})}
+    cluster.add(live, managedFields=[entry, KUBECTL])
+    text = "failed to prune fields: failed to convert merged object to last applied version: .spec.b: field not declared in schema"
+    cluster.answers["try" if check_mode else "apply", "Gadget", "g"] = [PodwrightError(text, status=500)]
+    outcome = checked(reconcile(cluster, [live | {"spec": {"a": 1, "b": 2}}], check_mode=check_mode, wait=False))
+    assert outcome.changes[0].patch == [{"op": "add", "path": "/spec/b", "value": 2}]
+    patches = [entry[3:] for entry in cluster.log if entry[0] == "patch"]
+    assert check_mode or patches == [([entry | {"apiVersion": "example.com/v1"}, KUBECTL],)]
+
+
 @pytest.mark.parametrize("conflicts", ["take", "fail"])
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_map_of_a_custom_resource_is_emptied_before_an_apply_would_set_it_to_null(check_mode, conflicts, cluster):

@@ -20,6 +20,7 @@ _COLLECTION = "/podwright/core/"
 _MAX_FRAMES = 5
 # How an API server words a denial by RBAC; a websocket that lacks the verb create is refused without a word (Kubernetes 1.35 and later).
 _DENIAL = re.compile(r'\bUser "?[^"]*"? cannot |is forbidden:\s+\(403 Forbidden\)\Z')
+_FORMER_VERSION = "failed to convert merged object to last applied version"
 _ADMISSION = re.compile(r"denied (the )?request")
 # How an API server refuses a pod that refers to one of these objects, which the run may create before.
 _PREREQUISITES = (
@@ -90,7 +91,12 @@ class PodwrightError(Exception):
     @property
     def is_schema_mismatch(self) -> bool:
         """Whether a manifest does not match its schema, which server-side apply reports with status 500."""
-        return self.status == 500 and any(words in self.message for words in ("typed patch object", "unstructured object to "))
+        return self.status == 500 and any(words in self.message for words in ("typed patch object", "unstructured object to ", _FORMER_VERSION))
+
+    @property
+    def is_about_former_version(self) -> bool:
+        """Whether an apply has fields that the version lacks in which the field manager applied the object before."""
+        return self.status == 500 and _FORMER_VERSION in self.message
 
     @property
     def exceeds_storage(self) -> bool:

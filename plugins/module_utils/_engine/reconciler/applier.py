@@ -17,7 +17,7 @@ from .emptied import emptied_fields
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .ownership import HANDOVER
-from .takeover import claim, empty
+from .takeover import claim, empty, move_version
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -51,14 +51,18 @@ class Applier:
             return self._try_emptied(change)
         return _without(self._try(change), self._aliases(change, change.before))
 
-    def predict_without_excluded(self, change: Change, refusal: PodwrightError) -> Manifest | None:
-        """The same without the fields that exclude the desired ones, because of which an apply was refused; None if there are none. Raises: PodwrightError."""
+    def predict_repaired(self, change: Change, refusal: PodwrightError) -> Manifest | None:
+        """The object as it would be after `repair` and another apply; None if there is nothing to repair. Raises: PodwrightError."""
+        if change.before and refusal.is_about_former_version:
+            return self._try_without(change, [])
         if not self._excluded_fields(change, refusal, change.before):
             return None
         return self._try_without(change, self._excluded_fields(change, refusal, change.after) + self._aliases(change, change.before))
 
-    def claim_excluded(self, change: Change, refusal: PodwrightError) -> bool:
-        """If an apply was refused because of fields that exclude the desired ones, own these, so that another apply removes them.
+    def repair(self, change: Change, refusal: PodwrightError) -> bool:
+        """Change the owners of fields because of which an apply was refused, so that another apply is accepted.
+
+        These are fields that the desired ones exclude, and those of a former version of the kind.
 
         Returns: whether there are any. Raises: PodwrightError if the API server would refuse the change without them, too.
         """
@@ -66,6 +70,9 @@ class Applier:
         def find(item: Manifest) -> list[list[Any]]:
             return self._excluded_fields(change, refusal, item)
 
+        if change.before and refusal.is_about_former_version:
+            move_version(self._client, change.kind, change.before, self._options.manager)
+            return True
         if not change.before or not find(change.before):
             return False
         self._check_without(change, find(change.after or {}) + self._aliases(change, change.before))

@@ -112,7 +112,7 @@ class Executor:
         try:
             after = self._applier.apply(change)
         except PodwrightError as error:
-            if not self._applier.claim_excluded(change, error):
+            if not self._applier.repair(change, error):
                 yield from self._replace(change, error)
                 return
             after = self._applier.apply(change)
@@ -129,6 +129,8 @@ class Executor:
         except PodwrightError as error:
             if error.is_not_found or (error.reason == UNKNOWN_KIND and not change.before):
                 return replace(change, note="predicted locally: its namespace or definition does not exist yet")
+            if answer := self._applier.predict_repaired(change, error):
+                return change.predicted(answer)
             if self._definitions.explain(change.kind, error):
                 if former := try_former(self._client, change, self._options.manager, self._options.takes_over):
                     return replace(change.predicted(former), note="predicted by the former version of its definition")
@@ -140,8 +142,6 @@ class Executor:
                 return replace(change, note=f"predicted locally: its {error.missing_prerequisite} does not exist yet")
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
-            if answer := self._applier.predict_without_excluded(change, error):
-                return change.predicted(answer)
             self._check_replacement(change, error)
             return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
 

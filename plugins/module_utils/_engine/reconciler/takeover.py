@@ -49,6 +49,17 @@ def claim(client: Client, kind: Kind, item: Manifest, manager: str, find: Callab
     _change_owners(client, kind, item, manager, entries)
 
 
+def move_version(client: Client, kind: Kind, item: Manifest, manager: str) -> None:
+    """Record that `manager` applied its fields of an object in the version of `kind`. Raises: PodwrightError as `take_over`."""
+
+    def entries(seen: Manifest) -> list[dict[str, Any]] | None:
+        before: list[dict[str, Any]] = seen["metadata"].get("managedFields") or []
+        after = [entry | ({"apiVersion": kind.api_version} if entry.get("manager") == manager else {}) for entry in before]
+        return None if after == before else after
+
+    _change_owners(client, kind, item, manager, entries)
+
+
 def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[Any]]]) -> None:
     """Empty maps and lists of an object.
 
