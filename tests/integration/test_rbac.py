@@ -46,10 +46,9 @@ CANARY = DEPLOYMENT | {"strategy": "canary", "canary": {"steps": [{"weight": 50}
 AUTOSCALER = {"name": "NAME", "min_replicas": 1, "max_replicas": 2, "target_cpu": 50}
 
 
-def a(kind, api_version="v1", task="deleted", **fields):
-    """A step that creates an object of a task."""
-    labels = LABELS | {"podwright.io/task": task}
-    definition = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "NAME", "labels": labels}, **fields}
+def a(kind, api_version="v1", **fields):
+    """A step that creates an object."""
+    definition = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "NAME", "labels": LABELS}, **fields}
     return resource_set, {"definition": [definition], "wait": False}
 
 
@@ -81,7 +80,6 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [(task_pod, SLEEP | {"stdin": "x"})],
     [(task_pod, SLEEP | {"resources": {"limits": {"cpu": cpu}}}) for cpu in ("10m", "20m")],
     [(task_pod, RUN | {"cleanup": "always"}), (task_pod, {"name": "NAME", "state": "absent"})],
-    [a("NetworkPolicy", "networking.k8s.io/v1", "NAME", spec={"podSelector": {}}), (task_pod, {"name": "NAME", "state": "absent"})],
     [(task_pod, RUN | {"cleanup": "always", "logs": "collect"})],
     [(task_pod, RUN | {"logs": "stream"})],
     [(task_pod, RUN | {"kind": "Job", "cleanup": "always"})],

@@ -269,22 +269,6 @@ def test_policies_that_cannot_be_listed_are_reported(cluster):
     assert POLICY in cluster.objects
 
 
-@pytest.mark.parametrize("has_pod", [True, False])
-def test_a_policy_that_nothing_owns_is_deleted_with_its_task(cluster, has_pod):
-    """A run was killed before its pod owned it, or once the pod ran in another cluster."""
-    cluster.outcome = None
-    perform(cluster, network="isolated")
-    cluster.objects[POLICY]["metadata"]["ownerReferences"] = []
-    if not has_pod:
-        del cluster.objects["Pod", "n", "t"]
-    done = perform(cluster, state="absent", wait=False, check_mode=True)[0]
-    assert done["changed"] and POLICY in cluster.objects
-    assert perform(cluster, state="absent", wait=False)[0]["changed"] and cluster.objects == {}
-    assert not perform(cluster, state="absent")[0]["changed"]
-    cluster.refusals = {("list", "NetworkPolicy"): (403, 'networkpolicies is forbidden: User "u" cannot list resource')}
-    assert perform(cluster, state="absent")[1] == []
-
-
 # -- labels and annotations -----------------------------------------------------------------------------------
 
 METADATA = {"labels": {"app": "x", "tier": "y"}, "annotations": {"note": "z"}}

@@ -14,7 +14,7 @@ from ..clock import Clock
 from ..cluster.availability import Availability
 from ..cluster.client import Client
 from ..cluster.configuration import Configuration
-from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, NETWORK_POLICY, POD, SECRET, Kinds
+from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, POD, SECRET, Kinds
 from ..cluster.streams import Streams
 from ..errors import PodwrightError
 from ..objects.selectors import matches
@@ -87,7 +87,7 @@ class PodmanClient(Client):
         name = request.kind.name if request.kind else ""
         if name in answers:
             return answers[name](request)
-        if name in (JOB.name, EVENT.name, NETWORK_POLICY.name) and request.verb == "list":
+        if name in (JOB.name, EVENT.name) and request.verb == "list":
             return _listing([])
         raise _error(request, 404, "NotFound", f"Podman has no {name or 'such'} objects")
 

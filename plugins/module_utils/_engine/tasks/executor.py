@@ -96,8 +96,8 @@ class Executor:
                 # The pods of a Job would outlive it otherwise, under the name of the next one.
                 propagation = "Foreground" if kind == JOB and policy == "Background" else policy
                 existed = self._delete(kind, metadata, propagation, grace)
-                # Nobody watches ConfigMaps and NetworkPolicies, and they are deleted at once.
-                missing = (*answer.missing, metadata["uid"]) if not existed or kind in (CONFIG_MAP, NETWORK_POLICY) else answer.missing
+                # Nobody watches ConfigMaps, and they are deleted at once.
+                missing = (*answer.missing, metadata["uid"]) if not existed or kind == CONFIG_MAP else answer.missing
                 is_deleted = existed and not metadata.get("deletionTimestamp")
                 answer = replace(answer, deleted=answer.deleted or is_deleted, missing=missing)
         except Exception as error:

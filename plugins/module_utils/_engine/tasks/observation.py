@@ -32,7 +32,6 @@ class Observation:
         records: TaskName -> ConfigMap.
         placements: TaskName -> ConfigMap that says in which of several clusters the task was started.
         policies: namespace -> {name: NetworkPolicy}; a namespace is missing if its policies cannot be listed or do not matter.
-        unowned: the NetworkPolicies of tasks to delete that nothing owns, since their pods were never created, or in another cluster.
     """
 
     lists: dict[tuple[Kind, str], tuple[list[Manifest], str]]
@@ -40,7 +39,6 @@ class Observation:
     records: dict[TaskName, Manifest] = field(default_factory=dict)
     placements: dict[TaskName, Manifest] = field(default_factory=dict)
     policies: dict[str, dict[str, Manifest]] = field(default_factory=dict)
-    unowned: list[Manifest] = field(default_factory=list)
 
     def by_task(self) -> dict[TaskName, list[Listed]]:
         """TaskName -> [(Kind, object)] of its pods and Jobs; the name of an object is that of its task, should others have removed the label."""
@@ -49,8 +47,6 @@ class Observation:
             for item in items:
                 name = label_of(item, TASK) or (item["metadata"]["name"] if label_of(item, HASH) else "")
                 found.setdefault((namespace, name), []).append((kind, item))
-        for item in self.unowned:
-            found.setdefault((item["metadata"]["namespace"], label_of(item, TASK) or ""), []).append((NETWORK_POLICY, item))
         return found
 
 
@@ -81,7 +77,7 @@ class Observer:
             self._add_unlisted_jobs(lists, namespace)
         matter = prunes or with_placements or any(spec.keeps_record for spec in self._specs)
         records, placements = self._list_records(selectors) if matter else ({}, {})
-        return Observation(lists, selectors, records, placements if with_placements else {}, self._list_policies(), self._list_unowned(selectors))
+        return Observation(lists, selectors, records, placements if with_placements else {}, self._list_policies())
 
     def _list_tasks(self) -> tuple[dict[tuple[Kind, str], tuple[list[Manifest], str]], dict[str, str]]:
         """(lists, selectors) of an Observation; Jobs are listed only if one may exist: it is requested, or a task has no pod or that of a Job."""
@@ -154,19 +150,6 @@ class Observer:
             if items is not None:
                 policies[namespace] = {item["metadata"]["name"]: item for item in items}
         return policies
-
-    def _list_unowned(self, selectors: dict[str, str]) -> list[Manifest]:
-        """The policies to delete of an Observation; without the permission there are none."""
-        found: list[Manifest] = []
-        for namespace, selector in selectors.items() if self._is_deletion else ():
-            try:
-                items, _version = self._client.list(NETWORK_POLICY, namespace, label_selector=selector)
-            except PodwrightError as error:
-                if not error.is_forbidden:
-                    raise
-                continue
-            found += [item for item in items if not item["metadata"].get("ownerReferences")]
-        return found
 
     def _list_if_allowed(
         self, kind: Kind, namespace: str, consequence: str, label_selector: str | None = None, field_selector: str | None = None

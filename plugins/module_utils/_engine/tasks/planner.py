@@ -238,7 +238,6 @@ def _pods_of_deleted_jobs(objects: list[Listed]) -> tuple[Listed, ...]:
 def _plan_task_deletion(spec: TaskSpec, own: Manifest | None, pods: tuple[Manifest, ...], others: tuple[Listed, ...]) -> TaskPlan:
     """An object that is being deleted already is waited for, and does not count as a change."""
     to_delete = (*others, (spec.kind, own)) if own else others
-    to_delete = tuple(sorted(to_delete, key=lambda entry: entry[0] == NETWORK_POLICY))  # no pod runs without its policy
     is_change = any(not item["metadata"].get("deletionTimestamp") for _kind, item in to_delete)
     key = Key(spec.kind.group, spec.kind.name, spec.namespace, spec.name)
     return TaskPlan(Change(DELETE if is_change else NONE, key, spec.kind, before=own), spec, own, pods, to_delete)
