@@ -7,12 +7,19 @@ import json
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.emptied import emptied_fields, emptying_patch
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.emptied import (
+    emptied_fields,
+    emptying_patch,
+    with_emptied,
+    without_emptied,
+)
 
 from .fake_cluster import fields
 
 ONE, TWO = ('k:{"name":"one"}', 'k:{"name":"two"}')
 ITEM = {".": {}, "f:name": {}}
+ANSWER = {"a": [{"name": "one"}, {"name": "two"}]}
+FILLED = {"a": [{"name": "one"}, {"name": "two", "b": {}}]}
 
 
 def gadget(spec, own=None, *others, api_version="example.com/v1"):
@@ -25,16 +32,16 @@ def gadget(spec, own=None, *others, api_version="example.com/v1"):
 @pytest.mark.parametrize(
     ("live", "spec", "paths"),
     [
-        (gadget({"a": {"b": "c"}}), {"a": {}}, [["spec", "a"]]),
-        (gadget({"a": {"b": {"c": 1}}, "d": 1}), {"a": {"b": {}}, "d": 2}, [["spec", "a", "b"]]),
-        (gadget({"a": {"b": {"c": 1}}}), {"a": {}}, [["spec", "a"]]),
-        (gadget({"a": {"b": {"c": 1}}}), {}, [["spec"]]),
-        (gadget({"a": [{"name": "one", "port": 1}]}, {"f:a": {ONE: ITEM}}), {"a": []}, [["spec", "a"]]),
-        (gadget({"a": ["x"]}, {"f:a": {'v:"x"': {}}}), {"a": []}, [["spec", "a"]]),
+        (gadget({"a": {"b": "c"}}), {"a": {}}, [["f:spec", "f:a"]]),
+        (gadget({"a": {"b": {"c": 1}}, "d": 1}), {"a": {"b": {}}, "d": 2}, [["f:spec", "f:a", "f:b"]]),
+        (gadget({"a": {"b": {"c": 1}}}), {"a": {}}, [["f:spec", "f:a"]]),
+        (gadget({"a": {"b": {"c": 1}}}), {}, [["f:spec"]]),
+        (gadget({"a": [{"name": "one", "port": 1}]}, {"f:a": {ONE: ITEM}}), {"a": []}, [["f:spec", "f:a"]]),
+        (gadget({"a": ["x"]}, {"f:a": {'v:"x"': {}}}), {"a": []}, [["f:spec", "f:a"]]),
         (
             gadget({"a": [{"name": "one"}, {"name": "two", "b": {"c": 1}}]}, {"f:a": {ONE: ITEM, TWO: ITEM | {"f:b": {"f:c": {}}}}}),
             {"a": [{"name": "two", "b": {}}, {"name": "one"}]},
-            [["spec", "a", 1, "b"]],
+            [["f:spec", "f:a", TWO, "f:b"]],
         ),
         # What the API server does not set to null.
         (gadget({"a": {"b": "c"}}), {"a": {"d": "e"}}, []),
@@ -44,7 +51,7 @@ def gadget(spec, own=None, *others, api_version="example.com/v1"):
         (gadget({"a": {"b": "c", "default": 1}}, {"f:a": {"f:b": {}}}), {"a": {}}, []),
         (gadget({"a": [{"name": "one"}, {"name": "two"}]}, {"f:a": {ONE: ITEM}}), {"a": []}, []),
         (gadget({"a": {"b": "c"}}, {"f:a": {"f:b": {}}}, ("Apply", {"f:a": {"f:b": {}}})), {"a": {}}, []),
-        (gadget({"a": {"b": "c"}}, {"f:a": {"f:b": {}}}, ("Update", {"f:d": {}})), {"a": {}}, [["spec", "a"]]),
+        (gadget({"a": {"b": "c"}}, {"f:a": {"f:b": {}}}, ("Update", {"f:d": {}})), {"a": {}}, [["f:spec", "f:a"]]),
         (gadget({"a": {"b": "c"}}), {"a": []}, []),
         (gadget({"a": {"b": "c"}}), None, []),
         (gadget({"a": {"b": "c"}}, api_version="apps/v1"), {"a": {}}, []),
@@ -56,9 +63,28 @@ def test_what_an_apply_would_set_to_null_is_found(live, spec, paths):
 
 
 def test_the_patch_is_for_this_version_of_the_object():
-    live = gadget({"a": {"b/c~": {"d": 1}}, "e": [1]})
-    assert emptying_patch(live, [["spec", "a", "b/c~"], ["spec", "e"]]) == [
+    live = gadget({"a": {"b/c~": {"d": 1}}, "e": [1], "f": [{"name": "one"}, {"name": "two", "g": [1]}]})
+    assert emptying_patch(live, [["f:spec", "f:a", "f:b/c~"], ["f:spec", "f:e"], ["f:spec", "f:f", TWO, "f:g"]]) == [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "replace", "path": "/spec/a/b~1c~0", "value": {}},
         {"op": "replace", "path": "/spec/e", "value": []},
+        {"op": "replace", "path": "/spec/f/1/g", "value": []},
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "reduced", "answer", "filled"),
+    [
+        ({"a": {}, "b": 1}, ["f:a"], {"spec": {"b": 1}}, {"b": 1}, {"a": {}, "b": 1}),
+        ({"a": {"b": []}}, ["f:a", "f:b"], {}, None, {"a": {"b": []}}),
+        ({"a": {"b": {}}}, ["f:a", "f:b"], {}, {"d": 1}, {"a": {"b": {}}, "d": 1}),
+        ({"a": [{"name": "two", "b": {}}]}, ["f:a", TWO, "f:b"], {"spec": {"a": [{"name": "two"}]}}, ANSWER, FILLED),
+        ({}, [], {}, {"d": 1}, {}),
+    ],
+)
+def test_an_apply_that_drops_a_value_is_completed_with_the_empty_one(spec, path, reduced, answer, filled):
+    """The list of the answer has an item of another manager in front."""
+    desired = {"metadata": {"name": "g"}, "spec": spec}
+    paths = [["f:spec", *path]]
+    assert without_emptied(desired, paths) == {"metadata": {"name": "g"}} | reduced and desired["spec"] == spec
+    assert with_emptied({"metadata": {}} | ({} if answer is None else {"spec": answer}), paths, desired) == {"metadata": {}, "spec": filled}

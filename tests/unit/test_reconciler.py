@@ -721,6 +721,17 @@ def add_definition(cluster, *versions):
     cluster.add_applied(served | {"status": {"conditions": [{"type": "Established", "status": "True"}]}})
 
 
+def establish_later(cluster):
+    """Let the API server serve a definition a second after it was created."""
+
+    def establish():
+        stored = cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]
+        stored["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+        cluster.events.append(("MODIFIED", stored))
+
+    cluster.later.append((1, establish))
+
+
 @pytest.mark.parametrize("error", [MISMATCH, INVALID])
 @pytest.mark.parametrize("is_changed", [False, True])
 def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_predicted_locally(is_changed, error, cluster):
@@ -749,13 +760,44 @@ def test_a_refusal_by_the_former_schema_of_a_changed_definition_is_retried_for_a
     if served:
         add_definition(cluster, *served)
     else:
-        established = {"conditions": [{"type": "Established", "status": "True"}]}
-        cluster.later.append((1, lambda: cluster.events.append(("MODIFIED", cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"]))))
-        cluster.later.insert(0, (1, lambda: cluster.objects["CustomResourceDefinition", None, "gadgets.example.com"].update(status=established)))
+        establish_later(cluster)
     cluster.answers["apply", "Gadget", "g"] = list(errors)
     outcome = reconcile(cluster, [definition(), manifest("Gadget", "g", "example.com/v1", spec={"new": 1})], wait=False)
     assert (outcome.error and outcome.error.status) == (errors[0].status if is_final else None)
     assert cluster.clock.time <= OUTDATED_SECONDS + 2
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_the_objects_of_a_replaced_definition_are_created_again(check_mode, cluster):
+    """The API server deletes them with it, also those that would not change."""
+    add_definition(cluster, "v1", "old")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": 1}))
+    cluster.answers["try" if check_mode else "apply", "CustomResourceDefinition", "gadgets.example.com"] = [IMMUTABLE, None]
+    establish_later(cluster)
+    given = [definition(), manifest("Gadget", "g", "example.com/v1", spec={"a": 1})]
+    outcome = checked(reconcile(cluster, given, check_mode=check_mode, on_immutable="replace", wait=False))
+    assert [change.action for change in outcome.changes] == ["replace", "create"]
+    assert outcome.changes[1].note == "the replacement of its definition deletes it"
+
+
+@pytest.mark.parametrize("key", ["spec", "names"])
+def test_an_invalid_definition_does_not_keep_others_from_being_planned(key, cluster):
+    broken = definition()
+    del (broken if key == "spec" else broken["spec"])[key]
+    cluster.answers["try", "CustomResourceDefinition", "gadgets.example.com"] = [PodwrightError("spec: Required value", status=422)]
+    outcome = reconcile(cluster, [broken, manifest("ConfigMap", "c")], check_mode=True, continue_on_error=True, wait=False)
+    assert outcome.error.status == 422 and [change.key.name for change in outcome.changes] == ["gadgets.example.com", "c"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_label_of_a_definition_explains_no_refusal_of_its_objects(check_mode, cluster):
+    add_definition(cluster, "v1")
+    labeled = definition()
+    labeled["metadata"]["labels"] = {"chart": "2"}
+    labeled["spec"]["versions"] = [{"name": "v1"}]
+    cluster.answers["try" if check_mode else "apply", "Gadget", "g"] = [INVALID]
+    outcome = reconcile(cluster, [labeled, manifest("Gadget", "g", "example.com/v1")], check_mode=check_mode, wait=False)
+    assert outcome.error is INVALID and outcome.changes[0].is_change and cluster.clock.time < 2
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -791,24 +833,32 @@ def test_fields_that_a_former_version_lacks_are_applied(check_mode, cluster):
 
 @pytest.mark.parametrize("conflicts", ["take", "fail"])
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_map_of_a_custom_resource_is_emptied_before_an_apply_would_set_it_to_null(check_mode, conflicts, cluster):
+def test_a_map_of_a_custom_resource_is_removed_before_an_apply_would_set_it_to_null(check_mode, conflicts, cluster):
+    add_definition(cluster, "v1")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}, "d": 1}))
+    outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}, "d": 1})], check_mode=check_mode, conflicts=conflicts))
+    assert outcome.objects[0]["spec"] == {"a": {}, "d": 1} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
+    assert [entry[0] for entry in cluster.log] == (["try"] if check_mode else ["apply", "apply"])
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_required_map_of_a_custom_resource_is_emptied_by_a_patch(check_mode, cluster):
     add_definition(cluster, "v1")
     cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
-    outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], check_mode=check_mode, conflicts=conflicts))
+    cluster.answers["try" if check_mode else "apply", "Gadget", "g"] = [PodwrightError("spec: Required value", status=422)]
+    outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], check_mode=check_mode))
     assert outcome.objects[0]["spec"] == {"a": {}} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
     emptied = [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "replace", "path": "/spec/a", "value": {}}]
-    tried = ["try"] * (conflicts == "fail") + ["patch"]
-    assert [entry[0] for entry in cluster.log] == tried + ([] if check_mode else ["patch", "apply"])
     assert check_mode or (emptied, False) in [entry[3:] for entry in cluster.log]
 
 
-@pytest.mark.parametrize("verb", ["patch", "try"])
-def test_nothing_is_emptied_for_a_change_that_is_refused(verb, cluster):
+@pytest.mark.parametrize("refusals", [[("apply", 409)], [("apply", 422), ("patch", 422)]])
+def test_nothing_is_emptied_for_a_change_that_is_refused(refusals, cluster):
     add_definition(cluster, "v1")
     cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
-    error = PodwrightError("no", status=409 if verb == "try" else 422)
-    cluster.answers[verb, "Gadget", "g"] = [error]
-    assert reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], conflicts="fail").error is error
+    for verb, status in refusals:
+        cluster.answers[verb, "Gadget", "g"] = [PodwrightError("no", status=status)]
+    assert reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})]).error.status == refusals[-1][1]
     assert cluster.objects["Gadget", "n", "g"]["spec"] == {"a": {"b": "c"}}
 
 

@@ -126,6 +126,9 @@ def test_live_fields_that_exclude_desired_ones_do_not_keep_an_object_from_being_
     assert not is_immutable(refusal(*EXCLUDED)) and not is_immutable(refusal(IMMUTABLE[0], EXCLUDED[0], OTHER[0]))
     beside = refusal(IMMUTABLE[0], *EXCLUDED)
     check_replacement(Server(TAKEN), change(), beside, "podwright", "replace")
+    with pytest.raises(PodwrightError) as kept:  # a field of others
+        check_replacement(Server(TAKEN), change(), beside, "podwright", "replace", takes_over=False)
+    assert kept.value is beside
     with pytest.raises(PodwrightError, match=r"immutable: spec\.f0\. Set") as caught:
         check_replacement(Server(None), change(), beside, "podwright", "fail")
     assert caught.value.reason == "Immutable"

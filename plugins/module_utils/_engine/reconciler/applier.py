@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError
 from ..objects.field_paths import without_fields
 from .alternatives import alias_fields, excluded_fields, explain_exclusion
-from .emptied import emptied_fields
+from .emptied import emptied_fields, with_emptied, without_emptied
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .ownership import HANDOVER
@@ -34,22 +34,39 @@ class Applier:
         self._options = options
 
     def prepare(self, change: Change) -> None:
-        """Change the owners of fields, and empty fields, so that an apply leads to the desired state. Raises: PodwrightError."""
+        """Change the owners of fields, so that an apply leads to the desired state. Raises: PodwrightError."""
         if change.action == "patch":
             self._hand_over_replicas(change)
             self._claim_aliases(change)
-            self._empty(change)
 
     def apply(self, change: Change) -> Manifest:
         """Apply the desired state of a change, and return the object as it is then. Raises: PodwrightError."""
-        key, options = change.key, self._options
-        return self._client.apply(change.kind, key.namespace, key.name, change.desired or {}, options.manager, options.takes_over)
+        desired = change.desired or {}
+        if emptied := self._emptied(change, change.before):
+            try:
+                self._send(change, without_emptied(desired, emptied))
+            except PodwrightError as error:
+                if error.status != 422:
+                    raise
+                self._empty(change)  # perhaps the field is required
+        return self._send(change, desired)
+
+    def create(self, change: Change) -> Manifest:
+        """Create the desired object of a change whose previous one does not exist any more. Raises: PodwrightError."""
+        return self._send(change, change.desired or {})
 
     def predict(self, change: Change) -> Manifest:
         """The object as the API server answers to a dry run of the change. Raises: PodwrightError."""
-        if self._emptied(change, change.before):
-            return self._try_emptied(change)
-        return _without(self._try(change), self._aliases(change, change.before))
+        desired = change.desired or {}
+        emptied = self._emptied(change, change.before)
+        if not emptied:
+            return _without(self._send(change, desired, dry_run=True), self._aliases(change, change.before))
+        try:
+            return with_emptied(self._send(change, without_emptied(desired, emptied), dry_run=True), emptied, desired)
+        except PodwrightError as error:
+            if error.status != 422:
+                raise
+            return self._try_without(change, [])
 
     def predict_repaired(self, change: Change, refusal: PodwrightError) -> Manifest | None:
         """The object as it would be after `repair` and another apply; None if there is nothing to repair. Raises: PodwrightError."""
@@ -79,12 +96,11 @@ class Applier:
         claim(self._client, change.kind, change.before, self._options.manager, lambda item: find(item) + self._aliases(change, item))
         return True
 
-    def _try(self, change: Change) -> Manifest:
-        """The object as the API server answers to a dry run of the apply."""
-        key, options, desired = change.key, self._options, change.desired or {}
-        if replicas := self._left_out_replicas(change):
+    def _send(self, change: Change, desired: Manifest, dry_run: bool = False) -> Manifest:
+        key, options = change.key, self._options
+        if dry_run and (replicas := self._left_out_replicas(change)):
             desired = desired | {"spec": (desired.get("spec") or {}) | replicas}
-        return self._client.apply(change.kind, key.namespace, key.name, desired, options.manager, options.takes_over, dry_run=True)
+        return self._client.apply(change.kind, key.namespace, key.name, desired, options.manager, options.takes_over, dry_run=dry_run)
 
     def _claim_aliases(self, change: Change) -> None:
         """Own the fields with other names that the change drops, so that an apply removes them, if the API server would accept that."""
@@ -99,30 +115,14 @@ class Applier:
             return  # the apply is refused, too
         claim(self._client, change.kind, change.before, self._options.manager, partial(self._aliases, change))
 
-    def _emptied(self, change: Change, item: Manifest | None) -> list[list[Any]]:
+    def _emptied(self, change: Change, item: Manifest | None) -> list[list[str]]:
         """The maps and lists that an apply of the change would set to null."""
         return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
 
-    def _try_emptied(self, change: Change) -> Manifest:
-        """The object as the API server answers to a dry run of a change that empties maps or lists."""
-        if not self._options.takes_over:
-            try:
-                self._try(change)
-            except PodwrightError as error:
-                if error.status == 409:
-                    raise
-        return self._try_without(change, [])
-
     def _empty(self, change: Change) -> None:
-        """Empty the maps and lists that an apply would set to null, if the API server would accept the change."""
-        if not change.before or not self._emptied(change, change.before):
-            return
-        try:
-            self._try_emptied(change)
-        except PodwrightError as error:
-            if not error.is_dry_run_refused:
-                raise
-        empty(self._client, change.kind, change.before, self._options.manager, partial(self._emptied, change))
+        """Empty the maps and lists that an apply would set to null, if the API server would accept the change. Raises: PodwrightError."""
+        self._check_without(change, [])
+        empty(self._client, change.kind, change.before or {}, self._options.manager, partial(self._emptied, change))
 
     def _check_without(self, change: Change, paths: list[list[Any]]) -> None:
         """Check that the API server would accept a change without the fields at some paths: owners do not change in vain. Raises: PodwrightError."""

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 ITSELF = "."
 
 
-def emptied_fields(desired: Manifest, item: Manifest, manager: str) -> list[list[Any]]:
+def emptied_fields(desired: Manifest, item: Manifest, manager: str) -> list[list[str]]:
     """The maps and lists of a custom resource that are empty in its desired state, and all parts of which `manager` alone has applied.
 
     Args:
         item: the live object.
 
-    Returns: their paths, as keys and positions in `item`.
+    Returns: their paths, as steps in the tree of fields.
     """
     if is_built_in(desired["apiVersion"]):
         return []
@@ -36,24 +36,56 @@ def emptied_fields(desired: Manifest, item: Manifest, manager: str) -> list[list
             own = tree_of(entry) or {}
         else:
             others.append(tree_of(entry) or {})
-    found: list[list[Any]] = []
+    found: list[list[str]] = []
     _collect({name: value for name, value in desired.items() if name != "metadata"}, item, own, others, [], found)
     return found
 
 
-def emptying_patch(item: Manifest, paths: list[list[Any]]) -> Patch:
+def without_emptied(desired: Manifest, paths: list[list[str]]) -> Manifest:
+    """A manifest without the values at some paths, nor what would be empty without them: an apply of it removes them as a whole."""
+    for path in paths:
+        desired = _without(desired, path)
+    return desired
+
+
+def with_emptied(item: Manifest, paths: list[list[str]], desired: Manifest) -> Manifest:
+    """An object with the empty values that a manifest has at some paths."""
+    item = json.loads(json.dumps(item))
+    for path in paths:
+        value, wanted = item, desired
+        for step in path[:-1]:
+            here, there = _place(step, value), _place(step, wanted)
+            wanted = wanted[there]
+            if here is None:
+                here = step[2:]
+                value[here] = {}
+            value = value[here]
+        value[path[-1][2:]] = type(wanted[path[-1][2:]])()
+    return item
+
+
+def emptying_patch(item: Manifest, paths: list[list[str]]) -> Patch:
     """The patch that empties the maps and lists at some paths of an object, and that conflicts with any other change of it."""
     patch: Patch = [{"op": "replace", "path": "/metadata/resourceVersion", "value": item["metadata"]["resourceVersion"]}]
     for path in paths:
         value: Any = item
+        pointer = ""
         for step in path:
-            value = value[step]
-        pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+            place = _place(step, value)
+            value, pointer = value[place], f"{pointer}/{str(place).replace('~', '~0').replace('/', '~1')}"
         patch.append({"op": "replace", "path": pointer, "value": type(value)()})
     return patch
 
 
-def _collect(desired: Any, live: Any, own: dict[str, Any], others: list[dict[str, Any]], path: list[Any], found: list[list[Any]]) -> None:
+def _without(value: Any, path: list[str]) -> Any:
+    place, rest = _place(path[0], value), path[1:]
+    part = _without(value[place], rest) if rest else None
+    if isinstance(value, list):
+        return [part if number == place else item for number, item in enumerate(value)]
+    return {key: part if key == place else item for key, item in value.items() if key != place or part}
+
+
+def _collect(desired: Any, live: Any, own: dict[str, Any], others: list[dict[str, Any]], path: list[str], found: list[list[str]]) -> None:
     """Add the paths of what is emptied below a path; `own` and `others` are the trees of fields there."""
     if not _has_parts(own) or type(desired) is not type(live):
         return  # without parts, it is applied as one value
@@ -64,7 +96,7 @@ def _collect(desired: Any, live: Any, own: dict[str, Any], others: list[dict[str
     for step, below in own.items():
         place, wanted = _place(step, live), _place(step, desired)
         if place is not None and wanted is not None:
-            _collect(desired[wanted], live[place], below, [tree.get(step, {}) for tree in others], [*path, place], found)
+            _collect(desired[wanted], live[place], below, [tree.get(step, {}) for tree in others], [*path, step], found)
 
 
 def _place(step: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ from ..cluster.kinds import DEFINITION
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..threads import call_in_threads
 from .applier import Applier
-from .definitions import OUTDATED_SECONDS, PAUSE, ChangedDefinitions, try_former
+from .definitions import PAUSE, ChangedDefinitions, try_former
 from .fields import owned_fields
 from .members import is_member
 from .patching import send_merge
@@ -40,7 +40,7 @@ class Executor:
         self._client = client
         self._options = options
         self._console = console
-        self._definitions = ChangedDefinitions()
+        self._definitions = ChangedDefinitions(client.clock)
         self._applier = Applier(client, options)
 
     def carry_out(self, changes: Iterable[Change], applyset: ApplySet | None) -> Iterator[Change]:
@@ -71,9 +71,10 @@ class Executor:
 
     def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
+        if change.desired and self._definitions.is_replaced(change.kind):
+            change = change.creation("the replacement of its definition deletes it")
         is_complete = self._options.check_mode and self._options.continue_on_error  # the plan has what cannot be carried out, too
         reached = start = change if is_complete else change.not_applied()
-        deadline = self._client.clock.monotonic() + OUTDATED_SECONDS
         while True:
             try:
                 for step in self._steps(change, applyset):
@@ -81,8 +82,8 @@ class Executor:
                 return reached, None
             except Exception as failure:
                 error = as_podwright_error(failure)
-            is_outdated = reached is start and self._definitions.explain(change.kind, error)
-            if not is_outdated or self._client.clock.monotonic() >= deadline:
+            is_outdated = reached is start and not self._options.check_mode and self._definitions.explain(change.kind, error)
+            if not is_outdated or not self._definitions.is_recent(change.kind):
                 return replace(reached, note=str(error), error=error), error
             self._client.clock.sleep(PAUSE)
 
@@ -148,7 +149,8 @@ class Executor:
     # -- replacing and deleting -----------------------------------------------------------------------------
 
     def _check_replacement(self, change: Change, refusal: PodwrightError) -> Manifest:
-        return check_replacement(self._client, change, refusal, self._options.manager, self._options.on_immutable)
+        options = self._options
+        return check_replacement(self._client, change, refusal, options.manager, options.on_immutable, options.takes_over)
 
     def _replace(self, change: Change, refusal: PodwrightError) -> Iterator[Applied]:
         before = self._check_replacement(change, refusal)
@@ -157,7 +159,7 @@ class Executor:
         yield change.deleted_only()
         try:
             wait_until_deleted(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
-            after = create_again(lambda: self._applier.apply(change), self._client.clock, options.wait_timeout)
+            after = create_again(lambda: self._applier.create(change), self._client.clock, options.wait_timeout)
         except PodwrightError as error:
             error.message = f"{key.title} was deleted to be replaced, and has not been created again. {error.message}"
             error.hint = error.hint or "Run the task again: it creates missing objects."

@@ -81,6 +81,11 @@ class Change:
         action, patch = self._resolve(self.action, after)
         return Change(action, self.key, self.kind, self.desired, self.before, after, patch, self.note)
 
+    def creation(self, note: str) -> Change:
+        """The creation of the desired object, since the live one does not exist any more."""
+        desired = self.desired or {}
+        return Change("create", self.key, self.kind, desired, None, desired, creation_patch(desired), note)
+
     def applied(self, after: Manifest | None, *, action: Action | None = None, note: str = "") -> Applied:
         """The change carried out.
 

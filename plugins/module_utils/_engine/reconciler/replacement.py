@@ -38,11 +38,11 @@ QUOTA_SECONDS, QUOTA_PAUSE = 30, 0.5
 _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
 
 
-def is_immutable(error: PodwrightError) -> bool:
-    """Whether an update was refused because of immutable fields and nothing else but live fields that exclude desired ones, which a new object lacks."""
+def is_immutable(error: PodwrightError, takes_over: bool = True) -> bool:
+    """Whether an update was refused because of immutable fields and nothing else but, if fields of others may be removed, those that exclude desired ones."""
     texts = [cause["message"] for cause in error.causes] or [error.message]
     rest = [text for text in texts if not _IMMUTABLE.search(text)]
-    return error.status == 422 and len(rest) < len(texts) and all(EXCLUSION.search(text) for text in rest)
+    return error.status == 422 and len(rest) < len(texts) and all(takes_over and EXCLUSION.search(text) for text in rest)
 
 
 def immutable_fields(error: PodwrightError) -> str:
@@ -62,18 +62,19 @@ _REPLACE_HINTS = {
 }
 
 
-def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str) -> Manifest:
+def check_replacement(client: Client, change: Change, refusal: PodwrightError, manager: str, on_immutable: str, takes_over: bool = True) -> Manifest:
     """Check that an object may be replaced, before it is deleted.
 
     Args:
         refusal: the error of the change in place.
         on_immutable: `fail` or `replace`.
+        takes_over: whether fields that other managers own may be removed.
 
     Returns: the live object to delete.
     Raises: PodwrightError: the refusal if it is about more than immutable fields; or a replacement is not enabled, or the API
         server would refuse the new object.
     """
-    if not change.before or not is_immutable(refusal):
+    if not change.before or not is_immutable(refusal, takes_over):
         is_explained = refusal.hint or any(_IMMUTABLE.search(cause["message"]) for cause in refusal.causes)
         if change.before and refusal.status == 422 and is_built_in(change.kind.api_version) and not is_explained and _is_valid(client, change, manager):
             refusal.hint = _CLAIM_HINT if change.kind == CLAIM else _ACCEPTED_HINT

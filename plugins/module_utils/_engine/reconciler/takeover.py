@@ -60,11 +60,11 @@ def move_version(client: Client, kind: Kind, item: Manifest, manager: str) -> No
     _change_owners(client, kind, item, manager, entries)
 
 
-def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[Any]]]) -> None:
+def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[str]]]) -> None:
     """Empty maps and lists of an object.
 
     Args:
-        find: returns their paths in the object.
+        find: returns their paths, as steps in the tree of fields.
 
     Raises: PodwrightError as `take_over`.
     """
