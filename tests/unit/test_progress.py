@@ -14,9 +14,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stage
 RUNNING, PULLING = Status("running", ""), Status("pending", "ErrImagePull", "task: not found")
 
 
-def run(name, stage, status=None, completes=True, is_deletion=False):
+def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping=False):
     plan = SimpleNamespace(change=SimpleNamespace(key=SimpleNamespace(name=name)), is_deletion=is_deletion)
-    return SimpleNamespace(stage=stage, status=status, error=None, outcome="failed", plan=plan, spec=SimpleNamespace(completes=completes))
+    asked = SimpleNamespace(completes=completes)
+    return SimpleNamespace(stage=stage, status=status, error=None, outcome="failed", plan=plan, spec=asked, is_stopping=is_stopping)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,11 @@ def run(name, stage, status=None, completes=True, is_deletion=False):
         ([run("a", Stage.DONE, completes=False)], "a is ready"),
         ([run("a", Stage.DONE, completes=False, is_deletion=True)], "a is done"),
         # What a pod was does not matter any more.
-        ([run("a", Stage.DELETING, RUNNING), run("b", Stage.DELETE, Status("succeeded", "Completed"))], "2 deleting"),
+        ([run("a", Stage.DELETING, RUNNING), run("b", Stage.DELETE, Status("succeeded", "Completed"), is_deletion=True)], "2 deleting"),
+        # One that waits for a turn, or for `retry_delay`.
+        ([run("a", Stage.DELETE, Status("failed", "Error", "exit code 3"))], "a is pending; exit code 3"),
+        ([run("a", Stage.DELETE, Status("succeeded", "Completed")), run("b", Stage.DELETE, RUNNING)], "2 pending"),
+        ([run("a", Stage.DELETE, RUNNING, is_stopping=True)], "a is being deleted"),
         ([run("a", Stage.DELETING, RUNNING)], "a is being deleted"),
     ],
 )

@@ -26,7 +26,7 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
         line = f"{runs[0].plan.change.key.name} is {word}"
     else:
         line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if waiting and waiting.status and waiting.status.reason not in ("", "Starting"):
+    if waiting and waiting.status and waiting.status.state not in ("running", "succeeded") and waiting.status.reason not in ("", "Starting"):
         name = f"{waiting.plan.change.key.name}: " if len(runs) > 1 else ""
         line += f"; {name}{waiting.status.explanation}"
     return line
@@ -35,7 +35,9 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
 def _state_of(run: TaskRun) -> str:
     if run.stage is Stage.DONE:
         return run.outcome if run.error else SKIPPED if run.status and run.status.state == SKIPPED else "done"
-    if run.stage in (Stage.DELETE, Stage.DELETING):
+    if run.stage is Stage.DELETING:
         return "deleting"
+    if run.stage is Stage.DELETE:
+        return "deleting" if run.plan.is_deletion or run.is_stopping else "pending"  # others wait for a turn, or to be retried
     is_running = run.status and run.status.state == "running"
     return "running" if is_running or run.stage in (Stage.COLLECT, Stage.COLLECTING) else "pending"
