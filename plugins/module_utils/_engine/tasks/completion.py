@@ -79,7 +79,7 @@ class Completion:
             if run.logs is None:
                 run.logs = read_logs(self._client, self._console, task, pod, [TASK_CONTAINER], LOG_BYTES).get(TASK_CONTAINER)
             run.container_logs = read_logs(self._client, self._console, task, pod, others, share_of(len(others)))
-        if run.collected and run.error and run.status and run.status.state == "failed":
+        if run.collected and run.error and run.status and run.status.state == "failed" and run.pod and holds_files(run.pod):
             for problem in run.collected.failures:
                 self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
         if run.error and run.status and run.status.state == "failed" and run.has_lost_files:
