@@ -30,6 +30,17 @@ def test_a_parent_is_named_as_elsewhere(tmp_path, kind, version):
     assert read_hierarchy(cluster, parent, "n").describe(None)["name"] == "tick"
 
 
+def test_the_kind_of_parents_is_searched_once(tmp_path, monkeypatch):
+    cluster, sought = FakeCluster(tmp_path), []
+    find = cluster.kinds.find_optional
+    monkeypatch.setattr(cluster.kinds, "find_optional", lambda *names: sought.append(names) or find(*names))
+    for name in ("a", "b"):
+        cluster.objects["CronJob", "n", name] = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": "n", "uid": name}}
+    parents = Parents(cluster)
+    assert [parents.find(spec(namespace="n", parent={"kind": "CronJob", "name": name})).uid for name in ("a", "b")] == ["a", "b"]
+    assert sought == [("v1", "CronJob")]
+
+
 def test_a_child_has_an_owner_reference_and_the_remaining_limits():
     annotations = {"podwright.io/max-depth": "2", "podwright.io/max-children": "3"}
     item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "uid": "u", "annotations": annotations}}

@@ -16,6 +16,7 @@ from .options import check_keys
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
+    from ..cluster.kinds import Kind
     from ..values import Manifest
     from .task_spec import TaskSpec
 
@@ -103,6 +104,7 @@ class Parents:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._kinds: dict[tuple[str, str], Kind] = {}  # without an API version all groups are searched
         self._found: dict[tuple[str, str, str, str], Manifest | None] = {}
         self._free: dict[str, int] = {}  # uid -> number of children that it may still get
 
@@ -113,7 +115,8 @@ class Parents:
         api_version, kind_name, name, uid = read_parent(spec.options["parent"], spec.namespace)
         key = (api_version, kind_name, spec.namespace, name)
         if key not in self._found:
-            kind = self._client.kinds.find_optional(api_version, kind_name)
+            kind = self._kinds.get(key[:2]) or self._client.kinds.find_optional(api_version, kind_name)
+            self._kinds[key[:2]] = kind
             self._found[key] = self._client.get(kind, spec.namespace, name)
         item = self._found[key]
         if item is not None and uid in (None, item["metadata"]["uid"]):
