@@ -15,10 +15,10 @@ def name_variables(result, args, path):
 
     Args:
         args: the arguments of the task as they are in its file, with templates.
-        path: that file.
+        path: that file; empty for an ad-hoc task.
     """
-    place = os.path.relpath(os.path.realpath(path), COLLECTION).split(os.sep)
-    if not result.get("hint") or place[0] not in ("roles", "playbooks"):
+    place = os.path.relpath(os.path.realpath(path), COLLECTION).split(os.sep) if path else []
+    if not result.get("hint") or len(place) < 2 or place[0] not in ("roles", "playbooks"):
         return result
     prefix, hint = f"podwright_|{place[1]}_" if place[0] == "roles" else "podwright_", result["hint"]
     for option in OPTIONS:

@@ -672,3 +672,11 @@ def test_hints_name_the_variables_of_roles_and_playbooks(path, args, hint, shown
 
 def test_a_result_without_a_hint_is_left_as_it_is():
     assert name_variables({"changed": True}, {}, "") == {"changed": True}
+
+
+@pytest.mark.parametrize("directory", ["roles", "roles/queue", "playbooks"])
+def test_the_hint_of_an_ad_hoc_task_is_left_as_it_is(directory, monkeypatch):
+    place, result = ROLES[0].parents[1] / directory, {"msg": "It failed. Increase wait_timeout.", "hint": "Increase wait_timeout."}
+    monkeypatch.chdir(place)
+    assert name_variables(result, {}, "") == result
+    assert directory == "roles/queue" or name_variables(result, {}, str(place)) == result
