@@ -21,7 +21,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.sta
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, problems
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import Problems, failure_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import RunnerOptions
@@ -167,7 +167,7 @@ def test_a_hint_is_shown_once(monkeypatch, names):
             "Timeout",
             "was not completed within 5 s: running. It still runs: raise wait_timeout, or run it again to wait for it.",
         ),
-        (Status("running"), "", "Timeout", "was not running and ready within 5 s: running. It still runs: raise wait_timeout, or correct its readiness_probe."),
+        (Status("running"), "", "Timeout", "was not running and ready within 5 s: running. It still runs: raise wait_timeout."),
         (Status("pending", "Unschedulable", "no node"), "", "Unschedulable", "was not running and ready within 5 s: Unschedulable: no node"),
         (
             None,
@@ -187,13 +187,34 @@ def test_a_hint_is_shown_once(monkeypatch, names):
 def test_a_task_that_is_given_up_says_what_it_waited_for(status, obstacle, reason, text):
     failures = []
     plan = SimpleNamespace(is_deletion=False)
-    run = SimpleNamespace(stage=Stage.WATCH if status else Stage.CREATE, status=status, refusal=None, to_delete={}, is_stopping=False, plan=plan)
+    run = SimpleNamespace(stage=Stage.WATCH if status else Stage.CREATE, status=status, refusal=None, to_delete={}, is_stopping=False, plan=plan, pod=None)
     run.fail_because = lambda *arguments: failures.append(arguments)
     executor = SimpleNamespace(describe_obstacles=lambda _objects: obstacle)
     client = SimpleNamespace(clock=None, availability=SimpleNamespace(describe=str))
     Problems(client, executor, RunnerOptions(state="completed" if "completed" in text else "running", wait_timeout=5), None).give_up([run])
     ((found, message, hint),) = failures
     assert (found, str(PodwrightError(message, hint=hint))) == (reason, text)
+
+
+@pytest.mark.parametrize(
+    ("options", "unready", "remedy"),
+    [
+        ({}, {"task": {}}, ""),
+        ({}, {}, ""),  # a readiness gate
+        ({"readiness_probe": {}}, {}, ""),
+        ({"readiness_probe": {"tcp": 1}}, {"task": {"started": True}}, ", or correct its readiness_probe"),
+        ({"readiness_probe": {"tcp": 1}, "startup_probe": {"tcp": 1}}, {"task": {"started": False}}, ", or correct its startup_probe"),
+        ({"readiness_probe": {"tcp": 1}}, {"proxy": {}}, ", or find out why its container 'proxy' is not ready"),
+        ({}, {"db": {"started": False}}, ", or find out why its container 'db' is not ready"),
+    ],
+)
+def test_a_task_that_is_not_ready_names_the_probe_to_correct(options, unready, remedy):
+    names = ("task", "proxy", "init", "db")
+    statuses = [{"name": name, "ready": name not in unready and name != "init"} | unready.get(name, {}) for name in names]
+    containers = {"containers": [{"name": "task"}, {"name": "proxy"}], "initContainers": [{"name": "init"}, {"name": "db", "restartPolicy": "Always"}]}
+    pod = {"metadata": {"name": "t"}, "spec": containers, "status": {"containerStatuses": statuses[:2], "initContainerStatuses": statuses[2:]}}
+    run = SimpleNamespace(status=Status("running"), spec=spec(**options), pod=pod)
+    assert problems._waiting_hint(run, "running and ready") == f"It still runs: raise wait_timeout{remedy}."
 
 
 def test_a_failed_task_names_its_attempt_and_its_exit_code():

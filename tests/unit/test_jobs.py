@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -107,13 +108,26 @@ def test_a_pod_that_failed_by_itself_decides_before_those_that_the_failure_of_th
     assert deciding_pod(failed, [PODS[0], deleted]) is deleted
 
 
-@pytest.mark.parametrize(("reason", "is_explained"), [("BackoffLimitExceeded", True), ("FailedIndexes", False)])
-def test_a_job_counts_deleted_pods_as_failures(reason, is_explained):
-    failed = JOB | {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason, "message": "m"}]}}
+@pytest.mark.parametrize(
+    ("reason", "policy", "options", "is_explained"),
+    [
+        ("BackoffLimitExceeded", "Never", {}, True),
+        ("FailedIndexes", "Never", {}, False),
+        # At the limit, the controller deletes what still runs itself.
+        ("BackoffLimitExceeded", "OnFailure", {}, False),
+        ("BackoffLimitExceeded", "Never", {"parallelism": 2}, False),
+        ("BackoffLimitExceeded", "Never", {"completions": 2}, False),
+    ],
+)
+def test_a_job_counts_a_deleted_pod_as_a_failure(reason, policy, options, is_explained):
+    failed = {"metadata": {"name": "t"}, "spec": {}} | {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason, "message": "m"}]}}
     deleted = pod(2, T[5], "Failed", 143)
     deleted["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:34Z", "deletionGracePeriodSeconds": 30}
-    hints = [failure_hint(spec(kind="Job"), read_job(failed, pods), deciding_pod(failed, pods)) for pods in ([], [deleted], [PODS[1], deleted])]
-    assert ["were deleted" in hint for hint in hints] == [is_explained, is_explained, False]
+    deleted["spec"] |= {"restartPolicy": policy}
+    late = copy.deepcopy(deleted)  # after it had failed by itself
+    late["metadata"]["deletionTimestamp"] = "2026-01-01T00:05:00Z"
+    hints = [failure_hint(spec(kind="Job", **options), read_job(failed, pods), deciding_pod(failed, pods)) for pods in ([], [deleted], [late])]
+    assert ["was deleted" in hint for hint in hints] == [False, is_explained, False]
 
 
 def test_each_index_has_a_result_and_a_log():

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..cluster.client import Client
-from ..objects.pod_status import FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status
+from ..objects.containers import TASK_CONTAINER, container_status, long_running_containers
+from ..objects.pod_status import DELETED, FINAL, FIXABLE, SETTLING, SKIPPED, TRANSIENT, Status, read_pod
 from ..objects.start_hints import start_hint
 from ..values import Manifest
 from .admissions import HINT, NO_WORKLOAD, QUEUED, Admissions
@@ -86,7 +87,7 @@ class Problems:
             is_deletion = run.plan.is_deletion or run.is_stopping
             goal = "deleted" if is_deletion else "completed" if self._options.state == "completed" else "running and ready"
             # While its predecessor is being deleted, the status is still that of the predecessor.
-            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(status, goal)
+            hint = run.refusal.hint if run.refusal else _obstacle_hint(obstacle) if obstacle else _waiting_hint(run, goal)
             reason = status.reason if status and not obstacle else ""
             run.fail_because(reason or "Timeout", f"was not {goal} within {self._options.wait_timeout} s: {state}", hint)
 
@@ -102,8 +103,8 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
         return "Set retries, so that the task is queued again, or set kind to Job, which Kueue queues again by itself."
     if status.reason == "StartError" and spec.options.get("stdin") is not None and 'exec: "sh"' in status.message:
         return "The option stdin requires a shell in the image: use an image that has one, or give the task a file by inputs."
-    if status.reason == "BackoffLimitExceeded" and (pod is None or pod["metadata"].get("deletionTimestamp")):
-        return "Its pods were deleted, which counts as failures: find out by whom, or set retries."
+    if status.reason == "BackoffLimitExceeded" and pod and _was_deleted(spec, pod):
+        return "Its pod was deleted, which counts as a failure: find out by whom, or set retries."
     if status.reason.startswith("OutOf"):
         return "The node was full when it got the pod: set retries, so that another is chosen, or lower resources.requests."
     if status.reason == "InitOOMKilled":
@@ -111,16 +112,42 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
     return "Raise resources.limits.memory." if status.reason == "OOMKilled" else start_hint(status.reason, status.message)
 
 
+def _was_deleted(spec: TaskSpec, pod: Manifest) -> bool:
+    """Whether the pod of a Job was certainly deleted while it ran by something other than the Job controller, which deletes pods that still run at the limit.
+
+    With the restart policy Never, a Job with one pod at a time has none that still runs then.
+    """
+    is_alone = (spec.options.get("completions") or 1) == (spec.options.get("parallelism") or 1) == 1
+    return is_alone and pod["spec"].get("restartPolicy") == "Never" and bool(pod["metadata"].get("deletionTimestamp")) and read_pod(pod).reason == DELETED
+
+
 def _obstacle_hint(obstacle: str) -> str:
     return "Only the owner of a finalizer can remove it." if "finalizer" in obstacle else "Raise wait_timeout, or delete it with force."
 
 
-def _waiting_hint(status: Status | None, goal: str) -> str:
+def _waiting_hint(run: TaskRun, goal: str) -> str:
+    status = run.status
     if status is None:
         return "Set wait to false not to wait, or raise wait_timeout, and concurrency if other tasks took its turn."
     if status.state == "running" and not status.reason and goal != "deleted":
-        remedy = "run it again to wait for it" if goal == "completed" else "correct its readiness_probe"
-        return f"It still runs: raise wait_timeout, or {remedy}."
+        remedy = "run it again to wait for it" if goal == "completed" else _unready_remedy(run)
+        return f"It still runs: raise wait_timeout{', or ' if remedy else ''}{remedy}."
     if status.reason == QUEUED:
         return "" if NO_WORKLOAD in status.message else HINT
     return start_hint(status.reason, status.message)
+
+
+def _unready_remedy(run: TaskRun) -> str:
+    """What to correct of a pod that runs and is not ready, if that is known."""
+    pod = run.pod
+    if not pod or not run.spec:
+        return ""
+    names = [container["name"] for container in long_running_containers(pod)]
+    unready = [name for name in names if container_status(pod, name).get("ready") is False]
+    if TASK_CONTAINER in unready:
+        has_started = container_status(pod, TASK_CONTAINER).get("started") is not False
+        probe = "readiness_probe" if has_started else "startup_probe"
+        if run.spec.options.get(probe):
+            return f"correct its {probe}"
+    others = [f"'{name}'" for name in unready if name != TASK_CONTAINER]
+    return f"find out why its container {others[0]} is not ready" if others else ""
