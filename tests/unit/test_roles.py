@@ -50,6 +50,14 @@ def test_defaults_are_those_of_the_argument_spec(role):
     assert {name: None if "{{" in str(value) else value for name, value in defaults.items()} == optional
 
 
+def test_a_namespace_that_is_not_the_roles_is_refused_before_anything_is_deleted():
+    tasks = read_yaml((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[-3:]
+    found, refused, applied = tasks
+    assert found["check_mode"] is True and found["podwright.core.resource_set"] == applied["podwright.core.resource_set"]
+    assert "is not deleted" in refused["ansible.builtin.assert"]["fail_msg"] and found["register"] in refused["vars"]["namespace_planned"]
+    assert found["when"] == refused["when"] == "namespace_state == 'absent'" and "when" not in applied
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_deletion_checks_only_what_it_uses(role):
     """Names say what is deleted; other values may be invalid then."""
