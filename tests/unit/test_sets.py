@@ -389,6 +389,22 @@ def test_an_object_in_a_version_that_is_not_served_any_more_is_deleted(web):
     assert [(change.action, change.kind.api_version) for change in outcome.changes] == [("delete", "example.com/v2")]
 
 
+def test_an_object_in_a_served_and_in_a_former_version_is_deleted_once(web):
+    web.apply([definition(), manifest("Gadget", "g", "example.com/v1", "shop")])
+    both = [manifest("Gadget", "g", f"example.com/{version}", "shop") for version in ("v1beta1", "v1", "v1beta1")]
+    assert [change.key.name for change in web.remove(both).changes if change.key.kind == "Gadget"] == ["g"]
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_a_kind_that_is_not_served_is_looked_for_once(verb, web):
+    paths = []
+    web.cluster._discover = web.cluster.kinds._fetch = lambda path: paths.append(path) or FakeCluster._discover(web.cluster, path)
+    outcome = web.outcome(verb, [manifest("Sprocket", f"s{number}", "nowhere.com/v1") for number in range(20)], continue_on_error=True)
+    notes = [str(change.error) for change in outcome.changes if change.key.kind == "Sprocket"]
+    assert len(paths) < 10 and len(notes) == 20 and sum("more objects failed" in note for note in notes) <= 1
+    assert bool(outcome.error) == (verb == "apply") and web.parent is None, "a new set without a member has no record"
+
+
 def test_a_definition_is_deleted_by_its_name_alone(web):
     web.apply([definition()])
     bare = {key: value for key, value in definition().items() if key not in ("spec", "status")}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,22 +52,34 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
 def _resolve(client: Client, manifests: list[Manifest], namespace: str, in_any_version: bool = False) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
     """Clean manifests with their Kinds, by Key, and a Change with the error for each whose kind is not served, in its version or in any."""
     objects: dict[Key, tuple[Kind, Manifest]] = {}
-    unserved = []
+    unserved, outdated = [], []
+    found: dict[tuple[str, str], tuple[Kind | None, PodwrightError | None]] = {}  # what is not served is not cached elsewhere
     for manifest in manifests:
-        api_version, name = manifest["apiVersion"], manifest["kind"]
-        try:
-            kind = client.kinds.find(api_version, name)
-        except PodwrightError as error:
-            if error.reason != UNKNOWN_KIND:
-                raise
-            other = client.kinds.find_if_served(api_version.rpartition("/")[0], name) if in_any_version else None
-            if other is None:
-                kind = Kind(api_version, name, "", "namespace" in manifest["metadata"])
-                unserved.append(Change("none", key_of(manifest, kind), kind, desired=manifest, error=error))
-                continue
-            kind = other
-        _add(objects, kind, manifest, namespace)
+        names = api_version, name = manifest["apiVersion"], manifest["kind"]
+        if names not in found:
+            found[names] = _find_kind(client, api_version, name, in_any_version)
+        kind, error = found[names]
+        if kind is None:
+            kind = Kind(api_version, name, "", "namespace" in manifest["metadata"])
+            # Each its own: text is appended to the error of a run.
+            unserved.append(Change("none", key_of(manifest, kind), kind, desired=manifest, error=copy(error)))
+        elif error:
+            outdated.append((kind, manifest))
+        else:
+            _add(objects, kind, manifest, namespace)
+    for kind, manifest in outdated:  # perhaps of objects that are there in the version that is served, too
+        _add(objects, kind, manifest, namespace, may_repeat=True)
     return objects, unserved
+
+
+def _find_kind(client: Client, api_version: str, name: str, in_any_version: bool) -> tuple[Kind | None, PodwrightError | None]:
+    """The Kind, in another version if there is an error, too; None if it is not served. Raises: PodwrightError for other errors."""
+    try:
+        return client.kinds.find(api_version, name), None
+    except PodwrightError as error:
+        if error.reason != UNKNOWN_KIND:
+            raise
+        return client.kinds.find_if_served(api_version.rpartition("/")[0], name) if in_any_version else None, error
 
 
 def complete(manifest: Manifest) -> Manifest:
@@ -78,13 +91,13 @@ def complete(manifest: Manifest) -> Manifest:
     return manifest | {"apiVersion": kind.api_version, "kind": kind.name} if kind else manifest
 
 
-def _add(objects: dict[Key, tuple[Kind, Manifest]], kind: Kind, manifest: Manifest, namespace: str) -> None:
+def _add(objects: dict[Key, tuple[Kind, Manifest]], kind: Kind, manifest: Manifest, namespace: str, may_repeat: bool = False) -> None:
     manifest |= {"apiVersion": kind.api_version, "kind": kind.name}
     if kind.namespaced:
         manifest["metadata"].setdefault("namespace", namespace)
     else:
         manifest["metadata"].pop("namespace", None)
     key = key_of(manifest, kind)
-    if key in objects:
+    if key in objects and not may_repeat:
         raise PodwrightError(f"Two definitions describe {key.title}.", reason="BadManifest", hint="Remove one of them, or give each its own name.")
-    objects[key] = (kind, manifest)
+    objects.setdefault(key, (kind, manifest))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, DEFINITION, NAMESPACE
-from ..errors import PodwrightError, as_podwright_error
+from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.readiness import PROGRESSING, Readiness, assess
 from .desired import read_desired, read_undesired
 from .executor import Executor
@@ -229,7 +229,8 @@ def _withdraw_record(client: Client, changes: list[Change], applyset: ApplySet) 
     """
     record = next((change for change in changes if change.key == applyset.parent_key and change.action == "create"), None)
     others = [change for change in changes if change is not record]
-    is_untouched = all(not change.is_change and (change.error is None or change.error.is_refusal) for change in others)
+    errors = [change.error for change in others if change.error]
+    is_untouched = not any(change.is_change for change in others) and all(error.is_refusal or error.reason == UNKNOWN_KIND for error in errors)
     if record is None or record.after is None or not is_untouched:
         return changes
     metadata = record.after["metadata"]
