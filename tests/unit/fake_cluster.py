@@ -74,6 +74,8 @@ class FakeCluster:
 
     def delete(self, kind, namespace, name, uid=None, propagation="Background", grace_period=None, dry_run=False, version=None):
         self._refuse("delete", kind)
+        if kind.api_version not in self._versions(kind.group):
+            raise PodwrightError("the server could not find the requested resource", status=404, reason=UNKNOWN_KIND)
         key = (kind.name, namespace if kind.namespaced else None, name)
         if key not in self.objects:
             return False

@@ -198,6 +198,7 @@ def unserve(cluster):
 def forget_discovery(cluster):
     cluster.kinds._defined.clear()
     cluster.kinds._discovered.clear()
+    cluster.kinds._former.clear()
 
 
 UNLISTABLE = {
@@ -403,6 +404,21 @@ def test_a_kind_that_is_not_served_is_looked_for_once(verb, web):
     notes = [str(change.error) for change in outcome.changes if change.key.kind == "Sprocket"]
     assert len(paths) < 10 and len(notes) == 20 and sum("more objects failed" in note for note in notes) <= 1
     assert bool(outcome.error) == (verb == "apply") and web.parent is None, "a new set without a member has no record"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("has_others", [False, True])
+@pytest.mark.parametrize("keeps_former", [False, True])
+def test_members_whose_definition_moves_to_another_version_are_pruned(keeps_former, has_others, check_mode, web):
+    """The API server serves the former version until the definition is applied, and only then, unless that keeps it, the new one."""
+    others = [manifest("Gadget", "kept", "example.com/v1")] * has_others
+    web.apply([definition(), *others, manifest("Gadget", "gone", "example.com/v1")])
+    forget_discovery(web.cluster)
+    moved = definition(versions=["v2", "v1"])
+    moved["spec"]["versions"][1]["served"] = keeps_former
+    outcome = web.apply([moved, *(item | {"apiVersion": "example.com/v2"} for item in others)], check_mode=check_mode)
+    assert [change.key.name for change in outcome.changes if change.action == "delete"] == ["gone"] and web.console.warnings == []
+    assert ("Gadget", "shop", "gone") not in web.cluster.objects or check_mode
 
 
 def test_a_definition_is_deleted_by_its_name_alone(web):

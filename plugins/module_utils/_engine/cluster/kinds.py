@@ -172,6 +172,11 @@ class Kinds:
         """Whether the kind is one of a definition that is about to be applied."""
         return kind.api_version in self._defined.get((kind.group, kind.name), {})
 
+    def find_coming(self, kind: Kind) -> Kind:
+        """The kind in a version that its definition, if that is about to be applied, serves: in this one if possible."""
+        defined = self._defined.get((kind.group, kind.name)) or {kind.api_version: kind}
+        return defined.get(kind.api_version) or next(iter(defined.values()))
+
     def define(self, definition: Manifest) -> None:
         """Replace the served kinds by those of a CustomResourceDefinition that is about to be applied; an invalid one has none."""
         spec = _mapping(definition.get("spec"))
@@ -185,16 +190,16 @@ class Kinds:
 
     def resolve(self, api_version: str, name: str) -> Kind:
         """The kind of that name. Raises: PodwrightError if the server does not serve it."""
-        kind = self._find(api_version, name)
-        if kind is None:
-            raise self._unknown(api_version, name)
-        return kind
+        if kind := self._find(api_version, name):
+            return kind
+        raise self._unknown(api_version, name)
 
     def _find(self, api_version: str, name: str) -> Kind | None:
-        known = BUILT_IN.get((api_version, name))
         defined = self._defined.get((api_version.rpartition("/")[0], name))
-        if known or defined:
-            return known or (defined or {}).get(api_version)
+        known = BUILT_IN.get((api_version, name))
+        return known or (defined.get(api_version) if defined else self._find_discovered(api_version, name))
+
+    def _find_discovered(self, api_version: str, name: str) -> Kind | None:
         if name not in self._discovered.get(api_version, {}):
             # That a kind is missing is not cached: a new definition's group is served before its resources are.
             self._discovered[api_version] = self._discover(api_version)
@@ -276,12 +281,10 @@ class Kinds:
 
     def find_served(self, group: str, name: str) -> Kind:
         """The kind in the preferred version of the group, or in another version that serves it. Raises: PodwrightError if none does."""
-        for (_version, built_in), kind in BUILT_IN.items():
-            if built_in == name and kind.group == group:
-                return kind
+        if built_in := next((kind for kind in BUILT_IN.values() if (kind.group, kind.name) == (group, name)), None):
+            return built_in
         versions = self.versions(group)
-        found = next(filter(None, (self._find(version, name) for version in versions)), None)
-        if found:
+        if found := next(filter(None, (self._find_discovered(version, name) for version in versions)), None):
             return found
         why = f"no version of the API group {group} has it" if versions else f"the API group {group} is not installed"
         raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install {provider_of(group)} first.")

@@ -171,8 +171,10 @@ class Executor:
         options, key = self._options, change.key
         uid = change.before["metadata"]["uid"] if change.before else None
         version = version or options.delete_version
+        # A dry run is answered before the definition that serves this version is applied.
+        kind = (self._client.kinds.find_former(change.kind) if options.check_mode else None) or change.kind
         existed = self._client.delete(
-            change.kind, key.namespace, key.name, uid, options.propagation, options.grace_period, dry_run=options.check_mode, version=version
+            kind, key.namespace, key.name, uid, options.propagation, options.grace_period, dry_run=options.check_mode, version=version
         )
         if not existed and options.delete_version and self._client.get(change.kind, key.namespace, key.name):
             raise precondition_error(key, "resource_version", options.delete_version)

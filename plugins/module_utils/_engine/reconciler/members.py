@@ -50,12 +50,12 @@ def is_member(item: Manifest, applyset: ApplySet) -> bool:
     return label_of(item, PART_OF) == applyset.id and not is_controlled(item, applyset.manager)
 
 
-def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, listed: Collection[tuple[Kind, str]]) -> tuple[list[Member], list[Unlisted]]:
+def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, listed: Collection[tuple[str, str, str]]) -> tuple[list[Member], list[Unlisted]]:
     """The members of the kinds and namespaces in the parent's record that were not listed yet, and what cannot be listed.
 
     Args:
         parent: the live parent object, or None.
-        listed: the kinds and namespaces that were listed.
+        listed: the groups, kinds and namespaces that were listed, in whichever version.
 
     Raises: PodwrightError if the API server cannot be reached.
     """
@@ -69,14 +69,16 @@ def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, l
             unlisted.append(_unlisted(group_kind, namespaces, error))
             continue
         for namespace in (namespaces if kind.namespaced else [""]) if kind else []:
-            if kind is None or (kind, namespace) in listed:
+            if kind is None or (kind.group, kind.name, namespace) in listed:
                 continue
             try:
                 items = client.list(kind, namespace or None, label_selector=applyset.selector)[0]
             except PodwrightError as error:
                 unlisted.append(_unlisted(group_kind, [namespace], error))
             else:
-                members += [Member(kind, key_of(item, kind), item) for item in items]
+                # When they are deleted, its definition serves the versions of the manifests.
+                coming = client.kinds.find_coming(kind)
+                members += [Member(coming, key_of(item, kind), item | {"apiVersion": coming.api_version}) for item in items]
     return members, unlisted
 
 

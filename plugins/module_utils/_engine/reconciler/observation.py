@@ -61,7 +61,7 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
     read = _read_places(client, desired, applyset.selector, concurrency)
     parent = client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
     applyset.check_parent(parent)
-    listed = {(kind, key.namespace) for key, (kind, _manifest) in desired.items()}
+    listed = {(key.group, key.kind, key.namespace) for key in desired}
     recorded, unlisted = list_recorded(client, applyset, parent, listed)
     unlisted += unlisted_places(client, applyset, parent, read.refusals)
     for place in unlisted:
