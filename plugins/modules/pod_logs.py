@@ -62,11 +62,13 @@ options:
     type: bool
     default: false
   follow:
-    description: Wait for the containers to start, and read until they terminate or until O(timeout). For the first pod of O(name), waits for at most 20 s.
+    description:
+      - Wait for the containers to start, and read until they terminate or until O(timeout).
+      - For the first pod of O(name), waits for at most 20 s if it may still create one. The first Job of a CronJob is not waited for.
     type: bool
     default: false
   timeout:
-    description: Duration of O(follow) in seconds. Reaching it is not a failure.
+    description: Duration of O(follow) in seconds, with the wait for the first pod. Reaching it is not a failure if there is a pod.
     type: float
   max_bytes:
     description: Maximum size of each log in the result in bytes, counted from its end. O(dest) receives the complete log.

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs
 
 from .stub_server import Response, StubServer
 from .test_log_model import START, Container, LogNodes, Run, perform, stamp
@@ -74,13 +75,51 @@ def test_the_log_of_a_cron_job_is_that_of_its_newest_job(kind, api_version):
     assert error is None and result["log"] == "run\n"
 
 
-def test_a_suspended_job_has_no_pod():
+def finished(name):
+    return {"status": {"conditions": [{"type": name, "status": "True"}]}}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "fields", "hint"),
+    [
+        ("batch/v1", "Job", {"spec": {"suspend": True}}, "It is suspended."),
+        ("batch/v1", "Job", finished("Complete"), "It has finished, and its pods were deleted."),
+        ("batch/v1", "Job", finished("Failed"), "It has finished, and its pods were deleted."),
+        ("apps/v1", "Deployment", {"spec": {"replicas": 0}}, "Its number of replicas is 0."),
+        ("apps/v1", "StatefulSet", {"spec": {"replicas": 0}}, "Its number of replicas is 0."),
+        ("v1", "Service", {}, "It selects the pods of other objects, and none of them has its labels: check its selector."),
+    ],
+)
+def test_the_first_pod_of_an_object_that_creates_none_is_not_awaited(api_version, kind, fields, hint):
     nodes = nodes_with([(1, b"run")])
-    job = nodes.objects["Job", "n", "late"] = job_of("nightly", "late", "2026-01-01T00:02:00Z")
-    job["spec"]["suspend"] = True
+    late = job_of("nightly", "late", "2026-01-01T00:02:00Z")
+    nodes.objects[kind, "n", "late"] = late | fields | {"kind": kind, "apiVersion": api_version, "spec": late["spec"] | fields.get("spec", {})}
     begun = nodes.clock.monotonic()
-    _result, error, _console = perform(nodes, {"name": "late", "kind": "Job", "follow": True})
-    assert str(error) == "Job 'late' in namespace 'n' has no pod. It is suspended." and nodes.clock.monotonic() == begun
+    _result, error, _console = perform(nodes, {"name": "late", "kind": kind, "follow": True})
+    assert str(error) == f"{kind} 'late' in namespace 'n' has no pod. {hint}" and nodes.clock.monotonic() == begun
+
+
+def test_the_wait_for_the_first_pod_is_part_of_the_timeout(monkeypatch):
+    nodes = nodes_with([(1, b"run")])
+    nodes.objects["Job", "n", "soon"] = job_of("nightly", "soon", "2026-01-01T00:02:00Z")
+    begun, sleep, deadlines = nodes.clock.monotonic(), nodes.clock.sleep, []
+
+    def create(pause):
+        sleep(pause)
+        nodes.objects["Pod", "n", "web-0"]["metadata"]["labels"] = {"controller-uid": "soon"}
+
+    monkeypatch.setattr(nodes.clock, "sleep", create)
+    monkeypatch.setattr(pod_logs, "_follow", lambda invocation, client, log, deadline, is_one_of_many: deadlines.append(deadline))
+    perform(nodes, {"name": "soon", "kind": "Job", "follow": True, "timeout": 3.0})
+    assert deadlines == [begun + 3] and nodes.clock.monotonic() > begun
+
+
+def test_the_first_pod_is_not_awaited_longer_than_the_timeout():
+    nodes = nodes_with([(1, b"run")])
+    nodes.objects["Job", "n", "soon"] = job_of("nightly", "soon", "2026-01-01T00:02:00Z")
+    begun = nodes.clock.monotonic()
+    _result, error, _console = perform(nodes, {"name": "soon", "kind": "Job", "follow": True, "timeout": 0.2})
+    assert "has no pod" in error.message and nodes.clock.monotonic() == pytest.approx(begun + 0.2)
 
 
 @pytest.mark.parametrize(("seconds", "params", "is_found"), [(5, {"follow": True}, True), (5, {"follow": True, "timeout": 3.0}, False), (5, {}, False)])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError, not_found_error
 from ..objects.controllers import controller_reference
+from ..objects.readiness import condition
 from ..objects.selectors import pod_selector
-from .kinds import CRON_JOB, JOB, POD
+from .kinds import BUILT_IN_GROUPS, CRON_JOB, JOB, POD
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 START_SECONDS = 20  # in which a controller creates the first pod of a workload, as long as kubectl logs waits
 POLL_SECONDS = 0.5
+_CREATORS = ("Job", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController")
 
 
-def find_pods_of(client: Client, kind: Kind, namespace: str, name: str, seconds: float = 0) -> list[Manifest]:
+def find_pods_of(client: Client, kind: Kind, namespace: str, name: str, deadline: float = 0) -> list[Manifest]:
     """The pods that an object selects; those of its newest Job if it is a CronJob.
 
     Args:
-        seconds: how long to wait for the first pod, unless the object is suspended.
+        deadline: until when, on the client's clock, to wait for the first pod if one may still be created.
 
     Raises: PodwrightError if there is none.
     """
@@ -37,14 +39,26 @@ def find_pods_of(client: Client, kind: Kind, namespace: str, name: str, seconds:
     selector = pod_selector(owner)
     if not selector:
         raise PodwrightError(f"{title} has no selector for pods.", reason="NotFound", hint="Check kind and name, or set label_selectors.")
-    is_suspended = (owner.get("spec") or {}).get("suspend")
-    deadline = client.clock.monotonic() + (0 if is_suspended else seconds)
+    obstacle = _why_none(kind, owner)
     while not (pods := client.list(POD, namespace, label_selector=selector)[0]):
-        if client.clock.monotonic() >= deadline:
-            hint = "It is suspended." if is_suspended else "It has not created one yet, or they were deleted: its events explain more."
+        left = deadline - client.clock.monotonic()
+        if obstacle or left <= 0:
+            hint = obstacle or "It has not created one yet, or they were deleted: its events explain more."
             raise PodwrightError(f"{title} has no pod.", status=404, reason="NotFound", hint=hint)
-        client.clock.sleep(POLL_SECONDS)
+        client.clock.sleep(min(POLL_SECONDS, left))
     return pods
+
+
+def _why_none(kind: Kind, owner: Manifest) -> str:
+    """Why an object that has no pod does not create one either; empty if it may."""
+    spec = owner.get("spec") or {}
+    if spec.get("suspend"):
+        return "It is suspended."
+    if kind is JOB and any(condition(owner, name).get("status") == "True" for name in ("Complete", "Failed")):
+        return "It has finished, and its pods were deleted."
+    if kind.group in BUILT_IN_GROUPS and kind.name not in _CREATORS:
+        return "It selects the pods of other objects, and none of them has its labels: check its selector."
+    return "Its number of replicas is 0." if spec.get("replicas") == 0 else ""
 
 
 def _newest_job(client: Client, cron_job: Manifest) -> Manifest:

@@ -125,12 +125,15 @@ def run(invocation: Invocation, outcome: Reading) -> None:
         raise option_error("all_containers", "must not be true with container.")
     if params["follow"] and params["previous"]:
         raise option_error("previous", "must not be set with follow: the container has terminated.")
-    logs = outcome.logs = _select_logs(invocation)
+    begun = invocation.client.clock.monotonic()
+    deadline = None if params["timeout"] is None else begun + params["timeout"]
+    first_pod = begun + START_SECONDS if deadline is None else min(begun + START_SECONDS, deadline)
+    logs = outcome.logs = _select_logs(invocation, first_pod if params["follow"] else 0)
     with ExitStack() as files:
         if params["dest"]:
             for log in logs:
                 log.file = files.enter_context(_open_file(params["dest"], log, len(logs) > 1))
-        _read_all(invocation, logs)
+        _read_all(invocation, logs, deadline)
         for log in logs:
             if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True
@@ -142,10 +145,10 @@ def run(invocation: Invocation, outcome: Reading) -> None:
 # -- selecting ------------------------------------------------------------------------------------------------
 
 
-def _select_logs(invocation: Invocation) -> list[ContainerLog]:
-    """A ContainerLog for each selected container. Raises: PodwrightError if there is none."""
+def _select_logs(invocation: Invocation, deadline: float = 0) -> list[ContainerLog]:
+    """A ContainerLog for each selected container; the first pod is awaited until the deadline. Raises: PodwrightError if there is none."""
     params = invocation.params
-    pods = sorted(_find_pods(invocation), key=lambda pod: pod["metadata"]["name"])
+    pods = sorted(_find_pods(invocation, deadline), key=lambda pod: pod["metadata"]["name"])
     logs = []
     for pod in pods:
         names = container_names(pod)
@@ -160,7 +163,7 @@ def _select_logs(invocation: Invocation) -> list[ContainerLog]:
     return logs
 
 
-def _find_pods(invocation: Invocation) -> list[Manifest]:
+def _find_pods(invocation: Invocation, deadline: float) -> list[Manifest]:
     """The pods of the options. Raises: PodwrightError if there is none."""
     client, namespace, name = invocation.client, invocation.namespace, invocation.params["name"]
     kind = client.kinds.find_optional(invocation.params["api_version"], invocation.params["kind"])
@@ -170,8 +173,7 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
             raise not_found_error("Pod", name, namespace, "Check name and namespace.")
         return [pod]
     if name:
-        params = invocation.params
-        return find_pods_of(client, kind, namespace, name, min(START_SECONDS, params["timeout"] or START_SECONDS) if params["follow"] else 0)
+        return find_pods_of(client, kind, namespace, name, deadline)
     selector = read_selector(invocation.params)
     if not selector:
         raise option_error("name", "must be set unless label_selectors is.")
@@ -185,16 +187,16 @@ def _find_pods(invocation: Invocation) -> list[Manifest]:
 # -- reading --------------------------------------------------------------------------------------------------
 
 
-def _read_all(invocation: Invocation, logs: list[ContainerLog]) -> None:
-    """Read or follow the logs, side by side, until the first of them fails. Raises: PodwrightError."""
+def _read_all(invocation: Invocation, logs: list[ContainerLog], deadline: float | None) -> None:
+    """Read or follow the logs, side by side, until the first of them fails; follow them until the deadline. Raises: PodwrightError."""
     params, client, is_one_of_many = invocation.params, invocation.client.branch(), len(logs) > 1
     if not params["follow"]:
         call_in_threads(lambda log: _read(invocation, client, log, is_one_of_many), logs, THREADS, client.streams.cancel)
         _warn_of_missing(invocation, logs)
         return
-    deadline = None if params["timeout"] is None else client.clock.monotonic() + params["timeout"]
+    left = None if deadline is None else max(deadline - client.clock.monotonic(), 0)
     try:
-        call_in_threads(lambda log: _follow(invocation, client, log, deadline, is_one_of_many), logs, THREADS, client.streams.cancel, params["timeout"])
+        call_in_threads(lambda log: _follow(invocation, client, log, deadline, is_one_of_many), logs, THREADS, client.streams.cancel, left)
     except TimeoutError:
         pass  # the server did not respond until the deadline
     for log in logs:
