@@ -61,6 +61,7 @@ SCALED["template"] = {
     "metadata": {"labels": LABELS},
     "spec": {"containers": [{"name": "task", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "9"]}]},
 }
+CRON = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": {"template": {"spec": {**SCALED["template"]["spec"], "restartPolicy": "Never"}}}}}
 SCALED = a("Deployment", "apps/v1", spec=SCALED)
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}, "storageClassName": "none"}
 LABELED_JOB = SLEEP | {"kind": "Job", "labels": {"tier": "test"}}
@@ -73,6 +74,7 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [(pod_exec, {"label_selectors": ["app=web"], "command": "true"})],
     [(pod_logs, {"name": "web"})],
     [(task_pod, SLEEP | {"kind": "Job"}), (pod_logs, {"kind": "Job", "name": "NAME"})],
+    [a("CronJob", "batch/v1", spec=CRON), (pod_logs, {"kind": "CronJob", "name": "NAME"})],
     [(pod_request, {"service": "web", "port": "80", "path": "/passwd"})],
     [(pod_request, {"pod": "web", "port": "http", "path": "/passwd"})],
     [(task_pod, SLEEP | {"image": "podwright/static", "command": None}), (pod_copy, {"pod": "NAME", "content": "x", "remote_path": "/srv/x"})],
