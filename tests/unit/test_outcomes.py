@@ -60,7 +60,7 @@ class StubClient:
         if self.writes < 0:
             raise self.refuse()
 
-    def apply(self, kind, _namespace, name, body, *_options):
+    def apply(self, kind, _namespace, name, body, *_options, **_more):
         self._write()
         return self.objects.setdefault((kind.name, name), body | {"metadata": body["metadata"] | {"uid": next(UIDS), "resourceVersion": "1"}})
 
