@@ -29,6 +29,10 @@ def gadget(spec, own=None, *others, api_version="example.com/v1"):
     return {"apiVersion": api_version, "kind": "Gadget", "metadata": {"name": "g", "resourceVersion": "7", "managedFields": entries}, "spec": spec}
 
 
+TWICE = [{"port": 80, "protocol": protocol, "b": {"c": 1}} for protocol in ("TCP", "UDP")]
+PORTS = gadget({"a": TWICE}, {"f:a": {f'k:{{"port":80,"protocol":"{item["protocol"]}"}}': {".": {}, "f:b": {"f:c": {}}} for item in TWICE}})
+
+
 @pytest.mark.parametrize(
     ("live", "spec", "paths"),
     [
@@ -55,6 +59,9 @@ def gadget(spec, own=None, *others, api_version="example.com/v1"):
         (gadget({"a": {"b": "c"}}), {"a": []}, []),
         (gadget({"a": {"b": "c"}}), None, []),
         (gadget({"a": {"b": "c"}}, api_version="apps/v1"), {"a": {}}, []),
+        # An item that lacks a key which has a default is none of them for certain; one that lacks all of them is not emptied.
+        (PORTS, {"a": [{"port": 80, "b": {}}]}, []),
+        (gadget({"a": [{"port": 80}]}, {"f:a": {'k:{"port":80}': {".": {}, "f:port": {}}}}), {"a": [{}]}, []),
     ],
 )
 def test_what_an_apply_would_set_to_null_is_found(live, spec, paths):
@@ -76,10 +83,10 @@ def test_the_patch_is_for_this_version_of_the_object():
     ("spec", "path", "reduced", "answer", "filled"),
     [
         ({"a": {}, "b": 1}, ["f:a"], {"spec": {"b": 1}}, {"b": 1}, {"a": {}, "b": 1}),
-        ({"a": {"b": []}}, ["f:a", "f:b"], {}, None, {"a": {"b": []}}),
-        ({"a": {"b": {}}}, ["f:a", "f:b"], {}, {"d": 1}, {"a": {"b": {}}, "d": 1}),
+        ({"a": {"b": [], "c": 1}}, ["f:a", "f:b"], {"spec": {"a": {"c": 1}}}, {"a": {"b": None, "c": 1}}, {"a": {"b": [], "c": 1}}),
+        ({"a": {"b": {}}}, ["f:a", "f:b"], {}, {"d": 1}, None),  # defaults of what contains it are unknown
         ({"a": [{"name": "two", "b": {}}]}, ["f:a", TWO, "f:b"], {"spec": {"a": [{"name": "two"}]}}, ANSWER, FILLED),
-        ({}, [], {}, {"d": 1}, {}),
+        ({}, [], {}, {"d": 1}, None),  # such as a default
     ],
 )
 def test_an_apply_that_drops_a_value_is_completed_with_the_empty_one(spec, path, reduced, answer, filled):
@@ -87,4 +94,5 @@ def test_an_apply_that_drops_a_value_is_completed_with_the_empty_one(spec, path,
     desired = {"metadata": {"name": "g"}, "spec": spec}
     paths = [["f:spec", *path]]
     assert without_emptied(desired, paths) == {"metadata": {"name": "g"}} | reduced and desired["spec"] == spec
-    assert with_emptied({"metadata": {}} | ({} if answer is None else {"spec": answer}), paths, desired) == {"metadata": {}, "spec": filled}
+    expected = None if filled is None else {"metadata": {}, "spec": filled}
+    assert with_emptied({"metadata": {}, "spec": answer}, paths, desired) == expected

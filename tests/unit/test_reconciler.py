@@ -147,10 +147,10 @@ def cluster(tmp_path, monkeypatch):
     return Cluster(tmp_path)
 
 
-def reconcile(cluster, manifests, verb="apply", **options):
+def reconcile(cluster, manifests, verb="apply", set_name=None, **options):
     """The Outcome of a run, complete or not."""
     options = {"concurrency": 1, "wait_timeout": 20} | options
-    return getattr(Reconciler(cluster, ReconcilerOptions(**options), Console()), verb)(copy.deepcopy(manifests), "n")
+    return getattr(Reconciler(cluster, ReconcilerOptions(**options), Console()), verb)(copy.deepcopy(manifests), "n", set_name)
 
 
 def actions(outcome):
@@ -780,6 +780,17 @@ def test_the_objects_of_a_replaced_definition_are_created_again(check_mode, clus
     assert outcome.changes[1].note == "the replacement of its definition deletes it"
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_members_of_a_replaced_definition_are_deleted_with_it(check_mode, cluster):
+    add_definition(cluster, "v1", "old")
+    gadget = manifest("Gadget", "g", "example.com/v1")
+    checked(reconcile(cluster, [gadget], set_name="s", wait=False))
+    cluster.answers["try" if check_mode else "apply", "CustomResourceDefinition", "gadgets.example.com"] = [IMMUTABLE, None]
+    establish_later(cluster)
+    outcome = reconcile(cluster, [definition()], set_name="s", prune=True, check_mode=check_mode, on_immutable="replace", wait=False)
+    assert actions(outcome)[-1] == ("none", "g", "the replacement of its definition deletes it")
+
+
 @pytest.mark.parametrize("key", ["spec", "names"])
 def test_an_invalid_definition_does_not_keep_others_from_being_planned(key, cluster):
     broken = definition()
@@ -838,21 +849,29 @@ def test_a_map_of_a_custom_resource_is_removed_before_an_apply_would_set_it_to_n
     cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}, "d": 1}))
     outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}, "d": 1})], check_mode=check_mode, conflicts=conflicts))
     assert outcome.objects[0]["spec"] == {"a": {}, "d": 1} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
-    assert [entry[0] for entry in cluster.log] == (["try"] if check_mode else ["apply", "apply"])
+    assert [entry[0] for entry in cluster.log] == ["try", "patch", *([] if check_mode else ["apply", "apply"])]
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_required_map_of_a_custom_resource_is_emptied_by_a_patch(check_mode, cluster):
     add_definition(cluster, "v1")
     cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
-    cluster.answers["try" if check_mode else "apply", "Gadget", "g"] = [PodwrightError("spec: Required value", status=422)]
+    cluster.answers["try", "Gadget", "g"] = [PodwrightError("spec: Required value", status=422)]
     outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], check_mode=check_mode))
     assert outcome.objects[0]["spec"] == {"a": {}} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
     emptied = [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "replace", "path": "/spec/a", "value": {}}]
     assert check_mode or (emptied, False) in [entry[3:] for entry in cluster.log]
 
 
-@pytest.mark.parametrize("refusals", [[("apply", 409)], [("apply", 422), ("patch", 422)]])
+def test_what_was_dropped_before_a_failure_is_a_change(cluster):
+    add_definition(cluster, "v1")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}, "d": 1}))
+    cluster.answers["apply", "Gadget", "g"] = [None, PodwrightError("lost", status=500)]
+    outcome = reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}, "d": 1})])
+    assert outcome.error.message == "lost" and [change.action for change in outcome.changes] == ["patch"]
+
+
+@pytest.mark.parametrize("refusals", [[("try", 409)], [("try", 422), ("patch", 422)], [("patch", 422)]])
 def test_nothing_is_emptied_for_a_change_that_is_refused(refusals, cluster):
     add_definition(cluster, "v1")
     cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))

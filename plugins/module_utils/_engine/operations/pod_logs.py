@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
 
 THREADS = 64
+LEAST_SECONDS = 1  # to read what a pod has written that appeared at the end of the timeout
 # What the API server parses (RFC 3339); its own message about another text shows a layout of Go.
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[-+]\d\d:\d\d)")
 _WAITING_HINT = "Set follow to wait for it, or find the cause with pod_info: events: true."
@@ -133,7 +134,8 @@ def run(invocation: Invocation, outcome: Reading) -> None:
         if params["dest"]:
             for log in logs:
                 log.file = files.enter_context(_open_file(params["dest"], log, len(logs) > 1))
-        _read_all(invocation, logs, deadline)
+        # A pod may have been found at the last moment.
+        _read_all(invocation, logs, None if deadline is None else max(deadline, invocation.client.clock.monotonic() + LEAST_SECONDS))
         for log in logs:
             if log.file and _finish(log.file, invocation.check_mode):
                 outcome.has_written = True

@@ -20,6 +20,8 @@ from .ownership import HANDOVER
 from .takeover import claim, empty, move_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..cluster.client import Client
     from ..values import Manifest
     from .plan import Change
@@ -39,17 +41,18 @@ class Applier:
             self._hand_over_replicas(change)
             self._claim_aliases(change)
 
-    def apply(self, change: Change) -> Manifest:
-        """Apply the desired state of a change, and return the object as it is then. Raises: PodwrightError."""
+    def apply(self, change: Change) -> Iterator[Manifest]:
+        """Apply the desired state of a change. Yields: the object after each request. Raises: PodwrightError."""
         desired = change.desired or {}
         if emptied := self._emptied(change, change.before):
             try:
-                self._send(change, without_emptied(desired, emptied))
+                is_dropped = self._try_emptied(change, emptied)[1]
             except PodwrightError as error:
-                if error.status != 422:
+                if not error.is_dry_run_refused:
                     raise
-                self._empty(change)  # perhaps the field is required
-        return self._send(change, desired)
+                is_dropped = False
+            yield self._send(change, without_emptied(desired, emptied)) if is_dropped else self._empty(change)
+        yield self._send(change, desired)
 
     def create(self, change: Change) -> Manifest:
         """Create the desired object of a change whose previous one does not exist any more. Raises: PodwrightError."""
@@ -57,16 +60,9 @@ class Applier:
 
     def predict(self, change: Change) -> Manifest:
         """The object as the API server answers to a dry run of the change. Raises: PodwrightError."""
-        desired = change.desired or {}
-        emptied = self._emptied(change, change.before)
-        if not emptied:
-            return _without(self._send(change, desired, dry_run=True), self._aliases(change, change.before))
-        try:
-            return with_emptied(self._send(change, without_emptied(desired, emptied), dry_run=True), emptied, desired)
-        except PodwrightError as error:
-            if error.status != 422:
-                raise
-            return self._try_without(change, [])
+        if emptied := self._emptied(change, change.before):
+            return self._try_emptied(change, emptied)[0]
+        return _without(self._send(change, change.desired or {}, dry_run=True), self._aliases(change, change.before))
 
     def predict_repaired(self, change: Change, refusal: PodwrightError) -> Manifest | None:
         """The object as it would be after `repair` and another apply; None if there is nothing to repair. Raises: PodwrightError."""
@@ -119,10 +115,28 @@ class Applier:
         """The maps and lists that an apply of the change would set to null."""
         return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
 
-    def _empty(self, change: Change) -> None:
-        """Empty the maps and lists that an apply would set to null, if the API server would accept the change. Raises: PodwrightError."""
-        self._check_without(change, [])
-        empty(self._client, change.kind, change.before or {}, self._options.manager, partial(self._emptied, change))
+    def _try_emptied(self, change: Change, emptied: list[list[str]]) -> tuple[Manifest, bool]:
+        """The object as the API server answers to dry runs of a change that empties fields, and whether an apply may drop these first.
+
+        It may not if the API server then refuses the object, or sets defaults in them. Raises: PodwrightError.
+        """
+        desired = change.desired or {}
+        try:
+            answer = self._send(change, without_emptied(desired, emptied), dry_run=True)
+        except PodwrightError as error:
+            if not error.is_refusal or error.is_dry_run_refused or error.is_about_former_version or error.status in (404, 409):
+                raise
+            return self._try_without(change, []), False
+        after = with_emptied(answer, emptied, desired)
+        if after is None:
+            return self._try_without(change, []), False
+        key = change.key
+        live = self._client.get(change.kind, key.namespace, key.name) or change.before or {}  # in this version
+        return self._client.patch(change.kind, key.namespace, key.name, difference(live, after), self._options.manager, dry_run=True), True
+
+    def _empty(self, change: Change) -> Manifest:
+        """Empty the maps and lists that an apply would set to null. Raises: PodwrightError."""
+        return empty(self._client, change.kind, change.before or {}, self._options.manager, partial(self._emptied, change))
 
     def _check_without(self, change: Change, paths: list[list[Any]]) -> None:
         """Check that the API server would accept a change without the fields at some paths: owners do not change in vain. Raises: PodwrightError."""

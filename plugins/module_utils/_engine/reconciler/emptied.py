@@ -48,19 +48,20 @@ def without_emptied(desired: Manifest, paths: list[list[str]]) -> Manifest:
     return desired
 
 
-def with_emptied(item: Manifest, paths: list[list[str]], desired: Manifest) -> Manifest:
-    """An object with the empty values that a manifest has at some paths."""
+def with_emptied(item: Manifest, paths: list[list[str]], desired: Manifest) -> Manifest | None:
+    """An object with the empty values that a manifest has at some paths; None if it has others there, such as defaults, or lacks what contains them."""
     item = json.loads(json.dumps(item))
     for path in paths:
         value, wanted = item, desired
         for step in path[:-1]:
-            here, there = _place(step, value), _place(step, wanted)
-            wanted = wanted[there]
-            if here is None:
-                here = step[2:]
-                value[here] = {}
-            value = value[here]
-        value[path[-1][2:]] = type(wanted[path[-1][2:]])()
+            place = _place(step, value)
+            if place is None:
+                return None
+            value, wanted = value[place], wanted[_place(step, wanted)]
+        name = path[-1][2:]
+        if value.get(name):
+            return None
+        value[name] = type(wanted[name])()
     return item
 
 
@@ -90,12 +91,13 @@ def _collect(desired: Any, live: Any, own: dict[str, Any], others: list[dict[str
     if not _has_parts(own) or type(desired) is not type(live):
         return  # without parts, it is applied as one value
     if live and not desired:
-        if _is_whole(live, own) and not any(map(_has_parts, others)):
+        if path and path[-1][:2] == "f:" and _is_whole(live, own) and not any(map(_has_parts, others)):
             found.append(path)
         return
     for step, below in own.items():
         place, wanted = _place(step, live), _place(step, desired)
-        if place is not None and wanted is not None:
+        is_ambiguous = isinstance(desired, list) and [_place(other, desired) for other in own].count(wanted) > 1  # without a key that has a default
+        if place is not None and wanted is not None and not is_ambiguous:
             _collect(desired[wanted], live[place], below, [tree.get(step, {}) for tree in others], [*path, step], found)
 
 

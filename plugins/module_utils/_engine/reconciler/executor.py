@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .sets import ApplySet
 
 
+DELETED_WITH_DEFINITION = "the replacement of its definition deletes it"  # the note of an object
 DELETE_ATTEMPTS = 8  # to delete a member that other clients change
 
 
@@ -58,11 +59,11 @@ class Executor:
             yield from (change for change, _error in results)
             failed += [error for _change, error in results if error]
             is_incomplete = is_incomplete or any(error and change.desired for change, error in results)
-            self._definitions.add(change for change, _error in results)
             if failed and not self._options.continue_on_error:
                 break
             if not self._options.check_mode:
                 self._finish_wave([change for change, _error in results])
+            self._definitions.add(change for change, _error in results)
         if more := len(failed[1:]):
             end = "" if failed[0].message.endswith((".", ".)")) else "."
             failed[0].message += f"{end} {more} more object{'s' if more > 1 else ''} failed."
@@ -71,8 +72,8 @@ class Executor:
 
     def _attempt(self, change: Change, applyset: ApplySet | None) -> tuple[Change, PodwrightError | None]:
         """The change as far as it was carried out, and the error that stopped it."""
-        if change.desired and self._definitions.is_replaced(change.kind):
-            change = change.creation("the replacement of its definition deletes it")
+        if change.desired and not change.error and self._definitions.is_replaced(change.kind):
+            change = change.creation(DELETED_WITH_DEFINITION)
         is_complete = self._options.check_mode and self._options.continue_on_error  # the plan has what cannot be carried out, too
         reached = start = change if is_complete else change.not_applied()
         while True:
@@ -93,6 +94,8 @@ class Executor:
             raise change.error
         if change.action == "none":
             yield change if self._options.check_mode else change.applied(change.after)
+        elif change.action == "delete" and self._definitions.is_replaced(change.kind):
+            yield change.not_applied(DELETED_WITH_DEFINITION)
         elif change.action == "delete":
             yield self._delete_member(change, applyset) if applyset and change.before and is_member(change.before, applyset) else self._delete(change)
         elif change.merge:
@@ -110,18 +113,19 @@ class Executor:
             # The name is free once the previous object of that name is deleted.
             wait_until_deleted(self._client, {change.key: (change.kind, change.before)}, self._options.wait_timeout, self._console)
         self._applier.prepare(change)
+        done: Applied | None = None
         try:
-            after = self._applier.apply(change)
+            for after in self._applier.apply(change):
+                yield (done := change.applied(after))
         except PodwrightError as error:
             if not self._applier.repair(change, error):
                 yield from self._replace(change, error)
                 return
-            after = self._applier.apply(change)
-        applied = change.applied(after)
-        yield applied
-        if change.action == "patch" and change.before and self._options.takes_over:
+            for after in self._applier.apply(change):
+                yield (done := change.applied(after))
+        if done and done.after and change.action == "patch" and change.before and self._options.takes_over:
             is_first_apply = owned_fields(change.before, self._options.manager) is None
-            yield replace(applied, after=take_over(self._client, change.kind, after, self._options.manager, is_first_apply))
+            yield replace(done, after=take_over(self._client, change.kind, done.after, self._options.manager, is_first_apply))
 
     def _predict(self, change: Change) -> Change:
         """The change as the API server answers to a dry run; the local prediction, with a note, if the server cannot answer."""

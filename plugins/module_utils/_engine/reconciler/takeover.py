@@ -60,12 +60,13 @@ def move_version(client: Client, kind: Kind, item: Manifest, manager: str) -> No
     _change_owners(client, kind, item, manager, entries)
 
 
-def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[str]]]) -> None:
+def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[str]]]) -> Manifest:
     """Empty maps and lists of an object.
 
     Args:
         find: returns their paths, as steps in the tree of fields.
 
+    Returns: the object afterwards, or as last seen if it was deleted meanwhile.
     Raises: PodwrightError as `take_over`.
     """
 
@@ -73,7 +74,7 @@ def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callab
         paths = find(seen)
         return emptying_patch(seen, paths) if paths else None
 
-    _change(client, kind, item, manager, patch_of, JSON_PATCH)
+    return _change(client, kind, item, manager, patch_of, JSON_PATCH)
 
 
 def _change_owners(client: Client, kind: Kind, item: Manifest, manager: str, entries_of: Callable[[Manifest], list[dict[str, Any]] | None]) -> Manifest:
