@@ -781,6 +781,16 @@ def test_the_objects_of_a_replaced_definition_are_created_again(check_mode, clus
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
+def test_an_object_in_a_version_that_a_replaced_definition_lacks_is_an_error(check_mode, cluster):
+    add_definition(cluster, "v1", "old")
+    cluster.answers["try" if check_mode else "apply", "CustomResourceDefinition", "gadgets.example.com"] = [IMMUTABLE, None]
+    establish_later(cluster)
+    given = [definition(), manifest("Gadget", "g", "example.com/old")]
+    outcome = reconcile(cluster, given, check_mode=check_mode, on_immutable="replace", continue_on_error=True, wait=False)
+    assert outcome.error.reason == UNKNOWN_KIND and "Set api_version to example.com/v1" in str(outcome.error) and cluster.clock.time < 3
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
 def test_members_of_a_replaced_definition_are_deleted_with_it(check_mode, cluster):
     add_definition(cluster, "v1", "old")
     gadget = manifest("Gadget", "g", "example.com/v1")

@@ -83,7 +83,8 @@ class Executor:
                 return reached, None
             except Exception as failure:
                 error = as_podwright_error(failure)
-            is_outdated = reached is start and not self._options.check_mode and self._definitions.explain(change.kind, error)
+            may_retry = reached is start and not change.error and not self._options.check_mode
+            is_outdated = may_retry and self._definitions.explain(change.kind, error)
             if not is_outdated or not self._definitions.is_recent(change.kind):
                 return replace(reached, note=str(error), error=error), error
             self._client.clock.sleep(PAUSE)
