@@ -35,6 +35,7 @@ SUCCEEDED, FAILED, KILLED = ({"terminated": {"exitCode": code, "reason": word}} 
 
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+SLOW = "failed to sync configmap cache: timed out waiting for the condition"
 
 
 READY = {"type": "Ready", "status": "True"}
@@ -58,6 +59,7 @@ READY = {"type": "Ready", "status": "True"}
         (pod("Pending", {"waiting": {"reason": "ImagePullBackOff"}}), "pending", "ImagePullBackOff", TRANSIENT),
         (pod("Pending", {"waiting": {"reason": "InvalidImageName"}}), "pending", "InvalidImageName", FINAL),
         (pod("Pending", {"waiting": {"reason": "CreateContainerConfigError"}}), "pending", "CreateContainerConfigError", SETTLING),
+        (pod("Pending", {"waiting": {"reason": "CreateContainerConfigError", "message": SLOW}}), "pending", "CreateContainerConfigError", FIXABLE),
         (pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]), "pending", "Unschedulable", FIXABLE),
         (pod("Running", RUNNING, deleted=True), "deleting", "Deleted", None),
     ],

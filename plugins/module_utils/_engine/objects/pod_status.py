@@ -39,6 +39,7 @@ GATED = "SchedulingGated"  # reason of a pod that must not be scheduled yet
 _TERMINATIONS = ("DisruptionTarget", "TerminationTarget")
 # Why the container runtime did not start a command if it is not at fault: the kubelet or the runtime was stopped, or too slow.
 _CANCELLED = re.compile(r"context (canceled|deadline exceeded)|ttrpc: closed|code = Unavailable")
+_UNREAD = re.compile("failed to sync (configmap|secret) cache")  # the kubelet does not know yet what is wrong, if anything
 _INTERRUPTIONS = frozenset(
     (
         "Evicted",
@@ -221,12 +222,11 @@ def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
 def read_waiting(container: Manifest) -> Status | None:
     """The Status of a task one of whose containers cannot start, from the status of that container; None if it has no such problem."""
     waiting = _part(container, "state", "waiting")
-    grace = _WAITING_GRACE.get(waiting.get("reason", ""))
-    if not grace:
+    if not (grace := _WAITING_GRACE.get(waiting.get("reason", ""))):
         return None
     last = _part(container, "lastState", "terminated")
     message = waiting.get("message") or (f"its command exited with exit code {last['exitCode']}" if last else "")
-    return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), grace)
+    return Status("pending", waiting["reason"], f"{container['name']}: {message}", last.get("exitCode"), FIXABLE if _UNREAD.search(message) else grace)
 
 
 def read_problems(pod: Manifest) -> list[dict[str, str]]:
