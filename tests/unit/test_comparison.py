@@ -274,7 +274,7 @@ def test_a_change_of_type_is_a_difference(before, after):
 
 def test_whole_numbers_are_integers_as_in_the_responses_of_the_server():
     cleaned = clean(manifest_of(GADGET, {"ratio": 0.5, "sizes": [1e3]}))
-    assert difference(manifest_of(GADGET, {"ratio": 0.5, "sizes": [1000]}), cleaned) == [] and type(cleaned["spec"]["sizes"][0]) is int
+    assert difference(manifest_of(GADGET, {"ratio": 0.5, "sizes": [1000]}), cleaned) == [] and isinstance(cleaned["spec"]["sizes"][0], int)
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"version": 1.0}}
     assert clean(secret)["data"] == {"version": "MS4w"}
 
