@@ -30,5 +30,5 @@ def name_variables(result, args, path):
         elif option in args:
             hint += f" {'The role' if place[0] == 'roles' else 'The playbook'} sets {option} itself."
         else:
-            hint += f" There is no variable for {option}: set it with module_defaults of a play."
+            hint += f" No variable sets {option}: set it with module_defaults of a play."
     return result | {"hint": hint, "msg": str(result["msg"]).replace(result["hint"], hint)}

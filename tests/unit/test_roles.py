@@ -667,7 +667,7 @@ def test_text_of_the_registrys_variables_remains_text():
             "roles/service/tasks/main.yml",
             {},
             "Increase wait_timeout.",
-            "Increase wait_timeout. There is no variable for wait_timeout: set it with module_defaults of a play.",
+            "Increase wait_timeout. No variable sets wait_timeout: set it with module_defaults of a play.",
         ),
         ("roles/storage/tasks/main.yml", {"conflicts": "fail"}, "Set conflicts to take.", "Set conflicts to take. The role sets conflicts itself."),
         ("tests/play.yml", {"wait_timeout": "{{ podwright_time }}"}, "Increase wait_timeout.", "Increase wait_timeout."),

@@ -80,6 +80,11 @@ def json_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def pointer_step(step: object) -> str:
+    """A key or a position as a part of a JSON pointer (RFC 6901)."""
+    return str(step).replace("~", "~0").replace("/", "~1")
+
+
 def with_integers(value: Any) -> Any:
     """A copy of a decoded JSON value with whole numbers such as 2.0 as integers."""
     if isinstance(value, dict):

@@ -8,15 +8,16 @@ next apply. To built-in types null is an empty value.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import is_built_in
-from .fields import tree_of
+from ..text import pointer_step
+from .fields import is_apply_of, owned_fields, tree_of
+from .ownership import ITSELF
 
 if TYPE_CHECKING:
     from ..values import Manifest, Patch
-
-ITSELF = "."
 
 
 def emptied_fields(desired: Manifest, item: Manifest, manager: str) -> list[list[str]]:
@@ -29,13 +30,8 @@ def emptied_fields(desired: Manifest, item: Manifest, manager: str) -> list[list
     """
     if is_built_in(desired["apiVersion"]):
         return []
-    own: dict[str, Any] = {}
-    others = []
-    for entry in item["metadata"].get("managedFields") or []:
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            own = tree_of(entry) or {}
-        else:
-            others.append(tree_of(entry) or {})
+    own = owned_fields(item, manager) or {}
+    others = [tree_of(entry) or {} for entry in item["metadata"].get("managedFields") or [] if not is_apply_of(entry, manager)]
     found: list[list[str]] = []
     _collect({name: value for name, value in desired.items() if name != "metadata"}, item, own, others, [], found)
     return found
@@ -50,7 +46,7 @@ def without_emptied(desired: Manifest, paths: list[list[str]]) -> Manifest:
 
 def with_emptied(item: Manifest, paths: list[list[str]], desired: Manifest) -> Manifest | None:
     """An object with the empty values that a manifest has at some paths; None if it has others there, such as defaults, or lacks what contains them."""
-    item = json.loads(json.dumps(item))
+    item = deepcopy(item)
     for path in paths:
         value, wanted = item, desired
         for step in path[:-1]:
@@ -73,7 +69,7 @@ def emptying_patch(item: Manifest, paths: list[list[str]]) -> Patch:
         pointer = ""
         for step in path:
             place = _place(step, value)
-            value, pointer = value[place], f"{pointer}/{str(place).replace('~', '~0').replace('/', '~1')}"
+            value, pointer = value[place], f"{pointer}/{pointer_step(place)}"
         patch.append({"op": "replace", "path": pointer, "value": type(value)()})
     return patch
 

@@ -19,9 +19,14 @@ _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys c
 def owned_fields(live: Manifest, manager: str) -> dict[str, Any] | None:
     """The tree of fields that `manager` applied to the object, or None if it never did."""
     for entry in live["metadata"].get("managedFields") or []:
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if is_apply_of(entry, manager):
             return tree_of(entry)
     return None
+
+
+def is_apply_of(entry: dict[str, Any], manager: str) -> bool:
+    """Whether an entry of managedFields has the fields that `manager` applied to the object itself."""
+    return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
 def tree_of(entry: dict[str, Any]) -> dict[str, Any] | None:

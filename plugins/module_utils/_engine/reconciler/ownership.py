@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .fields import owned_fields, tree_of
+from .fields import is_apply_of, owned_fields, tree_of
 from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def claimed_entries(item: Manifest, manager: str, paths: Iterable[list[Any]]) ->
     own = {"manager": manager, "operation": "Apply", "apiVersion": item["apiVersion"], "fieldsType": "FieldsV1", "fieldsV1": {}}
     entries: list[dict[str, Any]] = []
     for entry in item["metadata"].get("managedFields") or []:
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if is_apply_of(entry, manager):
             own = entry
             continue
         left = subtract(tree_of(entry) or {}, claims)

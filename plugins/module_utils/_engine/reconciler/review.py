@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
 from ..objects.labels import LAST_SCALED
+from ..text import pointer_step
 from .manifest import bare
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _differences(before: Any, after: Any, path: str) -> Iterable[tuple[str, Resu
         before = {}
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted(before.keys() | after.keys()):
-            pointer = f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
+            pointer = f"{path}/{pointer_step(name)}"
             yield from _differences(before.get(name, _ABSENT), after.get(name, _ABSENT), pointer)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (one, other) in enumerate(zip(before, after)):
