@@ -35,6 +35,7 @@ OUTPUT = ROOT / "tests/output"
 MANAGED = "app.kubernetes.io/managed-by=podwright"
 RETENTION: dict[str, Any] = {"completed": {"max_age": 0, "keep_last": 0}}
 IDLE_SECONDS = 20
+PODS_OF_NAMESPACE = 2500  # of those that are created finished: Kubernetes is tested with 3,000
 DURATION, WAIT = "apiserver_request_duration_seconds", "apiserver_flowcontrol_request_wait_duration_seconds"
 REQUESTS = {
     "create a pod": {"verb": "POST", "resource": "pods", "subresource": ""},
@@ -148,11 +149,13 @@ class Simulation:
             self.measure("processes", name, partial(self.batches, tasks, tasks, cleanup="on_success", record=record), tasks)
         self.clear()
 
-    def grow(self, sizes: list[int], batch: int, processes: int) -> None:
-        """Add tasks, whose pods stay, and read them at each size."""
+    def grow(self, sizes: list[int], batch: int, processes: int, most: int) -> None:
+        """Add tasks, whose pods stay, and read them at each size. Of those of a size, at most that many run; the pods of the others are created finished."""
         reached = 0
         for size in sizes:
-            self.measure("growth", f"{size:,}", partial(self.batches, size - reached, batch, processes), size - reached)
+            count = min(size - reached, most)
+            self._add_finished(size - reached - count)
+            self.measure("growth", f"{size:,}", partial(self.batches, count, batch, processes), count)
             reached = size
             pods = {"all_namespaces": True, "label_selectors": [MANAGED]}
             reads: dict[str, Callable[[], dict[str, Any]]] = {
@@ -166,6 +169,11 @@ class Simulation:
             for name, work in reads.items():
                 self.measure(f"reading {size:,}", name, work)
         self._namespaces.clear()  # these pods stay
+
+    def _add_finished(self, count: int) -> None:
+        """Create pods of tasks that have succeeded, in namespaces of their own, each on another node."""
+        for number, start in enumerate(range(0, count, PODS_OF_NAMESPACE)):
+            scale.add_finished_pods(self._cluster.client, self._bench.namespace(), min(PODS_OF_NAMESPACE, count - start), f"{POOL}-{number}")
 
     def collect_garbage(self, tasks: int) -> None:
         """Delete all pods."""
@@ -239,6 +247,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=5000, help="tasks of a batch (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="batches at a time (default: %(default)s)")
     parser.add_argument("--tasks", type=int, default=2000, help="tasks with which settings are compared (default: %(default)s)")
+    parser.add_argument("--run", type=int, help="tasks that run to reach each size, at most; the pods of the others are created finished (default: all)")
     parser.add_argument("--publish", action="store_true", help="also write docs/scale.md")
     arguments = parser.parse_args()
     sizes = [int(size) for size in arguments.pods.split(",")]
@@ -257,7 +266,7 @@ def main() -> None:
             report["nodes_seconds"] = time.monotonic() - started
             simulation.measure("idle", "idle", idle)
             simulation.compare_settings(arguments.tasks // 2)
-            simulation.grow(sizes, arguments.batch, arguments.processes)
+            simulation.grow(sizes, arguments.batch, arguments.processes, arguments.run or sizes[-1])
             simulation.compare_processes(arguments.tasks)
             simulation.collect_garbage(sizes[-1])
     generated = simulation_page.render(report)
