@@ -33,7 +33,15 @@ def render(report: dict[str, Any]) -> str:
 def _growth(entries: list[Entry]) -> list[str]:
     batch = f"batches of {entries[-1].get('batch', 0):,} tasks, {entries[-1].get('processes', 0)} at a time, each in its namespace; the pods stay"
     lines = [f"### Tasks that complete: {batch}", ""]
-    head = ["pods afterwards", "tasks that ran", "tasks a second", "created to scheduled", "created to finished", "requests about pods, a task", "watch events, a task"]
+    head = [
+        "pods afterwards",
+        "tasks that ran",
+        "tasks a second",
+        "created to scheduled",
+        "created to finished",
+        "requests about pods, a task",
+        "watch events, a task",
+    ]
     head += ["etcd", "cores used"]
     lines += format_table(head, [[one["name"], *(_failed(one) or _course(one))] for one in entries])
     lines += ["", "Milliseconds of CPU time; what the API server and etcd do for the leases of the nodes counts as requests:", ""]
@@ -60,7 +68,13 @@ def _course(one: Entry) -> list[str]:
     requests = sum(count for count, *_quantiles in one["requests"].values()) / one["tasks"]
     waits = [_range(one.get(name)) for name in ("until_scheduled", "until_finished")]
     cores = (one["client_cpu"] + sum(one["cpu"].values())) / one["seconds"]
-    cells = [f"{one['tasks']:,}", format_number(one["tasks"] / one["seconds"]), *waits, format_number(requests), format_number(one["watch_events"] / one["tasks"])]
+    cells = [
+        f"{one['tasks']:,}",
+        format_number(one["tasks"] / one["seconds"]),
+        *waits,
+        format_number(requests),
+        format_number(one["watch_events"] / one["tasks"]),
+    ]
     return [*cells, _bytes(one["etcd_bytes"]), format_number(cores)]
 
 

@@ -284,7 +284,7 @@ def test_a_missing_image_is_reported_and_receives_no_traffic(strategy, client, p
 
 def test_a_crash_loop_is_reported_with_its_log(play, namespace):
     options = {"name": "crash", "image": "busybox", "image_pull_policy": "IfNotPresent", "command": ["sh", "-c", "echo boom; exit 3"]}
-    options |= {"min_ready_seconds": 10, "progress_deadline": 11}  # a busy kubelet notices the exit after seconds
+    options |= {"min_ready_seconds": 20, "progress_deadline": 21}  # a busy kubelet notices the exit after seconds
     result = play([{"name": "Crash", "podwright.core.pod_deployment": options}], namespace=namespace, expect=2).of("Crash")
     assert "has timed out progressing" in result["msg"] and "boom" in result["msg"]
 

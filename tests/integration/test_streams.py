@@ -229,6 +229,8 @@ def test_exec_is_retried_if_the_runtime_does_not_respond(returns, client, box, m
     runtime = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{first_process(client, box)}/status").read_text(), re.MULTILINE)[1])
     monkeypatch.setattr(client.clock, "sleep", lambda seconds: os.kill(runtime, signal.SIGCONT if returns else signal.SIGSTOP))
     os.kill(runtime, signal.SIGSTOP)
+    # A thread that still runs may answer that the container exists: the start that follows has no time limit in containerd.
+    wait_for(lambda: all(" T " in stat.read_text() for stat in Path(f"/proc/{runtime}/task").glob("*/stat")))
     try:
         command = Command(["sh", "-c", "cat; exit 3"], source=lambda: iter([b"input"]))
         if returns:

@@ -24,6 +24,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.event_sourc
 
 from ..support.documents import read_yaml
 from ..support.environment import ROOT
+from ..support.waiting import wait_for
 from .stub_server import LIVE_METADATA, Response, StubServer
 from .test_documentation import differences
 
@@ -109,6 +110,10 @@ def streaming(cluster, **options):
             cluster.finished.set()
 
 
+def wait_for_watch(cluster):
+    wait_for(lambda: any("watch=true" in path for path in cluster.paths))
+
+
 def take(stream, count):
     """The next events, as (type, name)."""
     return [(event["type"], event["name"]) for event in (stream.next(10) for _number in range(count))]
@@ -149,6 +154,7 @@ def test_existing_objects_are_events_only_if_requested():
 def test_selectors_and_namespaces_are_those_of_the_requests(kinds):
     cluster = Cluster([[]])
     with streaming(cluster, namespaces="n", kinds=kinds, label_selectors=["a=b", "c"], field_selectors=["spec.nodeName=x"]) as stream:
+        wait_for_watch(cluster)
         assert stream.next(0.3) is None
     watches = [path for path in cluster.paths if "watch=true" in path]
     assert len(watches) == 1 and all(
@@ -207,9 +213,7 @@ def test_changes_during_an_outage_are_events_afterwards():
         options = {"host": server.url, "namespaces": ["n"]}
         stream = EventStream(options, Console())
         stream.start()
-        deadline = time.monotonic() + 10
-        while not any("watch=true" in path for path in cluster.paths) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for_watch(cluster)
         port, cluster.is_down = server.port, True
         cluster.finished.set()  # closes the watch
     # No server listens now: the watches wait for it.

@@ -11,11 +11,12 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import REVIEW
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import admission_hint, status_error
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, format_diagnosis
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, explain_workload, format_diagnosis
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.key import Key
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status, read_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import output_hint, probe_hint, start_hint
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
@@ -26,6 +27,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.probl
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import RunnerOptions
 
+from .fake_cluster import FakeCluster
 from .task_specs import spec
 from .test_task_order import batch, needing, session
 
@@ -35,6 +37,35 @@ CHANGED = {"action": "patch", "patch": [{"op": "replace", "path": "/data/a", "va
 
 def event(type_, reason):
     return {"type": type_, "reason": reason, "message": "so", "count": 1, "last_seen": ""}
+
+
+def serving(name, is_ready, restarts):
+    container = {"name": "main", "restartCount": restarts, "ready": is_ready, "state": {"running": {}}}
+    conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": str(is_ready)}]
+    metadata = {"name": name, "namespace": "n", "uid": name, "labels": {"app": "shop"}}
+    return {
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"containers": [{"name": "main"}]},
+        "status": {"phase": "Running", "conditions": conditions, "containerStatuses": [container]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [
+        ([serving("a", True, 0), serving("b", True, 0)], ""),
+        ([serving("a", True, 0), serving("b", True, 3)], "\nPod 'b': its containers were restarted 3 times\nLog:\n  boom"),
+        ([serving("a", True, 3), serving("b", False, 0)], "\nPod 'b': it runs, but is not ready\nLog:\n  boom"),
+    ],
+)
+def test_a_workload_is_explained_by_a_pod_that_is_not_ready_or_was_restarted(pods, expected, tmp_path, monkeypatch):
+    cluster = FakeCluster(tmp_path)
+    monkeypatch.setattr(cluster, "log", lambda *_arguments, **_options: b"boom\n", raising=False)
+    cluster.objects = {("Pod", "n", pod["metadata"]["name"]): pod for pod in pods}
+    workload = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "shop", "namespace": "n", "uid": "d"}}
+    cluster.objects["Deployment", "n", "shop"] = workload | {"spec": {"selector": {"matchLabels": {"app": "shop"}}}}
+    assert explain_workload(cluster, Key("apps", "Deployment", "n", "shop")) == expected
 
 
 def test_a_batch_counts_all_skipped_tasks():

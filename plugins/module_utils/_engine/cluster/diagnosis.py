@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
-from ..objects.containers import container_status, default_container
+from ..objects.containers import container_status, container_statuses, default_container
 from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
 from ..objects.selectors import pod_selector
 from ..objects.start_hints import start_hint
@@ -32,21 +32,31 @@ READ_BYTES, SHOWN_CHARACTERS = 1 << 20, 1 << 14  # of the last lines of a log: a
 def explain_workload(client: Client, key: Key) -> str:
     """The lines to append to the error about a workload that does not become ready; empty if nothing is known.
 
-    They are the events of the workload, and the status, events and log of its first pod that is not ready.
+    They are the events of the workload, and the status, events and log of its first pod that is not ready, or else of one that was restarted.
     """
     item = _find(client, key)
     if not item:
         return ""
     text = format_diagnosis(list_events(client, item), Tail())
-    for pod in _pods_of(client, item):
-        status = read_pod(pod)
-        if status.is_ready or status.state == "succeeded":
-            continue
-        problem = f"\nPod '{pod['metadata']['name']}': {status.reason or status.state}: {status.message}"
-        if hint := start_hint(status.reason, status.message):
-            problem = f"{problem.rstrip('.')}. {hint}"
-        return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
+    for pod in sorted(_pods_of(client, item), key=lambda pod: read_pod(pod).is_ready):
+        if problem := _problem(pod):
+            return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
+
+
+def _problem(pod: Manifest) -> str:
+    """What keeps a workload from being ready; empty if its pod does not. A container that exits again and again is ready in between."""
+    status, start = read_pod(pod), f"\nPod '{pod['metadata']['name']}': "
+    restarts = sum(one.get("restartCount") or 0 for one in container_statuses(pod))
+    if status.state == "succeeded" or (status.is_ready and not restarts):
+        return ""
+    if status.is_ready:
+        return f"{start}its containers were restarted {restarts} times"
+    if status.state == "running" and not status.reason:
+        return f"{start}it runs, but is not ready"
+    problem = f"{start}{status.reason or status.state}: {status.message}"
+    hint = start_hint(status.reason, status.message)
+    return f"{problem.rstrip('.')}. {hint}" if hint else problem
 
 
 def explain_container(pod: Manifest, name: str | None) -> tuple[str, str] | None:
