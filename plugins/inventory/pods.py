@@ -417,6 +417,6 @@ def _connection_variables(given):
     """The variables with which the connection plugin reaches the cluster, without credentials."""
     names = [name for name in CONNECTION_OPTIONS if name not in CREDENTIALS and given.get(name) is not None]
     found = {name: given[name] for name in names if not is_content(given[name]) and not (name == "proxy" and url_password(given[name]))}
-    if url_password(found.get("host")):
-        found["host"] = Context({"host": found["host"]}).server  # without any host, tasks could run in another cluster
+    if is_content(given.get("kubeconfig")) or url_password(found.get("host")):
+        found["host"] = Context(given).server  # without any host, tasks could run in another cluster
     return {f"ansible_podwright_{name}": value for name, value in found.items()}

@@ -56,6 +56,7 @@ options:
       grpc_method: &grpc_method
         description:
           - gRPC method, such as V(package.Service/Method). Methods other than the health check require server reflection.
+          - They also report a change and are not sent in check mode, since a server does not say which of its methods only read.
           - The health check fails unless the response is C(SERVING).
         type: str
   pod:

@@ -18,7 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.cli
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.transport import MAX_ATTEMPTS, MAX_RETRY_AFTER
-from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.errors import TOO_LARGE, PodwrightError
 
 from .stub_server import LIVE_METADATA, POD_OBJECT, StubServer
 
@@ -231,6 +231,26 @@ def test_list_is_paged_and_starts_over_with_one_page_when_the_continue_token_exp
     items, version = connect().list(POD, "n")
     assert [item["metadata"]["name"] for item in items] == ["a", "b"] and version == "2"
     assert [path.partition("?")[2] for _method, path, *_rest in server.requests] == ["limit=500", "limit=500&continue=t", ""]
+
+
+def test_list_that_starts_over_and_is_too_large_for_one_page_is_read_in_pages(server, connect, monkeypatch):
+    page = {"kind": "PodList", "metadata": {"continue": "t", "resourceVersion": "1"}, "items": [POD_OBJECT]}
+    last = page | {"metadata": {"resourceVersion": "2"}}
+    expired = (410, {}, {"message": "expired"})
+    client, send = connect(), Client.send
+
+    def refuse_large(self, request):
+        if not request.query:
+            raise PodwrightError("the response is larger than 64 MiB", reason=TOO_LARGE)
+        return send(self, request)
+
+    monkeypatch.setattr(Client, "send", refuse_large)
+    server.responses = [(200, {}, page), expired, (200, {}, last)]
+    assert len(client.list(POD, "n")[0]) == 1
+    assert [path.partition("?")[2] for _method, path, *_rest in server.requests] == ["limit=500", "limit=500&continue=t", "limit=50"]
+    server.responses = [(200, {}, page), expired, (200, {}, page), expired]
+    with pytest.raises(PodwrightError, match="expired"):  # it does not start over for ever
+        client.list(POD, "n")
 
 
 def test_error_of_a_proxy_says_why_it_cannot_be_reached(connect):

@@ -135,7 +135,7 @@ def grpc_server(path, behavior):
 
 def call_grpc(path, service="a.B", timeout=5.0):
     """Call a method."""
-    return grpc_client.call(str(path), "web", service, "C", None, timeout, {})
+    return grpc_client.call(str(path), "web", service, "C", None, timeout, {}, list)
 
 
 @pytest.mark.parametrize("service", ["a.B", grpc_client.HEALTH])

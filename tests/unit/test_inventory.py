@@ -310,6 +310,14 @@ def test_credentials_are_used_and_never_become_variables(serve):
     assert TOKEN not in str(failure.value) and "127.0.0.1:1" in str(failure.value)
 
 
+def test_hosts_of_the_content_of_a_kubeconfig_have_its_server(tmp_path):
+    with HostileServer(StubCluster([pod("web")])) as server:
+        clusters = [{"name": "c", "cluster": {"server": server.url}}]
+        kubeconfig = {"clusters": clusters, "users": [], "contexts": [{"name": "prod", "context": {"cluster": "c"}}]}
+        inventory = read_inventory(tmp_path / "a.pods.yml", {"connections": [{"name": "a", "kubeconfig": kubeconfig, "context": "prod"}]})
+    assert inventory.get_host("web").vars["ansible_podwright_host"] == server.url  # KUBECONFIG may have another cluster `prod`
+
+
 def test_the_password_of_a_url_never_becomes_a_variable(tmp_path):
     with HostileServer(StubCluster([pod("web")])) as server:
         inventory = read_inventory(tmp_path / "a.pods.yml", {"host": server.url.replace("//", f"//jane:{TOKEN}@")})

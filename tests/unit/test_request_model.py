@@ -7,6 +7,8 @@ import json
 import random
 import socket
 import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -159,3 +161,23 @@ def perform(server, params, check_mode=False):
 def test_requests_hold_their_promises_whatever_is_answered(tried, seed):
     play(seed)
     tried("requests to a pod that answers anything, completely or not, in several pieces", 1, "lost", "wrong", "hung")
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("method", "is_safe", "is_failed"),
+    [("/grpc.health.v1.Health/Check", True, True), ("grpc.health.v1.Health/List", True, False), ("a.B/Delete", False, False)],
+)
+def test_a_grpc_method_other_than_the_health_check_may_change_something(method, is_safe, is_failed, check_mode, monkeypatch):
+    called = []
+
+    def call(_path, _host, service, name, *_rest):
+        called.append(f"{service}/{name}")
+        _rest[-1]()
+        return {"status": "NOT_SERVING"}
+
+    monkeypatch.setattr(pod_request.grpc_call, "call", call)
+    monkeypatch.setattr(pod_request, "Listener", lambda *_arguments: nullcontext(SimpleNamespace(path="", error="")))
+    result, _error = perform(Server(), {"protocol": "grpc", "grpc_method": method}, check_mode)
+    assert called == ([method.strip("/")] if is_safe or not check_mode else [])
+    assert result["changed"] is not is_safe and result["failed"] is is_failed and bool(result.get("skipped")) is (check_mode and not is_safe)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
     from google.protobuf.message import Message
 
+Fields = Mapping[str, object]
 HEALTH = "grpc.health.v1.Health"
 MAX_DESCRIPTION = 16 << 20  # bytes of the files that describe a service
 
@@ -32,7 +33,7 @@ class CallFailed(Exception):
 
 
 def call(
-    path: str, authority: str, service: str, method: str, body: Mapping[str, object] | None, timeout: float, metadata: Mapping[str, object]
+    path: str, authority: str, service: str, method: str, body: Fields | None, timeout: float, metadata: Fields, on_sent: Callable[[], object]
 ) -> dict[str, Any]:
     """Call a method and return the message of the response as a mapping (the JSON mapping of protobuf).
 
@@ -42,6 +43,7 @@ def call(
         service: the full name of the service, with its package.
         body: the fields of the request's message; None for an empty one.
         timeout: in seconds, with the reflection.
+        on_sent: called before the method itself is called.
 
     Raises: CallFailed; PodwrightError if a library is not installed.
     """
@@ -58,6 +60,7 @@ def call(
             stub = channel.unary_unary(
                 f"/{service}/{method}", request_serializer=request_type.SerializeToString, response_deserializer=response_type.FromString
             )
+            on_sent()
             response = stub(request, timeout=timeout, metadata=pairs)
             return _to_mapping(response)
         except (grpc.RpcError, ValueError) as error:

@@ -121,15 +121,15 @@ class Client(Transport):
         """
         items: list[Any] = []
         known: set[tuple[str | None, str]] = set()
-        token, limit = "", PAGE_SIZE
+        token, limit, restarts = "", PAGE_SIZE, 0
         for _number in range(MAX_PAGES):
             try:
                 page = self.page(kind, namespace, label_selector, field_selector, metadata_only, limit, token)
             except PodwrightError as error:
-                if error.status == 410 and token:  # the continue token has expired, and so may the next one: all in one page
-                    items, known, token, limit = [], set(), "", 0
-                elif error.reason == TOO_LARGE and limit > 1:
-                    limit = max(limit // 10, 1)
+                if error.status == 410 and token and not restarts:  # the continue token has expired, and so may the next one: all in one page
+                    items, known, token, limit, restarts = [], set(), "", 0, 1
+                elif error.reason == TOO_LARGE and limit != 1:
+                    limit = max((limit or PAGE_SIZE) // 10, 1)
                 else:
                     raise
                 continue

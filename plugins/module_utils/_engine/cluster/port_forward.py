@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -76,8 +77,9 @@ class Connection:
         except Closed as closed:
             self.error = self.error or str(closed)
             if held:
-                inner.setblocking(True)
-                inner.sendall(held)
+                with contextlib.suppress(OSError):  # the local end is closed, too
+                    inner.setblocking(True)
+                    inner.sendall(held)
         except OSError:
             pass  # the local end is closed
         finally:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
 
 MAX_RESPONSE = 4 * MAX_BODY_BYTES  # bytes that are received of an HTTP response, with its headers and encoding
-HEALTH_CHECK = "grpc.health.v1.Health/Check"
+HEALTH_CHECK = f"{grpc_call.HEALTH}/Check"
 # The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
 
@@ -92,6 +92,7 @@ class Exchange:
     Attributes:
         options: the options of the request.
         http: the request as it is sent, unless its protocol is gRPC.
+        is_safe: whether it is expected to change nothing. A gRPC server does not say which of its methods do.
         fields: fields of the result that the response determines.
         is_sent: whether the server may have received the request.
         error: why the request failed, or None.
@@ -100,15 +101,11 @@ class Exchange:
 
     options: Options
     http: HttpRequest
+    is_safe: bool
     fields: Result = field(default_factory=dict)
     is_sent: bool = False
     error: PodwrightError | None = None
     elapsed: float = 0
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether the request is expected to change nothing."""
-        return self.options["protocol"] == "grpc" or self.http.method in SAFE_METHODS
 
     def __str__(self) -> str:
         return self.options["grpc_method"] if self.options["protocol"] == "grpc" else f"{self.http.method} {self.http.target}"
@@ -138,7 +135,8 @@ def _prepare(options: Options, prefix: str) -> Exchange:
     """The Exchange of a request that is still to be sent. Raises: PodwrightError that names an invalid option."""
     if not options["path"].startswith("/"):
         raise option_error(f"{prefix}path", f"must start with a slash, got '{options['path']}'.")
-    if options["protocol"] == "grpc" and options["grpc_method"].strip("/").count("/") != 1:
+    options = options | {"grpc_method": options["grpc_method"].strip("/")}
+    if options["protocol"] == "grpc" and options["grpc_method"].count("/") != 1:
         raise option_error(f"{prefix}grpc_method", f"must be like package.Service/Method, got '{options['grpc_method']}'.")
     if not is_token(options["method"]):
         raise option_error(f"{prefix}method", f"must be an HTTP method such as GET, got '{options['method']}'.")
@@ -153,7 +151,8 @@ def _prepare(options: Options, prefix: str) -> Exchange:
     except (TypeError, ValueError) as error:
         raise option_error(f"{prefix}body", f"could not be encoded as {options['body_format']}: {error}.") from error
     request = HttpRequest(options["protocol"], options["method"].upper(), quote_target(options["path"]), headers, body, options["timeout"])
-    return Exchange(options, request)
+    is_safe = options["grpc_method"].startswith(f"{grpc_call.HEALTH}/") if options["protocol"] == "grpc" else request.method in SAFE_METHODS
+    return Exchange(options, request, is_safe)
 
 
 # -- the endpoint ---------------------------------------------------------------------------------------------
@@ -277,11 +276,13 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
 
 def _call_grpc(client: Client, endpoint: Endpoint, each: Exchange) -> None:
     options = each.options
-    service, method = options["grpc_method"].strip("/").split("/")
+    service, method = options["grpc_method"].split("/")
     each.fields["url"] = f"grpc://{endpoint.host}:{endpoint.port}/{service}/{method}"
     with Listener(client, endpoint.namespace, endpoint.pod, endpoint.port) as listener:
         try:
-            message = grpc_call.call(listener.path, endpoint.host, service, method, options["body"], options["timeout"], options["headers"])
+            message = grpc_call.call(
+                listener.path, endpoint.host, service, method, options["body"], options["timeout"], options["headers"], partial(setattr, each, "is_sent", True)
+            )
         except grpc_call.CallFailed as error:
             if error.code == "UNAVAILABLE":
                 raise _no_response(endpoint, each, listener.error or error.details) from error
@@ -307,7 +308,7 @@ def describe(invocation: Invocation, outcome: list[Exchange]) -> Result:
 def _describe(invocation: Invocation, each: Exchange) -> Result:
     error = each.error
     if invocation.check_mode and not each.is_safe:
-        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: the {each.http.method} request was not sent."}
+        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: {each} was not sent."}
     fields: Result = {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
     if error:
         fields |= {"msg": error.message, "reason": error.reason} | ({"hint": error.hint} if error.hint else {})
