@@ -12,7 +12,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 # Some containers set it: each worker of pytest would compile every test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench simulation
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-search test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench simulation
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -38,15 +38,18 @@ demo: env ## run the demo on the local cluster, or with CLUSTER=current on that 
 	$(BIN)/ansible-playbook podwright.core.demo
 
 test: env ## run all checks and tests, as CI does
-	@tests/tools/run-beside test-integration "lint test-unit sanity package molecule"
+	@tests/tools/run-beside test-integration "lint test-search sanity package molecule"
 	tests/tools/summary
 
 test-all: test sanity-oldest ansible-test docsite test-long ## run all checks and tests, also those that take long
 	@$(MAKE) --no-print-directory molecule SCENARIOS=all
 
 # ARGS are arguments of pytest. Without them the tests run in several workers.
-test-unit: env ## run the unit tests (no cluster needed)
-	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 2)
+test-unit: env ## run the unit tests that take a minute (no cluster needed)
+	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 2 -m "not long and not search")
+
+test-search: env ## run all unit tests, also those that look for faults with generated inputs
+	@$(BIN)/pytest tests/unit --numprocesses 2 $(ARGS)
 
 test-integration: env ## run the integration tests on the local cluster (or PODWRIGHT_TEST_KUBECONFIG)
 	@tests/tools/with-test-cluster $(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/integration) \

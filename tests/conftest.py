@@ -17,10 +17,13 @@ from .support.reliability import CHECKS, record_line, record_long
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that declare what they have tried."""
+    """Mark the tests that declare what they have tried, and those whose inputs are generated."""
     for item in items:
-        if "tried" in getattr(item, "fixturenames", ()):
+        is_tried = "tried" in getattr(item, "fixturenames", ())
+        if is_tried:
             item.add_marker(pytest.mark.tried)
+        if is_tried or getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.search)
 
 
 @pytest.fixture

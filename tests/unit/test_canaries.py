@@ -21,7 +21,7 @@ from .stub_server import Response, StubServer
 from .task_specs import spec
 from .test_option_fuzz import BOX, Api, as_module, operation_of, validated
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = [pytest.mark.usefixtures("elsewhere"), pytest.mark.search]
 
 FORMS = {
     "long": "c4n4ry-0123456789abcdef",

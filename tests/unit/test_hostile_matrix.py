@@ -52,6 +52,8 @@ from ..support.inventory import read_inventory
 from ..support.reliability import CHECKS
 from ..support.stub_cluster import RUNNING, SUCCEEDED, StubCluster, live
 
+pytestmark = pytest.mark.search
+
 MARK = "c4n4ry"
 LINES, QUOTED = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}"
 HIDDEN = [MARK, *(base64.b64encode(text.encode()).decode() for text in (LINES, QUOTED))]

@@ -32,6 +32,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from ..support.fuzzing import JSON, fuzz, peak_memory
 from .stub_server import Response, StubServer
 
+pytestmark = pytest.mark.search
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

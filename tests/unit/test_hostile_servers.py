@@ -30,6 +30,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 
 from .stub_server import Response, StubServer, html
 
+pytestmark = pytest.mark.search
+
 MARK = "c4n4ry"
 # Multi-line, quoted and short values.
 LINES, QUOTED, SHORT = f"{MARK}-one\n  {MARK}-two\n", f"{MARK}'\"\\{{{{ x }}}}", f"{MARK}"

@@ -29,6 +29,8 @@ from ..support.fuzzing import JSON, fuzz, peak_memory
 from ..support.local_commands import frame
 from .test_websocket import InstantClock
 
+pytestmark = pytest.mark.search
+
 OPCODES = st.sampled_from([0, 1, 2, 2, 2, 3, 8, 9, 10, 15])
 FRAMES = st.builds(frame, st.binary(max_size=140), OPCODES, st.booleans())
 BYTES = st.lists(FRAMES | st.binary(max_size=12), max_size=8).map(b"".join)

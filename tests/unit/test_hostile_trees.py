@@ -25,6 +25,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tr
 from ..support.fuzzing import fuzz, peak_memory
 from .local_pod import LocalPod
 
+pytestmark = pytest.mark.search
+
 BLOCK = tarfile.BLOCKSIZE
 
 

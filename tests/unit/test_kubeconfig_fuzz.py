@@ -17,6 +17,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.cli
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
+pytestmark = pytest.mark.search
+
 CANARY = "c4n4ry-of-the-kubeconfig"
 EXEC = {
     "apiVersion": "client.authentication.k8s.io/v1",

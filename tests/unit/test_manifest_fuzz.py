@@ -26,6 +26,8 @@ from ..support.environment import scaled
 from ..support.mutation import places, value_at
 from .fake_cluster import FakeCluster
 
+pytestmark = pytest.mark.search
+
 EXAMPLES = scaled(60)
 fuzz = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 ODD = st.one_of(

@@ -36,7 +36,7 @@ from ..support.environment import scaled
 from .option_values import options
 from .stub_server import Response, StubServer
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = [pytest.mark.usefixtures("elsewhere"), pytest.mark.search]
 
 EXAMPLES, SEED = scaled(30), int(os.environ.get("PODWRIGHT_SEED", "1"))
 PACKAGE = "ansible_collections.podwright.core.plugins.module_utils._engine.operations"
