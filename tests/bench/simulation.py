@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--pods", default="5000,10000,20000,50000", help="sizes at which is measured, in order (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=5000, help="tasks of a batch (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="batches at a time (default: %(default)s)")
-    parser.add_argument("--tasks", type=int, default=2000, help="tasks with which settings are compared (default: %(default)s)")
+    parser.add_argument("--tasks", type=int, default=2000, help="tasks with which settings are compared, or 0 not to compare them (default: %(default)s)")
     parser.add_argument("--run", type=int, help="tasks that run to reach each size, at most; the pods of the others are created finished (default: all)")
     parser.add_argument("--publish", action="store_true", help="also write docs/scale.md")
     arguments = parser.parse_args()
@@ -265,9 +265,13 @@ def main() -> None:
             cluster.add_nodes(arguments.nodes)
             report["nodes_seconds"] = time.monotonic() - started
             simulation.measure("idle", "idle", idle)
-            simulation.compare_settings(arguments.tasks // 2)
+            if arguments.tasks:
+                simulation.compare_settings(arguments.tasks // 2)
+            else:
+                cluster.raise_limits()
             simulation.grow(sizes, arguments.batch, arguments.processes, arguments.run or sizes[-1])
-            simulation.compare_processes(arguments.tasks)
+            if arguments.tasks:
+                simulation.compare_processes(arguments.tasks)
             simulation.collect_garbage(sizes[-1])
     generated = simulation_page.render(report)
     print(generated)
