@@ -98,7 +98,7 @@ def test_any_response_is_read_or_refused(content):
     except (http.client.HTTPException, OSError) as error:
         assert http_client.explain_failure(error, 5)
         return
-    each = Exchange({"return_content": True, "status_code": [response.status]}, HttpRequest("http", "GET", "/", {}, None, 5), {"url": "x"})
+    each = Exchange({"return_content": True, "status_code": [response.status]}, HttpRequest("http", "GET", "/", {}, None, 5), True, {"url": "x"})
     _read_response(response, each)
     assert isinstance(each.fields["content"], str)
 
@@ -106,7 +106,7 @@ def test_any_response_is_read_or_refused(content):
 def test_nested_json_is_content():
     content = b"[" * 100_000
     response = request([HEAD + b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n" + content])
-    each = Exchange({"return_content": True, "status_code": [200]}, HttpRequest("http", "GET", "/", {}, None, 5), {"url": "x"})
+    each = Exchange({"return_content": True, "status_code": [200]}, HttpRequest("http", "GET", "/", {}, None, 5), True, {"url": "x"})
     _read_response(response, each)
     assert "json" not in each.fields and each.fields["content"] == content.decode()
 

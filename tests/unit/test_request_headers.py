@@ -21,7 +21,7 @@ HOSTILE += ("Ansible-Facts", "_ansible_no_log", "_ansible_verbose_always", "Stat
 def read(headers, content=b"hello", status=200):
     """The fields of the result for a response."""
     request = HttpRequest("http", "GET", "/", {}, None, 30)
-    exchange = Exchange({"return_content": True, "status_code": [200]}, request, {"url": "http://web/"})
+    exchange = Exchange({"return_content": True, "status_code": [200]}, request, True, {"url": "http://web/"})
     _read_response(HttpResponse(status, "OK", join_headers(headers), content, False), exchange)
     return exchange.fields
 
@@ -53,6 +53,6 @@ def test_an_unexpected_status_is_an_error():
 @pytest.mark.parametrize("hint", ["", "Check pod."])
 def test_a_failed_request_has_a_hint_only_if_there_is_one(hint):
     request = HttpRequest("http", "GET", "/", {}, None, 30)
-    failed = Exchange({"protocol": "http"}, request, error=PodwrightError("no response", reason="NoAnswer", hint=hint))
+    failed = Exchange({"protocol": "http"}, request, True, error=PodwrightError("no response", reason="NoAnswer", hint=hint))
     fields = describe(SimpleNamespace(check_mode=False, params={"requests": None}), [failed])
     assert (fields["failed"], fields["msg"], fields["reason"], fields.get("hint")) == (True, "no response", "NoAnswer", hint or None)
