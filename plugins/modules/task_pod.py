@@ -44,7 +44,7 @@ options:
     type: int
     default: 5
   set:
-    description: Name of the set to which the tasks belong.
+    description: Name of the set to which the tasks belong. With O(state=absent) and without tasks, all of its tasks in O(namespace) are deleted.
     type: str
   prune:
     description: Delete the tasks of the O(set) that are not listed.

@@ -15,6 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import TaskRedactor, redact_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
 MARK = "c4n4ry"
@@ -124,3 +125,10 @@ def test_reason_and_hint_are_in_a_result_only_if_there_is_one(reason, hint):
 
     result = perform(operation(run=refuse), {}, False, False, Console())
     assert (result.get("reason"), result.get("hint")) == (reason or None, hint or None)
+
+
+@pytest.mark.parametrize("kind", ["Pod", "ReplicaSet", "StatefulSet", "CronJob"])
+def test_variables_of_whatever_has_pods_are_redacted(kind):
+    containers = {"containers": [{"name": "c", "env": [{"name": "A", "value": MARK}]}]}
+    assert MARK not in json.dumps(TaskRedactor().redact({"kind": kind, "spec": {"template": {"spec": containers}}}))
+    assert MARK not in json.dumps(redact_options({"definition": {"kind": kind.lower(), "spec": containers}}))

@@ -10,6 +10,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.netwo
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
 
 from .task_specs import spec
+from .test_task_order import batch, session
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,9 @@ from .task_specs import spec
         ({"ingress": [{"ports": ["8100-8000"]}]}, "network.ingress[0].ports[0]: must be a port"),
         ({"ingress": [{"ports": ["8000-"]}]}, "network.ingress[0].ports[0]: must be a port"),
         ({"ingress": [{"ports": ["8000-8100-8200"]}]}, "network.ingress[0].ports[0]: must be a port"),
+        ({"egress": [{"ports": []}]}, "network.egress[0].ports: must not be empty."),
+        ({"egress": [{"namespace": "x", "ports": None}]}, "network.egress[0].ports: must not be empty."),
+        ({"egress": [{"cidr": "10.0.0.0/8", "except": []}]}, "network.egress[0].except: must not be empty."),
         ({"ingress": [{"pods": "web"}]}, "network.ingress[0].pods: must be a mapping of labels, got 'web'."),
     ],
 )
@@ -53,3 +57,20 @@ def test_ports_are_numbers_names_or_ranges():
         {"port": 9, "endPort": 9, "protocol": "TCP"},
         {"port": "web-8080", "protocol": "TCP"},
     ]
+
+
+OURS = {"app.kubernetes.io/managed-by": "podwright", "podwright.io/task": "web"}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(("labels", "is_refused"), [({}, True), (OURS | {"podwright.io/task": "other"}, True), (OURS, False)])
+def test_the_policy_of_somebody_else_is_not_overwritten(labels, is_refused, check_mode):
+    made = session({"web": 0})
+    metadata = {"name": "web-network", "namespace": "n", "labels": labels, "uid": "f", "resourceVersion": "1"}
+    foreign = {"kind": "NetworkPolicy", "metadata": metadata, "spec": {"podSelector": {"matchLabels": {"app": "web"}}}}
+    made.cluster.objects["NetworkPolicy", "n", "web-network"] = foreign
+    fields, error = made.perform(batch("web", network="isolated"), check_mode=check_mode)
+    assert (error is not None) is is_refused, fields
+    if error:
+        assert "NetworkPolicy 'web-network' in namespace 'n' exists already" in error.message and not fields.get("changed")
+        assert made.cluster.objects["NetworkPolicy", "n", "web-network"] == foreign

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import outputs
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import decide
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
@@ -300,3 +302,16 @@ def test_a_task_runs_again_if_what_it_left_was_lost(data, can_be_fetched, exists
 
 def test_a_task_without_files_loses_nothing():
     assert outputs.why_incomplete(spec(results={"a": {"termination_message": True}}).options, None, False) == ""
+
+
+@pytest.mark.parametrize("text", ["\0" * 60_000, "\u00e9" * 30_000])
+def test_results_are_as_large_as_their_record(text):
+    texts = dict.fromkeys("abcd", text)
+    try:
+        outputs.check_total(texts)
+    except PodwrightError as error:
+        assert error.reason == "ResultTooLarge" and text[0] == "\0"
+        return
+    collected = SimpleNamespace(texts=texts, artifacts=[], problems=[])
+    record = build_record(spec(), Status("succeeded", "Completed", "", 0), None, 1, Tail(), collected)
+    assert len(record["data"]["results"].encode()) < 300_000 and read_record(record).results == texts

@@ -81,6 +81,8 @@ from .test_task_order import session
         ({"host_ipc": True, "host_users": False}, "host_users: must not be false if host_ipc is true"),
         ({"host_pid": True, "share_process_namespace": True}, "share_process_namespace: must not be true if host_pid is true."),
         ({"host_network": True, "network": "isolated"}, "network: must be default if host_network is true."),
+        ({"definition": {"spec": {"hostNetwork": True}}, "network": "isolated"}, "network: must be default if host_network is true."),
+        ({"patches": [{"op": "add", "path": "/spec/hostNetwork", "value": True}], "network": "isolated"}, "network: must be default if host_network is"),
         ({"sysctls": {"Net": 1}}, "sysctls: must have names such as net.ipv4.ip_local_port_range, got 'Net'."),
         ({"sysctls": {"net/core/somaxconn": 1}, "host_network": True}, "sysctls.net/core/somaxconn: must not be set if host_network is true"),
         ({"security_profile": "baseline", "host_pid": True}, "host_pid: requires security_profile privileged, got baseline."),

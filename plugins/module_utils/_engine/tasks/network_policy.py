@@ -72,15 +72,23 @@ def _build_rule(peer: Any, side: str, option: str) -> Manifest:
         raise option_error(option, f"must be {DNS}, {SAME_NAMESPACE}, a CIDR or a mapping with some of {', '.join(_PEER_KEYS)}, got {peer!r}.")
     check_keys(option, peer, _PEER_KEYS)
     rule = {side: [_build_peer(peer, option)]} if set(peer) - {"ports"} else {}
-    ports = _list(peer.get("ports"), f"{option}.ports")
+    ports = _given_list(peer, "ports", option)
     return rule | ({"ports": [_build_port(port, f"{option}.ports[{index}]") for index, port in enumerate(ports)]} if ports else {})
+
+
+def _given_list(peer: Manifest, name: str, option: str) -> list[Any]:
+    """A list of a peer; empty only if it is left out, since without it the API allows everything. Raises: PodwrightError."""
+    found = _list(peer.get(name), f"{option}.{name}")
+    if name in peer and not found:
+        raise option_error(f"{option}.{name}", "must not be empty.", f"Leave out {name} if all are allowed, or the peer if none is.")
+    return found
 
 
 def _build_peer(peer: Manifest, option: str) -> Manifest:
     if "cidr" in peer:
         if "namespace" in peer or "pods" in peer:
             raise option_error(option, "must have either cidr, or namespace and pods, got both.")
-        exceptions = _list(peer.get("except"), f"{option}.except")
+        exceptions = _given_list(peer, "except", option)
         block: Manifest = {"cidr": _cidr(peer["cidr"], f"{option}.cidr")}
         return {"ipBlock": block | ({"except": [_cidr(text, f"{option}.except") for text in exceptions]} if exceptions else {})}
     built: Manifest = {}

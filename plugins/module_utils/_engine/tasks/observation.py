@@ -18,6 +18,7 @@ from .task_plan import Listed
 from .task_spec import TaskSpec
 
 LONGEST_SELECTOR = 2000  # characters; proxies limit the line of a request to 8 KiB
+_UNRECORDED = "Records of earlier results cannot be read, so that tasks that have no pod or Job any more run again"
 TaskName = tuple[str, str]
 """(namespace, name of a task)."""
 
@@ -131,7 +132,7 @@ class Observer:
         records: dict[TaskName, Manifest] = {}
         placements: dict[TaskName, Manifest] = {}
         for namespace, selector in selectors.items():
-            items = self._list_if_allowed(CONFIG_MAP, namespace, "Records of earlier results cannot be read", label_selector=f"{selector},{RECORD}")
+            items = self._list_if_allowed(CONFIG_MAP, namespace, _UNRECORDED, label_selector=f"{selector},{RECORD}")
             for item in items or []:
                 (placements if label_of(item, RECORD) == PLACEMENT else records)[namespace, label_of(item, TASK) or ""] = item
         return records, placements

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError, option_error
 from ..objects.containers import TASK_CONTAINER, container_status
-from ..text import LARGEST, encode, scalar_text
+from ..text import LARGEST, scalar_text
 from .options import check_keys
 
 if TYPE_CHECKING:
@@ -226,8 +226,8 @@ def too_large(source: ResultSource, size: int, limit: int = RESULT_BYTES) -> Pod
 
 
 def check_total(texts: Mapping[str, str]) -> None:
-    """Check the size of all results together. Raises: PodwrightError."""
-    total = sum(len(encode(text)) for text in texts.values())
+    """Check the size of all results together, as JSON, in which they are recorded. Raises: PodwrightError."""
+    total = len(json.dumps(dict(texts), ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if total > TOTAL_RESULT_BYTES:
         message = f"its results have {total} bytes together, but at most {TOTAL_RESULT_BYTES} are returned"
         raise PodwrightError(message, reason="ResultTooLarge", hint="Fetch large files with artifacts.")

@@ -12,9 +12,10 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.job_status import deciding_pod
 from ..objects.key import Key
-from ..objects.labels import HASH, SET, label_of, owner_reference
+from ..objects.labels import HASH, MANAGED, MANAGED_BY, SET, TASK, label_of, owner_reference
 from ..objects.pod_status import Status
 from ..objects.workloads import GROUP, LOCAL_QUEUE
+from ..reconciler.fields import owned_fields
 from ..reconciler.manifest import difference, key_of, merge
 from ..reconciler.plan import Change, creation_patch, plan
 from ..values import Manifest
@@ -23,7 +24,7 @@ from .file_containers import holds_files
 from .indexes import find_left
 from .live_state import find_correction, has_shortened_deadline
 from .needs import in_order, why_again
-from .network_policy import build_policy
+from .network_policy import build_policy, policy_name
 from .observation import Observation, Observer, TaskName, owner_job
 from .outputs import why_incomplete
 from .owner import Parent, Parents
@@ -125,6 +126,7 @@ class Planner:
         manifest = build_manifest(spec, profile, attempt, parent)
         check_level(spec, manifest, level)
         self._support.check(spec.options, spec.kind, spec.namespace, manifest)
+        _check_policy(spec, seen)
         patch = creation_patch(manifest) if action == CREATE else []
         change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, own, manifest, patch, note)
         to_delete = (*others, *remains, (spec.kind, own)) if own else others + remains
@@ -219,6 +221,18 @@ def _plan_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:
     suspended = correction.get("spec", {}).get("suspend")
     note = "it was changed by others" if suspended is None else "it is suspended" if suspended else "it is resumed"
     return replace(change, action=PATCH, after=after, patch=difference(live, after), note=note)
+
+
+def _check_policy(spec: TaskSpec, seen: Observation) -> None:
+    """Refuse to overwrite the NetworkPolicy of somebody else, which may protect other pods. Raises: PodwrightError."""
+    policy = seen.policies.get(spec.namespace, {}).get(policy_name(spec.name))
+    if policy is None or owned_fields(policy, MANAGER) or (label_of(policy, MANAGED_BY) == MANAGED[MANAGED_BY] and label_of(policy, TASK) == spec.name):
+        return
+    raise PodwrightError(
+        f"NetworkPolicy '{policy_name(spec.name)}' in namespace '{spec.namespace}' exists already and does not belong to the task '{spec.name}'.",
+        reason="AlreadyExists",
+        hint="Give the task another name, or delete the existing object.",
+    )
 
 
 def plan_policy(spec: TaskSpec) -> Change | None:

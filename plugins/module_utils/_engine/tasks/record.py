@@ -84,7 +84,8 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
     if tail.text and tail.container:
         data["log_container"] = tail.container
     if collected:
-        data |= {"results": json.dumps(collected.texts, sort_keys=True), "artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
+        data["results"] = json.dumps(collected.texts, sort_keys=True, ensure_ascii=False)
+        data |= {"artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
         problems = [{"message": problem.message, "reason": problem.reason, "hint": problem.hint} for problem in collected.problems]
         data |= {"problems": json.dumps(problems)} if problems else {}
     labels = MANAGED | {TASK: spec.name, HASH: spec.hash, RECORD: "true"} | ({SET: spec.set_name} if spec.set_name else {})

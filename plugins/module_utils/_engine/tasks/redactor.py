@@ -10,7 +10,7 @@ from ..reconciler.manifest import Redactor
 if TYPE_CHECKING:
     from ..values import Manifest, Options
 
-_WITH_PODS = ("Pod", "Job", "Deployment")
+_WITH_PODS = ("Pod", "PodTemplate", "Job", "CronJob", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController")
 
 
 class TaskRedactor(Redactor):
@@ -58,5 +58,5 @@ def redact_options(params: Options) -> Options:
     if params.get("patches"):
         hidden["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in params["patches"]]
     if params.get("definition"):
-        hidden["definition"] = redactor.redact({"kind": "Pod"} | params["definition"])
+        hidden["definition"] = redactor.redact(params["definition"] | {"kind": "Pod"})
     return params | hidden if hidden else params

@@ -101,8 +101,6 @@ def namespace_fields(options: Options) -> Manifest:
         raise option_error("host_users", f"must not be false if {shared[0]} is true: a pod with users of its own shares no namespace of the node.")
     if options.get("host_pid") and options.get("share_process_namespace"):
         raise option_error("share_process_namespace", "must not be true if host_pid is true.")
-    if options.get("host_network") and options.get("network") not in (None, "default"):
-        raise option_error("network", "must be default if host_network is true.", "A NetworkPolicy does not apply to a pod in the network of its node.")
     _check_proc_mounts(options)
     fields = {field: options.get(option) for option, field in HOST_NAMESPACES.items()}
     fields |= {"hostUsers": options.get("host_users"), "shareProcessNamespace": options.get("share_process_namespace")}

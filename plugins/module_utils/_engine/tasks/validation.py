@@ -14,7 +14,7 @@ from .file_containers import HOLDER
 from .inputs import INPUTS, check_inputs
 from .job import check_job
 from .manifest_shape import check_shape
-from .network_policy import build_policy
+from .network_policy import DEFAULT, build_policy
 from .options import check_variable
 from .outputs import output_paths
 from .owner import read_parent
@@ -45,7 +45,11 @@ def validate(spec: TaskSpec) -> None:
     _validate_outputs(spec)
     build_policy(spec.name, spec.namespace, options.get("network"))
     secret_data(options)
-    check_profile(spec, preview_manifest(spec))
+    manifest = preview_manifest(spec)
+    check_profile(spec, manifest)
+    # Also from definition or patches.
+    if manifest["spec"].get("template", manifest)["spec"].get("hostNetwork") and options.get("network") not in (None, DEFAULT):
+        raise option_error("network", "must be default if host_network is true.", "A NetworkPolicy does not apply to a pod in the network of its node.")
 
 
 def _validate_outputs(spec: TaskSpec) -> None:
