@@ -60,7 +60,8 @@ def build_placement(spec: TaskSpec, placement: Placement) -> Manifest:
     """The ConfigMap of the placement of a task."""
     labels = MANAGED | {TASK: spec.name, RECORD: PLACEMENT} | ({SET: spec.set_name} if spec.set_name else {})
     metadata: Manifest = {"name": PREFIX + spec.name, "namespace": spec.namespace, "labels": labels}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": placement._asdict()}
+    data = placement._asdict() | ({"completes": "true"} if spec.completes else {})  # for pod_gc: no other cluster knows whether a service still runs
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def read_placement(item: Manifest) -> Placement:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import JOB, POD
 from ..objects.containers import has_finished
-from ..objects.labels import HASH, KEEPS_RECORD, PARENT, RECORD, TASK, TTL, annotation_of, number_of
+from ..objects.labels import HASH, KEEPS_RECORD, PARENT, PLACEMENT, RECORD, TASK, TTL, annotation_of, number_of
 from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..cluster.kinds import Kind
     from ..values import Manifest
 
-PENDING, RUNNING, SUCCEEDED, FAILED, DELETING, RECORDED, LEFTOVER = "pending", "running", "succeeded", "failed", "deleting", "record", "leftover"
+PENDING, RUNNING, SUCCEEDED, FAILED, DELETING = "pending", "running", "succeeded", "failed", "deleting"
+RECORDED, PLACED, LEFTOVER = "record", "placement", "leftover"
 
 
 class TaskRun(NamedTuple):
@@ -53,11 +54,11 @@ class Candidate:
 
     Attributes:
         state: `deleting` once its deletion was requested; else `pending`, `running`, `succeeded` or `failed` for a pod or Job, `record` for the record
-            of a task, `leftover` for any other object.
+            of a task, `placement` for what says in which cluster one was started, `leftover` for any other object.
         version: its resource version.
         task: the name of its task, or None.
         reason: why a pod is in its state, in the API's words.
-        finished_at: when its task finished, or None.
+        finished_at: when its task finished, or None; of a placement, when its task was started if that finishes.
         deletion_due: when its grace period expires if it is being deleted, or None.
         ttl: its time to live after it finished, in seconds, or None.
         has_invalid_ttl: whether it has the annotation for that with something else.
@@ -99,6 +100,11 @@ class Candidate:
         return self.state in (SUCCEEDED, FAILED)
 
     @property
+    def is_kept_by_task(self) -> bool:
+        """Whether it is needed as long as its task has a Pod or Job, and no owner reference says so."""
+        return self.state == PLACED or (self.state == LEFTOVER and not self.owners)
+
+    @property
     def controller(self) -> Owner | None:
         """Its controller, or None."""
         return next((owner for owner in self.owners if owner.is_controller), None)
@@ -118,7 +124,7 @@ def read_metadata(kind: Kind, item: Manifest) -> Candidate:
         metadata.get("namespace", ""),
         metadata["name"],
         metadata["uid"],
-        RECORDED if RECORD in labels else LEFTOVER,
+        {None: LEFTOVER, PLACEMENT: PLACED}.get(labels.get(RECORD), RECORDED),
         parse_timestamp(metadata["creationTimestamp"]),
         metadata["resourceVersion"],
         labels.get(TASK),
@@ -144,8 +150,16 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
     if candidate.state == RECORDED:
         finished = read_timestamp((item.get("data") or {}).get("finished_at"))
         return replace(candidate, finished_at=candidate.created if finished is None else finished)
+    if candidate.state == PLACED:
+        return replace(candidate, finished_at=_started_at(candidate, item.get("data") or {}))
     storage = ((item.get("spec") or {}).get("resources") or {}).get("requests", {}).get("storage")
     return replace(candidate, requests={"storage": parse_quantity(storage)} if storage else {})
+
+
+def _started_at(placement: Candidate, data: Mapping[str, str]) -> float | None:
+    """When the task of a placement was started; None if it is one that does not finish."""
+    started = read_timestamp(data.get("time"))
+    return None if data.get("completes") != "true" else placement.created if started is None else started
 
 
 def _owners_of(metadata: Manifest) -> tuple[Owner, ...]:

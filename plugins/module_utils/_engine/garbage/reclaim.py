@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import JOB, POD
-from .candidate import DELETING, RECORDED
+from .candidate import DELETING, PLACED, RECORDED
 from .owners import ABSENT, STATE_TEXTS
-from .retention import Decision, Evaluation, decide_pod, decide_record, rank
+from .retention import Decision, Evaluation, decide_placement, decide_pod, decide_record, missing_record, rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,62 +37,58 @@ def plan_deletion(
         reviewed_at: when the plan was reviewed, or None. What was created or finished later is kept, and takes no place in `keep_last`.
         others: pods and Jobs that are not in scope; they protect the objects of their tasks, and pods their Job.
 
-    Returns: a Decision for each, the deletions first, both sorted by Candidate.since.
+    Returns: a Decision for each, the deletions first, of both the pods, then the Jobs, then other objects, each sorted by Candidate.since.
     """
-    evaluation = Evaluation(policies, owners, now, rank(c for c in candidates if not _is_later(c, reviewed_at)), recorded)
-    decisions = [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
-    remaining = _Remaining([*others, *(d.candidate for d in decisions if not d.is_deletion)])
-    jobs = [c for c in candidates if c.kind == JOB]
+    later = [c for c in candidates if _is_later(c, reviewed_at)]
+    decisions = [Decision(c, False, "", "it was created or finished after the review") for c in later if c.kind != JOB or JOB.name in policies.reclaim]
+    others, candidates = [*others, *later], [c for c in candidates if not _is_later(c, reviewed_at)]
+    evaluation = Evaluation(policies, owners, now, rank(candidates), recorded)
+    decisions += [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
+    deleted = {d.candidate.uid for d in decisions if d.is_deletion}
+    users = [c for c in (*others, *candidates) if c.kind in (POD, JOB)]
     if JOB.name in policies.reclaim:
-        of_jobs = [_decide_job(job, evaluation, remaining) for job in jobs]
-        jobs = [d.candidate for d in of_jobs if not d.is_deletion]
-        decisions += of_jobs
-    remaining.add(jobs)
-    for candidate in candidates:
+        pods = {c.controller.uid: c for c in users if c.controller and c.uid not in deleted}
+        decisions += [_decide_job(c, evaluation, pods.get(c.uid)) for c in candidates if c.kind == JOB]
+    # Also those that are deleted now: they can run until their grace period expires, or be kept after all.
+    by_task = {(c.namespace, c.task): c for c in users}
+    for candidate in (c for c in candidates if c.kind not in (POD, JOB)):
+        user = by_task.get((candidate.namespace, candidate.task))
         if candidate.state == RECORDED:
             decisions.append(decide_record(candidate, evaluation))
-        elif candidate.kind not in (POD, JOB):
-            decisions.append(_decide_leftover(candidate, evaluation, remaining))
-    decisions = [_keep(decision) if decision.is_deletion and _is_later(decision.candidate, reviewed_at) else decision for decision in decisions]
-    return sorted(decisions, key=lambda d: (not d.is_deletion, d.candidate.since, d.candidate.namespace, d.candidate.name))
+        elif candidate.state == PLACED:
+            decisions.append(decide_placement(candidate, evaluation, user))
+        else:
+            decisions.append(_decide_leftover(candidate, evaluation, user))
+    return sorted(decisions, key=_order)
 
 
 def _is_later(candidate: Candidate, reviewed_at: float | None) -> bool:
-    return reviewed_at is not None and candidate.since > reviewed_at
+    return reviewed_at is not None and candidate.state != DELETING and candidate.since > reviewed_at
 
 
-def _keep(decision: Decision) -> Decision:
-    return replace(decision, is_deletion=False, reason="it was created or finished after the review")
+def _order(decision: Decision) -> tuple[bool, int, float, str, str]:
+    candidate = decision.candidate
+    stage = {POD: 0, JOB: 1}.get(candidate.kind, 2)
+    return not decision.is_deletion, stage, candidate.since, candidate.namespace, candidate.name
 
 
-class _Remaining:
-    """The pods and Jobs that are kept, by their task and by the UID of their controller."""
-
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
-        self.by_task: dict[tuple[str, str | None], Candidate] = {}
-        self.by_controller: dict[str, Candidate] = {}
-        self.add(candidates)
-
-    def add(self, candidates: Iterable[Candidate]) -> None:
-        for candidate in candidates:
-            self.by_task[candidate.namespace, candidate.task] = candidate
-            if candidate.controller:
-                self.by_controller[candidate.controller.uid] = candidate
-
-
-def _decide_job(job: Candidate, evaluation: Evaluation, remaining: _Remaining) -> Decision:
+def _decide_job(job: Candidate, evaluation: Evaluation, pod: Candidate | None) -> Decision:
+    """Reclaim a Job if it has finished and has no such pod that is kept."""
     if job.state == DELETING:
         return Decision(job, False, "reclaim", "it is being deleted")
     if evaluation.now - job.created < evaluation.policies.reclaim_age:
         return _kept_by_age(job, evaluation)
-    if job.uid in remaining.by_controller:
-        return Decision(job, False, "reclaim", f"its pod {remaining.by_controller[job.uid].name} exists")
+    if pod:
+        return Decision(job, False, "reclaim", f"its pod {pod.name} exists")
     if not job.is_finished:
         return Decision(job, False, "reclaim", "it has not finished")
+    needed = missing_record(job, evaluation)
+    if needed:
+        return Decision(job, False, "reclaim", needed)
     return Decision(job, True, "reclaim", "it has finished and has no pods")
 
 
-def _decide_leftover(candidate: Candidate, evaluation: Evaluation, remaining: _Remaining) -> Decision:
+def _decide_leftover(candidate: Candidate, evaluation: Evaluation, user: Candidate | None) -> Decision:
     """Reclaim an object if none of its owners exists or, without owners, no Pod or Job of its task."""
     if candidate.state == DELETING:
         return Decision(candidate, False, "reclaim", "it is being deleted")
@@ -107,7 +102,6 @@ def _decide_leftover(candidate: Candidate, evaluation: Evaluation, remaining: _R
         return Decision(candidate, True, "reclaim", f"its owner {candidate.owners[0]} {STATE_TEXTS[ABSENT]}")
     if not candidate.task:
         return Decision(candidate, False, "reclaim", "it does not belong to a task")
-    user = remaining.by_task.get((candidate.namespace, candidate.task))
     if user:
         return Decision(candidate, False, "reclaim", f"the {user.kind.name} {user.name} of its task exists")
     return Decision(candidate, True, "reclaim", f"its task {candidate.task} has neither a Pod nor a Job")

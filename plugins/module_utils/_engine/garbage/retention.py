@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..objects.labels import TTL
-from .candidate import DELETING, FAILED, SUCCEEDED
+from .candidate import DELETING, FAILED, PLACED, SUCCEEDED
 from .owners import ACTIVE, FINISHED, STATE_TEXTS, UNREADABLE
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .owners import Owners
 
 
+# The other clusters do not know when a task finished: one that runs must not lose its placement there.
+PLACEMENT_SECONDS = 30 * 86400
 _INVALID_TTL = f"its annotation {TTL} is not a number of seconds"
 
 
@@ -138,9 +140,11 @@ def _state_as_owner(owner: Owner, owners: Owners) -> str:
 
 
 def _evaluate_evicted(pod: Candidate, evaluation: Evaluation) -> Decision | None:
-    if evaluation.policies.evicted and pod.state == FAILED and pod.reason == "Evicted":
-        return Decision(pod, True, "evicted", "it was evicted")
-    return None
+    if not evaluation.policies.evicted or pod.state != FAILED or pod.reason != "Evicted":
+        return None
+    # The result of an unfinished Job is that of another pod.
+    needed = None if _unfinished_job(pod, evaluation.owners) else missing_record(pod, evaluation)
+    return Decision(pod, needed is None, "evicted", needed or "it was evicted")
 
 
 def _evaluate_expired(pod: Candidate, evaluation: Evaluation) -> Decision | None:
@@ -155,7 +159,8 @@ def _evaluate_expired(pod: Candidate, evaluation: Evaluation) -> Decision | None
     if unfinished:
         return Decision(pod, False, "expired", unfinished)
     age = evaluation.age(pod.finished_at)
-    return Decision(pod, age >= ttl, "expired", f"it finished {age:.0f} s ago, and its ttl is {ttl} s")
+    needed = missing_record(pod, evaluation) if age >= ttl else None
+    return Decision(pod, age >= ttl and not needed, "expired", needed or f"it finished {age:.0f} s ago, and its ttl is {ttl} s")
 
 
 def _evaluate_stuck(pod: Candidate, evaluation: Evaluation) -> Decision | None:
@@ -168,7 +173,7 @@ def _evaluate_stuck(pod: Candidate, evaluation: Evaluation) -> Decision | None:
         return Decision(pod, False, "stuck", f"its scheduling is blocked by the scheduling gate {', '.join(pod.blocked_by)}")
     age = evaluation.now - pod.pending_since
     reason = f"none of its containers has been started for {age:.0f} s{f' ({pod.reason})' if pod.reason else ''}"
-    return Decision(pod, age >= policies.stuck_after, "stuck", reason, policies.force)
+    return Decision(pod, age >= policies.stuck_after, "stuck", reason)
 
 
 def _evaluate_deletion(pod: Candidate, evaluation: Evaluation) -> Decision | None:
@@ -187,29 +192,31 @@ def _evaluate_deletion(pod: Candidate, evaluation: Evaluation) -> Decision | Non
 def _evaluate_finished(pod: Candidate, name: str, state: str, policy: RetentionPolicy | None, evaluation: Evaluation) -> Decision | None:
     if policy is None or pod.state != state:
         return None
-    needed = _unfinished_job(pod, evaluation.owners) or _missing_record(pod, evaluation)
+    needed = _unfinished_job(pod, evaluation.owners) or missing_record(pod, evaluation)
     return Decision(pod, False, name, needed) if needed else _evaluate_retention(pod, name, policy, evaluation)
 
 
-def _missing_record(pod: Candidate, evaluation: Evaluation) -> str | None:
-    """Why a pod is kept if the result of its task was to be recorded and is not: without either the task would run again.
+def missing_record(run: Candidate, evaluation: Evaluation) -> str | None:
+    """Why a finished pod or Job is kept if the result of its task was to be recorded and is not: without either the task would run again.
 
-    The pod is kept as long as its record would be.
+    It is kept as long as its record would be, which has the TTL of the task, not that of the namespace.
     """
-    records = evaluation.policies.records
-    is_outdated = records is not None and evaluation.age(pod.since) >= records.max_age
-    if not pod.keeps_record or pod.run_of_task in evaluation.recorded or is_outdated:
+    policies, age = evaluation.policies, evaluation.age(run.since)
+    limits = [policies.records.max_age] if policies.records else []
+    limits += [run.ttl] if policies.expired and run.ttl is not None else []
+    if not run.keeps_record or run.run_of_task in evaluation.recorded or any(age >= limit for limit in limits):
         return None
-    return f"the result of its task {pod.task} has not been recorded yet; the next run of the task records it"
+    return f"the result of its task {run.task} has not been recorded yet; the next run of the task records it"
 
 
 def _evaluate_retention(candidate: Candidate, name: str, policy: RetentionPolicy, evaluation: Evaluation) -> Decision:
     age = evaluation.age(candidate.since)
+    reason = f"{'its task was started' if candidate.state == PLACED else 'it finished'} {age:.0f} s ago"
     if age < policy.max_age:
-        return Decision(candidate, False, name, f"it finished {age:.0f} s ago, and max_age is {policy.max_age:.0f} s")
+        return Decision(candidate, False, name, f"{reason}, and max_age is {policy.max_age:.0f} s")
     if evaluation.ranks[candidate.uid] < policy.keep_last:
         return Decision(candidate, False, name, f"it is one of the {policy.keep_last} most recent")
-    return Decision(candidate, True, name, f"it finished {age:.0f} s ago")
+    return Decision(candidate, True, name, reason)
 
 
 def _unfinished_job(pod: Candidate, owners: Owners) -> str | None:
@@ -232,3 +239,15 @@ def decide_record(record: Candidate, evaluation: Evaluation) -> Decision:
     if not kept.is_deletion and policies.records:
         kept = _evaluate_retention(record, "records", policies.records, evaluation)
     return kept
+
+
+def decide_placement(placement: Candidate, evaluation: Evaluation, user: Candidate | None) -> Decision:
+    """The Decision about the placement of a task, of which this cluster has that Pod or Job, or none."""
+    policy = evaluation.policies.records
+    if policy is None:
+        return Decision(placement, False, "", "it is the placement of a task and no policy applies")
+    if placement.finished_at is None:
+        return Decision(placement, False, "records", "its task does not finish, and can run in another cluster; state absent of task_pod deletes it")
+    if user:
+        return Decision(placement, False, "records", f"the {user.kind.name} {user.name} of its task exists")
+    return _evaluate_retention(placement, "records", replace(policy, max_age=max(policy.max_age, PLACEMENT_SECONDS)), evaluation)

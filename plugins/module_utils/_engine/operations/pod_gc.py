@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, REVIEW, WAIT, read_namespaces, read_selector, with_defaults
 from ..cluster.kinds import CLAIM, CONFIG_MAP, JOB, NAMESPACE, NETWORK_POLICY, POD, SECRET, SERVICE
 from ..cluster.namespaces import warn_of_missing_namespaces
-from ..errors import PodwrightError
-from ..garbage.candidate import PENDING, Candidate, TaskRun, read_candidate, read_metadata
+from ..errors import PodwrightError, option_error
+from ..garbage.candidate import PLACED, Candidate, TaskRun, read_candidate, read_metadata
+from ..garbage.deleter import Deleter
 from ..garbage.owners import find_owners
 from ..garbage.reclaim import plan_deletion
 from ..garbage.retention import RetentionPolicies, RetentionPolicy
@@ -22,7 +22,6 @@ from ..operation import Invocation, Operation
 from ..reconciler.manifest import Redactor
 from ..reconciler.plan import Change
 from ..reconciler.wait import wait_until_deleted
-from ..threads import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from ..values import Options, Result
 
 RECLAIMABLE_KINDS = {kind.name: kind for kind in (CONFIG_MAP, SECRET, SERVICE, CLAIM, JOB, NETWORK_POLICY)}
-_RETENTION = {"max_age": {"type": "int", "default": 0}, "keep_last": {"type": "int", "default": 0}}
+# Without defaults: an empty mapping says neither that everything is deleted nor that nothing is.
+_RETENTION = {"max_age": {"type": "int"}, "keep_last": {"type": "int"}}
 
 ARGUMENTS = {
     **CONNECTION,
@@ -67,19 +67,21 @@ class Collection:
         kept: an entry of the result for each object that is kept.
     """
 
-    deleter: _Deleter | None = None
+    deleter: Deleter | None = None
     kept: list[Result] = field(default_factory=list)
 
 
 def run(invocation: Invocation, outcome: Collection) -> None:
     """Evaluate the policies and delete what they select. Raises: PodwrightError, also if a deletion failed."""
     params, client = invocation.params, invocation.client
+    policies = _policies(params)
     namespaces = read_namespaces(params) or [invocation.namespace]
     invocation.console.progress("listing the objects in scope")
     candidates = [candidate for namespace in namespaces for candidate in _list_candidates(client, params, namespace)]
     warn_of_missing_namespaces(client, {name for name in namespaces if name} - {candidate.namespace for candidate in candidates}, invocation.console)
     owners = find_owners(client, candidates, params["orphaned"], invocation.console)
-    policies = _policies(params, _namespace_ttls(invocation, namespaces) if params["expired"] else {})
+    if params["expired"]:
+        policies = replace(policies, namespace_ttls=_namespace_ttls(invocation, namespaces))
     reviewed_at = invocation.approval.as_of
     now = int(client.now()) if reviewed_at is None else reviewed_at
     recorded, others = _recorded(invocation, namespaces, candidates), _list_others(client, params, namespaces, candidates)
@@ -92,8 +94,11 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     outcome.kept = kept
     if invocation.review:
         invocation.review(map(_change, _sorted(deletions)), now)
-    deleter = outcome.deleter = _Deleter(invocation, deletions)
-    deleter.run()
+    deleter = outcome.deleter = Deleter(client, invocation.console, params, deletions)
+    if invocation.check_mode:
+        deleter.predict()
+    else:
+        deleter.run(lambda used: _list_users(client, [name for name in namespaces if name is None or name in used]))
     if deleter.errors:
         first = deleter.errors[0][1]
         raise PodwrightError(f"{len(deleter.errors)} of {len(deletions)} deletions failed. {first.message}", reason=first.reason, hint=first.hint)
@@ -101,8 +106,18 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         _wait(invocation, deleter.deleted)
 
 
-def _policies(params: Options, namespace_ttls: dict[str, int]) -> RetentionPolicies:
-    completed, failed, records = (RetentionPolicy(**params[name]) if params[name] else None for name in ("completed", "failed", "records"))
+def _read_retention(params: Options, name: str) -> RetentionPolicy | None:
+    """The policy of an option, or None. Raises: PodwrightError."""
+    given = {limit: value for limit, value in (params[name] or {}).items() if value is not None}
+    if params[name] is not None and not given:
+        hint = "Omit it to keep everything; max_age: 0 selects whatever has finished."
+        raise option_error(name, "must set max_age or keep_last, got neither.", hint)
+    return RetentionPolicy(**given) if given else None
+
+
+def _policies(params: Options) -> RetentionPolicies:
+    """The policies but for the TTLs of namespaces. Raises: PodwrightError."""
+    completed, failed, records = (_read_retention(params, name) for name in ("completed", "failed", "records"))
     stuck = params["stuck"] or {"max_age": None, "force": False}
     return RetentionPolicies(
         completed,
@@ -115,7 +130,6 @@ def _policies(params: Options, namespace_ttls: dict[str, int]) -> RetentionPolic
         stuck["force"],
         frozenset(params["reclaim"]),
         params["reclaim_age"],
-        namespace_ttls,
     )
 
 
@@ -126,13 +140,18 @@ def _list_candidates(client: Client, params: Options, namespace: str | None) -> 
     """The objects in scope of a namespace (None: of all), with one LIST for each kind."""
     selectors = [read_selector(params) or selector_of(MANAGED)]
     candidates = _list(client, POD, namespace, selectors)
-    for name in params["reclaim"]:
+    for name in dict.fromkeys(params["reclaim"]):
         candidates += _list(client, RECLAIMABLE_KINDS[name], namespace, selectors)
-    if params["reclaim"] and JOB.name not in params["reclaim"]:
-        candidates += _list(client, JOB, namespace, selectors)
     if (params["records"] or params["expired"]) and CONFIG_MAP.name not in params["reclaim"]:
         candidates += _list(client, CONFIG_MAP, namespace, [*selectors, RECORD])
+    if JOB.name not in params["reclaim"] and _depends_on_tasks(params, candidates):
+        candidates += _list(client, JOB, namespace, selectors)
     return candidates
+
+
+def _depends_on_tasks(params: Options, candidates: Iterable[Candidate]) -> bool:
+    """Whether the decision about an object depends on the pods and Jobs of its task."""
+    return bool(params["reclaim"] or (params["records"] and any(candidate.state == PLACED for candidate in candidates)))
 
 
 def _list(client: Client, kind: Kind, namespace: str | None, selectors: Sequence[str]) -> list[Candidate]:
@@ -141,23 +160,28 @@ def _list(client: Client, kind: Kind, namespace: str | None, selectors: Sequence
 
 def _list_others(client: Client, params: Options, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> list[Candidate]:
     """The pods and Jobs that `label_selectors` does not select, if the decision about an object depends on them. They are listed after the objects."""
-    if not params["label_selectors"] or not params["reclaim"]:
+    if not params["label_selectors"] or not _depends_on_tasks(params, candidates):
         return []
     known = {candidate.uid for candidate in candidates}
     # The pods of a Job need not have labels of Podwright.
-    listed = [(POD, None if JOB.name in params["reclaim"] else TASK), (JOB, TASK)]
+    users = _list_users(client, namespaces, None if JOB.name in params["reclaim"] else TASK)
+    return [user for user in users if user.uid not in known]
+
+
+def _list_users(client: Client, namespaces: Sequence[str | None], pod_selector: str | None = TASK) -> list[Candidate]:
+    """The metadata of these pods, and of the Jobs of tasks."""
     return [
-        other
+        user
         for namespace in namespaces
-        for kind, selector in listed
-        for other in client.list(kind, namespace, label_selector=selector, metadata_only=True, transform=partial(read_metadata, kind))[0]
-        if other.uid not in known
+        for kind, selector in ((POD, pod_selector), (JOB, TASK))
+        for user in client.list(kind, namespace, label_selector=selector, metadata_only=True, transform=partial(read_metadata, kind))[0]
     ]
 
 
 def _recorded(invocation: Invocation, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> frozenset[TaskRun]:
-    """The runs of tasks that have a record, if the decision about a finished pod depends on it. They are listed after the pods."""
-    depends = invocation.params["completed"] or invocation.params["failed"]
+    """The runs of tasks that have a record, if the decision about a finished pod or Job depends on it. They are listed after these."""
+    params = invocation.params
+    depends = any(params[name] for name in ("completed", "failed", "evicted", "expired")) or JOB.name in params["reclaim"]
     awaited = {c.namespace for c in candidates if depends and c.keeps_record and c.is_finished}
     recorded: set[TaskRun] = set()
     for namespace in [name for name in namespaces if awaited and (name is None or name in awaited)]:
@@ -166,7 +190,7 @@ def _recorded(invocation: Invocation, namespaces: Sequence[str | None], candidat
         except PodwrightError as error:
             if not error.is_forbidden:
                 raise
-            invocation.console.warn(f"Records could not be listed, so that pods whose results are to be recorded are kept: {error.message}")
+            invocation.console.warn(f"Records could not be listed, so that pods and Jobs whose results are to be recorded are kept: {error.message}")
     return frozenset(recorded)
 
 
@@ -182,75 +206,6 @@ def _namespace_ttls(invocation: Invocation, namespaces: Sequence[str | None]) ->
     if invalid:
         invocation.console.warn(f"The annotation {TTL} is not a number of seconds in these namespaces, so that it has no effect: {', '.join(invalid)}.")
     return {name: seconds for name, (_text, seconds) in ttls.items() if seconds is not None}
-
-
-# -- deleting -------------------------------------------------------------------------------------------------
-
-
-class _Deleter:
-    """Deletes objects concurrently, at most at the given rate.
-
-    Attributes:
-        deleted: the Decisions that were carried out.
-        missed: the Decisions about objects that meanwhile changed or were deleted.
-        errors: (Decision, PodwrightError) of each failed deletion.
-    """
-
-    def __init__(self, invocation: Invocation, deletions: list[Decision]) -> None:
-        self._invocation = invocation
-        self._deletions = deletions
-        self._lock = threading.Lock()
-        self._forbidden: dict[tuple[Kind, str], PodwrightError] = {}
-        self._started = 0.0
-        self.deleted: list[Decision] = []
-        self.missed: list[Decision] = []
-        self.errors: list[tuple[Decision, PodwrightError]] = []
-
-    def run(self) -> None:
-        """Delete; in check mode only predict it."""
-        if self._invocation.check_mode:
-            self.deleted = list(self._deletions)
-            return
-        self._started = self._invocation.client.clock.monotonic()
-        with Pool(self._invocation.params["concurrency"]) as pool:
-            deletions = [pool.submit(self._delete, number, decision) for number, decision in enumerate(self._deletions)]
-            for number, deletion in enumerate(deletions, 1):
-                deletion.result()
-                self._invocation.console.progress(f"{number} of {len(self._deletions)} objects deleted")
-
-    def _delete(self, number: int, decision: Decision) -> None:
-        self._pace(number)
-        candidate, params = decision.candidate, self._invocation.params
-        place = (candidate.kind, candidate.namespace)
-        try:
-            if place in self._forbidden:
-                error = self._forbidden[place]
-                raise PodwrightError(f"Not requested, since another request was refused: {error.message}", reason=error.reason, hint=error.hint)
-            existed = self._invocation.client.delete(
-                candidate.kind,
-                candidate.namespace,
-                candidate.name,
-                candidate.uid,
-                params["propagation_policy"],
-                0 if decision.force else params["grace_period"],
-                # A pending pod may have started since.
-                version=candidate.version if candidate.state == PENDING else None,
-            )
-        except PodwrightError as error:
-            with self._lock:
-                if error.is_forbidden:
-                    self._forbidden[place] = error  # no further request for this kind and namespace
-                self.errors.append((decision, error))
-            return
-        with self._lock:
-            (self.deleted if existed else self.missed).append(decision)
-
-    def _pace(self, number: int) -> None:
-        rate, clock = self._invocation.params["rate"], self._invocation.client.clock
-        if rate:
-            ahead = self._started + number / rate - clock.monotonic()
-            if ahead > 0:
-                clock.sleep(ahead)
 
 
 def _wait(invocation: Invocation, deleted: Iterable[Decision]) -> None:
@@ -279,7 +234,7 @@ def describe(invocation: Invocation, outcome: Collection) -> Result:
         return {}
     redactor, decisions = Redactor(), _sorted(deleter.deleted)  # threads finish in any order
     deleted = [_describe(decision) for decision in decisions]
-    kept = outcome.kept + [_describe(d) | {"reason": "it changed or was deleted by another client before its deletion"} for d in deleter.missed]
+    kept = outcome.kept + [_describe(decision) for decision in deleter.kept]
     errors = [_describe(d) | {"msg": str(error)} for d, error in deleter.errors]
     result = {
         "changed": bool(deleted),
