@@ -22,12 +22,13 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.own
 
 from ..support.environment import scaled
 
-NOW = 1_000_000
+NOW = 10_000_000
 CONFIG_MAP, POLICY = BUILT_IN["v1", "ConfigMap"], BUILT_IN["networking.k8s.io/v1", "NetworkPolicy"]
 KINDS = {"Pod": POD, "Job": JOB, "ConfigMap": CONFIG_MAP, "NetworkPolicy": POLICY}
 # Few different times, so that ages equal limits exactly; the last one is from a node whose clock is minutes ahead.
 MOMENTS = [NOW + offset for offset in (-900, -600, -600, -300, -120, -60, -60, 0, 240)]
 LIMITS = [0, 60, 120, 600]
+MONTH = 30 * 86400
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Object:
     namespace: str
     name: str
     uid: str
-    state: str  # one of CONTAINER_STATUSES or evicted, a state of a Job, record or leftover
+    state: str  # one of CONTAINER_STATUSES or evicted, a state of a Job, record, placement, service (its placement) or leftover
     created: int
     finished: int
     due: int | None
@@ -92,6 +93,9 @@ def manifest(obj):
         item |= pod_spec_and_status(obj)
     if obj.state == "record":
         item["data"] = {"finished_at": timestamp(obj.finished)}
+    if obj.state in PLACEMENTS:
+        metadata["labels"]["podwright.io/record"] = "placement"
+        item["data"] = {"time": timestamp(obj.finished)} | ({"completes": "true"} if obj.state == "placement" else {})
     if obj.kind == "Job":
         condition = {"succeeded": "Complete", "failed": "Failed"}.get(obj.state)
         item["status"] = {"conditions": [{"type": condition, "status": "True", "lastTransitionTime": timestamp(obj.finished)}] if condition else []}
@@ -133,7 +137,7 @@ CONTAINER_STATUSES = {
     "succeeded": lambda moment: {"containerStatuses": [{"name": "task", "state": terminated(0, moment)}]},
     "failed": lambda moment: {"containerStatuses": [{"name": "task", "state": terminated(1, moment)}]},
 }
-FINISHED, NEVER_STARTED = ("succeeded", "failed", "evicted"), ("unscheduled", "pulling")
+FINISHED, NEVER_STARTED, PLACEMENTS = ("succeeded", "failed", "evicted"), ("unscheduled", "pulling"), ("placement", "service")
 
 
 def pod_spec_and_status(obj):
@@ -161,19 +165,21 @@ def random_cluster(choose):
         states = {
             "Pod": ["unscheduled", "succeeded", "succeeded", "failed", "evicted", *CONTAINER_STATUSES],
             "Job": ["running", "succeeded", "failed"],
-            "ConfigMap": ["leftover", "record"],
+            "ConfigMap": ["leftover", "leftover", "record", "record", "placement", "service"],
             "NetworkPolicy": ["leftover"],
         }
         state = choose.choice(states[kind])
         created, finished = choose.choice(MOMENTS), choose.choice(MOMENTS)
         if state == "leftover":
             finished = created
+        if state in PLACEMENTS:
+            finished -= choose.choice([0, MONTH, MONTH])
         due = choose.choice(MOMENTS) if choose.random() < 0.2 else None
         task = choose.choice([None, "build", "test"])
         ttl = choose.choice([None, None, 0, 60, 600, "7d"])
         scheduled, is_blocked = choose.choice([None, *MOMENTS]), choose.random() < 0.3
         name, namespace = f"n{choose.randint(0, 3)}", choose.choice("ab")
-        keeps_record = kind == "Pod" and task is not None and choose.random() < 0.5
+        keeps_record = kind in ("Pod", "Job") and task is not None and choose.random() < 0.5
         is_recorded = keeps_record and choose.random() < 0.5
         facts = (created, finished, due, ttl, task, scheduled, is_blocked, keeps_record, is_recorded)
         objects.append(Object(kind, namespace, name, f"u{number}", state, *facts))
@@ -194,7 +200,7 @@ def is_listed(obj, policies):
     """Whether pod_gc lists the object: pods, the kinds to reclaim, with them Jobs, and records if a policy needs them."""
     if obj.kind == "Pod" or obj.kind in policies.reclaim:
         return True
-    return bool(policies.reclaim) if obj.kind == "Job" else obj.state == "record" and bool(policies.records or policies.expired)
+    return bool(policies.reclaim) if obj.kind == "Job" else obj.state in ("record", *PLACEMENTS) and bool(policies.records or policies.expired)
 
 
 def random_owners(choose, objects, obj):
@@ -229,9 +235,9 @@ def expected(objects, policies):
             deleted[pod.uid] = matching[0]
     for job in (obj for obj in objects if obj.kind == "Job" and "Job" in policies.reclaim):
         has_pods = any(p.kind == "Pod" and p.uid not in deleted and any(owner.uid == job.uid for owner in controllers(p)) for p in objects)
-        if job.due is None and job.state != "running" and not has_pods and NOW - job.created >= policies.reclaim_age:
+        if job.due is None and job.state != "running" and not has_pods and not is_needed(job, policies) and NOW - job.created >= policies.reclaim_age:
             deleted[job.uid] = ("reclaim", False)
-    used = {(obj.namespace, obj.task) for obj in objects if obj.kind in ("Pod", "Job") and obj.uid not in deleted}
+    used = {(obj.namespace, obj.task) for obj in objects if obj.kind in ("Pod", "Job")}  # also by those that are still being deleted
     for obj in (obj for obj in objects if obj.kind not in ("Pod", "Job")):
         if obj.due is not None:
             continue
@@ -240,6 +246,10 @@ def expected(objects, policies):
                 deleted[obj.uid] = ("expired", False)
             elif policies.records and age_of(obj) >= policies.records.max_age and newer(obj, objects) >= policies.records.keep_last:
                 deleted[obj.uid] = ("records", False)
+        elif obj.state in PLACEMENTS:
+            if obj.state == "placement" and policies.records and (obj.namespace, obj.task) not in used:
+                is_old = age_of(obj) >= MONTH and age_of(obj) >= policies.records.max_age
+                deleted |= {obj.uid: ("records", False)} if is_old and newer(obj, objects) >= policies.records.keep_last else {}
         elif NOW - obj.created >= policies.reclaim_age:
             is_left_behind = all(owner.state == "absent" for owner in obj.owners) if obj.owners else obj.task and (obj.namespace, obj.task) not in used
             if is_left_behind:
@@ -250,6 +260,12 @@ def expected(objects, policies):
 def age_of(obj):
     """The clock of a node may be ahead."""
     return max(NOW - obj.finished, 0)
+
+
+def is_needed(obj, policies):
+    """Whether the result is to be recorded, and is not though the record would be kept."""
+    is_outdated = (policies.records and age_of(obj) >= policies.records.max_age) or (policies.expired and isinstance(obj.ttl, int) and age_of(obj) >= obj.ttl)
+    return obj.keeps_record and not obj.is_recorded and not is_outdated
 
 
 def policies_of_pod(pod, objects, policies):
@@ -264,16 +280,16 @@ def policies_of_pod(pod, objects, policies):
     matching = []
     if policies.orphaned and pod.owners and all(o.state == "absent" or (o.state == "finished" and not o.is_controller) for o in pod.owners):
         matching.append(("orphaned", False))
-    if policies.evicted and pod.state == "evicted":
+    is_unrecorded = is_needed(pod, policies)
+    if policies.evicted and pod.state == "evicted" and (is_counted or not is_unrecorded):
         matching.append(("evicted", False))
-    if policies.expired and is_finished and not is_counted and isinstance(ttl, int) and age >= ttl:
+    if policies.expired and is_finished and not is_counted and isinstance(ttl, int) and age >= ttl and not is_unrecorded:
         matching.append(("expired", False))
     pending_since = pod.created if pod.scheduled is None else pod.scheduled
     if policies.stuck_after is not None and pod.state in NEVER_STARTED and NOW - pending_since >= policies.stuck_after:
-        matching.append(("stuck", policies.force))
+        matching.append(("stuck", False))
     for name, policy, states in (("completed", policies.completed, ["succeeded"]), ("failed", policies.failed, ["failed", "evicted"])):
-        is_needed = pod.keeps_record and not pod.is_recorded and not (policies.records and age >= policies.records.max_age)
-        if policy and pod.state in states and not is_counted and not is_needed and age >= policy.max_age and newer(pod, objects) >= policy.keep_last:
+        if policy and pod.state in states and not is_counted and not is_unrecorded and age >= policy.max_age and newer(pod, objects) >= policy.keep_last:
             matching.append((name, False))
     return matching
 
@@ -375,7 +391,7 @@ def test_what_ever_ran_and_has_not_finished_is_never_deleted(status, is_task, re
 SWAPS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.GtE: ast.Gt, ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In}
 SWAPS |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is}
 NEGATIONS = SWAPS | {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
-PREFIXES = ("decide_", "_decide_", "_evaluate_", "_state_as_owner", "_unfinished_job", "_missing_record")
+PREFIXES = ("decide_", "_decide_", "_evaluate_", "_state_as_owner", "_unfinished_job", "missing_record")
 RULES = {name: function for module in (retention, reclaim) for name, function in inspect.getmembers(module, inspect.isfunction) if name.startswith(PREFIXES)}
 CLUSTERS = 4000
 

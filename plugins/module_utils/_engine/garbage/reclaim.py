@@ -47,7 +47,7 @@ def plan_deletion(
     deleted = {d.candidate.uid for d in decisions if d.is_deletion}
     users = [c for c in (*others, *candidates) if c.kind in (POD, JOB)]
     if JOB.name in policies.reclaim:
-        pods = {c.controller.uid: c for c in users if c.controller and c.uid not in deleted}
+        pods = {c.controller.uid: c for c in users if c.kind == POD and c.controller and c.uid not in deleted}
         decisions += [_decide_job(c, evaluation, pods.get(c.uid)) for c in candidates if c.kind == JOB]
     # Also those that are deleted now: they can run until their grace period expires, or be kept after all.
     by_task = {(c.namespace, c.task): c for c in users}
