@@ -30,23 +30,25 @@ options:
     description:
       - Retention policy for succeeded pods.
       - A pod whose result is to be recorded (O(podwright.core.task_pod#module:record)) and is not, because its playbook was interrupted, is kept until
-        the next run of the task records it, or as long as O(records) would keep its record.
+        the next run of the task records it, or as long as O(records) and O(expired) would keep its record.
+      - At least one of O(completed.max_age) and O(completed.keep_last) must be set.
     type: dict
     suboptions: &retention
       max_age:
-        description: Minimum retention in seconds since the object finished.
+        description: Minimum retention in seconds since the object finished. Without it only C(keep_last) counts.
         type: int
-        default: 0
       keep_last:
-        description: Number of most recent objects to keep in each namespace, regardless of their age.
+        description: Number of most recent objects to keep in each namespace, regardless of their age. Without it only C(max_age) counts.
         type: int
-        default: 0
   failed:
     description: Retention policy for failed pods, as O(completed).
     type: dict
     suboptions: *retention
   records:
-    description: Retention policy for the records of M(podwright.core.task_pod). A task without a record runs again when its playbook runs again.
+    description:
+      - Retention policy for the records of M(podwright.core.task_pod), as O(completed). A task without a record runs again when its playbook runs again.
+      - It also applies to the notes in which of several clusters a task was started, 30 days after that at the earliest. They are kept while this cluster
+        has a Pod or Job of the task, and those of tasks that do not finish until the task is deleted.
     type: dict
     suboptions: *retention
   orphaned:
@@ -57,13 +59,14 @@ options:
     type: bool
     default: false
   evicted:
-    description: Delete evicted pods.
+    description: Delete evicted pods, except for those with a result that is not recorded, as with O(completed).
     type: bool
     default: false
   expired:
     description:
-      - Delete finished pods and records that are older than their C(ttl). It is the TTL of the task or of the namespace, whose annotation
-        C(podwright.io/ttl) is set by the role P(podwright.core.quota#role).
+      - Delete finished pods and records that are older than the C(ttl) of their task.
+      - Pods without one have the TTL of the namespace, whose annotation C(podwright.io/ttl) is set by the role P(podwright.core.quota#role). As with
+        O(completed), a pod with a result that is not recorded is kept.
     type: bool
     default: false
   stuck:
@@ -81,13 +84,15 @@ options:
         description:
           - Also delete, without a grace period, pods whose deletion is overdue by O(stuck.max_age) seconds. If the node is only unreachable, their
             containers can keep running.
+          - Other pods keep their grace period.
         type: bool
         default: false
   reclaim:
     description:
       - Kinds of objects to delete if tasks left them behind. An object is deleted if all its owners are deleted, or if it has no owner, has the label
         C(podwright.io/task), and no Pod or Job of that task exists.
-      - A Job is deleted if it has finished and has no pods.
+      - If this run deletes the last of these, a later run deletes the object.
+      - A Job is deleted after its pods if it has finished, except for one with a result that is not recorded, as with O(completed).
     type: list
     elements: str
     choices: [ConfigMap, Job, NetworkPolicy, PersistentVolumeClaim, Secret, Service]
@@ -105,7 +110,7 @@ options:
     description: Deletion grace period in seconds. Defaults to the grace period of each pod.
     type: int
   limit:
-    description: Maximum number of objects to delete, those that finished first.
+    description: Maximum number of objects to delete. Pods are first, then Jobs, and of each those that finished first.
     type: int
   rate:
     description: Maximum number of deletions per second.

@@ -168,7 +168,7 @@ def test_pods_whose_containers_have_been_started_are_never_stuck(client, play, n
 
 
 def test_namespaces_that_do_not_exist_are_reported(play, namespace):
-    delete = {"name": "Delete", "podwright.core.pod_gc": {"namespaces": [namespace, "no-such-namespace"], "completed": {}}}
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"namespaces": [namespace, "no-such-namespace"], "completed": {"max_age": 0}}}
     read = {"name": "Read", "podwright.core.pod_info": {"namespace": "no-such-namespace"}}
     played = play([delete, read], namespace=namespace)
     for name in ("Delete", "Read"):
@@ -210,7 +210,7 @@ def test_a_forbidden_deletion_is_reported_and_requested_only_once(client, play, 
     client.create(BUILT_IN[api, "Role"], namespace, {"apiVersion": api, "kind": "Role", "metadata": {"name": "reader"}, "rules": rules}, "test")
     binding = {"apiVersion": api, "kind": "RoleBinding", "metadata": {"name": "reader"}, "roleRef": reference, "subjects": subjects}
     client.create(BUILT_IN[api, "RoleBinding"], namespace, binding, "test")
-    delete = {"name": "Delete", "podwright.core.pod_gc": {"completed": {}, "impersonate_user": "reader", "concurrency": 2}}
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"completed": {"max_age": 0}, "impersonate_user": "reader", "concurrency": 2}}
     result = play([delete], namespace=namespace, expect=2).of("Delete")
     assert result["msg"].startswith("20 of 20 deletions failed. Could not delete Pod 'done-") and "Grant the verb 'delete' on 'pods'" in result["msg"]
     assert len(result["errors"]) == 20 and result["deleted"] == [] and not result["changed"]
@@ -223,7 +223,7 @@ def test_all_namespaces_and_the_scheduled_playbook(client, play, make_namespace,
     namespaces = [make_namespace(), make_namespace()]
     for namespace in namespaces:
         add_finished_pods(client, namespace, 2, idle)
-    delete = {"name": "Delete", "podwright.core.pod_gc": {"namespaces": ["*"], "completed": {}}, "check_mode": True}
+    delete = {"name": "Delete", "podwright.core.pod_gc": {"namespaces": ["*"], "completed": {"max_age": 0}}, "check_mode": True}
     everywhere = {(entry["namespace"], entry["name"]) for entry in play([delete]).of("Delete")["deleted"]}
     assert {(namespace, f"done-{number}") for namespace in namespaces for number in range(2)} <= everywhere
     playbook = yaml.safe_load((ROOT / "playbooks/gc.yml").read_text())[0]

@@ -236,9 +236,9 @@ def test_what_a_foreign_finalizer_keeps_is_named_and_is_not_deleted_again(client
     assert not call(task_pod, IMAGE | {"name": "held", "command": ["true"], "state": "completed"}, namespace)["failed"]
     client.patch(POD, namespace, "held", {"metadata": {"finalizers": ["example.com/hold"]}}, "test", MERGE_PATCH)
     try:
-        first = call(pod_gc, {"completed": {}, "wait": True, "wait_timeout": 1}, namespace)
+        first = call(pod_gc, {"completed": {"max_age": 0}, "wait": True, "wait_timeout": 1}, namespace)
         assert first["failed"] and first["changed"] and "example.com/hold" in first["msg"]
-        again = call(pod_gc, {"completed": {}}, namespace)
+        again = call(pod_gc, {"completed": {"max_age": 0}}, namespace)
         assert not again["changed"] and "example.com/hold" in str(again["kept"])
         absent = call(task_pod, {"name": "held", "state": "absent", "wait_timeout": 1}, namespace)
         assert absent["failed"] and not absent["changed"] and "example.com/hold" in absent["msg"]

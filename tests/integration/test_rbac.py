@@ -123,9 +123,9 @@ PROBES: list[list[tuple[Any, dict[str, Any]]]] = [
     [
         (task_pod, RUN | {"kind": "Job", "labels": {"case": "NAME"}}),
         (pod_info, {"kind": "Job", "api_version": "batch/v1", "name": "NAME", "wait_condition": {"type": "Complete"}}),
-        reclaim("Job", completed={}),
+        reclaim("Job", completed={"max_age": 0}),
     ],
-    [(task_pod, RUN), (pod_gc, {"label_selectors": ["podwright.io/task=NAME"], "completed": {}})],
+    [(task_pod, RUN), (pod_gc, {"label_selectors": ["podwright.io/task=NAME"], "completed": {"max_age": 0}})],
 ]
 
 

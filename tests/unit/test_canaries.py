@@ -97,8 +97,8 @@ OPTIONS = {
     "api_key": ("pod_info", lambda c: {"name": "box", "api_key": c}),
     "password": ("pod_logs", lambda c: {"name": "box", "username": "u", "password": c}),
     "proxy": ("pod_info", lambda c: {"name": "box", "proxy": url(c), "host": "http://192.0.2.1"}),
-    "host": ("pod_gc", lambda c: {"completed": {}, "host": url(c)}),
-    "proxy_headers": ("pod_gc", lambda c: {"completed": {}, "proxy_headers": {"basic_auth": f"u:{c}", "proxy_basic_auth": f"u:{c}"}}),
+    "host": ("pod_gc", lambda c: {"completed": {"max_age": 0}, "host": url(c)}),
+    "proxy_headers": ("pod_gc", lambda c: {"completed": {"max_age": 0}, "proxy_headers": {"basic_auth": f"u:{c}", "proxy_basic_auth": f"u:{c}"}}),
     "token in a kubeconfig": ("pod_info", lambda c: {"name": "box", "kubeconfig": kubeconfig({"token": c})}),
     "password in a kubeconfig": ("pod_exec", lambda c: {"pod": "box", "command": "a", "kubeconfig": kubeconfig({"username": "u", "password": c})}),
     "key in a kubeconfig": (

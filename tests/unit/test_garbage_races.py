@@ -9,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.placement import build_placement, place_at
+from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import read_candidate
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
@@ -18,7 +21,7 @@ from .fake_cluster import FakeCluster
 NOW = 2_000_000_000
 DAY = 86400
 MANAGED = {"app.kubernetes.io/managed-by": "podwright"}
-EVERYTHING = {"max_age": 0, "keep_last": None}
+EVERYTHING = {"max_age": 0, "keep_last": 0}
 STUCK = {"max_age": DAY, "force": False}
 KEEPS_RECORD = {"podwright.io/keeps-record": "true"}
 API_VERSIONS = {"Job": "batch/v1", "NetworkPolicy": "networking.k8s.io/v1"}
@@ -134,7 +137,7 @@ def test_a_job_is_deleted_after_its_pods_and_only_with_them(interfere, refusals,
 @pytest.mark.parametrize(
     ("before", "after", "options"),
     [
-        (record(NOW - 40 * DAY), record(NOW, "2"), {"records": {"max_age": 30 * DAY, "keep_last": None}}),
+        (record(NOW - 40 * DAY), record(NOW, "2"), {"records": {"max_age": 30 * DAY, "keep_last": 0}}),
         (POLICY, thing("NetworkPolicy", "policy", version="2", owner="new"), {"reclaim": ["NetworkPolicy"]}),
     ],
 )
@@ -220,15 +223,15 @@ def placement(started, completes=True, name="placement", task="t"):
 @pytest.mark.parametrize(
     ("items", "records", "left"),
     [
-        ([placement(NOW - 40 * DAY)], {"max_age": 30 * DAY, "keep_last": None}, []),
-        ([placement(NOW - 60)], {"max_age": 30 * DAY, "keep_last": None}, ["placement"]),  # written anew into the same object
-        ([placement(NOW - 40 * DAY)], {"max_age": 50 * DAY, "keep_last": None}, ["placement"]),
+        ([placement(NOW - 40 * DAY)], {"max_age": 30 * DAY, "keep_last": 0}, []),
+        ([placement(NOW - 60)], {"max_age": 30 * DAY, "keep_last": 0}, ["placement"]),  # written again into the same object
+        ([placement(NOW - 40 * DAY)], {"max_age": 50 * DAY, "keep_last": 0}, ["placement"]),
         ([placement(NOW - 20 * DAY)], EVERYTHING, ["placement"]),  # it may run in the other cluster
         ([placement(NOW - 40 * DAY, completes=False)], EVERYTHING, ["placement"]),
         ([placement(NOW - 40 * DAY), pod(status=STARTED)], EVERYTHING, ["p", "placement"]),
         ([placement(NOW - 40 * DAY), job()], EVERYTHING, ["j", "placement"]),
-        ([placement(NOW - 40 * DAY), placement(NOW - 50 * DAY, name="older", task="u")], {"max_age": None, "keep_last": 1}, ["placement"]),
-        ([placement(NOW), record(NOW - DAY)], {"max_age": None, "keep_last": 1}, ["placement", "r"]),  # it is no record of a task
+        ([placement(NOW - 40 * DAY), placement(NOW - 50 * DAY, name="older", task="u")], {"max_age": 0, "keep_last": 1}, ["placement"]),
+        ([placement(NOW), record(NOW - DAY)], {"max_age": 0, "keep_last": 1}, ["placement", "r"]),  # it is no record of a task
     ],
 )
 def test_placements_are_kept_as_long_as_a_task_may_run(items, records, left):
@@ -240,3 +243,11 @@ def test_placements_are_kept_as_long_as_a_task_may_run(items, records, left):
 def test_placements_stay_without_a_policy_for_records():
     cluster = Cluster(placement(NOW - 90 * DAY))
     assert [entry["reason"] for entry in collect(cluster, reclaim=["ConfigMap"])[0]["kept"]] == ["it is the placement of a task and no policy applies"]
+
+
+@pytest.mark.parametrize("completes", [True, False])
+def test_placement_says_whether_its_task_finishes(completes):
+    spec = SimpleNamespace(name="t", namespace="n", set_name=None, completes=completes)
+    item = build_placement(spec, place_at(NOW, "east", "https://east"))
+    item["metadata"] |= {"uid": "u", "resourceVersion": "1", "creationTimestamp": timestamp(NOW - DAY)}
+    assert read_candidate(CONFIG_MAP, item).finished_at == (NOW if completes else None)

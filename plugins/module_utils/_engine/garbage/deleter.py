@@ -98,7 +98,7 @@ class Deleter:
         self._pace(number)
         candidate, params = decision.candidate, self._params
         place = (candidate.kind, candidate.namespace)
-        # A pending pod may have started since, a run may have written the record of its task anew or use what an earlier one left behind.
+        # A pending pod may have started since, a run may have written the record of its task again or use what an earlier one left behind.
         can_revive = candidate.state == PENDING or candidate.kind not in (POD, JOB)
         try:
             if place in self._forbidden:

@@ -51,14 +51,7 @@ def plan_deletion(
         decisions += [_decide_job(c, evaluation, pods.get(c.uid)) for c in candidates if c.kind == JOB]
     # Also those that are deleted now: they can run until their grace period expires, or be kept after all.
     by_task = {(c.namespace, c.task): c for c in users}
-    for candidate in (c for c in candidates if c.kind not in (POD, JOB)):
-        user = by_task.get((candidate.namespace, candidate.task))
-        if candidate.state == RECORDED:
-            decisions.append(decide_record(candidate, evaluation))
-        elif candidate.state == PLACED:
-            decisions.append(decide_placement(candidate, evaluation, user))
-        else:
-            decisions.append(_decide_leftover(candidate, evaluation, user))
+    decisions += [_decide_other(c, evaluation, by_task.get((c.namespace, c.task))) for c in candidates if c.kind not in (POD, JOB)]
     return sorted(decisions, key=_order)
 
 
@@ -70,6 +63,15 @@ def _order(decision: Decision) -> tuple[bool, int, float, str, str]:
     candidate = decision.candidate
     stage = {POD: 0, JOB: 1}.get(candidate.kind, 2)
     return not decision.is_deletion, stage, candidate.since, candidate.namespace, candidate.name
+
+
+def _decide_other(candidate: Candidate, evaluation: Evaluation, user: Candidate | None) -> Decision:
+    """The Decision about an object of a task that has that Pod or Job, or none."""
+    if candidate.state == RECORDED:
+        return decide_record(candidate, evaluation)
+    if candidate.state == PLACED:
+        return decide_placement(candidate, evaluation, user)
+    return _decide_leftover(candidate, evaluation, user)
 
 
 def _decide_job(job: Candidate, evaluation: Evaluation, pod: Candidate | None) -> Decision:
