@@ -339,6 +339,10 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
         ("Unschedulable", "pod has unbound immediate PersistentVolumeClaims", "StorageClass"),
         ("Unschedulable", "1 node(s) didn't have free ports for the requested pod ports.", "host_port"),
         ("Unschedulable", 'persistentvolumeclaim "data" not found', "Create the PersistentVolumeClaim first."),
+        ("Unschedulable", "0/1 nodes are available: 1 cannot allocate all claims. still not schedulable", "Request fewer or other devices"),
+        ("Unschedulable", "0/1 nodes are available: request gpu: device class nope.example.com does not exist.", "Correct deviceClassName"),
+        ("Starting", "it has not been scheduled, which requires the ResourceClaim 'gpu'", "correct resource_claims"),
+        ("FailedPrepareDynamicResources", "prepare dynamic resources: DRA driver gpu.example.com is not registered", "Start the driver"),
     ],
 )
 def test_a_pod_that_does_not_start_says_what_to_do(reason, message, what):

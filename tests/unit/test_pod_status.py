@@ -11,6 +11,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     FIXABLE,
     SETTLING,
     TRANSIENT,
+    Status,
     exit_codes,
     explaining_container,
     read_pod,
@@ -67,6 +68,26 @@ READY = {"type": "Ready", "status": "True"}
 def test_the_status_is_read_from_the_pod(given, state, reason, grace):
     status = read_pod(given)
     assert (status.state, status.reason, status.grace) == (state, reason, grace)
+
+
+@pytest.mark.parametrize(
+    ("created", "conditions", "grace", "message"),
+    [
+        (
+            [],
+            [],
+            FIXABLE,
+            "it has not been scheduled, which requires the ResourceClaim 'nic' and a ResourceClaim from the ResourceClaimTemplate 'gpus'",
+        ),
+        (["gpu"], [], FIXABLE, "it has not been scheduled, which requires the ResourceClaim 'nic'"),
+        (["gpu"], [{"type": "PodScheduled", "status": "True"}], None, "its containers are being created"),
+    ],
+)
+def test_claims_that_keep_a_pod_from_the_scheduler_are_named(created, conditions, grace, message):
+    given = pod("Pending", conditions=conditions)
+    given["spec"]["resourceClaims"] = [{"name": "nic", "resourceClaimName": "nic"}, {"name": "gpu", "resourceClaimTemplateName": "gpus"}]
+    given["status"]["resourceClaimStatuses"] = [{"name": name, "resourceClaimName": f"t-{name}"} for name in created]
+    assert read_pod(given) == Status("pending", "Starting", message, grace=grace)
 
 
 def test_interruptions_are_distinguished_from_failures():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import FIXABLE, Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.progress import progress_line
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
 
@@ -25,6 +25,8 @@ def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping
     [
         ([run("a", Stage.WATCH, RUNNING), run("b", Stage.CREATE)], "1 running, 1 pending"),
         ([run("a", Stage.DONE), run("b", Stage.WATCH, PULLING)], "1 done, 1 pending; b: ErrImagePull: task: not found"),
+        ([run("a", Stage.WATCH, Status("pending", "Starting", "its containers are being created"))], "a is pending"),
+        ([run("a", Stage.WATCH, Status("pending", "Starting", "no claim", grace=FIXABLE))], "a is pending; Starting: no claim"),
         ([run("a", Stage.DONE, completes=False)], "a is ready"),
         ([run("a", Stage.DONE, completes=False, is_deletion=True)], "a is done"),
         # What a pod was does not matter any more.

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import WAIT_OUTAGE
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import FIXABLE, Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner, start_events
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.start_events import StartEvents
 
@@ -117,9 +118,20 @@ def test_outdated_events_do_not_fail_a_task(volume, sandbox, reason, grace):
     assert (run.status.reason, run.status.grace) == (reason, grace)
 
 
-def slow_run(sandbox):
-    """A task that has not started for a while; `sandbox` is the status of the condition of its pod."""
-    pod = {"metadata": {"uid": "u"}, "status": {"conditions": [{"type": "PodReadyToStartContainers", "status": sandbox}]}}
+def test_an_event_about_devices_explains_why_a_task_does_not_start():
+    run, events = slow_run("False", resourceClaims=[{"name": "gpu"}]), {"FailedPrepareDynamicResources": "DRA driver gpu.example.com is not registered"}
+
+    def read(_kind, _namespace, field_selector):
+        message = events.get(field_selector.removeprefix("reason="))
+        return [{"involvedObject": {"uid": "u"}, "message": message}] if message else [], "1"
+
+    StartEvents(SimpleNamespace(availability=SimpleNamespace(failing_since=None), list=read)).read([run], 10)
+    assert run.status == Status("pending", *events.popitem(), grace=FIXABLE)
+
+
+def slow_run(sandbox, **spec):
+    """A task that has not started for a while; `sandbox` is the status of the condition of its pod, whose spec may have fields."""
+    pod = {"metadata": {"uid": "u"}, "spec": spec, "status": {"conditions": [{"type": "PodReadyToStartContainers", "status": sandbox}]}}
     return SimpleNamespace(
         status=SimpleNamespace(reason="Starting", grace=None),
         timing=SimpleNamespace(created_at=0),

@@ -10,6 +10,7 @@ from ..values import Manifest
 from .containers import container_status, container_statuses, default_container, ephemeral_names, sidecars
 from .quantity import same_quantity
 from .readiness import condition
+from .resource_claims import describe_awaited_claims
 from .timestamps import known_time, read_timestamp
 
 # The class of a problem, which decides how long the problem may last before the task counts as failed.
@@ -40,19 +41,17 @@ _TERMINATIONS = ("DisruptionTarget", "TerminationTarget")
 # Why the container runtime did not start a command if it is not at fault: the kubelet or the runtime was stopped, or too slow.
 _CANCELLED = re.compile(r"context (canceled|deadline exceeded)|ttrpc: closed|code = Unavailable")
 _UNREAD = re.compile("failed to sync (configmap|secret) cache")  # the kubelet does not know yet what is wrong, if anything
-_INTERRUPTIONS = frozenset(
-    (
-        "Evicted",
-        "NodeLost",
-        "Preempting",
-        "Preempted",
-        "Shutdown",
-        "NodeShutdown",
-        "Terminated",
-        "NodeAffinity",
-        "TopologyAffinityError",
-        "UnexpectedAdmissionError",
-    )
+_INTERRUPTIONS = (
+    "Evicted",
+    "NodeLost",
+    "Preempting",
+    "Preempted",
+    "Shutdown",
+    "NodeShutdown",
+    "Terminated",
+    "NodeAffinity",
+    "TopologyAffinityError",
+    "UnexpectedAdmissionError",
 )
 _OUT_OF = "OutOf"  # with the name of any resource that the node lacks, as in OutOfcpu or OutOfephemeral-storage
 
@@ -216,7 +215,8 @@ def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
     if terminated:  # before it is restarted, or its restart is delayed
         return Status("pending", "Starting", f"its command exited with exit code {terminated['exitCode']}, and is being restarted", terminated["exitCode"])
     place = f"its node '{node}' has not accepted it" if (node := pod["spec"].get("nodeName")) else "it has not been scheduled"
-    return Status("pending", "Starting", "its containers are being created" if scheduled else place)
+    awaited = "" if scheduled or node else describe_awaited_claims(pod)
+    return Status("pending", "Starting", "its containers are being created" if scheduled else place + awaited, grace=FIXABLE if awaited else None)
 
 
 def read_waiting(container: Manifest) -> Status | None:

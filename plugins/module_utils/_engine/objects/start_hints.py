@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FAILED_PREPARE = "FailedPrepareDynamicResources"  # reason of an event of the kubelet, about the devices of a pod
 _IMAGES = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
 # The first that matches: a registry that refuses answers like one that lacks the image, and names resolve before anything else.
 _IMAGE_HINTS = (
@@ -31,8 +32,12 @@ _NODE_HINTS = (
     (r"free ports for the requested pod ports", "Use another host_port, or none, or free it."),
     (r"unbound immediate PersistentVolumeClaims", "Give the PersistentVolumeClaim a StorageClass that provides volumes."),
     (r'persistentvolumeclaim "[^"]+" not found', "Create the PersistentVolumeClaim first."),
+    ("cannot allocate all claims", "Request fewer or other devices, or free or add some: their driver lists those that exist in ResourceSlices."),
+    ("device class .* does not exist", "Correct deviceClassName in the ResourceClaim or ResourceClaimTemplate, or install the driver of these devices."),
 )
 _HINTS = {
+    "Starting": ((r"requires .*\bResourceClaim", "Create what does not exist in the namespace of the pod, or correct resource_claims."),),
+    FAILED_PREPARE: ((r"DRA driver \S+ is not registered", "Start the driver of these devices on the node: it has stopped, or was never started there."),),
     "InvalidImageName": (("", "Correct image."),),
     "ErrImageNeverPull": (("", "Set image_pull_policy to IfNotPresent, or load the image onto the node."),),
     "CreateContainerConfigError": (

@@ -26,9 +26,10 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
         line = f"{runs[0].plan.change.key.name} is {word}"
     else:
         line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if waiting and waiting.status and waiting.status.state not in ("running", "succeeded") and waiting.status.reason not in ("", "Starting"):
+    status = waiting.status if waiting else None
+    if waiting and status and status.state not in ("running", "succeeded") and (status.grace or status.reason not in ("", "Starting")):
         name = f"{waiting.plan.change.key.name}: " if len(runs) > 1 else ""
-        line += f"; {name}{waiting.status.explanation}"
+        line += f"; {name}{status.explanation}"
     return line
 
 

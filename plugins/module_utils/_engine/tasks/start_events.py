@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Problems at the start of tasks that only events report: volumes that cannot be mounted, and pods that a Job may not create."""
+"""Problems at the start of tasks that only events report: volumes and devices that cannot be prepared, and pods that a Job may not create."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from ..cluster.kinds import EVENT
 from ..errors import PodwrightError
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
 from ..objects.readiness import condition
+from ..objects.start_hints import FAILED_PREPARE
 from .task_run import FAILED_CREATE, TaskRun
 from .task_secret import STDIN_VOLUME
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
-_REASONS = ("Starting", "FailedMount", FAILED_CREATE)  # of a Status that events may explain
+_REASONS = ("Starting", "FailedMount", FAILED_PREPARE, FAILED_CREATE)  # of a Status that events may explain
 
 
 class StartEvents:
@@ -36,7 +37,7 @@ class StartEvents:
         self._next = now + self._pause
         slow = [run for run in runs if _may_be_stuck(run) and now - run.timing.created_at > FIRST_PAUSE]
         self._pause = min(self._pause * 2, LONGEST_PAUSE) if slow else FIRST_PAUSE
-        for namespace, reason in {(run.plan.change.key.namespace, "FailedMount" if run.pod else FAILED_CREATE) for run in slow}:
+        for namespace, reason in {(run.plan.change.key.namespace, reason) for run in slow for reason in _reasons_for(run)}:
             try:
                 events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
             except PodwrightError:
@@ -46,7 +47,7 @@ class StartEvents:
                 subject = run.pod or run.live
                 message = latest.get(subject["metadata"]["uid"]) if subject else None
                 if message and run.plan.change.key.namespace == namespace:
-                    run.status = Status("pending", reason, message, grace=_grace_of(message))
+                    run.status = Status("pending", reason, message, grace=_grace_of(reason, message))
 
 
 def _may_be_stuck(run: TaskRun) -> bool:
@@ -55,7 +56,16 @@ def _may_be_stuck(run: TaskRun) -> bool:
     return run.status is not None and run.status.reason in _REASONS and not has_sandbox
 
 
-def _grace_of(message: str) -> str:
+def _reasons_for(run: TaskRun) -> tuple[str, ...]:
+    """The reasons of the events that may explain why a task does not start."""
+    if not run.pod:
+        return (FAILED_CREATE,)
+    return ("FailedMount", FAILED_PREPARE) if run.pod["spec"].get("resourceClaims") else ("FailedMount",)
+
+
+def _grace_of(reason: str, message: str) -> str:
+    if reason == FAILED_PREPARE:
+        return FIXABLE  # the kubelet retries, as when it has not been permitted yet to read the claim
     # The Secret with standard input is created after its pod: the first attempt to mount it may fail, and the event about that stays.
     if "exceeded quota" in message or f'"{STDIN_VOLUME}"' in message:
         return FIXABLE
