@@ -323,8 +323,9 @@ options:
     choices: [Never, PreemptLowerPriority]
   resource_claims:
     description:
-      - "Claims of devices (dynamic resource allocation, Kubernetes 1.34), each C({name, claim: NAME}) for a ResourceClaim or C({name, template: NAME}) for a
-        ResourceClaimTemplate."
+      - "Claims of devices such as GPUs (dynamic resource allocation, Kubernetes 1.34): C({name, claim: NAME}) for a ResourceClaim, whose devices all its pods
+        share, or C({name, template: NAME}) for a ResourceClaimTemplate, from which each pod gets a claim of its own."
+      - They are waited for until they exist in the namespace of the pod and their devices are free.
     type: list
     elements: dict
   runtime_class:

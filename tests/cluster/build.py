@@ -85,6 +85,7 @@ COMPONENTS = (
     Group("spire-controller-manager", 2, image="ghcr.io/spiffe/{}:0.6.3"),
     Group("prometheus", 4, tags="remove_all_sd,enable_kubernetes_sd", image="docker.io/prom/{}:v3.14.0"),  # that of Debian cannot find pods
     Group("jaeger", 10),
+    Group("dra-example-driver", 2.5),
     Group("crane", 0.5, image="gcr.io/go-containerregistry/crane:debug"),
 )
 

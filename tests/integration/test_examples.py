@@ -12,7 +12,7 @@ from ..support.environment import ROOT
 from ..support.examples import PAGES, examples, lines_of
 
 # Guides whose examples the tests of their component run.
-NEED_COMPONENTS = ("identity", "monitoring", "podman", "queues", "registry", "several-clusters")
+NEED_COMPONENTS = ("devices", "identity", "monitoring", "podman", "queues", "registry", "several-clusters")
 MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
 
 
