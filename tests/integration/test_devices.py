@@ -142,7 +142,7 @@ def test_a_task_that_cannot_get_its_devices_says_why(run, client, namespace, cre
     expected = {
         "many-gpus": ("Unschedulable", "cannot allocate all claims", "Request fewer or other devices"),
         unknown: ("Unschedulable", f"device class {unknown} does not exist", "Correct deviceClassName"),
-        "missing": ("Starting", "requires a ResourceClaim from the ResourceClaimTemplate 'missing'", "Create what does not exist"),
+        "missing": ("FailedResourceClaimCreation", 'resource claim template "missing"', "Create the ResourceClaimTemplate"),
         absent: ("FailedPrepareDynamicResources", f"DRA driver {absent}.example.com is not registered", "Start the driver"),
     }
     templates = [template(name, request_for(name)) for name in (unknown, absent)]

@@ -342,6 +342,12 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
         ("Unschedulable", "0/1 nodes are available: 1 cannot allocate all claims. still not schedulable", "Request fewer or other devices"),
         ("Unschedulable", "0/1 nodes are available: request gpu: device class nope.example.com does not exist.", "Correct deviceClassName"),
         ("Starting", "it has not been scheduled, which requires the ResourceClaim 'gpu'", "correct resource_claims"),
+        (
+            "FailedResourceClaimCreation",
+            'PodResourceClaim gpu: resource claim template "a": resourceclaimtemplate.resource.k8s.io "a" not found',
+            "Create the Res",
+        ),
+        ("FailedResourceClaimCreation", 'PodResourceClaim gpu: create ResourceClaim : "a-gpu-x" is forbidden: exceeded quota: q', "raise the quota"),
         ("FailedPrepareDynamicResources", "prepare dynamic resources: DRA driver gpu.example.com is not registered", "Start the driver"),
     ],
 )

@@ -118,15 +118,21 @@ def test_outdated_events_do_not_fail_a_task(volume, sandbox, reason, grace):
     assert (run.status.reason, run.status.grace) == (reason, grace)
 
 
-def test_an_event_about_devices_explains_why_a_task_does_not_start():
-    run, events = slow_run("False", resourceClaims=[{"name": "gpu"}]), {"FailedPrepareDynamicResources": "DRA driver gpu.example.com is not registered"}
+@pytest.mark.parametrize(
+    ("spec", "reason", "message"),
+    [
+        ({}, "FailedResourceClaimCreation", 'resource claim template "gpus" not found'),
+        ({"nodeName": "node"}, "FailedPrepareDynamicResources", "DRA driver gpu.example.com is not registered"),
+    ],
+)
+def test_an_event_about_devices_explains_why_a_task_does_not_start(spec, reason, message):
+    run = slow_run("False", resourceClaims=[{"name": "gpu"}], **spec)
 
     def read(_kind, _namespace, field_selector):
-        message = events.get(field_selector.removeprefix("reason="))
-        return [{"involvedObject": {"uid": "u"}, "message": message}] if message else [], "1"
+        return [{"involvedObject": {"uid": "u"}, "message": message}] if field_selector == f"reason={reason}" else [], "1"
 
     StartEvents(SimpleNamespace(availability=SimpleNamespace(failing_since=None), list=read)).read([run], 10)
-    assert run.status == Status("pending", *events.popitem(), grace=FIXABLE)
+    assert run.status == Status("pending", reason, message, grace=FIXABLE)
 
 
 def slow_run(sandbox, **spec):

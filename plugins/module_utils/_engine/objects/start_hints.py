@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FAILED_PREPARE = "FailedPrepareDynamicResources"  # reason of an event of the kubelet, about the devices of a pod
+# Reasons of events about the devices of a pod: its ResourceClaim was not created from the template, or its node does not prepare them.
+FAILED_CLAIM, FAILED_PREPARE = "FailedResourceClaimCreation", "FailedPrepareDynamicResources"
 _IMAGES = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
 # The first that matches: a registry that refuses answers like one that lacks the image, and names resolve before anything else.
 _IMAGE_HINTS = (
@@ -37,6 +38,10 @@ _NODE_HINTS = (
 )
 _HINTS = {
     "Starting": ((r"requires .*\bResourceClaim", "Create what does not exist in the namespace of the pod, or correct resource_claims."),),
+    FAILED_CLAIM: (
+        (r"resource claim template .* not found", "Create the ResourceClaimTemplate in the namespace of the pod, or correct resource_claims."),
+        (r"exceeded quota", "Wait for other tasks to finish, or raise the quota."),
+    ),
     FAILED_PREPARE: ((r"DRA driver \S+ is not registered", "Start the driver of these devices on the node: it has stopped, or was never started there."),),
     "InvalidImageName": (("", "Correct image."),),
     "ErrImageNeverPull": (("", "Set image_pull_policy to IfNotPresent, or load the image onto the node."),),

@@ -10,12 +10,12 @@ from ..cluster.kinds import EVENT
 from ..errors import PodwrightError
 from ..objects.pod_status import FINAL, FIXABLE, SETTLING, TRANSIENT, Status
 from ..objects.readiness import condition
-from ..objects.start_hints import FAILED_PREPARE
+from ..objects.start_hints import FAILED_CLAIM, FAILED_PREPARE
 from .task_run import FAILED_CREATE, TaskRun
 from .task_secret import STDIN_VOLUME
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds between requests for events; each pause is twice the one before
-_REASONS = ("Starting", "FailedMount", FAILED_PREPARE, FAILED_CREATE)  # of a Status that events may explain
+_REASONS = ("Starting", "FailedMount", FAILED_CLAIM, FAILED_PREPARE, FAILED_CREATE)  # of a Status that events may explain
 
 
 class StartEvents:
@@ -60,12 +60,14 @@ def _reasons_for(run: TaskRun) -> tuple[str, ...]:
     """The reasons of the events that may explain why a task does not start."""
     if not run.pod:
         return (FAILED_CREATE,)
-    return ("FailedMount", FAILED_PREPARE) if run.pod["spec"].get("resourceClaims") else ("FailedMount",)
+    if not run.pod["spec"].get("resourceClaims"):
+        return ("FailedMount",)
+    return ("FailedMount", FAILED_PREPARE) if run.pod["spec"].get("nodeName") else (FAILED_CLAIM,)
 
 
 def _grace_of(reason: str, message: str) -> str:
-    if reason == FAILED_PREPARE:
-        return FIXABLE  # the kubelet retries, as when it has not been permitted yet to read the claim
+    if reason in (FAILED_CLAIM, FAILED_PREPARE):
+        return FIXABLE  # both are retried: the kubelet, for example, may not have been permitted yet to read the claim
     # The Secret with standard input is created after its pod: the first attempt to mount it may fail, and the event about that stays.
     if "exceeded quota" in message or f'"{STDIN_VOLUME}"' in message:
         return FIXABLE
