@@ -11,7 +11,6 @@ import copy
 import json
 import os
 import random
-import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from ..support.environment import scaled
 from ..support.mutation import Mutator, is_kept, value_at
 from ..support.openapi import OpenApi
-from ..support.operations import call
+from ..support.operations import call, outline
 from ..support.waiting import wait_for
 
 SEED = int(os.environ.get("PODWRIGHT_SEED", "1"))
@@ -282,14 +281,6 @@ def predict_and_run(subject, count):
                 wrong.append(f"{subject.kind.name} {state}: {done}: changed again {outline(again)}")
             number += 1
     return wrong
-
-
-def outline(result):
-    """What a result says about changes: the plan, or the reason of a failure."""
-    if result["failed"]:
-        return result["reason"]
-    # The digests of secret values differ between two runs.
-    return re.sub("secret:[0-9a-f]+", "secret", json.dumps([result["changed"], *([entry["action"], entry["patch"]] for entry in result["plan"])]))
 
 
 def test_check_mode_predicts_what_a_run_does(subjects, tried):

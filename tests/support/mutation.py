@@ -72,6 +72,10 @@ class Mutator:
             return self.grow(manifest, [None, {}, []])
         return self._change(manifest, _spellings)
 
+    def empty(self, manifest: dict[str, Any]) -> str:
+        """Remove or empty one value, or a part of it."""
+        return self._change(manifest, _emptyings)
+
     def grow(self, manifest: dict[str, Any], values: list[Any] | None = None) -> str:
         """Add one field that the schema allows, with a value of its type or one of `values`."""
         spots: list[tuple[Path, str, ObjectSchema]] = []
@@ -149,6 +153,17 @@ def _changes(value: Any, chance: random.Random) -> dict[str, Any]:
     elif isinstance(value, str):
         found |= {"other": value + "x", "shorter": value[:-1]}
     return found | _spellings(value, chance)
+
+
+def _emptyings(value: Any, chance: random.Random) -> dict[str, Any]:
+    """Less in place of a value, by description."""
+    found: dict[str, Any] = {"remove": None, "null": None}
+    if isinstance(value, dict) and value:
+        kept = chance.choice(list(value))
+        found |= {"empty": {}, "clear": {}, "keep one": {kept: value[kept]}}
+    if isinstance(value, list) and value:
+        found |= {"empty": [], "clear": [], "shorten": value[1:], "keep one": [chance.choice(value)], "reverse": value[::-1]}
+    return found
 
 
 def _spellings(value: Any, chance: random.Random) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from types import ModuleType
 from typing import Any
 
@@ -23,3 +25,11 @@ def call(module: ModuleType, options: dict[str, Any], namespace: str, check_mode
     assert not checked.error_messages, checked.error_messages
     result: dict[str, Any] = perform(operation, checked.validated_parameters, check_mode, False, Console())
     return result
+
+
+def outline(result: dict[str, Any]) -> str:
+    """What a result of resource_set says about changes: the plan, or the reason of a failure."""
+    if result["failed"]:
+        return str(result["reason"])
+    # The digests of secret values differ between two runs.
+    return re.sub("secret:[0-9a-f]+", "secret", json.dumps([result["changed"], *([entry["action"], entry["patch"]] for entry in result["plan"])]))

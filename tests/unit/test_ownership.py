@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import released_entries, subtract
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import disowned_entries, released_entries, subtract
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import take_over
 
 STEPS = st.sampled_from(["f:a", "f:b", 'k:{"name":"c"}', "."])
@@ -60,6 +60,16 @@ def service(*entries):
     return {"kind": "Service", "metadata": {"name": "a", "resourceVersion": "1", "managedFields": list(entries)}}
 
 
+def test_what_a_manager_has_patched_is_disowned():
+    """Fields that it had patched before stay its own, as do those of others."""
+    former, newer = ({"manager": "podwright", "operation": "Update", "fieldsV1": {f"f:{name}": {}}} for name in "ab")
+    status = newer | {"subresource": "status"}
+    item = service(KUBECTL, newer, status, OURS)
+    assert disowned_entries(item, service(former, OURS), "podwright") == [KUBECTL, status, OURS, former]
+    assert disowned_entries(item, service(OURS), "podwright") == [KUBECTL, status, OURS]
+    assert disowned_entries(service(KUBECTL, OURS), service(OURS), "podwright") is None
+
+
 def test_updater_keeps_fields_that_the_manifest_lacks():
     (theirs, ours) = released_entries(service(KUBECTL, OURS), "podwright")
     assert ours == OURS
@@ -101,7 +111,7 @@ class Server:
     def get(self, kind, namespace, name):
         return self.item
 
-    def patch(self, kind, namespace, name, patch, manager, content_type):
+    def patch(self, kind, namespace, name, patch, manager, content_type, dry_run):
         self.patches.append(patch)
         answer = self.answers.pop(0)
         if answer == "lost":  # it was written, and its repetition finds another version

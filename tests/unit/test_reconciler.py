@@ -852,43 +852,105 @@ def test_fields_that_a_former_version_lacks_are_applied(check_mode, cluster):
     assert check_mode or patches == [([entry | {"apiVersion": "example.com/v1"}, KUBECTL],)]
 
 
+def full_gadget(cluster):
+    """A live custom resource that podwright applied."""
+    add_definition(cluster, "v1")
+    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}, "d": 1}))
+
+
+EMPTY = manifest("Gadget", "g", "example.com/v1", spec={"a": {}, "d": 2})
+VERSION = {"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}
+EMPTIED = [{"op": "remove", "path": "/spec/a/b"}, {"op": "replace", "path": "/spec/d", "value": 2}]
+
+
 @pytest.mark.parametrize("conflicts", ["take", "fail"])
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_map_of_a_custom_resource_is_removed_before_an_apply_would_set_it_to_null(check_mode, conflicts, cluster):
-    add_definition(cluster, "v1")
-    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}, "d": 1}))
-    outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}, "d": 1})], check_mode=check_mode, conflicts=conflicts))
-    assert outcome.objects[0]["spec"] == {"a": {}, "d": 1} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
-    assert [entry[0] for entry in cluster.log] == ["try", "patch", *([] if check_mode else ["apply", "apply"])]
+def test_an_object_whose_map_is_emptied_is_patched_before_an_apply_would_set_the_map_to_null(check_mode, conflicts, cluster):
+    full_gadget(cluster)
+    outcome = checked(reconcile(cluster, [EMPTY], check_mode=check_mode, conflicts=conflicts))
+    assert outcome.objects[0]["spec"] == {"a": {}, "d": 2} and outcome.changes[0].patch == EMPTIED
+    assert [entry[0] for entry in cluster.log] == ["try", "patch", *([] if check_mode else ["apply"])]
+    assert cluster.log[1][3:] == ([VERSION, *EMPTIED], check_mode)
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_required_map_of_a_custom_resource_is_emptied_by_a_patch(check_mode, cluster):
-    add_definition(cluster, "v1")
-    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
-    cluster.answers["try", "Gadget", "g"] = [PodwrightError("spec: Required value", status=422)]
-    outcome = checked(reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})], check_mode=check_mode))
-    assert outcome.objects[0]["spec"] == {"a": {}} and outcome.changes[0].patch == [{"op": "remove", "path": "/spec/a/b"}]
-    emptied = [{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "replace", "path": "/spec/a", "value": {}}]
-    assert check_mode or (emptied, False) in [entry[3:] for entry in cluster.log]
+def test_a_map_is_emptied_if_the_rest_of_the_change_requires_that(check_mode, cluster):
+    full_gadget(cluster)
+    cluster.answers["try", "Gadget", "g"] = [PodwrightError("spec.a must be empty", status=422), None]
+    outcome = checked(reconcile(cluster, [EMPTY], check_mode=check_mode))
+    assert outcome.objects[0]["spec"] == {"a": {}, "d": 2} and outcome.changes[0].patch == EMPTIED
 
 
-def test_what_was_dropped_before_a_failure_is_a_change(cluster):
-    add_definition(cluster, "v1")
-    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}, "d": 1}))
-    cluster.answers["apply", "Gadget", "g"] = [None, PodwrightError("lost", status=500)]
-    outcome = reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}, "d": 1})])
+def test_a_map_is_emptied_although_a_webhook_does_not_support_dry_run(cluster):
+    full_gadget(cluster)
+    cluster.answers["try", "Gadget", "g"] = [PodwrightError("admission webhook w does not support dry run", status=400)]
+    assert checked(reconcile(cluster, [EMPTY])).objects[0]["spec"] == {"a": {}, "d": 2}
+    assert [entry[3] for entry in cluster.log if entry[0] == "patch"] == [[VERSION, EMPTIED[0]]]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_map_that_another_run_empties_at_the_same_time_is_no_failure(status, check_mode, cluster):
+    """An operation of the patch fails, or the patch is for another version."""
+    full_gadget(cluster)
+    refusal = PodwrightError("the server rejected our request due to an error in our request", status=status, reason="Invalid")
+    cluster.answers["patch", "Gadget", "g"] = [refusal, None]
+
+    def patch(*arguments, **options):
+        cluster.objects["Gadget", "n", "g"]["spec"] = {"a": {}, "d": 1}
+        return Cluster.patch(cluster, *arguments, **options)
+
+    cluster.patch = patch
+    outcome = checked(reconcile(cluster, [EMPTY], check_mode=check_mode))
+    assert outcome.objects[0]["spec"] == {"a": {}, "d": 2} and outcome.changes[0].patch == EMPTIED
+
+
+NULL = PodwrightError('spec.a: Invalid value: "null": spec.a in body must be of type object: "null"', status=422)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("times", [1, 8])
+def test_a_map_that_another_run_fills_meanwhile_is_emptied_again(times, check_mode, cluster):
+    """The API server refuses the null that the apply leaves."""
+    full_gadget(cluster)
+    filled, apply, left = cluster.objects["Gadget", "n", "g"], cluster.apply, [NULL] * times
+    cluster.add_applied(EMPTY)
+
+    def fill_before(*arguments, **options):
+        if left and options["dry_run"] is check_mode:
+            cluster.objects["Gadget", "n", "g"] = copy.deepcopy(filled)
+            raise left.pop()
+        return apply(*arguments, **options)
+
+    cluster.apply = fill_before
+    outcome = reconcile(cluster, [EMPTY | {"spec": EMPTY["spec"] | {"d": 3}}], check_mode=check_mode)
+    assert outcome.error is (NULL if times == 8 else None)
+    assert outcome.error or outcome.objects[0]["spec"] == {"a": {}, "d": 3}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_null_in_a_manifest_is_refused_at_once(check_mode, cluster):
+    full_gadget(cluster)
+    cluster.answers["try" if check_mode else "apply", "Gadget", "g"] = [NULL]
+    outcome = reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": None, "d": 1})], check_mode=check_mode)
+    assert outcome.error is NULL and len(cluster.log) == 1
+
+
+def test_what_was_emptied_before_a_failure_is_a_change(cluster):
+    full_gadget(cluster)
+    cluster.answers["apply", "Gadget", "g"] = [PodwrightError("lost", status=500)]
+    outcome = reconcile(cluster, [EMPTY])
     assert outcome.error.message == "lost" and [change.action for change in outcome.changes] == ["patch"]
 
 
-@pytest.mark.parametrize("refusals", [[("try", 409)], [("try", 422), ("patch", 422)], [("patch", 422)]])
+@pytest.mark.parametrize("refusals", [{"try": [409]}, {"try": [422, 422]}, {"patch": [403]}, {"patch": [422] * 8}])
 def test_nothing_is_emptied_for_a_change_that_is_refused(refusals, cluster):
-    add_definition(cluster, "v1")
-    cluster.add_applied(manifest("Gadget", "g", "example.com/v1", spec={"a": {"b": "c"}}))
-    for verb, status in refusals:
-        cluster.answers[verb, "Gadget", "g"] = [PodwrightError("no", status=status)]
-    assert reconcile(cluster, [manifest("Gadget", "g", "example.com/v1", spec={"a": {}})]).error.status == refusals[-1][1]
-    assert cluster.objects["Gadget", "n", "g"]["spec"] == {"a": {"b": "c"}}
+    full_gadget(cluster)
+    for verb, statuses in refusals.items():
+        cluster.answers[verb, "Gadget", "g"] = [PodwrightError(str(number), status=status) for number, status in enumerate(statuses)]
+    error = reconcile(cluster, [EMPTY]).error
+    assert (error.status, error.message) == ((422, "7") if len(statuses) == 8 else (statuses[0], "0"))
+    assert cluster.objects["Gadget", "n", "g"]["spec"] == {"a": {"b": "c"}, "d": 1}
 
 
 @pytest.mark.parametrize("wait_option", [False, True])

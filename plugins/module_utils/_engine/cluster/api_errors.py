@@ -53,7 +53,6 @@ _TEXT_FOR_OTHER = re.compile(
 _OTHER_FOR_TEXT = re.compile(
     r"expected string, got|cannot unmarshal (number|bool) into .* of type (\*?string|\[\]uint8)|cannot convert (int64|float64|bool) to string"
 )
-_NULL = re.compile(r'"null": \S+ in body must be of type')  # in a custom resource
 _OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\](?!uint8)")
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
@@ -130,7 +129,7 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Use another name, or delete the existing object. If another client has just created it, run the task again."
     if hint := _type_hint(error, text):
         return hint
-    if status == 422 and _NULL.search(text):
+    if error.refuses_null:
         return "Remove the fields that are null, or set them: their types do not allow null."
     if status == 422 and "status.storedVersions" in text:
         return "Keep the version in the definition, with served: false, until no object is stored in it and status.storedVersions lacks it."

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError
 from ..objects.field_paths import without_fields
 from .alternatives import alias_fields, excluded_fields, explain_exclusion
-from .emptied import emptied_fields, with_emptied, without_emptied
+from .emptied import applied_paths, emptied_fields, with_empty, with_values, without_values
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .ownership import HANDOVER
-from .takeover import claim, empty, move_version
+from .takeover import ATTEMPTS, anticipate, claim, move_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,16 +43,18 @@ class Applier:
 
     def apply(self, change: Change) -> Iterator[Manifest]:
         """Apply the desired state of a change. Yields: the object after each request. Raises: PodwrightError."""
-        desired = change.desired or {}
-        if emptied := self._emptied(change, change.before):
+        is_emptied = bool(self._emptied(change, change.before))
+        for attempt in range(1, ATTEMPTS + 1):
+            if is_emptied:
+                yield self._empty(change)
             try:
-                is_dropped = self._try_emptied(change, emptied)[1]
+                after = self._send(change, change.desired or {})
+                break
             except PodwrightError as error:
-                if not error.is_dry_run_refused:
+                is_emptied = self._is_filled(change, error)
+                if not is_emptied or attempt == ATTEMPTS:
                     raise
-                is_dropped = False
-            yield self._send(change, without_emptied(desired, emptied)) if is_dropped else self._empty(change)
-        yield self._send(change, desired)
+        yield after
 
     def create(self, change: Change) -> Manifest:
         """Create the desired object of a change whose previous one does not exist any more. Raises: PodwrightError."""
@@ -60,9 +62,13 @@ class Applier:
 
     def predict(self, change: Change) -> Manifest:
         """The object as the API server answers to a dry run of the change. Raises: PodwrightError."""
-        if emptied := self._emptied(change, change.before):
-            return self._try_emptied(change, emptied)[0]
-        return _without(self._send(change, change.desired or {}, dry_run=True), self._aliases(change, change.before))
+        if not self._emptied(change, change.before):
+            try:
+                return _without(self._send(change, change.desired or {}, dry_run=True), self._aliases(change, change.before))
+            except PodwrightError as error:
+                if not self._is_filled(change, error):
+                    raise
+        return self._empty(change, dry_run=True)
 
     def predict_repaired(self, change: Change, refusal: PodwrightError) -> Manifest | None:
         """The object as it would be after `repair` and another apply; None if there is nothing to repair. Raises: PodwrightError."""
@@ -115,28 +121,39 @@ class Applier:
         """The maps and lists that an apply of the change would set to null."""
         return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
 
-    def _try_emptied(self, change: Change, emptied: list[list[str]]) -> tuple[Manifest, bool]:
-        """The object as the API server answers to dry runs of a change that empties fields, and whether an apply may drop these first.
+    def _is_filled(self, change: Change, refusal: PodwrightError) -> bool:
+        """Whether an apply was refused because another run has filled meanwhile what the change empties. Raises: PodwrightError."""
+        return refusal.refuses_null and bool(self._emptied(change, self._client.get(change.kind, change.key.namespace, change.key.name)))
 
-        It may not if the API server then refuses the object, or sets defaults in them. Raises: PodwrightError.
+    def _empty(self, change: Change, dry_run: bool = False) -> Manifest:
+        """Carry out the change by a patch, since an apply would set the maps and lists that it empties to null.
+
+        The patch leads to the final state, which alone the API server has to accept; the apply after it only owns that. Raises: PodwrightError.
         """
-        desired = change.desired or {}
-        try:
-            answer = self._send(change, without_emptied(desired, emptied), dry_run=True)
-        except PodwrightError as error:
-            if not error.is_refusal or error.is_dry_run_refused or error.is_about_former_version or error.status in (404, 409):
-                raise
-            return self._try_without(change, []), False
-        after = with_emptied(answer, emptied, desired)
-        if after is None:
-            return self._try_without(change, []), False
         key = change.key
         live = self._client.get(change.kind, key.namespace, key.name) or change.before or {}  # in this version
-        return self._client.patch(change.kind, key.namespace, key.name, difference(live, after), self._options.manager, dry_run=True), True
+        return anticipate(self._client, change.kind, live, self._options.manager, partial(self._with_emptied, change), dry_run)
 
-    def _empty(self, change: Change) -> Manifest:
-        """Empty the maps and lists that an apply would set to null. Raises: PodwrightError."""
-        return empty(self._client, change.kind, change.before or {}, self._options.manager, partial(self._emptied, change))
+    def _with_emptied(self, change: Change, seen: Manifest) -> Manifest:
+        """An object after a change that empties maps and lists, by a dry run of an apply that leaves these as they are. Raises: PodwrightError."""
+        desired, emptied = change.desired or {}, self._emptied(change, seen)
+        full = with_values(desired, seen, emptied)
+        try:
+            answer = self._send(change, full, dry_run=True)
+            applied = applied_paths(emptied, answer, self._options.manager)
+            if applied != emptied:  # an item without a merge key is another one
+                answer = self._send(change, with_values(desired, seen, applied), dry_run=True)
+            return with_empty(answer, applied)
+        except PodwrightError as error:
+            if error.is_dry_run_refused:
+                return with_empty(seen, emptied)
+            if error.status != 422:
+                raise
+            refusal = error
+        try:  # perhaps the change requires that they are empty
+            return with_values(self._send(change, without_values(desired, emptied), dry_run=True), with_empty(full, emptied), emptied)
+        except PodwrightError:
+            raise refusal from None
 
     def _check_without(self, change: Change, paths: list[list[Any]]) -> None:
         """Check that the API server would accept a change without the fields at some paths: owners do not change in vain. Raises: PodwrightError."""

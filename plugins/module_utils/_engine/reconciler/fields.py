@@ -11,6 +11,7 @@ from .schema import Path, Schema
 if TYPE_CHECKING:
     from ..values import Manifest
 
+ITSELF = "."  # the step in a tree that is the path itself
 # Maps whose keys have owners each; an empty one removes none.
 _GRANULAR = (("metadata", "labels"), ("metadata", "annotations"))
 _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys creates an encoder for each call
@@ -35,8 +36,13 @@ def tree_of(entry: dict[str, Any]) -> dict[str, Any] | None:
     return tree if _is_tree(tree) else None
 
 
+def parts_of(tree: dict[str, Any]) -> dict[str, Any]:
+    """The steps below a path of a tree, without ITSELF."""
+    return {step: below for step, below in tree.items() if step != ITSELF}
+
+
 def _is_tree(tree: Any) -> bool:
-    return isinstance(tree, dict) and all((step == "." or _is_step(step)) and _is_tree(below) for step, below in tree.items())
+    return isinstance(tree, dict) and all((step == ITSELF or _is_step(step)) and _is_tree(below) for step, below in tree.items())
 
 
 def _is_step(step: str) -> bool:
@@ -81,24 +87,19 @@ def _without_identity(desired: Manifest) -> dict[str, Any]:
     return rest | ({"metadata": metadata} if metadata else {})
 
 
-def _steps(tree: dict[str, Any]) -> dict[str, Any]:
-    """The steps below a path of a tree, without `.`, which is the path itself."""
-    return {step: below for step, below in tree.items() if step != "."}
-
-
 def _is_map_current(schema: Schema, path: Path, desired: Manifest, live: Manifest, tree: dict[str, Any]) -> bool:
-    if any(step[2:] not in desired for step in _steps(tree)):
+    if any(step[2:] not in desired for step in parts_of(tree)):
         return False
     return all(_is_field_current(schema, (*path, key), value, live, tree.get(f"f:{key}")) for key, value in desired.items())
 
 
 def _is_field_current(schema: Schema, path: Path, value: Any, parent: dict[str, Any], tree: dict[str, Any] | None) -> bool:
     if path[-1] not in parent:
-        return not _steps(tree or {}) and schema.leaves_out(path, value, is_owned=tree is not None)
+        return not parts_of(tree or {}) and schema.leaves_out(path, value, is_owned=tree is not None)
     live = parent[path[-1]]
     if tree is None:
         return _is_unowned_current(schema, path, value, live)
-    if not _steps(tree) and not (value == {} and path in _GRANULAR):
+    if not parts_of(tree) and not (value == {} and path in _GRANULAR):
         # An atomic value: the API would remove other live parts of it.
         return is_same(schema, path, value, schema.without_additions(path, value, live))
     if isinstance(value, dict) and isinstance(live, dict):
@@ -129,7 +130,7 @@ def _is_of_type(schema: Schema, path: Path, value: Any, live: Any) -> bool:
 def _is_list_current(schema: Schema, path: Path, desired: list[Any], live: list[Any], tree: dict[str, Any]) -> bool:
     """Whether a set, or a list with merge keys, has the same items in the same order, which the API keeps."""
     owned, names = _owned_items(tree)
-    if len(owned) != len(desired) or len(owned) != len(_steps(tree)):
+    if len(owned) != len(desired) or len(owned) != len(parts_of(tree)):
         return False
     positions = _positions(schema, path, live, names)
     at = -1
@@ -139,7 +140,7 @@ def _is_list_current(schema: Schema, path: Path, desired: list[Any], live: list[
         if position <= at or identity not in owned:
             return False
         at, below, there = position, owned[identity], live[position]
-        is_item_current = _is_map_current(schema, path, item, there, below) if _steps(below) else is_same(schema, path, item, there)
+        is_item_current = _is_map_current(schema, path, item, there, below) if parts_of(below) else is_same(schema, path, item, there)
         if not is_item_current:
             return False
     return True
@@ -147,7 +148,7 @@ def _is_list_current(schema: Schema, path: Path, desired: list[Any], live: list[
 
 def _owned_items(tree: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """The owned items of a set or a list with merge keys, as {identity: tree below the item}, and the names of the merge keys."""
-    items = [(step[0], json.loads(step[2:]), below) for step, below in _steps(tree).items() if step[0] in ("k", "v")]
+    items = [(step[0], json.loads(step[2:]), below) for step, below in parts_of(tree).items() if step[0] in ("k", "v")]
     names = {name for step_type, value, _below in items if step_type == "k" for name in value}
     return {_encode(value): below for _step_type, value, below in items}, names
 
@@ -189,7 +190,7 @@ def is_same(schema: Schema, path: Path, desired: Any, live: Any) -> bool:
 def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, Any], path: list[Any], found: list[list[Any]], is_whole: bool) -> None:
     if isinstance(live, dict):
         steps: list[tuple[Any, str, dict[str, Any]]] = [
-            (step[2:], step[2:], below) for step, below in _steps(tree).items() if step[0] == "f" and step[2:] in live
+            (step[2:], step[2:], below) for step, below in parts_of(tree).items() if step[0] == "f" and step[2:] in live
         ]
         wanted = desired if isinstance(desired, dict) else {}
     elif isinstance(live, list):
@@ -202,10 +203,10 @@ def _collect_dropped(schema: Schema, desired: Any, live: Any, tree: dict[str, An
     for place, name, below in steps:
         if name not in wanted and (is_whole or not (isinstance(live, dict) and _has_others(live[place], below))):
             found.append([*path, place])
-        elif _steps(below):
+        elif parts_of(below):
             _collect_dropped(schema, wanted.get(name), live[place], below, [*path, place], found, is_whole)
 
 
 def _has_others(live: Any, tree: dict[str, Any]) -> bool:
     """Whether a live map has keys that are not in the tree of its manager."""
-    return bool(_steps(tree)) and isinstance(live, dict) and any(f"f:{key}" not in tree for key in live)
+    return bool(parts_of(tree)) and isinstance(live, dict) and any(f"f:{key}" not in tree for key in live)

@@ -11,13 +11,12 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .fields import is_apply_of, owned_fields, tree_of
+from .fields import ITSELF, is_apply_of, owned_fields, parts_of, tree_of
 from .schema import MERGE_KEYS
 
 if TYPE_CHECKING:
     from ..values import Manifest
 
-ITSELF = "."
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # as the API server writes keys
 # The field manager of the replicas of an autoscaled object, from when they are no longer applied until the autoscaler sets them.
 HANDOVER = "podwright-handover"
@@ -29,12 +28,12 @@ def subtract(tree: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any] | No
     A path in `taken` without paths below it takes all paths of `tree` below it (the API treats it as one value). A map itself
     is only left as long as one of its fields is.
     """
-    if not _children(taken):
+    if not parts_of(taken):
         return None
-    if not _children(tree):
+    if not parts_of(tree):
         return None if ITSELF in taken else tree
     rest = {}
-    for step, below in _children(tree).items():
+    for step, below in parts_of(tree).items():
         left = subtract(below, taken[step]) if step in taken else below
         if left is not None:
             rest[step] = left
@@ -63,6 +62,13 @@ def released_entries(item: Manifest, manager: str, is_first_apply: bool = False)
         elif left is not None:
             after.append(entry | {"fieldsV1": left})
     return None if after == before else after
+
+
+def disowned_entries(item: Manifest, before: Manifest, manager: str) -> list[dict[str, Any]] | None:
+    """The managedFields of an object without what `manager` has patched since it was as `before`, or None if that is nothing."""
+    entries, former = (seen["metadata"].get("managedFields") or [] for seen in (item, before))
+    after = [entry for entry in entries if not _is_update_of(entry, manager)] + [entry for entry in former if _is_update_of(entry, manager)]
+    return None if after == entries else after
 
 
 def claimed_entries(item: Manifest, manager: str, paths: Iterable[list[Any]]) -> list[dict[str, Any]]:
@@ -107,13 +113,13 @@ def _union(tree: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
     return tree | {step: _union(tree.get(step, {}), below) if below else {} for step, below in added.items()}
 
 
+def _is_update_of(entry: dict[str, Any], manager: str) -> bool:
+    return entry.get("manager") == manager and entry.get("operation") == "Update" and not entry.get("subresource")
+
+
 def _loses_fields(entry: dict[str, Any], manager: str, is_first_apply: bool) -> bool:
     if entry.get("subresource"):
         return False
     if entry.get("operation") == "Update" or entry.get("manager") == HANDOVER:
         return True
     return is_first_apply and entry.get("manager") != manager
-
-
-def _children(tree: dict[str, Any]) -> dict[str, Any]:
-    return {step: below for step, below in tree.items() if step != ITSELF}

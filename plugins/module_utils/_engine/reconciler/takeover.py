@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is written beside an apply: the ownership of exactly the fields in a manifest and of those that it excludes, and empty maps and lists."""
+"""What is written beside an apply: the ownership of exactly the fields in a manifest and of those that it excludes; and empty maps and lists."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.client import JSON_PATCH, MERGE_PATCH
 from ..errors import PodwrightError
-from .emptied import emptying_patch
-from .ownership import claimed_entries, released_entries
+from .emptied import change_patch
+from .ownership import claimed_entries, disowned_entries, released_entries
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -60,21 +60,25 @@ def move_version(client: Client, kind: Kind, item: Manifest, manager: str) -> No
     _change_owners(client, kind, item, manager, entries)
 
 
-def empty(client: Client, kind: Kind, item: Manifest, manager: str, find: Callable[[Manifest], list[list[str]]]) -> Manifest:
-    """Empty maps and lists of an object.
+def anticipate(client: Client, kind: Kind, item: Manifest, manager: str, applied: Callable[[Manifest], Manifest], dry_run: bool) -> Manifest:
+    """Patch an object as an apply will leave it, without owning a field.
 
     Args:
-        find: returns their paths, as steps in the tree of fields.
+        applied: returns the object as it will be, from what it is.
 
     Returns: the object afterwards, or as last seen if it was deleted meanwhile.
     Raises: PodwrightError as `take_over`.
     """
+    before = item
 
-    def patch_of(seen: Manifest) -> Patch | None:
-        paths = find(seen)
-        return emptying_patch(seen, paths) if paths else None
+    def patch_of(seen: Manifest) -> Patch:
+        nonlocal before
+        before = seen
+        return change_patch(seen, applied(seen))
 
-    return _change(client, kind, item, manager, patch_of, JSON_PATCH)
+    after = _change(client, kind, item, manager, patch_of, JSON_PATCH, dry_run)
+    # Else the apply could conflict with the patch, and a later one would not remove what that has set.
+    return after if dry_run else _change_owners(client, kind, after, manager, partial(disowned_entries, before=before, manager=manager))
 
 
 def _change_owners(client: Client, kind: Kind, item: Manifest, manager: str, entries_of: Callable[[Manifest], list[dict[str, Any]] | None]) -> Manifest:
@@ -85,7 +89,15 @@ def _change_owners(client: Client, kind: Kind, item: Manifest, manager: str, ent
     return _change(client, kind, item, manager, patch_of, MERGE_PATCH)
 
 
-def _change(client: Client, kind: Kind, item: Manifest, manager: str, patch_of: Callable[[Manifest], Manifest | Patch | None], content_type: str) -> Manifest:
+def _change(
+    client: Client,
+    kind: Kind,
+    item: Manifest,
+    manager: str,
+    patch_of: Callable[[Manifest], Manifest | Patch | None],
+    content_type: str,
+    dry_run: bool = False,
+) -> Manifest:
     """Patch the object until there is nothing to patch, or nobody else has changed it meanwhile."""
     namespace, name = item["metadata"].get("namespace"), item["metadata"]["name"]
     for attempt in range(1, ATTEMPTS + 1):
@@ -93,10 +105,12 @@ def _change(client: Client, kind: Kind, item: Manifest, manager: str, patch_of: 
         if patch is None:
             return item
         try:
-            return client.patch(kind, namespace, name, patch, manager, content_type)
+            return client.patch(kind, namespace, name, patch, manager, content_type, dry_run=dry_run)
         except PodwrightError as error:
             # Another client changed it, or this is a retry after a lost response: read the object first.
-            if error.status not in (404, 409) or attempt == ATTEMPTS:
+            # An operation of a JSON patch fails before versions are compared, without a cause.
+            is_outdated = error.status in (404, 409) or (error.status == 422 and not error.causes)
+            if not is_outdated or attempt == ATTEMPTS:
                 raise
             seen = client.get(kind, namespace, name)
             if seen is None:
