@@ -67,6 +67,20 @@ def test_what_is_emptied_is_empty(client, namespace, schema):
     assert not problems, "\n".join(problems)
 
 
+def test_runs_at_the_same_time_that_fill_and_empty_a_map_do_not_fail(namespace, schema):
+    given = [BASE | {"metadata": {"name": "v"}, "spec": DATA["object"]["spec"] | {"texts": texts}} for texts in ({}, {"a": "x"}, {"a": "y", "c": "z"})]
+
+    def run(number):
+        return call(resource_set, {"definition": given[number % len(given)], "wait": False}, namespace)
+
+    run(1)
+    with ThreadPoolExecutor(9) as pool:
+        results = list(pool.map(run, range(9)))
+    assert [result["msg"] for result in results if result["failed"]] == []
+    (live,) = run(0)["resources"]
+    assert live["spec"]["texts"] == {}
+
+
 class Pair:
     """Two manifests of an object, and what others do to it in between."""
 

@@ -12,6 +12,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import disowned_entries, released_entries, subtract
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import take_over
 
+from .model_cluster import VirtualClock
+
 STEPS = st.sampled_from(["f:a", "f:b", 'k:{"name":"c"}', "."])
 TREES = st.recursive(st.just({}), lambda below: st.dictionaries(STEPS, below, max_size=3), max_leaves=12).map(
     lambda tree: {step: below for step, below in tree.items() if step != "."}
@@ -106,7 +108,7 @@ class Server:
     """Answers each PATCH with the next of `answers`, and each GET with the object afterwards."""
 
     def __init__(self, item, *answers):
-        self.item, self.answers, self.patches = item, list(answers), []
+        self.item, self.answers, self.patches, self.clock = item, list(answers), [], VirtualClock()
 
     def get(self, kind, namespace, name):
         return self.item

@@ -7,17 +7,18 @@ autoscaler, and leaves null instead of an empty map or list in a custom resource
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
 from ..objects.field_paths import without_fields
 from .alternatives import alias_fields, excluded_fields, explain_exclusion
-from .emptied import applied_paths, emptied_fields, with_empty, with_values, without_values
+from .emptied import applied_paths, emptied_fields, has_null, with_empty, with_values, without_values
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .ownership import HANDOVER
-from .takeover import ATTEMPTS, anticipate, claim, move_version
+from .takeover import ATTEMPTS, anticipate, claim, move_version, pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .plan import Change
     from .reconciler import ReconcilerOptions
+
+_NULL_HINT = "The API server itself sets fields to null that lose their last part: remove them first, with null as their values and state: patched."
 
 
 class Applier:
@@ -41,20 +44,19 @@ class Applier:
             self._hand_over_replicas(change)
             self._claim_aliases(change)
 
-    def apply(self, change: Change) -> Iterator[Manifest]:
+    def apply(self, change: Change, dry_run: bool = False) -> Iterator[Manifest]:
         """Apply the desired state of a change. Yields: the object after each request. Raises: PodwrightError."""
-        is_emptied = bool(self._emptied(change, change.before))
-        for attempt in range(1, ATTEMPTS + 1):
-            if is_emptied:
-                yield self._empty(change)
+        live = change.before
+        for attempt in itertools.count(1):
             try:
-                after = self._send(change, change.desired or {})
-                break
+                is_emptied = bool(self._emptied(change, live))
+                if is_emptied:
+                    yield self._empty(change, dry_run)
+                if not is_emptied or not dry_run:
+                    yield self._send(change, change.desired or {}, dry_run)
+                return
             except PodwrightError as error:
-                is_emptied = self._is_filled(change, error)
-                if not is_emptied or attempt == ATTEMPTS:
-                    raise
-        yield after
+                live = self._look_again(change, error, attempt)
 
     def create(self, change: Change) -> Manifest:
         """Create the desired object of a change whose previous one does not exist any more. Raises: PodwrightError."""
@@ -62,13 +64,8 @@ class Applier:
 
     def predict(self, change: Change) -> Manifest:
         """The object as the API server answers to a dry run of the change. Raises: PodwrightError."""
-        if not self._emptied(change, change.before):
-            try:
-                return _without(self._send(change, change.desired or {}, dry_run=True), self._aliases(change, change.before))
-            except PodwrightError as error:
-                if not self._is_filled(change, error):
-                    raise
-        return self._empty(change, dry_run=True)
+        (answer,) = self.apply(change, dry_run=True)
+        return _without(answer, self._aliases(change, change.before))
 
     def predict_repaired(self, change: Change, refusal: PodwrightError) -> Manifest | None:
         """The object as it would be after `repair` and another apply; None if there is nothing to repair. Raises: PodwrightError."""
@@ -121,11 +118,20 @@ class Applier:
         """The maps and lists that an apply of the change would set to null."""
         return emptied_fields(change.desired, item, self._options.manager) if change.action == "patch" and change.desired and item else []
 
-    def _is_filled(self, change: Change, refusal: PodwrightError) -> bool:
-        """Whether an apply was refused because another run has filled meanwhile what the change empties. Raises: PodwrightError."""
-        return refusal.refuses_null and bool(self._emptied(change, self._client.get(change.kind, change.key.namespace, change.key.name)))
+    def _look_again(self, change: Change, refusal: PodwrightError, attempt: int) -> Manifest | None:
+        """The object after a refusal of null which the manifest does not contain: another run has filled or emptied a map meanwhile.
 
-    def _empty(self, change: Change, dry_run: bool = False) -> Manifest:
+        Raises: PodwrightError: any other refusal, and the last one.
+        """
+        if not refusal.refuses_null or has_null(change.desired):
+            raise refusal
+        if attempt == ATTEMPTS:
+            refusal.hint = _NULL_HINT
+            raise refusal
+        pause(self._client, attempt)
+        return self._client.get(change.kind, change.key.namespace, change.key.name)
+
+    def _empty(self, change: Change, dry_run: bool) -> Manifest:
         """Carry out the change by a patch, since an apply would set the maps and lists that it empties to null.
 
         The patch leads to the final state, which alone the API server has to accept; the apply after it only owns that. Raises: PodwrightError.

@@ -76,6 +76,11 @@ def change_patch(before: Manifest, after: Manifest) -> Patch:
     return [{"op": "replace", "path": "/metadata/resourceVersion", "value": before["metadata"]["resourceVersion"]}, *difference(before, after)]
 
 
+def has_null(value: Any) -> bool:
+    """Whether a value contains null."""
+    return value is None or any(map(has_null, value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()))
+
+
 def _with_value(target: Any, source: Any, path: Steps) -> Any:
     here, there = _place(path[0], target), _place(path[0], source)
     if there is None or (here is None and not isinstance(target, dict)):

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..clock import pause_after
 from ..cluster.client import JSON_PATCH, MERGE_PATCH
 from ..errors import PodwrightError
 from .emptied import change_patch
@@ -81,6 +83,11 @@ def anticipate(client: Client, kind: Kind, item: Manifest, manager: str, applied
     return after if dry_run else _change_owners(client, kind, after, manager, partial(disowned_entries, before=before, manager=manager))
 
 
+def pause(client: Client, attempt: int) -> None:
+    """Let other runs finish that change the same object."""
+    client.clock.sleep(pause_after(attempt, 0.05, 1) * random.uniform(0, 1))  # noqa: S311 - not a secret
+
+
 def _change_owners(client: Client, kind: Kind, item: Manifest, manager: str, entries_of: Callable[[Manifest], list[dict[str, Any]] | None]) -> Manifest:
     def patch_of(seen: Manifest) -> Manifest | None:
         entries = entries_of(seen)
@@ -112,6 +119,7 @@ def _change(
             is_outdated = error.status in (404, 409) or (error.status == 422 and not error.causes)
             if not is_outdated or attempt == ATTEMPTS:
                 raise
+            pause(client, attempt)
             seen = client.get(kind, namespace, name)
             if seen is None:
                 return item
