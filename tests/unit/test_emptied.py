@@ -100,6 +100,7 @@ def test_the_patch_is_for_this_version_of_the_object():
         ({"a": [{"name": "two", "b": {}}]}, ["f:a", TWO, "f:b"], {"spec": {"a": [{"name": "two"}]}}, ANSWER, FILLED),
         ({"a": [{"name": "two", "b": {}}]}, ["f:a", TWO, "f:b"], {"spec": {"a": [{"name": "two"}]}}, {"a": []}, {"a": []}),
         ({"a": [{"port": 80, "b": {}}]}, ["f:a", TCP, "f:b"], {"spec": {"a": [{"port": 80}]}}, {"a": TWICE}, {"a": [TWICE[0] | {"b": {}}, TWICE[1]]}),
+        ({"a": [{"name": "two", "b": {}}]}, ["f:a", TWO, "f:b"], {"spec": {"a": [{"name": "two"}]}}, {"d": 1}, {"d": 1}),
         ({"e": 1}, ["f:a", "f:b"], {"spec": {"e": 1}}, {"d": 1}, {"d": 1}),
     ],
 )

@@ -83,7 +83,8 @@ def has_null(value: Any) -> bool:
 
 def _with_value(target: Any, source: Any, path: Steps) -> Any:
     here, there = _place(path[0], target), _place(path[0], source)
-    if there is None or (here is None and not isinstance(target, dict)):
+    is_addable = isinstance(target, dict) and there is not None and (not path[1:] or isinstance(source[there], dict))
+    if there is None or (here is None and not is_addable):
         return target
     part = source[there] if not path[1:] else _with_value({} if here is None else target[here], source[there], path[1:])
     return _with_part(target, there if here is None else here, part)
