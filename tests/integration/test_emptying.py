@@ -90,16 +90,16 @@ class Pair:
         self._number = number
         chance = random.Random(f"{SEED} {number}")
         mutator = Mutator(schema, chance)
-        self._before = self._mutated(mutator, DATA["object"], chance.choice([0, 0, 1, 3, 6]))
-        self._after = self._mutated(mutator, self._before if chance.random() < 0.7 else DATA["object"], chance.choice([1, 1, 2, 3, 5, 9]))
+        self._before = self._mutated(mutator, chance, DATA["object"], chance.choice([0, 0, 1, 3, 6]))
+        self._after = self._mutated(mutator, chance, self._before if chance.random() < 0.7 else DATA["object"], chance.choice([1, 1, 2, 3, 5, 9]))
         self._others = chance.choice([("applied", part) for part in DATA["applied"]] + [("merged", part) for part in DATA["merged"]] + [None] * 6)
         self._options = {"wait": False, "conflicts": "fail" if chance.random() < 0.2 else "take"}
 
-    def _mutated(self, mutator, manifest, times):
+    def _mutated(self, mutator, chance, manifest, times):
         """Changes a manifest that many times; a state that the API server refuses as a new object is none."""
         for _time in range(times):
             changed = copy.deepcopy(manifest)
-            mutator.empty(changed)
+            mutator.empty(changed) if chance.random() < 0.8 else mutator.mutate(changed)
             if self._is_valid(changed):
                 manifest = changed
         return manifest
