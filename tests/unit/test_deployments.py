@@ -102,9 +102,30 @@ def test_invalid_options_are_named(given, message):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({}, "service.ports: missing"), ({"ports": ["web"]}, "ports[0]: must be"), ({"service": {"name": "a", "ports": [1, "b"]}}, "service.ports[1]: must be")],
+    [
+        ({}, "service.ports: missing"),
+        ({"ports": ["web"]}, "ports[0]: must be"),
+        ({"service": {"name": "a", "ports": [1, "b"]}}, "service.ports[1]: must be"),
+        ({"service": {"name": "a", "ports": [{"name": "http", "target_port": 80}]}}, "service.ports[0]: must be a port number from 1 to 65535 or a mapping"),
+        ({"service": {"name": "a", "ports": [{"port": 80, "targetport": 8080}]}}, "service.ports[0].targetport: unknown option; a port of a Service has port"),
+        ({"service": {"name": "a", "ports": [{"container_port": 80}]}}, "service.ports[0].container_port: unknown option"),
+    ],
 )
 def test_invalid_ports_of_a_service_are_named(given, message):
     with pytest.raises(PodwrightError) as invalid:
         build_service(options(name="shop") | given, {})
     assert str(invalid.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "port", "target"),
+    [
+        ({"service": {"name": "a", "ports": [{"port": "80", "target_port": "8080"}]}}, 80, 8080),
+        ({"service": {"name": "a", "ports": [{"port": 80, "targetPort": "http"}]}}, 80, "http"),
+        ({"service": "a", "ports": [{"container_port": "8080", "host_port": 80, "host_ip": "10.0.0.1"}]}, 8080, 8080),
+        ({"service": "a", "ports": [{"containerPort": 8080, "hostIP": "10.0.0.1"}]}, 8080, 8080),
+    ],
+)
+def test_ports_of_a_service_from_variables_are_numbers(given, port, target):
+    """The value of a template is text."""
+    assert build_service(options(name="shop") | given, {})["spec"]["ports"] == [{"port": port, "targetPort": target, "protocol": "TCP"}]

@@ -32,6 +32,7 @@ FIELDS = [
     ),
     ({"ports": [8080]}, "/spec/containers/0/ports", [{"containerPort": 8080}]),
     ({"ports": [{"container_port": "8080", "host_port": "80"}]}, "/spec/containers/0/ports", [{"containerPort": 8080, "hostPort": 80}]),
+    ({"ports": [{"container_port": 80, "host_ip": "::1"}]}, "/spec/containers/0/ports", [{"containerPort": 80, "hostIP": "::1"}]),
     ({"liveness_probe": {"http": "/ready:8080"}}, "/spec/containers/0/livenessProbe/httpGet", HTTP["httpGet"]),
     ({"readiness_probe": {"httpGet": HTTP["httpGet"]}}, "/spec/containers/0/readinessProbe", HTTP),
     ({"startup_probe": {"exec": ["true"]}}, "/spec/containers/0/startupProbe/exec/command", ["true"]),

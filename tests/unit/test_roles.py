@@ -218,6 +218,21 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
 
 
+@pytest.mark.parametrize(("ingress", "egress"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_policy_denies_no_direction_that_the_variables_leave_open(ingress, egress):
+    entries = [{"name": "out", "pod_selector": {"app": "web"}, "ports": [{"port": 443}]}]
+    given = {"network_policy_deny_ingress": ingress, "network_policy_deny_egress": egress, "network_policy_allow_same_namespace": True}
+    policies = render("network_policy", network_policy_namespace="n", network_policy_allow_egress=entries, **given)
+    specs = {name: policy["spec"] for (_kind, name), policy in policies.items()}
+    listed = specs.pop("out")
+    denied = {name for name, is_denied in (("Ingress", ingress), ("Egress", egress)) if is_denied}
+    assert {direction for spec in specs.values() for direction in spec["policyTypes"]} == denied
+    rules = {name.title() for name in specs.get("allow-same-namespace", {}) if name.endswith("gress")}
+    assert rules == set(specs.get("allow-same-namespace", {}).get("policyTypes", ()))
+    # Pods whose other egress traffic this policy alone denies resolve names.
+    assert [rule.get("to") is not None for rule in listed["egress"]] == ([False] if egress else [False, True])
+
+
 HOSTS = ["registry.n", "registry", "registry.n.svc", "registry.n.svc.cluster.local", "10.0.0.1"]
 REGISTRY = {"registry_address": HOSTS[-1], "registry_stored": server_certificate({}, HOSTS)}
 SERVICE = {"service_name": "web", "service_selector": {"app": "web"}, "service_ports": [{"port": 80, "name": "http"}]}

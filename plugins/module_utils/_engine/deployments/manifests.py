@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import option_error
 from ..objects.labels import ACTIVE, ATTEMPT, DEPLOYMENT, GENERATION, HASH, MANAGED, RESOURCES, REVISION, STRATEGY, TASK
+from ..tasks.field_names import camelize
 from ..tasks.pod_template import build_manifest
 from ..tasks.task_secret import lasting_name, rename_secret, secret_name
 from ..tasks.task_spec import digest
@@ -14,6 +15,8 @@ from ..text import MAX_PORT, parse_integer
 from .options import CANARY_SUFFIX, ROLLING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..cluster.kinds import Kind
     from ..tasks.task_spec import TaskSpec
     from ..values import Manifest, Options
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 MIN_READY_SECONDS = 2
 MAX_COUNT = 2**31 - 1
 _LABELS_OF_TASKS = (HASH, ATTEMPT, TASK)
+_PORT_OPTIONS = ("port", "target_port", "name", "protocol")
+_PORT_FIELDS = frozenset(camelize(dict.fromkeys(_PORT_OPTIONS)))
+_CONTAINER_PORT_FIELDS = frozenset(("containerPort", "hostPort", "hostIP"))
 
 
 def generation_of(spec: TaskSpec) -> str:
@@ -103,8 +109,8 @@ def build_service(params: Options, selector: dict[str, str], active: str | None 
     if not service:
         return None
     name, service = service_name(params), service if isinstance(service, dict) else {}
-    option = "service.ports" if service.get("ports") else "ports"
-    ports = [_build_port(f"{option}[{number}]", port) for number, port in enumerate(service.get("ports") or params["ports"] or [])]
+    option, known = ("service.ports", _PORT_FIELDS) if service.get("ports") else ("ports", _PORT_FIELDS | _CONTAINER_PORT_FIELDS)
+    ports = [_build_port(f"{option}[{index}]", port, known) for index, port in enumerate(service.get("ports") or params["ports"] or [])]
     if not ports:
         raise option_error("service.ports", "missing, and the container has no ports either.", "Set service.ports or ports.")
     metadata: Manifest = {"name": name, "labels": MANAGED | {DEPLOYMENT: params["name"]}}
@@ -114,15 +120,23 @@ def build_service(params: Options, selector: dict[str, str], active: str | None 
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
 
 
-def _build_port(option: str, port: Any) -> Manifest:
-    if isinstance(port, dict):
-        number = port.get("port") or port.get("container_port") or port.get("containerPort")
-        built = {"port": number, "targetPort": port.get("target_port") or port.get("targetPort") or number, "protocol": port.get("protocol", "TCP")}
-        return built | ({"name": port["name"]} if port.get("name") else {})
-    parsed = parse_integer(port, MAX_PORT, 1)
-    if parsed is None:
-        raise option_error(option, f"must be a port number from 1 to {MAX_PORT} or a mapping with port, got '{port}'.")
-    return {"port": parsed, "targetPort": parsed, "protocol": "TCP"}
+def _build_port(option: str, port: Any, known: Collection[str]) -> Manifest:
+    """The port of a Service.
+
+    Args:
+        port: a number, or a mapping: an entry of `service.ports`, or a port of the container.
+        known: the keys that a mapping may have.
+    """
+    entry: Manifest = camelize(port) if isinstance(port, dict) else {"port": port}
+    unknown = [name for name in port if not camelize({name: None}).keys() <= known] if isinstance(port, dict) else []
+    if unknown:
+        raise option_error(f"{option}.{unknown[0]}", f"unknown option; a port of a Service has {', '.join(_PORT_OPTIONS)}.")
+    number = parse_integer(entry.get("port") or entry.get("containerPort"), MAX_PORT, 1)
+    if number is None:
+        raise option_error(option, f"must be a port number from 1 to {MAX_PORT} or a mapping with port, got {port!r}.")
+    target = entry.get("targetPort") or number
+    built = {"port": number, "targetPort": parse_integer(target, MAX_PORT, 1) or target, "protocol": entry.get("protocol") or "TCP"}
+    return built | ({"name": entry["name"]} if entry.get("name") else {})
 
 
 def build_route(kind: Kind, params: Options, service: Manifest, canary: Manifest | None, weight: int) -> Manifest:
