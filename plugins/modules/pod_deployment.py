@@ -137,7 +137,7 @@ options:
                 type: str
                 required: true
           request:
-            description: Request to a new pod, with the options of M(podwright.core.pod_request). Its status is the measured value.
+            description: Request to a new pod, with C(port) and other options of M(podwright.core.pod_request). Its status is the measured value.
             type: dict
           command:
             description: Command in a new pod. Its exit code is the measured value.
@@ -224,7 +224,7 @@ weights:
   returned: always
   type: dict
 analysis:
-  description: Measurements, each with C(step), C(weight), C(what), C(value) and C(outcome).
+  description: Measurements, each with C(step), C(weight), C(what), C(value), C(outcome), and C(problem) (why there is no value, if that is known).
   returned: always
   type: list
   elements: dict

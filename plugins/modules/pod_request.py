@@ -143,8 +143,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: HTTP status code of the response.
-  returned: for an HTTP response
+  description: HTTP status code of the response, or -1 if there was none, such as because no process listens on the port yet.
+  returned: for HTTP
   type: int
 url:
   description: URL of the request.

@@ -105,6 +105,8 @@ def test_invalid_options_are_named(given, message):
     [
         ({}, "service.ports: missing"),
         ({"ports": ["web"]}, "ports[0]: must be"),
+        ({"ports": [80, 81]}, "ports: each must have a name of its own if there are several."),
+        ({"service": {"name": "a", "ports": [{"port": 80, "name": "a"}, {"port": 81, "name": "a"}]}}, "service.ports: each must have a name of its own"),
         ({"service": {"name": "a", "ports": [1, "b"]}}, "service.ports[1]: must be"),
         ({"service": {"name": "a", "ports": [{"name": "http", "target_port": 80}]}}, "service.ports[0]: must be a port number from 1 to 65535 or a mapping"),
         ({"service": {"name": "a", "ports": [{"port": 80, "targetport": 8080}]}}, "service.ports[0].targetport: unknown option; a port of a Service has port"),

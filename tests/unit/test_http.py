@@ -69,6 +69,22 @@ def test_a_response_is_read():
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "encoding"),
+    [
+        ("text/plain", "utf-8"),
+        ("text/plain; charset=ISO-8859-1", "latin-1"),
+        ('text/html; charset="windows-1252"; x=y', "cp1252"),
+        ("text/plain;charset=utf-16", "utf-16"),
+        ("text/plain; charset=punycode", "utf-8"),
+        ("text/plain; charset=nope", "utf-8"),
+    ],
+)
+def test_a_response_is_decoded_by_its_content_type(content_type, encoding):
+    response = respond(f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\r\n".encode() + "Grüße".encode(encoding))
+    assert response.text == "Grüße"
+
+
 def test_the_response_after_interim_ones_is_read():
     response = respond(INTERIM + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     assert (response.status, response.headers, response.content) == (200, {"content-length": "2"}, b"ok")

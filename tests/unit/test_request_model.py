@@ -144,6 +144,21 @@ def check(item, own, answered, is_sent, check_mode, trace):
         assert own["content"] == body.decode("utf-8", "replace"), trace
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("given", "reason"), [({"pod": "gone"}, "NotFound"), ({"port": "http"}, "BadOption"), ({"pod": None, "service": "gone"}, "NotFound"), ({}, "Forbidden")]
+)
+def test_a_request_without_a_response_has_the_status_of_uri(given, reason, check_mode):
+    """So that `until: result.status == 200` waits for a pod that is still to be created, or does not listen yet."""
+    server = Server()
+    server.refused = {True}
+    result, error = perform(server, given, check_mode)
+    assert error.reason == reason and result["status"] == -1 and result["failed"] and not result["changed"]
+    requests = {"requests": [{"path": "/a"}, {"method": "POST"}] if given else [{"path": "/a"}, {"path": "/b"}]}
+    result, _error = perform(server, given | requests, check_mode)
+    assert [(own["status"], own["failed"], own["changed"], own["reason"]) for own in result["results"]] == [(-1, True, False, reason)] * 2
+
+
 def perform(server, params, check_mode=False):
     """(result, error) of a run against a pod with this server."""
     cluster = FakeCluster(None)

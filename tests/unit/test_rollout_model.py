@@ -138,7 +138,7 @@ class Session:
         pod = self.cluster.objects["Pod", NAMESPACE, options["pod"]]
         self.measured.append(image_of(pod))
         assert field == "rc" and labels_of(pod)[GENERATION] not in [label_of(item, GENERATION) for item in self.active()], "the active version was measured"
-        return self.outcomes.get(image_of(pod), 0)
+        return self.outcomes.get(image_of(pod), 0), ""
 
     def snapshot(self):
         """The objects of the deployment without what controllers write, and without the progress of a rollout."""

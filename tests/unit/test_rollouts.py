@@ -10,7 +10,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.lab
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
 from .model_rollouts import FATES, GENERATION, NAMESPACE, image_of
-from .test_rollout_model import Session, populate
+from .test_rollout_model import Session, complete, populate
 
 ENTRY = {"prometheus": None, "request": None, "command": None, "success": None, "failure": None}
 ROUTE = {"parents": ["edge"], "hostnames": []}
@@ -198,9 +198,43 @@ def test_measurements_by_a_request_and_by_prometheus(session, monkeypatch):
     query = {"prometheus": {"server": "http://p", "query": "errors"}, "success": "< 0.05"}
     result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, **query)))
     assert result["analysis"][0]["value"] == 0.2 and "errors returned 0.2" in str(error)
-    monkeypatch.setattr(session, "measure", lambda _invocation, _operation, options, field: 500 if (options["port"], field) == ("80", "status") else None)
+    monkeypatch.setattr(session, "measure", lambda _call, _operation, options, field: (500 if (options["port"], field) == ("80", "status") else None, ""))
     result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, request={"port": 80})))
     assert result["analysis"][0]["outcome"] == "failure" and "the request returned 500" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("request_options", "message"),
+    [
+        ({"path": "/"}, "canary.analysis[0].request.port: must be set."),
+        ({"port": 80, "pth": "/"}, "canary.analysis[0].request.pth: unknown option of canary.analysis.request; did you mean path?"),
+        ({"port": 80, "timeout": "soon"}, "canary.analysis[0].request.timeout: must be a number, got 'soon'."),
+        ({"port": 80, "timeout": "0"}, "canary.analysis[0].request.timeout: must be greater than 0, got 0."),
+    ],
+)
+def test_the_request_of_an_analysis_is_validated(session, request_options, message):
+    with session.patches():
+        _result, error = session.attempt(complete(rollout(1, "canary", canary=canary({"weight": 40}, request=request_options))))
+    assert str(error).startswith(message) and not session.cluster.images()
+
+
+def test_a_request_without_a_response_is_inconclusive_and_says_why(session, monkeypatch):
+    asked = []
+
+    def answer(operation, invocation):
+        asked.append(invocation.params)
+        return {"status": -1}, PodwrightError("No response to GET /.")
+
+    measure = pod_deployment._measure_by
+    deploy(session, 1, strategy="canary")
+    monkeypatch.setattr(session, "measure", measure)
+    monkeypatch.setattr(pod_deployment, "attempt", answer)
+    request = {"port": 80, "timeout": "2.5", "status_code": "200, 204"}  # text, as from a template
+    result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, request=request)))
+    (measured,) = result["analysis"]
+    assert (measured["value"], measured["outcome"], measured["problem"]) == (None, "inconclusive", "No response to GET /.")
+    assert "is inconclusive: the request has no value: No response to GET /. The canary keeps its share of the traffic." in str(error)
+    assert [(params["timeout"], params["status_code"]) for params in asked] == [(2.5, [200, 204])]
 
 
 def test_a_canary_without_a_ready_pod_is_not_measured(session, monkeypatch):
@@ -261,7 +295,7 @@ def test_promoted_and_paused_canaries(session):
 def test_a_run_after_an_inconclusive_measurement_repeats_that_step_only(session):
     deploy(session, 1, strategy="canary")
     exit_codes = iter([0, 1, 0])
-    session.measure = lambda *_arguments: next(exit_codes)
+    session.measure = lambda *_arguments: (next(exit_codes), "")
     params = rollout(2, "canary", canary=canary({"weight": 20}, {"weight": 40}, command=["check"], success="== 0", failure="== 2"))
     first, error = session.perform(params)
     assert [entry["step"] for entry in first["analysis"]] == [1, 2] and error.reason == "Analysis"

@@ -32,16 +32,17 @@ _LISTED = 30  # names in an error
 _SHOWN = 60  # characters of a value in an error
 
 
-def normalize_options(arguments: Mapping[str, Options], given: Options, module: str = "") -> Options:
+def normalize_options(arguments: Mapping[str, Options], given: Options, module: str = "", path: str = "") -> Options:
     """The options as Ansible's validation can read them: without those that are null, which are not set.
 
     Args:
         given: what the user set; names that start with `_ansible_` are Ansible's own.
         module: the name of the module, for errors.
+        path: the prefix of the options in errors, such as `tasks[0].`.
 
     Raises: PodwrightError that names the path of an unknown or missing option, or of a value that its type or choices exclude.
     """
-    return _Reader(arguments, module).read(arguments, given, "")
+    return _Reader(arguments, module).read(arguments, given, path)
 
 
 class _Reader:
@@ -73,13 +74,15 @@ class _Reader:
             value = _decode_list(value)  # other text is a single word, or split as by a shell
         check_value(value, path, kind == "path" or name in _BINARY)
         _check_scalar(kind, spec, value, path)
-        return int(value) if kind == "int" and isinstance(value, float) else value
+        return {"int": int, "float": float}[kind](value) if kind in ("int", "float") else value
 
     def _read_list(self, spec: Options, value: Any, path: str) -> Any:
         elements, value = spec.get("elements", "raw"), _decode_list(value) if isinstance(value, str) else value
         if isinstance(value, str):  # a comma-separated list
             if elements == "dict" and not _is_mapping_text(value):
                 raise _type_error(path, "a list of mappings", value)
+            if elements == "int":
+                return self._read_list(spec, value.split(","), path)
             check_value(value, path, False)
             return value
         if isinstance(value, (bool, dict)):

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.streams import shut_down
+from ..text import decode
 from ..threads import Deadline
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ MAX_BODY_BYTES = 10 << 20  # of a response
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110, 9.2.1
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: methods and names of headers
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")  # RFC 9110, 5.5
+# Python knows further names, of encodings that take quadratic time.
+_CHARSET = re.compile(
+    r';\s*charset="?(us-ascii|utf-8|utf-(?:16|32)(?:[bl]e)?|iso-8859-(?:1[0134-6]?|[2-9])|windows-125[0-8]|koi8-[ru]|shift_jis|euc-(?:jp|kr)'
+    r'|gbk|gb2312|gb18030|big5)"?\s*(?:;|$)',
+    re.IGNORECASE,
+)
 _TARGET_CHARACTERS = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986, 3.3 and 3.4
 
 
@@ -59,6 +66,12 @@ class HttpResponse:
     headers: Mapping[str, str]
     content: bytes
     is_truncated: bool
+
+    @property
+    def text(self) -> str:
+        """The content in the character set that the header Content-Type names, else in UTF-8; what is invalid is replaced by U+FFFD."""
+        named = _CHARSET.search(self.headers.get("content-type", ""))
+        return self.content.decode(named[1], "replace") if named else decode(self.content)
 
 
 class _Head:

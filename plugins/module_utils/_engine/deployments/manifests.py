@@ -113,6 +113,8 @@ def build_service(params: Options, selector: dict[str, str], active: str | None 
     ports = [_build_port(f"{option}[{index}]", port, known) for index, port in enumerate(service.get("ports") or params["ports"] or [])]
     if not ports:
         raise option_error("service.ports", "missing, and the container has no ports either.", "Set service.ports or ports.")
+    if 1 < len(ports) > len({port["name"] for port in ports if "name" in port}):
+        raise option_error(option, "each must have a name of its own if there are several.")
     metadata: Manifest = {"name": name, "labels": MANAGED | {DEPLOYMENT: params["name"]}}
     metadata |= {"annotations": {ACTIVE: active}} if active else {}
     if canary:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, REVIEW, WAIT, check_name, url_passwords, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_ranges, url_passwords, with_defaults
 from ..clients.prometheus import query_prometheus
 from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
@@ -15,9 +15,9 @@ from ..deployments.deployer import DEPLOYMENT_KIND, Deployer
 from ..deployments.generations import Generations
 from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, validate
 from ..deployments.rolling import Rolling
-from ..errors import option_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..operation import Invocation, Operation, attempt
+from ..option_reader import normalize_options
 from ..reconciler.diff import yaml_diff
 from ..tasks.redactor import TaskRedactor, redact_options
 from . import pod_exec, pod_request
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ..reconciler.plan import Change
     from ..values import Options, Result
 
+_OTHERS = (*CONNECTION, "pod", "service", "requests", "concurrency")  # a request goes to a pod of the canary
+_REQUEST = {name: spec for name, spec in pod_request.ARGUMENTS.items() if name not in _OTHERS}
 ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **REVIEW, **DEPLOYMENT_OPTIONS}
 
 
@@ -44,7 +46,7 @@ def run(invocation: Invocation, outcome: Deployed) -> None:
     check_name("name", params["name"])
     if params["state"] in ("present", "paused"):
         validate(params)
-        _validate_requests(params)
+        _read_requests(params)
     deployer = outcome.deployer = _choose_deployer(invocation)
     states = {"present": deployer.roll_out, "paused": deployer.pause, "promoted": deployer.promote}
     states |= {"aborted": deployer.abort, "rolled_back": deployer.roll_back, "absent": deployer.delete_all}
@@ -95,38 +97,42 @@ def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], st
 
     Raises: PodwrightError if Prometheus does not answer, or no pod is ready.
     """
-    success = entry["success"]
+    success, problem = entry["success"], ""
     if entry["prometheus"]:
         server, what = entry["prometheus"]["server"], entry["prometheus"]["query"]
         value = query_prometheus(invocation.client, invocation.namespace, server, what)
     elif entry["request"] is not None:
         options = {"status_code": list(range(100, 600))} | entry["request"]
         options |= {"pod": choose_pod(), "port": str(options.get("port") or "")}
-        what, value = "the request", _measure_by(invocation, pod_request.OPERATION, options, "status")
-        success = success or "< 400"
+        what, success = "the request", success or "< 400"
+        value, problem = _measure_by(invocation, pod_request.OPERATION, options, "status")
     else:
         options = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
-        what, value = "the command", _measure_by(invocation, pod_exec.OPERATION, options, "rc")
-        success = success or "== 0"
-    return {"what": what, "value": value, "outcome": judge(value, success, entry["failure"])}
+        what, success = "the command", success or "== 0"
+        value, problem = _measure_by(invocation, pod_exec.OPERATION, options, "rc")
+    return {"what": what, "value": value, "outcome": judge(value, success, entry["failure"]), "problem": problem}
 
 
-def _measure_by(invocation: Invocation, operation: Operation[Any], options: Options, field: str) -> float | None:
-    """A number in the result of another operation; None if it fails before there is one. Raises: PodwrightError if it is not allowed."""
+def _measure_by(invocation: Invocation, operation: Operation[Any], options: Options, field: str) -> tuple[float | None, str]:
+    """(a number in the result of another operation, or None and why it failed before there was one). Raises: PodwrightError if it is not allowed."""
     params = {name: spec.get("default") for name, spec in operation.arguments.items()} | {"namespace": invocation.namespace} | options
     result, error = attempt(operation, Invocation(params, False, False, invocation.console, invocation.client))
     if error and error.is_forbidden:
         raise error
-    return result.get(field)
+    value: float | None = result.get(field)
+    if value in (None, pod_request.NO_STATUS):
+        return None, error.message if error else ""
+    return value, ""
 
 
-def _validate_requests(params: Options) -> None:
-    """Validate the names of the options of each request. Raises: PodwrightError."""
+def _read_requests(params: Options) -> None:
+    """Validate the options of each request, and convert those that are text, as the value of a template is. Raises: PodwrightError."""
     for number, entry in enumerate((params["canary"] or {}).get("analysis") or []):
-        unknown = sorted(set(entry["request"] or ()) - set(pod_request.ARGUMENTS))
-        if unknown:
-            known = ", ".join(sorted(set(pod_request.ARGUMENTS) - set(CONNECTION)))
-            raise option_error(f"canary.analysis[{number}].request.{unknown[0]}", f"unknown option; options: {known}.")
+        if entry["request"] is None:
+            continue
+        path = f"canary.analysis[{number}].request."
+        entry["request"] = normalize_options(_REQUEST, entry["request"], path=path)
+        check_ranges(_REQUEST, entry["request"], path)
 
 
 # -- secrets --------------------------------------------------------------------------------------------------

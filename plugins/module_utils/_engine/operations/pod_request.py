@@ -33,7 +33,7 @@ from ..objects.pod_status import is_serving
 from ..objects.selectors import pod_selector
 from ..operation import Invocation, Operation
 from ..tasks.redactor import TaskRedactor
-from ..text import MAX_PORT, decode, parse_integer, scalar_text
+from ..text import MAX_PORT, parse_integer, scalar_text
 from ..threads import call_in_threads
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Result
 
 MAX_RESPONSE = 4 * MAX_BODY_BYTES  # bytes that are received of an HTTP response, with its headers and encoding
+NO_STATUS = -1  # of a request without a response, as with ansible.builtin.uri, so that `until: result.status == 200` waits for one
 HEALTH_CHECK = f"{grpc_call.HEALTH}/Check"
 # The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
@@ -121,8 +122,13 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
         exchanges = [_prepare(defaults, "")]
     else:
         exchanges = [_prepare(defaults | given_options(item), f"requests[{number}].") for number, item in enumerate(params["requests"])]
-    endpoint = _find_endpoint(invocation)
     outcome += exchanges
+    try:
+        endpoint = _find_endpoint(invocation)
+    except PodwrightError as error:
+        for each in outcome:
+            each.error = error
+        raise
     client = invocation.client.branch()
     call_in_threads(lambda each: _perform(invocation, client, endpoint, each), outcome, params["concurrency"], client.streams.cancel)
     errors = [each.error for each in outcome if each.error]
@@ -187,11 +193,8 @@ def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
     pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
     ready = [pod for pod in pods if is_serving(pod)]
     if not ready:
-        raise PodwrightError(
-            f"Service '{name}' in namespace '{invocation.namespace}' has no ready pods; it selects {len(pods)} pods.",
-            reason="NoPods",
-            hint="Wait for them with pod_info and wait_for: ready.",
-        )
+        message = f"Service '{name}' in namespace '{invocation.namespace}' has no ready pods; it selects {len(pods)} pods."
+        raise PodwrightError(message, reason="NoPods", hint="Wait for them with pod_info and wait_for: ready.")
     return min(ready, key=lambda pod: pod["metadata"]["name"])
 
 
@@ -257,7 +260,7 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     fields |= {name: headers[name.replace("_", "-")] for name in NAMED_HEADERS if name.replace("_", "-") in headers}
     fields |= {"status": response.status, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
     if options["return_content"]:
-        fields["content"] = decode(response.content)
+        fields["content"] = response.text
     if "json" in fields.get("content_type", ""):
         try:
             fields["json"] = json.loads(response.content)
@@ -266,7 +269,7 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     if response.status in options["status_code"]:
         return
     expected = ", ".join(map(str, options["status_code"]))
-    start = decode(response.content[:300]).strip()
+    start = response.text[:300].strip()
     raise PodwrightError(
         f"{each.http.method} {fields['url']} returned {response.status} {response.reason} instead of {expected}{': ' + start if start else '.'}",
         reason="Status",
@@ -307,9 +310,10 @@ def describe(invocation: Invocation, outcome: list[Exchange]) -> Result:
 
 def _describe(invocation: Invocation, each: Exchange) -> Result:
     error = each.error
-    if invocation.check_mode and not each.is_safe:
+    if invocation.check_mode and not each.is_safe and not error:
         return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: {each} was not sent."}
-    fields: Result = {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
+    fields: Result = {} if each.options["protocol"] == "grpc" else {"status": NO_STATUS}
+    fields |= {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
     if error:
         fields |= {"msg": error.message, "reason": error.reason} | ({"hint": error.hint} if error.hint else {})
     return fields
@@ -328,12 +332,5 @@ def redact(params: Options) -> Options:
     return shown
 
 
-OPERATION = Operation(
-    "pod_request",
-    ARGUMENTS,
-    list,
-    run,
-    describe,
-    redact=redact,
-    rules={"required_one_of": [("pod", "service")], "mutually_exclusive": [("pod", "service")]},
-)
+_RULES = {"required_one_of": [("pod", "service")], "mutually_exclusive": [("pod", "service")]}
+OPERATION = Operation("pod_request", ARGUMENTS, list, run, describe, redact=redact, rules=_RULES)
