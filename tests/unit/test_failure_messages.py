@@ -462,6 +462,21 @@ def test_an_address_that_another_service_has_is_to_be_left_out():
     assert error.hint.startswith("Leave out the addresses and node ports")
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (422, "spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767"),
+        (422, "spec.clusterIPs: failed to allocate IP 1.2.3.4: the provided IP (1.2.3.4) is not in the valid range."),
+        (500, "duplicate nodePort: {TCP 30556}"),
+    ],
+)
+def test_an_address_that_a_service_cannot_have_is_to_be_left_out(status, message):
+    """A dry run does not find it, so that without a hint the new object seemed to be valid."""
+    body = {"kind": "Status", "reason": "Invalid", "message": message}
+    error = status_error(status, body, Request("PATCH", "/api/v1/namespaces/n/services/s"), Configuration({"host": "https://x"}))
+    assert error.hint.startswith("Leave out clusterIP, clusterIPs or nodePort")
+
+
 def test_a_missing_service_account_is_named_as_what_to_create():
     text = 'pods "m" is forbidden: error looking up service account n/nope: serviceaccount "nope" not found'
     assert admission_hint(text, "n").startswith("Create the service account in namespace 'n' first")

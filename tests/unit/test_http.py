@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import socket
 import threading
@@ -106,6 +107,18 @@ def test_a_response_before_the_end_of_the_request_is_read():
     connection = client.open_connection(here, "web", 8080, request, None)
     assert client.exchange(connection, request).status == 413
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "read", "is_truncated"), [(gzip.compress(b"abc"), b"abc", False), (gzip.compress(b"abcde"), b"abcd", True), (b"ab", b"ab", False)]
+)
+def test_a_body_that_was_compressed_without_being_asked_is_decompressed(monkeypatch, content, read, is_truncated):
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content)
+    decompress = client.decompress
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "decompress", lambda data: (patch.setattr(client, "MAX_BODY_BYTES", 4), decompress(data))[1])
+        response = respond(head + content)
+    assert (response.content, response.is_truncated) == (read, is_truncated)
 
 
 def test_a_long_body_is_truncated(monkeypatch):

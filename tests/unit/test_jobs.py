@@ -34,7 +34,7 @@ INDEXED = {"kind": "Job", "completions": 3, "completion_mode": "Indexed"}
     [
         ({"completions": 2}, "completions: requires kind to be Job."),
         ({"suspend": False}, "suspend: requires kind to be Job."),
-        ({"kind": "Job", "completion_mode": "Indexed"}, "completions: must be from 1 to 100000 if completion_mode is Indexed, got None."),
+        ({"kind": "Job", "completion_mode": "Indexed"}, "completions: must be from 1 to 100000 if completion_mode is Indexed, got nothing."),
         ({"kind": "Job", "completion_mode": "Indexed", "completions": 100001}, "got 100001."),
         ({"kind": "Job", "backoff_limit_per_index": 1}, "backoff_limit_per_index: requires completion_mode to be Indexed."),
         (INDEXED | {"max_failed_indexes": 1}, "max_failed_indexes: requires backoff_limit_per_index, which is not set."),

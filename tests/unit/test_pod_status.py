@@ -149,6 +149,24 @@ def test_a_container_that_is_about_to_be_restarted_is_not_being_created():
     ) and status.message == "its command exited with exit code 3, and is being restarted"
 
 
+@pytest.mark.parametrize(
+    ("started", "waiting", "message"),
+    [
+        (True, {"running": {}}, "its init container 'wait-db' is running"),
+        (False, {"waiting": {"reason": "PodInitializing"}}, "its init container 'proxy' is running"),
+        (True, {"terminated": {"exitCode": 0}}, "its containers are being created"),
+    ],
+)
+def test_a_pod_that_is_started_says_which_init_container_it_waits_for(started, waiting, message):
+    item = pod("Pending", {"waiting": {"reason": "PodInitializing"}})
+    item["spec"]["initContainers"] = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "wait-db"}]
+    item["status"] |= {
+        "conditions": [{"type": "PodScheduled", "status": "True"}],
+        "initContainerStatuses": [{"name": "proxy", "started": started, "state": {"running": {}}}, {"name": "wait-db", "state": waiting}],
+    }
+    assert read_pod(item).message == message
+
+
 def test_an_init_container_that_failed_is_named_instead_of_the_sidecar_that_was_terminated_after_it():
     """The proxy of a service mesh is the first init container, and is killed when another one fails."""
     item = pod("Failed")

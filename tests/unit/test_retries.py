@@ -68,6 +68,8 @@ def test_delays_grow_up_to_a_maximum():
     [
         ({"retry_on": [0]}, "retry_on[0]: must be an exit code from 1 to 255 or a reason such as OOMKilled or Interrupted, got 0."),
         ({"retry_on": [256]}, "got 256."),
+        ({"retry_on": ["OOMkilled"]}, "retry_on[0]: unknown reason 'OOMkilled'; did you mean OOMKilled?"),
+        ({"skip_on": [3, "OutOfCPU"]}, "skip_on[1]: unknown reason 'OutOfCPU'; did you mean OutOfcpu?"),
         ({"skip_on": [75, "oom killed"]}, "skip_on[1]: must be an exit code"),
         ({"skip_on": [True]}, "got True."),
         ({"skip_on": [{"a": "b"}]}, "skip_on[0]: must be an exit code from 1 to 255 or a reason such as OOMKilled or Interrupted."),

@@ -233,6 +233,17 @@ def test_a_policy_denies_no_direction_that_the_variables_leave_open(ingress, egr
     assert [rule.get("to") is not None for rule in listed["egress"]] == ([False] if egress else [False, True])
 
 
+def test_an_ingress_without_a_selector_requires_its_service():
+    tasks = read_yaml((ROLES[0].parent / "service/tasks/main.yml").read_text())
+    (block,) = [task for task in tasks if task["name"] == "Check that the Service exists"]
+    assert tasks.index(block) < next(index for index, task in enumerate(tasks) if "resource_set" in str(task))
+    assert "service_selector | length == 0" in block["when"] and "ansible_check_mode" in block["when"]
+    found, check = block["block"]
+    names = {"service_name": "web", "service_namespace": "shop"}
+    assert found["podwright.core.pod_info"]["kind"] == "Service" and found["register"] in check["ansible.builtin.assert"]["that"]
+    assert fill(check["ansible.builtin.assert"]["fail_msg"], names).startswith("Service 'web' not found in namespace 'shop', so that its Ingress or route ")
+
+
 HOSTS = ["registry.n", "registry", "registry.n.svc", "registry.n.svc.cluster.local", "10.0.0.1"]
 REGISTRY = {"registry_address": HOSTS[-1], "registry_stored": server_certificate({}, HOSTS)}
 SERVICE = {"service_name": "web", "service_selector": {"app": "web"}, "service_ports": [{"port": 80, "name": "http"}]}

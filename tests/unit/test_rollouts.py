@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT, ROLLED_BACK, STEP, annotation_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 
 from .model_rollouts import FATES, GENERATION, NAMESPACE, image_of
@@ -216,6 +218,15 @@ def test_the_request_of_an_analysis_is_validated(session, request_options, messa
     with session.patches():
         _result, error = session.attempt(complete(rollout(1, "canary", canary=canary({"weight": 40}, request=request_options))))
     assert str(error).startswith(message) and not session.cluster.images()
+
+
+@pytest.mark.parametrize(("strategy", "is_warned"), [("rolling", True), ("blue_green", True), ("canary", False)])
+def test_steps_of_a_canary_that_another_strategy_ignores_are_a_warning(session, strategy, is_warned):
+    console = Console()
+    params = complete(rollout(1, strategy, canary=canary({"weight": 40})))
+    with session.patches():
+        attempt(pod_deployment.OPERATION, Invocation(params, True, False, console, session.cluster))
+    assert ["canary has no effect with the strategy" in text for text in console.warnings] == [True] * is_warned
 
 
 def test_a_request_without_a_response_is_inconclusive_and_says_why(session, monkeypatch):

@@ -99,6 +99,27 @@ def test_an_object_that_somebody_else_scales_is_left_to_them(session, kind, opti
     assert not scaled(session, state="absent")["changed"]
 
 
+def test_an_autoscaler_that_0_replicas_pause_is_a_warning_and_is_resumed_by_a_fixed_number(session):
+    scaled(session, replicas=0)
+    scaled(session, **BY_CPU)
+    assert session.console.warnings == [
+        "Deployment 'web' has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. Scale it to 1 first, with the option replicas."
+    ]
+    assert scaled(session, replicas=1)["replicas"]["after"] == 1
+    assert "HorizontalPodAutoscaler 'web' scales it" in str(refused(session, replicas=2))
+
+
+def test_at_0_replicas_keda_alone_excludes_a_fixed_number(session):
+    scaled(session, replicas=0)
+    session.cluster.add_scaler(SCALED_OBJECT, "theirs", ("Deployment", "web"))
+    assert "ScaledObject 'theirs' scales it" in str(refused(session, replicas=1))
+
+
+def test_direct_scaling_by_utilization_at_0_replicas_says_how_to_begin(session):
+    scaled(session, replicas=0)
+    assert "scale the object to 1 or more first" in str(refused(session, **DIRECT | {"target_cpu": 50, "prometheus": None}))
+
+
 @pytest.mark.parametrize(("kind", "options"), [(HPA, BY_CPU), (SCALED_OBJECT, BY_KEDA)])
 def test_the_autoscaler_of_another_object_with_that_name_is_neither_changed_nor_deleted(session, kind, options):
     session.cluster.add_workload("StatefulSet", "web", 1)

@@ -60,6 +60,12 @@ def test_each_run_has_its_own_retries():
     assert [next_attempt(asked, live_task(asked, number), STATES["failed"]) for number in (1, 2, 3)] == [2, 3, 1]
     assert [next_attempt(asked, None, STATES["failed"], record_of(asked, "failed", number)) for number in (1, 2, 3)] == [2, 3, 1]
 
+    # A failure that is not retried has used up no retries.
+    others = spec(retries=2, retry_on=[75])
+    assert next_attempt(others, live_task(others, 1), STATES["failed"]) == 1
+    assert next_attempt(others, None, STATES["failed"], record_of(others, "failed", 2)) == 1
+    assert next_attempt(others, live_task(others, 1), Status("failed", "Error", rc=75)) == 2
+
 
 @pytest.mark.parametrize(("rerun", "action"), [("never", NONE), ("on_change", REPLACE), ("on_failure", REPLACE), ("always", REPLACE)])
 def test_an_interrupted_task_runs_again_without_using_up_an_attempt(rerun, action):

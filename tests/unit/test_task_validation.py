@@ -9,7 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate, warn_of_containers, warn_of_dollars
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate, warn_of_containers, warn_of_dollars, warn_of_retries
 
 from .task_specs import spec
 from .test_task_order import session
@@ -180,6 +180,7 @@ def test_a_definition_whose_containers_are_not_that_of_the_task_is_warned_of(con
         ({"tasks": [{"image": "i"}]}, "tasks[0].name: must be set unless generate_name is."),
         ({"tasks": [{"name": "a", "kind": "Deployment"}]}, "tasks[0].kind: must be Pod or Job, got 'Deployment'."),
         ({"name": "a", "prune": True}, "prune: requires set"),
+        ({"name": "a", "set": "feature/x"}, "set: must consist of at most 63 letters, digits, '-', '_' and '.', "),
         ({"name": "a", "namespace": "Foo_Bar"}, "namespace: must be the name of a namespace, got 'Foo_Bar'."),
         ({"tasks": [{"name": "a", "namespace": "b/c"}]}, "tasks[0].namespace: must be the name of a namespace, got 'b/c'."),
         ({"tasks": [{"generate_name": "g" * 57 + "-"}]}, "tasks[0].generate_name: must consist of at most 56 "),
@@ -200,3 +201,19 @@ def test_an_error_contains_the_full_path_of_the_option(options, message):
 def test_a_generated_name_deletes_nothing():
     _fields, error = session({}).perform({"generate_name": "a-", "state": "absent"})
     assert error.message == "generate_name: must not be set if state is absent."
+
+
+@pytest.mark.parametrize(
+    ("tasks", "is_warned"),
+    [
+        ([{"retry_on": [3]}], True),
+        ([{"retry_on": [3], "retries": 1}], False),
+        ([{"retry_on": [3]}, {"retry_on": [3], "retries": 1}], False),  # the default of a batch
+        ([{"retry_on": [3], "backoff_limit_per_index": 1}], False),
+        ([{}], False),
+    ],
+)
+def test_conditions_of_retries_that_there_are_not_are_a_warning(tasks, is_warned):
+    console = Console()
+    warn_of_retries([spec(**task) for task in tasks], console)
+    assert ["retry_on has no effect" in text for text in console.warnings] == [True] * is_warned

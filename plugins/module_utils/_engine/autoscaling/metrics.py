@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options
     from .targets import Target
 
+_PAUSED_HINT = "Without pods there is no utilization: scale the object to 1 or more first, with the option replicas."
+
 
 def list_pods(client: Client, namespace: str, target: Target) -> list[Manifest]:
     """The pods of an object that are not finished. Raises: PodwrightError if it has no selector."""
@@ -60,7 +62,7 @@ def _measure_usage(name: str, target: int, pods: list[Manifest], usage: Usage) -
         raise PodwrightError(
             f"The {name} utilization is unknown: no ready pod has both metrics and a {name} request.",
             reason="NoMetrics",
-            hint=f"Set a {name} request for the containers, and retry when the metrics API reports the pods.",
+            hint=f"Set a {name} request for the containers, and retry when the metrics API reports the pods." if pods else _PAUSED_HINT,
         )
     return Measurement(Metric(name=name, value=round(float(value), 1), target=target, per="share"), loads)
 

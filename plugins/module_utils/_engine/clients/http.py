@@ -8,6 +8,7 @@ import json
 import re
 import ssl
 import urllib.parse
+import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -216,7 +217,20 @@ def exchange(connection: http.client.HTTPConnection, request: HttpRequest) -> Ht
     content = response.read(MAX_BODY_BYTES)
     if response.length and len(content) < MAX_BODY_BYTES:  # read() with a size does not raise it
         raise http.client.IncompleteRead(content, response.length)
-    return HttpResponse(response.status, response.reason, join_headers(response.getheaders()), content, bool(response.read(1)))
+    headers, is_truncated = join_headers(response.getheaders()), bool(response.read(1))
+    if headers.get("content-encoding", "").strip().lower() == "gzip":
+        content, is_longer = decompress(content)
+        is_truncated |= is_longer
+    return HttpResponse(response.status, response.reason, headers, content, is_truncated)
+
+
+def decompress(content: bytes) -> tuple[bytes, bool]:
+    """(at most MAX_BODY_BYTES of a body that a server has compressed without being asked, whether there is more); a body that is not gzip as it is."""
+    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        return decompressor.decompress(content, MAX_BODY_BYTES), bool(decompressor.unconsumed_tail)
+    except zlib.error:
+        return content, False
 
 
 def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

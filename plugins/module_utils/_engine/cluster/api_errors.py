@@ -53,6 +53,7 @@ _TEXT_FOR_OTHER = re.compile(
 _OTHER_FOR_TEXT = re.compile(
     r"expected string, got|cannot unmarshal (number|bool) into .* of type (\*?string|\[\]uint8)|cannot convert (int64|float64|bool) to string"
 )
+_UNASSIGNABLE = re.compile("is not in the valid range|duplicate nodePort")  # which dry runs do not find
 _OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\](?!uint8)")
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
@@ -135,6 +136,8 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Keep the version in the definition, with served: false, until no object is stored in it and status.storedVersions lacks it."
     if status == 422 and "already allocated" in text:
         return "Leave out the addresses and node ports that another Service has (clusterIP, clusterIPs, nodePort), so that others are assigned."
+    if status in (422, 500) and _UNASSIGNABLE.search(text):
+        return "Leave out clusterIP, clusterIPs or nodePort, so that the cluster assigns one, or set another one."
     if error.exceeds_storage:
         return _HINTS["413"]
     return _HINTS.get("5xx" if status and status >= 500 else str(status), "")

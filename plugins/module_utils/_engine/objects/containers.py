@@ -65,6 +65,15 @@ def container_status(pod: Manifest, name: str) -> Manifest:
     return {}
 
 
+def explain_start(pod: Manifest) -> str:
+    """What a pod waits for whose containers are being started: the init container that runs, if one does, or a sidecar that has not started."""
+    services = {container["name"] for container in sidecars(pod)}
+    for entry in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        if "running" in (entry.get("state") or {}) and not (entry["name"] in services and entry.get("started")):
+            return f"its init container '{entry['name']}' is running"
+    return "its containers are being created"
+
+
 def restart_policy(pod: Manifest, name: str) -> str:
     """The restart policy of a container: Always, OnFailure or Never (API reference, PodSpec, restartPolicy)."""
     of_pod: str = pod["spec"].get("restartPolicy", "Always")

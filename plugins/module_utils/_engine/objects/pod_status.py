@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ..values import Manifest
-from .containers import container_status, container_statuses, default_container, ephemeral_names, sidecars
+from .containers import container_status, container_statuses, default_container, ephemeral_names, explain_start, sidecars
 from .quantity import same_quantity
 from .readiness import condition
 from .resource_claims import describe_awaited_claims
@@ -216,7 +216,7 @@ def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
         return Status("pending", "Starting", f"its command exited with exit code {terminated['exitCode']}, and is being restarted", terminated["exitCode"])
     place = f"its node '{node}' has not accepted it" if (node := pod["spec"].get("nodeName")) else "it has not been scheduled"
     awaited = "" if scheduled or node else describe_awaited_claims(pod)
-    return Status("pending", "Starting", "its containers are being created" if scheduled else place + awaited, grace=FIXABLE if awaited else None)
+    return Status("pending", "Starting", explain_start(pod) if scheduled else place + awaited, grace=FIXABLE if awaited else None)
 
 
 def read_waiting(container: Manifest) -> Status | None:

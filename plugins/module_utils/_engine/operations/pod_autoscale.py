@@ -12,7 +12,7 @@ from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Measurement, Metric, decide, recommend
-from ..autoscaling.scalers import SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor
+from ..autoscaling.scalers import ENGINES, SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor
 from ..autoscaling.targets import Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
@@ -137,7 +137,7 @@ def _scale(invocation: Invocation, target: Target) -> None:
     if target.note or params["replicas"] == target.replicas:
         return
     autoscaler = autoscaler_of(client, target, invocation.console)
-    if autoscaler:
+    if autoscaler and (target.replicas or autoscaler.startswith(ENGINES["keda"])):  # the others are paused at 0 replicas
         raise PodwrightError(
             f"{target.title} cannot be scaled to a fixed number: {autoscaler} scales it.",
             reason="Autoscaled",
@@ -183,6 +183,9 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     manifest = build_hpa(params, reference) if is_hpa else build_scaled_object(params, reference, invocation.namespace)
     others = find_others(invocation.client, target, outcome.engine, invocation.console)
     outcome.targets = [target]
+    if is_hpa and not target.replicas and params["min_replicas"]:
+        hint = f"Scale it to {params['min_replicas']} first, with the option replicas."
+        invocation.console.warn(f"{target.title} has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. {hint}")
     if not is_hpa:
         _delete(invocation, outcome, others)
     reconciled = _reconciler(invocation, wait=False).apply([manifest], invocation.namespace)

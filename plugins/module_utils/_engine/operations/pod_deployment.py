@@ -47,6 +47,8 @@ def run(invocation: Invocation, outcome: Deployed) -> None:
     if params["state"] in ("present", "paused"):
         validate(params)
         _read_requests(params)
+        if params["canary"] and params["strategy"] != CANARY:
+            invocation.console.warn(f"canary has no effect with the strategy {params['strategy']}. Set strategy to canary, or remove it.")
     deployer = outcome.deployer = _choose_deployer(invocation)
     states = {"present": deployer.roll_out, "paused": deployer.pause, "promoted": deployer.promote}
     states |= {"aborted": deployer.abort, "rolled_back": deployer.roll_back, "absent": deployer.delete_all}

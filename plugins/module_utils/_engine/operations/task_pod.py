@@ -19,7 +19,7 @@ from ..tasks.failures import failure_message
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
 from ..tasks.needs import depth, resolve_needs
-from ..tasks.options import TASK_OPTIONS, generate_name, read_kind
+from ..tasks.options import TASK_OPTIONS, check_label_value, generate_name, read_kind
 from ..tasks.outputs import check_destinations
 from ..tasks.redactor import TaskRedactor, redact_options
 from ..tasks.result import describe_pod, describe_task
@@ -28,7 +28,7 @@ from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runt
 from ..tasks.task_run import RunnerOptions, TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.tracing import TRACE_OPTIONS, Trace, open_trace
-from ..tasks.validation import validate, warn_of_containers, warn_of_dollars
+from ..tasks.validation import validate, warn_of_containers, warn_of_dollars, warn_of_retries
 
 if TYPE_CHECKING:
     from ..dispatch.dispatcher import Dispatcher
@@ -148,6 +148,7 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
     if params["state"] != "absent":
         warn_of_dollars(specs, invocation.console)
         warn_of_containers(specs, invocation.console)
+        warn_of_retries(specs, invocation.console)
         check_images(params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],
@@ -198,6 +199,7 @@ def _names_tasks(params: Options) -> bool:
 def _read_specs(invocation: Invocation, runtime: Runtime = CLUSTER) -> list[TaskSpec]:
     """The validated tasks, all of which the runtime can run. Raises: PodwrightError that names the invalid option."""
     params = invocation.params
+    check_label_value("set", params["set"] or "", "Replace other characters, such as the slash in the name of a branch, with regex_replace.")
     if params["prune"] and not params["set"]:
         raise option_error("prune", "requires set, which is not set.", "Only a named set has tasks that are not listed any more.")
     if params["state"] == "absent" and not _names_tasks(params):

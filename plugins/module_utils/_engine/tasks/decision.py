@@ -107,7 +107,7 @@ def attempt_of(live: Manifest) -> int:
 def next_attempt(spec: TaskSpec, live: Manifest | None, status: Status | None, record: Record | None = None) -> int:
     """The number of the attempt that replaces the live or recorded one.
 
-    It increases if the same task failed and has retries left, is the same if it was interrupted, else it is 1: each run has its own retries.
+    It increases if the same task failed and is to be retried, is the same if it was interrupted, else it is 1: each run has its own retries.
     """
     if status is None or status.state != "failed":
         return 1
@@ -116,4 +116,4 @@ def next_attempt(spec: TaskSpec, live: Manifest | None, status: Status | None, r
         return 1
     if status.is_interrupted:
         return last
-    return last + 1 if last <= spec.options["retries"] else 1
+    return last + 1 if can_retry(spec, status, last) else 1

@@ -54,7 +54,8 @@ def check_job(spec: TaskSpec) -> None:
         raise option_error(given[0], "requires kind to be Job.")
     is_indexed = options.get("completion_mode") == INDEXED
     if is_indexed and not 1 <= (options.get("completions") or 0) <= MAX_INDEXED_COMPLETIONS:
-        raise option_error("completions", f"must be from 1 to {MAX_INDEXED_COMPLETIONS} if completion_mode is {INDEXED}, got {options.get('completions')}.")
+        rule = f"must be from 1 to {MAX_INDEXED_COMPLETIONS} if completion_mode is {INDEXED}"
+        raise option_error("completions", f"{rule}, got {options.get('completions') or 'nothing'}.")
     if options.get("backoff_limit_per_index") is not None and not is_indexed:
         raise option_error("backoff_limit_per_index", f"requires completion_mode to be {INDEXED}.")
     if options.get("max_failed_indexes") is not None and options.get("backoff_limit_per_index") is None:

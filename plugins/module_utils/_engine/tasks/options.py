@@ -225,10 +225,15 @@ def labels_of(option: str, mapping: Options | None) -> dict[str, str]:
         if not _LABEL_KEY.fullmatch(key) or len(key.rpartition("/")[0]) > 253:
             rule = "must have keys of at most 63 letters, digits, '-', '_' and '.', with or without a domain such as example.com/ before them"
             raise option_error(option, f"{rule}, got {key!r}.")
-        if not _LABEL_VALUE.fullmatch(value):
-            rule = "must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit"
-            raise option_error(f"{option}.{key}", f"{rule}, got {value!r}.", "Put other text into annotations." if option == "labels" else "")
+        check_label_value(f"{option}.{key}", value, "Put other text into annotations." if option == "labels" else "")
     return labels
+
+
+def check_label_value(option: str, value: str, hint: str) -> None:
+    """Check a text that becomes the value of a label. Raises: PodwrightError."""
+    if not _LABEL_VALUE.fullmatch(value):
+        rule = "must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit"
+        raise option_error(option, f"{rule}, got {value!r}.", hint)
 
 
 def check_remote_path(option: str, path: str | None) -> None:

@@ -20,6 +20,15 @@ INTERRUPTED = "Interrupted"  # any interruption: an eviction, a preemption, a lo
 MAX_EXIT_CODE = 255
 DEFAULT_DELAY_MAX = 600  # seconds
 MANY_RETRIES = 1000  # by then the delay does not grow any more
+# Reasons that are written in another case are misspelled: there are others than these, but none that differ from them in that alone.
+_REASONS = {
+    reason.lower(): reason
+    for reason in (
+        *("OOMKilled", "Error", "DeadlineExceeded", "Evicted", "Preempted", "Deleted", "NodeLost", "NodeShutdown", "ErrImagePull", "ImagePullBackOff"),
+        *("InvalidImageName", "CreateContainerConfigError", "CrashLoopBackOff", "FailedMount", "Unschedulable", "ScheduleTimeout", "PullTimeout"),
+        *("StartTimeout", "StartError", "ContainerCannotRun", "ContainerStatusUnknown", "OutOfcpu", "OutOfmemory", "OutOfpods", INTERRUPTED),
+    )
+}
 _WORD = re.compile(r"[A-Z][A-Za-z]{1,62}|OutOf[A-Za-z0-9./_-]{1,317}")  # such as OOMKilled, or OutOf with the name of a resource
 
 
@@ -30,6 +39,9 @@ def read_conditions(options: Options, name: str) -> tuple[int | str, ...] | None
 
 
 def _read_condition(option: str, entry: Any) -> int | str:
+    known = _REASONS.get(entry.lower(), entry) if isinstance(entry, str) else entry
+    if known != entry:
+        raise option_error(option, f"unknown reason {entry!r}; did you mean {known}?")
     if isinstance(entry, str) and _WORD.fullmatch(entry):
         return entry
     code = parse_integer(entry, MAX_EXIT_CODE, 1) if isinstance(entry, str) else entry

@@ -25,7 +25,7 @@ from .task_secret import secret_data
 from .task_spec import containers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..console import Console
     from .task_spec import TaskSpec
@@ -98,6 +98,13 @@ def warn_of_dollars(specs: Iterable[TaskSpec], console: Console) -> None:
             if option:
                 fix = "Write $$$$ for two, or set the variable in secret_env." if option.startswith("env.") else "Write $$$$ for two."
                 console.warn(f"{path}{option} of task '{spec.name}': in command, args and env, Kubernetes makes one dollar sign of $$. {fix}")
+
+
+def warn_of_retries(specs: Sequence[TaskSpec], console: Console) -> None:
+    """Warn of `retry_on` if nothing is retried. In a batch it may be the default of tasks of which only some are."""
+    retries = any(spec.options["retries"] or spec.options.get("backoff_limit_per_index") for spec in specs)
+    if not retries and any(spec.options.get("retry_on") for spec in specs):
+        console.warn("retry_on has no effect, since retries is 0. Set retries to the number of retries.")
 
 
 def warn_of_containers(specs: Iterable[TaskSpec], console: Console) -> None:
