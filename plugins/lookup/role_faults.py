@@ -12,7 +12,7 @@ description:
   - Compares the variables of the role that uses it with the argument spec in its C(meta/argument_specs.yml), and returns what is wrong, one sentence for each
     fault.
   - Ansible's own validation accepts text for a list or a mapping, but passes it to the role as it is, which then uses each character as an item. It also
-    accepts V(null) and empty text for a required string.
+    accepts V(null) and empty text for a required string, and sizes that are not quantities, such as C(10GB).
 options:
   _terms:
     description: Names of further variables that must not be empty, although they have a default.
@@ -42,6 +42,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.quantity import parse_quantity
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
 _TEXT_AS = {"list": "must be a list, got a string", "dict": "must be a mapping, got a string"}
@@ -73,6 +75,8 @@ def _faults_of(option, value, path):
     if kind == "str":
         if isinstance(value, (dict, list)):
             return [f"{path}: must be a string, got a {'list' if isinstance(value, list) else 'mapping'}."]
+        if path.endswith("size") and not _is_quantity(value):
+            return [f"{path}: must be a quantity such as 500Mi or 10Gi."]
         is_empty = value is None or (value == "" and option.get("required"))
         return [f"{path}: must not be empty."] if is_empty and (option.get("required") or option.get("default")) else []
     if isinstance(value, str) and kind in _TEXT_AS:
@@ -82,6 +86,17 @@ def _faults_of(option, value, path):
     if kind == "list" and isinstance(value, list):
         return [fault for index, item in enumerate(value) for fault in _faults_of_item(option, item, f"{path}[{index}]")]
     return []
+
+
+def _is_quantity(value):
+    """Whether a value is empty, or a quantity of the API."""
+    if value in (None, ""):
+        return True
+    try:
+        parse_quantity(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _faults_of_item(option, item, path):

@@ -22,6 +22,13 @@ from .test_task_order import batch, session
         ({"egress": [{}]}, "network.egress[0]: must be dns, same_namespace, a CIDR or a mapping"),
         ({"egress": ["dns", "10.0.0.1/8"]}, "network.egress[1]: must be dns, same_namespace or a CIDR such as 10.0.0.0/8"),
         ({"egress": [{"cidr": "10.0.0.0/8", "pods": {}}]}, "network.egress[0]: must have either cidr, or namespace and pods"),
+        (
+            {"egress": [{"cidr": "10.0.0.0/8", "except": ["192.168.0.0/16"]}]},
+            "network.egress[0].except[0]: must be a part of 10.0.0.0/8, got '192.168.0.0/16'.",
+        ),
+        ({"egress": [{"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}]}, "network.egress[0].except[0]: must be a part of 10.0.0.0/8"),
+        ({"egress": [{"cidr": "::/0", "except": ["10.1.0.0/16"]}]}, "network.egress[0].except[0]: must be a part of ::/0"),
+        ({"egress": [{"pods": {"a": "b"}, "except": ["10.1.0.0/16"]}]}, "network.egress[0].except: requires cidr, which is not set."),
         ({"ingress": [{"port": 1}]}, "network.ingress[0]: unknown key 'port'; use cidr, except, namespace, pods, ports."),
         ({"ingress": [{"ports": ["80/HTTP"]}]}, "network.ingress[0].ports[0]: must be a port such as 443 or 53/UDP"),
         ({"ingress": [{"ports": [0]}]}, "network.ingress[0].ports[0]: must be a port such as 443 or 53/UDP, a range such as 8000-8100, or the name"),

@@ -99,6 +99,7 @@ name: {required: true}
 image: {type: str, default: busybox}
 tag: {default: ""}
 size: {type: int, default: 1}
+storage_size: {default: 10Gi}
 selector: {type: dict}
 users:
   type: list
@@ -118,6 +119,9 @@ users:
         ({"name": ""}, ["name: must not be empty."]),
         ({"name": None, "image": None}, ["name: must not be empty.", "image: must not be empty."]),
         ({"name": ["a"], "tag": {"a": "b"}}, ["name: must be a string, got a list.", "tag: must be a string, got a mapping."]),
+        ({"storage_size": "10GB"}, ["storage_size: must be a quantity such as 500Mi or 10Gi."]),
+        ({"storage_size": "0.5Gi", "users": [{"name": "a"}]}, []),
+        ({"storage_size": 1024}, []),
         ({"name": 0, "selector": "a=b"}, ["selector: must be a mapping, got a string."]),
         ({"users": "[]"}, ["users: must be a list, got a string."]),
         ({"users": [None, "name=a"]}, ["users[0]: must not be null.", "users[1]: must be a mapping, got a string."]),

@@ -88,9 +88,12 @@ def _build_peer(peer: Manifest, option: str) -> Manifest:
     if "cidr" in peer:
         if "namespace" in peer or "pods" in peer:
             raise option_error(option, "must have either cidr, or namespace and pods, got both.")
-        exceptions = _given_list(peer, "except", option)
         block: Manifest = {"cidr": _cidr(peer["cidr"], f"{option}.cidr")}
-        return {"ipBlock": block | ({"except": [_cidr(text, f"{option}.except") for text in exceptions]} if exceptions else {})}
+        exceptions = _given_list(peer, "except", option)
+        parts = [_part(text, block["cidr"], f"{option}.except[{index}]") for index, text in enumerate(exceptions)]
+        return {"ipBlock": block | ({"except": parts} if parts else {})}
+    if "except" in peer:
+        raise option_error(f"{option}.except", "requires cidr, which is not set.")
     built: Manifest = {}
     if "namespace" in peer:
         built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: text_of(f"{option}.namespace", peer["namespace"])}}
@@ -107,6 +110,15 @@ def _cidr(text: str, option: str) -> str:
     except ValueError as error:
         forms = f"{DNS}, {SAME_NAMESPACE} or a CIDR" if option.endswith("]") else "a CIDR"
         raise option_error(option, f"must be {forms} such as 10.0.0.0/8 or 10.1.2.3/32, got {text!r} ({error}).") from error
+
+
+def _part(text: str, cidr: str, option: str) -> str:
+    """A CIDR within another one. Raises: PodwrightError for one that is not."""
+    part: Any = ipaddress.ip_network(_cidr(text, option))
+    whole = ipaddress.ip_network(cidr)
+    if part.version != whole.version or part == whole or not part.subnet_of(whole):
+        raise option_error(option, f"must be a part of {cidr}, got {text!r}.")
+    return str(part)
 
 
 def _build_port(port: Any, option: str) -> Manifest:
