@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import option_error
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
@@ -13,7 +15,9 @@ def check_names(plugin, given):
     known = {alias: name for name, definition in definitions.items() for alias in (name, *(definition.get("aliases") or ()))}
     for name in given:
         if name not in known:
-            raise option_error(str(name), "unknown option.", f"Known are: {', '.join(sorted(set(known.values()) - {'_terms'}))}.")
+            names = sorted(set(known.values()) - {"_terms"})
+            similar = get_close_matches(str(name), names, 1, 0.7)
+            raise option_error(str(name), f"unknown option; did you mean {similar[0]}?" if similar else f"unknown option; options: {', '.join(names)}.")
     return known
 
 

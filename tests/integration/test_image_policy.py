@@ -172,7 +172,7 @@ INVALID_VARIABLES = [
     ({}, "image_policy_registries: must be set unless"),
     (
         {"registries": ["https://a.b", "c.d"]},
-        "image_policy_registries: must be HOST[:PORT][/PATH] without a scheme, a tag and a trailing slash, got https://a.b.",
+        "image_policy_registries: must be HOST[:PORT][/PATH] without a scheme, a wildcard, a tag and a trailing slash, got https://a.b.",
     ),
     ({"registries": ["busybox"]}, "got busybox."),
     ({"registries": ["a.b\"] + ['"]}, "image_policy_registries: must be HOST"),

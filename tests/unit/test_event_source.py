@@ -168,6 +168,7 @@ def test_selectors_and_namespaces_are_those_of_the_requests(kinds):
         ({"states": ["failed"]}, [("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]),
         ({"states": ["failed"], "changed_fields": ["state"], "event_types": ["ADDED", "MODIFIED"]}, [("MODIFIED", "a"), ("ADDED", "c")]),
         ({"phases": ["Succeeded"]}, [("ADDED", "b")]),
+        ({"phases": ["succeeded"], "reasons": ["completed"]}, [("ADDED", "b")]),
         ({"reasons": ["Completed"], "event_types": ["MODIFIED"]}, [("MODIFIED", "b")]),
         ({"changed_fields": ["object.metadata.labels[x]"], "event_types": ["MODIFIED"]}, [("MODIFIED", "b")]),
     ],

@@ -266,7 +266,9 @@ def test_expressions_add_variables_and_groups(serve):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"namespcaes": ["x"]}, r"namespcaes: unknown option\. Known are: all_namespaces, "),
+        ({"namespcaes": ["x"]}, r"namespcaes: unknown option; did you mean namespaces\?"),
+        ({"namespace": "x"}, r"namespace: unknown option; did you mean namespaces\?"),
+        ({"zzz": "x"}, r"zzz: unknown option; options: all_namespaces, "),
         ({"all_namespaces": True, "namespaces": ["x"]}, "all_namespaces: must not be set with namespaces"),
         ({"namespaces": ["a", ""]}, r"namespaces\[1\]: must be the name of a namespace, got ''"),
         ({"namespaces": [5, "*"]}, r"namespaces\[1\]: must be the name of a namespace, got '\*'"),

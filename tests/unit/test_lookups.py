@@ -88,7 +88,7 @@ def test_cluster_info_is_the_version_or_the_groups(server):
         ([{"a": 1}], {"kind": "Pod"}, "terms: must be names of objects"),
         ([], {"kind": "Pod", "resource_name": ""}, "terms: must be names of objects"),
         ([], {}, "kind: must be set"),
-        ([], {"kid": "Pod"}, "kid: unknown option. Known are: all_namespaces"),
+        ([], {"kid": "Pod"}, "kid: unknown option; did you mean kind?"),
         (["a"], {"resource_definition": MANIFEST}, "resource_definition: must not be set with names"),
         ([], {"resource_definition": MANIFEST, "src": "x"}, "src: must not be set with resource_definition"),
         ([], {"resource_definition": {"kind": "Pod"}}, "resource_definition: must be manifests with kind and metadata.name"),

@@ -248,6 +248,27 @@ def test_an_ingress_without_a_selector_requires_its_service():
     assert fill(check["ansible.builtin.assert"]["fail_msg"], names).startswith("Service 'web' not found in namespace 'shop', so that its Ingress or route ")
 
 
+@pytest.mark.parametrize(
+    "name", ["docker.io", "docker.io/library", "localhost", "localhost:5000/a_b", "host:5000", "a.b-c.example/x__y", "HOST/x", "[::1]:5000/a"]
+)
+def test_a_registry_is_a_host_with_a_path(name):
+    assert bad_registries([name]) == []
+
+
+@pytest.mark.parametrize("name", ["*.example.com", "example.com/*", "exa mple.com", "https://a.b", "a.b/", "a.b/c:1", "busybox", "ex$mple.com", "-.b?", ""])
+def test_a_registry_that_no_image_is_from_is_refused(name):
+    """A policy with it would refuse every image."""
+    assert bad_registries(["a.b", name]) == [name or "null"]
+
+
+def bad_registries(names):
+    """Those that the role image_policy refuses."""
+    tasks = read_yaml((ROLES[0].parent / "image_policy/tasks/validate.yml").read_text())
+    given = next(task for task in tasks if task["name"] == "Check the policy")["vars"]
+    variables = {"image_policy_registries": names} | {name: trust_as_template(text) for name, text in given.items()}
+    return Templar(DataLoader(), variables=variables).template(trust_as_template("{{ image_policy_bad_registries }}"))
+
+
 HOSTS = ["registry.n", "registry", "registry.n.svc", "registry.n.svc.cluster.local", "10.0.0.1"]
 REGISTRY = {"registry_address": HOSTS[-1], "registry_stored": server_certificate({}, HOSTS)}
 SERVICE = {"service_name": "web", "service_selector": {"app": "web"}, "service_ports": [{"port": 80, "name": "http"}]}

@@ -66,12 +66,12 @@ options:
     choices: [pending, running, succeeded, failed, deleting, progressing, ready]
     default: []
   phases:
-    description: Yield only events of objects in one of these phases, such as V(Failed) of a pod or V(Bound) of a claim. Defaults to all phases.
+    description: Yield only events of objects in one of these phases (in any case), such as V(Failed) of a pod or V(Bound) of a claim. Defaults to all phases.
     type: list
     elements: str
     default: []
   reasons:
-    description: Yield only events with one of these reasons, such as V(OOMKilled) or V(BackOff). Defaults to all reasons.
+    description: Yield only events with one of these reasons (in any case), such as V(OOMKilled) or V(BackOff). Defaults to all reasons.
     type: list
     elements: str
     default: []

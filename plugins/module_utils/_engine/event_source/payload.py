@@ -41,6 +41,8 @@ class Describer:
 
     def __init__(self, options: Options, server: str) -> None:
         self._options, self._server = options, server
+        wanted = {"state": options["states"], "phase": options["phases"], "reason": options["reasons"]}
+        self._wanted = {name: {value.lower() for value in values} for name, values in wanted.items()}
         self._paths = read_paths("changed_fields", options["changed_fields"])
         self._redactor, self._task_redactor = Redactor(), TaskRedactor()  # equal values have equal digests as long as the source runs
 
@@ -54,8 +56,8 @@ class Describer:
 
     def matches(self, event_type: str, fields: Result) -> bool:
         """Whether rules are to see an event."""
-        wanted = {"state": self._options["states"], "phase": self._options["phases"], "reason": self._options["reasons"]}
-        return event_type in self._options["event_types"] and all(not values or fields.get(name) in values for name, values in wanted.items())
+        is_wanted = all(not values or str(fields.get(name) or "").lower() in values for name, values in self._wanted.items())
+        return is_wanted and event_type in self._options["event_types"]
 
     def event(self, event_type: str, fields: Result, is_initial: bool) -> Result:
         """The event as rules see it, with at most `max_bytes` bytes of JSON."""
