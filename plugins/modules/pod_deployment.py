@@ -224,7 +224,7 @@ weights:
   returned: always
   type: dict
 analysis:
-  description: Measurements, each with C(step), C(weight), C(what), C(value), C(outcome), and C(problem) (why there is no value, if that is known).
+  description: Measurements, each with C(step), C(weight), C(what), C(value), C(outcome), and C(message) (why there is no value, if that is known).
   returned: always
   type: list
   elements: dict

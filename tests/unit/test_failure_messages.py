@@ -400,6 +400,9 @@ def test_a_failure_says_what_to_raise():
     assert "Raise timeout" in failure_hint(spec(timeout=5), late, {"spec": {"activeDeadlineSeconds": 5}})
     assert failure_hint(spec(), killed) == "Raise resources.limits.memory." and failure_hint(spec(), Status("failed", "Error")) == ""
     assert "set retries" in failure_hint(spec(), Status("failed", "OutOfexample.com/gpu"))
+    evicted = Status("failed", "EvictionByEvictionAPI", "Eviction API: evicting", 137, is_interrupted=True)
+    assert failure_hint(spec("completed"), evicted).startswith("It was interrupted from outside: run it again, or set retries")
+    assert not any(failure_hint(task, evicted) for task in (spec("completed", retries=1), spec("completed", kind="Job"), spec("running")))
 
 
 CONVERT = "Write numbers and booleans without quotes, and variables that are text, such as those of the command line, with the filter int or bool."

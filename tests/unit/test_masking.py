@@ -66,7 +66,7 @@ def test_escape_sequences_are_removed_from_results():
 HOSTILE = "a\x1b]0;t\x07\x9b31mb\u202ec\u2028d\u2066e\x00\r\U000e0041\udc80f"
 
 
-@pytest.mark.parametrize("field", ["tasks", "results", "plan", "pods", "kept", "deleted", "errors"])
+@pytest.mark.parametrize("field", ["tasks", "results", "plan", "pods", "kept", "deleted", "errors", "analysis"])
 def test_text_for_people_in_entries_cannot_control_a_terminal_and_data_is_kept(field):
     entry = {"msg": HOSTILE, "reason": HOSTILE, "note": HOSTILE, "stdout": HOSTILE, "events": [{"message": HOSTILE}]}
     given_fields = {field: [entry], "events": {"pod": [{"message": HOSTILE}]}, "stdout": HOSTILE}

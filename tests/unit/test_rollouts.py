@@ -243,7 +243,7 @@ def test_a_request_without_a_response_is_inconclusive_and_says_why(session, monk
     request = {"port": 80, "timeout": "2.5", "status_code": "200, 204"}  # text, as from a template
     result, error = session.perform(rollout(2, "canary", canary=canary({"weight": 40}, request=request)))
     (measured,) = result["analysis"]
-    assert (measured["value"], measured["outcome"], measured["problem"]) == (None, "inconclusive", "No response to GET /.")
+    assert (measured["value"], measured["outcome"], measured["message"]) == (None, "inconclusive", "No response to GET /.")
     assert "is inconclusive: the request has no value: No response to GET /. The canary keeps its share of the traffic." in str(error)
     assert [(params["timeout"], params["status_code"]) for params in asked] == [(2.5, [200, 204])]
 

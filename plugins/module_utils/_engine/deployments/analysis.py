@@ -19,13 +19,13 @@ class Measurement(TypedDict):
         what: the query, or `the request` or `the command`.
         value: None if there is none.
         outcome: `success`, `failure` or `inconclusive`.
-        problem: why there is no value, if that is known; else empty.
+        message: why there is no value, if that is known; else empty.
     """
 
     what: str
     value: float | None
     outcome: str
-    problem: str
+    message: str
 
 
 def is_condition(text: str) -> bool:

@@ -149,6 +149,6 @@ class Canary(Generations):
 
     def _analysis_error(self, measurement: Measurement, number: int, verdict: str, consequence: str, hint: str) -> PodwrightError:
         found = "has no value" if measurement["value"] is None else f"returned {measurement['value']}"
-        found += f": {measurement['problem'].rstrip('.')}" if measurement["problem"] else ""
+        found += f": {measurement['message'].rstrip('.')}" if measurement["message"] else ""
         message = f"The analysis of step {number} of deployment '{self.name}' {verdict}: {measurement['what']} {found}. {consequence}".rstrip()
         return PodwrightError(message, reason="Analysis", hint=hint)

@@ -99,7 +99,7 @@ def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], st
 
     Raises: PodwrightError if Prometheus does not answer, or no pod is ready.
     """
-    success, problem = entry["success"], ""
+    success, message = entry["success"], ""
     if entry["prometheus"]:
         server, what = entry["prometheus"]["server"], entry["prometheus"]["query"]
         value = query_prometheus(invocation.client, invocation.namespace, server, what)
@@ -107,12 +107,12 @@ def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], st
         options = {"status_code": list(range(100, 600))} | entry["request"]
         options |= {"pod": choose_pod(), "port": str(options.get("port") or "")}
         what, success = "the request", success or "< 400"
-        value, problem = _measure_by(invocation, pod_request.OPERATION, options, "status")
+        value, message = _measure_by(invocation, pod_request.OPERATION, options, "status")
     else:
         options = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
         what, success = "the command", success or "== 0"
-        value, problem = _measure_by(invocation, pod_exec.OPERATION, options, "rc")
-    return {"what": what, "value": value, "outcome": judge(value, success, entry["failure"]), "problem": problem}
+        value, message = _measure_by(invocation, pod_exec.OPERATION, options, "rc")
+    return {"what": what, "value": value, "outcome": judge(value, success, entry["failure"]), "message": message}
 
 
 def _measure_by(invocation: Invocation, operation: Operation[Any], options: Options, field: str) -> tuple[float | None, str]:

@@ -107,6 +107,8 @@ def failure_hint(spec: TaskSpec, status: Status, pod: Manifest | None = None) ->
         return "Its pod was deleted, which counts as a failure: find out by whom, or set retries."
     if status.reason.startswith("OutOf"):
         return "The node was full when it got the pod: set retries, so that another is chosen, or lower resources.requests."
+    if status.is_interrupted and spec.completes and not (spec.is_job or spec.options["retries"]):
+        return "It was interrupted from outside: run it again, or set retries, with which the run itself starts it again."
     if status.reason == "InitOOMKilled":
         return "Raise resources.limits.memory of the init container."
     return "Raise resources.limits.memory." if status.reason == "OOMKilled" else start_hint(status.reason, status.message)
