@@ -222,6 +222,13 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
 
 
+def test_policies_are_checked_before_the_one_that_denies_everything_is_applied():
+    _variables, checked, applied = read_yaml((ROLES[0].parent / "network_policy/tasks/main.yml").read_text())
+    options = applied["podwright.core.resource_set"]
+    assert checked["check_mode"] is True and checked["changed_when"] is False
+    assert checked["podwright.core.resource_set"] == {name: value for name, value in options.items() if name not in ("state", "prune")}
+
+
 @pytest.mark.parametrize(("ingress", "egress"), [(True, True), (True, False), (False, True), (False, False)])
 def test_a_policy_denies_no_direction_that_the_variables_leave_open(ingress, egress):
     entries = [{"name": "out", "pod_selector": {"app": "web"}, "ports": [{"port": 443}]}]
