@@ -94,3 +94,41 @@ def test_the_digest_of_a_loop_has_that_of_each_object():
     template = APPLIED["vars"]["provision_results"].replace("lookup('ansible.builtin.vars', name, default={})", "plans[name] | default({})")
     found = Templar(DataLoader(), variables=variables).template(trust_as_template(template))
     assert [(entry["digest"], entry["changed"]) for entry in found] == [("sha256:1 sha256:2", True), ("sha256:3", False), ("", False)]
+
+
+def trusted(value):
+    """A value whose texts are templates, those inside, too."""
+    if isinstance(value, dict):
+        return {name: trusted(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def filled(name, given):
+    """A variable of the playbook, with those that a user gives."""
+    return Templar(DataLoader(), variables=trusted(PLAY["vars"] | VARIABLES | given)).template(trust_as_template("{{ " + name + " }}"))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["service", "registry", "quota", "rbac", "namespace", "image_policy"]),  # the namespace is deleted, and the policies in it
+        ({"state": "present"}, ["service", "registry", "image_policy", "network_policy", "quota", "rbac", "namespace"]),
+    ],
+)
+def test_policies_are_not_deleted_before_the_pods(options, expected):
+    given = {"podwright_image_policy": {"registries": ["a"]}, "podwright_registry": {"state": "absent"}, "podwright_services": [{"name": "web"}]}
+    steps = filled("provision_steps", given | {"podwright_state": "absent", "podwright_namespace_options": options})
+    assert [role for role, _service in steps] == expected
+    applied = filled("provision_steps", given)
+    assert [role for role, _service in applied] == ["namespace", "rbac", "quota", "network_policy", "image_policy", "registry", "service"]
+
+
+def test_whether_the_namespace_may_be_deleted_is_checked_before_anything_is_deleted():
+    ownership = {"name": "podwright.core.namespace", "tasks_from": "ownership.yml"}
+    (check,) = [task for task in PLAY["tasks"] if task.get("ansible.builtin.include_role") == ownership]
+    first = next(task for task in PLAY["tasks"] if "apply_role.yml" in str(task))
+    assert PLAY["tasks"].index(check) < PLAY["tasks"].index(first)
+    assert check["vars"] == {"namespace_full_name": "{{ podwright_namespace }}"}
+    assert check["when"] == "podwright_state == 'absent' and namespace_state == 'absent'"

@@ -51,11 +51,14 @@ def test_defaults_are_those_of_the_argument_spec(role):
 
 
 def test_a_namespace_that_is_not_the_roles_is_refused_before_anything_is_deleted():
-    tasks = read_yaml((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[-3:]
-    found, refused, applied = tasks
-    assert found["check_mode"] is True and found["podwright.core.resource_set"] == applied["podwright.core.resource_set"]
+    directory = ROLES[0].parent / "namespace/tasks"
+    imported, applied = read_yaml((directory / "main.yml").read_text())[-2:]
+    found, refused = read_yaml((directory / "ownership.yml").read_text())
+    assert imported["ansible.builtin.import_tasks"] == "ownership.yml" and imported["when"] == "namespace_state == 'absent'" and "when" not in applied
+    looked, options = (task["podwright.core.resource_set"] for task in (found, applied))
+    assert found["check_mode"] is True and looked["state"] == "absent" and looked["adopt"] is False
+    assert all(looked[name] == options[name] for name in ("name", "namespace", "field_manager", "template"))
     assert "is not deleted" in refused["ansible.builtin.assert"]["fail_msg"] and found["register"] in refused["vars"]["namespace_planned"]
-    assert found["when"] == refused["when"] == "namespace_state == 'absent'" and "when" not in applied
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
