@@ -12,7 +12,8 @@ description:
   - Compares the names of the extra variables that begin with C(podwright_), or with nearly that, with those that a playbook and the plugins of the collection
     read, and returns one sentence for each that is unknown but nearly the name of one of them.
   - Ansible ignores a misspelled variable. C(-e podwright_expct=DIGEST) would run a plan that nobody has approved.
-  - One that other playbooks read, such as C(podwright_namespace) for one that reads C(podwright_namespaces), is a warning, unless both are set.
+  - A variable of another playbook counts, too, such as C(podwright_namespace) for a playbook that reads C(podwright_namespaces), unless both are set. The
+    playbook would use its default instead.
 options:
   _terms:
     description: The name of the playbook.
@@ -53,11 +54,7 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **_kwargs):
         """One sentence for each fault."""
-        own, known = read_names(terms[0]), read_names()
-        faults = find_misspelled(load_extra_vars(self._loader), own)
-        for name in sorted(faults.keys() & known):  # extra variables may be for several playbooks
-            self._display.warning(faults.pop(name))
-        return list(faults.values())
+        return list(find_misspelled(load_extra_vars(self._loader), read_names(terms[0]), read_names()).values())
 
 
 def read_names(playbook="*"):
@@ -66,17 +63,19 @@ def read_names(playbook="*"):
     return {name for text in texts for name in re.findall(rf"\b{PREFIX}\w+", text)}
 
 
-def find_misspelled(extra, own):
+def find_misspelled(extra, own, known=()):
     """What is wrong with the names of variables, by name.
 
     Args:
         extra: the extra variables; those of an inventory have no effect on the playbooks, whose own variables precede them.
         own: the names that the playbook reads.
+        known: the names that any playbook reads.
     """
     given = {name for name in extra if isinstance(name, str) and _part_to_compare(name) is not None}
     expected = {_part_to_compare(name): name for name in own - given}
     found = {name: get_close_matches(_part_to_compare(name), expected, 1, SIMILARITY) for name in sorted(given - own)}
-    return {name: f"{name}: is not read by this playbook; did you mean {expected[similar[0]]}?" for name, similar in found.items() if similar}
+    hints = {name: " Set both if these variables are for several playbooks." if name in known else "" for name in found}
+    return {name: f"{name}: is not read by this playbook; did you mean {expected[similar[0]]}?{hints[name]}" for name, similar in found.items() if similar}
 
 
 def _part_to_compare(name):

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from ansible_collections.podwright.core.plugins.lookup import playbook_faults
@@ -41,13 +39,16 @@ def test_a_name_that_is_nearly_one_of_the_playbook_is_a_fault(playbook, names, m
     assert list(faults.values()) == ([f"{names[0]}: is not read by this playbook; did you mean {meant}?"] if meant else [])
 
 
-def test_a_variable_of_another_playbook_is_a_warning(monkeypatch):
-    given, warnings = {"podwright_namespace": "a", "podwright_Expect": "b"}, []
+def test_a_variable_of_another_playbook_is_refused_unless_both_are_set(monkeypatch):
+    """The default of the one that is meant would be deleted."""
+    given = {"podwright_namespaces": ["a"], "podwright_Expect": "b"}
     monkeypatch.setattr(playbook_faults, "load_extra_vars", lambda _loader: given)
-    lookup = LookupModule()
-    lookup._display = SimpleNamespace(warning=warnings.append)
-    assert [fault.partition(":")[0] for fault in lookup.run(["gc"])] == ["podwright_Expect"]
-    assert [warning.partition(":")[0] for warning in warnings] == ["podwright_namespace"]
+    assert LookupModule().run(["provision"]) == [
+        "podwright_Expect: is not read by this playbook; did you mean podwright_expect?",
+        "podwright_namespaces: is not read by this playbook; did you mean podwright_namespace? Set both if these variables are for several playbooks.",
+    ]
+    given |= {"podwright_namespace": "a", "podwright_expect": "b"}
+    assert LookupModule().run(["provision"]) == []
 
 
 def test_each_playbook_checks_the_names_first():

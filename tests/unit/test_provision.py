@@ -125,6 +125,14 @@ def test_policies_are_not_deleted_before_the_pods(options, expected):
     assert [role for role, _service in applied] == ["namespace", "rbac", "quota", "network_policy", "image_policy", "registry", "service"]
 
 
+@pytest.mark.parametrize(("state", "expected"), [("present", "podwright"), ("absent", "")])
+def test_no_namespace_is_deleted_by_default(state, expected):
+    assert filled("podwright_namespace", {"podwright_state": state}) == expected
+    (check,) = [task for task in PLAY["tasks"] if task["name"] == "Check the types of the variables"]
+    faults = filled("faults", {"podwright_state": state, "faults": check["vars"]["provision_faults"]})
+    assert faults == ([] if expected else ["podwright_namespace: must name the namespace to delete."])
+
+
 def test_whether_the_namespace_may_be_deleted_is_checked_before_anything_is_deleted():
     ownership = {"name": "podwright.core.namespace", "tasks_from": "ownership.yml"}
     (check,) = [task for task in PLAY["tasks"] if task.get("ansible.builtin.include_role") == ownership]
