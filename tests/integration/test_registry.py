@@ -127,6 +127,28 @@ def test_registry_uses_a_claim_of_the_users_own_and_never_deletes_it(client, pla
     play(role("storage", claim, storage_state="absent", storage_claims=[{"name": "images", "size": "1Gi", "class": namespace}]), namespace=namespace)
 
 
+@pytest.mark.parametrize("change", [{"registry_storage_claim": "registry"}, {"registry_storage_claim": "other"}, {"registry_storage_size": ""}])
+def test_the_claim_with_the_images_is_deleted_only_on_request(client, play, namespace, change):
+    """Nothing waits for the claim, which no volume fits."""
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "none", "resources": {"requests": {"storage": "1Gi"}}}
+    own = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "registry", "namespace": namespace}, "spec": spec}
+    applied = {"name": "registry", "field_manager": "podwright-role-registry", "adopt": False, "wait": False, "definition": own}
+    play([{"podwright.core.resource_set": applied | {"namespace": namespace}}], namespace=namespace)
+    variables, gone = {"registry_namespace": namespace, "registry_timeout": 60}, {"registry_state": "absent"}
+    refused = [role("registry", variables | change), *([role("registry", variables | change | gone)] if "registry_storage_claim" in change else [])]
+    for tasks in refused:
+        assert "would be deleted with the images" in play(tasks, namespace=namespace, expect=2).output
+        assert "deletionTimestamp" not in client.get(CLAIM, namespace, "registry")["metadata"] and client.get(SERVICE, namespace, "registry") is None
+    if len(refused) > 1:
+        own["metadata"]["labels"] = {"applyset.kubernetes.io/part-of": None}
+        play([{"podwright.core.resource_set": {"state": "patched", "definition": own}}], namespace=namespace)
+        play(role("registry", variables | change | gone), namespace=namespace)
+        assert client.get(CLAIM, namespace, "registry"), "a claim that was made the user's own is kept"
+    else:
+        play(role("registry", variables | gone), namespace=namespace)
+        assert client.get(CLAIM, namespace, "registry") is None
+
+
 def test_check_names_the_node_that_does_not_trust_the_registry(play, namespace, registry):
     failed = play(role("registry", registry, registry_trust_nodes=False, registry_users=[]), namespace=namespace, expect=2)
     assert "registry-pull-0-node-1" in failed.of("podwright.core.registry : Run the image on each node")["msg"]

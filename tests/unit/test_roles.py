@@ -749,3 +749,31 @@ def test_the_hint_of_an_ad_hoc_task_is_left_as_it_is(directory, monkeypatch):
     monkeypatch.chdir(place)
     assert name_variables(result, {}, "") == result
     assert directory == "roles/queue" or name_variables(result, {}, str(place)) == result
+
+
+@pytest.mark.parametrize(
+    ("given", "is_checked"),
+    [
+        ({}, False),
+        ({"registry_storage_size": ""}, True),
+        ({"registry_storage_size": None}, True),
+        ({"registry_storage_claim": "registry"}, True),
+        ({"registry_storage_claim": "registry", "registry_state": "absent"}, True),
+        ({"registry_storage_size": "", "registry_state": "absent"}, False),
+        ({"registry_state": "absent"}, False),
+    ],
+)
+def test_images_are_deleted_only_on_request(given, is_checked):
+    """Each change that would prune the claim of the registry, and a deletion that is to keep one, look for it before anything is written."""
+    directory = ROLES[0].parent / "registry"
+    tasks = read_yaml((directory / "tasks/main.yml").read_text())
+    included = [task.get("ansible.builtin.include_tasks") for task in tasks]
+    assert included.index("claim.yml") < included.index("present.yml") < included.index("absent.yml")
+    variables = read_yaml((directory / "defaults/main.yml").read_text()) | given
+    assert fill("{{ " + tasks[included.index("claim.yml")]["when"] + " }}", variables) in (is_checked, str(is_checked))
+    found, refused = read_yaml((directory / "tasks/claim.yml").read_text())
+    assert found["check_mode"] is True and found["podwright.core.resource_set"]["state"] == "absent"
+    for kinds in ([], ["Service"], ["Service", "PersistentVolumeClaim"]):
+        members = {"plan": [{"kind": kind} for kind in kinds]}
+        passed = fill("{{ " + refused["ansible.builtin.assert"]["that"] + " }}", {found["register"]: members})
+        assert passed in ("PersistentVolumeClaim" not in kinds, str("PersistentVolumeClaim" not in kinds))
