@@ -143,7 +143,7 @@ def test_the_claim_with_the_images_is_deleted_only_on_request(client, play, name
         own["metadata"]["labels"] = {"applyset.kubernetes.io/part-of": None}
         play([{"podwright.core.resource_set": {"state": "patched", "definition": own}}], namespace=namespace)
         play(role("registry", variables | change | gone), namespace=namespace)
-        assert client.get(CLAIM, namespace, "registry"), "a claim that was made the user's own is kept"
+        assert client.get(CLAIM, namespace, "registry"), "a claim without the label is the user's own"
     else:
         play(role("registry", variables | gone), namespace=namespace)
         assert client.get(CLAIM, namespace, "registry") is None
