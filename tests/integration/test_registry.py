@@ -141,7 +141,7 @@ def test_the_claim_with_the_images_is_deleted_only_on_request(client, play, name
         assert "deletionTimestamp" not in client.get(CLAIM, namespace, "registry")["metadata"] and client.get(SERVICE, namespace, "registry") is None
     if len(refused) > 1:
         own["metadata"]["labels"] = {"applyset.kubernetes.io/part-of": None}
-        play([{"podwright.core.resource_set": {"state": "patched", "definition": own}}], namespace=namespace)
+        play([{"podwright.core.resource_set": {"state": "patched", "wait": False, "definition": own}}], namespace=namespace)
         play(role("registry", variables | change | gone), namespace=namespace)
         assert client.get(CLAIM, namespace, "registry"), "a claim without the label is the user's own"
     else:
