@@ -133,10 +133,28 @@ def test_no_namespace_is_deleted_by_default(state, expected):
     assert faults == ([] if expected else ["podwright_namespace: must name the namespace to delete."])
 
 
+@pytest.mark.parametrize(
+    ("given", "is_whole"),
+    [
+        ({"podwright_state": "absent"}, True),
+        ({"podwright_state": "absent", "podwright_namespace_options": {"state": "present"}}, False),
+        ({"podwright_state": "present"}, False),
+    ],
+)
+@pytest.mark.parametrize("role", ["storage", "queue"])
+def test_no_deletion_waits_for_what_pods_use_until_the_namespace_is_deleted(role, given, is_whole):
+    (applied,) = [task["podwright.core.resource_set"] for task in of_role(role, "tasks/main.yml") if task.get("register") == f"{role}_applied"]
+    assert filled("provision_is_whole", given) in (is_whole, str(is_whole))
+    deletion = given | {"wait": applied["wait"], f"{role}_state": "absent"}
+    assert filled("wait", deletion) in (not is_whole, str(not is_whole))
+    of_the_role_alone = {"wait": applied["wait"], f"{role}_state": "absent", "provision_is_whole": False}
+    assert filled("wait", of_the_role_alone) in (True, "True")
+
+
 def test_whether_the_namespace_may_be_deleted_is_checked_before_anything_is_deleted():
     ownership = {"name": "podwright.core.namespace", "tasks_from": "ownership.yml"}
     (check,) = [task for task in PLAY["tasks"] if task.get("ansible.builtin.include_role") == ownership]
     first = next(task for task in PLAY["tasks"] if "apply_role.yml" in str(task))
     assert PLAY["tasks"].index(check) < PLAY["tasks"].index(first)
     assert check["vars"] == {"namespace_full_name": "{{ podwright_namespace }}"}
-    assert check["when"] == "podwright_state == 'absent' and namespace_state == 'absent'"
+    assert check["when"] == "provision_is_whole | bool"
