@@ -149,7 +149,8 @@ def test_provision_and_teardown_change_nothing_but_what_was_reviewed(client, she
     provision, teardown = documented("provision"), documented("teardown")
     digest = shown_digest(shell([*provision, "--check"]))
     assert digest == shown_digest(shell([*provision, "--check"])) and client.get(NAMESPACE, None, shell.namespace) is None
-    for change in ({"podwright_pod_security": "baseline"}, {"podwright_default_limits": {"cpu": "1"}}, {"podwright_expect": ""}, {"podwright_expect": "x"}):
+    plans = ({"podwright_pod_security": "baseline"}, {"podwright_default_limits": {"cpu": "1"}}, {"podwright_quota": {"pod_ttl_seconds": 60}})
+    for change in (*plans, {"podwright_expect": ""}, {"podwright_expect": "x"}):
         refused = shell([*provision, "-e", json.dumps({"podwright_expect": digest} | change)], expect=2)
         assert ("podwright_expect: must be" if change.get("podwright_expect") in ("", "x") else "the plan is not the reviewed one") in refused
         assert client.get(NAMESPACE, None, shell.namespace) is None, change
