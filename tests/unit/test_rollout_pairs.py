@@ -19,7 +19,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.lab
 from ..support.environment import scaled
 from ..support.traces import shown_on_failure
 from .model_rollouts import NAMESPACE, image_of
-from .test_rollout_model import Session, calm_run, complete, draw, finish, populate
+from .test_rollout_model import Session, calm_run, complete, draw, finish, populate, will_start
 from .test_rollouts import canary, deploy, rollout
 
 EXAMPLES = scaled(40)
@@ -88,7 +88,11 @@ def play(seed):
         for version in rng.sample(range(3), 2):
             calm_run(session, draw(rng, version, strategy) | {"state": "present", "service": "web"})
         cluster.settle()
+        cluster.fates = {f"app:{version}": rng.choice(["ready", "late", "never"]) for version in (3, 4)}
         pair = [draw(rng, rng.randrange(5), strategy) | {"state": rng.choice(STATES), "service": "web"} for _run in range(2)]
+        if rng.random() < 0.4:  # a version that fails, and its correction
+            cluster.fates["app:3"] = "never"
+            pair = [params | {"state": "present", "image": image, "rollback_on_failure": True} for params, image in zip(pair, ("app:3", "app:4"))]
         cluster.floor, cluster.allowed = 0 if is_close else min(1, *(session.promised(complete(params)) for params in pair)), None
         cluster.trace += [f"--- at the same moment {params}" for params in pair]
         setattr(cluster, "on_request" if is_close else "on_turn", turns.pass_on)
@@ -99,7 +103,22 @@ def play(seed):
         assert {error and error.reason for error in errors} <= REASONS | ({"NotFound"} if is_close else set()), errors
         cluster.settle()
         assert not cluster.violations, cluster.violations
+        if strategy == "rolling":
+            check_last(session, pair, errors)
         finish(session, strategy)
+
+
+def check_last(session, pair, errors):
+    """A version that a run has brought into service is only replaced by that of the other run."""
+    succeeded = [params["image"] for params, error in zip(pair, errors) if error is None and params["state"] == "present"]
+    if succeeded and all(params["state"] == "present" for params in pair):
+        images = {params["image"] for params in pair if not is_undone(session, params)} or set(succeeded)
+        assert set(image_in_service(session)) <= images, f"{image_in_service(session)} serves, {succeeded} succeeded"
+
+
+def is_undone(session, params):
+    """Whether a run returns to the version before."""
+    return bool(params.get("rollback_on_failure")) and not will_start(session, params["image"])
 
 
 @pytest.fixture
@@ -224,6 +243,58 @@ def test_generations_of_another_run_are_not_deleted(session):
     )
     assert error is None and session.cluster.images() == ["app:2"] * 2
     assert {image_of(item["spec"]["template"]) for item in session.own("Deployment")} == {"app:1", "app:2", "app:3"}
+
+
+BAD = {"rollback_on_failure": True, "wait_timeout": 12}
+
+
+@pytest.mark.parametrize("options", [{}, BAD])
+@pytest.mark.parametrize(("state", "what", "images"), [("present", "changed", ["app:3"] * 2), ("aborted", "changed", ["app:1"] * 2), ("absent", "deleted", [])])
+def test_a_rolling_update_that_another_run_replaces_says_so_and_undoes_nothing(session, options, state, what, images):
+    deploy(session, 1, strategy="rolling")
+    session.cluster.settle()
+    session.cluster.fates |= {"app:2": "never", "app:3": "late"}
+    errors = []
+    result, error = run_while(
+        session,
+        rollout(2, "rolling", **options),
+        when=lambda: any(image_of(pod) == "app:2" for pod in session.cluster.of_kind("Pod")),
+        act=lambda: errors.append(session.attempt(complete(rollout(3, "rolling", state=state, wait=False)))[1]),
+    )
+    session.cluster.settle()
+    assert errors == [None] and session.cluster.images() == images
+    assert error.reason == "Superseded" and f"Deployment 'web' in namespace 'shop' was {what} during its rollout" in str(error)
+    assert [step["action"] for step in result["plan"] if step["kind"] == "Deployment"] == ["patch"]
+
+
+@pytest.mark.parametrize("state", ["aborted", "rolled_back"])
+def test_a_return_to_a_revision_that_another_run_replaces_says_so(session, state):
+    deploy(session, 1, 2, strategy="rolling")
+    session.cluster.settle()
+    if state == "aborted":
+        deploy(session, 3, strategy="rolling", wait=False)
+    writes = len(session.cluster.history)
+    _result, error = run_while(
+        session,
+        rollout(2, state=state),
+        when=lambda: len(session.cluster.history) > writes,
+        act=lambda: session.attempt(complete(rollout(4, "rolling", wait=False))),
+    )
+    session.cluster.settle()
+    assert error.reason == "Superseded" and session.cluster.images() == ["app:4"] * 2
+
+
+def test_what_others_add_to_the_pods_replaces_no_version(session):
+    deploy(session, 1, strategy="rolling")
+    session.cluster.fates["app:2"] = "late"
+    restart = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}}
+    _result, error = run_while(
+        session,
+        rollout(2, "rolling"),
+        when=lambda: any(image_of(pod) == "app:2" for pod in session.cluster.of_kind("Pod")),
+        act=lambda: session.cluster.update(("Deployment", NAMESPACE, "web"), {"apiVersion": "apps/v1", "kind": "Deployment"} | restart),
+    )
+    assert error is None and session.cluster.images() == ["app:2"] * 2
 
 
 @settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck))

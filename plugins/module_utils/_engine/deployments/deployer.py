@@ -25,7 +25,7 @@ from ..tasks.task_secret import build_secret, check_secret, create_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 from .manifests import build_deployment, service_name
-from .options import TEMPLATE_OPTIONS
+from .options import ROLLING, TEMPLATE_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options, Patch, Result
 
 DEPLOYMENT_KIND = BUILT_IN["apps/v1", "Deployment"]
+SUPERSEDED = "Superseded"  # reason of the error of a rollout that another run has undone
 ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
 
 
@@ -224,13 +225,18 @@ class Deployer(ABC):
         given: int | None = self.params["wait_timeout"]
         return self.params["progress_deadline"] + 60 if given is None else given
 
-    def wait(self, items: Iterable[Manifest], is_optional: bool = True) -> None:
-        """Wait until Deployments and Services are ready, unless that is optional and the options say not to. Raises: PodwrightError."""
+    def wait(self, items: Iterable[Manifest], is_optional: bool = True) -> list[Manifest]:
+        """Wait until Deployments and Services are ready, unless that is optional and the options say not to.
+
+        Returns: the objects as last seen; none without a wait.
+        Raises: PodwrightError.
+        """
         if self.check_mode or (is_optional and not self.params["wait"]):
-            return
+            return []
         kinds = {kind.name: kind for kind in (DEPLOYMENT_KIND, SERVICE)}
         waited = {key_of(item, kinds[item["kind"]]): (kinds[item["kind"]], item) for item in items}
-        wait_until_ready(self.client, waited, self.wait_timeout, self.console, explain=partial(explain_workload, self.client))
+        latest = wait_until_ready(self.client, waited, self.wait_timeout, self.console, explain=partial(explain_workload, self.client))
+        return list(latest.values())
 
     def patch(self, item: Manifest, body: Manifest | Patch, note: str, content_type: str = MERGE_PATCH) -> Manifest:
         """Patch a live object. Returns: the object after that. Raises: PodwrightError."""
@@ -298,6 +304,12 @@ class Deployer(ABC):
         """The error for a deployment that lacks what the state requires."""
         hint = "Check name and namespace, or create the deployment with state present."
         return PodwrightError(f"Deployment '{self.name}' in namespace '{self.namespace}' {fault}.", reason="NothingToDo", hint=hint)
+
+    def superseded(self, generation: str, what: str) -> PodwrightError:
+        """The error for a rollout that another run has undone."""
+        whose = f"Deployment '{self.name}'" if generation == ROLLING else f"Generation {generation} of deployment '{self.name}'"
+        message = f"{whose} in namespace '{self.namespace}' {what} during its rollout, probably by another run."
+        return PodwrightError(message, reason=SUPERSEDED, hint="Look which version is wanted, and run its task again.")
 
     def unknown_revision(self, revision: int | None, known: Iterable[int]) -> PodwrightError:
         """The error for a revision that does not exist; None is the previous one."""

@@ -130,11 +130,6 @@ class Generations(Deployer):
         if replicas and not _replicas_of(self.deployments[generation]):
             raise self.superseded(generation, "was scaled to 0")
 
-    def superseded(self, generation: str, what: str) -> PodwrightError:
-        """The error for a rollout that another run has undone."""
-        message = f"Generation {generation} of deployment '{self.name}' in namespace '{self.namespace}' {what} during its rollout, probably by another run."
-        return PodwrightError(message, reason="Superseded", hint="Look which version is wanted, and run its task again.")
-
     def _give_up(self, generation: str) -> str:
         """Abort the rollout of a generation that failed. Returns: what that did, as a sentence. Raises: PodwrightError."""
         self.observe()

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..cluster.client import MANAGER
 from ..cluster.kinds import REPLICA_SET, SERVICE
 from ..errors import PodwrightError
 from ..objects.controllers import TEMPLATE_HASH
 from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import assess_observation, condition, whole_number
+from ..reconciler.fields import owned_values
 from ..reconciler.manifest import key_of
-from ..reconciler.wait import wait_until_ready
-from .deployer import DEPLOYMENT_KIND, Deployer
+from ..reconciler.wait import WAIT_FAILED, wait_until_ready
+from .deployer import DEPLOYMENT_KIND, SUPERSEDED, Deployer
 from .manifests import build_service
 from .options import ROLLING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..values import Manifest, Result
 
 OBSERVATION_TIMEOUT = 30  # seconds, whatever `wait_timeout` is: a controller observes a change within one, unless it is down
@@ -33,7 +37,7 @@ class Rolling(Deployer):
         try:
             self._apply(paused=False)
         except PodwrightError as error:
-            if self.params["rollback_on_failure"]:
+            if self.params["rollback_on_failure"] and error.reason != SUPERSEDED:
                 self._roll_back_after(error, before)
             raise
         self.remove_route_split()
@@ -42,28 +46,55 @@ class Rolling(Deployer):
         self.delete_other_services()
 
     def _roll_back_after(self, error: PodwrightError, before: int | None) -> None:
-        """Restore what was in service before a failed rollout.
+        """Restore what was in service before a failed rollout of this run.
 
         Args:
             before: the revision of the Deployment, or None if there was none.
         """
+        written = next((change.after for change in reversed(self.changes) if change.kind == DEPLOYMENT_KIND), None)
+        if written is None:
+            return
+
+        def observe() -> None:
+            self.observe()
+            self._check_rollout(written, self.deployments.get(ROLLING))
 
         def restore() -> str:
-            self.observe()
+            observe()
             revision = self._previous()
             self._return_to(revision)
             return f"The Deployment was rolled back to revision {revision}."
 
         def delete() -> str:
+            observe()
             self.delete(self.deployments[ROLLING], "it is not in service")
             return "The new Deployment was deleted; that of the previous strategy stays in service."
 
         if before and self._revision_of(self._read()) != before:
             self.return_after(error, restore)
-        elif not before and self._generations() and not self.check_mode:
-            self.observe()
-            if ROLLING in self.deployments:
-                self.return_after(error, delete)
+        elif not before and self._generations():
+            self.return_after(error, delete)
+
+    def wait(self, items: Iterable[Manifest], is_optional: bool = True) -> list[Manifest]:
+        """Wait as for any strategy. Raises: PodwrightError, whatever became of the pods if another run has replaced their template meanwhile."""
+        written = {item["kind"]: item for item in items}
+        try:
+            latest = super().wait(written.values(), is_optional)
+        except PodwrightError as error:
+            if error.reason == WAIT_FAILED and DEPLOYMENT_KIND.name in written:
+                self._check_rollout(written[DEPLOYMENT_KIND.name], self._read_after(error))
+            raise
+        for item in latest:
+            self._check_rollout(written[item["kind"]], item)
+        return latest
+
+    def _check_rollout(self, written: Manifest, live: Manifest | None) -> Manifest:
+        """The live Deployment, if its pods are those that were written, apart from what others have added. Raises: PodwrightError."""
+        if not live:
+            raise self.superseded(ROLLING, "was deleted")
+        if _own_template_of(live) != _own_template_of(written):
+            raise self.superseded(ROLLING, "was changed")
+        return live
 
     def _generations(self) -> list[str]:
         """The Deployments that another strategy created."""
@@ -141,6 +172,13 @@ class Rolling(Deployer):
     def _read(self) -> Manifest | None:
         return self.client.get(DEPLOYMENT_KIND, self.namespace, self.name)
 
+    def _read_after(self, error: PodwrightError) -> Manifest | None:
+        """The Deployment after an error. Raises: that error if it cannot be read."""
+        try:
+            return self._read()
+        except PodwrightError:
+            raise error from None
+
     @staticmethod
     def _revision_of(item: Manifest | None) -> int | None:
         return number_of(item, KUBERNETES_REVISION) if item else None
@@ -162,7 +200,7 @@ class Rolling(Deployer):
         known = self._replica_sets()
         if revision not in known:
             raise self.unknown_revision(revision, known)
-        live = self._read() or self.deployments[ROLLING]
+        live = self._check_rollout(self.deployments[ROLLING], self._read())
         # Applied and not patched: a field that only the other template has is ours to remove.
         spec = {name: live["spec"][name] for name in _KEPT_FIELDS if name in live["spec"]}
         spec |= {"template": _template_of(known[revision]), "paused": False}
@@ -173,6 +211,11 @@ class Rolling(Deployer):
         """Revision and name of the Deployment."""
         live = self.deployments.get(ROLLING)
         return {"revision": self._revision_of(live), "active": live and live["metadata"]["name"], "preview": None, "weights": {}}
+
+
+def _own_template_of(deployment: Manifest) -> Any:
+    """What this collection has applied to the pod template: others may add to it, such as a restart."""
+    return ((owned_values(deployment, MANAGER) or {}).get("f:spec") or {}).get("f:template")
 
 
 def _template_of(replica_set: Manifest) -> Manifest:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ITSELF = "."  # the step in a tree that is the path itself
 # Maps whose keys have owners each; an empty one removes none.
 _GRANULAR = (("metadata", "labels"), ("metadata", "annotations"))
+_GRANULAR_NAMES = ("labels", "annotations")  # also of a pod template
 _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys creates an encoder for each call
 
 
@@ -23,6 +24,26 @@ def owned_fields(live: Manifest, manager: str) -> dict[str, Any] | None:
         if is_apply_of(entry, manager):
             return tree_of(entry)
     return None
+
+
+def owned_values(live: Manifest, manager: str) -> Any:
+    """The live values of the fields that `manager` applied, by their steps in the tree, to compare two states of an object; None if it never did."""
+    tree = owned_fields(live, manager)
+    return None if tree is None else _values_below(live, tree)
+
+
+def _values_below(live: Any, tree: dict[str, Any]) -> Any:
+    steps = _steps(tree)
+    if not steps:
+        return live
+    if isinstance(live, dict):
+        owned_steps = {step: below for step, below in steps.items() if step[2:] in live and (below or step[2:] not in _GRANULAR_NAMES)}
+        return {step: _values_below(live[step[2:]], below) for step, below in owned_steps.items()}
+    if not isinstance(live, list):
+        return live
+    owned, names = _owned_items(tree)
+    items = {_encode({name: item.get(name) for name in names & item.keys()} if isinstance(item, dict) and names else item): item for item in live}
+    return {identity: _values_below(items[identity], below) for identity, below in owned.items() if identity in items}
 
 
 def is_apply_of(entry: dict[str, Any], manager: str) -> bool:
