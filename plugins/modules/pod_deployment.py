@@ -140,7 +140,7 @@ options:
             description: Request to a new pod, with C(port) and other options of M(podwright.core.pod_request). Its status is the measured value.
             type: dict
           command:
-            description: Command in a new pod. Its exit code is the measured value.
+            description: Command in a new pod, with O(wait_timeout) as its timeout. Its exit code is the measured value.
             type: raw
           success:
             description: Success condition, such as C(< 0.05). Defaults to C(< 400) for a request and to C(== 0) for a command.

@@ -165,4 +165,4 @@ def test_measurement_that_is_not_allowed_is_an_error_and_not_inconclusive(monkey
     entry = {"prometheus": None, "request": None, "command": ["true"], "success": None, "failure": None}
     invocation = SimpleNamespace(namespace="n", console=Console(), client=cluster)
     with pytest.raises(PodwrightError, match="Grant the verb 'create' on 'pods/exec'"):
-        pod_deployment._measure(invocation, entry, lambda: "a")
+        pod_deployment._measure(invocation, entry, lambda: "a", 9)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options
     from .analysis import Measurement
 
-    Measure = Callable[[Options, Callable[[], str]], Measurement]
+    Measure = Callable[[Options, Callable[[], str], float], Measurement]
 
 
 class Canary(Generations):
@@ -111,7 +111,7 @@ class Canary(Generations):
         """Wait for the duration of a step and judge it. Raises: PodwrightError if the analysis fails or is inconclusive."""
         self._wait_for_step(generation, number, step)
         for entry in self._options.get("analysis") or []:
-            measurement = self._measure(entry, lambda: self._choose_pod(generation))
+            measurement = self._measure(entry, lambda: self._choose_pod(generation), self.wait_timeout)
             self.analysis.append({"step": number, "weight": step["weight"], **measurement})
             if measurement["outcome"] == FAILURE:
                 error = self._analysis_error(measurement, number, "failed", "", "Correct the new version, and run the task again.")

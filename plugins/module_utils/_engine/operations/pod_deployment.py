@@ -15,6 +15,7 @@ from ..deployments.deployer import DEPLOYMENT_KIND, Deployer
 from ..deployments.generations import Generations
 from ..deployments.options import BLUE_GREEN, CANARY, DEPLOYMENT_OPTIONS, ROLLING, validate
 from ..deployments.rolling import Rolling
+from ..errors import option_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..operation import Invocation, Operation, attempt
 from ..option_reader import normalize_options
@@ -90,12 +91,13 @@ def describe(invocation: Invocation, outcome: Deployed) -> Result:
 # -- measurements of a canary ---------------------------------------------------------------------------------
 
 
-def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], str]) -> Measurement:
+def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], str], timeout: float) -> Measurement:
     """Take a measurement.
 
     Args:
         entry: an entry of `canary.analysis`.
         choose_pod: returns the name of a ready canary pod.
+        timeout: of a command, in seconds.
 
     Raises: PodwrightError if Prometheus does not answer, or no pod is ready.
     """
@@ -109,7 +111,7 @@ def _measure(invocation: Invocation, entry: Options, choose_pod: Callable[[], st
         what, success = "the request", success or "< 400"
         value, message = _measure_by(invocation, pod_request.OPERATION, options, "status")
     else:
-        options = {"command": entry["command"], "pod": choose_pod(), "check_rc": False}
+        options = {"command": entry["command"], "pod": choose_pod(), "check_rc": False, "timeout": float(timeout)}
         what, success = "the command", success or "== 0"
         value, message = _measure_by(invocation, pod_exec.OPERATION, options, "rc")
     return {"what": what, "value": value, "outcome": judge(value, success, entry["failure"]), "message": message}
@@ -133,6 +135,10 @@ def _read_requests(params: Options) -> None:
         if entry["request"] is None:
             continue
         path = f"canary.analysis[{number}].request."
+        if not entry["request"].get("port"):
+            raise option_error(f"{path}port", "must be set.")
+        if entry["request"].get("protocol") == "grpc":
+            raise option_error(f"{path}protocol", "must be http or https, since the status is measured, got grpc.")
         entry["request"] = normalize_options(_REQUEST, entry["request"], path=path)
         check_ranges(_REQUEST, entry["request"], path)
 

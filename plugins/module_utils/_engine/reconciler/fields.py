@@ -33,7 +33,7 @@ def owned_values(live: Manifest, manager: str) -> Any:
 
 
 def _values_below(live: Any, tree: dict[str, Any]) -> Any:
-    steps = _steps(tree)
+    steps = parts_of(tree)
     if not steps:
         return live
     if isinstance(live, dict):
