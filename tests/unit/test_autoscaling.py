@@ -205,7 +205,8 @@ class ScaledServer:
         return [], "1"
 
     def patch(self, kind, namespace, name, patch, manager, content_type="", subresource=None, dry_run=False):
-        self.patches.append((patch, subresource))
+        if not dry_run:
+            self.patches.append((patch, subresource))
         if subresource:
             return self.scale | {"spec": patch["spec"]}
         self.item = {**self.item, "metadata": {**self.item["metadata"], "annotations": patch["metadata"].get("annotations", {})}}
@@ -242,8 +243,8 @@ def test_direct_scaling_of_a_custom_kind_writes_its_replicas_to_the_subresource(
     fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
     assert error is None and fields["replicas"] == {"before": 0, "after": 4, "desired": 4}  # within the bounds
     first, second = server.patches
-    assert first == ({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 4}}, "scale")
-    assert second[0]["metadata"]["annotations"]["podwright.io/autoscaled"] == "direct" and "spec" not in second[0]
+    assert first[0]["metadata"]["annotations"] == {"podwright.io/autoscaled": "direct", "podwright.io/last-scaled": "1000"} and "spec" not in first[0]
+    assert second == ({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 4}}, "scale")
 
 
 @pytest.mark.parametrize(("changed", "error_reason"), [({"status": {"replicas": 1}}, None), ({"metadata": {"generation": 2}}, "Conflict")])
@@ -254,7 +255,7 @@ def test_a_step_is_written_again_only_if_nothing_but_the_status_changed(changed,
     write = server.patch
 
     def patch(kind, namespace, name, body, *arguments, **options):
-        if body["metadata"].get("resourceVersion") == "7":  # another client has written since
+        if body.get("metadata", {}).get("resourceVersion") == "7":  # another client has written since
             metadata = server.item["metadata"] | {"resourceVersion": "8"} | changed.get("metadata", {})
             server.item = server.item | changed | {"metadata": metadata}
             raise PodwrightError("the object has been modified", status=409, reason="Conflict")

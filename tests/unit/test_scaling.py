@@ -130,6 +130,51 @@ def test_the_autoscaler_of_another_object_with_that_name_is_neither_changed_nor_
     assert not result["changed"] and "kept: it scales StatefulSet 'web' in namespace 'shop'" in [step.get("note") for step in result["plan"]]
 
 
+def test_an_autoscaler_that_somebody_else_created_for_the_object_is_deleted_only_once_it_is_taken_over(session):
+    session.cluster.add_scaler(HPA, "web", ("Deployment", "web"), is_foreign=False)  # by kubectl autoscale
+    result = scaled(session, state="absent")
+    assert not result["changed"] and "kept: pod_autoscale has not applied it" in [step.get("note") for step in result["plan"]] and scalers(session) == [HPA]
+    assert scaled(session, **BY_CPU)["changed"] and scaled(session, state="absent")["changed"] and scalers(session) == []
+
+
+def test_an_autoscaler_is_deleted_although_those_of_keda_must_not_be_read(session, monkeypatch):
+    scaled(session, **BY_CPU)
+    read = session.cluster.get
+
+    def get(kind, *arguments, **options):
+        if kind.name == SCALED_OBJECT:
+            raise PodwrightError("scaledobjects is forbidden: User x cannot get it", status=403, reason="Forbidden")
+        return read(kind, *arguments, **options)
+
+    monkeypatch.setattr(session.cluster, "get", get)
+    assert scaled(session, state="absent")["changed"] and scalers(session) == []
+    assert "has a ScaledObject, which would be left, is unknown: scaledobjects is forbidden" in session.console.warnings[0]
+
+
+@pytest.mark.parametrize("fault", ["refused", "killed"])
+def test_a_step_of_a_custom_kind_that_fails_in_between_is_not_repeated_within_the_cooldown(session, monkeypatch, fault):
+    write = session.cluster.patch
+
+    def patch(kind, namespace, name, body, manager, content_type="", subresource=None, dry_run=False):
+        if subresource and not dry_run and fault == "killed":
+            raise Killed
+        if subresource and fault == "refused":
+            raise PodwrightError("clusters/scale is forbidden: User x cannot patch it", status=403, reason="Forbidden")
+        return write(kind, namespace, name, body, manager, content_type, subresource, dry_run)
+
+    options = {**DIRECT, "scale_up_cooldown": 3600}
+    with monkeypatch.context() as broken:
+        broken.setattr(session.cluster, "patch", patch)
+        if fault == "refused":
+            assert refused(session, "Cluster", **options).reason == "Forbidden"
+        else:
+            assert scale(session, "Cluster", **options) == (None, None)
+    expected = {"refused": (2, 4), "killed": (2, 2)}[fault]
+    assert (web(session, "Cluster")["spec"]["size"], scaled(session, "Cluster", **options)["replicas"]["after"]) == expected
+    session.cluster.samples["result"][1] = "80"
+    assert scaled(session, "Cluster", **options)["replicas"]["after"] == expected[1]
+
+
 def test_a_scaled_object_that_names_no_kind_scales_a_deployment(session):
     item = session.cluster.add_scaler(SCALED_OBJECT, "theirs", ("Deployment", "web"))
     item["spec"]["scaleTargetRef"] = {"name": "web"}
@@ -226,7 +271,7 @@ def test_a_cooldown_holds_while_clocks_differ_a_little(session):
     assert result["replicas"]["after"] == 2 and "the last change was 0 s ago, within the cooldown of 600 s" in result["plan"][0]["note"]
 
 
-@pytest.mark.parametrize(("value", "target", "replicas"), [("1e308", 1e-9, 4), ("-1e308", 1e-9, 1), ("0", 1e17, 1)])
+@pytest.mark.parametrize(("value", "target", "replicas"), [(str(0.1 + 0.2), 0.1, 3), ("3.0001", 1, 4), ("1e308", 1e-9, 4), ("-1e308", 1e-9, 1), ("0", 1e17, 1)])
 def test_values_of_any_size_are_limited_by_the_replicas(session, value, target, replicas):
     session.cluster.samples["result"][1] = value
     assert scaled(session, engine="direct", prometheus=QUERY | {"target": target}, max_replicas=4)["replicas"]["after"] == replicas

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import LAST_SCALED, annotation_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import LAST_SCALED, MANAGED, annotation_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import is_serving
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale
@@ -20,7 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler 
 from ..support.environment import scaled
 from ..support.traces import shown_on_failure
 from .fake_cluster import Killed
-from .model_rollouts import NAMESPACE, RolloutWatcher
+from .model_rollouts import NAMESPACE, RolloutWatcher, labels_of
 from .model_scaling import (
     API_VERSIONS,
     BROKEN_SAMPLES,
@@ -111,7 +111,7 @@ def populate(session):
     if rng.random() < 0.2:
         cluster.add_scaler(rng.choice(kinds), "web", ("StatefulSet", "web"))
     elif rng.random() < 0.2:
-        cluster.add_scaler(HPA, "web", ("Deployment", "web"), is_foreign=False)  # by kubectl autoscale, to be adopted
+        cluster.add_scaler(HPA, "web", ("Deployment", "web"), is_foreign=False)  # by kubectl autoscale, to be taken over
     cluster.settle()
 
 
@@ -173,7 +173,7 @@ def play(seed):
         for _run in range(rng.randrange(2, 6)):
             change_metrics(session)
             params = draw(session)
-            if params["kind"] == "StatefulSet":  # its autoscaler is adopted
+            if params["kind"] == "StatefulSet":  # its autoscaler is taken over
                 cluster.foreign -= {(kind, NAMESPACE, "web") for kind in (HPA, SCALED_OBJECT)}
             cluster.unlistable = {rng.choice([HPA, SCALED_OBJECT])} if rng.random() < 0.1 else set()
             if rng.random() < 0.5:
@@ -237,7 +237,8 @@ def check_success(session, params, result, before):
         return
     scalers = cluster.scalers_of({"kind": params["kind"], "name": params["name"]})
     names = [(scaler["kind"], scaler["metadata"]["name"]) for scaler in scalers]
-    theirs = [name for name in names if (name[0], NAMESPACE, name[1]) in cluster.foreign]
+    was_ours = {key for key, old in before.items() if MANAGED.items() <= labels_of(old).items()}
+    theirs = [name for name in names if (name[0], NAMESPACE, name[1]) in cluster.foreign or (name[0], NAMESPACE, name[1]) not in was_ours]
     is_direct = item is not None and scales_directly(item)
     if params.get("state") == "absent":
         assert names == theirs and not is_direct, f"{names} are left"

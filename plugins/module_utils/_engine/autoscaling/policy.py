@@ -81,7 +81,8 @@ def _recommend_by(measurement: Measurement, current: int) -> int:
     metric = measurement.metric
     if metric["per"] == "share":
         return _recommend_by_loads(measurement.loads, current, Fraction(metric["target"]))
-    ratio = min(max(metric["value"] / metric["target"], 0), _MOST)
+    # A sum of samples such as 0.1 + 0.2 is a little above the exact one.
+    ratio = round(min(max(metric["value"] / metric["target"], 0), _MOST), 9)
     return current if current and abs(ratio / current - 1) <= TOLERANCE else math.ceil(ratio)
 
 

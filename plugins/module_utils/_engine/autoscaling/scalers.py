@@ -61,7 +61,7 @@ class Scaler:
 
     @property
     def is_ours(self) -> bool:
-        """Whether pod_autoscale has created it."""
+        """Whether pod_autoscale has applied it."""
         return MANAGED.items() <= (self.item["metadata"].get("labels") or {}).items()
 
     @property
@@ -113,7 +113,7 @@ def find_others(client: Client, target: Target, engine: str, console: Console) -
     for scaler in list_scalers(client, target, console):
         is_namesake, is_rival = (scaler.kind.name, scaler.name) == (ENGINES.get(engine), target.name), scaler.target == target.key
         if is_namesake == is_rival:
-            continue  # the one of this engine, or of another object
+            continue  # the one of this engine, which is taken over if somebody else created it, or of another object
         if is_rival and scaler.is_ours and scaler.name == target.name:
             others.append(scaler)
             continue
@@ -123,16 +123,25 @@ def find_others(client: Client, target: Target, engine: str, console: Console) -
     return others
 
 
-def find_own(client: Client, scaled: Key) -> tuple[list[Manifest], list[Change]]:
-    """The manifests that name the autoscalers of an object's name, and a Change that does nothing for each of them that scales another object."""
+def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Manifest], list[Change]]:
+    """The manifests that name the autoscalers of an object's name, and a Change that does nothing for each of them that does not belong to the object.
+
+    With a warning, without those of KEDA if they must not be read.
+    """
     manifests, kept = [], []
     for kind in scaler_kinds(client):
         named = {"metadata": {"name": scaled.name}}
-        scaler = Scaler(kind, client.get(kind, scaled.namespace, scaled.name) or named)
-        if scaler.item is named or scaler.target == scaled:
+        try:
+            scaler = Scaler(kind, client.get(kind, scaled.namespace, scaled.name) or named)
+        except PodwrightError as error:
+            if not error.is_forbidden or kind == AUTOSCALER:
+                raise
+            console.warn(f"Whether {scaled.title} has a {kind.name}, which would be left, is unknown: {error}")
+            continue
+        if scaler.item is named or (scaler.target == scaled and scaler.is_ours):
             manifests.append(scaler.reference)
         else:
-            note = f"kept: it scales {scaler.target.title}"
+            note = "kept: pod_autoscale has not applied it" if scaler.target == scaled else f"kept: it scales {scaler.target.title}"
             kept.append(Change("none", key_of(scaler.item, kind), kind, before=scaler.item, after=scaler.item, note=note))
     return manifests, kept
 

@@ -234,7 +234,7 @@ def _delete_autoscaler(invocation: Invocation, outcome: Scaling, target: Target 
     kind = target.kind if target else client.kinds.find_optional(params["api_version"], params["kind"])
     scaled = key_of({"metadata": {"name": target.name if target else params["name"], "namespace": namespace}}, kind)
     outcome.targets = [target] if target else []
-    manifests, outcome.changes = find_own(client, scaled)
+    manifests, outcome.changes = find_own(client, scaled, invocation.console)
     _record(outcome, _reconciler(invocation, wait=True).remove(manifests, namespace))
     if target:
         _unmark(invocation, target)
@@ -265,30 +265,34 @@ def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None
     spec = {"spec": {"replicas": replicas}} if is_scaled else {}
     write = partial(client.patch, target.kind, invocation.namespace, target.name, manager=MANAGER, content_type=MERGE_PATCH, dry_run=invocation.check_mode)
     if target.scale and is_scaled:  # in a field that only the subresource knows
-        target.record(item, _write_unless_changed(invocation, target, lambda guard: write({"metadata": guard} | spec, subresource="scale")))
-        target.record(write({"metadata": {"annotations": annotations}}))
+        # Refused before the first write, if it is. The time first: a change without it would be followed by another one within the cooldown.
+        scale = write(spec, subresource="scale", dry_run=True)
+        annotated = _write_unless_changed(invocation, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}}))
+        target.record(annotated)
+        if not invocation.check_mode:
+            scale = _write_unless_changed(invocation, target, lambda guard: write({"metadata": guard} | spec, subresource="scale"), annotated)
+        target.record(annotated, scale)
     else:
         target.record(_write_unless_changed(invocation, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}} | spec)))
     if params["wait"] and not invocation.check_mode:
         _wait_for_targets(invocation, [target])
 
 
-def _write_unless_changed(invocation: Invocation, target: Target, write: Callable[[Manifest], Manifest]) -> Manifest:
-    """The answer to a write that requires the version of the object which was read; sent again if only its status has changed since.
+def _write_unless_changed(invocation: Invocation, target: Target, write: Callable[[Manifest], Manifest], seen: Manifest | None = None) -> Manifest:
+    """The answer to a write that requires the version of the object which was read; sent again if only its status has changed since. Raises: PodwrightError.
 
     Args:
         write: called with the metadata that requires the version.
-
-    Raises: PodwrightError.
+        seen: the object after an earlier write; by default as it was read.
     """
-    item, attempts = target.before, WRITE_ATTEMPTS
+    item, attempts = (seen := seen or target.before), WRITE_ATTEMPTS
     while True:
         attempts -= 1
         try:
             return write({"resourceVersion": item["metadata"]["resourceVersion"]})
         except PodwrightError as error:
             live = invocation.client.get(target.kind, invocation.namespace, target.name) if error.status == 409 and attempts else None
-            if live is None or _scaling_of(live) != _scaling_of(target.before):
+            if live is None or _scaling_of(live) != _scaling_of(seen):
                 raise
             item = live
 
