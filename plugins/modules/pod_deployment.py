@@ -36,7 +36,7 @@ options:
     choices: [present, absent, promoted, paused, aborted, rolled_back]
     default: present
   replicas:
-    description: Number of pods. Ignored while an autoscaler scales the Deployment.
+    description: Number of pods. While an autoscaler scales the Deployment in service, or one before it, a new version gets as many pods as that in service has.
     type: int
     default: 1
   service:

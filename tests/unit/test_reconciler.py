@@ -386,17 +386,19 @@ def test_replicas_in_the_manifest_are_applied(cluster):
     assert [entry[3] for entry in cluster.log] == ["podwright"]
 
 
-@pytest.mark.parametrize("autoscaler", ["live", "desired"])
-def test_replicas_are_left_to_an_autoscaler_of_that_object_only(autoscaler, cluster):
+@pytest.mark.parametrize(("autoscaler", "is_created"), [("live", False), ("desired", False), ("live", True)])
+def test_replicas_are_left_to_an_autoscaler_of_that_object_only(autoscaler, is_created, cluster):
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}
     scaler = manifest("HorizontalPodAutoscaler", "scaler", "autoscaling/v2", spec={"scaleTargetRef": target})
     if autoscaler == "live":
         cluster.add(scaler)
+    if not is_created:
+        cluster.add(workload(replicas=5))
     others = [workload(replicas=2) | {"metadata": {"name": "b", "namespace": "n"}}, workload(replicas=2) | {"metadata": {"name": "a", "namespace": "m"}}]
     desired = [workload(replicas=2), *others, *([scaler] if autoscaler == "desired" else [])]
     outcome = checked(reconcile(cluster, desired, wait=False))
     applied = {(c.key.namespace, c.key.name): c.desired["spec"] for c in outcome.changes if c.key.kind == "Deployment"}
-    assert applied == {("n", "a"): {}, ("n", "b"): {"replicas": 2}, ("m", "a"): {"replicas": 2}}
+    assert applied == {("n", "a"): {"replicas": 2} if is_created else {}, ("n", "b"): {"replicas": 2}, ("m", "a"): {"replicas": 2}}
 
 
 EXCLUDED = "may not be specified when strategy `type` is 'Recreate'"

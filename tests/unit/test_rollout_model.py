@@ -104,10 +104,26 @@ class Session:
         live = [item for item in self.cluster.of_kind("Deployment") if item in self.active()]
         if params["state"] == "absent" or not live or not params["service"]:
             return 0
-        wanted = live[0]["spec"]["replicas"] if params["state"] not in ("present", "paused") else min(live[0]["spec"]["replicas"], params["replicas"])
+        wanted = live[0]["spec"]["replicas"] if params["state"] not in ("present", "paused") else min(live[0]["spec"]["replicas"], self.replicas_of(params))
         unavailable = max(live[0]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], params["max_unavailable"])
         ready = [pod for pod in self.cluster.selected() if labels_of(live[0])[GENERATION] == labels_of(pod)[GENERATION]]
         return max(0, min(len(ready), wanted) - unavailable)
+
+    def autoscale(self, replicas):
+        """Another client creates an autoscaler for the Deployment in service, which scales it at once."""
+        self.cluster.floor = 0
+        for item in self.active():
+            name = item["metadata"]["name"]
+            target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+            metadata = {"name": f"{name}-{len(self.cluster.trace)}"}
+            self.cluster.add({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target}})
+            self.cluster.update(("Deployment", NAMESPACE, name), {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": replicas}})
+
+    def replicas_of(self, params):
+        """The pods that a rollout keeps or creates: those of the version in service while an autoscaler scales the deployment."""
+        is_autoscaled = bool(self.cluster.of_kind("HorizontalPodAutoscaler"))
+        live = self.active()[0]["spec"]["replicas"] if is_autoscaled and self.active() else 0
+        return live or params["replicas"]
 
     def may_serve(self, params):
         """The images that may receive traffic: those that do already, and that which the run brings into service."""
@@ -217,6 +233,8 @@ def play(seed):
                 cluster.disturbances = rng.randrange(1, 4)
                 session.perform(params)
                 cluster.disturbances = 0
+            if rng.random() < 0.2:
+                session.autoscale(rng.randrange(1, 5))
             if rng.random() < 0.5:
                 cluster.settle()
             calm_run(session, params)
@@ -227,7 +245,7 @@ def calm_run(session, params):
     """Undisturbed, check mode predicts the run, and a second run changes nothing."""
     session.cluster.collect_garbage()
     cluster, before, active = session.cluster, session.snapshot(), [copy.deepcopy(item) for item in session.active()]
-    images, earlier = cluster.images(), {image_of(pod) for pod in cluster.of_kind("Pod")}
+    replicas, images, earlier = session.replicas_of(params), cluster.images(), {image_of(pod) for pod in cluster.of_kind("Pod")}
     predicted, refusal = session.perform(params, check_mode=True)
     if session.rng.random() < 0.5:
         cluster.settle()
@@ -241,7 +259,7 @@ def calm_run(session, params):
     actions = {(step["kind"], step["name"], step["action"]) for step in predicted["plan"] if step["action"] != "none" and not is_progress(step)}
     done = {(kind, name, action) for kind, _namespace, name, action in session.differences(before)}
     assert actions == done, f"check mode: {sorted(actions)}; done: {sorted(done)}"
-    check_success(session, params, active, images)
+    check_success(session, params | {"replicas": replicas}, active, images)
     writes = len(cluster.history)
     again, error = session.perform(params)
     if may_crash(session, params) or not all(will_start(session, image_of(item["spec"]["template"])) for item in session.own("Deployment")):

@@ -74,6 +74,64 @@ def test_a_canary_after_rolling_has_steps_and_can_be_aborted(session):
     assert deploy(session, 3, strategy="rolling")["revision"] == 2
 
 
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
+@pytest.mark.parametrize("before", ["rolling", "blue_green", "canary"])
+def test_replicas_of_an_autoscaler_are_kept_by_the_versions_that_follow(session, before, strategy):
+    deploy(session, 1, strategy=before)
+    session.autoscale(5)
+    session.cluster.settle()
+    options = {"strategy": strategy, "canary": canary({"weight": 50}) if strategy == "canary" else None}
+    predicted, _error = session.perform(rollout(2, **options), check_mode=True)
+    created = [step["patch"][0]["value"] for step in predicted["plan"] if (step["kind"], step["action"]) == ("Deployment", "create")]
+    assert [manifest["spec"]["replicas"] for manifest in created] == ([] if before == strategy == "rolling" else [5])
+    deploy(session, 2, **options)
+    assert session.cluster.images() == ["app:2"] * 5
+    assert not deploy(session, 2, **options)["changed"]
+    deploy(session, 3, **options)
+    assert not deploy(session, 3, **options)["changed"]  # although the version with the autoscaler has been deleted
+    assert session.cluster.images() == ["app:3"] * 5
+
+
+def test_a_version_without_pods_is_rolled_out_again_although_an_autoscaler_scales_it(session):
+    deploy(session, 1, strategy="canary")
+    session.autoscale(3)
+    deploy(session, 2, 1, strategy="canary")
+    assert session.cluster.images() == ["app:1"] * 3
+
+
+def test_a_version_whose_autoscaler_has_outlived_it_is_created_with_all_its_pods(session):
+    deploy(session, 1)
+    session.autoscale(3)
+    deploy(session, 2, 3, 1)
+    assert session.cluster.images() == ["app:1"] * 3
+
+
+def test_a_deployment_that_an_autoscaler_has_scaled_to_0_gets_the_replicas_of_the_options(session):
+    deploy(session, 1)
+    session.autoscale(0)
+    deploy(session, 2)
+    assert session.cluster.images() == ["app:2"] * 2
+
+
+def test_a_canary_of_a_deployment_without_pods_gets_none(session):
+    deploy(session, 1, strategy="canary", replicas=0)
+    steps = canary({"weight": 20, "pause": 3}, command=["check"])
+    deploy(session, 2, strategy="canary", replicas=0, canary=steps)
+    assert not session.measured and session.cluster._born.keys() == {"own-5"} and [item["spec"]["replicas"] for item in session.own("Deployment")] == [0, 0]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_a_deployment_is_deleted_although_routes_must_not_be_listed(session, strategy):
+    deploy(session, 1, strategy=strategy)
+    session.cluster.unlistable = {"HTTPRoute"}
+    with session.patches():
+        console = Console()
+        params = complete(rollout(1, strategy, state="absent"))
+        _result, error = attempt(pod_deployment.OPERATION, Invocation(params, False, False, console, session.cluster))
+    assert error is None and not session.own("Deployment") and not session.own("Service")
+    assert console.warnings == ["Whether deployment 'web' has an HTTPRoute, which would be left, is unknown: it is forbidden: User x cannot do that"]
+
+
 @pytest.mark.parametrize("state", ["promoted", "rolled_back"])
 def test_traffic_is_switched_only_if_the_run_waits(session, state):
     deploy(session, 1, 2)
@@ -211,6 +269,7 @@ def test_measurements_by_a_request_and_by_prometheus(session, monkeypatch):
         ({"path": "/"}, "canary.analysis[0].request.port: must be set."),
         ({"port": 80, "pth": "/"}, "canary.analysis[0].request.pth: unknown option of canary.analysis.request; did you mean path?"),
         ({"port": 80, "timeout": "soon"}, "canary.analysis[0].request.timeout: must be a number, got 'soon'."),
+        ({"port": 80, "protocol": "grpc"}, "canary.analysis[0].request.protocol: must be http or https, since the status is measured, got grpc."),
         ({"port": 80, "timeout": "0"}, "canary.analysis[0].request.timeout: must be greater than 0, got 0."),
     ],
 )
@@ -350,6 +409,8 @@ def test_a_change_to_rolling_removes_a_canary_with_its_route(session):
     deploy(session, 3, strategy="rolling")
     assert [ref["name"] for ref in session.own("HTTPRoute")[0]["spec"]["rules"][0]["backendRefs"]] == ["web"]
     assert len(session.own("Service")) == 1
+    deploy(session, 3, strategy="rolling", service="front")
+    assert [ref["name"] for ref in session.own("HTTPRoute")[0]["spec"]["rules"][0]["backendRefs"]] == ["front"]
 
 
 def test_pods_of_the_same_version_that_fail_are_not_rolled_back(session):

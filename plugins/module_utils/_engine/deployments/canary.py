@@ -46,6 +46,8 @@ class Canary(Generations):
         """Take the steps that are left, then replace the active generation. Raises: PodwrightError."""
         if self._options.get("route"):
             self._build_split(generation, 1)  # refused before the first write, if it is
+        if not self.choose_replicas(self.active):
+            self._steps = []  # nothing receives traffic
         done = (number_of(self.deployments[generation], STEP) if generation in self.deployments else None) or 0
         if self.preview and self.preview != generation:
             self._delete_preview(self.deployments[self.preview])
@@ -55,7 +57,7 @@ class Canary(Generations):
                 continue
             if self.check_mode and not stays:
                 continue  # the plan shows the end of the rollout, and no steps
-            self.apply_generation(spec, generation, canary_replicas(self.params["replicas"], step["weight"]))
+            self.apply_generation(spec, generation, canary_replicas(self.choose_replicas(self.active), step["weight"]))
             self._split_traffic(generation, step["weight"])
             if stays:
                 return
@@ -64,7 +66,7 @@ class Canary(Generations):
                 break  # another run has promoted it
         if pauses and self._steps:
             return
-        self.apply_generation(spec, generation, self.params["replicas"])
+        self.apply_generation(spec, generation, self.choose_replicas(self.active))
         if not pauses:
             self.switch(generation)
             if self.check_mode and done < len(self._steps):

@@ -13,6 +13,7 @@ from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import BUILT_IN, SERVICE
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.labels import DEPLOYMENT, GENERATION, label_of
+from ..objects.readiness import whole_number
 from ..reconciler.manifest import difference, key_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
@@ -24,6 +25,7 @@ from ..tasks.task_plan import secret_creation
 from ..tasks.task_secret import build_secret, check_secret, create_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
+from .autoscalers import is_autoscaled
 from .manifests import build_deployment, service_name
 from .options import ROLLING, TEMPLATE_OPTIONS
 
@@ -91,7 +93,7 @@ class Deployer(ABC):
 
     def delete_all(self) -> None:
         """Delete all objects of the deployment. Raises: PodwrightError."""
-        for item in [*self.routes(), *self.canary_services, *self.services, *self.deployments.values()]:
+        for item in [*self.routes(is_optional=True), *self.canary_services, *self.services, *self.deployments.values()]:
             self.delete(item)
 
     @abstractmethod
@@ -139,15 +141,17 @@ class Deployer(ABC):
         except Exception as error:
             self.console.warn(f"The status of deployment '{self.name}' could not be read after the task: {as_podwright_error(error)}")
 
-    def routes(self) -> list[Manifest]:
-        """The live HTTPRoutes; none if the Gateway API is not installed."""
+    def routes(self, is_optional: bool = False) -> list[Manifest]:
+        """The live HTTPRoutes; none if the Gateway API is not installed, or with a warning if they are optional and must not be listed."""
         kind = self.client.kinds.find_if_served(*ROUTE)
         try:
             return self.client.list(kind, self.namespace, label_selector=f"{DEPLOYMENT}={self.name}")[0] if kind else []
         except PodwrightError as error:
-            if error.reason != UNKNOWN_KIND:
+            if is_optional and error.is_forbidden:
+                self.console.warn(f"Whether deployment '{self.name}' has an HTTPRoute, which would be left, is unknown: {error}")
+            elif error.reason != UNKNOWN_KIND:  # discovery is cached: the definition was deleted meanwhile
                 raise
-            return []  # discovery is cached: the definition was deleted meanwhile
+            return []
 
     def task_spec(self) -> TaskSpec:
         """The pods of the options. Raises: PodwrightError if an option is invalid."""
@@ -156,6 +160,14 @@ class Deployer(ABC):
         validate(spec)
         self.spec = spec
         return spec
+
+    def choose_replicas(self, active: str | None) -> int:
+        """The number of pods of a generation: while an autoscaler scales the deployment that of the active one, else that of the options."""
+        wanted: int = self.params["replicas"]
+        replicas = replicas_of(self.deployments[active]) if active in self.deployments else 0
+        if replicas in (0, wanted) or not is_autoscaled(self.client, self.namespace, self.name, self.deployments.values(), self.console):
+            return wanted
+        return replicas
 
     def build(self, spec: TaskSpec, generation: str, replicas: int, revision: int | None = None) -> Manifest:
         """The Deployment of a generation; see `build_deployment`. Raises: PodwrightError if the namespace does not allow its pods."""
@@ -316,3 +328,8 @@ class Deployer(ABC):
         what = "previous revision" if revision is None else f"revision {revision}"
         revisions = ", ".join(map(str, sorted(known))) or "none"
         return PodwrightError(f"Deployment '{self.name}' in namespace '{self.namespace}' has no {what}; revisions: {revisions}.", reason="NoRevision")
+
+
+def replicas_of(deployment: Manifest) -> int:
+    """The desired replicas of a Deployment."""
+    return whole_number(deployment["spec"].get("replicas"), 1)

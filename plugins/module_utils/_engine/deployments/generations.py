@@ -10,9 +10,9 @@ from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
 from ..cluster.kinds import SERVICE
 from ..errors import PodwrightError, option_error
 from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
-from ..objects.readiness import whole_number
 from ..reconciler.wait import WAIT_FAILED
-from .deployer import DEPLOYMENT_KIND, Deployer
+from .autoscalers import is_autoscaled
+from .deployer import DEPLOYMENT_KIND, Deployer, replicas_of
 from .manifests import build_service, generation_of, share_of
 from .options import CANARY, ROLLING
 
@@ -82,14 +82,14 @@ class Generations(Deployer):
         generation = generation_of(spec)
         self.check_owner(SERVICE, build_service(self.params, self._selector_of(generation)))
         if self.active in (None, generation):
-            self.apply_generation(spec, generation, self.params["replicas"])
+            self.apply_generation(spec, generation, self.choose_replicas(self.active))
             self.switch(generation)
         else:
             self.introduce(spec, generation, pauses)
 
     def introduce(self, spec: TaskSpec, generation: str, pauses: bool) -> None:
         """Roll out a new generation beside the active one. Raises: PodwrightError."""
-        self.apply_generation(spec, generation, self.params["replicas"])
+        self.apply_generation(spec, generation, self.choose_replicas(self.active))
         if not pauses:
             self.switch(generation)
 
@@ -104,6 +104,7 @@ class Generations(Deployer):
             self.deployments[generation] = self.patch(
                 self.deployments[generation], {"metadata": {"annotations": {ROLLED_BACK: None}}}, "it is rolled out again"
             )
+        self._wake(generation, replicas)
         try:
             self.apply(manifest)
         except PodwrightError as error:
@@ -114,6 +115,13 @@ class Generations(Deployer):
             raise
         self.observe_changes()
         self.check_rollout(generation, replicas)
+
+    def _wake(self, generation: str, replicas: int) -> None:
+        """Scale a generation without pods if an autoscaler scales it: an apply leaves it the replicas, and it does not scale from 0. Raises: PodwrightError."""
+        live = self.deployments.get(generation)
+        is_asleep = live and replicas and generation != self.active and not replicas_of(live)
+        if live and is_asleep and is_autoscaled(self.client, self.namespace, self.name, self.deployments.values(), self.console):
+            self.deployments[generation] = self.scale(live, replicas, "it is rolled out again")
 
     def _is_gone(self, generation: str) -> bool:
         """Whether the Deployment of a generation does not exist any more; False if that cannot be read."""
@@ -127,7 +135,7 @@ class Generations(Deployer):
         """Check that another run has not taken the pods of a generation that is rolled out. Raises: PodwrightError."""
         if generation not in self.deployments:
             raise self.superseded(generation, "was deleted")
-        if replicas and not _replicas_of(self.deployments[generation]):
+        if replicas and not replicas_of(self.deployments[generation]):
             raise self.superseded(generation, "was scaled to 0")
 
     def _give_up(self, generation: str) -> str:
@@ -169,7 +177,7 @@ class Generations(Deployer):
             generation: the one that this run has brought into service.
         """
         selected = self.service["spec"]["selector"].get(GENERATION) if self.service else None
-        running = [other for other in self.deployments if _replicas_of(self.deployments[other])]
+        running = [other for other in self.deployments if replicas_of(self.deployments[other])]
         if selected and running and selected not in running and (selected != generation or generation not in self.deployments):
             self._select(generation if generation in running else max(running, key=self._revision_of))
 
@@ -217,7 +225,7 @@ class Generations(Deployer):
             return live is not None
         if not known or known["metadata"]["uid"] != live["metadata"]["uid"] or number_of(known, REVISION) != number_of(live, REVISION):
             return False
-        return _replicas_of(known) > 0 or _replicas_of(live) == 0
+        return replicas_of(known) > 0 or replicas_of(live) == 0
 
     def annotate(self, generation: str, annotations: dict[str, str | None]) -> None:
         """Store progress on the Deployment of a generation; not a change of the plan. Raises: PodwrightError."""
@@ -266,7 +274,7 @@ class Generations(Deployer):
     def _bring_into_service(self, generation: str) -> None:
         """Scale a generation to the replicas of the active one, wait until it is ready and switch the traffic to it. Raises: PodwrightError."""
         active = self._require_active()
-        replicas = max(_replicas_of(self.deployments[other]) for other in (active, generation))
+        replicas = max(replicas_of(self.deployments[other]) for other in (active, generation))
         target = self.deployments[generation]
         if target["spec"].get("paused"):
             target = self.patch(target, {"spec": {"paused": False}}, "it is resumed")
@@ -308,7 +316,3 @@ class Generations(Deployer):
             return 0
         new, old = ((self.deployments[generation].get("status") or {}).get("readyReplicas", 0) for generation in (preview, active))
         return share_of(new, old)
-
-
-def _replicas_of(deployment: Manifest) -> int:
-    return whole_number(deployment["spec"].get("replicas"), 1)

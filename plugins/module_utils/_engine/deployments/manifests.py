@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # minReadySeconds of pods without a readiness probe: a container that exits immediately would otherwise be ready for a moment.
 MIN_READY_SECONDS = 2
 MAX_COUNT = 2**31 - 1
+GENERATION_LENGTH = 10  # hexadecimal digits
 _LABELS_OF_TASKS = (HASH, ATTEMPT, TASK)
 _PORT_OPTIONS = ("port", "target_port", "name", "protocol")
 _PORT_FIELDS = frozenset(camelize(dict.fromkeys(_PORT_OPTIONS)))
@@ -32,7 +33,7 @@ _CONTAINER_PORT_FIELDS = frozenset(("containerPort", "hostPort", "hostIP"))
 
 def generation_of(spec: TaskSpec) -> str:
     """The generation of a pod template: a digest of its options, including the resources."""
-    return digest([spec.hash, spec.resources_hash])[:10]
+    return digest([spec.hash, spec.resources_hash])[:GENERATION_LENGTH]
 
 
 def deployment_name(name: str, generation: str) -> str:

@@ -9,13 +9,13 @@ from ..cluster.client import MANAGER
 from ..cluster.kinds import REPLICA_SET, SERVICE
 from ..errors import PodwrightError
 from ..objects.controllers import TEMPLATE_HASH
-from ..objects.labels import DEPLOYMENT, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
+from ..objects.labels import DEPLOYMENT, GENERATION, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import assess_observation, condition, whole_number
 from ..reconciler.fields import owned_values
 from ..reconciler.manifest import key_of
 from ..reconciler.wait import WAIT_FAILED, wait_until_ready
 from .deployer import DEPLOYMENT_KIND, SUPERSEDED, Deployer
-from .manifests import build_service
+from .manifests import build_service, service_name
 from .options import ROLLING
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Rolling(Deployer):
         self.remove_route_split()
         for generation in self._generations():
             self.delete(self.deployments[generation], "another strategy created it")
+        if any(item["metadata"]["name"] != service_name(self.params) for item in self.services):
+            self.observe_changes()  # the new Service, to which routes will lead
         self.delete_other_services()
 
     def _roll_back_after(self, error: PodwrightError, before: int | None) -> None:
@@ -108,7 +110,9 @@ class Rolling(Deployer):
         self._apply(paused=True)
 
     def _apply(self, paused: bool) -> None:
-        deployment = self.build(self.task_spec(), ROLLING, self.params["replicas"])
+        selected = self.service["spec"]["selector"].get(GENERATION) if self.service else None
+        active = ROLLING if ROLLING in self.deployments else selected
+        deployment = self.build(self.task_spec(), ROLLING, self.choose_replicas(active))
         service = build_service(self.params, deployment["spec"]["selector"]["matchLabels"])
         live = self.deployments.get(ROLLING)
         if not live:

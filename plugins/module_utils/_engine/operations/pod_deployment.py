@@ -135,8 +135,6 @@ def _read_requests(params: Options) -> None:
         if entry["request"] is None:
             continue
         path = f"canary.analysis[{number}].request."
-        if not entry["request"].get("port"):
-            raise option_error(f"{path}port", "must be set.")
         if entry["request"].get("protocol") == "grpc":
             raise option_error(f"{path}protocol", "must be http or https, since the status is measured, got grpc.")
         entry["request"] = normalize_options(_REQUEST, entry["request"], path=path)

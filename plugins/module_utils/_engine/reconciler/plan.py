@@ -156,7 +156,7 @@ def plan(
     Args:
         live: the live objects among the desired ones.
         manager: the field manager that applies.
-        autoscaled: Keys of objects that an autoscaler scales; their `spec.replicas` is not applied.
+        autoscaled: Keys of objects that an autoscaler scales; their `spec.replicas` is not applied, unless they are created.
         prune: members that left the set.
         takes_over: whether fields of the manifests are taken from managers that do not apply them.
         unread: why the live objects of some Keys are unknown; what to do with these cannot be carried out.
@@ -165,7 +165,8 @@ def plan(
     """
     changes = []
     for key, (kind, manifest) in desired.items():
-        wanted = _release_replicas(manifest, key in autoscaled)
+        # A new object gets them all the same: an autoscaler starts from there, and not from the default of one.
+        wanted = _release_replicas(manifest, key in autoscaled and key in live)
         is_known = key not in unread
         changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over) if is_known else Change("none", key, kind, wanted, error=unread[key]))
     changes.sort(key=lambda change: wave_of(change.key))
