@@ -186,7 +186,9 @@ def test_replicas_are_applied_unless_the_object_is_autoscaled():
     bare_account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "n"}}
     desired = keyed(workload, bare_account)
     assert [c.desired for c in plan(desired, {}, "podwright")] == [bare_account, workload]
-    assert [c.desired for c in plan(desired, {}, "podwright", autoscaled=desired)] == [bare_account, workload | {"spec": {"paused": True}}]
+    live = {key: item | {"metadata": item["metadata"] | {"uid": "u"}} for key, (_kind, item) in desired.items()}
+    assert [c.desired for c in plan(desired, live, "podwright", autoscaled=desired)] == [bare_account, workload | {"spec": {"paused": True}}]
+    assert [c.desired for c in plan(desired, {}, "podwright", autoscaled=desired)] == [bare_account, workload]
 
 
 def test_objects_that_kubernetes_creates_lose_only_our_fields():
