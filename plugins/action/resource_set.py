@@ -37,8 +37,8 @@ class ActionModule(OperationAction):
     def prepare(self, args, task_vars):
         """Read `src` and render `template` into `definition`."""
         sources = [name for name in ("definition", "resource_definition", "inline", "src", "template") if args.get(name) is not None]
-        if sources not in (["src"], ["template"]):
-            return args  # the validation reports options that exclude each other
+        if sources not in (["src"], ["template"]) or args.get("src") == "":
+            return args  # the validation reports options that exclude each other, and a src that would be the directory of the play
         (source,) = sources
         rest = {name: value for name, value in args.items() if name != source}
         return rest | {"definition": self._read_src(str(args["src"])) if source == "src" else self._render(args["template"], task_vars)}

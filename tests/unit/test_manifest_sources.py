@@ -70,6 +70,10 @@ def test_a_source_without_manifests_is_refused_so_that_no_set_is_pruned(text, wr
         read(server.url)
 
 
+def test_an_empty_src_is_not_the_directory_of_the_play():
+    assert Action().prepare({"src": "", "set": "web"}, {}) == {"src": "", "set": "web"}
+
+
 def test_a_file_in_another_encoding_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "a.yml").write_bytes("kind: Pod".encode("utf-16"))
     with pytest.raises(AnsibleActionFail, match=r"src: file \S*/a.yml must be text in UTF-8. Save it in that encoding."):

@@ -101,6 +101,10 @@ def test_name_without_kind_is_the_name_of_the_set(cluster):
         ({"kind": "Pod", "name": "a", "adopt": False, "state": "patched"}, "adopt: must not be false with state patched"),
         ({"set": "a", "name": "b"}, "name: must not be set with set unless kind is"),
         ({"kind": "Pod", "name": "a", "prune": True}, "prune: must not be true without set"),
+        ({"set": "a", "prune": True}, "No objects are defined."),
+        ({"set": "a", "src": "", "prune": True}, "No objects are defined."),
+        ({"set": "a", "definition": "", "prune": True}, "No objects are defined, and prune would delete all members of set 'a'."),
+        ({"set": "a", "definition": ["---\n# nothing\n", None], "prune": True}, "No objects are defined, and prune would delete all members"),
         ({"kind": "Pod", "name": "a", "delete_all": True, "state": "absent"}, "delete_all: must not be true with name"),
         ({"kind": "Pod", "delete_all": True}, "delete_all: must not be true unless state is absent"),
         ({"definition": {}, "delete_all": True, "state": "absent"}, "delete_all: must not be set without kind"),
@@ -127,6 +131,13 @@ def test_name_without_kind_is_the_name_of_the_set(cluster):
 def test_options_that_exclude_each_other_are_refused_before_any_request(given, message):
     _fields, error = run(None, **given)
     assert error is not None and error.message.startswith(message)
+
+
+@pytest.mark.parametrize("empty", [[], "[]\n---\n# nothing\n", {"kind": "List", "items": []}])
+def test_an_empty_list_empties_a_set(empty, cluster):
+    done(cluster, set="web", definition={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
+    done(cluster, set="web", prune=True, definition=empty)
+    assert [name for kind, _namespace, name in cluster.objects if kind == "ConfigMap" and name == "c"] == []
 
 
 # -- patches --------------------------------------------------------------------------------------------------

@@ -88,9 +88,13 @@ def read_manifests(params: Options) -> list[Any]:
         documents = read_documents(_read_file(params["src"]), f"src {params['src']}")
     elif params["kind"] and (params["name"] or params["generate_name"] or (params["state"] == "patched" and params["label_selectors"])):
         documents = [{}]
-    elif not selects_live(params) and not (set_name_of(params) and (params["state"] == "absent" or params["prune"])):
+    elif not selects_live(params) and not (set_name_of(params) and params["state"] == "absent"):
         hint = "Set definition, src or template, or kind with name, or to delete several objects with label_selectors or delete_all."
         raise PodwrightError("No objects are defined.", reason="BadManifest", hint=hint)
+    # A text from which everything is missing by mistake must not delete the whole set.
+    if params["prune"] and params["state"] == "present" and params["definition"] != [] and all(document is None for document in documents):
+        hint = "To delete all members, set definition to an empty list (in a text or template, write []), or set state to absent."
+        raise PodwrightError(f"No objects are defined, and prune would delete all members of set '{set_name_of(params)}'.", reason="BadManifest", hint=hint)
     manifests = [_complete(document, params) for document in flatten(documents)]
     if params["label_selectors"] and not selects_live(params):
         selector = ",".join(params["label_selectors"])
