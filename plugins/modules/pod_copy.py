@@ -75,7 +75,7 @@ options:
     elements: str
     default: []
   delete:
-    description: Delete files from the target directory that the source does not contain.
+    description: Delete files from the target directory that the source does not contain. What is skipped in the source, with a warning, is kept in the target.
     type: bool
     default: false
   follow:

@@ -106,17 +106,20 @@ def _node(full_path, status):
 
 
 def followed(root):
-    """({path: Node} with links followed, without those that cannot be, whether a directory contains itself)."""
+    """({path: Node} with links followed, those that cannot be as SPECIAL, whether a directory contains itself)."""
     found, loops = {}, []
 
     def visit(path, full_path, above):
         try:
             status = os.stat(full_path)
         except OSError:
+            if path:
+                found[path] = Node(SPECIAL)
             return
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             loops.append(path)
+            found[path] = Node(SPECIAL)
             return
         found[path] = node = _node(full_path, status)
         for name in os.listdir(full_path) if node.type == DIRECTORY else ():
@@ -199,7 +202,7 @@ def expect(source, target, options, umask, user, keeps_root=False):
         if node.type == SPECIAL or (options.get("state") == "from_pod" and node.type == LINK and leaves(source, path)):
             skipped.append(path)
             del wanted[path]
-    kept = {path for path in target if is_excluded(path, patterns)}
+    kept = {path for path in target if is_excluded(path, patterns) or any(path == top or is_below(path, top) for top in skipped)}
     after = {}
     for path, node in target.items():
         holds_kept = any(is_below(other, path) for other in kept)

@@ -112,6 +112,29 @@ def test_links_of_the_target_are_replaced_instead_of_followed(pod, place):
     assert sorted(path.read_text() for path in (place / "outside").iterdir()) == ["old", "old"]
 
 
+@pytest.mark.parametrize(
+    ("options", "skipped"),
+    [
+        ({}, ["pipe"]),
+        ({"follow": True}, ["broken", "pipe"]),
+        ({"state": "from_pod"}, ["outer", "pipe"]),
+        ({"state": "from_pod", "follow": True}, ["broken", "pipe"]),
+    ],
+)
+def test_delete_keeps_what_the_source_has_and_is_skipped(options, skipped, pod, place):
+    source, target = (place / side / "tree" for side in (("pod", "controller") if options.get("state") else ("controller", "pod")))
+    write(source / "a/kept")
+    os.mkfifo(source / "a/pipe")
+    (source / "a/outer").symlink_to(place)
+    (source / "a/broken").symlink_to("missing")
+    if options.get("follow"):
+        (source / "a/outer").unlink()
+    for name in (*skipped, "other"):
+        write(target / "a" / name / "x")
+    assert "delete a/other" in copy(pod, place, delete=True, **options)["changes"]
+    assert [name for name in skipped if not (target / "a" / name / "x").exists()] == [] and not (target / "a/other").exists()
+
+
 def test_links_by_which_a_directory_contains_itself_are_refused_or_skipped(pod, place):
     """The find of busybox would follow two of them more than 2**40 times."""
     for side in ("controller", "pod"):

@@ -141,7 +141,7 @@ def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair 
         raise option_error("remote_path", f"must be a directory, but {params['remote_path']} is a dangling symbolic link.", "Delete it first.")
     if remote.keeps_mode and remote_tree[ROOT].type == DIRECTORY:
         local_tree = local_tree | {ROOT: replace(local_tree[ROOT], mode=remote_tree[ROOT].mode)}
-    return TreePair(True, local, remote, local_tree, remote_tree)
+    return TreePair(True, local, remote, local_tree, remote_tree, local.skipped)
 
 
 def _observe_download(invocation: Invocation, deadline: float | None) -> TreePair | None:

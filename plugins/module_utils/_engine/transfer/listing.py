@@ -34,6 +34,7 @@ class Listing:
         is_blocked: whether the root cannot be created, since a part of its path is not a directory.
         root: the root with its symbolic links resolved.
         tree: its entries.
+        dangling: the symbolic links below it that cannot be followed, if they should be.
     """
 
     tools: frozenset[str]
@@ -43,6 +44,7 @@ class Listing:
     is_blocked: bool
     root: bytes
     tree: Tree
+    dangling: frozenset[bytes] = frozenset()
 
 
 def read_listing(output: bytes) -> Listing:
@@ -56,7 +58,8 @@ def read_listing(output: bytes) -> Listing:
     words = frozenset(decode(rest.take(_SEPARATOR)).split())
     umask = next((int(word, 8) for word in words if _UMASK.fullmatch(word)), 0o022)
     root = rest.take(b"\0", MAX_PATH)
-    return Listing(words, umask, KEEPS_MODE in words, DANGLING in words, BLOCKED in words, root, {} if rest.is_empty else _read_tree(root, rest))
+    tree, dangling = ({}, frozenset()) if rest.is_empty else _read_tree(root, rest)
+    return Listing(words, umask, KEEPS_MODE in words, DANGLING in words, BLOCKED in words, root, tree, dangling)
 
 
 class _Rest:
@@ -92,7 +95,7 @@ class _Rest:
         return [(line, self.take(b"\0", MAX_PATH)) for line in lines]
 
 
-def _read_tree(root: bytes, rest: _Rest) -> Tree:
+def _read_tree(root: bytes, rest: _Rest) -> tuple[Tree, frozenset[bytes]]:
     tree: Tree = {}
     names: dict[str, frozenset[str]] = {}  # the sets of names and IDs that entries share
     while not rest.skip(_SEPARATOR):
@@ -100,16 +103,19 @@ def _read_tree(root: bytes, rest: _Rest) -> Tree:
             tree[_relative_path(name, root)] = _read_entry(decode(line), names)
         if len(tree) > MAX_ENTRIES:
             raise PodwrightError(f"{show(root)} contains more than {MAX_ENTRIES} entries.", reason="TooLarge", hint="Copy its directories separately.")
+    dangling = set()
     while not rest.is_empty:
         path, target = _relative_path(rest.take(b"\0", MAX_PATH), root), rest.take(b"\0", MAX_PATH)
         if path in tree and tree[path].type == LINK:
             tree[path] = replace(tree[path], target=target)
+        elif not target:
+            dangling.add(path)
     if not tree or (ROOT in tree and tree[ROOT].type == SPECIAL):
         raise PodwrightError(f"{show(root)} must be a file or a directory in the container.", reason="BadOption", hint="Name a file or a directory.")
     problem = check_tree(tree)
     if problem:
         raise PodwrightError(f"The container sent an inconsistent list of files: {problem}.", reason="Hostile")
-    return tree
+    return tree, frozenset(dangling)
 
 
 def _read_entry(line: str, names: dict[str, frozenset[str]]) -> Entry:

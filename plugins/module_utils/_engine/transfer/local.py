@@ -46,6 +46,8 @@ class Source(Protocol):
 class Text:
     """A text as a single file."""
 
+    skipped: frozenset[bytes] = frozenset()
+
     def __init__(self, text: str) -> None:
         self._content = encode(text)
 
@@ -75,12 +77,16 @@ class LocalTree:
     Args:
         follow: whether symbolic links below it are followed.
 
+    Attributes:
+        skipped: the paths that `observe` found and left out of the tree.
+
     Raises: PodwrightError if something cannot be read; OSError if it cannot be written.
     """
 
     def __init__(self, path: str, follow: bool = False) -> None:
         self.root = os.fsencode(path)
         self._follow = follow
+        self.skipped: set[bytes] = set()
 
     def full_path(self, path: bytes) -> bytes:
         """The path from the root directory or the working directory of the process."""
@@ -98,6 +104,7 @@ class LocalTree:
                     f"Cannot copy {show(self.root)}, which is neither a file nor a directory.", reason="BadOption", hint="Name a file or a directory."
                 )
             console.warn(f"{show(self.full_path(path))} is skipped: it is neither a file, a directory nor a symbolic link.")
+            self.skipped.add(path)
             del tree[path]
         return tree
 
@@ -114,10 +121,12 @@ class LocalTree:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 raise _unreadable(full_path, error) from error
             if path != ROOT:
+                self.skipped.add(path)
                 console.warn(f"{show(full_path)} is skipped: it is a dangling symbolic link, or was deleted meanwhile.")
             return
         identity = (status.st_dev, status.st_ino)
         if identity in above:
+            self.skipped.add(path)
             console.warn(f"{show(full_path)} is skipped: it is a symbolic link to a directory that contains it.")
             return
         tree[path] = entry = _entry(full_path, status)

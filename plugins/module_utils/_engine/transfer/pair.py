@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class TreePair:
         is_upload: whether the copy goes to the container.
         local, remote: the sides.
         local_tree, remote_tree: what they contain.
+        skipped: the paths that the source has and that are not copied.
     """
 
     is_upload: bool
@@ -36,6 +37,7 @@ class TreePair:
     remote: ContainerTree
     local_tree: Tree
     remote_tree: Tree
+    skipped: Collection[bytes] = ()
 
     @property
     def source(self) -> Tree:
@@ -48,8 +50,9 @@ class TreePair:
         return self.remote_tree if self.is_upload else self.local_tree
 
     def without_excluded(self, patterns: Sequence[str]) -> TreePair:
-        """The pair without what the patterns match, see `tree.without_excluded`."""
-        return replace(self, local_tree=without_excluded(self.local_tree, patterns), remote_tree=without_excluded(self.remote_tree, patterns))
+        """The pair without what the patterns match, see `tree.without_excluded`, and without what the target has in place of what the source skips."""
+        local_tree, remote_tree = (without_excluded(tree, patterns, self.skipped) for tree in (self.local_tree, self.remote_tree))
+        return replace(self, local_tree=local_tree, remote_tree=remote_tree)
 
     def with_digests(self) -> TreePair:
         """The pair with the digests of the files that have the same size on both sides. Raises: PodwrightError if one cannot be read."""
@@ -101,17 +104,19 @@ class TreePair:
 def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, console: Console) -> TreePair:
     """The pair of a copy from a container: a file is placed in a directory under its own name.
 
-    Links that leave the tree, and what is neither a file, a directory nor a symbolic link, are skipped with a warning.
+    Links that leave the tree or cannot be followed, and what is neither a file, a directory nor a symbolic link, are skipped with a warning.
 
     Raises: PodwrightError if the local path is a device, a FIFO or a socket, which the copy would replace.
     """
     special = [path for path, entry in remote_tree.items() if entry.type == SPECIAL]
     skipped = [f"{show(path)} is skipped: it is neither a file, a directory nor a symbolic link in {remote.container}." for path in special]
+    skipped += [f"{show(path)} is skipped: it is a dangling symbolic link in {remote.container}." for path in sorted(remote.skipped)]
     for path in special:
         del remote_tree[path]
     for path in [path for path, entry in remote_tree.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
         skipped.append(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {remote.path}.")
         del remote_tree[path]
+        special.append(path)
     for text in skipped[:SHOWN_FILES]:
         console.warn(text)
     if len(skipped) > SHOWN_FILES:
@@ -129,7 +134,7 @@ def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, con
         raise PodwrightError(f"Cannot copy to {local_path}, which is a dangling symbolic link.", reason="Obstacle", hint="Delete it first.")
     if os.path.exists(local_path) and not (os.path.isfile(local_path) or os.path.isdir(local_path)):
         raise PodwrightError(f"Cannot copy to {local_path}, which is neither a file nor a directory.", reason="Obstacle", hint="Set another path.")
-    return TreePair(False, local, remote, local.observe_target(0 if is_file else None), remote_tree)
+    return TreePair(False, local, remote, local.observe_target(0 if is_file else None), remote_tree, {*special, *remote.skipped})
 
 
 def _text(content: bytes) -> str:

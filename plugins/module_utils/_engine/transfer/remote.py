@@ -6,14 +6,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from ..text import decode
 from . import scripts
 from .listing import read_digests, read_listing
 from .local import size_mismatch
-from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Input, Output, ScriptFailed, ScriptRunner, names_below, names_input
+from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Attributes, Input, Output, ScriptFailed, ScriptRunner, names_below, names_input
 from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script
 from .tree import LINK, MAX_LINKS, ROOT, Tree, find_loop, hidden, leaves_tree, show
 
@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 
 CLEAN_UP_SECONDS = 10
 _DIGEST_LINES = 128  # bytes that UNPACK prints for a file beside its path, at most
-
-
-class Attributes(NamedTuple):
-    """What a file gets with its content.
-
-    Attributes:
-        mode: permission bits, or None to keep those of the file that it replaces.
-        mtime: modification time in seconds since the epoch, or None.
-        owner: `OWNER`, `OWNER:GROUP` or `:GROUP`; empty to leave them unchanged.
-    """
-
-    mode: int | None
-    mtime: int | None
-    owner: str
-
-    def variables(self) -> dict[str, str | int]:
-        """The variables of a script."""
-        return {"mode": "" if self.mode is None else f"{self.mode:o}", "mtime": "" if self.mtime is None else self.mtime, "owner": self.owner}
 
 
 class ContainerTree:
@@ -59,6 +41,7 @@ class ContainerTree:
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user. Known after `observe`.
         is_dangling, is_blocked: whether it is a dangling symbolic link; whether a part of its path is not a directory. Known after `observe`.
         is_link: whether the root is a symbolic link that is followed, known after `observe`.
+        skipped: the paths that `observe` found and left out of the tree: symbolic links that cannot be followed.
     """
 
     def __init__(self, client: Client, container: Container, path: str, is_helper: bool = False, deadline: float | None = None) -> None:
@@ -75,6 +58,7 @@ class ContainerTree:
         self.umask = 0o022
         self.keeps_mode = False
         self.is_link = self.is_dangling = self.is_blocked = False
+        self.skipped: frozenset[bytes] = frozenset()
 
     def child(self, name: str) -> ContainerTree:
         """The path of that name in this directory."""
@@ -130,6 +114,7 @@ class ContainerTree:
         self.is_link, self.is_dangling, self.is_blocked = listing.root != self.root, listing.is_dangling, listing.is_blocked
         if self.is_helper:
             self.root = listing.root
+        self.skipped = listing.dangling
         return listing.tree
 
     def _explain(self, error: ScriptFailed) -> PodwrightError:

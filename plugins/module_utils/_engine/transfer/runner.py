@@ -63,6 +63,24 @@ class Output(NamedTuple):
     stderr: bytes
 
 
+class Attributes(NamedTuple):
+    """What a file gets with its content.
+
+    Attributes:
+        mode: permission bits, or None to keep those of the file that it replaces.
+        mtime: modification time in seconds since the epoch, or None.
+        owner: `OWNER`, `OWNER:GROUP` or `:GROUP`; empty to leave them unchanged.
+    """
+
+    mode: int | None
+    mtime: int | None
+    owner: str
+
+    def variables(self) -> dict[str, str | int]:
+        """The variables of a script."""
+        return {"mode": "" if self.mode is None else f"{self.mode:o}", "mtime": "" if self.mtime is None else self.mtime, "owner": self.owner}
+
+
 def permission_hint(cause: str) -> str:
     """What to do about an error of a tool, or an empty string if that is not about permissions."""
     is_denied = "ermission denied" in cause or "Read-only" in cause

@@ -102,7 +102,8 @@ resolve() {
 """
 
 # Prints the tools and the umask, a line each; `--`; the resolved root, NUL. If it exists, also its entries, in groups: the number of entries;
-# a line `MODE SIZE UID GID MTIME USER GROUP` for each; each path, NUL. Last `--`, and each link and its target, NUL.
+# a line `MODE SIZE UID GID MTIME USER GROUP` for each; each path, NUL. Last `--`, and each link and its target, NUL;
+# with `-L`, each link that cannot be followed, and nothing, NUL.
 # With `-L`, `find` fails at links that lead through a file or to themselves, instead of taking them for dangling ones.
 LIST = Script(
     _RESOLVE
@@ -135,7 +136,10 @@ errors=$(list 2>&1 >&3) || {
   [ -z "$errors" ] || { echo "$errors" >&2; exit $code; }
 }
 echo --
-[ "$follow" ] || find "$root" $tests -type l -exec sh -c '
+if [ "$follow" ]; then find -L "$root" $tests -type d -exec sh -c 'for directory; do
+    for link in "${directory%/}"/* "${directory%/}"/.[!.]* "${directory%/}"/..?*; do [ -e "$link" ] || ! [ -L "$link" ] || printf "%s\\0\\0" "$link"; done
+  done' sh {} + 2>/dev/null; exit 0; fi
+find "$root" $tests -type l -exec sh -c '
   for link; do target=$(readlink "$link"; echo .); printf "%s\\0%s\\0" "$link" "${target%??}"; done' sh {} +
 """,
     words=("follow", "tests"),
@@ -251,34 +255,6 @@ wait
 """,
     ("file",),
     ("start", "size"),
-)
-
-# Prints each file that standard input names: a line `SIZE SHA256` and its content, unless it has more than `limit` bytes; a line `-` if it is not a file;
-# a line `>` if it is outside `roots`, paths with colons between them, to which symbolic links may lead.
-READ_SMALL_FILES = Script(
-    """
-xargs -0 sh -c 'limit=$1 roots=$2; shift 2; set -f; IFS=:
-  resolve() { resolved=$(readlink -f "$1"; echo .); resolved=${resolved%??}; }
-  is_inside() {
-    resolve "$1"; place=$resolved
-    [ "$place" != "$1" ] || return 0
-    for root in $roots; do resolve "$root"; case $place/ in "$resolved"/*) return 0 ;; esac; done
-    return 1
-  }
-  for file; do
-    size=$(stat -L -c %s "$file" 2>/dev/null)
-    if [ -z "$size" ]; then echo -; continue; fi
-    if [ "$roots" ] && ! is_inside "$file"; then echo ">"; continue; fi
-    if ! [ -f "$file" ]; then echo "/"; continue; fi
-    if [ "$size" -gt "$limit" ]; then echo "$size "; continue; fi
-    if ! [ -r "$file" ]; then echo "0 "; continue; fi
-    digest=$(sha256sum < "$file")
-    echo "$size ${digest%% *}"
-    head -c "$size" "$file"
-  done' sh "$limit" "$roots"
-""",
-    ("roots",),
-    ("limit",),
 )
 
 # Prints tar archives, one after the other, of the files below the root that standard input names.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import PodwrightError
 from ..text import encode
 from .runner import ScriptRunner, names_input
-from .scripts import READ_SMALL_FILES
+from .scripts import Script
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -23,6 +23,34 @@ _HEADER_BYTES = 128
 _MISSING, _OUTSIDE, _SPECIAL = b"-", b">", b"/"
 OUTSIDE = -1  # for a file outside the directories in which it may be
 NO_FILE = -2  # for a directory or a special file
+
+# Prints each file that standard input names: a line `SIZE SHA256` and its content, unless it has more than `limit` bytes; a line `-` if it is not a file;
+# a line `>` if it is outside `roots`, paths with colons between them, to which symbolic links may lead.
+READ_SMALL_FILES = Script(
+    """
+xargs -0 sh -c 'limit=$1 roots=$2; shift 2; set -f; IFS=:
+  resolve() { resolved=$(readlink -f "$1"; echo .); resolved=${resolved%??}; }
+  is_inside() {
+    resolve "$1"; place=$resolved
+    [ "$place" != "$1" ] || return 0
+    for root in $roots; do resolve "$root"; case $place/ in "$resolved"/*) return 0 ;; esac; done
+    return 1
+  }
+  for file; do
+    size=$(stat -L -c %s "$file" 2>/dev/null)
+    if [ -z "$size" ]; then echo -; continue; fi
+    if [ "$roots" ] && ! is_inside "$file"; then echo ">"; continue; fi
+    if ! [ -f "$file" ]; then echo "/"; continue; fi
+    if [ "$size" -gt "$limit" ]; then echo "$size "; continue; fi
+    if ! [ -r "$file" ]; then echo "0 "; continue; fi
+    digest=$(sha256sum < "$file")
+    echo "$size ${digest%% *}"
+    head -c "$size" "$file"
+  done' sh "$limit" "$roots"
+""",
+    ("roots",),
+    ("limit",),
+)
 
 
 def read_small_files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -70,24 +70,28 @@ def with_digests(tree: Tree, digests: Mapping[bytes, str]) -> Tree:
     return tree | {path: replace(tree[path], digest=digest) for path, digest in digests.items()}
 
 
-def without_excluded(tree: Tree, patterns: Sequence[str]) -> Tree:
-    """The tree without the entries that a pattern matches and without what they contain.
+def without_excluded(tree: Tree, patterns: Sequence[str], skipped: Collection[bytes] = ()) -> Tree:
+    """The tree without the entries that a pattern matches, without those that are skipped, and without what they contain.
 
     Args:
         patterns: globs. One with a slash matches the path, one without a slash matches a name at any depth.
+        skipped: paths.
     """
     encoded = [pattern.strip("/").encode("utf-8", "surrogateescape") for pattern in patterns]
 
     def is_excluded(path: bytes) -> bool:
         parts = path.split(b"/")
         for length in range(1, len(parts) + 1):
+            top = b"/".join(parts[:length])
+            if top in skipped:
+                return True
             for pattern in encoded:
-                subject = b"/".join(parts[:length]) if b"/" in pattern else parts[length - 1]
+                subject = top if b"/" in pattern else parts[length - 1]
                 if fnmatch.fnmatchcase(subject, pattern):
                     return True
         return False
 
-    return {path: entry for path, entry in tree.items() if path == ROOT or not is_excluded(path)} if encoded else tree
+    return {path: entry for path, entry in tree.items() if path == ROOT or not is_excluded(path)} if encoded or skipped else tree
 
 
 def check_tree(tree: Tree) -> str | None:

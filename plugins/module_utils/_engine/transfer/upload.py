@@ -17,8 +17,7 @@ from ..threads import call_in_threads
 from .archive import pack
 from .local import digest_of, source_changed
 from .plan import LARGE, CopyOptions, Plan, split_attributes
-from .remote import Attributes
-from .runner import retry_on_connection_loss
+from .runner import Attributes, retry_on_connection_loss
 from .scripts import BLOCK
 from .tree import DIRECTORY, FILE, ROOT, Entry, Tree
 
