@@ -112,6 +112,26 @@ def test_links_of_the_target_are_replaced_instead_of_followed(pod, place):
     assert sorted(path.read_text() for path in (place / "outside").iterdir()) == ["old", "old"]
 
 
+@pytest.mark.parametrize("options", [{}, {"method": "stream", "delete": True}, {"state": "from_pod"}])
+def test_a_pod_that_is_replaced_after_its_files_were_listed_is_not_copied_to(options, pod, place):
+    source, target = ("pod", "controller") if options.get("state") else ("controller", "pod")
+    for name in ("a", "b"):
+        write(place / source / "tree" / name, name)
+    write(place / target / "tree/other")
+    started, serve = write(place / "stat", "1 (a) b) S " + "0 " * 18 + "100 0"), pod.serve
+
+    def replace_after_listing(sock, words, has_input, protocol, environment, number):
+        if number > 1:
+            started.write_text(started.read_text().replace("100", "101"))
+        serve(sock, [word.replace("/proc/1/stat", str(started)) for word in words], has_input, protocol, environment, number)
+
+    pod.serve = replace_after_listing
+    result, error, _warnings = run_copy(pod.client, options_of(place, **options))
+    assert error and "the pod was replaced" in error.message and error.hint == "Run the task again."
+    assert not result["changed"] or result["result"].endswith("in part."), result
+    assert [path.name for path in (place / target / "tree").iterdir()] == ["other"]
+
+
 @pytest.mark.parametrize(
     ("options", "skipped"),
     [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import PodwrightError
 from ..text import decode, parse_integer
-from .scripts import BLOCKED, DANGLING, KEEPS_MODE
+from .scripts import BLOCKED, DANGLING, IDENTITY, KEEPS_MODE
 from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, check_tree, show
 
 MAX_ENTRIES = 1 << 20
@@ -32,6 +32,7 @@ class Listing:
         keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user.
         is_dangling: whether the root is a dangling symbolic link.
         is_blocked: whether the root cannot be created, since a part of its path is not a directory.
+        identity: what another container, also one under the same name, does not have.
         root: the root with its symbolic links resolved.
         tree: its entries.
         dangling: the symbolic links below it that cannot be followed, if they should be.
@@ -42,6 +43,7 @@ class Listing:
     keeps_mode: bool
     is_dangling: bool
     is_blocked: bool
+    identity: str
     root: bytes
     tree: Tree
     dangling: frozenset[bytes] = frozenset()
@@ -57,9 +59,10 @@ def read_listing(output: bytes) -> Listing:
     rest = _Rest(output)
     words = frozenset(decode(rest.take(_SEPARATOR)).split())
     umask = next((int(word, 8) for word in words if _UMASK.fullmatch(word)), 0o022)
+    identity = next((word.removeprefix(IDENTITY) for word in words if word.startswith(IDENTITY)), "")
     root = rest.take(b"\0", MAX_PATH)
     tree, dangling = ({}, frozenset()) if rest.is_empty else _read_tree(root, rest)
-    return Listing(words, umask, KEEPS_MODE in words, DANGLING in words, BLOCKED in words, root, tree, dangling)
+    return Listing(words, umask, KEEPS_MODE in words, DANGLING in words, BLOCKED in words, identity, root, tree, dangling)
 
 
 class _Rest:

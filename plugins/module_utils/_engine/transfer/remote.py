@@ -112,6 +112,7 @@ class ContainerTree:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
         self.tools, self.umask, self.keeps_mode = listing.tools, listing.umask, listing.keeps_mode
         self.is_link, self.is_dangling, self.is_blocked = listing.root != self.root, listing.is_dangling, listing.is_blocked
+        self._runner = replace(self._runner, identity=listing.identity)
         if self.is_helper:
             self.root = listing.root
         self.skipped = listing.dangling
@@ -311,7 +312,7 @@ class ContainerTree:
 
     def clean_up(self, paths: Iterable[bytes], run: str) -> None:
         """Delete staging directories and the temporary files of these paths if possible, also after the deadline; only those whose tokens begin with `run`."""
-        runner = replace(self._runner, deadline=self._runner.client.clock.monotonic() + CLEAN_UP_SECONDS)
+        runner = replace(self._runner, deadline=self._runner.client.clock.monotonic() + CLEAN_UP_SECONDS, identity="")
         try:
             runner.run(scripts.CLEAN_UP.command(root=self.root, run=run), names_input([self._stage_prefix, *(self._part_prefix(path) for path in paths)]))
         except PodwrightError:

@@ -13,7 +13,7 @@ from ..cluster.exec_command import Command
 from ..cluster.exec_stream import STDOUT
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..text import decode
-from .scripts import Exit
+from .scripts import GUARD, Exit
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -24,7 +24,11 @@ DELETED_HINT = "If another copy writes to the same path at the same time, run on
 IDLE_SECONDS = 60  # without a byte in either direction after which a connection counts as lost
 MAX_LISTING, MAX_OUTPUT, MAX_ERRORS = 1 << 28, 1 << 20, 1 << 16  # bytes that are kept of an output, and of standard error
 # The reason and the hint of exit codes of the scripts.
-_EXPLAINED: dict[int, tuple[str, str]] = {Exit.STAGE_DELETED: (CONNECTION_LOST, DELETED_HINT), Exit.LACKS_TOOL: ("NoTools", "Set method to helper.")}
+_EXPLAINED: dict[int, tuple[str, str]] = {
+    Exit.STAGE_DELETED: (CONNECTION_LOST, DELETED_HINT),
+    Exit.LACKS_TOOL: ("NoTools", "Set method to helper."),
+    Exit.REPLACED: ("Changed", "Run the task again."),
+}
 _Result = TypeVar("_Result")
 
 
@@ -115,15 +119,18 @@ class ScriptRunner:
     Attributes:
         path: the path that is copied, for messages.
         deadline: the time of the client's clock at which a command is terminated, or None.
+        identity: that of the container in which commands may run, as `scripts.LIST` prints it; empty for any.
     """
 
     client: Client
     container: Container
     path: str
     deadline: float | None = None
+    identity: str = ""
 
     def process(self, command: list[str], given: Input = NO_INPUT) -> Process:
         """A command that has not been started."""
+        command = [*GUARD.command(expected=self.identity), *command] if self.identity else command
         left = None if self.deadline is None else max(self.deadline - self.client.clock.monotonic(), 0.01)
         return Process(self.client, self.container, Command(command, *given, timeout=left, idle_timeout=IDLE_SECONDS))
 

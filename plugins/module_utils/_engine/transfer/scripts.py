@@ -18,6 +18,7 @@ BLOCK = 1 << 16  # bytes that dd copies at once; parts of a file begin at a mult
 HELPER_ROOT = "/proc/1/root"  # where a helper container finds the root directory of its target container
 KEEPS_MODE = "keeps-mode"  # what LIST prints beside the tools if the mode of the root must not be changed
 DANGLING = "dangling"  # what it prints if the root is a dangling symbolic link
+IDENTITY = "identity:"  # what it prints before the identity of the container
 BLOCKED = "blocked"  # what it prints if the root cannot be created, since a part of its path is not a directory
 PART, STAGE = ".podwright-part", ".podwright-stage"  # in the names of temporary files and directories
 
@@ -31,6 +32,7 @@ class Exit(IntEnum):
     TOO_MANY_LINKS = 43  # a path resolves through more than MAX_LINKS symbolic links
     STAGE_DELETED = 44  # an attempt that lost its connection began only now, and deleted the staging directory of this one
     LACKS_TOOL = 45  # the image lacks a tool; the target is unchanged
+    REPLACED = 46  # the container is another than the one that was listed; the script has not run
 
 
 _CONSTANTS: dict[str, str | int] = {
@@ -38,6 +40,7 @@ _CONSTANTS: dict[str, str | int] = {
     "BLOCKED": BLOCKED,
     "DANGLING": DANGLING,
     "HELPER_ROOT": HELPER_ROOT,
+    "IDENTITY": IDENTITY,
     "KEEPS_MODE": KEEPS_MODE,
     "MAX_LINKS": MAX_LINKS,
     "STAGE": STAGE,
@@ -101,16 +104,36 @@ resolve() {
 }
 """
 
-# Prints the tools and the umask, a line each; `--`; the resolved root, NUL. If it exists, also its entries, in groups: the number of entries;
+# Prints what another container, also one under the same name, does not have: the start of its first process, and the device of its root directory.
+_IDENTITY = """
+identity() {
+  first= host=; read -r first < /proc/1/stat; read -r host < /proc/sys/kernel/hostname
+  set -- ${first##*) }; echo "${20}:$host:$(stat -c %d /)"
+} 2>/dev/null
+"""
+# Runs the command in its further arguments if that is `expected`.
+GUARD = Script(
+    _IDENTITY
+    + """
+[ "$(identity)" = "$expected" ] || { echo "the pod was replaced, or its container restarted, after the files were listed" >&2; exit $REPLACED; }
+shift; exec "$@"
+""",
+    (),
+    ("expected",),
+)
+
+# Prints the tools, the umask and the identity, a line each; `--`; the resolved root, NUL. If it exists, also its entries, in groups: the number of entries;
 # a line `MODE SIZE UID GID MTIME USER GROUP` for each; each path, NUL. Last `--`, and each link and its target, NUL;
 # with `-L`, each link that cannot be followed, and nothing, NUL.
 # With `-L`, `find` fails at links that lead through a file or to themselves, instead of taking them for dangling ones.
 LIST = Script(
     _RESOLVE
+    + _IDENTITY
     + """
 for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done
 dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd
 umask
+echo "$IDENTITY$(identity)"
 { command -v find && command -v stat; } >/dev/null || { echo --; printf '%s\\0' "$root"; exit 0; }
 case $root in
   $HELPER_ROOT/*) [ -d $HELPER_ROOT/ ] || exit $ACCESS_DENIED; resolve "${root#$HELPER_ROOT}"; root=$HELPER_ROOT${resolved:-/} ;;
