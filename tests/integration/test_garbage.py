@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import task_completion
 
 from ..support.environment import KUBECONFIG, ROOT
 from ..support.operations import IMAGE, call
@@ -238,7 +238,7 @@ def test_all_namespaces_and_the_scheduled_playbook(client, play, make_namespace,
 def test_a_finished_pod_is_kept_until_its_result_is_recorded(namespace, monkeypatch):
     task = IMAGE | {"name": "once", "command": ["true"], "state": "completed", "cleanup": "on_failure"}
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(completion.Completion, "_record", lambda *arguments: None)
+        interrupted.setattr(task_completion.TaskCompletion, "_record", lambda *arguments: None)
         assert call(task_pod, task, namespace)["state"] == "succeeded"
     kept = call(pod_gc, {"completed": {"max_age": 0, "keep_last": 0}}, namespace)
     assert not kept["changed"] and "has not been recorded yet" in kept["kept"][0]["reason"]

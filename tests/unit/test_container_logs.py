@@ -19,12 +19,12 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import log_streams, runner
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.container_logs import further_containers, share_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import LOG_BYTES
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import PREFIX, read_record
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_completion import TaskCompletion
 
 from .task_specs import spec
 from .test_interrupted_tasks import NoWatcher, TaskCluster
@@ -214,7 +214,7 @@ def test_each_index_of_a_job_has_the_logs_of_all_its_containers():
         limits.append(limit_bytes)
         return f"{name} {container}\r\x0c!".encode()
 
-    Completion(SimpleNamespace(log=log), [], Console()).complete_logs(run, asked)
+    TaskCompletion(SimpleNamespace(log=log), Console()).complete_logs(run, asked)
     assert run.logs == "[0] t-0 task\r\x0c!\n[1] t-1 task\r\x0c!\n" and limits == [share_of(4)] * 4
     found = describe_indexes(asked, run)["indexes"]
     expected = [(f"t-{index} task\r\x0c!", {"fetch": f"t-{index} fetch\r\x0c!"}) for index in range(2)]

@@ -22,10 +22,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.sta
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.approval import PLAN_CHANGED
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, problems
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, problems, task_completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import Problems, failure_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.runner_options import RunnerOptions
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import RunnerOptions
 
 from .fake_cluster import FakeCluster
 from .task_specs import spec
@@ -290,7 +290,7 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
         (condition,) = item["status"]["conditions"]  # its controller writes the same message twice
         return [event("Warning", condition["reason"]) | {"message": condition["message"]}]
 
-    monkeypatch.setattr(completion, "list_events", list_events)
+    monkeypatch.setattr(task_completion, "list_events", list_events)
     fields, error = session({"bad": 2}).perform(batch("bad", kind="Job", retries=0))
     assert str(error) == "The Job 'bad' in namespace 'n' failed: its command failed with exit code 2\nLog:\n  done"
     assert bool(fields["tasks"][0]["events"]) != is_late

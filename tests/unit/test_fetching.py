@@ -17,7 +17,15 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, task_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import collector, completion, delivery, file_containers, runner, transfers
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import (
+    collector,
+    completion,
+    delivery,
+    file_containers,
+    runner,
+    task_completion,
+    transfers,
+)
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.small_files import NO_FILE, OUTSIDE, read_small_files
 
@@ -97,7 +105,7 @@ def local(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "Watcher", QueuedWatcher)
     monkeypatch.setattr(runner, "TICK_SECONDS", 0)
     monkeypatch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
-    monkeypatch.setattr(completion, "list_events", lambda *arguments: [])
+    monkeypatch.setattr(task_completion, "list_events", lambda *arguments: [])
     monkeypatch.setattr(collector, "RELEASE", ["sh", "-c", f": > {tmp_path}/released"])
     return LocalPod("gnu", tmp_path / "tools", monkeypatch)
 

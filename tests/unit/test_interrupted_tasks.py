@@ -14,6 +14,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operation i
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.collected import Collected
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import Answer
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_completion import TaskCompletion
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.transfers import Transfers
 
 from ..support.outcomes import result_of
 from .fake_cluster import FakeCluster, Killed, StubWatcher
@@ -200,6 +205,45 @@ def test_a_task_that_keeps_no_record_is_cleaned_up(cluster):
     cluster.refusals = {("patch", "ConfigMap"): (403, FORBIDDEN)}
     _result, warnings = perform(cluster, record=False, **COMPLETED)
     assert warnings == [] and cluster.objects == {}
+
+
+class HoldingCluster(TaskCluster):
+    """A TaskCluster in which a container holds the files of each task until it is released; its quota allows one pod that runs."""
+
+    def _start(self, key, pod):
+        if any(item["kind"] == "Pod" and item["status"]["phase"] == "Running" for item in self.objects.values()):
+            raise PodwrightError("pods is forbidden: exceeded quota: q", status=403, reason="Forbidden")
+        super()._start(key, pod)
+        pod["status"]["phase"] = "Running"
+        pod["status"]["containerStatuses"].append({"name": HOLDER, "state": {"running": {}}})
+
+    def release(self, spec, pod):
+        assert ("ConfigMap", "n", f"podwright-record-{spec.name}") in self.objects, "its files are only held there"
+        self.objects["Pod", "n", pod["metadata"]["name"]]["status"]["phase"] = "Succeeded"
+
+
+def test_a_task_is_recorded_and_its_pod_released_before_others_of_its_batch_run(tmp_path, monkeypatch, cluster):
+    cluster = HoldingCluster(tmp_path)
+    monkeypatch.setattr(TaskCompletion, "_release", cluster.release)
+    monkeypatch.setattr(Transfers, "collect", lambda *_arguments: Answer(collected=Collected({"r": "1"})))
+    tasks = [{"name": name, "results": {"r": "/out/r"}} for name in "abc"]
+    result, _warnings = perform(cluster, name=None, tasks=tasks, concurrency=1, state="completed", wait_timeout=30)
+    assert [task["state"] for task in result["tasks"]] == ["succeeded"] * 3
+
+
+def test_a_batch_that_goes_on_leaves_the_record_of_a_later_run_alone(cluster, monkeypatch):
+    start, others = cluster._start, []
+
+    def overtake(key, pod):
+        start(key, pod)
+        if key[2] == "slow":
+            others.append(perform(cluster, name="quick", env={"V": "2"}, **COMPLETED)[0]["state"])
+
+    monkeypatch.setattr(cluster, "_start", overtake)
+    monkeypatch.setattr(cluster, "delete", lambda *arguments: FakeCluster.delete(cluster, *arguments) and False)
+    perform(cluster, name=None, tasks=[{"name": "quick", "env": {"V": "1"}}, {"name": "slow"}], concurrency=1, **COMPLETED)
+    assert others == ["succeeded"]
+    assert not perform(cluster, name="quick", env={"V": "2"}, **COMPLETED)[0]["changed"]
 
 
 # -- policies -------------------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import INDEX, deciding_pod, pods_by_index, read_job
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.completion import Completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes, has_reported, named_pods
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.job import attempts_in_a_row
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.live_state import find_correction
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import failure_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_completion import TaskCompletion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_plan import TaskPlan
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
@@ -145,7 +145,7 @@ def test_each_index_has_a_result_and_a_log():
             raise PodwrightError("it was deleted")
         return f"of {name[:3]}\nmore".encode()
 
-    Completion(SimpleNamespace(log=log), [run], Console()).complete_logs(run, asked)
+    TaskCompletion(SimpleNamespace(log=log), Console()).complete_logs(run, asked)
     assert run.logs == "[0] of t-0\n[0] more\n[1] of t-1\n[1] more\n" and sum(limits) <= 1 << 20
     found = describe_indexes(asked, run)["indexes"]
     assert [(entry["index"], entry["state"], entry["rc"], entry["logs"]) for entry in found] == [
@@ -161,7 +161,7 @@ def test_each_pod_of_a_job_without_indexes_has_a_log(options):
     asked = spec(kind="Job", logs="collect", **options)
     pods = {item["metadata"]["uid"]: item for item in reversed(PODS[:2])}
     run = SimpleNamespace(spec=asked, pods=pods, pod=PODS[1], logs=None, index_logs={}, container_logs={}, manifest=None)
-    Completion(SimpleNamespace(log=lambda _n, name, *_a, **_o: f"of {name}\nmore".encode()), [run], Console()).complete_logs(run, asked)
+    TaskCompletion(SimpleNamespace(log=lambda _n, name, *_a, **_o: f"of {name}\nmore".encode()), Console()).complete_logs(run, asked)
     names = sorted(item["metadata"]["name"] for item in PODS[:2])
     assert run.logs == "".join(f"[{name}] of {name}\n[{name}] more\n" for name in names) and run.index_logs == {}
     assert [name for name, _pod in named_pods(run, asked)] == names and describe_indexes(asked, run) == {}

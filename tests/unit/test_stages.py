@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stages import Stage, StageEvent, next_stage
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.turns import free_turns
 
 
 def reachable(stage: Stage) -> set[Stage]:
@@ -43,7 +46,8 @@ def test_nothing_is_created_before_what_it_replaces_is_deleted():
 
 
 def test_every_stage_leads_to_the_watch():
-    for start in set(Stage) - {Stage.DONE, Stage.COLLECT, Stage.COLLECTING}:  # it has terminated
+    terminated = {Stage.DONE, Stage.COLLECT, Stage.COLLECTING, Stage.COMPLETE, Stage.COMPLETING}
+    for start in set(Stage) - terminated:
         seen = {start}
         for _step in Stage:
             seen |= set(itertools.chain.from_iterable(map(reachable, seen)))
@@ -53,3 +57,10 @@ def test_every_stage_leads_to_the_watch():
 def test_an_event_that_cannot_happen_is_a_fault():
     with pytest.raises(ValueError, match="ANSWERED cannot follow DELETE"):
         next_stage(Stage.DELETE, StageEvent.ANSWERED)
+
+
+@pytest.mark.parametrize("stage", [Stage.DELIVER, Stage.COLLECT, Stage.COMPLETE])
+def test_a_task_whose_pod_exists_keeps_its_turn(stage):
+    (run,) = runs = [SimpleNamespace(stage=stage)]
+    run.is_active = TaskRun.is_active.fget(run)
+    assert free_turns(runs, [runs], 1) == 0

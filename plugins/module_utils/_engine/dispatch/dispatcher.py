@@ -17,7 +17,7 @@ from ..tasks.stages import Stage
 from ..threads import call_in_threads
 from .assignment import Assignment, Group, assign, choose, find_placements, find_sightings, group_by_needs
 from .claims import claim
-from .members import UNREACHABLE, check_number, in_cluster, is_outage, leave_out, look_around
+from .members import UNREACHABLE, check_number, complete, in_cluster, is_outage, leave_out, look_around
 from .moves import fail_unwatched, hold, is_unscheduled, is_untouched, take_away, why_move, withdraw
 from .placement import find_cluster
 from .rivals import Rivals
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ..console import Console
     from ..reconciler.plan import Change
     from ..tasks.observation import TaskName
-    from ..tasks.task_run import RunnerOptions, TaskRun
+    from ..tasks.runner_options import RunnerOptions
+    from ..tasks.task_run import TaskRun
     from ..tasks.task_spec import TaskSpec
     from ..values import Result
     from .members import Member
@@ -166,7 +167,7 @@ class Dispatcher:
                 self._claim_all()
             self._carry_out()
             alive = [batch for batch in self._batches if not self._member(batch).problem]
-            problems = call_in_threads(_complete, alive, len(self._members))
+            problems = call_in_threads(complete, alive, len(self._members))
         except Exception:
             raise
         except BaseException as reason:
@@ -329,12 +330,3 @@ class Dispatcher:
             return None
         self._batches.append(batch)
         return batch
-
-
-def _complete(batch: Batch) -> PodwrightError | None:
-    """Complete the tasks of a cluster, whatever happens in the others. Returns: the error or None."""
-    try:
-        batch.complete()
-    except PodwrightError as error:
-        return in_cluster(batch.cluster or "", error)
-    return None

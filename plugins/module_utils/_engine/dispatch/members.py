@@ -17,6 +17,7 @@ from ..threads import call_in_threads
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
+    from ..tasks.batch import Batch
     from ..tasks.task_spec import TaskSpec
     from ..values import Options
 
@@ -142,3 +143,12 @@ def look_around(members: Sequence[Member], console: Console, specs: Sequence[Tas
                 other = owners.setdefault(item["metadata"]["uid"], member.name)
                 if other != member.name:
                     raise option_error("clusters", f"must list different clusters, but '{other}' and '{member.name}' are the same one.")
+
+
+def complete(batch: Batch) -> PodwrightError | None:
+    """Complete the tasks of a cluster, whatever happens in the others. Returns: the error or None."""
+    try:
+        batch.complete()
+    except PodwrightError as error:
+        return in_cluster(batch.cluster or "", error)
+    return None

@@ -117,6 +117,7 @@ def fail_unwatched(runner: Runner, cluster: str, error: PodwrightError) -> None:
         if run.stage is not Stage.DONE and not (is_lost and can_run_elsewhere):
             what = "started" if can_run_elsewhere else "watched until it finished"
             run.fail_because(reason, f"was not {what} in cluster '{cluster}': {error.message}", hint)
+            run.advance(StageEvent.FINISHED)  # no Runner completes it
 
 
 def hold(spec: TaskSpec, cluster: str) -> TaskRun:

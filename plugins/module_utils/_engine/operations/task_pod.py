@@ -24,8 +24,9 @@ from ..tasks.outputs import check_destinations
 from ..tasks.redactor import TaskRedactor, redact_options
 from ..tasks.result import describe_pod, describe_task
 from ..tasks.retries import total_delay
+from ..tasks.runner_options import RunnerOptions
 from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runtime
-from ..tasks.task_run import RunnerOptions, TaskRun
+from ..tasks.task_run import TaskRun
 from ..tasks.task_spec import TaskSpec
 from ..tasks.tracing import TRACE_OPTIONS, Trace, open_trace
 from ..tasks.validation import validate, warn_of_containers, warn_of_dollars, warn_of_retries

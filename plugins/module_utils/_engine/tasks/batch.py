@@ -14,8 +14,9 @@ from .prediction import predict
 from .progress import progress_line
 from .review import reviewed_changes
 from .runner import TICK_SECONDS, Runner
+from .runner_options import RunnerOptions
 from .task_plan import BatchPlan
-from .task_run import RunnerOptions, TaskRun
+from .task_run import TaskRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The pods of an Indexed Job: a log, a state and results for each index."""
+"""The pods of a Job: when all is known of them, and a log, a state and results for each index."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
-from ..objects.pod_status import read_pod
+from ..objects.pod_status import Status, read_pod
 from .collected import restore
 from .job import INDEXED
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .record import Record
     from .task_run import TaskRun
     from .task_spec import TaskSpec
+
+
+LAG_SECONDS = 2  # of one watch behind another
 
 
 def is_indexed(spec: TaskSpec) -> bool:
@@ -65,6 +68,20 @@ def find_left(spec: TaskSpec, pod: Manifest | None, pods: Collection[Manifest], 
     if is_success and is_indexed(spec) and spec.options.get("results"):
         left.problems += find_index_problems(spec, pods)
     return left
+
+
+def awaits_pods(run: TaskRun, spec: TaskSpec, status: Status, now: float) -> bool:
+    """Whether a Job has finished and the watch of its pods, which is another one, has not reported the exit code or the results.
+
+    Args:
+        now: the time of the client's clock.
+    """
+    if not spec.is_job or not status.is_finished or run.is_from_earlier_run:
+        return False
+    if status.rc is not None if status.state != "succeeded" else not spec.options.get("results") or has_reported(run, spec):
+        return False
+    run.timing.failed_since = now if run.timing.failed_since is None else run.timing.failed_since
+    return now - run.timing.failed_since < LAG_SECONDS
 
 
 def has_reported(run: TaskRun, spec: TaskSpec) -> bool:

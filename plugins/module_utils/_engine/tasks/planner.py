@@ -31,9 +31,10 @@ from .owner import Parent, Parents
 from .pod_security import AUTO, check_level, profile_of, read_level
 from .pod_template import build_manifest
 from .record import Record, read_record
+from .runner_options import RunnerOptions
 from .server_support import ServerSupport
 from .task_plan import DELETE, BatchPlan, Listed, TaskPlan, created_at
-from .task_run import RunnerOptions, status_of
+from .task_run import status_of
 from .task_spec import TaskSpec
 
 

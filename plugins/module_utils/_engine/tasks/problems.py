@@ -14,10 +14,11 @@ from ..values import Manifest
 from .admissions import HINT, NO_WORKLOAD, QUEUED, Admissions
 from .executor import Executor
 from .retries import names_reason
+from .runner_options import RunnerOptions
 from .stages import Stage
 from .start_events import StartEvents
 from .start_timeouts import Expired, find_expired
-from .task_run import RunnerOptions, TaskRun
+from .task_run import TaskRun
 from .task_secret import secret_name
 from .task_spec import TaskSpec
 
@@ -74,7 +75,7 @@ class Problems:
     def give_up(self, runs: Sequence[TaskRun]) -> None:
         """Fail what is not done when the batch's timeout has expired."""
         for run in runs:
-            if run.stage is Stage.DONE:
+            if run.stage in (Stage.DONE, Stage.COMPLETE, Stage.COMPLETING):
                 continue
             if run.stage is Stage.NEEDS:
                 run.fail_because("Timeout", f"was not started within {self._options.wait_timeout} s: its needs have not finished", outcome=SKIPPED)

@@ -41,4 +41,5 @@ def _state_of(run: TaskRun) -> str:
     if run.stage is Stage.DELETE:
         return "deleting" if run.plan.is_deletion or run.is_stopping else "pending"  # others wait for a turn, or to be retried
     is_running = run.status and run.status.state == "running"
-    return "running" if is_running or run.stage in (Stage.COLLECT, Stage.COLLECTING) else "pending"
+    is_closing = run.stage in (Stage.COLLECT, Stage.COLLECTING, Stage.COMPLETE, Stage.COMPLETING)
+    return "running" if is_running or is_closing else "pending"

@@ -18,7 +18,7 @@ from ..threads import Pool
 from ..values import Manifest
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .file_containers import holder_problem
-from .indexes import has_reported
+from .indexes import awaits_pods
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .needs import Needs
 from .observation import TaskName, latest, owner_job
@@ -29,10 +29,12 @@ from .problems import Problems, failure_hint
 from .proxies import Proxies
 from .restoration import restore
 from .retries import can_retry, delay_before
+from .runner_options import RunnerOptions
 from .stages import Stage, StageEvent
 from .stopping import stop_others
+from .task_completion import TaskCompletion
 from .task_plan import BatchPlan
-from .task_run import RunnerOptions, TaskRun
+from .task_run import TaskRun
 from .task_spec import TaskSpec
 from .transfers import Transfers
 from .turns import free_turns
@@ -40,7 +42,6 @@ from .turns import free_turns
 TICK_SECONDS = 1
 BUSY_SECONDS = 0.02  # between checks for answers while requests are on their way
 QUOTA_PAUSE = 2
-LAG_SECONDS = 2  # of one watch behind another
 _WATCHED = (Stage.WATCH, Stage.CREATING, Stage.RESIZING, Stage.DELIVER, Stage.DELIVERING)
 LARGE_BATCH, BURST_SECONDS = 100, 0.05
 
@@ -62,7 +63,7 @@ class Runner:
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
-        self._transfers = Transfers(client, console)
+        self._transfers, self._completion = Transfers(client, console), TaskCompletion(client, console)
         self._streams = LogStreams(client, console, FINISHING_SECONDS if options.state == "completed" else 0)
         self.runs = [TaskRun(task) for task in plan.tasks]
         company.append(self.runs)
@@ -82,7 +83,7 @@ class Runner:
         self._transfers.deadline = deadline = self._client.clock.monotonic() + self._options.wait_timeout
         try:
             with self._streams, Pool(THREADS) as pool, Watcher(self._client) as watcher:
-                if self._is_open():
+                if any(run.stage not in (Stage.COMPLETE, Stage.DONE) for run in self.runs):
                     for (kind, namespace), (items, version) in self._plan.lists.items():
                         watcher.follow(kind, namespace, version, self._plan.selectors[namespace], known=items)
                 while self._is_open():
@@ -97,6 +98,9 @@ class Runner:
         finally:
             self._transfers.cancel()
             self._handle_answers()  # also after a failed watch, or if it is cancelled: the result shows what was changed
+            for run in self.runs:
+                if run.stage in (Stage.COMPLETE, Stage.COMPLETING):
+                    run.advance(StageEvent.FINISHED)  # what was not completed in time is completed with its batch
 
     def _is_open(self) -> bool:
         return self._requests > 0 or self._proxies.is_open or any(run.stage is not Stage.DONE for run in self.runs)
@@ -111,8 +115,8 @@ class Runner:
         free = free_turns(self.runs, self._company, self._options.concurrency) if queued else 0
         now = self._client.clock.monotonic()
         for run in queued:
-            if run.timing.not_before <= now and (free > 0 or run.is_stopping):
-                free -= 1
+            if run.timing.not_before <= now and (free > 0 or run.is_active or run.is_stopping):
+                free -= not run.is_active
                 self._send(pool, run)
 
     def _send(self, pool: Pool, run: TaskRun) -> None:
@@ -130,6 +134,8 @@ class Runner:
             send, handle = partial(self._transfers.deliver, spec, run.pod or manifest), partial(self._delivered, spec)
         elif run.stage is Stage.COLLECT and run.pod:
             send, handle = partial(self._transfers.collect, spec, run.pod, run.error is None), TaskRun.take
+        elif run.stage is Stage.COMPLETE:
+            send, handle = partial(self._completion.try_completing, run, spec), lambda finished, _answer: finished.advance(StageEvent.FINISHED)
         else:
             send, handle = partial(self.executor.create, spec, manifest), partial(self._created, spec)
         run.advance(StageEvent.SENT)
@@ -305,22 +311,12 @@ class Runner:
             run.advance(StageEvent.AWAITING)
         elif pending:
             run.status = pending
-        elif self._awaits_pods(run, run.spec, status):
+        elif self._options.wait and awaits_pods(run, run.spec, status, self._client.clock.monotonic()):
             return
         elif (not self._options.wait and not run.will_await_inputs) or has_completed or is_running:
             run.finish()
         elif status.is_finished:
             self._retry_or_fail(run, run.spec, status)
-
-    def _awaits_pods(self, run: TaskRun, spec: TaskSpec, status: Status) -> bool:
-        """Whether a Job has finished and the watch of its pods, which is another one, has not reported the exit code or the results."""
-        if not spec.is_job or not status.is_finished or not self._options.wait or run.is_from_earlier_run:
-            return False
-        if status.rc is not None if status.state != "succeeded" else not spec.options.get("results") or has_reported(run, spec):
-            return False
-        now = self._client.clock.monotonic()
-        run.timing.failed_since = now if run.timing.failed_since is None else run.timing.failed_since
-        return now - run.timing.failed_since < LAG_SECONDS
 
     def _retry_or_fail(self, run: TaskRun, spec: TaskSpec, status: Status) -> None:
         if not self._retry(run, spec, status):

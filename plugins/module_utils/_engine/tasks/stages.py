@@ -21,6 +21,8 @@ class Stage(Enum):
     DELIVERING = auto()
     COLLECT = auto()
     COLLECTING = auto()
+    COMPLETE = auto()
+    COMPLETING = auto()  # in a thread, which alone changes it meanwhile
     DONE = auto()
 
     @property
@@ -33,9 +35,15 @@ class Stage(Enum):
         """Whether its request has not been answered."""
         return self in _SENDING
 
+    @property
+    def needs_turn(self) -> bool:
+        """Whether its next request waits until fewer tasks are in progress than the concurrency allows."""
+        return self in _BEGINNING
 
-_QUEUED = (Stage.DELETE, Stage.CREATE, Stage.RESIZE, Stage.DELIVER, Stage.COLLECT)
-_SENDING = (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.DELIVERING, Stage.COLLECTING)
+
+_BEGINNING = (Stage.DELETE, Stage.CREATE, Stage.RESIZE)
+_QUEUED = (*_BEGINNING, Stage.DELIVER, Stage.COLLECT, Stage.COMPLETE)
+_SENDING = (Stage.DELETING, Stage.CREATING, Stage.RESIZING, Stage.DELIVERING, Stage.COLLECTING, Stage.COMPLETING)
 
 
 class StageEvent(Enum):
@@ -51,6 +59,7 @@ class StageEvent(Enum):
     STOPPED = "its pod must be deleted, since another task failed"
     AWAITING = "its pod waits for its inputs"
     TERMINATED = "its pod has terminated, and holds files to fetch"
+    COMPLETED = "it has finished or failed, and its result is to be kept"
     FINISHED = "it reached its state, or failed"
 
 
@@ -65,6 +74,9 @@ _NEXT = {
     (Stage.DELIVERING, StageEvent.ANSWERED): Stage.WATCH,
     (Stage.COLLECT, StageEvent.SENT): Stage.COLLECTING,
     (Stage.WATCH, StageEvent.TERMINATED): Stage.COLLECT,
+    (Stage.WATCH, StageEvent.COMPLETED): Stage.COMPLETE,
+    (Stage.COLLECTING, StageEvent.COMPLETED): Stage.COMPLETE,
+    (Stage.COMPLETE, StageEvent.SENT): Stage.COMPLETING,
     (Stage.DELETING, StageEvent.CLEARED): Stage.CREATE,
     (Stage.CREATING, StageEvent.ANSWERED): Stage.WATCH,
     (Stage.RESIZING, StageEvent.ANSWERED): Stage.WATCH,

@@ -17,7 +17,7 @@ def stop_others(runs: Iterable[TaskRun]) -> None:
     for run in runs:
         if not run.spec or run.is_stopping:
             continue
-        if run.stage in (Stage.COLLECT, Stage.DELIVER):
+        if run.stage in (Stage.COLLECT, Stage.COMPLETE, Stage.DELIVER):
             continue  # it has finished, or cannot be stopped before its inputs are on their way
         if run.stage.is_queued and run.attempt > run.plan.attempt:
             run.fail_because("Stopped", f"was stopped before attempt {run.attempt}, {_WHY}", outcome=STOPPED)

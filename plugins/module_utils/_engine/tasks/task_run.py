@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cluster.api_errors import admission_hint
@@ -66,7 +66,9 @@ class TaskRun:
         container_logs: the logs of its init containers and sidecars, by name.
         index_logs: the logs of an Indexed Job by index and container.
         events: the events of a task that failed.
-        is_unrecorded: whether its record could not be written.
+        is_collected: whether its log was read, and its error explained.
+        is_complete: whether it was also recorded, and what holds its files released, as far as it needs that.
+        record_error: why its record could not be written, or None.
         supplied: the uid of the pod that has received its inputs, or None.
         collected: what it left and this run has fetched, or None.
     """
@@ -95,7 +97,8 @@ class TaskRun:
         self.container_logs: dict[str, str] = {}
         self.index_logs: dict[int, dict[str, str]] = {}
         self.events: list[Event] = []
-        self.is_unrecorded = False
+        self.is_collected = self.is_complete = False
+        self.record_error: PodwrightError | None = None
         self.supplied: str | None = None
         self.collected = plan.collected
         self._read = (plan.live if plan.status else None, plan.status)  # what the status was read from last, and that status
@@ -125,8 +128,8 @@ class TaskRun:
 
     @property
     def is_active(self) -> bool:
-        """Whether it counts towards the concurrency."""
-        return self.stage.is_sending or self.stage is Stage.WATCH
+        """Whether it counts towards the concurrency: what it sends next needs no other turn."""
+        return not self.stage.needs_turn and self.stage not in (Stage.NEEDS, Stage.DONE)
 
     @property
     def is_from_earlier_run(self) -> bool:
@@ -172,14 +175,23 @@ class TaskRun:
         self.advance(StageEvent.STOPPED)
 
     def finish(self) -> None:
-        """Finish it; first what it left is to be fetched if its pod holds it."""
+        """Finish it; first what it left is to be fetched if its pod holds it, and its result to be kept."""
         if self.stage is Stage.WATCH and (self.pod_to_fetch_from or self.has_lost_files):
             self.advance(StageEvent.TERMINATED)
             return
         pod = self.pod if self.spec and self.spec.leaves_files and not self.fetched else None
         if not self.error and self.status and self.status.state == "succeeded" and not (pod and self.collected is None and holds_files(pod)):
             self.error = describe_lack(self.spec, self.left) if self.spec else None
-        self.advance(StageEvent.FINISHED)
+        is_open = self.stage in (Stage.WATCH, Stage.COLLECTING) and self.leaves_result
+        self.advance(StageEvent.COMPLETED if is_open else StageEvent.FINISHED)
+
+    @property
+    def leaves_result(self) -> bool:
+        """Whether its result is to be kept as long as its pod is not another one: its log, why it failed, its record."""
+        if not self.spec or not self.live or self.plan.is_deletion:
+            return False
+        is_finished = self.status is not None and self.status.is_finished
+        return self.error is not None or (is_finished and (self.spec.keeps_record or self.spec.options["logs"] != "none"))
 
     @property
     def will_await_inputs(self) -> bool:
@@ -319,22 +331,3 @@ class TaskRun:
 
     def _describe_policy(self, planned: Change) -> Applied:
         return planned.applied(self.effects.policy) if self.effects.policy else planned.not_applied()
-
-
-@dataclass
-class RunnerOptions:
-    """How a batch of tasks is run; the names are those of task_pod's options.
-
-    Attributes:
-        awaits_deletion: whether tasks that are only deleted are waited for; a replaced one always is.
-    """
-
-    state: str = "running"
-    wait: bool = True
-    awaits_deletion: bool = True
-    wait_timeout: float = 300
-    concurrency: int = 100
-    on_error: str = "continue"
-    stop_grace: int | None = None
-    prune: bool = False
-    check_mode: bool = False

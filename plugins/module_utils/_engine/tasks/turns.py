@@ -20,5 +20,5 @@ def free_turns(own: Sequence[TaskRun], company: Sequence[Sequence[TaskRun]], con
     for runs in company:
         if runs is not own:
             active = sum(run.is_active for run in runs)
-            free -= max(active, min(share, active + sum(run.stage.is_queued for run in runs)))
+            free -= max(active, min(share, active + sum(run.stage.needs_turn for run in runs)))
     return free
