@@ -70,19 +70,27 @@ class Completion:
             policy = spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.has_failed else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
-        call_in_threads(self._delete, finished.values(), THREADS)
+        problems = dict(zip(finished, call_in_threads(self._delete, finished.values(), THREADS)))
         try:
-            wait_until_deleted(self._client, finished, DELETION_SECONDS, self._console)
+            wait_until_deleted(self._client, {key: entry for key, entry in finished.items() if not problems[key]}, DELETION_SECONDS, self._console)
         except PodwrightError as error:
             if error.reason != WAIT_FAILED:
                 raise
             # No task has failed: a finalizer blocks the deletion, or a sidecar uses up its grace period.
             self._console.warn(f"{error.message} Its task has finished, and its deletion is not waited for any longer.")
+        for problem in filter(None, problems.values()):
+            if not any(run.has_failed for run, _spec in self._runs):
+                raise problem
+            self._console.warn(f"A task that has finished was not cleaned up: {problem}")  # an error would hide why tasks failed
 
-    def _delete(self, entry: Listed) -> None:
+    def _delete(self, entry: Listed) -> PodwrightError | None:
         kind, item = entry
         metadata = item["metadata"]
-        self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
+        try:
+            self._client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
+        except PodwrightError as error:
+            return error
+        return None
 
 
 def _is_unfetched(run: TaskRun) -> bool:

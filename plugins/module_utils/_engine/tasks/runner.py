@@ -16,6 +16,7 @@ from ..objects.labels import TASK, label_of
 from ..objects.pod_status import SKIPPED, Status, read_resize
 from ..threads import Pool
 from ..values import Manifest
+from .decision import attempt_of
 from .executor import THREADS, Answer, Executor, refuses_resize
 from .file_containers import holder_problem
 from .indexes import awaits_pods
@@ -180,6 +181,7 @@ class Runner:
             run.note = run.note if run.effects.created or run.effects.adopt(answer.adopted, answer.live) else "another client created it at the same time"
             event, seen = self._early.pop(answer.live["metadata"]["uid"], ("ADDED", answer.live))
             run.live = latest(seen, answer.live)
+            run.attempt = run.attempt if run.effects.created else attempt_of(run.live)  # another run has perhaps retried it
             # The Job that it replaces had pods, too, and another watch reports those.
             run.pods = {uid: pod for uid, pod in run.pods.items() if owner_job(pod) == answer.live["metadata"]["uid"]}
         if run.stage is not Stage.CREATING:
