@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import STRATEGIC_PATCH
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
@@ -451,3 +451,34 @@ def test_a_finished_task_that_is_being_deleted_is_not_recorded(cluster, monkeypa
 def test_a_pod_needs_no_permission_to_list_jobs(cluster):
     cluster.refusals = {("list", "Job"): (403, "jobs.batch is forbidden: User x cannot list resource")}
     assert perform(cluster, state="completed")[0]["state"] == "succeeded"
+
+
+def attempt_task(cluster, **options):
+    """A run of task_pod: (its result, its error, its warnings)."""
+    params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
+    console = Console()
+    return *attempt(task_pod.OPERATION, Invocation(params, False, False, console, cluster)), console.warnings
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_an_error_of_the_cleanup_does_not_hide_that_a_task_failed(outcome, cluster):
+    cluster.outcome = outcome
+    cluster.refusals = {("delete", "Pod"): (403, 'pods "t" is forbidden: User "u" cannot delete resource "pods"')}
+    _result, error, warnings = attempt_task(cluster, state="completed", cleanup="always")
+    assert ("exit code 1" in str(error), "cannot delete" in str(error)) == (bool(outcome), not outcome)
+    assert any("was not cleaned up" in text for text in warnings) is bool(outcome)
+
+
+def test_attempts_of_another_run_count(cluster, monkeypatch):
+    create = cluster.create
+    cluster.outcome = 1
+
+    def retried_meanwhile(kind, namespace, body, manager, dry_run=False):
+        if kind.name == "Pod" and not cluster.started:
+            other = body | {"metadata": body["metadata"] | {"labels": body["metadata"]["labels"] | {"podwright.io/attempt": "3"}}}
+            create(kind, namespace, other, manager)
+        return create(kind, namespace, body, manager, dry_run)
+
+    monkeypatch.setattr(cluster, "create", retried_meanwhile)
+    result, error, _warnings = attempt_task(cluster, state="completed", retries=2)
+    assert "failed in attempt 3" in str(error) and cluster.started == 1 and result["attempt"] == 3
