@@ -110,7 +110,8 @@ def test_a_response_before_the_end_of_the_request_is_read():
 
 
 @pytest.mark.parametrize(
-    ("content", "read", "is_truncated"), [(gzip.compress(b"abc", mtime=0), b"abc", False), (gzip.compress(b"abcde"), b"abcd", True), (b"ab", b"ab", False)]
+    ("content", "read", "is_truncated"),
+    [(gzip.compress(b"abc", mtime=0), b"abc", False), (gzip.compress(b"abcde", mtime=0), b"abcd", True), (b"ab", b"ab", False)],
 )
 def test_a_body_that_was_compressed_without_being_asked_is_decompressed(monkeypatch, content, read, is_truncated):
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content)
