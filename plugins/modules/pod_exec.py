@@ -77,7 +77,8 @@ options:
     description: Path in the container whose absence skips the command, also in check mode. Requires a shell in the image.
     type: str
   timeout:
-    description: Timeout of the command in seconds. The command then receives SIGTERM, and SIGKILL two seconds later.
+    description:
+      - Timeout of the command in seconds, with the checks of O(creates) and O(removes). The command then receives SIGTERM, and SIGKILL two seconds later.
     type: float
   idle_timeout:
     description: Timeout in seconds in which the command must read input or write output. It is then terminated as after O(timeout).

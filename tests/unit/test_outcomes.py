@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec as exec_module
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
@@ -166,6 +169,31 @@ def test_a_command_that_did_not_run_has_an_exit_code_for_expressions(check_mode,
 def test_a_home_directory_of_no_shell_is_refused(option):
     _fields, error = perform_on(StubClient(), pod_exec, command="true", pod="web", **{option: "~/x"})
     assert error.message == f"{option}: must not begin with '~', which no shell expands, got '~/x'." and error.reason == "BadOption"
+
+
+@pytest.mark.parametrize(("timeout", "given"), [(None, [None] * 3), (5, [5, 3, 1])])
+def test_the_timeout_of_a_command_includes_the_checks_before_it(timeout, given, monkeypatch):
+    times, timeouts, client = itertools.count(step=2), [], StubClient()
+
+    class Process(SimpleNamespace):
+        def __init__(self, _client, _container, command):
+            super().__init__(rc=int("/missing" in command.words))
+            timeouts.append(command.timeout)
+            client.clock.monotonic = functools.partial(int, next(times) + 2)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_exception):
+            pass
+
+        def __iter__(self):
+            return iter(())
+
+    monkeypatch.setattr(exec_module, "Process", Process)
+    client.branch, client.streams, client.clock.monotonic = lambda: client, SimpleNamespace(cancel=int), int
+    _fields, error = perform_on(client, pod_exec, command="true", pod="web", creates="/missing", removes="/found", timeout=timeout)
+    assert error is None and timeouts == given
 
 
 @pytest.mark.parametrize("writes", [0, 1])

@@ -135,7 +135,10 @@ def _run_in(invocation: Invocation, client: Client, execution: Execution, comman
 
 def _execute(invocation: Invocation, client: Client, execution: Execution, command: Command, stdout_file: str | None) -> None:
     params, container = invocation.params, execution.container
-    execution.skipped = _find_reason_to_skip(invocation, client, container)
+    if params["creates"] is not None or params["removes"] is not None:
+        deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
+        execution.skipped = _find_reason_to_skip(invocation, client, container, deadline)
+        command = replace(command, timeout=_seconds_until(client, deadline))
     if execution.skipped or invocation.check_mode:
         return
     limit = params["max_output_bytes"]
@@ -155,17 +158,21 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
         raise PodwrightError(message, reason="NonZeroExitCode", hint=output_hint("\n".join(last)) or _explain(execution.rc, params))
 
 
-def _find_reason_to_skip(invocation: Invocation, client: Client, container: Container) -> str:
+def _seconds_until(client: Client, deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - client.clock.monotonic(), 0.01)
+
+
+def _find_reason_to_skip(invocation: Invocation, client: Client, container: Container, deadline: float | None) -> str:
     """Why `creates` or `removes` skips the command; empty if neither does."""
     for option, skips_if_found in (("creates", True), ("removes", False)):
         path = invocation.params[option]
-        if path is not None and _exists(client, container, path) == skips_if_found:
+        if path is not None and _exists(client, container, path, _seconds_until(client, deadline)) == skips_if_found:
             return f"{option}: {path} {'exists' if skips_if_found else 'does not exist'} in {container}."
     return ""
 
 
-def _exists(client: Client, container: Container, path: str) -> bool:
-    rc = execute(client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path]))
+def _exists(client: Client, container: Container, path: str, timeout: float | None) -> bool:
+    rc = execute(client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path], timeout=timeout))
     if rc not in (0, 1):
         raise PodwrightError(
             f"Could not check whether {path} exists in {container}: exit code {rc}.", reason="ExecFailed", hint="Check that the image has a shell."
