@@ -19,6 +19,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment, pod_exec, pod_gc, resource_set
 
+from .local_pod import LocalPod
+
 UIDS = map(str, itertools.count())
 CANARY = "canary-in-env"
 
@@ -171,13 +173,23 @@ def test_a_home_directory_of_no_shell_is_refused(option):
     assert error.message == f"{option}: must not begin with '~', which no shell expands, got '~/x'." and error.reason == "BadOption"
 
 
+def test_a_command_whose_output_cannot_be_written_has_run(tmp_path, monkeypatch):
+    def fail(*_arguments):
+        raise PodwrightError("No space left on device.")
+
+    monkeypatch.setattr(pod_exec.AtomicFile, "write", fail)
+    client = LocalPod("gnu", tmp_path, monkeypatch).client
+    fields, error = perform_on(client, pod_exec, command=["echo", "out"], pod="web", container="c", stdout_file=str(tmp_path / "out"))
+    assert "No space left" in error.message and fields["changed"] and fields["rc"] == -1
+
+
 @pytest.mark.parametrize(("timeout", "given"), [(None, [None] * 3), (5, [5, 3, 1])])
 def test_the_timeout_of_a_command_includes_the_checks_before_it(timeout, given, monkeypatch):
     times, timeouts, client = itertools.count(step=2), [], StubClient()
 
     class Process(SimpleNamespace):
         def __init__(self, _client, _container, command):
-            super().__init__(rc=int("/missing" in command.words))
+            super().__init__(rc=int("/missing" in command.words), has_started=True)
             timeouts.append(command.timeout)
             client.clock.monotonic = functools.partial(int, next(times) + 2)
 
@@ -190,7 +202,8 @@ def test_the_timeout_of_a_command_includes_the_checks_before_it(timeout, given, 
         def __iter__(self):
             return iter(())
 
-    monkeypatch.setattr(exec_module, "Process", Process)
+    for module in (exec_module, pod_exec):
+        monkeypatch.setattr(module, "Process", Process)
     client.branch, client.streams, client.clock.monotonic = lambda: client, SimpleNamespace(cancel=int), int
     _fields, error = perform_on(client, pod_exec, command="true", pod="web", creates="/missing", removes="/found", timeout=timeout)
     assert error is None and timeouts == given

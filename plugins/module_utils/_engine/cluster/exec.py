@@ -64,6 +64,11 @@ class Process:
         self._reported_rc: int | None = None
         self.rc: int | None = None
 
+    @property
+    def has_started(self) -> bool:
+        """Whether the command reported its start or printed something."""
+        return self._received > 0 or self._pid is not None
+
     def __enter__(self) -> Process:
         return self
 
@@ -137,7 +142,7 @@ class Process:
 
     def _can_retry(self, error: PodwrightError) -> bool:
         """Whether the command has not started and can be started again, without a shell if the image has none. Waits before a retry."""
-        if self._received or self._pid is not None:
+        if self.has_started:
             return False
         if self._has_shell and exec_errors.lacks_shell(error) and not self._command.chdir:
             self._has_shell = False

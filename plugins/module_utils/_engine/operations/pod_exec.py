@@ -7,14 +7,15 @@ import base64
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
-from ..cluster.exec import execute
+from ..cluster.exec import Process, execute
 from ..cluster.exec_command import Command, Container
 from ..cluster.exec_output import LiveLines, Output
+from ..cluster.exec_stream import STDOUT
 from ..cluster.kinds import POD
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
@@ -68,6 +69,7 @@ class Execution:
     Attributes:
         skipped: why it is skipped; empty if it is not.
         rc: its exit code, None until it is known.
+        has_started: whether it reported its start or printed something.
         stdout, stderr: None until the command is started.
         error: why it failed, or None.
     """
@@ -75,6 +77,7 @@ class Execution:
     container: Container
     skipped: str = ""
     rc: int | None = None
+    has_started: bool = False
     stdout: Output | None = None
     stderr: Output | None = None
     error: PodwrightError | None = None
@@ -82,7 +85,7 @@ class Execution:
     @property
     def has_run(self) -> bool:
         """Whether the command was started, including a command whose exit was not observed."""
-        return self.rc is not None or (self.error is not None and self.error.reason in (CONNECTION_LOST, "Timeout"))
+        return self.rc is not None or self.has_started or (self.error is not None and self.error.reason in (CONNECTION_LOST, "Timeout"))
 
 
 def run(invocation: Invocation, outcome: list[Execution]) -> None:
@@ -147,15 +150,25 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
         if stdout_file:
             # The file appears once the exit code is known, and not after a connection loss.
             with AtomicFile(stdout_file, creates_parents=not params["pod"]) as file:
-                execution.rc = execute(client, container, command, file.write, live.shown(stderr.add))
+                _run_process(client, execution, command, file.write, live.shown(stderr.add))
                 file.finish()
         else:
-            execution.rc = execute(client, container, command, live.shown(stdout.add), live.shown(stderr.add))
+            _run_process(client, execution, command, live.shown(stdout.add), live.shown(stderr.add))
     if execution.rc and params["check_rc"]:
         last = [last_state(line) for line in split_lines(decode(stderr.content).strip() or decode(stdout.content).strip())[-5:]]
         output = ":\n  " + "\n  ".join(last) if last else "."
         message = f"The command in {container} failed with exit code {execution.rc}{output}"
         raise PodwrightError(message, reason="NonZeroExitCode", hint=output_hint("\n".join(last)) or _explain(execution.rc, params))
+
+
+def _run_process(client: Client, execution: Execution, command: Command, on_stdout: Callable[[bytes], object], on_stderr: Callable[[bytes], object]) -> None:
+    with Process(client, execution.container, command) as process:
+        try:
+            for stream, data in process:
+                (on_stdout if stream == STDOUT else on_stderr)(data)
+        finally:
+            execution.has_started = process.has_started
+    execution.rc = process.rc
 
 
 def _seconds_until(client: Client, deadline: float | None) -> float | None:
