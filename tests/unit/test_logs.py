@@ -194,3 +194,11 @@ def test_what_the_kubelet_writes_instead_of_a_log_is_not_its_content():
     with StubServer(lambda handler: Response(200, UNAVAILABLE)) as running, Client(Configuration({"host": running.url})) as client:
         with pytest.raises(PodwrightError, match=r"Container 'task' of pod 'web-0' has no log any more\."):
             client.log("n", "web-0", "task")
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"), [([b"first", b"x" * 30], "x" * 9 + "\n"), ([b"x" * 30, b"last"], "last\n"), ([b"x" * 30, b"123456789"], "123456789\n")]
+)
+def test_max_bytes_keeps_the_end_of_a_last_line_that_is_longer(lines, kept):
+    result, error, _console = perform(nodes_with([(number, line) for number, line in enumerate(lines)]), {"name": "web-0", "max_bytes": 10})
+    assert error is None and (result["log"], result["truncated"]) == (kept, True)

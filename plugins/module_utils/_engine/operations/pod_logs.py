@@ -99,7 +99,9 @@ class ContainerLog:
         """Remove the oldest lines beyond the limit."""
         if len(self.content) > self._limit:
             start = self.content.find(b"\n", len(self.content) - self._limit - 1) + 1
-            del self.content[: start or len(self.content) - self._limit]
+            if start in (0, len(self.content)):  # the last line is longer than the limit
+                start = len(self.content) - self._limit
+            del self.content[:start]
             self.is_truncated = True
 
 
