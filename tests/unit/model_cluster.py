@@ -6,9 +6,9 @@ from __future__ import annotations
 import copy
 from collections import deque
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB, POD
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP, JOB, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH, TASK, label_of, owner_reference
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import HASH, RECORD, TASK, label_of, owner_reference
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
 
 from .fake_cluster import FakeCluster
@@ -91,6 +91,9 @@ class ModelCluster(FakeCluster):
         return self._answer("create", kind, lambda: self._add(kind, self._stamp(body, name)), label_of(body, TASK))
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
+        known = self.objects.get((kind.name, namespace, name), {}).get("data", {})
+        if kind == CONFIG_MAP and body["data"]["uid"] not in ("", known.get("uid")):
+            assert known.get("created_at", "") <= body["data"]["created_at"], "the record of a later pod is overwritten"
         self._interfere()
         self._version += 1  # of which the uid is made
         return self._answer("apply", kind, lambda: super(ModelCluster, self).apply(kind, namespace, name, body, manager), label_of(body, TASK))
@@ -131,8 +134,12 @@ class ModelCluster(FakeCluster):
         self._answer(verb, kind, lambda: self._begin_deletion(item), label_of(item, TASK))
         return True
 
-    def log(self, *arguments, **options):
-        return b"done\n"
+    def log(self, namespace, name, *arguments, **options):
+        self._interfere()
+        pod = self.objects.get(("Pod", namespace, name))
+        if pod is None:
+            raise PodwrightError(f"{name} not found", status=404, reason="NotFound")
+        return f"log of {pod['metadata']['uid']}\n".encode()
 
     def close(self):
         pass
@@ -251,6 +258,31 @@ class ModelCluster(FakeCluster):
             return False
         self.rng.choice(steps)()
         return True
+
+    def overtake(self):
+        """Another run with other options replaces a pod that has finished, and records the result of its own."""
+        pods = [item for (kind, _n, _name), item in self.objects.items() if kind == "Pod" and self.is_finished(item)]
+        pods = [pod for pod in pods if not pod["metadata"].get("ownerReferences") and not pod["metadata"].get("deletionTimestamp")]
+        if not pods:
+            return
+        old = self.rng.choice(pods)
+        self._remove(old)
+        new = self._stamp(old, old["metadata"]["name"])
+        new["metadata"]["labels"] = new["metadata"]["labels"] | {HASH: "another"}
+        self.foreign.add(new["metadata"]["uid"])
+        self.trace.append(f"another run replaces {old['metadata']['uid']} by {new['metadata']['uid']}")
+        status = new["status"]
+        self._add(POD, new)
+        self._modify(new, lambda pod: pod.update(status=status))
+        labels = {name: value for name, value in new["metadata"]["labels"].items() if name != "app"} | {RECORD: "true"}
+        name = f"podwright-record-{label_of(new, TASK)}"
+        data = {"state": "succeeded", "uid": new["metadata"]["uid"], "created_at": new["metadata"]["creationTimestamp"]}
+        self.objects["ConfigMap", NAMESPACE, name] = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "uid": f"record-{self._version}"},
+            "data": data,
+        }
 
     def _relist(self):
         """A watch that has expired lists again: what it has not reported yet is merged into one event for each object."""

@@ -85,6 +85,8 @@ class ModelWatcher:
         if cluster.is_disturbed(0.02):
             cluster.trace.append("the run is cancelled")
             raise Cancelled(SIGTERM)
+        if cluster.is_disturbed(0.03):
+            cluster.overtake()
         if cluster.requests and rng.random() < 0.5:
             self._pool.send_one()
         if cluster.answers and rng.random() < 0.4:

@@ -47,7 +47,7 @@ class TaskCluster(FakeCluster):
         if self.objects.get((kind.name, namespace, name)):
             raise PodwrightError("it exists already", status=409, reason="AlreadyExists")
         pod = copy.deepcopy(body) | {"status": self._status()}
-        pod["metadata"] |= {"uid": f"uid-{self._version}", "resourceVersion": str(self._version), "creationTimestamp": "2026-01-01T00:00:00Z"}
+        pod["metadata"] |= {"uid": f"uid-{self._version}", "resourceVersion": str(self._version), "creationTimestamp": f"2026-01-01T00:{self.started:02}:00Z"}
         if dry_run:
             return pod
         self._write("create", kind, namespace, name, lambda key: self._start(key, pod))
@@ -231,7 +231,36 @@ def test_a_task_is_recorded_and_its_pod_released_before_others_of_its_batch_run(
     assert [task["state"] for task in result["tasks"]] == ["succeeded"] * 3
 
 
-def test_a_batch_that_goes_on_leaves_the_record_of_a_later_run_alone(cluster, monkeypatch):
+def delete_at_once(cluster, monkeypatch):
+    monkeypatch.setattr(cluster, "delete", lambda *arguments: FakeCluster.delete(cluster, *arguments) and False)
+
+
+@pytest.mark.parametrize("cleanup", ["always", "never"])
+@pytest.mark.parametrize("logs", ["collect", "none"])
+def test_a_run_keeps_nothing_of_a_pod_that_has_replaced_its_own(cluster, monkeypatch, logs, cleanup):
+    others, later = [], {"env": {"V": "2"}, "state": "completed", "record": True, "cleanup": cleanup}
+    cluster.outcome = 0 if logs == "collect" else 1
+
+    def overtake(*_arguments, **_options):
+        if not others:
+            others.append(cluster.outcome)
+            cluster.outcome = 0
+            perform(cluster, **later)
+        return b"of the later one"
+
+    monkeypatch.setattr(cluster, "log", overtake)
+    delete_at_once(cluster, monkeypatch)
+    if logs == "collect":
+        result, warnings = perform(cluster, state="completed", record=True, logs=logs)
+        assert result["logs"] is None and len(warnings) == 1 and "another run has replaced pod 't' in namespace 'n'" in warnings[0]
+    else:
+        with pytest.raises(PodwrightError) as caught:
+            perform(cluster, state="completed", record=True)
+        assert "of the later one" not in str(caught.value)
+    assert not perform(cluster, **later)[0]["changed"] and cluster.started == 2
+
+
+def test_a_batch_that_still_runs_leaves_the_record_of_a_later_run_alone(cluster, monkeypatch):
     start, others = cluster._start, []
 
     def overtake(key, pod):
@@ -240,10 +269,22 @@ def test_a_batch_that_goes_on_leaves_the_record_of_a_later_run_alone(cluster, mo
             others.append(perform(cluster, name="quick", env={"V": "2"}, **COMPLETED)[0]["state"])
 
     monkeypatch.setattr(cluster, "_start", overtake)
-    monkeypatch.setattr(cluster, "delete", lambda *arguments: FakeCluster.delete(cluster, *arguments) and False)
+    delete_at_once(cluster, monkeypatch)
     perform(cluster, name=None, tasks=[{"name": "quick", "env": {"V": "1"}}, {"name": "slow"}], concurrency=1, **COMPLETED)
     assert others == ["succeeded"]
     assert not perform(cluster, name="quick", env={"V": "2"}, **COMPLETED)[0]["changed"]
+
+
+def test_a_record_that_was_refused_is_written_once_all_tasks_have_finished(cluster, monkeypatch):
+    start, cluster.refusals = cluster._start, {("patch", "ConfigMap"): (403, FORBIDDEN)}
+
+    def grant(key, pod):
+        start(key, pod)
+        cluster.refusals = {} if key[2] == "slow" else cluster.refusals
+
+    monkeypatch.setattr(cluster, "_start", grant)
+    _result, warnings = perform(cluster, name=None, tasks=[{"name": "quick"}, {"name": "slow"}], concurrency=1, state="completed", record=True)
+    assert not warnings and ("ConfigMap", "n", "podwright-record-quick") in cluster.objects
 
 
 # -- policies -------------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ class Session:
         if not check_mode and not has_crashed:
             self.check_stopped(full, fields, error)
             self.check_needs(full, fields)
+            self.check_logs(fields)
         written = cluster.history[since : self.first_cleanup]
         if check_mode:
             assert not written
@@ -138,6 +139,13 @@ class Session:
             if item["kind"] in ("Pod", "Job") and not item["metadata"].get("ownerReferences") and label_of(item, TASK) in task:
                 is_own = self.cluster.uid_of(item) not in self.cluster.foreign and not item["metadata"].get("deletionTimestamp")
                 assert not is_own or self.cluster.is_finished(item), f"{label_of(body, TASK)} was created while {label_of(item, TASK)} runs"
+
+    @staticmethod
+    def check_logs(fields):
+        """The log of a task is that of its own pod, not of a later one of that name."""
+        for task in fields.get("tasks", ()):
+            if task["kind"] == "Pod" and task["uid"] and task["logs"]:
+                assert task["logs"] == f"log of {task['uid']}\n"
 
     def check_stopped(self, params, fields, error):
         """A task that was stopped has no pod, and on_error: stop leaves none running that must complete."""
@@ -214,6 +222,7 @@ def draw(rng, state, names):
         "prune": rng.random() < 0.5,
         "record": rng.random() < 0.4,
         "cleanup": rng.choice(["never", "never", "always"]),
+        "logs": rng.choice(["none", "none", "collect"]),
         "on_cancel": rng.choice(["keep", "delete"]),
         "wait": wait,
         "rerun": rng.choice(["on_change", "on_change", "on_failure", "never"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..cluster.diagnosis import Tail, log_tail
+from ..cluster.kinds import POD
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER, container_names
 from ..objects.pod_status import has_started
@@ -12,6 +14,7 @@ from ..text import decode
 from .executor import LOG_BYTES
 from .file_containers import HOLDER
 from .inputs import INPUTS
+from .observation import owner_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,4 +59,24 @@ def read_logs(client: Client, console: Console, task: str, pod: Manifest, contai
                 console.warn(f"Only the first {limit} bytes of the log{of_container} of {task.rpartition(' of ')[2]} are returned. Read all with pod_logs.")
         except PodwrightError as error:
             console.warn(f"The log{of_container} of {task} could not be read: {error}")
+    if logs and not is_current(client, pod):
+        console.warn(f"The log of {task} could not be read: another run has replaced pod '{name}' in namespace '{namespace}'.")
+        return {}
     return logs
+
+
+def read_tail(client: Client, pod: Manifest, lines: int) -> Tail:
+    """The last lines of the log that says what a pod does, as `log_tail`; empty if it is the log of another pod by now."""
+    tail = log_tail(client, pod, lines)
+    return tail if not tail.text or is_current(client, pod) else Tail()
+
+
+def is_current(client: Client, pod: Manifest) -> bool:
+    """Whether the pod of that name is still this one, so that its log, which only has a name, was of this one; the pods of a Job have names of their own."""
+    if owner_job(pod):
+        return True
+    try:
+        live = client.get(POD, pod["metadata"]["namespace"], pod["metadata"]["name"])
+    except PodwrightError:
+        return True
+    return live is not None and live["metadata"]["uid"] == pod["metadata"]["uid"]

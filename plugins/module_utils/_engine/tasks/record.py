@@ -132,10 +132,20 @@ def _read_json(text: str | None, kind: type[_Kind]) -> _Kind:
 
 
 def find_fetched(client: Client, spec: TaskSpec, uid: str) -> Record | None:
-    """The record of a task whose pod has that uid, if a run has fetched what it left. Raises: PodwrightError.
+    """The record of a task whose pod has that uid, if a run has fetched what it left. Raises: PodwrightError."""
+    record = _find(client, spec)
+    return record if record and record.uid == uid and record.results is not None else None
 
-    Who may run tasks may list ConfigMaps, and need not get them.
-    """
+
+def is_outdated(client: Client, spec: TaskSpec, pod: Manifest) -> bool:
+    """Whether another run has recorded a later pod of a task. Raises: PodwrightError."""
+    record = _find(client, spec)
+    if record is None or record.uid in (None, pod["metadata"]["uid"]):
+        return False
+    return (record.created_at or "") > (pod["metadata"].get("creationTimestamp") or "")
+
+
+def _find(client: Client, spec: TaskSpec) -> Record | None:
+    """The record of a task. Who may run tasks may list ConfigMaps, and need not get them."""
     items, _version = client.list(CONFIG_MAP, spec.namespace, field_selector=f"metadata.name={PREFIX}{spec.name}")
-    records = [record for record in map(read_record, items) if record.uid == uid and record.results is not None]
-    return records[0] if records else None
+    return read_record(items[0]) if items else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..cluster.client import MANAGER, Client
-from ..cluster.diagnosis import Tail, format_diagnosis, log_tail
+from ..cluster.diagnosis import Tail, format_diagnosis
 from ..cluster.events import list_events
 from ..cluster.kinds import CONFIG_MAP, POD
 from ..console import Console
@@ -22,12 +22,12 @@ from ..objects.readiness import condition
 from ..objects.start_hints import output_hint, probe_hint
 from ..text import encode, split_lines
 from ..values import Manifest
-from .container_logs import further_containers, read_logs, share_of
+from .container_logs import further_containers, read_logs, read_tail, share_of
 from .executor import LOG_BYTES, Answer
 from .file_containers import can_fetch, holds_files
 from .indexes import has_several_pods, is_indexed, pods_by_name
 from .outputs import termination_message
-from .record import build_record, find_fetched
+from .record import build_record, find_fetched, is_outdated
 from .task_run import TaskRun
 from .task_spec import TaskSpec
 
@@ -99,7 +99,7 @@ class TaskCompletion:
             return
         subjects = [pod, run.live if spec.is_job else None]
         run.events = [event for subject in subjects if subject for event in list_events(self._client, subject)]
-        tail = log_tail(self._client, pod, options["log_tail"]) if pod else run.record.tail if run.record else Tail()
+        tail = read_tail(self._client, pod, options["log_tail"]) if pod else run.record.tail if run.record else Tail()
         if tail.container and tail.text:
             run.container_logs.setdefault(tail.container, tail.text)
         elif run.logs is None and tail.text:
@@ -123,12 +123,14 @@ class TaskCompletion:
         is_wanted = spec.options["logs"] != "none" or status.state == "failed"
         pod, lines = run.pod, spec.options["log_tail"] if is_wanted else 0
         is_known = run.logs is not None and len(encode(run.logs)) < LOG_BYTES  # else its end is missing
-        tail = Tail(run.logs or "") if is_known else log_tail(self._client, pod, lines) if lines and pod else Tail()
+        tail = Tail(run.logs or "") if is_known else read_tail(self._client, pod, lines) if lines and pod else Tail()
         tail = Tail("\n".join(split_lines(tail.text)[-lines:]) if lines else "", tail.container)
         manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched)
         try:
             if spec.leaves_files and pod and not run.fetched and find_fetched(self._client, spec, pod["metadata"]["uid"]):
                 return None  # another run has, and perhaps deleted the pod: the task would run again without that record
+            if pod and is_outdated(self._client, spec, pod):
+                return None
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
             return error
