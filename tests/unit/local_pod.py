@@ -54,6 +54,7 @@ class LocalPod:
         options: further ones of Popen.
 
     Attributes:
+        environment: the variables of its containers.
         client: has the attributes of a Client that exec uses.
         container: a Container.
     """
@@ -64,9 +65,9 @@ class LocalPod:
         self.client.branch = lambda: SimpleNamespace(**vars(self.client) | {"streams": Streams()})
         self.container = Container("n", "p", "c")
         self.options = options
-        self._environment = dict(os.environ) | ({"PATH": path} if path else {})
+        self.environment = dict(os.environ) | ({"PATH": path} if path else {})
         if tools == "busybox":
-            self._environment["PATH"] = str(directory)
+            self.environment["PATH"] = str(directory)
             for applet in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split():
                 (directory / applet).symlink_to(BUSYBOX)
         monkeypatch.setattr(channel, "open_websocket", self._open)
@@ -77,7 +78,7 @@ class LocalPod:
         ours, theirs = socket.socketpair()
         words = [value for name, value in request.query if name == "command"]
         has_input = ("stdin", "true") in request.query
-        threading.Thread(target=self.serve, args=(theirs, words, has_input, protocols[0], self._environment, self.commands), daemon=True).start()
+        threading.Thread(target=self.serve, args=(theirs, words, has_input, protocols[0], self.environment, self.commands), daemon=True).start()
         client.streams.add(ours)
         return WebSocket(ours, protocols[0])
 

@@ -7,11 +7,12 @@ import copy
 import itertools
 import json
 import queue
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import POD_UID, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -242,6 +243,19 @@ def test_a_pod_whose_release_failed_is_released_by_the_next_run(cluster, tmp_pat
     assert first["state"] == "succeeded" and "still holds its files" in first["warnings"][0]
     again = perform(cluster, tmp_path)
     assert not again["changed"] and (tmp_path / "released").exists() and not again["warnings"]
+
+
+@pytest.mark.parametrize("uid", [None, "uid-1", "later"])
+def test_another_pod_of_that_name_is_not_released(cluster, local, tmp_path, uid):
+    local.environment |= {POD_UID: uid} if uid else {}
+    pod = {"metadata": {"namespace": "n", "name": "t", "uid": "uid-1"}}
+    release = partial(collector.Collector(cluster, Console()).release, pod)
+    if uid == "later":
+        with pytest.raises(PodwrightError, match=r"^Pod 't' in namespace 'n' was replaced by another one of that name"):
+            release()
+    else:
+        release()
+    assert (tmp_path / "released").exists() == (uid != "later")
 
 
 def test_a_task_whose_copy_was_deleted_runs_again(cluster, tmp_path):

@@ -174,6 +174,13 @@ def test_inputs_are_mounted_or_copied_to_the_volume_that_contains_them(tmp_path)
     assert waiter["name"] == INPUTS and [mount["mountPath"] for mount in waiter["volumeMounts"]] == ["/work", "/output", "/podwright-inputs"]
 
 
+def test_the_containers_with_files_know_the_uid_of_their_pod():
+    pod = pod_of(inputs=[{"path": "/in/x", "content": ""}], results={"a": "/out/a"})
+    uid = [{"name": "PODWRIGHT_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
+    found = {container["name"]: container.get("env") for container in (*pod["initContainers"], *pod["containers"])}
+    assert found == {INPUTS: uid, "task": None, HOLDER: uid}
+
+
 def test_inputs_are_there_before_the_other_init_containers():
     pod = build_manifest(spec(inputs=[{"path": "/in/x", "content": ""}], init_containers=[{"name": "own"}], containers=[{"name": "side"}]), "baseline")["spec"]
     assert [container["name"] for container in pod["initContainers"]] == [INPUTS, "own", "side"]

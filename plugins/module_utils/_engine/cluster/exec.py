@@ -11,7 +11,7 @@ from ..clock import pause_after
 from ..errors import PodwrightError, raise_explained
 from ..objects.containers import default_container
 from . import exec_errors
-from .exec_command import Command, Container
+from .exec_command import OTHER_POD, Command, Container
 from .exec_markers import Exited, Markers, Started
 from .exec_stream import NOT_YET, STDERR, STDOUT, V4, V5, Channel, StreamClosed, TimedOut, exit_code
 from .kinds import POD
@@ -54,7 +54,7 @@ class Process:
     def __init__(self, client: Client, container: Container, command: Command) -> None:
         self._client = client
         self._container = container
-        self._command = command
+        self._command = command.within(container)
         self._deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
         self._has_shell = command.needs_shell
         self._attempt = 1
@@ -89,6 +89,8 @@ class Process:
                 if self.rc == 0 and self._is_unconfirmed(self._channel):
                     self.rc = None
                     raise StreamClosed("the shell that ran the command did not report its exit")
+                if self._container.uid and self.rc == OTHER_POD:
+                    raise exec_errors.pod_replaced(self._container)
                 return
             except StreamClosed as error:
                 raise exec_errors.connection_lost(self._container, self._received, error) from error

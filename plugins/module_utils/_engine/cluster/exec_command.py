@@ -14,6 +14,8 @@ InputSource: TypeAlias = Callable[[], Iterable[bytes | None]]
 """Called for the pieces of standard input; None (`exec_stream.NOT_YET`) while there is nothing to send yet."""
 
 
+POD_UID = "PODWRIGHT_POD_UID"  # environment variable of a container that knows the uid of its pod
+OTHER_POD = 46  # exit code of a command that was not run, since its pod was replaced by another one of that name
 _SHELL = re.compile(r"(.*/)?(ba|da|a|k|z)?sh")
 
 
@@ -23,11 +25,13 @@ class Container:
 
     Attributes:
         name: None if the server selects it, which it does in a pod with one container.
+        uid: that of the pod, if its container has the variable POD_UID and a shell: a command does not run in another pod of that name.
     """
 
     namespace: str
     pod: str
     name: str | None = None
+    uid: str | None = None
 
     def __str__(self) -> str:
         container = f"container '{self.name}' of " if self.name else ""
@@ -59,6 +63,13 @@ class Command:
     timeout: float | None = None
     idle_timeout: float | None = None
     tty: bool = False
+
+    def within(self, container: Container) -> Command:
+        """The command as it runs only in the pod of a container, if its uid is known; the containers of earlier versions lack the variable."""
+        if container.uid is None:
+            return self
+        script = f'[ "${{{POD_UID}:-$0}}" = "$0" ] || exit {OTHER_POD}; exec "$@"'
+        return replace(self, words=["sh", "-c", script, container.uid, *self.words])
 
     @property
     def needs_shell(self) -> bool:

@@ -59,6 +59,12 @@ def pod_not_found(container: Container) -> PodwrightError:
     return not_found_error("Pod", container.pod, container.namespace, "Check pod and namespace.")
 
 
+def pod_replaced(container: Container) -> PodwrightError:
+    """The error for a pod in whose place another one of its name exists."""
+    message = f"Pod '{container.pod}' in namespace '{container.namespace}' was replaced by another one of that name, in which the command was not run."
+    return PodwrightError(message, reason="Replaced", hint="Check whether another run has other options for the same task.")
+
+
 def explain_refusal(error: PodwrightError, container: Container, client: Client) -> PodwrightError:
     """The error for a request to start a command that the API server refused; for a container that does not exist, with those that do."""
     if error.is_not_found:

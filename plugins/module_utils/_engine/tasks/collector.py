@@ -17,7 +17,7 @@ from ..transfer.remote import ContainerTree
 from ..transfer.small_files import NO_FILE, OUTSIDE, read_small_files
 from ..transfer.tree import FILE, ROOT, show
 from .collected import Collected, Fetched, decode_results, find_omissions
-from .file_containers import HOLDER, RELEASE
+from .file_containers import HOLDER, RELEASE, file_container
 from .outputs import RESULT_BYTES, Artifact, mounted_paths, output_directories, outside_error, read_artifacts, read_sources, special_error
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ class Collector:
         fetched.checksum = digests.get(ROOT) if pair.source[ROOT].type == FILE else None
         return fetched
 
-    def release(self, spec: TaskSpec, pod: Manifest) -> None:
+    def release(self, pod: Manifest) -> None:
         """Let the container that holds the files of a task terminate, so that its pod completes. Raises: PodwrightError."""
-        execute(self._client, Container(spec.namespace, pod["metadata"]["name"], HOLDER), Command(RELEASE, timeout=RELEASE_SECONDS))
+        execute(self._client, file_container(pod, HOLDER), Command(RELEASE, timeout=RELEASE_SECONDS))
 
 
 def _roots(spec: TaskSpec) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..cluster.exec_command import POD_UID, Container
 from ..objects.containers import TASK_CONTAINER, container_names, container_status, has_finished
 from ..objects.pod_status import Status, has_started, read_waiting
 from .containers import build_container
@@ -94,6 +95,7 @@ def _build_helper(spec: TaskSpec, name: str, script: str, profile: str, mounts: 
         "image": options["helper_image"],
         "image_pull_policy": "IfNotPresent",
         "command": ["sh", "-c", script],
+        "env": {POD_UID: {"field": "metadata.uid"}},
         "resources": resources,
         "request_ratio": options["request_ratio"],
         "read_only_root_filesystem": True,
@@ -107,6 +109,11 @@ def _build_helper(spec: TaskSpec, name: str, script: str, profile: str, mounts: 
 def can_fetch(pod: Manifest) -> bool:
     """Whether the holder of a pod runs, so that its files can be fetched."""
     return "running" in (container_status(pod, HOLDER).get("state") or {})
+
+
+def file_container(pod: Manifest, name: str) -> Container:
+    """The container of that name which has the files of a task, in this pod and no later one of that name."""
+    return Container(pod["metadata"]["namespace"], pod["metadata"]["name"], name, pod["metadata"].get("uid"))
 
 
 def holds_files(pod: Manifest) -> bool:

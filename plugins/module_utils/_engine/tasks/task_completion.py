@@ -141,10 +141,10 @@ class TaskCompletion:
         from .collector import Collector  # few tasks leave files
 
         try:
-            Collector(self._client, self._console).release(spec, pod)
+            Collector(self._client, self._console).release(pod)
         except PodwrightError as error:
             live = self._client.get(POD, spec.namespace, pod["metadata"]["name"])
-            if live and can_fetch(live):
+            if live and live["metadata"]["uid"] == pod["metadata"]["uid"] and can_fetch(live):
                 self._console.warn(f"The pod of task '{spec.name}' still holds its files, although they were fetched: {error}")
 
 
