@@ -498,6 +498,14 @@ def test_inputs_are_copied_before_the_task_starts(waiting, tmp_path, source):
     assert "canary-3141" not in str(waiting.objects) + str(first)
 
 
+def test_inputs_are_not_copied_to_another_pod_of_that_name(waiting, local, tmp_path, source, monkeypatch):
+    monkeypatch.setattr(waiting, "branch", lambda: HoldingCluster.branch(waiting))
+    local.environment[POD_UID] = "later"
+    result = supply(waiting, tmp_path)
+    assert "did not receive its inputs: Pod 't' in namespace 'n' was replaced by another one of that name" in result["msg"]
+    assert not (tmp_path / "ready").exists() and not list((tmp_path / "work").iterdir()) and local.commands == 1
+
+
 def test_a_run_without_waiting_delivers_inputs(waiting, tmp_path, source):
     supply(waiting, tmp_path, wait=False)
     assert (tmp_path / "ready").exists()

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..cluster.exec import execute
-from ..cluster.exec_command import Command, Container
+from ..cluster.exec_command import Command
 from ..cluster.exec_errors import has_not_started
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..transfer.pair import TreePair
@@ -16,6 +16,7 @@ from ..transfer.remote import ContainerTree
 from ..transfer.runner import retry_on_connection_loss
 from ..transfer.tree import FILE
 from ..transfer.upload import Upload
+from .file_containers import file_container
 from .inputs import INPUTS, READY, digest_tree
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def deliver(client: Client, console: Console, spec: TaskSpec, pod: Manifest, dea
 
     Raises: PodwrightError.
     """
-    container = Container(spec.namespace, pod["metadata"]["name"], INPUTS)
+    container = file_container(pod, INPUTS)
     for entry, digest in zip(spec.inputs, spec.input_digests):
         if _copy(entry, ContainerTree(client, container, entry.delivery, deadline=deadline), console) != digest:
             raise PodwrightError(f"{entry.src} changed while the task was started.", reason="Changed", hint="Run the task again.")
