@@ -36,7 +36,9 @@ options:
     description: Name of a running container or init container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
   remote_path:
-    description: Path in the container, in which no shell expands C(~) or patterns. Missing parent directories are created.
+    description:
+      - Path in the container, in which no shell expands C(~) or patterns. Missing parent directories are created.
+      - A target that is a symbolic link to a file or directory is followed, here and in O(local_path). A dangling link is replaced by a file.
     type: str
     required: true
   local_path:

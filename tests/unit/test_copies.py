@@ -96,6 +96,17 @@ def write(path, text="text", mode=0o644):
     return path
 
 
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_a_file_is_copied_to_the_target_of_a_link_like_a_directory(state, pod, place):
+    source, target = (place / side for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "tree", "new")
+    write(target / "elsewhere/real", "old")
+    (target / "tree").symlink_to("elsewhere/real")
+    assert copy(pod, place, state=state)["changed"]
+    assert (target / "tree").is_symlink() and (target / "elsewhere/real").read_text() == "new"
+    assert os.listdir(target / "elsewhere") == ["real"]
+
+
 # -- links --------------------------------------------------------------------------------------------------
 
 

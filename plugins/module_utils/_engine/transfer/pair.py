@@ -124,7 +124,7 @@ def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, con
     is_file = remote_tree[ROOT].type == FILE
     if is_file and (os.path.isdir(local_path) or local_path.endswith("/")):
         local_path = os.path.join(local_path, os.path.basename(remote.path.rstrip("/")))
-    local = LocalTree(local_path)
+    local = LocalTree(os.path.realpath(local_path) if is_file and os.path.isfile(local_path) else local_path)
     parent = os.path.dirname(os.path.abspath(local_path))
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)

@@ -15,7 +15,7 @@ from .listing import read_digests, read_listing
 from .local import size_mismatch
 from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Attributes, Input, Output, ScriptFailed, ScriptRunner, names_below, names_input
 from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script
-from .tree import LINK, MAX_LINKS, ROOT, Tree, find_loop, hidden, leaves_tree, show
+from .tree import FILE, LINK, MAX_LINKS, ROOT, Tree, find_loop, hidden, leaves_tree, show
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -113,8 +113,8 @@ class ContainerTree:
         self.tools, self.umask, self.keeps_mode = listing.tools, listing.umask, listing.keeps_mode
         self.is_link, self.is_dangling, self.is_blocked = listing.root != self.root, listing.is_dangling, listing.is_blocked
         self._runner = replace(self._runner, identity=listing.identity)
-        if self.is_helper:
-            self.root = listing.root
+        if self.is_helper or (ROOT in listing.tree and listing.tree[ROOT].type == FILE):
+            self.root = listing.root  # the file that a symbolic link leads to is replaced, not the link
         self.skipped = listing.dangling
         return listing.tree
 
