@@ -245,6 +245,15 @@ def test_a_pod_whose_release_failed_is_released_by_the_next_run(cluster, tmp_pat
     assert not again["changed"] and (tmp_path / "released").exists() and not again["warnings"]
 
 
+def test_what_another_pod_of_that_name_left_is_not_fetched(cluster, local, tmp_path):
+    leave(tmp_path, r="1", a="x")
+    local.environment[POD_UID] = "later"
+    result = perform(cluster, tmp_path)
+    assert result["reason"] == "Replaced" and "was replaced by another one of that name" in result["msg"] and "r" not in result["results"]
+    assert not (tmp_path / "copied").exists() and not (tmp_path / "released").exists()
+    assert "results" not in cluster.objects["ConfigMap", "n", "podwright-record-t"]["data"]
+
+
 @pytest.mark.parametrize("uid", [None, "uid-1", "later"])
 def test_another_pod_of_that_name_is_not_released(cluster, local, tmp_path, uid):
     local.environment |= {POD_UID: uid} if uid else {}

@@ -45,7 +45,7 @@ class Collector:
     def collect(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected:
         """Fetch what a task has left. Something that is missing is a problem only if the task succeeded."""
         collected = Collected()
-        container = Container(spec.namespace, pod["metadata"]["name"], HOLDER)
+        container = file_container(pod, HOLDER)
         try:
             self._read_results(spec, pod, container, collected)
             for artifact in read_artifacts(spec.options):
