@@ -92,7 +92,7 @@ class ModelCluster(FakeCluster):
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
         known = self.objects.get((kind.name, namespace, name), {}).get("data", {})
-        if kind == CONFIG_MAP and body["data"]["uid"] not in ("", known.get("uid")):
+        if kind == CONFIG_MAP and body["data"].get("uid") not in (None, "", known.get("uid")):  # of a record
             assert known.get("created_at", "") <= body["data"]["created_at"], "the record of a later pod is overwritten"
         self._interfere()
         self._version += 1  # of which the uid is made

@@ -97,10 +97,10 @@ class Session:
         self._install_tools()
         own = {"user": user, "group": user} if IS_ROOT else {}
         self.pod = Pod(os.fsdecode(base + b"/bin"), monkeypatch, {"cwd": base + b"/pod", "umask": rng.choice([0o022, 0o077]), **own})
-        self.pod._environment |= {"PASSWORDS": os.fsdecode(base + b"/tmp/passwords")}
+        self.pod.environment |= {"PASSWORDS": os.fsdecode(base + b"/tmp/passwords")}
         self.pod.is_old = rng.random() < 0.2
         if rng.random() < 0.3:
-            self.pod._environment.pop("HOME", None)
+            self.pod.environment.pop("HOME", None)
         monkeypatch.setattr(plugin, "Configuration", lambda _options: None)
         monkeypatch.setattr(plugin, "Client", lambda _configuration: self.pod.client)
         self.connection = connect({"pod": "p", "container": "c", "namespace": "n", "timeout": 3}, monkeypatch)

@@ -145,7 +145,7 @@ class FaultyPod(LocalPod):
 
     def has_stopped(self):
         """Whether no command runs any more, also none of a process that was killed."""
-        mark = self._environment["PATH"].encode()
+        mark = self.environment["PATH"].encode()
         return not self._running and not any(mark in _environment_of(pid) for pid in filter(str.isdigit, os.listdir("/proc")))
 
 

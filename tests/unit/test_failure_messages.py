@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -13,6 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, explain_workload, format_diagnosis
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDERR
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -292,7 +295,7 @@ def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monke
 
     monkeypatch.setattr(task_completion, "list_events", list_events)
     fields, error = session({"bad": 2}).perform(batch("bad", kind="Job", retries=0))
-    assert str(error) == "The Job 'bad' in namespace 'n' failed: its command failed with exit code 2\nLog:\n  done"
+    assert re.fullmatch(r"The Job 'bad' in namespace 'n' failed: its command failed with exit code 2\nLog:\n  log of uid-\d+", str(error))
     assert bool(fields["tasks"][0]["events"]) != is_late
 
 
@@ -505,7 +508,10 @@ def test_operators_of_a_shell_in_a_command_as_text_are_warned_of(command, warnin
 
 def failed_command(monkeypatch, rc, stderr=b""):
     """The error of pod_exec for a command that fails with an exit code and that standard error."""
-    monkeypatch.setattr(pod_exec, "execute", lambda _client, _container, _command, _on_stdout, on_stderr: on_stderr(stderr) or rc)
+    process = MagicMock(rc=rc, has_started=True)
+    process.__enter__.return_value = process
+    process.__iter__.return_value = iter([(STDERR, stderr)] if stderr else [])
+    monkeypatch.setattr(pod_exec, "Process", lambda *_arguments: process)
     params = {name: entry.get("default") for name, entry in pod_exec.ARGUMENTS.items()} | {"pod": "p"}
     run = pod_exec.Execution(Container("n", "p", "c"))
     with pytest.raises(PodwrightError) as caught:

@@ -75,7 +75,7 @@ class PairSession(Session):
     """A Session in which another run may bring the version into service that this one measures."""
 
     def measure(self, _invocation, operation, options, field):
-        return self.outcomes.get(image_of(self.cluster.objects["Pod", NAMESPACE, options["pod"]]), 0)
+        return self.outcomes.get(image_of(self.cluster.objects["Pod", NAMESPACE, options["pod"]]), 0), ""
 
 
 def play(seed):

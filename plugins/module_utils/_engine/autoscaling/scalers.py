@@ -161,3 +161,10 @@ def assess_hpa(item: Manifest) -> Readiness:
         if found.get("status") != "True" and found.get("reason") != "ScalingDisabled":
             return Readiness(PROGRESSING, f"{name}: {found.get('reason', 'no condition yet')}: {found.get('message', '')}")
     return Readiness(READY)
+
+
+def warn_of_pause(console: Console, target: Target, minimum: int | None) -> None:
+    """Warn if a HorizontalPodAutoscaler with that minimum will not scale an object, because it has 0 replicas."""
+    if minimum and not target.replicas:
+        hint = f"Scale it to {minimum} first, with the option replicas."
+        console.warn(f"{target.title} has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. {hint}")

@@ -12,7 +12,7 @@ from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Measurement, Metric, decide, recommend
-from ..autoscaling.scalers import ENGINES, SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor
+from ..autoscaling.scalers import ENGINES, SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor, warn_of_pause
 from ..autoscaling.targets import Target, autoscaler_of, find_targets
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
@@ -183,10 +183,9 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     manifest = build_hpa(params, reference) if is_hpa else build_scaled_object(params, reference, invocation.namespace)
     others = find_others(invocation.client, target, outcome.engine, invocation.console)
     outcome.targets = [target]
-    if is_hpa and not target.replicas and params["min_replicas"]:
-        hint = f"Scale it to {params['min_replicas']} first, with the option replicas."
-        invocation.console.warn(f"{target.title} has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. {hint}")
-    if not is_hpa:
+    if is_hpa:
+        warn_of_pause(invocation.console, target, params["min_replicas"])
+    else:
         _delete(invocation, outcome, others)
     reconciled = _reconciler(invocation, wait=False).apply([manifest], invocation.namespace)
     _record(outcome, predict_successor(reconciled, manifest) if invocation.check_mode and others else reconciled)
@@ -197,8 +196,7 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     _unmark(invocation, target)
     if outcome.autoscaler and params["wait"] and not invocation.check_mode:
         outcome.autoscaler = _wait(invocation, {change.key: (change.kind, outcome.autoscaler)}, assess_hpa if is_hpa else assess)[change.key]
-    status = (outcome.autoscaler or {}).get("status") or {}
-    if status.get("hpaName"):
+    if (status := (outcome.autoscaler or {}).get("status") or {}).get("hpaName"):
         status = (invocation.client.get(AUTOSCALER, invocation.namespace, status["hpaName"]) or {}).get("status") or {}
     outcome.desired = status.get("desiredReplicas") or None
     outcome.metrics = status.get("currentMetrics") or []
