@@ -91,9 +91,9 @@ class ModelCluster(FakeCluster):
         return self._answer("create", kind, lambda: self._add(kind, self._stamp(body, name)), label_of(body, TASK))
 
     def apply(self, kind, namespace, name, body, manager, force=True, dry_run=False):
-        known = self.objects.get((kind.name, namespace, name), {}).get("data", {})
-        if kind == CONFIG_MAP and body["data"].get("uid") not in (None, "", known.get("uid")):  # of a record
-            assert known.get("created_at", "") <= body["data"]["created_at"], "the record of a later pod is overwritten"
+        known, data = (item.get("data") or {} for item in (self.objects.get((kind.name, namespace, name), {}), body))
+        if kind == CONFIG_MAP and data.get("uid") and data["uid"] != known.get("uid"):
+            assert known.get("created_at", "") <= data["created_at"], "the record of a later pod is overwritten"
         self._interfere()
         self._version += 1  # of which the uid is made
         return self._answer("apply", kind, lambda: super(ModelCluster, self).apply(kind, namespace, name, body, manager), label_of(body, TASK))

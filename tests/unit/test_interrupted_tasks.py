@@ -15,13 +15,14 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.collected import Collected
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import Answer
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import Answer, Executor
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_completion import TaskCompletion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.transfers import Transfers
 
 from ..support.outcomes import result_of
 from .fake_cluster import FakeCluster, Killed, StubWatcher
+from .task_specs import spec
 
 POLICY = ("NetworkPolicy", "n", "t-network")
 
@@ -217,8 +218,8 @@ class HoldingCluster(TaskCluster):
         pod["status"]["phase"] = "Running"
         pod["status"]["containerStatuses"].append({"name": HOLDER, "state": {"running": {}}})
 
-    def release(self, spec, pod):
-        assert ("ConfigMap", "n", f"podwright-record-{spec.name}") in self.objects, "its files are only held there"
+    def release(self, task, pod):
+        assert ("ConfigMap", "n", f"podwright-record-{task.name}") in self.objects, "its files are only held there"
         self.objects["Pod", "n", pod["metadata"]["name"]]["status"]["phase"] = "Succeeded"
 
 
@@ -258,6 +259,15 @@ def test_a_run_keeps_nothing_of_a_pod_that_has_replaced_its_own(cluster, monkeyp
             perform(cluster, state="completed", record=True)
         assert "of the later one" not in str(caught.value)
     assert not perform(cluster, **later)[0]["changed"] and cluster.started == 2
+
+
+@pytest.mark.parametrize(("uid", "log"), [("own", "done\n"), ("later", None)])
+def test_a_task_that_is_stopped_returns_its_own_log(cluster, uid, log):
+    cluster.outcome = None
+    perform(cluster)
+    own = cluster.objects["Pod", "n", "t"]
+    cluster.objects["Pod", "n", "t"] = own | {"metadata": own["metadata"] | {"uid": uid if uid == "later" else own["metadata"]["uid"]}}
+    assert Executor(cluster).stop(spec(logs="collect"), own, [], 0).log == log
 
 
 def test_a_batch_that_still_runs_leaves_the_record_of_a_later_run_alone(cluster, monkeypatch):

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..cluster.diagnosis import Tail, log_tail
-from ..cluster.kinds import POD
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER, container_names
 from ..objects.pod_status import has_started
@@ -14,7 +13,7 @@ from ..text import decode
 from .executor import LOG_BYTES
 from .file_containers import HOLDER
 from .inputs import INPUTS
-from .observation import owner_job
+from .observation import is_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,14 +68,3 @@ def read_tail(client: Client, pod: Manifest, lines: int) -> Tail:
     """The last lines of the log that says what a pod does, as `log_tail`; empty if it is the log of another pod by now."""
     tail = log_tail(client, pod, lines)
     return tail if not tail.text or is_current(client, pod) else Tail()
-
-
-def is_current(client: Client, pod: Manifest) -> bool:
-    """Whether the pod of that name is still this one, so that its log, which only has a name, was of this one; the pods of a Job have names of their own."""
-    if owner_job(pod):
-        return True
-    try:
-        live = client.get(POD, pod["metadata"]["namespace"], pod["metadata"]["name"])
-    except PodwrightError:
-        return True
-    return live is not None and live["metadata"]["uid"] == pod["metadata"]["uid"]

@@ -24,6 +24,7 @@ from .collected import Collected
 from .decision import PATCH, RELABELED, REPLACE
 from .live_state import find_correction
 from .network_policy import build_policy
+from .observation import is_current
 from .task_plan import Listed
 from .task_secret import build_secret, check_secret, create_secret
 from .task_spec import TaskSpec
@@ -120,6 +121,7 @@ class Executor:
         if pod and spec.options["logs"] != "none" and has_started(pod, TASK_CONTAINER):
             try:
                 log = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
+                log = log if is_current(self._client, pod) else None
             except PodwrightError:
                 pass  # it is stopped all the same
         # The grace period of a Job is not that of its pods, which are deleted with their own.

@@ -171,6 +171,17 @@ def owner_job(item: Manifest) -> str | None:
     return next((owner["uid"] for owner in item["metadata"].get("ownerReferences") or [] if owner["kind"] == "Job"), None)
 
 
+def is_current(client: Client, pod: Manifest) -> bool:
+    """Whether the pod of that name is still this one, so that its log, which only has a name, was of this one; the pods of a Job have names of their own."""
+    if owner_job(pod):
+        return True
+    try:
+        live = client.get(POD, pod["metadata"]["namespace"], pod["metadata"]["name"])
+    except PodwrightError:
+        return True
+    return live is not None and live["metadata"]["uid"] == pod["metadata"]["uid"]
+
+
 def latest(*versions: Manifest | None) -> Manifest:
     """The latest version of an object: the watch may be ahead of an answer, or behind it."""
     return max(filter(None, versions), key=lambda item: parse_integer(item["metadata"].get("resourceVersion")) or 0)
