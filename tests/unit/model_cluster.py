@@ -187,6 +187,7 @@ class ModelCluster(FakeCluster):
         if any(owner["kind"] == "Job" for owner in item["metadata"].get("ownerReferences") or []):
             return
         others = [other for (kind, _n, _name), other in self.objects.items() if kind == "Pod" and label_of(other, TASK) == label_of(item, TASK)]
+        others = [other for other in others if other["metadata"]["uid"] not in self.foreign]
         assert not others, f"{item['kind']} created while {[other['metadata']['uid'] for other in others]} exist"
 
     def _modify(self, item, change):

@@ -285,7 +285,9 @@ def cluster_moves(cluster):
 
 
 def actions_of(fields):
-    return [(step["action"], step["kind"], step["name"]) for step in fields["plan"]]
+    """The steps of a plan, without the unchanged policies of skipped tasks, which check mode leaves out."""
+    steps = [(step["action"], step["kind"], step["name"]) for step in fields["plan"]]
+    return [step for step in steps if step[:2] != ("none", "NetworkPolicy")]
 
 
 @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
