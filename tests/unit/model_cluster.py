@@ -183,8 +183,8 @@ class ModelCluster(FakeCluster):
         return item
 
     def _check_alone(self, item):
-        """Never two pods of one task, except those of its Job."""
-        if any(owner["kind"] == "Job" for owner in item["metadata"].get("ownerReferences") or []):
+        """Never two pods of one task, except those of its Job and of somebody else."""
+        if item["metadata"]["uid"] in self.foreign or any(owner["kind"] == "Job" for owner in item["metadata"].get("ownerReferences") or []):
             return
         others = [other for (kind, _n, _name), other in self.objects.items() if kind == "Pod" and label_of(other, TASK) == label_of(item, TASK)]
         others = [other for other in others if other["metadata"]["uid"] not in self.foreign]
