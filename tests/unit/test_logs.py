@@ -200,5 +200,5 @@ def test_what_the_kubelet_writes_instead_of_a_log_is_not_its_content():
     ("lines", "kept"), [([b"first", b"x" * 30], "x" * 9 + "\n"), ([b"x" * 30, b"last"], "last\n"), ([b"x" * 30, b"123456789"], "123456789\n")]
 )
 def test_max_bytes_keeps_the_end_of_a_last_line_that_is_longer(lines, kept):
-    result, error, _console = perform(nodes_with([(number, line) for number, line in enumerate(lines)]), {"name": "web-0", "max_bytes": 10})
+    result, error, _console = perform(nodes_with(list(enumerate(lines))), {"name": "web-0", "max_bytes": 10})
     assert error is None and (result["log"], result["truncated"]) == (kept, True)

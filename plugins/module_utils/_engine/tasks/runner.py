@@ -136,7 +136,7 @@ class Runner:
         elif run.stage is Stage.COLLECT and run.pod:
             send, handle = partial(self._transfers.collect, spec, run.pod, run.error is None), TaskRun.take
         elif run.stage is Stage.COMPLETE:
-            send, handle = partial(self._completion.try_completing, run, spec), lambda finished, _answer: finished.advance(StageEvent.FINISHED)
+            send, handle = partial(self._completion.try_completing, run, spec), TaskRun.end
         else:
             send, handle = partial(self.executor.create, spec, manifest), partial(self._created, spec)
         run.advance(StageEvent.SENT)

@@ -217,6 +217,10 @@ class TaskRun:
         is_new = bool(self.effects.created) or not self.plan.had_finished
         return bool(is_new and self.spec and self.spec.leaves_files and not self.fetched and self.pod and has_lost_files(self.pod))
 
+    def end(self, _answer: object) -> None:
+        """Note that what follows the end of the task was done, or is left to the end of its batch."""
+        self.advance(StageEvent.FINISHED)
+
     def take(self, answer: Answer) -> None:
         """Note what it left and was fetched."""
         self.collected = answer.collected
