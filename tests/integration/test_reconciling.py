@@ -225,7 +225,9 @@ def test_check_mode_predicts_what_roles_and_a_task_do_and_changes_nothing(play, 
     reading = ("get", "list", "watch")
     assert requests and not [entry for entry in requests if entry["verb"] not in reading and "dryRun=All" not in entry["requestURI"]]
     done = play(tasks)
-    predicted, happened = ([_steps(entry) for entry in played.results if "plan" in entry["result"]] for played in (checked, done))
+    plans = ([entry for entry in played.results if "plan" in entry["result"]] for played in (checked, done))
+    # The role network_policy looks at its plan before it carries it out.
+    predicted, happened = ([_steps(entry) for entry in entries if "Check all policies" not in entry["task"]] for entries in plans)
     assert predicted == happened and sum(map(len, happened)) > 12
     client.delete(NAMESPACE, None, namespace)
 
