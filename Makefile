@@ -46,7 +46,7 @@ test-all: test sanity-oldest ansible-test docsite test-long ## run all checks an
 
 # ARGS are arguments of pytest. Without them the tests run in several workers.
 test-unit: env ## run the unit tests that take a minute (no cluster needed)
-	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 2 -m "not long and not search")
+	@$(BIN)/pytest $(if $(filter tests/%,$(ARGS)),,tests/unit) $(or $(ARGS),--numprocesses 4 --dist worksteal -m "not long and not search")
 
 test-search: env ## run all unit tests, also those that look for faults with generated inputs
 	@$(BIN)/pytest tests/unit --numprocesses 2 $(ARGS)

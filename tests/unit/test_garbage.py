@@ -437,6 +437,7 @@ def mutate(name, position, mutation):
     return names[name].__code__, before
 
 
+@pytest.mark.search
 def test_without_mutation_the_same_clusters_pass():
     choose = random.Random(1)
     for _number in range(CLUSTERS):
@@ -444,6 +445,7 @@ def test_without_mutation_the_same_clusters_pass():
         assert planned(objects, policies) == expected(objects, policies)
 
 
+@pytest.mark.search
 @pytest.mark.parametrize(("function", "position", "mutation"), list(mutations()))
 def test_each_mutation_of_a_rule_is_detected(function, position, mutation, monkeypatch):
     code, before = mutate(function, position, mutation)

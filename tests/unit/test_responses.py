@@ -208,6 +208,7 @@ def test_message_of_a_status_is_shortened():
 HEADS = [b"HTTP/1.1 201 Created\r\nContent-Length: 512\r\nDate: x\r\n\r\n", b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\nDate: x\r\n\r\n"]
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("use", ["get", "apply"])
 @pytest.mark.parametrize("head", HEADS)
 def test_a_response_whose_head_is_cut_is_a_lost_connection(use, head):

@@ -78,6 +78,7 @@ def observe(root):
     return with_digests(tree, local.digests([path for path, entry in tree.items() if entry.type == FILE]))
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize(("uses_tar", "count"), [(True, 1000), (False, 3)], ids=["tar", "stream"])
 def test_a_tree_of_every_size_is_copied_without_a_stall(direction, uses_tar, count, pod, tmp_path):
