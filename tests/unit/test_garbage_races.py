@@ -231,7 +231,7 @@ def placement(started, completes=True, name="placement", task="t"):
         ([placement(NOW - 40 * DAY), pod(status=STARTED)], EVERYTHING, ["p", "placement"]),
         ([placement(NOW - 40 * DAY), job()], EVERYTHING, ["j", "placement"]),
         ([placement(NOW - 40 * DAY), placement(NOW - 50 * DAY, name="older", task="u")], {"max_age": 0, "keep_last": 1}, ["placement"]),
-        ([placement(NOW), record(NOW - DAY)], {"max_age": 0, "keep_last": 1}, ["placement", "r"]),  # it is no record of a task
+        ([placement(NOW), record(NOW - DAY)], {"max_age": 0, "keep_last": 1}, ["placement", "r"]),  # it is not the record of a task
     ],
 )
 def test_placements_are_kept_as_long_as_a_task_may_run(items, records, left):

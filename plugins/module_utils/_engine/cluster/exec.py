@@ -36,9 +36,14 @@ def execute(
     Raises: PodwrightError, see Process.
     """
     with Process(client, container, command) as process:
-        for stream, data in process:
-            (on_stdout if stream == STDOUT else on_stderr)(data)
+        forward(process, on_stdout, on_stderr)
     return process.rc
+
+
+def forward(process: Process, on_stdout: Callable[[bytes], object], on_stderr: Callable[[bytes], object]) -> None:
+    """Run a Process until it exits, and call a function with each piece of its output. Raises: PodwrightError, see Process."""
+    for stream, data in process:
+        (on_stdout if stream == STDOUT else on_stderr)(data)
 
 
 class Process:

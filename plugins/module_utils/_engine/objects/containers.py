@@ -51,6 +51,12 @@ def killed_sidecars(pod: Manifest) -> list[str]:
     return [name for name, reasons in ends.items() if "OOMKilled" in reasons]
 
 
+def pod_spec(manifest: Manifest) -> Manifest:
+    """The spec of a pod, or of the pods of a Job or Deployment, in its manifest."""
+    spec: Manifest = manifest["spec"].get("template", manifest)["spec"]
+    return spec
+
+
 def container_statuses(pod: Manifest) -> list[Manifest]:
     """The statuses of a pod's containers, init containers and ephemeral containers (API reference, ContainerStatus)."""
     status = pod.get("status") or {}

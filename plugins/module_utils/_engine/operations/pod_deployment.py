@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..reconciler.plan import Change
     from ..values import Options, Result
 
-_OTHERS = (*CONNECTION, "pod", "service", "requests", "concurrency")  # a request goes to a pod of the canary
+_OTHERS = (*CONNECTION, "pod", "service", "requests", "concurrency")  # a request is sent to a pod of the canary
 _REQUEST = {name: spec for name, spec in pod_request.ARGUMENTS.items() if name not in _OTHERS}
 ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait=True), **REVIEW, **DEPLOYMENT_OPTIONS}
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
-from ..cluster.exec import Process, execute
+from ..cluster.exec import Process, execute, forward
 from ..cluster.exec_command import Command, Container
 from ..cluster.exec_output import LiveLines, Output
-from ..cluster.exec_stream import STDOUT
 from ..cluster.kinds import POD
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
 from ..files import AtomicFile
@@ -164,8 +163,7 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
 def _run_process(client: Client, execution: Execution, command: Command, on_stdout: Callable[[bytes], object], on_stderr: Callable[[bytes], object]) -> None:
     with Process(client, execution.container, command) as process:
         try:
-            for stream, data in process:
-                (on_stdout if stream == STDOUT else on_stderr)(data)
+            forward(process, on_stdout, on_stderr)
         finally:
             execution.has_started = process.has_started
     execution.rc = process.rc

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.kinds import NAMESPACE
 from ..errors import PodwrightError, option_error
-from ..objects.containers import TASK_CONTAINER
+from ..objects.containers import TASK_CONTAINER, pod_spec
 from .task_spec import containers_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _violations(manifest: Manifest, level: str) -> list[Violation]:
     """What a level forbids in the manifest of a Pod, Job or Deployment."""
     if level not in (RESTRICTED, BASELINE):
         return []
-    pod = manifest["spec"].get("template", manifest)["spec"]
+    pod = pod_spec(manifest)
     found = [*_pod_violations(pod)]
     if level == RESTRICTED:
         found += _restricted_violations(pod)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN
 from ..errors import PodwrightError, option_error
+from ..objects.containers import pod_spec
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -74,7 +75,7 @@ class ServerSupport:
 
 def _gated_fields(manifest: Manifest) -> list[str]:
     """The options whose fields servers may drop and that a manifest sets."""
-    pod = manifest["spec"].get("template", manifest)["spec"]
+    pod = pod_spec(manifest)
     contexts: list[Any] = [pod.get("securityContext") or {}]
     contexts += [container.get("securityContext") or {} for name in ("containers", "initContainers") for container in pod.get(name) or []]
     found = [option for option, field in _POD_FIELDS.items() if field in pod]

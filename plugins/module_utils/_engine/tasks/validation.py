@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import check_name
 from ..errors import option_error
-from ..objects.containers import TASK_CONTAINER
+from ..objects.containers import TASK_CONTAINER, pod_spec
 from ..values import Manifest
 from .environment import find_lost_dollars
 from .file_containers import HOLDER
@@ -48,7 +48,7 @@ def validate(spec: TaskSpec) -> None:
     manifest = preview_manifest(spec)
     check_profile(spec, manifest)
     # Also from definition or patches.
-    if manifest["spec"].get("template", manifest)["spec"].get("hostNetwork") and options.get("network") not in (None, DEFAULT):
+    if pod_spec(manifest).get("hostNetwork") and options.get("network") not in (None, DEFAULT):
         raise option_error("network", "must be default if host_network is true.", "A NetworkPolicy does not apply to a pod in the network of its node.")
 
 
