@@ -30,7 +30,7 @@ options:
     description:
       - Retention policy for succeeded pods.
       - A pod whose result is to be recorded (O(podwright.core.task_pod#module:record)) and is not, because its playbook was interrupted, is kept until
-        the next run of the task records it, or as long as O(records) and O(expired) would keep its record.
+        the next run of the task records it, or as long as O(records) without C(keep_last) and O(expired) would keep its record.
       - At least one of O(completed.max_age) and O(completed.keep_last) must be set.
     type: dict
     suboptions: &retention

@@ -264,7 +264,8 @@ def age_of(obj):
 
 def is_needed(obj, policies):
     """Whether the result is to be recorded, and is not though the record would be kept."""
-    is_outdated = (policies.records and age_of(obj) >= policies.records.max_age) or (policies.expired and isinstance(obj.ttl, int) and age_of(obj) >= obj.ttl)
+    is_outdated = policies.records and not policies.records.keep_last and age_of(obj) >= policies.records.max_age
+    is_outdated = is_outdated or (policies.expired and isinstance(obj.ttl, int) and age_of(obj) >= obj.ttl)
     return obj.keeps_record and not obj.is_recorded and not is_outdated
 
 

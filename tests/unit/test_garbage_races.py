@@ -212,6 +212,12 @@ def test_a_result_is_kept_no_longer_than_its_record_would_be(annotations):
     assert collect(cluster, expired=True)[0]["changed"] is (annotations["podwright.io/ttl"] == "3600")
 
 
+@pytest.mark.parametrize(("records", "is_deleted"), [({"max_age": 3600}, True), ({"keep_last": 100}, False), ({"max_age": 3600, "keep_last": 100}, False)])
+def test_a_result_is_kept_at_any_age_if_its_record_could_be(records, is_deleted):
+    cluster = Cluster(pod(finished=NOW - DAY, annotations=KEEPS_RECORD))
+    assert collect(cluster, completed=EVERYTHING, records=records)[0]["changed"] is is_deleted
+
+
 # -- placements -------------------------------------------------------------------------------------------------
 
 

@@ -202,7 +202,8 @@ def missing_record(run: Candidate, evaluation: Evaluation) -> str | None:
     It is kept as long as its record would be, which has the TTL of the task, not that of the namespace.
     """
     policies, age = evaluation.policies, evaluation.age(run.since)
-    limits = [policies.records.max_age] if policies.records else []
+    # With keep_last a record can be kept at any age.
+    limits = [policies.records.max_age] if policies.records and not policies.records.keep_last else []
     limits += [run.ttl] if policies.expired and run.ttl is not None else []
     if not run.keeps_record or run.run_of_task in evaluation.recorded or any(age >= limit for limit in limits):
         return None
