@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, JOB, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.garbage import reclaim, retention
-from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import read_candidate
+from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import Candidate, read_candidate
 from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.owners import Owners
 
 from ..support.environment import scaled
@@ -318,8 +318,9 @@ def planned(objects, policies):
     every = [owner for obj in objects for owner in obj.owners]
     known = {state: frozenset(owner.uid for owner in every if owner.state == state) for state in ("active", "finished")}
     unreadable = frozenset((api_version(owner.kind), owner.kind) for owner in every if owner.state == "unreadable")
-    recorded = frozenset((obj.namespace, obj.task, obj.uid) for obj in objects if obj.is_recorded)
-    decisions = reclaim.plan_deletion(candidates, Owners(known["active"], known["finished"], unreadable), policies, NOW, recorded)
+    recorded = [obj for obj in objects if obj.is_recorded]
+    records = {(o.namespace, o.task, o.uid): Candidate(CONFIG_MAP, o.namespace, "record", "r", "record", o.created, finished_at=o.created) for o in recorded}
+    decisions = reclaim.plan_deletion(candidates, Owners(known["active"], known["finished"], unreadable), policies, NOW, records)
     order = [decision.is_deletion for decision in decisions]
     assert order == sorted(order, reverse=True), "the deletions come first"
     assert all(decision.reason for decision in decisions)

@@ -83,8 +83,9 @@ def job(name="j", **rest):
     return thing("Job", name, spec={}, status={"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": timestamp(NOW - DAY)}]}, **rest)
 
 
-def record(finished, version="1", name="r", **rest):
-    return thing("ConfigMap", name, version=version, labels={"podwright.io/record": "true"}, data={"finished_at": timestamp(finished)}, **rest)
+def record(finished, version="1", name="r", data=None, **rest):
+    data = {"finished_at": timestamp(finished)} | (data or {})
+    return thing("ConfigMap", name, version=version, labels={"podwright.io/record": "true"}, data=data, **rest)
 
 
 def collect(cluster, check_mode=False, **options):
@@ -210,6 +211,29 @@ def test_what_has_the_only_result_of_a_task_is_kept(item, options, is_recorded):
 def test_a_result_is_kept_no_longer_than_its_record_would_be(annotations):
     cluster = Cluster(pod(finished=NOW - DAY, annotations=KEEPS_RECORD | annotations))
     assert collect(cluster, expired=True)[0]["changed"] is (annotations["podwright.io/ttl"] == "3600")
+
+
+EARLIER, LATER = NOW - 3 * DAY, NOW - DAY  # than the creation of pods and Jobs
+
+
+@pytest.mark.parametrize(
+    ("owner", "finished", "data", "left"),
+    [
+        (None, LATER, {"uid": "uid-p"}, ["r"]),
+        (None, LATER, {"uid": "uid-replaced"}, ["p", "r"]),  # its clock may be ahead
+        (None, EARLIER, {}, ["j", "p", "r"]),  # of an earlier version
+        (None, LATER, {}, ["r"]),
+        ("j", LATER, {"uid": "uid-deciding", "job_uid": "uid-j"}, ["r"]),
+        ("j", LATER, {"uid": "uid-replaced", "job_uid": "uid-replaced"}, ["j", "p", "r"]),
+        ("j", LATER, {"uid": "uid-deciding"}, ["r"]),
+        ("j", EARLIER, {"uid": "uid-replaced"}, ["j", "p", "r"]),
+    ],
+)
+def test_a_record_of_an_earlier_run_is_not_that_of_a_pod_or_job(owner, finished, data, left):
+    items = pod(owner=owner, finished=NOW - DAY, annotations=KEEPS_RECORD), job(annotations=KEEPS_RECORD)
+    cluster = Cluster(*items, record(finished, data=data))
+    collect(cluster, completed=EVERYTHING, reclaim=["Job"])
+    assert cluster.left == left
 
 
 @pytest.mark.parametrize(("records", "is_deleted"), [({"max_age": 3600}, True), ({"keep_last": 100}, False), ({"max_age": 3600, "keep_last": 100}, False)])

@@ -8,6 +8,8 @@ import itertools
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
+from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import read_candidate
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import ATTEMPT, HASH, PARENT
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, RESIZE, attempt_of, decide, next_attempt
@@ -142,6 +144,14 @@ def test_a_record_is_read_as_it_was_written(tail):
     status = Status("failed", "Error", "exit code 3", 3)
     assert read_record(build_record(asked, status, None, 2, tail)) == Record(asked.hash, asked.resources_hash, status, 2, None, None, tail)
     assert asked.keeps_record and not spec().keeps_record and not spec(cleanup="always", record=False).keeps_record
+
+
+def test_the_record_of_a_job_has_the_uids_of_the_job_and_its_pod():
+    job, pod = ({"metadata": {"uid": uid}, "spec": {"containers": [{"name": "task"}]}, "status": {}} for uid in ("of-job", "of-pod"))
+    record = build_record(spec(), STATES["succeeded"], pod, 1, Tail(), job=job)
+    record["metadata"] |= {"uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    candidate = read_candidate(CONFIG_MAP, record)
+    assert (candidate.recorded_pod, candidate.recorded_job) == ("of-pod", "of-job")
 
 
 def live_task(asked, attempt=1, **labels):

@@ -27,7 +27,7 @@ RECORDED, PLACED, LEFTOVER = "record", "placement", "leftover"
 
 
 class TaskRun(NamedTuple):
-    """A run of a task: the namespace, the name of the task, and the hash of its options."""
+    """A task with its options: the namespace, the name of the task, and the hash of its options."""
 
     namespace: str
     task: str | None
@@ -67,6 +67,8 @@ class Candidate:
         requests: requested amounts by resource name.
         hash: the hash of the options of its task, or None.
         keeps_record: whether the result of its task is to be recorded, so that the task does not run again after its pod is deleted.
+        recorded_pod: of a record, the UID of the pod with the result, or None.
+        recorded_job: of a record, the UID of the Job with the result, or None.
     """
 
     kind: Kind
@@ -88,11 +90,20 @@ class Candidate:
     requests: Mapping[str, Fraction] = field(default_factory=dict)
     hash: str | None = None
     keeps_record: bool = False
+    recorded_pod: str | None = None
+    recorded_job: str | None = None
 
     @property
     def run_of_task(self) -> TaskRun:
         """What a pod and its record have in common."""
         return TaskRun(self.namespace, self.task, self.hash)
+
+    def is_record_of(self, run: Candidate) -> bool:
+        """Whether it has the result of this pod or Job, given that it is a record of the same options: an earlier run can have failed with them."""
+        controller = run.controller
+        job = run.uid if run.kind == JOB else controller.uid if controller and controller.kind == JOB.name else None
+        recorded, own = (self.recorded_job, job) if job else (self.recorded_pod, run.uid)
+        return recorded == own if recorded else self.since >= run.created  # earlier versions did not record all of the UIDs
 
     @property
     def is_finished(self) -> bool:
@@ -148,8 +159,10 @@ def read_candidate(kind: Kind, item: Manifest) -> Candidate:
     if kind == JOB:
         return _read_job(candidate, item)
     if candidate.state == RECORDED:
-        finished = read_timestamp((item.get("data") or {}).get("finished_at"))
-        return replace(candidate, finished_at=candidate.created if finished is None else finished)
+        data = item.get("data") or {}
+        finished = read_timestamp(data.get("finished_at"))
+        finished = candidate.created if finished is None else finished
+        return replace(candidate, finished_at=finished, recorded_pod=data.get("uid") or None, recorded_job=data.get("job_uid") or None)
     if candidate.state == PLACED:
         return replace(candidate, finished_at=_started_at(candidate, item.get("data") or {}))
     storage = ((item.get("spec") or {}).get("resources") or {}).get("requests", {}).get("storage")

@@ -11,7 +11,7 @@ from .owners import ABSENT, STATE_TEXTS
 from .retention import Decision, Evaluation, decide_placement, decide_pod, decide_record, missing_record, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .candidate import Candidate, TaskRun
     from .owners import Owners
@@ -23,7 +23,7 @@ def plan_deletion(
     owners: Owners,
     policies: RetentionPolicies,
     now: float,
-    recorded: frozenset[TaskRun] = frozenset(),
+    records: Mapping[TaskRun, Candidate] | None = None,
     reviewed_at: float | None = None,
     others: Iterable[Candidate] = (),
 ) -> list[Decision]:
@@ -33,7 +33,7 @@ def plan_deletion(
         candidates: objects in scope. Jobs among them protect the objects of their tasks even if Jobs are not to be reclaimed.
         owners: the owners, listed after the candidates.
         now: the time for which ages are calculated, in seconds since the epoch.
-        recorded: the runs of tasks that have a record, in scope or not.
+        records: the record of each task that has one, in scope or not.
         reviewed_at: when the plan was reviewed, or None. What was created or finished later is kept, and takes no place in `keep_last`.
         others: pods and Jobs that are not in scope; they protect the objects of their tasks, and pods their Job.
 
@@ -42,7 +42,7 @@ def plan_deletion(
     later = [c for c in candidates if _is_later(c, reviewed_at)]
     decisions = [Decision(c, False, "", "it was created or finished after the review") for c in later if c.kind != JOB or JOB.name in policies.reclaim]
     others, candidates = [*others, *later], [c for c in candidates if not _is_later(c, reviewed_at)]
-    evaluation = Evaluation(policies, owners, now, rank(candidates), recorded)
+    evaluation = Evaluation(policies, owners, now, rank(candidates), records or {})
     decisions += [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
     deleted = {d.candidate.uid for d in decisions if d.is_deletion}
     users = [c for c in (*others, *candidates) if c.kind in (POD, JOB)]

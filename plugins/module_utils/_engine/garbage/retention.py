@@ -68,14 +68,14 @@ class Evaluation:
     Attributes:
         now: the time for which ages are calculated.
         ranks: UID -> number of more recent objects of its kind, state and namespace.
-        recorded: the runs of tasks that have a record.
+        records: the record of each task that has one.
     """
 
     policies: RetentionPolicies
     owners: Owners
     now: float
     ranks: Mapping[str, int]
-    recorded: frozenset[TaskRun] = frozenset()
+    records: Mapping[TaskRun, Candidate] = field(default_factory=dict)
 
     def age(self, moment: float) -> float:
         """Seconds since a moment; 0 if the clock of the node that says it is ahead of that of the API server."""
@@ -201,11 +201,11 @@ def missing_record(run: Candidate, evaluation: Evaluation) -> str | None:
 
     It is kept as long as its record would be, which has the TTL of the task, not that of the namespace.
     """
-    policies, age = evaluation.policies, evaluation.age(run.since)
+    policies, age, record = evaluation.policies, evaluation.age(run.since), evaluation.records.get(run.run_of_task)
     # With keep_last a record can be kept at any age.
     limits = [policies.records.max_age] if policies.records and not policies.records.keep_last else []
     limits += [run.ttl] if policies.expired and run.ttl is not None else []
-    if not run.keeps_record or run.run_of_task in evaluation.recorded or any(age >= limit for limit in limits):
+    if not run.keeps_record or (record and record.is_record_of(run)) or any(age >= limit for limit in limits):
         return None
     return f"the result of its task {run.task} has not been recorded yet; the next run of the task records it"
 

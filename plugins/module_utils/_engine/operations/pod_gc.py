@@ -84,8 +84,8 @@ def run(invocation: Invocation, outcome: Collection) -> None:
         policies = replace(policies, namespace_ttls=_namespace_ttls(invocation, namespaces))
     reviewed_at = invocation.approval.as_of
     now = int(client.now()) if reviewed_at is None else reviewed_at
-    recorded, others = _recorded(invocation, namespaces, candidates), _list_others(client, params, namespaces, candidates)
-    decisions = plan_deletion(candidates, owners, policies, now, recorded, reviewed_at, others)
+    records, others = _list_records(invocation, namespaces, candidates), _list_others(client, params, namespaces, candidates)
+    decisions = plan_deletion(candidates, owners, policies, now, records, reviewed_at, others)
     deletions = [decision for decision in decisions if decision.is_deletion]
     kept = [_describe(decision) for decision in decisions if not decision.is_deletion]
     if params["limit"] is not None:
@@ -178,20 +178,20 @@ def _list_users(client: Client, namespaces: Sequence[str | None], pod_selector: 
     ]
 
 
-def _recorded(invocation: Invocation, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> frozenset[TaskRun]:
-    """The runs of tasks that have a record, if the decision about a finished pod or Job depends on it. They are listed after these."""
+def _list_records(invocation: Invocation, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> dict[TaskRun, Candidate]:
+    """The record of each task that has one, if the decision about a finished pod or Job depends on it. They are listed after these."""
     params = invocation.params
     depends = any(params[name] for name in ("completed", "failed", "evicted", "expired")) or JOB.name in params["reclaim"]
     awaited = {c.namespace for c in candidates if depends and c.keeps_record and c.is_finished}
-    recorded: set[TaskRun] = set()
+    records: dict[TaskRun, Candidate] = {}
     for namespace in [name for name in namespaces if awaited and (name is None or name in awaited)]:
         try:
-            recorded |= {record.run_of_task for record in _list(invocation.client, CONFIG_MAP, namespace, [RECORD])}
+            records |= {record.run_of_task: record for record in _list(invocation.client, CONFIG_MAP, namespace, [RECORD])}
         except PodwrightError as error:
             if not error.is_forbidden:
                 raise
             invocation.console.warn(f"Records could not be listed, so that pods and Jobs whose results are to be recorded are kept: {error.message}")
-    return frozenset(recorded)
+    return records
 
 
 def _namespace_ttls(invocation: Invocation, namespaces: Sequence[str | None]) -> dict[str, int]:

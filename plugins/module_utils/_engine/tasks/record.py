@@ -59,13 +59,16 @@ class Record:
     problems: list[PodwrightError] = field(default_factory=list)
 
 
-def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, tail: Tail, collected: Collected | None = None) -> Manifest:
+def build_record(
+    spec: TaskSpec, status: Status, pod: Manifest | None, attempt: int, tail: Tail, collected: Collected | None = None, job: Manifest | None = None
+) -> Manifest:
     """The manifest of the record of a finished task.
 
     Args:
         pod: its last pod, or None if that is deleted.
         tail: of its log; only the end is recorded.
         collected: what it left and was fetched, or None.
+        job: its Job, or None.
     """
     started, finished = times(pod) if pod else (None, None)
     data = {
@@ -81,6 +84,8 @@ def build_record(spec: TaskSpec, status: Status, pod: Manifest | None, attempt: 
         "uid": pod["metadata"]["uid"] if pod else "",
         "created_at": (pod["metadata"].get("creationTimestamp") or "") if pod else "",
     }
+    if job:
+        data["job_uid"] = job["metadata"]["uid"]
     if tail.text and tail.container:
         data["log_container"] = tail.container
     if collected:

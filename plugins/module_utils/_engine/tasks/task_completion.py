@@ -125,7 +125,7 @@ class TaskCompletion:
         is_known = run.logs is not None and len(encode(run.logs)) < LOG_BYTES  # else its end is missing
         tail = Tail(run.logs or "") if is_known else read_tail(self._client, pod, lines) if lines and pod else Tail()
         tail = Tail("\n".join(split_lines(tail.text)[-lines:]) if lines else "", tail.container)
-        manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched)
+        manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched, run.live if spec.is_job else None)
         try:
             if spec.leaves_files and pod and not run.fetched and find_fetched(self._client, spec, pod["metadata"]["uid"]):
                 return None  # another run has, and perhaps deleted the pod: the task would run again without that record
