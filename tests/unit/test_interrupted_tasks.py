@@ -236,6 +236,19 @@ def delete_at_once(cluster, monkeypatch):
     monkeypatch.setattr(cluster, "delete", lambda *arguments: FakeCluster.delete(cluster, *arguments) and False)
 
 
+@pytest.mark.parametrize("record", [True, False])
+def test_the_log_of_a_pod_that_is_deleted_right_after_it_was_read_is_returned(cluster, monkeypatch, record):
+    perform(cluster, state="completed", cleanup="always", record=record, rerun="always")  # its record is older
+
+    def delete_afterwards(*_arguments, **_options):
+        cluster.objects.pop(("Pod", "n", "t"))
+        return b"precious"
+
+    monkeypatch.setattr(cluster, "log", delete_afterwards)
+    result, warnings = perform(cluster, state="completed", record=record, logs="collect", rerun="always")
+    assert result["logs"] == "precious" and not warnings
+
+
 @pytest.mark.parametrize("cleanup", ["always", "never"])
 @pytest.mark.parametrize("logs", ["collect", "none"])
 def test_a_run_keeps_nothing_of_a_pod_that_has_replaced_its_own(cluster, monkeypatch, logs, cleanup):

@@ -14,6 +14,7 @@ from ..objects.labels import HASH, MANAGED, PLACEMENT, RECORD, TASK, label_of, s
 from ..text import parse_integer
 from ..values import Manifest
 from .network_policy import DEFAULT, policy_name
+from .record import is_outdated
 from .task_plan import Listed
 from .task_spec import TaskSpec
 
@@ -172,14 +173,16 @@ def owner_job(item: Manifest) -> str | None:
 
 
 def is_current(client: Client, pod: Manifest) -> bool:
-    """Whether the pod of that name is still this one, so that its log, which only has a name, was of this one; the pods of a Job have names of their own."""
+    """Whether no other pod has taken the name of this one, so that its log, which only has a name, was of this one; those of a Job have names of their own."""
+    name = pod["metadata"]["name"]
     if owner_job(pod):
         return True
     try:
-        live = client.get(POD, pod["metadata"]["namespace"], pod["metadata"]["name"])
+        live = client.get(POD, pod["metadata"]["namespace"], name)
+        # Another one that has been deleted as well has left its record.
+        return live["metadata"]["uid"] == pod["metadata"]["uid"] if live else not is_outdated(client, name, pod)
     except PodwrightError:
         return True
-    return live is not None and live["metadata"]["uid"] == pod["metadata"]["uid"]
 
 
 def latest(*versions: Manifest | None) -> Manifest:

@@ -138,19 +138,19 @@ def _read_json(text: str | None, kind: type[_Kind]) -> _Kind:
 
 def find_fetched(client: Client, spec: TaskSpec, uid: str) -> Record | None:
     """The record of a task whose pod has that uid, if a run has fetched what it left. Raises: PodwrightError."""
-    record = _find(client, spec)
+    record = _find(client, spec.namespace, spec.name)
     return record if record and record.uid == uid and record.results is not None else None
 
 
-def is_outdated(client: Client, spec: TaskSpec, pod: Manifest) -> bool:
+def is_outdated(client: Client, task: str, pod: Manifest) -> bool:
     """Whether another run has recorded a later pod of a task. Raises: PodwrightError."""
-    record = _find(client, spec)
+    record = _find(client, pod["metadata"]["namespace"], task)
     if record is None or record.uid in (None, pod["metadata"]["uid"]):
         return False
     return (record.created_at or "") > (pod["metadata"].get("creationTimestamp") or "")
 
 
-def _find(client: Client, spec: TaskSpec) -> Record | None:
+def _find(client: Client, namespace: str, task: str) -> Record | None:
     """The record of a task. Who may run tasks may list ConfigMaps, and need not get them."""
-    items, _version = client.list(CONFIG_MAP, spec.namespace, field_selector=f"metadata.name={PREFIX}{spec.name}")
+    items, _version = client.list(CONFIG_MAP, namespace, field_selector=f"metadata.name={PREFIX}{task}")
     return read_record(items[0]) if items else None

@@ -129,7 +129,7 @@ class TaskCompletion:
         try:
             if spec.leaves_files and pod and not run.fetched and find_fetched(self._client, spec, pod["metadata"]["uid"]):
                 return None  # another run has, and perhaps deleted the pod: the task would run again without that record
-            if pod and is_outdated(self._client, spec, pod):
+            if pod and is_outdated(self._client, spec.name, pod):
                 return None
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
