@@ -8,16 +8,16 @@ import socket
 import ssl
 import struct
 import threading
-import urllib.parse
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from .responses import refuse_upgrade
 from .session import USER_AGENT
-from .streams import shut_down
+from .sockets import NOT_YET, connect
+from .streams import Streams
 from .transport import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ READ_AHEAD = 1 << 18  # received bytes to buffer
 MAX_MESSAGE = 1 << 24  # bytes of a message, and of a frame; servers send some 32 KiB at once
 MAX_CONTROL = 125  # bytes (RFC 6455, 5.5)
 MAX_QUEUED = 64  # frames after which no further pong is queued: the other end reads none
-_NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
 class Closed(Exception):
@@ -73,15 +72,15 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
     websocket = load("websocket")
     url = "ws" + configuration.server.removeprefix("http") + request.target
     headers = [f"{name}: {value}" for name, value in configuration.headers()] + [f"User-Agent: {USER_AGENT}"]
-    route = _route(configuration)
-    sockopt = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
-    connection = websocket.WebSocket(sockopt=sockopt, sslopt=route.pop("sslopt", {}))
+    connection, opening = websocket.WebSocket(), Streams()
     failure: Exception | None = None
-    # The library limits neither the time nor the size of the response, but each read.
-    watchdog = threading.Timer(UPGRADE_SECONDS, lambda: shut_down(connection.sock))
+    # The library limits neither the time nor the size of the response.
+    watchdog = threading.Timer(UPGRADE_SECONDS, opening.cancel)
     watchdog.start()
     try:
-        connection.connect(url, timeout=CONNECT_TIMEOUT, header=headers, subprotocols=protocols, redirect_limit=0, **route)
+        sock = connect(configuration, CONNECT_TIMEOUT, opening)
+        sock.settimeout(UPGRADE_SECONDS)
+        connection.connect(url, socket=sock, header=headers, subprotocols=protocols, redirect_limit=0)
     except websocket.WebSocketBadStatusException as error:
         _refuse(request, error.status_code, error.resp_headers, error.resp_body, configuration)
     except Exception as caught:  # of any type, for a response that is not one of HTTP
@@ -94,10 +93,11 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
         connection.shutdown()
         _refuse(request, answer.status, answer.headers, None, configuration)
     if failure or answer is None:
+        server = f"{configuration.server}{configuration.via} (from {configuration.source})"
         # A server whose connection is lost may have executed the request.
         is_lost = isinstance(failure, (ConnectionResetError, BrokenPipeError, websocket.WebSocketConnectionClosedException))
         unopened = PodwrightError(
-            f"Could not open a websocket to {configuration.server} (from {configuration.source}) for {request.name}: {configuration.mask(str(failure))}",
+            f"Could not open a websocket to {server} for {request.name}: {configuration.mask(str(failure))}",
             reason=CONNECTION_LOST if is_lost else "Refused",
             hint="Check the network, and that proxies between this host and the cluster support websockets.",
         )
@@ -108,21 +108,6 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
 
 def _refuse(request: Request, status: int, headers: Mapping[str, str] | None, content: bytes | None, configuration: Configuration) -> None:
     refuse_upgrade(request, status, load("urllib3").HTTPHeaderDict(headers or {}), content or b"", configuration)
-
-
-def _route(configuration: Configuration) -> dict[str, Any]:
-    """Arguments of websocket-client for the proxy and TLS of a configuration."""
-    options: dict[str, Any] = {"http_no_proxy": ["*"]}
-    if configuration.proxy:
-        proxy = urllib.parse.urlsplit(configuration.proxy)
-        options = {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port or 80, "proxy_type": proxy.scheme}
-        if configuration.proxy_login:
-            options["http_proxy_auth"] = tuple(configuration.proxy_login.split(":", 1))
-    if configuration.tls:
-        options["sslopt"] = {"context": configuration.tls}
-        if configuration.tls_server_name:
-            options["sslopt"]["server_hostname"] = configuration.tls_server_name
-    return options
 
 
 class WebSocket:
@@ -178,7 +163,7 @@ class WebSocket:
                     self._outgoing[0] = self._outgoing[0][count:]
                 else:
                     self._outgoing.popleft()
-        except _NOT_YET:
+        except NOT_YET:
             pass
         except OSError as error:
             self._outgoing.clear()
@@ -203,7 +188,7 @@ class WebSocket:
                     self._closed = "the other end closed the connection"
                     break
                 self._incoming += chunk
-        except _NOT_YET:
+        except NOT_YET:
             pass
         except OSError as error:
             self._closed = _describe(error)
