@@ -115,8 +115,10 @@ class OperationAction(ActionBase):
         if self._connection.transport != "local" or not isinstance(given, str) or is_text(given) or os.pathsep in given:
             return args
         path = os.path.expanduser(given)
+        if not os.path.isabs(path):
+            with suppress(AnsibleError):  # it may still be in the working directory of ansible-playbook
+                path = self._find_needle("files", path)
         with suppress(AnsibleError, OSError):
-            path = path if os.path.exists(path) else self._find_needle("files", path)
             with open(path, "rb") as file:
                 is_encrypted = is_encrypted_file(file)
             if is_encrypted:

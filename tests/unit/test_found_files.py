@@ -56,6 +56,15 @@ def test_the_directory_of_the_command_is_not_searched(files, monkeypatch):
     assert action(pod_copy, files, become=True).find_source("c") == f"{files}/play/files/c"
 
 
+@pytest.mark.parametrize(("path", "found"), [("a", "role/files/a"), ("c", "play/files/c"), ("d", "play/d"), ("e", "elsewhere/e"), ("nothing", None)])
+def test_a_kubeconfig_in_the_directory_of_the_command_is_the_last_resort(files, path, found, monkeypatch):
+    (files / "elsewhere").mkdir()
+    for name in "acde":
+        (files / "elsewhere" / name).touch()
+    monkeypatch.chdir(files / "elsewhere")
+    assert action(pod_exec, files)._find_kubeconfig({"kubeconfig": path}) == {"kubeconfig": f"{files}/{found}" if found else path}
+
+
 def test_each_option_that_names_a_source_is_found(files):
     path = f"{files}/role/files/a"
     assert action(pod_copy, files).prepare({"local_path": "a"}, {}) == {"local_path": path}
