@@ -416,8 +416,11 @@ def test_a_cancelled_run_reports_what_it_leaves_in_each_cluster(on_cancel):
     assert all(bool(pod["metadata"].get("deletionTimestamp")) == (on_cancel == "delete") for pod in left)
 
 
-def test_the_other_clusters_are_completed_if_one_fails():
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_the_other_clusters_are_completed_if_one_fails(has_failed):
+    """Its error does not hide that tasks of another one have failed."""
     fleet = Fleet("east", "west")
+    fleet["east"].exits = dict.fromkeys(NAMES, [3] * 9) if has_failed else {}
     delete = fleet["west"].delete
 
     def refuse(kind, *arguments, **options):
@@ -425,9 +428,12 @@ def test_the_other_clusters_are_completed_if_one_fails():
 
     fleet["west"].delete = refuse
     _fields, error = fleet.run(NAMES, cleanup="always")
-    assert error.message.startswith("Cluster 'west': ")
+    assert error.message.startswith("3 of 6 tasks failed" if has_failed else "Cluster 'west': ")
+    assert any("User x cannot delete" in text for text in fleet.console.warnings) is has_failed
     assert not [key for key, item in fleet["east"].objects.items() if key[0] == "Pod" and not item["metadata"].get("deletionTimestamp")]
     fleet["west"].delete = delete
+    if has_failed:
+        return
     fields, error = fleet.run(NAMES, cleanup="always")
     assert error is None and len(fleet.started) == 6 and {task["state"] for task in fields["tasks"]} == {"succeeded"}
 

@@ -13,7 +13,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import merge
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runner
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import completion, runner
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.collected import Collected
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.executor import Answer, Executor
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
@@ -524,13 +524,17 @@ def attempt_task(cluster, **options):
     return *attempt(task_pod.OPERATION, Invocation(params, False, False, console, cluster)), console.warnings
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
 @pytest.mark.parametrize("outcome", [0, 1])
-def test_an_error_of_the_cleanup_does_not_hide_that_a_task_failed(outcome, cluster):
+def test_an_error_of_the_cleanup_does_not_hide_that_a_task_failed(outcome, is_deleted, cluster, monkeypatch):
+    def refuse(*_arguments):
+        raise PodwrightError('pods is forbidden: User "u" cannot delete or watch pods', status=403, reason="Forbidden")
+
     cluster.outcome = outcome
-    cluster.refusals = {("delete", "Pod"): (403, 'pods "t" is forbidden: User "u" cannot delete resource "pods"')}
+    monkeypatch.setattr(*(completion, "wait_until_deleted") if is_deleted else (cluster, "delete"), refuse)
     _result, error, warnings = attempt_task(cluster, state="completed", cleanup="always")
     assert ("exit code 1" in str(error), "cannot delete" in str(error)) == (bool(outcome), not outcome)
-    assert any("was not cleaned up" in text for text in warnings) is bool(outcome)
+    assert any("The cleanup of finished tasks failed: " in text for text in warnings) is bool(outcome)
 
 
 def test_attempts_of_another_run_count(cluster, monkeypatch):

@@ -12,6 +12,7 @@ from ..cancellation import cause_of
 from ..cluster.availability import REQUEST_OUTAGE
 from ..errors import PodwrightError
 from ..tasks.batch import Batch
+from ..tasks.completion import raise_or_warn
 from ..tasks.decision import CREATE, REPLACE
 from ..tasks.stages import Stage
 from ..threads import call_in_threads
@@ -174,8 +175,7 @@ class Dispatcher:
             left = " ".join(f"Cluster '{batch.cluster}': {text}" for batch in self._batches if (text := batch.leave(on_cancel)))
             self._console.take_leave(f"task_pod was cancelled by {cause_of(reason)}. {left}")
             raise
-        for problem in filter(None, problems):
-            raise problem
+        raise_or_warn(filter(None, problems), (run for _cluster, run in self.runs), self._console)
         for cluster, run in self.runs:
             run.error = in_cluster(cluster or "", run.error) if run.error else None
         lost = [member.name for member in self._members.values() if member.problem]

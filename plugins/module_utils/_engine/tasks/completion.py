@@ -70,18 +70,18 @@ class Completion:
             policy = spec.options["cleanup"]
             if policy == "always" or policy == ("on_failure" if run.has_failed else "on_success"):
                 finished[run.plan.change.key] = (spec.kind, run.live)
-        problems = dict(zip(finished, call_in_threads(self._delete, finished.values(), THREADS)))
+        answers = call_in_threads(self._delete, finished.values(), THREADS)
+        problems = list(filter(None, answers))
         try:
-            wait_until_deleted(self._client, {key: entry for key, entry in finished.items() if not problems[key]}, DELETION_SECONDS, self._console)
+            deleted = {key: entry for (key, entry), problem in zip(finished.items(), answers) if not problem}
+            wait_until_deleted(self._client, deleted, DELETION_SECONDS, self._console)
         except PodwrightError as error:
-            if error.reason != WAIT_FAILED:
-                raise
-            # No task has failed: a finalizer blocks the deletion, or a sidecar uses up its grace period.
-            self._console.warn(f"{error.message} Its task has finished, and its deletion is not waited for any longer.")
-        for problem in filter(None, problems.values()):
-            if not any(run.has_failed for run, _spec in self._runs):
-                raise problem
-            self._console.warn(f"A task that has finished was not cleaned up: {problem}")  # an error would hide why tasks failed
+            if error.reason == WAIT_FAILED:
+                # No task has failed: a finalizer blocks the deletion, or a sidecar uses up its grace period.
+                self._console.warn(f"{error.message} Its task has finished, and its deletion is not waited for any longer.")
+            else:
+                problems.append(error)
+        raise_or_warn(problems, (run for run, _spec in self._runs), self._console)
 
     def _delete(self, entry: Listed) -> PodwrightError | None:
         kind, item = entry
@@ -91,6 +91,15 @@ class Completion:
         except PodwrightError as error:
             return error
         return None
+
+
+def raise_or_warn(problems: Iterable[PodwrightError], runs: Iterable[TaskRun], console: Console) -> None:
+    """Report what failed after the tasks had finished; as warnings if tasks have failed, since an error would hide why. Raises: PodwrightError."""
+    have_failed = any(run.has_failed for run in runs)
+    for problem in problems:
+        if not have_failed:
+            raise problem
+        console.warn(f"The cleanup of finished tasks failed: {problem}")
 
 
 def _is_unfetched(run: TaskRun) -> bool:
