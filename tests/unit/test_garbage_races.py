@@ -50,7 +50,7 @@ class Cluster(FakeCluster):
         interfere, self.interfere = self.interfere, None
         if interfere:
             interfere(self)
-        metadata = self.objects[kind.name, namespace, name]["metadata"]
+        metadata = self.objects.get((kind.name, namespace, name), {"metadata": {"uid": None}})["metadata"]
         if metadata["uid"] != uid or (version and metadata["resourceVersion"] != version):
             return False
         self.grace_periods.append(grace_period)
@@ -122,9 +122,19 @@ def replaced(cluster):
     cluster.add(item)
 
 
+def collected_by_another_client(cluster):
+    del cluster.objects["Pod", "n", "p"]
+
+
 @pytest.mark.parametrize(
     ("interfere", "refusals", "limit", "left"),
-    [(None, {}, None, []), (None, {("delete", "Pod"): 403}, None, ["j", "p"]), (replaced, {}, None, ["j", "p"]), (None, {}, 1, ["j"])],
+    [
+        (None, {}, None, []),
+        (None, {("delete", "Pod"): 403}, None, ["j", "p"]),
+        (replaced, {}, None, ["j", "p"]),
+        (collected_by_another_client, {}, None, []),
+        (None, {}, 1, ["j"]),
+    ],
 )
 def test_a_job_is_deleted_after_its_pods_and_only_with_them(interfere, refusals, limit, left):
     cluster = Cluster(job(created=NOW - 3 * DAY), pod(owner="j", finished=NOW - DAY))

@@ -43,6 +43,7 @@ class Deleter:
         self._lock = threading.Lock()
         self._forbidden: dict[tuple[Kind, str], PodwrightError] = {}
         self._started, self._requested = 0.0, 0
+        self._missing: set[str] = set()  # uids of pods that another client has deleted
         self.deleted: list[Decision] = []
         self.kept: list[Decision] = []
         self.errors: list[tuple[Decision, PodwrightError]] = []
@@ -68,7 +69,7 @@ class Deleter:
     def _without_pods(self, jobs: list[Decision]) -> list[Decision]:
         """Those whose pods were deleted: the deletion of a Job deletes its pods."""
         undeleted = [decision.candidate for decision in (*self.kept, *(decision for decision, _error in self.errors))]
-        pods = {pod.controller.uid: pod for pod in undeleted if pod.controller}
+        pods = {pod.controller.uid: pod for pod in undeleted if pod.controller and pod.uid not in self._missing}
         self._keep({job.candidate.uid: f"its pod {pods[job.candidate.uid].name} was not deleted" for job in jobs if job.candidate.uid in pods}, jobs)
         return [job for job in jobs if job.candidate.uid not in pods]
 
@@ -119,11 +120,20 @@ class Deleter:
                     self._forbidden[place] = error  # no further request for this kind and namespace
                 self.errors.append((decision, error))
             return
+        is_missing = not existed and candidate.kind == POD and self._is_missing(candidate)
         with self._lock:
             if existed:
                 self.deleted.append(decision)
             else:
+                self._missing |= {candidate.uid} if is_missing else set()
                 self._keep({candidate.uid: _CHANGED}, [decision])
+
+    def _is_missing(self, pod: Candidate) -> bool:
+        """Whether a Job certainly has no pod of that name any more. Who may run pod_gc may list pods, and need not get them."""
+        try:
+            return bool(pod.controller) and not self._client.list(POD, pod.namespace, field_selector=f"metadata.name={pod.name}", metadata_only=True)[0]
+        except PodwrightError:
+            return False
 
     def _pace(self, number: int) -> None:
         rate, clock = self._params["rate"], self._client.clock
