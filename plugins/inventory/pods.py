@@ -143,7 +143,6 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.arguments i
     given_options,
     item_arguments,
     read_selector,
-    url_password,
 )
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration, Context
@@ -162,6 +161,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
     long_name,
     read_hosts,
 )
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import url_password
 from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names
 from ansible_collections.podwright.core.plugins.plugin_utils._values import inert, plain, unmark_harmless
 

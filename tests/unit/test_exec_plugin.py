@@ -48,6 +48,13 @@ def test_credential_of_a_plugin_is_not_shown():
     assert run_plugin(plugin(credential(clientCertificateData="c", clientKeyData="k")), {}, b"", "x").expires_at is None
 
 
+def test_secret_for_a_plugin_is_not_shown_if_the_plugin_fails():
+    given = plugin({}) | {"command": "sh", "args": ["-c", 'echo "no login with $PASSPHRASE" >&2; exit 1'], "env": [{"name": "PASSPHRASE", "value": CANARY}]}
+    with pytest.raises(PodwrightError, match=r"no login with \*") as caught:
+        run_plugin(given, {}, b"", "the kubeconfig")
+    assert CANARY not in str(caught.value)
+
+
 @pytest.mark.parametrize("status", [{"clientKeyData": CANARY}, {"token": " "}, {"token": "", "clientCertificateData": ""}, {"token": None}])
 def test_plugin_must_print_a_usable_credential(status):
     with pytest.raises(PodwrightError) as caught:

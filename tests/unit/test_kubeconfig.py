@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import connection_secrets, redact_connection
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text, read_kubeconfig
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text, plugin_secrets, read_kubeconfig
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 CANARY = "c4n4ry-of-the-kubeconfig"
@@ -150,7 +150,16 @@ def test_path_is_not_taken_for_text(text):
 
 
 @pytest.mark.parametrize(
-    "user", [{"token": CANARY}, {"password": CANARY}, {"client-key-data": CANARY}, {"auth-provider": {"name": "oidc", "config": {"refresh-token": CANARY}}}]
+    "user",
+    [
+        {"token": CANARY},
+        {"password": CANARY},
+        {"client-key-data": CANARY},
+        {"auth-provider": {"name": "oidc", "config": {"refresh-token": CANARY}}},
+        {"exec": {"env": [{"name": "CLIENT_SECRET", "value": CANARY}]}},
+        {"exec": {"args": ["login", f"--client-secret={CANARY}"]}},
+        {"exec": {"args": ["login", "--token", CANARY]}},
+    ],
 )
 @pytest.mark.parametrize("form", [lambda content: content, yaml.safe_dump, json.dumps])
 def test_secrets_in_a_kubeconfig_option_are_masked_and_its_content_is_not_shown(user, form):
@@ -159,7 +168,52 @@ def test_secrets_in_a_kubeconfig_option_are_masked_and_its_content_is_not_shown(
     assert CANARY not in str(redact_connection(params)) and redact_connection({"kubeconfig": "/a/path"}) == {"kubeconfig": "/a/path"}
 
 
-@pytest.mark.parametrize("content", [{"users": None}, {"users": 5}, {"users": [5]}, {"users": [{"user": 5}]}, {"users": [{"user": {"auth-provider": 5}}]}, {}])
+@pytest.mark.parametrize("field", ["proxy-url", "server"])
+def test_password_in_a_url_of_a_kubeconfig_is_masked(field):
+    content = kubeconfig()
+    content["clusters"][0]["cluster"][field] = "http://jane:pass%3Aw0rd@proxy.example.com:3128"
+    assert connection_secrets({"kubeconfig": content}) >= {"pass%3Aw0rd", "pass:w0rd"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_secret"),
+    [
+        ("DB_PASSWORD", "hunter", True),
+        ("X", "aB3dE9xQ7zK1", True),
+        ("ID", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", True),
+        ("AWS_PROFILE", "default", False),
+        ("AWS_REGION", "us-east-1", False),
+        ("REGION", "europe-west4", False),
+        ("HOME", "/home/jane", False),
+        ("USE_TOKEN", "true", False),
+        ("TOKEN_FILE", "~/.kube/token", False),
+        ("RETRIES", "3", False),
+        ("ISSUER", "https://login.example.com:8443/dex", False),
+        ("ISSUER", "https://jane:pass@login.example.com", True),
+    ],
+)
+def test_ordinary_values_for_an_exec_plugin_are_not_masked(name, value, is_secret):
+    """A result in which each `default` is masked cannot be read."""
+    assert plugin_secrets({"env": [{"name": name, "value": value}]}) == ({value} if is_secret else set())
+
+
+def test_ordinary_arguments_for_an_exec_plugin_are_not_masked():
+    assert plugin_secrets({"args": ["get-token", "--profile=default", "--use-access-token=true", "--token-cache-dir=/root/cache", "--token", "-v"]}) == set()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"users": [{"user": {"exec": 5}}], "clusters": [5, {"cluster": {"server": 5, "proxy-url": "http://["}}]},
+        {"users": [{"user": {"exec": {"env": [5, {"name": "TOKEN"}], "args": 5}}}]},
+        {"users": None},
+        {"users": 5},
+        {"users": [5]},
+        {"users": [{"user": 5}]},
+        {"users": [{"user": {"auth-provider": 5}}]},
+        {},
+    ],
+)
 def test_masking_accepts_an_invalid_kubeconfig(content):
     assert connection_secrets({"kubeconfig": content}) == set() and connection_secrets({"kubeconfig": 5, "host": "http://[", "proxy": "x"}) == set()
 

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import os
-import urllib.parse
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .cluster.kubeconfig import is_text, secrets_in
 from .errors import option_error
 from .option_reader import check_value
-from .text import DNS_LABEL, LARGEST
+from .text import DNS_LABEL, LARGEST, url_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,17 +206,3 @@ def redact_connection(params: Options) -> Options:
     if not kubeconfig or (isinstance(kubeconfig, str) and not is_text(kubeconfig)):
         return params
     return params | {"kubeconfig": "(content, not shown)"}
-
-
-def url_passwords(urls: Iterable[str | None]) -> set[str]:
-    """The passwords in URLs, as written and decoded."""
-    found = {password for password in map(url_password, urls) if password}
-    return found | {urllib.parse.unquote(password) for password in found}
-
-
-def url_password(url: str | None) -> str | None:
-    """The password in a URL, as written, or None."""
-    try:
-        return urllib.parse.urlsplit(url or "").password
-    except ValueError:  # an invalid URL is rejected later
-        return None

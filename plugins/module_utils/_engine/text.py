@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
+from collections.abc import Iterable
 from typing import Any
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?", re.DOTALL)
@@ -92,3 +94,17 @@ def with_integers(value: Any) -> Any:
     if isinstance(value, list):
         return [with_integers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def url_passwords(urls: Iterable[str | None]) -> set[str]:
+    """The passwords in URLs, as written and decoded."""
+    found = {password for password in map(url_password, urls) if password}
+    return found | {urllib.parse.unquote(password) for password in found}
+
+
+def url_password(url: str | None) -> str | None:
+    """The password in a URL, as written, or None."""
+    try:
+        return urllib.parse.urlsplit(url or "").password
+    except ValueError:  # an invalid URL is rejected later
+        return None

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
+from ..masking import Masker
 from ..objects.timestamps import parse_timestamp
 from ..text import CONTROL_CHARACTERS, decode, strip_escapes
-from .kubeconfig import bad_configuration, shown_path
+from .kubeconfig import bad_configuration, plugin_secrets, shown_path
 
 if TYPE_CHECKING:
     from .kubeconfig import Entry
@@ -118,4 +119,5 @@ def _detail(stderr: bytes | None) -> str:
 
 def _plugin_error(message: str, plugin: Entry) -> PodwrightError:
     hint = _detail(str(plugin.get("installHint") or "").encode()).removeprefix(": ")
+    message = Masker(plugin_secrets(plugin)).mask(message)
     return PodwrightError(message, reason="ExecPlugin", hint=f"{hint}." if hint else "Run the command of the plugin in a terminal to see what it needs.")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import PodwrightError
 from ..libraries import load
+from ..text import url_passwords
 from .kubeconfig_fields import FIELDS, find_fault
 
 Entry: TypeAlias = dict[str, Any]
@@ -26,6 +28,10 @@ _PATHS: dict[str, tuple[str, ...]] = {
 _TEXT = re.compile(r"[\n\r{}]|\b(?:apiVersion|clusters|contexts|users|current-context) *:|\$ANSIBLE_VAULT;")
 _NOT_A_PATH = re.compile(r"[A-Za-z0-9+/=_.-]{100,}|.{1000,}", re.DOTALL)
 _SECRETS = ("token", "password", "client-key-data", "id-token", "access-token", "refresh-token", "client-secret")
+_SECRET_NAME = re.compile(r"secret|token|pass|key|credential", re.IGNORECASE)
+_NEVER_SECRET = re.compile(r"true|false|[0-9]{0,3}|(?:[~.]?/[\w.-]+)+/?", re.IGNORECASE)
+# Of a variable whose name does not say so: results contain such words, regions and addresses anyway.
+_ORDINARY = re.compile(r"[A-Za-z]?[a-z]*[0-9]{0,2}(?:[._-](?:[a-z]+[0-9]{0,2}|[0-9]{1,2}))*|https?://[\w.:/-]*")
 _VAULT = "$ANSIBLE_VAULT;"
 _MAX_NAMES = 20  # names in an error
 
@@ -173,11 +179,33 @@ def secrets_in(value: str | dict[str, Any]) -> set[str]:
         content = value if isinstance(value, dict) else _parse(value, "")
     except PodwrightError:
         return set()
-    entries = content.get("users") if isinstance(content, dict) else None
-    items = entries if isinstance(entries, list) else []
-    users = [_mapping(_mapping(item).get("user")) for item in items]
+    users, clusters = (_fields(content, entries) for entries in ("users", "clusters"))
     fields = [user | _mapping(_mapping(user.get("auth-provider")).get("config")) for user in users]
-    return {str(values[name]) for values in fields for name in _SECRETS if values.get(name)}
+    found = {str(values[name]) for values in fields for name in _SECRETS if values.get(name)}
+    found |= url_passwords(str(cluster[name]) for cluster in clusters for name in ("server", "proxy-url") if cluster.get(name))
+    return found.union(*(plugin_secrets(user.get("exec")) for user in users))
+
+
+def plugin_secrets(plugin: object) -> set[str]:
+    """The values in the `exec` of a user that may be secret: of variables unless they are ordinary, of arguments if their name says so."""
+    given = _mapping(plugin)
+    items = [_mapping(item) for item in _list(given.get("env"))]
+    variables = [(str(item.get("name")), str(item.get("value") or "")) for item in items]
+    args = [str(arg) for arg in _list(given.get("args"))]
+    pairs = [(arg, following) for arg, following in itertools.pairwise(args) if "=" not in arg and not following.startswith("-")]
+    pairs += [(name, value) for name, equals, value in (arg.partition("=") for arg in args)]
+    named = variables + [(name, value) for name, value in pairs if name.startswith("-")]
+    found = {value for name, value in named if _SECRET_NAME.search(name)} | {value for name, value in variables if not _ORDINARY.fullmatch(value)}
+    return {value for value in found if not _NEVER_SECRET.fullmatch(value)}
+
+
+def _fields(content: object, entries: str) -> list[Entry]:
+    """The users or clusters of a kubeconfig that may be invalid."""
+    return [_mapping(_mapping(item).get(ENTRY_FIELDS[entries])) for item in _list(_mapping(content).get(entries))]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: object) -> dict[str, Any]:

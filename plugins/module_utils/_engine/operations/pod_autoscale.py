@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, REVIEW, WAIT, url_passwords, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, with_defaults
 from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
@@ -26,6 +26,7 @@ from ..reconciler.manifest import Redactor, drop_managed_fields, key_of
 from ..reconciler.plan import Change
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.wait import wait_until_ready
+from ..text import url_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -328,8 +329,7 @@ def _shown(target: Target) -> Manifest:
 
 
 def _replicas(target: Target, desired: int | None) -> dict[str, int]:
-    after = target.replicas_after
-    return {"before": target.replicas, "after": after, "desired": after if desired is None else desired}
+    return {"before": target.replicas, "after": target.replicas_after, "desired": target.replicas_after if desired is None else desired}
 
 
 def secrets(params: Options) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_ranges, url_passwords, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_ranges, with_defaults
 from ..clients.prometheus import query_prometheus
 from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
@@ -21,6 +21,7 @@ from ..operation import Invocation, Operation, attempt
 from ..option_reader import normalize_options
 from ..reconciler.diff import yaml_diff
 from ..tasks.redactor import TaskRedactor, redact_options
+from ..text import url_passwords
 from . import pod_exec, pod_request
 
 if TYPE_CHECKING:
