@@ -200,10 +200,15 @@ def _directory(playbook):
     if os.path.realpath(playbook) == PLAYBOOKS:
         yield
         return
-    before = os.open(".", os.O_RDONLY)
+    try:
+        before = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # it may be a directory that this user cannot read
+    except OSError:
+        before = None
     try:
         os.chdir(playbook)
         yield
     finally:
-        os.fchdir(before)
-        os.close(before)
+        if before is not None:
+            with suppress(OSError):
+                os.fchdir(before)
+            os.close(before)

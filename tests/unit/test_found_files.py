@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.podwright.core.plugins.action import pod_copy, pod_exec, task_pod
+from ansible_collections.podwright.core.plugins.plugin_utils import _operation_action
 
 
 def action(module, tmp_path, is_local=True, become=False):
@@ -91,3 +93,29 @@ def test_each_option_that_names_a_source_is_found(files):
 )
 def test_a_template_that_yields_null_does_not_mean_the_whole_set(files, given, prepared):
     assert action(task_pod, files).prepare(given, {}) == prepared
+
+
+def test_the_directory_of_the_command_need_not_be_readable(tmp_path, monkeypatch):
+    def open_directory(path, flags):
+        if not flags & os.O_PATH:
+            raise PermissionError(path)
+        return original(path, flags)
+
+    original = os.open
+    (tmp_path / "play").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_operation_action.os, "open", open_directory)
+    with _operation_action._directory(str(tmp_path / "play")):
+        assert os.getcwd() == str(tmp_path / "play")
+    assert os.getcwd() == str(tmp_path)
+
+
+def test_an_operation_runs_although_the_directory_of_the_command_cannot_be_opened(tmp_path, monkeypatch):
+    def refuse(path, flags):
+        raise PermissionError(path)
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "play").mkdir()
+    monkeypatch.setattr(_operation_action.os, "open", refuse)
+    with _operation_action._directory(str(tmp_path / "play")):
+        assert os.getcwd() == str(tmp_path / "play")
