@@ -125,7 +125,10 @@ options:
     env:
       - name: K8S_AUTH_NO_PROXY
   proxy_headers:
-    description: Headers of requests through the proxy, a mapping of V(basic_auth), V(proxy_basic_auth) and V(user_agent).
+    description:
+      - Headers of requests through the proxy, a mapping of V(basic_auth), V(proxy_basic_auth) and V(user_agent).
+      - Each can be set by the environment variable E(K8S_AUTH_PROXY_HEADERS_BASIC_AUTH), E(K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH) or
+        E(K8S_AUTH_PROXY_HEADERS_USER_AGENT).
     type: dict
     vars:
       - name: ansible_podwright_proxy_headers

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import CONNECTION
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB, POD
@@ -124,6 +126,37 @@ def test_error_names_an_invalid_proxy(name, address):
 def test_error_names_invalid_proxy_headers(headers):
     with pytest.raises(PodwrightError, match=f"proxy_headers.{next(iter(headers))}"):
         Configuration({"host": "http://x", "proxy": "http://127.0.0.1:9", "proxy_headers": headers})
+
+
+@pytest.mark.parametrize("is_module", [True, False])
+@pytest.mark.parametrize("headers", [None, {"user_agent": "given"}])
+def test_proxy_headers_are_read_from_variables(headers, is_module, monkeypatch):
+    """Of modules, so that Ansible masks them, and of plugins, whose options have no variables for parts of a mapping."""
+    options = {"host": "http://192.0.2.1", "proxy": "http://127.0.0.1:9"} | ({"proxy_headers": headers} if headers else {})
+    for name, value in (("PROXY_BASIC_AUTH", "jane:pass"), ("BASIC_AUTH", ""), ("USER_AGENT", "agent")):
+        monkeypatch.setenv(f"K8S_AUTH_PROXY_HEADERS_{name}", value)
+    if is_module:
+        checked = ArgumentSpecValidator(CONNECTION).validate(options)
+        options = checked.validated_parameters
+        assert checked.error_messages == [] and "jane:pass" in checked._no_log_values
+    found = Configuration(options)
+    assert found.proxy_headers() == {"proxy-authorization": "Basic amFuZTpwYXNz", "user-agent": "given" if headers else "agent"}
+    assert "pass" not in found.mask("a pass word")
+
+
+def test_proxy_headers_are_not_set_without_variables():
+    assert ArgumentSpecValidator(CONNECTION).validate({}).validated_parameters["proxy_headers"] is None
+
+
+@pytest.mark.parametrize("is_module", [True, False])
+def test_empty_variable_impersonates_nobody(is_module, monkeypatch):
+    monkeypatch.setenv("K8S_AUTH_IMPERSONATE_GROUPS", "")
+    monkeypatch.setenv("K8S_AUTH_IMPERSONATE_USER", "")
+    options = {"host": "http://192.0.2.1", "impersonate_user": "", "impersonate_groups": [""]}  # as Ansible reads them for plugins
+    if is_module:
+        options = ArgumentSpecValidator(CONNECTION).validate({"host": "http://192.0.2.1"}).validated_parameters
+        assert options["impersonate_groups"] is None
+    assert Configuration(options).headers() == []
 
 
 BYPASSES = {

@@ -31,6 +31,13 @@ def _read_given_variable(name: str) -> str:
     return os.environ[name]
 
 
+def _start_proxy_headers(*names: str) -> dict[str, str]:
+    # Ansible reads the variables of suboptions only if there is a mapping.
+    if not any(map(os.environ.get, names)):
+        raise _not_found()
+    return {}
+
+
 def _read_variable(name: str) -> str:
     if not os.environ.get(name):
         raise _not_found()
@@ -50,6 +57,11 @@ def from_variable(name: str) -> tuple[Callable[[str], str], list[str]]:
     return (_read_variable, [name])
 
 
+_PROXY_HEADERS: Arguments = {
+    "basic_auth": {"type": "str", "no_log": True, "fallback": from_variable("K8S_AUTH_PROXY_HEADERS_BASIC_AUTH")},
+    "proxy_basic_auth": {"type": "str", "no_log": True, "fallback": from_variable("K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH")},
+    "user_agent": {"type": "str", "fallback": from_variable("K8S_AUTH_PROXY_HEADERS_USER_AGENT")},
+}
 CONNECTION: Arguments = {
     "kubeconfig": {"type": "raw", "fallback": _from_environment("K8S_AUTH_KUBECONFIG")},
     "context": {"type": "str", "fallback": _from_environment("K8S_AUTH_CONTEXT")},
@@ -66,14 +78,11 @@ CONNECTION: Arguments = {
     "no_proxy": {"type": "str", "fallback": _from_environment("K8S_AUTH_NO_PROXY")},
     "proxy_headers": {
         "type": "dict",
-        "options": {
-            "basic_auth": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_PROXY_HEADERS_BASIC_AUTH")},
-            "proxy_basic_auth": {"type": "str", "no_log": True, "fallback": _from_environment("K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH")},
-            "user_agent": {"type": "str", "fallback": _from_environment("K8S_AUTH_PROXY_HEADERS_USER_AGENT")},
-        },
+        "options": _PROXY_HEADERS,
+        "fallback": (_start_proxy_headers, [name for spec in _PROXY_HEADERS.values() for name in spec["fallback"][1]]),
     },
     "impersonate_user": {"type": "str", "fallback": _from_environment("K8S_AUTH_IMPERSONATE_USER")},
-    "impersonate_groups": {"type": "list", "elements": "str", "fallback": _from_environment("K8S_AUTH_IMPERSONATE_GROUPS")},
+    "impersonate_groups": {"type": "list", "elements": "str", "fallback": from_variable("K8S_AUTH_IMPERSONATE_GROUPS")},
     "namespace": {"type": "str"},
 }
 

@@ -105,6 +105,7 @@ class Configuration(Context):
         self.expires_at = self._credentials.expires_at
         self._impersonation = self._read_impersonation()
         self.proxy = self._find_proxy()
+        self._given_headers = _proxy_header_options(options.get("proxy_headers") or {})
         self._proxy_headers = self._read_proxy_headers()
         self.tls_server_name: str | None = self._cluster.get("tls-server-name") or None
         self.tls = None
@@ -128,7 +129,7 @@ class Configuration(Context):
     @property
     def proxy_login(self) -> str | None:
         """`name:password` for the proxy, from `proxy_headers` or the URL of the proxy, or None."""
-        login: str | None = (self._options.get("proxy_headers") or {}).get("proxy_basic_auth")
+        login: str | None = self._given_headers.get("proxy_basic_auth")
         url = urllib.parse.urlsplit(self.proxy or "")
         if login or not url.username:
             return login
@@ -153,7 +154,7 @@ class Configuration(Context):
 
     def _secrets(self) -> set[str]:
         values = (self._proxy_headers.get(name, "") for name in ("authorization", "proxy-authorization"))
-        logins = (self.proxy_login, (self._options.get("proxy_headers") or {}).get("basic_auth"))
+        logins = (self.proxy_login, self._given_headers.get("basic_auth"))
         found = {value.partition(" ")[2] for value in values} | {(login or "").partition(":")[2] for login in logins}
         return (self._credentials.secrets | found) - {""}
 
@@ -201,9 +202,12 @@ class Configuration(Context):
     def _read_impersonation(self) -> Headers:
         """Options take precedence over the kubeconfig's `as` and all fields that belong to it."""
         options, user = self._options, self._user
-        if options.get("impersonate_user") or options.get("impersonate_groups"):
+        groups = options.get("impersonate_groups") or []
+        if groups == [""] and os.environ.get("K8S_AUTH_IMPERSONATE_GROUPS") == "":  # which Ansible splits to a list
+            groups = []
+        if options.get("impersonate_user") or groups:
             headers = [("Impersonate-User", header_value("impersonate_user", options["impersonate_user"]))] if options.get("impersonate_user") else []
-            return headers + [("Impersonate-Group", header_value("impersonate_groups", group)) for group in options.get("impersonate_groups") or []]
+            return headers + [("Impersonate-Group", header_value("impersonate_groups", group)) for group in groups]
         headers = [("Impersonate-User", header_value("as", user["as"]))] if user.get("as") else []
         headers += [("Impersonate-Uid", header_value("as-uid", user["as-uid"]))] if user.get("as-uid") else []
         headers += [("Impersonate-Group", header_value("as-groups", group)) for group in user.get("as-groups") or []]
@@ -227,8 +231,7 @@ class Configuration(Context):
         return None if not proxy or bypasses(self.server, no_proxy or "") else proxy
 
     def _read_proxy_headers(self) -> dict[str, str]:
-        options = self._options.get("proxy_headers") or {}
-        headers = {}
+        options, headers = self._given_headers, {}
         if self.proxy_login:
             headers["proxy-authorization"] = basic(*_split_login("proxy_headers.proxy_basic_auth", self.proxy_login))
         if options.get("basic_auth"):
@@ -236,6 +239,12 @@ class Configuration(Context):
         if options.get("user_agent"):
             headers["user-agent"] = header_value("proxy_headers.user_agent", options["user_agent"])
         return headers
+
+
+def _proxy_header_options(given: Options) -> Options:
+    """The option proxy_headers; no plugin of Ansible can declare the variables of its parts."""
+    names = ("basic_auth", "proxy_basic_auth", "user_agent")
+    return {name: given.get(name) or os.environ.get(f"K8S_AUTH_PROXY_HEADERS_{name.upper()}") for name in names}
 
 
 def _split_login(name: str, login: str) -> tuple[str, str]:
