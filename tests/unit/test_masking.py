@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import urllib.parse
 
 import pytest
@@ -37,6 +38,16 @@ def test_unforeseen_exceptions_become_failures(part, no_log):
     result = perform(operation(**{part: fail}), {}, False, False, Console(), no_log)
     assert result["failed"] and result["reason"] == "Unforeseen" and "invocation" in result
     assert ("KeyError" in result["msg"]) == (not no_log) and MARK not in json.dumps(result)
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}])
+def test_result_that_is_nested_too_deeply_is_a_failure(wrap):
+    """Not an exception, which Ansible would report as a crash: a server may have sent it as JSON."""
+    value = "end"
+    for _level in range(10 * sys.getrecursionlimit()):
+        value = wrap(value)
+    result = perform(operation(describe=lambda task, outcome: {"changed": True, "json": value}), {}, False, False, Console())
+    assert (result["failed"], result["changed"], result["reason"]) == (True, True, "TooDeep") and "json" not in result
 
 
 def test_result_that_is_not_plain_data_is_an_unforeseen_failure():

@@ -213,8 +213,14 @@ def perform(
         result["warnings"] = list(console.warnings)
     try:
         return clean(result)
-    except TypeError as error:  # a value that is not plain data
-        return _failure(as_podwright_error(error), no_log) | {"changed": result["changed"], "duration": 0.0, "invocation": {"module_args": {}}}
+    except (TypeError, RecursionError) as error:  # a value that is not plain data
+        return _failure(_unreturnable(error), no_log) | {"changed": result["changed"], "duration": 0.0, "invocation": {"module_args": {}}}
+
+
+def _unreturnable(error: TypeError | RecursionError) -> PodwrightError:
+    if isinstance(error, TypeError):
+        return as_podwright_error(error)
+    return PodwrightError("The result cannot be returned: its data is nested too deeply.", reason="TooDeep", hint="Request less of the data.")
 
 
 def _clean(secrets: Masker, hidden: Masker, fields: Result) -> Result:
