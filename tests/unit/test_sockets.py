@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import select
 import socket
 import ssl
 import threading
@@ -20,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.str
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from tests.cluster.certificates import Authority
 
+from ..support.local_commands import frame
 from .stub_server import Response, StubServer
 
 EXEC = Request("GET", POD.path("n", "a", "exec"), kind=POD, subresource="exec", namespace="n", name="a", retryable=False)
@@ -92,14 +95,29 @@ def refusal(**options):
     return caught.value
 
 
+def accept(handler):
+    """Open the websocket that was requested, with a first message."""
+    key = f"{handler.headers['Sec-WebSocket-Key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accepted = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted, "Sec-WebSocket-Protocol": "v5.channel.k8s.io"}
+    return Response(101, frame(b"hello"), headers)
+
+
 @pytest.mark.parametrize("server_has_tls", [True, False])
 @pytest.mark.parametrize("proxy_has_tls", [True, False])
 def test_websockets_use_the_proxy_of_the_configuration_whatever_no_proxy_says(proxy_has_tls, server_has_tls, certificate, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(ssl, "create_default_context", unverified(ssl.create_default_context))
-    with Proxy(certificate if proxy_has_tls else None) as proxy, StubServer(context=certificate if server_has_tls else None) as server:
-        error = refusal(host=server.url, proxy=proxy.url, no_proxy="example.com", proxy_headers={"basic_auth": "root:s3cret", "user_agent": "agent"})
-    assert "responded with 200" in str(error) and len(server.heads) == 1 and "t0ken" in server.heads[0]
+    options = {"no_proxy": "example.com", "proxy_headers": {"basic_auth": "root:s3cret", "user_agent": "agent"}, "api_key": "t0ken", "validate_certs": False}
+    with Proxy(certificate if proxy_has_tls else None) as proxy, StubServer(accept, certificate if server_has_tls else None) as server:
+        with Client(Configuration(options | {"host": server.url, "proxy": proxy.url})) as client:
+            opened = websocket.open_websocket(client, EXEC, ["v5.channel.k8s.io"])
+            opened.fill()  # what TLS has decrypted already
+            while (message := opened.receive()) is None:
+                select.select([opened.sock], [], [])
+                opened.fill()
+            opened.close()
+    assert message == (websocket.BINARY, b"hello") and opened.protocol == "v5.channel.k8s.io" and "t0ken" in server.heads[0]
     line, *headers = proxy.heads[0].splitlines()
     assert line == f"CONNECT 127.0.0.1:{server.port} HTTP/1.1" and "t0ken" not in proxy.heads[0]
     assert "user-agent: agent" in headers and not any(header.startswith("authorization") for header in headers)
