@@ -125,10 +125,17 @@ def _relay(inner: socket.socket, outer: ssl.SSLSocket) -> None:
             if None in moved:
                 return
             if not any(moved):
-                poll = select.poll()
-                poll.register(inner, (0 if held[outer] else select.POLLIN) | (select.POLLOUT if held[inner] else 0))
-                poll.register(outer, (0 if held[inner] else select.POLLIN) | (select.POLLOUT if held[outer] else 0))
-                poll.poll()
+                _wait(inner, outer, held)
+
+
+def _wait(inner: socket.socket, outer: socket.socket, held: dict[socket.socket, bytes]) -> None:
+    """Wait until bytes can be received or sent."""
+    poll = select.poll()
+    for sock, other in ((inner, outer), (outer, inner)):
+        events = (0 if held[other] else select.POLLIN) | (select.POLLOUT if held[sock] else 0)
+        if events:  # else poll returns at once as long as that end is closed
+            poll.register(sock, events)
+    poll.poll()
 
 
 def _move(source: socket.socket, target: socket.socket, held: dict[socket.socket, bytes]) -> bool | None:
