@@ -13,6 +13,7 @@ import time
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
@@ -21,10 +22,13 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.expansion import expand
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.feeds import Feed
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.images import full_name, pull_policy
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.pods import Pods
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Answer, Program
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, deadline_of, read_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 
 from .fake_podman import INFO, FakePodman
+from .task_specs import spec
 
 SECRET = "do-not-show-this"
 LATE = 946684800  # seconds since the epoch: the year 2000, in which the pods of `status_of` were created
@@ -220,6 +224,25 @@ def test_missing_command_leaves_no_pod(podman_program):
     failed = run(command=["missing"], retries=1)
     assert (failed["reason"], failed["rc"], failed["attempt"]) == ("StartError", 128, 2)
     assert podman_program.pods == {}
+
+
+@pytest.mark.parametrize("remover", ["kube play", "pod rm"])
+def test_a_pod_that_could_not_be_started_exists_until_it_has_failed(podman, monkeypatch, remover):
+    """Podman may also have removed it itself."""
+    pods, answer, looks = Pods(Program(), Clock()), Program.run, []
+
+    def run_and_look(program, *words, **options):
+        found = answer(program, *words, **options)
+        if " ".join(words[:2]) == remover:
+            pods.select(lambda _pod: True)
+            answer(program, "pod", "rm", "job.n")
+            looks.append([pod["metadata"]["uid"] for pod in pods.select(lambda _pod: True)])
+        return found
+
+    monkeypatch.setattr(Program, "run", run_and_look)
+    failed = pods.start(pods.identify(build_manifest(spec(name="job", command=["missing"]), "baseline")), {})
+    assert looks == [[failed["metadata"]["uid"]]] and podman.pods == {}
+    assert [read_pod(pod).reason for pod in pods.select(lambda _pod: True)] == ["StartError"]
 
 
 # -- secrets --------------------------------------------------------------------------------------------------

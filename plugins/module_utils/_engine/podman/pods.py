@@ -74,14 +74,24 @@ class Pods:
 
         Raises: PodwrightError.
         """
-        listed = self._program.list("pod", "ps", "--format", "json", "--filter", f"label={selector_of(MANAGED)}")
-        entries = [(pod, [c["Id"] for c in entry.get("Containers") or []]) for entry in listed if (pod := read_manifest(entry)) and chosen(pod)]
-        inspected = self._inspect(container for _pod, containers in entries for container in containers)
-        pods = [self._with_status(pod, containers, inspected) for pod, containers in entries]
+        starting = set(self._starting)  # before they are listed
+        pods = self._list(chosen)
         if enforce:
             for pod in pods:
                 self._enforce(pod)
         pods += [pod for pod in list(self._failed.values()) if chosen(pod)]
+        # Podman may not have a pod any more that it could not start, and which is a failed one in a moment.
+        unlisted = starting - {pod["metadata"]["uid"] for pod in pods} - set(self.deleted)
+        pods += [self.seen[uid] for uid in unlisted if uid in self.seen and chosen(self.seen[uid])]
+        self.seen |= {pod["metadata"]["uid"]: pod for pod in pods}
+        return pods
+
+    def _list(self, chosen: Callable[[Manifest], bool]) -> list[Manifest]:
+        """The chosen pods that Podman has. Raises: PodwrightError."""
+        listed = self._program.list("pod", "ps", "--format", "json", "--filter", f"label={selector_of(MANAGED)}")
+        entries = [(pod, [c["Id"] for c in entry.get("Containers") or []]) for entry in listed if (pod := read_manifest(entry)) and chosen(pod)]
+        inspected = self._inspect(container for _pod, containers in entries for container in containers)
+        pods = [self._with_status(pod, containers, inspected) for pod, containers in entries]
         self.seen |= {pod["metadata"]["uid"]: pod for pod in pods}
         return pods
 
@@ -154,7 +164,7 @@ class Pods:
         uid = pod["metadata"]["uid"]
         if "pod already exists" in error or "name is in use" in error:
             raise PodwrightError(f"Pod {pod_name(pod)!r} exists already: {message}", status=409, reason="AlreadyExists")
-        found = self.select(lambda item: item["metadata"]["uid"] == uid)
+        found = self._list(lambda item: item["metadata"]["uid"] == uid)
         if found and read_pod(found[0]).state in ("failed", "running"):
             return found[0]  # an init container failed, or another container could not be started beside the task's
         self._remove(pod, 0)
