@@ -269,7 +269,9 @@ def test_one_changed_file_of_thousands_is_copied(count, play, namespace, client,
 
 
 def test_running_init_container_receives_a_file(play, namespace, client):
-    waits = {"name": "waits", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", "until [ -e /tmp/go ]; do sleep 0.1; done"]}
+    alone = "set -- /proc/[0-9]*; [ $# = 1 ]"  # else it could end before the copy is confirmed
+    script = f"until [ -e /tmp/go ] && {{ {alone}; }}; do sleep 0.1; done"
+    waits = {"name": "waits", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script]}
     start_pod(client, namespace, "box", initContainers=[waits])
     wait_for(lambda: "running" in (client.get(POD, namespace, "box")["status"].get("initContainerStatuses") or [{}])[0].get("state", {}))
     copy = {"pod": "box", "container": "waits", "content": "go", "remote_path": "/tmp/go"}
