@@ -369,6 +369,25 @@ def test_texts_of_a_secret_are_spelled_as_json():
             clean(secret | invalid)
 
 
+@pytest.mark.parametrize("value", [{"password": "hunter2hunter"}, ["hunter2hunter"], 1.5, 12345, True])
+def test_data_of_a_secret_other_than_strings_is_refused_without_its_value(value):
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "odd"}, "data": {"config.json": value}}
+    with pytest.raises(PodwrightError, match=r"Secret odd: data.config.json must be a string in base64, got \w+") as caught:
+        clean(secret)
+    assert "stringData" in caught.value.hint and "hunter" not in f"{caught.value.message} {caught.value.hint}"
+    with pytest.raises(PodwrightError, match="Secret odd: data must be a mapping"):
+        clean(secret | {"data": [value]})
+
+
+@pytest.mark.parametrize("field", ["data", "stringData"])
+@pytest.mark.parametrize("value", [{"a": {"b": ["hunter2hunter"]}}, ["hunter2hunter"], "hunter2hunter", {"a": ["hunter2hunter", 1.5, None, True]}])
+def test_values_of_a_malformed_secret_are_masked(field, value):
+    secret = {"kind": "Secret", field: value}
+    assert "hunter2hunter" in secret_values([secret])
+    assert "hunter2hunter" in secret_values([{"kind": "SecretList", "items": {"a": secret}}]) & secret_values([{"kind": "SecretList", "items": [secret]}])
+    assert "hunter2hunter" in secret_values([{"kind": "Secret", "metadata": {"annotations": {"a": [value]}}}])
+
+
 @pytest.mark.parametrize("text", ["a: .nan", "a: -.inf", "a: !!binary aGVsbG8=", "? !!set {a}\n: 1", "a: !!set {b}"])
 def test_value_that_json_lacks_is_rejected(text):
     with pytest.raises(PodwrightError):

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
@@ -56,13 +56,19 @@ def clean(manifest: Manifest) -> Manifest:
 
 def _encode_texts(manifest: Manifest) -> Manifest:
     """A Secret with its `stringData` in `data`, values other than strings as JSON; any other manifest as it is. Raises: PodwrightError."""
-    if (manifest["apiVersion"], manifest["kind"]) != ("v1", "Secret") or "stringData" not in manifest:
+    if (manifest["apiVersion"], manifest["kind"]) != ("v1", "Secret"):
         return manifest
     parts = {field: manifest.get(field) or {} for field in ("data", "stringData")}
     for field, part in parts.items():
         if not isinstance(part, dict):
             message = f"Secret {manifest['metadata']['name']}: {field} must be a mapping, got {type(part).__name__}."
             raise PodwrightError(message, reason="BadManifest", hint="Each of its keys names one value.")
+    for name, value in parts["data"].items():
+        if not isinstance(value, (str, type(None))):  # which the API server would quote in its error
+            message = f"Secret {manifest['metadata']['name']}: data.{name} must be a string in base64, got {type(value).__name__}."
+            raise PodwrightError(message, reason="BadManifest", hint="Write it in stringData, which encodes it, or in quotes if it is base64.")
+    if "stringData" not in manifest:
+        return manifest
     encoded = {
         name: base64.b64encode(json_text(value).encode(errors="surrogatepass")).decode() for name, value in parts["stringData"].items() if value is not None
     }
@@ -217,20 +223,45 @@ def secret_values(manifests: Iterable[object]) -> set[str]:
     """The secret values in manifests, both encoded and decoded, which results must not contain."""
     found: set[str] = set()
     for manifest in manifests:
-        if isinstance(manifest, dict) and str(manifest.get("kind")).lower() in ("secret", "secrets"):
-            for text in _text_values(manifest.get("stringData")):
-                found |= {text, base64.b64encode(text.encode()).decode()}
-            for encoded in _text_values(manifest.get("data")):
-                found.add(encoded)
-                try:
-                    found.add(base64.b64decode(encoded, validate=True).decode())
-                except ValueError:
-                    pass  # not text in base64, which the server refuses if it is invalid
+        if isinstance(manifest, dict) and str(manifest.get("kind")).lower() in ("secret", "secrets", "secretlist"):
+            found |= _values_of_secret(manifest)
         if isinstance(manifest, dict) and isinstance(spec := manifest.get("spec"), dict) and manifest.get("kind") == "TokenReview":
             found |= {spec["token"]} if isinstance(spec.get("token"), str) else set()
     # Masking a very short value would make any output unreadable; such a value is only redacted in its Secret.
     return {value for value in found if len(value) >= 4}
 
 
-def _text_values(mapping: object) -> list[str]:
-    return [json_text(value) for value in mapping.values() if value is not None] if isinstance(mapping, dict) else []
+def _values_of_secret(manifest: dict[str, Any]) -> set[str]:
+    """The values of a Secret, which may be malformed: an API server quotes a value of the wrong type in its error."""
+    found: set[str] = set()
+    for text in _text_values(manifest.get("stringData")):
+        found |= {text, base64.b64encode(text.encode(errors="surrogatepass")).decode()}
+    for encoded in _text_values(manifest.get("data")):
+        found.add(encoded)
+        try:
+            found.add(base64.b64decode(encoded, validate=True).decode())
+        except ValueError:
+            pass  # not text in base64, which the server refuses if it is invalid
+    metadata = manifest.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    for value in annotations.values() if isinstance(annotations, dict) else ():
+        found.update(_scalars(value) if isinstance(value, (dict, list)) else ())
+    items = manifest.get("items")
+    for item in items.values() if isinstance(items, dict) else items if isinstance(items, list) else ():
+        found |= _values_of_secret(item) if isinstance(item, dict) else set(_scalars(item))
+    return found
+
+
+def _text_values(field: object) -> list[str]:
+    """The values of a field as text: each as it is stored, and what is in it."""
+    whole = [json_text(value) for value in field.values() if value is not None] if isinstance(field, dict) else []
+    return [*whole, *_scalars(field)]
+
+
+def _scalars(value: object) -> Iterator[str]:
+    """The texts and numbers in a value, as text."""
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _scalars(item)
+    elif value is not None and not isinstance(value, bool):
+        yield json_text(value)
