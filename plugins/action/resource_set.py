@@ -152,6 +152,10 @@ def _files_below(directory):
     found = []
     for parent, directories, files in os.walk(directory, onerror=_refuse):
         directories[:] = [name for name in directories if not name.startswith(".")]
+        for name in directories:
+            if os.path.islink(path := os.path.join(parent, name)):  # ignored, its objects would be pruned
+                rest = "Replace it by a directory, or rename it to a name that starts with a dot to leave it out."
+                raise AnsibleActionFail(f"src: {path} is a symbolic link to a directory, and these are not followed. {rest}")
         found += [os.path.join(parent, name) for name in files if name.endswith(MANIFESTS) and not name.startswith(".")]
     for path in found:
         if not os.path.isfile(path):

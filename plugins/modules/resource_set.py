@@ -63,6 +63,7 @@ options:
     description:
       - File with manifests on the controller, a directory of such files, or an HTTP(S) URL that the controller reads.
       - Of a directory and those below it, the files C(*.yml), C(*.yaml) and C(*.json) are read in the order of their paths, except hidden ones.
+        A symbolic link to a directory below it is refused, unless it is hidden.
       - Relative paths are resolved in C(files) of the role and beside the playbook.
     type: path
   template:

@@ -46,11 +46,22 @@ def test_the_files_of_a_directory_are_read_in_the_order_of_their_paths(write, tm
     for name in ("README.md", ".hidden.yml", ".git/x.yml", "a.yml.orig"):
         write(name, "not: a manifest: {")
     write("z.yml", "kind: List\nitems: [{kind: Pod}, {kind: Service}]\n---\n")
-    (tmp_path / "linked").symlink_to(tmp_path)
     found = read(tmp_path)
     assert [item.get("metadata", {}).get("name", item["kind"]) for item in found] == ["B.yml", "a/b.yaml", "a/c.json", "b.yml", "Pod", "Service"]
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert len(read(tmp_path / "link")) == 2
+
+
+def test_a_link_to_a_directory_below_src_is_refused_unless_it_is_hidden(write, tmp_path):
+    """As in a mounted ConfigMap, whose files are links into a hidden directory."""
+    write("src/..2026/a.yml", "kind: Pod")
+    (tmp_path / "src/..data").symlink_to("..2026")
+    (tmp_path / "src/a.yml").symlink_to("..data/a.yml")
+    assert len(read(tmp_path / "src")) == 1
+    write("shared/b.yml", "kind: Pod")
+    (tmp_path / "src/shared").symlink_to("../shared")
+    with pytest.raises(AnsibleActionFail, match=r"src: \S*/src/shared is a symbolic link to a directory, and these are not followed\. Replace it"):
+        read(tmp_path / "src")
 
 
 @pytest.mark.parametrize("name", ["a.yml", "directory/a.yml"])
