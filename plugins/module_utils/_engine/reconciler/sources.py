@@ -59,8 +59,18 @@ def check_sources(params: Options) -> None:
         raise option_error("delete_all", "must not be true unless state is absent.")
     if params["delete_all"] and params["name"]:
         raise option_error("delete_all", "must not be true with name, which names one object.")
+    if params["kind"] and params["definition"] is None and not params["src"]:
+        _check_selection(params)
     if params["generate_name"] and params["state"] != "present":
         raise option_error("generate_name", "must not be set unless state is present.")
+
+
+def _check_selection(params: Options) -> None:
+    """Raises: PodwrightError for a name that does not go with the selection of live objects."""
+    if params["name"] and params["label_selectors"]:
+        raise option_error("label_selectors", "must not be set with name without a definition, whose labels they would select.")
+    if params["name"] == "" and params["state"] != "present" and (params["label_selectors"] or params["delete_all"]):
+        raise option_error("name", "must not be empty: without a name, all selected objects are affected.", "Correct the variable, or omit name.")
 
 
 def _check_set_name(option: str, name: str) -> None:
