@@ -66,7 +66,7 @@ def check_sources(params: Options) -> None:
 
 
 def _check_selection(params: Options) -> None:
-    """Raises: PodwrightError for a name that does not go with the selection of live objects."""
+    """Raises: PodwrightError for a name that must not be set when live objects are selected."""
     if params["name"] and params["label_selectors"]:
         raise option_error("label_selectors", "must not be set with name without a definition, whose labels they would select.")
     if params["name"] == "" and params["state"] != "present" and (params["label_selectors"] or params["delete_all"]):
