@@ -6,14 +6,17 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import TOOLS as NEEDED
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file import put_file
@@ -199,6 +202,28 @@ def test_links_by_which_a_directory_contains_itself_are_refused_or_skipped(pod, 
 def test_links_by_which_a_directory_contains_itself_are_found(links, loop):
     tree = {path: Entry(DIRECTORY) for path in (ROOT, b"a", b"b", b"a/c")}
     assert find_loop(tree | {path: Entry(LINK, target=target) for path, target in links.items()}, b"/top/root") == loop
+
+
+def test_directories_are_read_however_deep_they_are_nested(place):
+    top, here, depth = place / "controller", os.getcwd(), sys.getrecursionlimit() + 100
+    try:
+        os.chdir(top)
+        for _level in range(depth):
+            os.mkdir("d")
+            os.chdir("d")
+        assert len(LocalTree(str(top)).observe(Console())) == depth + 1
+    finally:
+        while os.getcwd() != str(top.resolve()):  # older versions of Python delete them by recursion
+            os.chdir("..")
+            os.rmdir("d")
+        os.chdir(here)
+
+
+def test_a_link_whose_target_is_too_long_is_skipped_as_a_dangling_one(place):
+    console = Console()
+    (place / "controller/long").symlink_to("x" * 300)
+    assert list(LocalTree(str(place / "controller"), follow=True).observe(console)) == [ROOT]
+    assert "is a dangling symbolic link" in console.warnings[0]
 
 
 @pytest.mark.parametrize("state", ["to_pod", "from_pod"])

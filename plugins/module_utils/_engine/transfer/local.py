@@ -96,8 +96,7 @@ class LocalTree:
 
     def observe(self, console: Console) -> Tree:
         """The tree as a source. What cannot be copied is skipped with a warning: special files, and links that cannot be followed."""
-        tree: Tree = {}
-        self._observe_into(tree, ROOT, os.path.realpath(self.root), (), None, console)
+        tree = self._observe(None, console)
         for path in [path for path, entry in tree.items() if entry.type == SPECIAL]:
             if path == ROOT:
                 raise PodwrightError(
@@ -110,34 +109,44 @@ class LocalTree:
 
     def observe_target(self, depth: int | None = None) -> Tree:
         """The tree as a target, at most so many directories deep."""
+        return self._observe(depth, Console())
+
+    def _observe(self, depth: int | None, console: Console) -> Tree:
+        """The tree, at most so many directories deep. Without recursion, since directories can be nested deeper than Python calls functions."""
         tree: Tree = {}
-        self._observe_into(tree, ROOT, os.path.realpath(self.root), (), depth, Console())
+        waiting: list[tuple[bytes, bytes, tuple[tuple[int, int], ...]]] = [(ROOT, os.path.realpath(self.root), ())]
+        while waiting:
+            path, full_path, above = waiting.pop()
+            status = self._status(path, full_path, console)
+            if status is None:
+                continue
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                self.skipped.add(path)
+                console.warn(f"{show(full_path)} is skipped: it is a symbolic link to a directory that contains it.")
+                continue
+            tree[path] = entry = _entry(full_path, status)
+            if entry.type != DIRECTORY or len(above) == depth:
+                continue
+            try:
+                names = sorted(os.listdir(full_path), reverse=True)  # the last one is the next
+            except OSError as error:
+                raise _unreadable(full_path, error) from error
+            waiting += [(path + b"/" + name if path else name, os.path.join(full_path, name), (*above, identity)) for name in names]
         return tree
 
-    def _observe_into(self, tree: Tree, path: bytes, full_path: bytes, above: tuple[tuple[int, int], ...], depth: int | None, console: Console) -> None:
+    def _status(self, path: bytes, full_path: bytes, console: Console) -> os.stat_result | None:
+        """The status of what is at a path; None if nothing is, or a link cannot be followed, with a warning."""
         try:
-            status = os.stat(full_path) if self._follow or path == ROOT else os.lstat(full_path)
+            return os.stat(full_path) if self._follow or path == ROOT else os.lstat(full_path)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            is_link = error.errno == errno.ENAMETOOLONG and os.path.islink(full_path)  # its target is too long
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and not is_link:
                 raise _unreadable(full_path, error) from error
             if path != ROOT:
                 self.skipped.add(path)
                 console.warn(f"{show(full_path)} is skipped: it is a dangling symbolic link, or was deleted meanwhile.")
-            return
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:
-            self.skipped.add(path)
-            console.warn(f"{show(full_path)} is skipped: it is a symbolic link to a directory that contains it.")
-            return
-        tree[path] = entry = _entry(full_path, status)
-        if entry.type != DIRECTORY or len(above) == depth:
-            return
-        try:
-            names = sorted(os.listdir(full_path))
-        except OSError as error:
-            raise _unreadable(full_path, error) from error
-        for name in names:
-            self._observe_into(tree, path + b"/" + name if path else name, os.path.join(full_path, name), (*above, identity), depth, console)
+            return None
 
     def pieces(self, path: bytes, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         """The content of a file from `start` on, all of it or `size` bytes. Raises: PodwrightError, also if there are fewer."""
