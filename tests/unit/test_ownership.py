@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import CONFIG_MAP
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import disowned_entries, released_entries, subtract
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import take_over
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import ATTEMPTS, take_over
 
 from .model_cluster import VirtualClock
 
@@ -140,7 +140,7 @@ def test_ownership_is_changed_in_the_version_that_was_read(answers, requests):
 
 
 def test_refused_or_repeatedly_conflicting_takeover_is_an_error():
-    for answers, status in ((["forbidden"], 403), (["conflict"] * 9, 409)):
+    for answers, status in ((["forbidden"], 403), (["conflict"] * ATTEMPTS, 409)):
         server = Server(service(KUBECTL, OURS), *answers)
         with pytest.raises(PodwrightError) as caught:
             take_over(server, CONFIG_MAP, server.item, "podwright", is_first_apply=False)

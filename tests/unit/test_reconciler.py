@@ -25,6 +25,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import ATTEMPTS
 
 from ..support.outcomes import checked
 from .fake_cluster import FakeCluster, StubWatcher
@@ -911,7 +912,7 @@ NULL = PodwrightError('spec.a: Invalid value: "null": spec.a in body must be of 
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-@pytest.mark.parametrize("times", [1, 3, 20])
+@pytest.mark.parametrize("times", [1, 3, 2 * ATTEMPTS])
 def test_a_map_that_another_run_fills_meanwhile_is_emptied_again(times, check_mode, cluster):
     """The API server refuses the null that the apply leaves."""
     full_gadget(cluster)
@@ -926,7 +927,7 @@ def test_a_map_that_another_run_fills_meanwhile_is_emptied_again(times, check_mo
 
     cluster.apply = fill_before
     outcome = reconcile(cluster, [EMPTY | {"spec": EMPTY["spec"] | {"d": 3}}], check_mode=check_mode)
-    if times == 20:
+    if times > ATTEMPTS:
         assert outcome.error is NULL and "state: patched" in NULL.hint
     else:
         assert checked(outcome).objects[0]["spec"] == {"a": {}, "d": 3}
@@ -947,13 +948,13 @@ def test_what_was_emptied_before_a_failure_is_a_change(cluster):
     assert outcome.error.message == "lost" and [change.action for change in outcome.changes] == ["patch"]
 
 
-@pytest.mark.parametrize("refusals", [{"try": [409]}, {"try": [422, 422]}, {"patch": [403]}, {"patch": [422] * 8}])
+@pytest.mark.parametrize("refusals", [{"try": [409]}, {"try": [422, 422]}, {"patch": [403]}, {"patch": [422] * ATTEMPTS}])
 def test_nothing_is_emptied_for_a_change_that_is_refused(refusals, cluster):
     full_gadget(cluster)
     for verb, statuses in refusals.items():
         cluster.answers[verb, "Gadget", "g"] = [PodwrightError(str(number), status=status) for number, status in enumerate(statuses)]
     error = reconcile(cluster, [EMPTY]).error
-    assert (error.status, error.message) == ((422, "7") if len(statuses) == 8 else (statuses[0], "0"))
+    assert (error.status, error.message) == ((422, str(ATTEMPTS - 1)) if len(statuses) == ATTEMPTS else (statuses[0], "0"))
     assert cluster.objects["Gadget", "n", "g"]["spec"] == {"a": {"b": "c"}, "d": 1}
 
 
