@@ -74,7 +74,7 @@ def test_runs_at_the_same_time_that_fill_and_empty_a_map_do_not_fail(namespace, 
         return call(resource_set, {"definition": given[number % len(given)], "wait": False}, namespace)
 
     run(1)
-    with ThreadPoolExecutor(9) as pool:
+    with ThreadPoolExecutor(len(given)) as pool:
         results = list(pool.map(run, range(9)))
     assert [result["msg"] for result in results if result["failed"]] == []
     (live,) = run(0)["resources"]
