@@ -6,7 +6,7 @@ They run in threads: each returns what the server answered as far as it got, als
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
@@ -25,6 +25,8 @@ from .decision import PATCH, RELABELED, REPLACE
 from .live_state import find_correction
 from .network_policy import build_policy
 from .observation import is_current
+from .other_runs import find_completed
+from .record import Record
 from .task_plan import Listed
 from .task_secret import build_secret, check_secret, create_secret
 from .task_spec import TaskSpec
@@ -47,6 +49,7 @@ class Answer:
         log: the end of the log of a pod that is stopped, or None.
         policy: the NetworkPolicy that was applied, or None.
         collected: what the task left, or None.
+        record: the record of another run that has completed the task, so that nothing was created; or None.
         error: why the step was not completed, or None.
     """
 
@@ -58,6 +61,7 @@ class Answer:
     log: str | None = None
     policy: Manifest | None = None
     collected: Collected | None = None
+    record: Record | None = None
     error: PodwrightError | None = None
 
 
@@ -140,10 +144,17 @@ class Executor:
                 obstacles.append(f"{kind.name} '{live['metadata']['name']}': {deletion_obstacle(live)}")
         return "; ".join(obstacles)
 
-    def create(self, spec: TaskSpec, manifest: Manifest) -> Answer:
-        """Create the pod or Job of a task with what belongs to it; its NetworkPolicy first."""
+    def create(self, spec: TaskSpec, manifest: Manifest, reported: Collection[str] = (), since: str = "") -> Answer:
+        """Create the pod or Job of a task with what belongs to it, its NetworkPolicy first, unless another run has completed the task.
+
+        Args:
+            reported: uids of pods and Jobs of the task that may be those of another run.
+            since: when the one of another run must have been created at the earliest, in the API's format.
+        """
         answer = Answer()
         try:
+            if record := find_completed(self._client, spec, reported, since):
+                return Answer(record=record)
             check_secret(self._client, build_secret(spec, manifest))
             answer = replace(answer, policy=self.apply_policy(spec))
             adopted = self._create_or_adopt(spec, manifest)

@@ -76,7 +76,7 @@ def awaits_pods(run: TaskRun, spec: TaskSpec, status: Status, now: float) -> boo
     Args:
         now: the time of the client's clock.
     """
-    if not spec.is_job or not status.is_finished or run.is_from_earlier_run:
+    if not spec.is_job or not status.is_finished or run.is_from_earlier_run or run.is_known_by_record:
         return False
     if status.rc is not None if status.state != "succeeded" else not spec.options.get("results") or has_reported(run, spec):
         return False

@@ -17,6 +17,7 @@ from .file_containers import HOLDER
 from .inputs import INPUTS
 from .outputs import result_variables
 from .stages import Stage, StageEvent
+from .task_plan import created_at
 from .task_run import STOPPED, TaskRun
 
 if TYPE_CHECKING:
@@ -180,6 +181,11 @@ class Needs:
                     run.fail_because("ResultTooLarge", why, "Write large values to a volume that both mount, or return fewer results.")
                     continue
                 run.advance(StageEvent.OUTDATED if run.to_delete else StageEvent.RELEASED)
+
+    def created_at(self, run: TaskRun) -> str:
+        """When the last of what a task needs was created, by the clock of the API server; empty if it needs nothing or that is unknown."""
+        needs = [self._runs[need] for need in run.spec.needs] if run.spec else []
+        return max((created_at(need.live, need.record) or "" for need in needs), default="")
 
     def hand_over(self, run: TaskRun, manifest: Manifest) -> Manifest:
         """The manifest of a task's Pod or Job with variables for what became of its needs, in all containers and before their own variables."""

@@ -38,7 +38,8 @@ class Record:
         attempt: number of the last attempt.
         started_at, finished_at: times in the API's format, or None.
         tail: the last lines of the log that says why it finished.
-        uid: the uid of its pod or Job, or None.
+        uid: the uid of its last pod, or None.
+        job: the uid of its Job, or None.
         created_at: when the API server created its pod, in the API's format, or None.
         results: the texts of its results by name, or None if what it left was not fetched.
         artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none.
@@ -53,6 +54,7 @@ class Record:
     finished_at: str | None
     tail: Tail
     uid: str | None = None
+    job: str | None = None
     created_at: str | None = None
     results: dict[str, str] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
@@ -115,6 +117,7 @@ def read_record(item: Manifest) -> Record:
         finished_at=data.get("finished_at") or None,
         tail=Tail(data.get("log", ""), data.get("log_container", "")),
         uid=data.get("uid") or None,
+        job=data.get("job_uid") or None,
         created_at=data.get("created_at") or None,
         results={name: text for name, text in _read_json(data["results"], dict).items() if isinstance(text, str)} if "results" in data else None,
         artifacts=[entry for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
@@ -138,19 +141,19 @@ def _read_json(text: str | None, kind: type[_Kind]) -> _Kind:
 
 def find_fetched(client: Client, spec: TaskSpec, uid: str) -> Record | None:
     """The record of a task whose pod has that uid, if a run has fetched what it left. Raises: PodwrightError."""
-    record = _find(client, spec.namespace, spec.name)
+    record = find_record(client, spec.namespace, spec.name)
     return record if record and record.uid == uid and record.results is not None else None
 
 
 def is_outdated(client: Client, task: str, pod: Manifest) -> bool:
     """Whether another run has recorded a later pod of a task. Raises: PodwrightError."""
-    record = _find(client, pod["metadata"]["namespace"], task)
+    record = find_record(client, pod["metadata"]["namespace"], task)
     if record is None or record.uid in (None, pod["metadata"]["uid"]):
         return False
     return (record.created_at or "") > (pod["metadata"].get("creationTimestamp") or "")
 
 
-def _find(client: Client, namespace: str, task: str) -> Record | None:
-    """The record of a task. Who may run tasks may list ConfigMaps, and need not get them."""
+def find_record(client: Client, namespace: str, task: str) -> Record | None:
+    """The record of a task. Who may run tasks may list ConfigMaps, and need not get them. Raises: PodwrightError."""
     items, _version = client.list(CONFIG_MAP, namespace, field_selector=f"metadata.name={PREFIX}{task}")
     return read_record(items[0]) if items else None

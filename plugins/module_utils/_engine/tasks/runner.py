@@ -13,7 +13,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..objects.job_status import SUSPENDED
 from ..objects.labels import TASK, label_of
-from ..objects.pod_status import SKIPPED, Status, read_resize
+from ..objects.pod_status import SKIPPED, Status
 from ..threads import Pool
 from ..values import Manifest
 from .decision import attempt_of
@@ -23,11 +23,12 @@ from .indexes import awaits_pods
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .needs import Needs
 from .observation import TaskName, latest, owner_job
+from .other_runs import OtherRuns, take
 from .planner import plan_policy
 from .pod_template import build_manifest
-from .prediction import plan_replacement
 from .problems import Problems, failure_hint
 from .proxies import Proxies
+from .resizing import awaits_resize, replace_instead
 from .restoration import restore
 from .retries import can_retry, delay_before
 from .runner_options import RunnerOptions
@@ -60,7 +61,7 @@ class Runner:
 
     def __init__(self, client: Client, plan: BatchPlan, options: RunnerOptions, console: Console, company: list[list[TaskRun]]) -> None:
         self._client, self._plan, self._options, self._console = client, plan, options, console
-        self.executor, self._company = Executor(client), company
+        self.executor, self._others, self._company = Executor(client), OtherRuns(client, plan), company
         self._answers: queue.Queue[Callable[[], None]] = queue.Queue()  # what to do with an answer, in the main thread
         self._requests = 0  # that have not been answered
         self._early: dict[str, tuple[str, Manifest]] = {}  # uid -> what the watch reported before the answer to a creation
@@ -138,7 +139,8 @@ class Runner:
         elif run.stage is Stage.COMPLETE:
             send, handle = partial(self._completion.try_completing, run, spec), TaskRun.end
         else:
-            send, handle = partial(self.executor.create, spec, manifest), partial(self._created, spec)
+            create = partial(self.executor.create, spec, manifest, frozenset(run.reported), self._needs.created_at(run))
+            send, handle = create, partial(self._created, spec)
         run.advance(StageEvent.SENT)
         self._requests += 1
         pool.submit(self._request, run, send, handle)
@@ -191,17 +193,18 @@ class Runner:
             return
         run.advance(StageEvent.ANSWERED)
         run.timing.created_at = self._client.clock.monotonic()
-        if event == "DELETED":
-            self._retry_or_fail(run, spec, run.lose())
-        else:
-            self._settle(run)
+        if answer.record:
+            take(run, answer.record)
+        elif event == "DELETED":
+            self._lose(run, spec)
+        self._settle(run)
 
     def _resized(self, spec: TaskSpec, run: TaskRun, answer: Answer) -> None:
         run.effects.resized = answer.live or run.effects.resized
         if run.stage is not Stage.RESIZING:
             return
         if answer.error and run.live and refuses_resize(answer.error):
-            self._replace_instead(run, spec, run.live, answer.error.message)
+            replace_instead(run, spec, run.live, answer.error.message)
         elif answer.error:
             self._refused(run, answer.error)
         else:
@@ -217,7 +220,7 @@ class Runner:
         run.advance(StageEvent.ANSWERED)
         run.read_status()
         if run.live is None:
-            self._retry_or_fail(run, spec, run.lose())
+            self._lose(run, spec)
         elif answer.error and not (run.status and run.status.is_finished):
             run.fail_because(answer.error.reason, f"did not receive its inputs: {answer.error.message}", answer.error.hint)
         else:
@@ -230,14 +233,6 @@ class Runner:
             run.fail_because(error.reason, f"{problem}: {error.message}", error.hint)
         else:
             run.postpone(error, error.reason if is_outage else "QuotaExceeded", self._client.clock.monotonic() + QUOTA_PAUSE)
-
-    @staticmethod
-    def _replace_instead(run: TaskRun, spec: TaskSpec, live: Manifest, why: str) -> None:
-        """Replace a pod that cannot be resized."""
-        try:
-            run.replan(plan_replacement(run.plan, spec, live, why))
-        except PodwrightError as error:
-            run.fail(error)
 
     # -- what the watch reports -----------------------------------------------------------------------------
 
@@ -261,7 +256,9 @@ class Runner:
             if event == "DELETED" and uid in run.to_delete:
                 run.effects.deleted |= uid in self.executor.deleting
                 run.forget([uid])
-            elif run.spec and run.stage in _WATCHED:
+                continue
+            self._others.note(run, item)
+            if run.spec and run.stage in _WATCHED:
                 self._update(run, run.spec, event, item)
 
     def _update(self, run: TaskRun, spec: TaskSpec, event: str, item: Manifest) -> None:
@@ -279,11 +276,22 @@ class Runner:
         elif event == "DELETED" and run.stage in (Stage.DELIVER, Stage.DELIVERING):
             run.live = None  # noted again with the answer
         elif event == "DELETED":
-            self._retry_or_fail(run, spec, run.lose())
-            return
+            run.live = latest(item, run.live)
+            self._lose(run, spec)
         else:
             run.live = latest(item, run.live)
         self._settle(run)
+
+    def _lose(self, run: TaskRun, spec: TaskSpec) -> None:
+        """Continue after the deletion of what was live: it may have succeeded before, unseen, and another run may have recorded its result."""
+        if run.stage is Stage.RESIZING:
+            run.advance(StageEvent.ANSWERED)
+        is_recorded = self._others.take_record(run, spec)
+        run.read_status()
+        # Files that it left and that nobody has recorded are lost with its pod.
+        has_succeeded = run.status and run.status.state in ("succeeded", SKIPPED) and not spec.leaves_files
+        if not is_recorded and not has_succeeded:
+            self._retry_or_fail(run, spec, run.lose())
 
     def _settle(self, run: TaskRun) -> None:
         """Decide whether a task has reached the requested state."""
@@ -295,14 +303,8 @@ class Runner:
             return
         self._streams.show(run, run.spec, status)
         self._proxies.note(run)
-        if run.effects.resized and run.live and not status.is_finished and self._options.wait:
-            resize = read_resize(run.live)
-            if resize and resize.reason == "Infeasible":
-                self._replace_instead(run, run.spec, run.live, resize.message)
-                return
-            if resize:
-                run.status = resize
-                return
+        if self._options.wait and awaits_resize(run, run.spec, status):
+            return
         if status.is_ready or status.state == "succeeded":
             run.timing.problem_since = None
         has_completed = status.state in ("succeeded", SKIPPED) and (state == "completed" or run.spec.is_job)

@@ -49,6 +49,8 @@ class TaskRun:
         stage: its Stage.
         live: its pod or Job as last seen, or None.
         pods: the pods of its Job by uid.
+        record: the Record of another run that replaces its pod, or None.
+        reported: uids of its pods or Jobs that were reported since its attempt was planned: another run may have completed them.
         to_delete: uid -> (Kind, object) that must not exist any more before it is created.
         status: its Status, or None if nothing is known.
         manifest: what is created next, or was created last.
@@ -80,6 +82,8 @@ class TaskRun:
         self.live = plan.live
         self.earlier: list[Manifest] = []
         self.pods = {pod["metadata"]["uid"]: pod for pod in plan.pods}
+        self.record = plan.record
+        self.reported: set[str] = set()
         self.to_delete: dict[str, Listed] = {item["metadata"]["uid"]: (kind, item) for kind, item in plan.to_delete}
         self.status: Status | None = None
         self.manifest = plan.change.desired
@@ -108,11 +112,6 @@ class TaskRun:
     def spec(self) -> TaskSpec | None:
         """Its TaskSpec, or None if an object is only deleted."""
         return self.plan.spec
-
-    @property
-    def record(self) -> Record | None:
-        """The Record of an earlier run that replaces its pod, or None."""
-        return self.plan.record
 
     @property
     def pod(self) -> Manifest | None:
@@ -246,6 +245,7 @@ class TaskRun:
         """Replace the live pod, which is deleted first if it still exists, at a moment of the monotonic clock."""
         self.manifest, self.attempt, self.policy, self.note, self.timing = manifest, attempt, policy, note, Timing(not_before=not_before)
         self.to_delete = {self.live["metadata"]["uid"]: (self.plan.change.kind, self.live)} if self.live else {}
+        self.record, self.reported = None, set()
         self._keep_attempt()
         self.advance(StageEvent.OUTDATED if self.to_delete else StageEvent.LOST)
 
