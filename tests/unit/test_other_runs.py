@@ -7,11 +7,14 @@ import copy
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import other_runs, runner
 
 from .fake_cluster import StubWatcher
-from .test_interrupted_tasks import COMPLETED, TaskCluster, perform
+from .test_interrupted_tasks import COMPLETED, TaskCluster
 
 ONE = {"concurrency": 1, "tasks": [{"name": "block"}, {"name": "t"}]}
 NEEDS = {"tasks": [{"name": "block"}, {"name": "t", "needs": ["block"]}]}
@@ -72,6 +75,13 @@ def cluster(tmp_path, monkeypatch):
     return SharedCluster(tmp_path)
 
 
+def perform(cluster, **options):
+    """A run of task_pod. Returns: its result, also if tasks have failed."""
+    params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | COMPLETED | options
+    fields, _error = attempt(task_pod.OPERATION, Invocation(params, False, False, Console(), cluster))
+    return fields
+
+
 def run_while_it_waits(cluster, outcome=0, kind="Pod", **options):
     """The story in which another run does `t` while `block` runs, which then finishes."""
     block = ("Pod", "n", "block")
@@ -81,7 +91,7 @@ def run_while_it_waits(cluster, outcome=0, kind="Pod", **options):
     created = []
     cluster.held, start = set(), cluster._start
     cluster._start = lambda key, pod: (start(key, pod), created.append(copy.deepcopy(pod)))
-    perform(cluster, kind=kind, **(COMPLETED | options))
+    perform(cluster, kind=kind, **options)
     cluster._start, cluster.outcome = start, 0
     for pod in created:
         yield "ADDED", pod
@@ -91,9 +101,9 @@ def run_while_it_waits(cluster, outcome=0, kind="Pod", **options):
 
 def perform_batch(cluster, **options):
     cluster.held = {"block"}
-    result, _warnings = perform(cluster, name=None, **(COMPLETED | options))
+    result = perform(cluster, name=None, **options)
     step = next(step for step in result["plan"] if step["name"] == "t")
-    return result, next(task for task in result["tasks"] if task["name"] == "t"), step
+    return next(task for task in result["tasks"] if task["name"] == "t"), step
 
 
 @pytest.mark.parametrize(
@@ -104,15 +114,15 @@ def perform_batch(cluster, **options):
         (LATER_NEED, {}, UNMET),
         (ONE, {"kind": "Job"}, UNMET),
         (ONE, {"env": {"A": "b"}}, UNMET),
-        (ONE, {"cpu_limit": "2"}, UNMET),
+        (ONE, {"resources": {"limits": {"cpu": "2"}}}, UNMET),
         (ONE | {"record": False}, {}, UNMET),
     ],
     ids=["concurrency", "needs", "older than its need", "other kind", "other options", "other resources", "no record"],
 )
 def test_a_task_that_another_run_completed_while_it_waited_does_not_run_again(cluster, batch, other, note):
     cluster.story = run_while_it_waits(cluster, **other)
-    _result, task, step = perform_batch(cluster, **batch)
-    assert (step["action"], step["note"]) == ("none" if note else "create", note)
+    task, step = perform_batch(cluster, **batch)
+    assert (step["action"], step.get("note", "")) == ("none" if note else "create", note)
     assert cluster.count("create") == 2 - bool(note)
     assert (task["state"], task.get("recorded", False)) == ("succeeded", bool(note))
 
@@ -120,7 +130,7 @@ def test_a_task_that_another_run_completed_while_it_waited_does_not_run_again(cl
 @pytest.mark.parametrize("retries, state, attempt", [(0, "failed", 1), (1, "succeeded", 2)])
 def test_a_failure_of_another_run_is_that_of_an_attempt(cluster, retries, state, attempt):
     cluster.story = run_while_it_waits(cluster, outcome=3)
-    _result, task, step = perform_batch(cluster, **ONE, retries=retries)
+    task, step = perform_batch(cluster, **ONE, retries=retries)
     assert (task["state"], task["attempt"], step["action"]) == (state, attempt, "create" if retries else "none")
     assert cluster.count("create") == attempt
 
@@ -132,7 +142,7 @@ def test_records_are_not_read_for_tasks_that_no_other_run_has_created(cluster):
         yield "MODIFIED", cluster.finish(("Pod", "n", "block"))
 
     cluster.story = finish()
-    perform_batch(cluster, **ONE, results={})
+    perform_batch(cluster, **ONE)
     creation = [entry for entry in cluster.lists if entry == ("ConfigMap", "metadata.name=podwright-record-t")]
     assert len(creation) == 1  # before it is recorded
 
@@ -150,12 +160,12 @@ def test_a_task_whose_success_was_not_seen_before_it_was_deleted_is_not_retried(
         cluster._start(key, cluster.objects[key] | {"status": cluster._status()})
         finished = copy.deepcopy(cluster.objects[key])
         if is_recorded:
-            perform(cluster, kind=kind, **COMPLETED)
+            perform(cluster, kind=kind)
         cluster.objects.pop(key, None)
         yield "DELETED", finished if is_seen else item
 
     cluster.story, cluster.held = delete(), {"t"}
-    result, _warnings = perform(cluster, kind=kind, retries=1 if kind == "Pod" else 0, **COMPLETED)
+    result = perform(cluster, kind=kind, retries=1 if kind == "Pod" else 0)
     is_known = is_recorded or is_seen
     assert cluster.count("create") == (1 if is_known or kind == "Job" else 2)
     assert result["state"] == ("succeeded" if is_known or kind == "Pod" else "failed")
@@ -170,8 +180,8 @@ def test_a_record_that_cannot_be_read_does_not_keep_a_task_from_running_unless_t
 
         def refuse(*arguments):
             asked.append(find(*arguments))
-            raise PodwrightError("refused", status=status, reason="Forbidden" if status == 403 else "InternalError")
+            raise PodwrightError('User "u" cannot list resource "configmaps"', status=status, reason="Forbidden" if status == 403 else "InternalError")
 
         patch.setattr(other_runs, "find_record", refuse)
-        _result, task, _step = perform_batch(cluster, **ONE)
+        task, _step = perform_batch(cluster, **ONE)
     assert asked and task["state"] == ("failed" if is_raised else "succeeded")
