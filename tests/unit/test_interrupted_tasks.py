@@ -447,6 +447,19 @@ def test_metadata_of_a_finished_pod_and_of_other_options_is_left_alone(cluster):
     assert not perform(cluster, state="completed", rerun="never", labels={"app": "new"})[0]["changed"]
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(("options", "why"), [({"rerun": "never"}, "because rerun is never"), ({"on_immutable": "fail"}, "a Pod cannot become a Job")])
+def test_a_task_of_another_kind_is_not_replaced_if_its_options_forbid_it(cluster, check_mode, options, why):
+    cluster.outcome = None
+    perform(cluster)
+    writes = list(cluster.writes)
+    with pytest.raises(PodwrightError, match=why) as caught:
+        perform(cluster, check_mode=check_mode, kind="Job", **options)
+    assert caught.value.reason == "Immutable" and cluster.writes == writes
+    cluster.objects["Pod", "n", "t"]["metadata"]["deletionTimestamp"] = "x"
+    assert perform(cluster, check_mode=True, kind="Job", **options)[0]["changed"]
+
+
 # -- standard input and Jobs ----------------------------------------------------------------------------------
 
 STDIN = {"command": ["cat"], "stdin": "secret words"}

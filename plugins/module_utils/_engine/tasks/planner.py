@@ -17,7 +17,7 @@ from ..objects.pod_status import Status
 from ..objects.workloads import GROUP, LOCAL_QUEUE
 from ..reconciler.fields import owned_fields
 from ..reconciler.manifest import difference, key_of, merge
-from ..reconciler.plan import Change, creation_patch, plan
+from ..reconciler.plan import Action, Change, creation_patch, plan
 from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, next_attempt
 from .file_containers import holds_files
@@ -111,7 +111,7 @@ class Planner:
         if action in (NONE, RESIZE) and spec.options["rerun"] != "never" and (again := why_again(created_at(live, record), needs)):
             action, note = (REPLACE if live else CREATE), again
         if others:
-            action, note = REPLACE, "it was of another kind"
+            action, note = _replace_others(spec, others)
         level = self._level(spec)
         profile = profile_of(spec.options["security_profile"], level)
         if action in (NONE, RESIZE):
@@ -269,6 +269,20 @@ def _check_immutable(spec: TaskSpec, live: Manifest, status: Status | None) -> N
         raise immutable_error(spec)
     if status and not status.is_finished and has_shortened_deadline(spec, live):
         raise immutable_error(spec, what="deadline")
+
+
+def _replace_others(spec: TaskSpec, others: Iterable[Listed]) -> tuple[Action, str]:
+    """The decision for a task with objects of another kind. Raises: PodwrightError if they must not be replaced."""
+    kind = next((kind for kind, item in others if kind != spec.kind and not item["metadata"].get("deletionTimestamp")), None)
+    if kind and spec.options["on_immutable"] == "fail":
+        raise immutable_error(spec, f"a {kind.name} cannot become a {spec.kind.name}", what="kind")
+    if kind and spec.options["rerun"] == "never":
+        raise PodwrightError(
+            f"The task '{spec.name}' in namespace '{spec.namespace}' is a {kind.name} and cannot be replaced by a {spec.kind.name}, because rerun is never.",
+            reason="Immutable",
+            hint=f"Set kind to {kind.name}, set rerun to on_change, or give the task another name.",
+        )
+    return REPLACE, "it was of another kind"
 
 
 def immutable_error(spec: TaskSpec, why: str = "a pod cannot be changed in place", what: str = "options") -> PodwrightError:
