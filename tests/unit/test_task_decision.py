@@ -76,6 +76,8 @@ def test_an_interrupted_task_runs_again_without_using_up_an_attempt(rerun, actio
     evicted = Status("failed", "Evicted", rc=None, is_interrupted=True)
     assert decide(asked, live, evicted)[0] == action
     assert next_attempt(asked, live, evicted) == 2
+    recorded = read_record(build_record(asked, evicted, None, 2, Tail()))
+    assert decide(asked, None, recorded.status, recorded)[0] == (CREATE if action == REPLACE else NONE)
 
 
 def test_a_terminated_task_whose_state_is_running_is_replaced():

@@ -86,6 +86,7 @@ def build_record(
         "uid": pod["metadata"]["uid"] if pod else "",
         "created_at": (pod["metadata"].get("creationTimestamp") or "") if pod else "",
     }
+    data |= {"interrupted": "true"} if status.is_interrupted else {}
     if job:
         data["job_uid"] = job["metadata"]["uid"]
     if tail.text and tail.container:
@@ -107,7 +108,8 @@ def read_record(item: Manifest) -> Record:
     data = item.get("data") or {}
     rc = parse_integer(data.get("rc"), MAX_EXIT_CODE, -MAX_EXIT_CODE)
     state = data.get("state", "")
-    status = Status(state if state in ("succeeded", "failed", SKIPPED) else "failed", data.get("reason", ""), data.get("message", ""), rc)
+    state = state if state in ("succeeded", "failed", SKIPPED) else "failed"
+    status = Status(state, data.get("reason", ""), data.get("message", ""), rc, is_interrupted=data.get("interrupted") == "true")
     return Record(
         hash=label_of(item, HASH) or "",
         resources=data.get("resources", ""),
