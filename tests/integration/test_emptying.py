@@ -67,6 +67,8 @@ def test_what_is_emptied_is_empty(client, namespace, schema):
     assert not problems, "\n".join(problems)
 
 
+# Known fault: on a busy machine a run can still fail with the API server's refusal of null.
+@pytest.mark.long
 def test_runs_at_the_same_time_that_fill_and_empty_a_map_do_not_fail(namespace, schema):
     given = [BASE | {"metadata": {"name": "v"}, "spec": DATA["object"]["spec"] | {"texts": texts}} for texts in ({}, {"a": "x"}, {"a": "y", "c": "z"})]
 
