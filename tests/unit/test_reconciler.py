@@ -22,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations.
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import excluded_fields
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.definitions import OUTDATED_SECONDS
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.emptied import null_fields
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
@@ -931,6 +932,22 @@ def test_a_map_that_another_run_fills_meanwhile_is_emptied_again(times, check_mo
         assert outcome.error is NULL and "state: patched" in NULL.hint
     else:
         assert checked(outcome).objects[0]["spec"] == {"a": {}, "d": 3}
+
+
+@pytest.mark.parametrize("extra", [{"free": {"g": None}}, {"list": [{"a": None}]}])
+def test_a_map_is_emptied_again_although_the_manifest_has_null_elsewhere(extra, cluster):
+    full_gadget(cluster)
+    cluster.add_applied(EMPTY)
+    cluster.answers["apply", "Gadget", "g"] = [NULL]
+    outcome = reconcile(cluster, [EMPTY | {"spec": EMPTY["spec"] | {"d": 3} | extra}])
+    assert checked(outcome).objects[0]["spec"]["d"] == 3
+
+
+@pytest.mark.parametrize("path", ["spec.a", "spec.list[0].b", "spec.list[{k: v}].b"])
+def test_the_fields_of_a_refused_null_are_those_of_the_manifest(path):
+    refusal = PodwrightError(f'{path}: Invalid value: "null": {path.replace(" ", "")} in body must be of type object: "null"', status=422)
+    assert refusal.null_fields and refusal.null_fields < null_fields({"spec": {"a": None, "list": [{"b": None}]}})
+    assert not PodwrightError(refusal.message, status=400).null_fields
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

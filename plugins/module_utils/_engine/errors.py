@@ -22,7 +22,7 @@ _MAX_FRAMES = 5
 _DENIAL = re.compile(r'\bUser "?[^"]*"? cannot |is forbidden:\s+\(403 Forbidden\)\Z')
 _FORMER_VERSION = "failed to convert merged object to last applied version"
 _ADMISSION = re.compile(r"denied (the )?request")
-_NULL = re.compile(r'"null": \S+ in body must be of type')
+_NULL = re.compile(r'"null": (\S+) in body must be of type')
 # How an API server refuses a pod that refers to one of these objects, which the run may create before.
 _PREREQUISITES = (
     (re.compile(r"error looking up service account \S+: serviceaccount \S+ not found"), "service account"),
@@ -100,9 +100,9 @@ class PodwrightError(Exception):
         return self.status == 500 and _FORMER_VERSION in self.message
 
     @property
-    def refuses_null(self) -> bool:
-        """Whether a field of a custom resource is null, which its type does not allow."""
-        return self.status == 422 and bool(_NULL.search(self.message))
+    def null_fields(self) -> set[str]:
+        """The fields of a custom resource that are null, which their types do not allow: their paths, without the indexes of items."""
+        return {re.sub(r"\[[^]]*\]", "", path) for path in _NULL.findall(self.message)} if self.status == 422 else set()
 
     @property
     def exceeds_storage(self) -> bool:

@@ -130,7 +130,7 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
         return "Use another name, or delete the existing object. If another client has just created it, run the task again."
     if hint := _type_hint(error, text):
         return hint
-    if error.refuses_null:
+    if error.null_fields:
         return "Remove the fields that are null, or set them: their types do not allow null."
     if status == 422 and "status.storedVersions" in text:
         return "Keep the version in the definition, with served: false, until no object is stored in it and status.storedVersions lacks it."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError
 from ..objects.field_paths import without_fields
 from .alternatives import alias_fields, excluded_fields, explain_exclusion
-from .emptied import applied_paths, emptied_fields, has_null, with_empty, with_values, without_values
+from .emptied import applied_paths, emptied_fields, null_fields, with_empty, with_values, without_values
 from .fields import owned_fields
 from .manifest import difference, replicas_of
 from .ownership import HANDOVER
@@ -123,7 +123,7 @@ class Applier:
 
         Raises: PodwrightError: any other refusal, and the last one.
         """
-        if not refusal.refuses_null or has_null(change.desired):
+        if not refusal.null_fields - null_fields(change.desired):
             raise refusal
         if attempt == ATTEMPTS:
             refusal.hint = _NULL_HINT

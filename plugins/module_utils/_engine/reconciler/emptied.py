@@ -76,9 +76,13 @@ def change_patch(before: Manifest, after: Manifest) -> Patch:
     return [{"op": "replace", "path": "/metadata/resourceVersion", "value": before["metadata"]["resourceVersion"]}, *difference(before, after)]
 
 
-def has_null(value: Any) -> bool:
-    """Whether a value contains null."""
-    return value is None or any(map(has_null, value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()))
+def null_fields(value: Any, path: str = "") -> set[str]:
+    """The paths of what is null in a value, without the indexes of items."""
+    if isinstance(value, list):
+        return set().union(*(null_fields(item, path) for item in value))
+    if isinstance(value, dict):
+        return set().union(*(null_fields(part, f"{path}.{name}" if path else name) for name, part in value.items()))
+    return {path} if value is None else set()
 
 
 def _with_value(target: Any, source: Any, path: Steps) -> Any:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..cluster.kinds import Kind
     from ..values import Manifest, Patch
 
-ATTEMPTS = 12  # the status of an object changes, too; and several runs at once may each write three times
+ATTEMPTS = 8  # the status of an object changes, too
 
 
 def take_over(client: Client, kind: Kind, item: Manifest, manager: str, is_first_apply: bool) -> Manifest:
