@@ -69,6 +69,8 @@ class TaskCluster(FakeCluster):
         pod = self.objects[kind.name, namespace, name]
         assert patch["metadata"].pop("uid") == pod["metadata"]["uid"]
         self._write("patch", kind, namespace, name, lambda _key: pod.update(merge(pod, patch)))
+        labels = pod["metadata"]["labels"]
+        pod["metadata"]["labels"] = {label: value for label, value in labels.items() if value is not None}
         return copy.deepcopy(pod)
 
     def apply(self, kind, *arguments, **options):
@@ -445,6 +447,32 @@ def test_metadata_of_a_finished_pod_and_of_other_options_is_left_alone(cluster):
     cluster.objects["Pod", "n", "t"]["metadata"]["labels"].pop("app")
     assert not perform(cluster, state="completed", **METADATA)[0]["changed"]
     assert not perform(cluster, state="completed", rerun="never", labels={"app": "new"})[0]["changed"]
+
+
+@pytest.mark.parametrize("moved", ["b", None])
+@pytest.mark.parametrize(
+    ("options", "stored"),
+    [
+        ({"state": "completed"}, "Pod"),
+        ({"state": "completed", "rerun": "never", "env": {"A": "b"}}, "Pod"),
+        ({"state": "running"}, "Pod"),
+        (COMPLETED, "ConfigMap"),
+    ],
+)
+def test_an_existing_task_moves_to_another_set(cluster, options, stored, moved):
+    cluster.outcome = None if options["state"] == "running" else 0
+    perform(cluster, **options | {"env": None}, set="a")
+    item = next(item for key, item in cluster.objects.items() if key[0] == stored)
+    assert not perform(cluster, **options, set="a")[0]["changed"] and item["metadata"]["labels"]["podwright.io/set"] == "a"
+    predicted = perform(cluster, check_mode=True, **options, set=moved)[0]
+    assert predicted["changed"] and item["metadata"]["labels"]["podwright.io/set"] == "a"
+    done = perform(cluster, **options, set=moved)[0]
+    assert done["changed"] and done["plan"] == predicted["plan"] and done["plan"][0]["patch"]
+    assert not perform(cluster, **options, set=moved)[0]["changed"] and cluster.started == 1
+    perform(cluster, name=None, state="absent", set="a", wait=False)
+    assert any(key[0] == stored for key in cluster.objects)
+    perform(cluster, name=None, state="absent", set=moved or "a", wait=False)
+    assert any(key[0] == stored for key in cluster.objects) == (moved is None)
 
 
 @pytest.mark.parametrize("check_mode", [True, False])

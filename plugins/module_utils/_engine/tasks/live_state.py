@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.client import MANAGER
-from ..objects.labels import ATTEMPT, HASH, MAX_CHILDREN, MAX_DEPTH, PARENT, TTL, annotation_of, label_of
+from ..objects.labels import ATTEMPT, HASH, MAX_CHILDREN, MAX_DEPTH, PARENT, SET, TTL, annotation_of, label_of
 from ..objects.quantity import parse_quantity
 from ..reconciler.fields import tree_of
 from .job import INDEXED
@@ -30,9 +30,23 @@ _CONTAINERS = ("containers", "initContainers")
 
 def find_correction(spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
     """What restores a live Pod or Job in place, as the strategic merge patch of a manifest; empty if nothing differs."""
-    fields = _correct_job(spec, live, desired) if spec.is_job else _correct_images(live, desired)
+    correct = _correct_job if spec.is_job else _correct_images
+    fields = correct(spec, live, desired) if desired.get("spec") else {}
     correction = {"metadata": _correct_metadata(spec, live, desired), "spec": fields}
     return {part: values for part, values in correction.items() if values}
+
+
+def restorable(spec: TaskSpec, live: Manifest, desired: Manifest, is_finished: bool) -> Manifest:
+    """What of a desired manifest is to be restored in place: of a task that has finished, or has other options, its set alone."""
+    if not is_finished and label_of(live, HASH) == spec.hash:
+        return desired
+    return {"metadata": {"labels": {SET: spec.set_name} if spec.set_name else {}}}
+
+
+def without_set(item: Manifest) -> Manifest:
+    """An object without the label of its set."""
+    labels = {name: value for name, value in (item["metadata"].get("labels") or {}).items() if name != SET}
+    return item | {"metadata": item["metadata"] | {"labels": labels}}
 
 
 def has_edited_resources(spec: TaskSpec, live: Manifest) -> bool:
@@ -56,15 +70,16 @@ def _correct_metadata(spec: TaskSpec, live: Manifest, desired: Manifest) -> Mani
     metadata = desired["metadata"]
     restored = {*(spec.options["annotations"] or {}), *_OWN_ANNOTATIONS}
     owners = {owner["uid"] for owner in live["metadata"].get("ownerReferences") or []}
+    labels = {SET: None} | metadata["labels"]  # None removes it
     fields = {
-        "labels": {name: value for name, value in metadata["labels"].items() if name not in _OWN_LABELS and label_of(live, name) != value},
+        "labels": {name: value for name, value in labels.items() if name not in _OWN_LABELS and label_of(live, name) != value},
         "annotations": {name: value for name, value in (metadata.get("annotations") or {}).items() if name in restored and annotation_of(live, name) != value},
         "ownerReferences": [owner for owner in metadata.get("ownerReferences") or [] if owner["uid"] not in owners],
     }
     return {name: values for name, values in fields.items() if values}
 
 
-def _correct_images(live: Manifest, desired: Manifest) -> Manifest:
+def _correct_images(_spec: TaskSpec, live: Manifest, desired: Manifest) -> Manifest:
     corrected = {}
     for part in _CONTAINERS:
         there = dict(_by_name(live, part))

@@ -12,7 +12,7 @@ from ..errors import option_error
 from ..objects.job_status import SUSPENDED
 from ..objects.pod_status import SKIPPED
 from ..text import encode, scalar_text
-from .decision import CREATE, NONE, REPLACE
+from .decision import CREATE, NONE, PATCH, REPLACE
 from .file_containers import HOLDER
 from .inputs import INPUTS
 from .outputs import result_variables
@@ -139,7 +139,7 @@ def predict_skips(plans: Sequence[TaskPlan]) -> list[TaskPlan]:
             note = _why_skipped(_text_of(failed[0], spec.namespace), known[failed[0]])
             known[spec.task_name] = f"was {SKIPPED}"
             by_name[spec.task_name] = replace(plan, change=replace(plan.change, action=NONE, after=plan.live, patch=[], note=note), policy=None, to_delete=())
-        elif plan.change.action == NONE:
+        elif plan.change.action in (NONE, PATCH):
             status = TaskRun(plan).status
             if status and status.state in ("failed", SKIPPED):
                 known[spec.task_name] = f"was {SKIPPED}" if status.state == SKIPPED else f"failed ({status.reason})"

@@ -16,13 +16,13 @@ from ..objects.labels import HASH, MANAGED, MANAGED_BY, SET, TASK, label_of, own
 from ..objects.pod_status import Status
 from ..objects.workloads import GROUP, LOCAL_QUEUE
 from ..reconciler.fields import owned_fields
-from ..reconciler.manifest import difference, key_of, merge
+from ..reconciler.manifest import bare, difference, key_of, merge
 from ..reconciler.plan import Action, Change, creation_patch, plan
 from ..values import Manifest
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE, attempt_of, decide, next_attempt
 from .file_containers import holds_files
 from .indexes import find_left
-from .live_state import find_correction, has_shortened_deadline
+from .live_state import find_correction, has_shortened_deadline, restorable, without_set
 from .needs import in_order, why_again
 from .network_policy import build_policy, policy_name
 from .observation import Observation, Observer, TaskName, owner_job
@@ -30,7 +30,7 @@ from .outputs import why_incomplete
 from .owner import Parent, Parents
 from .pod_security import AUTO, check_level, profile_of, read_level
 from .pod_template import build_manifest
-from .record import Record, read_record
+from .record import Record, move_record, read_record
 from .runner_options import RunnerOptions
 from .server_support import ServerSupport
 from .task_plan import DELETE, BatchPlan, Listed, TaskPlan, created_at
@@ -86,10 +86,11 @@ class Planner:
                 found.setdefault(task, []).append((CONFIG_MAP, item))
         plans = []
         for (namespace, name), objects in found.items():
-            if (namespace, name) in self._elsewhere:
+            own = [(kind, item) for kind, item in objects if not owner_job(item)]  # the pods of a Job keep the set that it had first
+            if not own or (namespace, name) in self._elsewhere:
                 continue
-            if (namespace, label_of(objects[0][1], SET)) in sets or (namespace, name) in named:
-                plans += [_plan_object_deletion(kind, item) for kind, item in objects if not owner_job(item)]
+            if (namespace, label_of(own[0][1], SET)) in sets or (namespace, name) in named:
+                plans += [_plan_object_deletion(kind, item) for kind, item in own]
         return plans
 
     def _plan_task(self, spec: TaskSpec, objects: list[Listed], seen: Observation, needs: Sequence[TaskPlan]) -> TaskPlan:
@@ -118,8 +119,8 @@ class Planner:
             attempt = attempt_of(live) if live else record.attempt if record else 1
             manifest = build_manifest(spec, profile, attempt, parent)
             change = Change(action, key_of(manifest, spec.kind), spec.kind, manifest, live, live, note=note)
-            if action == NONE and live and label_of(live, HASH) == spec.hash and not (status and status.is_finished):
-                change = _plan_correction(spec, live, change)
+            if action == NONE:
+                change = _plan_correction(spec, live, change, status) if live else _plan_record_correction(spec, known, change)
             policy = self._plan_policy_correction(spec, live, seen) if live else None
             return TaskPlan(change, spec, live, pods, (), attempt, profile, parent, policy, record, kept, status)
         attempt = next_attempt(spec, live, status, record)
@@ -213,15 +214,27 @@ def _why_incomplete(spec: TaskSpec, live: Manifest | None, pods: Collection[Mani
     return f"it did not leave all that it should ({left.problems[0].reason})" if left.problems else ""
 
 
-def _plan_correction(spec: TaskSpec, live: Manifest, change: Change) -> Change:
+def _plan_correction(spec: TaskSpec, live: Manifest, change: Change, status: Status | None) -> Change:
     """The change that restores in place what others changed of a live Pod or Job, or the change as it is if nothing differs."""
-    correction = find_correction(spec, live, change.desired or {})
+    desired = restorable(spec, live, change.desired or {}, status is not None and status.is_finished)
+    correction = find_correction(spec, live, desired)
     if not correction:
         return change
     after = merge(live, correction)
+    after = after if spec.set_name else without_set(after)
     suspended = correction.get("spec", {}).get("suspend")
-    note = "it was changed by others" if suspended is None else "it is suspended" if suspended else "it is resumed"
+    edited = "its set changed" if correction.get("metadata") == {"labels": {SET: spec.set_name or None}} else "it was changed by others"
+    note = edited if suspended is None else "it is suspended" if suspended else "it is resumed"
     return replace(change, action=PATCH, after=after, patch=difference(live, after), note=note)
+
+
+def _plan_record_correction(spec: TaskSpec, known: Manifest | None, change: Change) -> Change:
+    """The change of the set of a record that replaces a Pod or Job, or the change as it is if its set is the same."""
+    if known is None or (label_of(known, SET) or "") == (spec.set_name or ""):
+        return change
+    after = move_record(known, spec.set_name)
+    patch = difference(known, after)
+    return Change(PATCH, key_of(after, CONFIG_MAP), CONFIG_MAP, bare(after), known, after, patch, f"its set changed; {change.note}")
 
 
 def _check_policy(spec: TaskSpec, seen: Observation) -> None:

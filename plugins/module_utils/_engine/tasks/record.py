@@ -103,6 +103,12 @@ def build_record(
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
+def move_record(item: Manifest, set_name: str | None) -> Manifest:
+    """A record with another set, or none."""
+    labels = {name: value for name, value in item["metadata"]["labels"].items() if name != SET} | ({SET: set_name} if set_name else {})
+    return item | {"apiVersion": "v1", "kind": "ConfigMap", "metadata": item["metadata"] | {"labels": labels}}
+
+
 def read_record(item: Manifest) -> Record:
     """Read a record from its ConfigMap; what is missing or was edited beyond recognition has a default."""
     data = item.get("data") or {}

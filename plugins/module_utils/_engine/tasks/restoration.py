@@ -10,6 +10,7 @@ from ..threads import call_in_threads
 from ..values import Manifest
 from .decision import NONE, PATCH, RESIZE
 from .executor import THREADS, Executor
+from .live_state import restorable
 from .task_run import TaskRun
 from .task_secret import is_needed
 from .task_spec import TaskSpec
@@ -27,7 +28,8 @@ def _restore(executor: Executor, run: TaskRun, spec: TaskSpec, live: Manifest) -
         if run.policy:
             run.effects.policy = executor.apply_policy(spec, live)
         if run.plan.change.action in (PATCH, RESIZE):
-            run.effects.corrected = executor.correct(spec, live, run.plan.change.desired or {})
+            desired = restorable(spec, live, run.plan.change.desired or {}, run.status is not None and run.status.is_finished)
+            run.effects.corrected = executor.correct(spec, live, desired)
             run.live = run.effects.corrected or live  # the result shows what it is now
         if run.plan.change.action in (NONE, PATCH) and is_needed(spec, run.status):
             run.effects.secret = executor.create_secret(spec, live)

@@ -23,6 +23,7 @@ from ..objects.start_hints import output_hint, probe_hint
 from ..text import encode, split_lines
 from ..values import Manifest
 from .container_logs import further_containers, read_logs, read_tail, share_of
+from .decision import PATCH
 from .executor import LOG_BYTES, Answer
 from .file_containers import can_fetch, holds_files
 from .indexes import has_several_pods, is_indexed, pods_by_name
@@ -56,7 +57,16 @@ class TaskCompletion:
             run.record_error = self._record(run, spec, run.status)
         if not run.record_error and run.pod and can_fetch(run.pod) and run.fetched:
             self._release(spec, run.pod)
+        if run.is_known_by_record and run.plan.change.action == PATCH:
+            self._move_record(run, spec, run.plan.change.desired or {})
         run.is_complete = run.record_error is None
+
+    def _move_record(self, run: TaskRun, spec: TaskSpec, manifest: Manifest) -> None:
+        """Write the record that replaces a task's Pod or Job, since the set of the task changed."""
+        try:
+            run.effects.corrected = self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
+        except PodwrightError as error:
+            self._console.warn(f"The record of task '{spec.name}' in namespace '{spec.namespace}' still belongs to its earlier set: {error}")
 
     def _collect(self, run: TaskRun, spec: TaskSpec) -> None:
         options, pod = spec.options, run.pod
