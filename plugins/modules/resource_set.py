@@ -92,7 +92,9 @@ options:
     type: list
     elements: str
   delete_all:
-    description: With O(state=absent) and O(kind), without manifests and O(name), delete all objects of the kind in the namespace.
+    description:
+      - With O(state=absent) and O(kind), without manifests and O(name), delete all objects of the kind in the namespace, but for those that Kubernetes
+        itself keeps there, such as the ServiceAccount C(default) and the ConfigMap C(kube-root-ca.crt).
     type: bool
     default: false
     aliases: [all]

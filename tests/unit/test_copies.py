@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
@@ -16,8 +17,10 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.listing import read_listing
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import LIST
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import TOOLS as NEEDED
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file import put_file
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import DIRECTORY, LINK, ROOT, Entry, find_loop
@@ -439,6 +442,21 @@ def test_a_failed_step_of_many_entries_counts_as_a_change(place, monkeypatch):
     result, error, _warnings = run_copy(pod.client, options_of(place, method="stream"))
     assert "broken" in str(error) and (place / "pod/tree/directory").is_dir()
     assert result["changed"] and result["result"].endswith("in part.")
+
+
+def test_files_that_vanish_while_a_directory_is_listed_are_not_listed(place, monkeypatch):
+    pod = LocalPod("gnu", place / "bin", monkeypatch, path=f"{place}/bin:{os.environ['PATH']}")
+    write(place / "bin/stat", f'#!/bin/sh\nrm -f {place}/pod/tree/temporary\nexec {shutil.which("stat")} "$@"\n', 0o755)
+    for name in ("kept", "temporary"):
+        write(place / "pod/tree" / name)
+    write(place / "controller/tree/file")
+    assert copy(pod, place, delete=True)["changed"] and os.listdir(place / "pod/tree") == ["file"]
+
+
+def test_what_the_kernel_shows_in_the_root_directory_is_not_listed(pod):
+    words = LIST.command(root=b"/", follow="", tests="-maxdepth 2")
+    listed = read_listing(subprocess.run(words, env=pod.environment, check=True, capture_output=True).stdout).tree
+    assert b"tmp" in listed and not any(path.split(b"/")[0] in (b"proc", b"sys") for path in listed)
 
 
 def test_a_python_that_does_not_work_is_not_used(place, monkeypatch):

@@ -96,6 +96,13 @@ def test_a_pod_meets_a_state(state, met, unmet):
     assert wanted.text == state and wanted.subject == "Pod 'web'" and wanted.is_deletion == (state == "deleted")
 
 
+def test_a_pod_that_its_node_refused_was_scheduled():
+    """The kubelet rejects a pod without conditions."""
+    rejected = pod({"phase": "Failed", "reason": "UnexpectedAdmissionError"})
+    rejected["spec"]["nodeName"] = "node-1"
+    assert goal(wait_for="scheduled").is_met_by(rejected) and goal(wait_for="scheduled").obstacle(rejected) is None
+
+
 def test_objects_of_other_kinds_are_ready_by_their_own_rules():
     wanted = goal(DEPLOYMENT, name=None, wait_for=None)
     assert wanted.is_met_by(deployment()) and not wanted.is_met_by(deployment({"type": "Available", "status": "False"}))
@@ -114,6 +121,8 @@ def test_a_goal_is_reached_by_all_objects_and_not_by_none():
         (goal(wait_for="running"), pod(SUCCEEDED), "has terminated, and is not running any more"),
         (goal(wait_for="running"), pod(BROKEN), "has terminated, and is not running any more"),
         (goal(wait_for="running"), pod(PENDING), None),
+        (goal(wait_for="scheduled"), pod(BROKEN), "terminated before it was scheduled"),
+        (goal(wait_for="scheduled"), pod(PENDING), None),
         (goal(), pod(BROKEN), "terminated before it was ready"),
         (goal(), pod(SUCCEEDED), None),
         (goal(), pod(RUNNING), None),

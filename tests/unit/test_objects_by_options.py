@@ -256,6 +256,8 @@ def test_all_or_the_selected_objects_of_a_kind_in_the_namespace_are_deleted(clus
     fields = done(cluster, kind="configmaps", state="absent", delete_all=True)
     assert [entry["name"] for entry in fields["plan"]] == ["b", "c"] and list(cluster.objects) == [("ConfigMap", "elsewhere", "other")]
     assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"]
+    cluster.add("ConfigMap", "kube-root-ca.crt")
+    assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"], "Kubernetes would create it again"
 
 
 def test_the_operation_of_a_patch_that_fails_is_named(cluster, monkeypatch):

@@ -144,7 +144,7 @@ def test_ipv6_server_behind_a_proxy_that_refuses():
     with Proxy(response="HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0") as proxy:
         error = refusal(host="https://[2001:db8::1]:6443", proxy=proxy.url)
     assert proxy.heads[0].startswith("CONNECT [2001:db8::1]:6443 HTTP/1.1\r\nHost: [2001:db8::1]:6443\r\n")
-    assert "through the proxy http://127.0.0.1:" in str(error) and "responded to CONNECT with 407" in str(error) and "word" not in str(error)
+    assert "through the proxy http://127.0.0.1:" in str(error) and "responded to CONNECT with 407. Set proxy_headers.proxy_basic_auth" in str(error)
 
 
 def test_ports_are_those_of_the_schemes():

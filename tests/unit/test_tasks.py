@@ -217,6 +217,12 @@ def test_the_hash_includes_the_order_of_variables_if_one_refers_to_another():
     assert spec(containers=sidecars[0]).hash != spec(containers=sidecars[1]).hash
 
 
+@pytest.mark.parametrize("option", ["env", "node_selector", "sysctls"])
+def test_the_hash_of_a_number_is_that_of_its_text(option):
+    """ansible-core before 2.19 makes text of the number that a template results in."""
+    assert spec(**{option: {"A": 5, "B": True}}).hash == spec(**{option: {"A": "5", "B": "true"}}).hash != spec(**{option: {"A": "6", "B": "true"}}).hash
+
+
 def test_the_hash_depends_on_the_options_that_define_the_task_only():
     assert spec().hash == spec(retries=3, rerun="always", logs="collect", cleanup="never").hash
     assert spec().hash != spec(state="running").hash

@@ -89,6 +89,18 @@ def _proxy_context(configuration: Configuration) -> ssl.SSLContext:
     return context
 
 
+class TunnelRefused(ConnectionError):
+    """A proxy does not connect to the API server.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy responded to CONNECT with {status}")
+        self.status = status
+
+
 def _open_tunnel(sock: socket.socket, host: str, port: int, headers: dict[str, str]) -> None:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *(f"{name}: {value}" for name, value in headers.items())]
@@ -102,7 +114,7 @@ def _open_tunnel(sock: socket.socket, host: str, port: int, headers: dict[str, s
     finally:
         response.close()
     if not 200 <= response.status < 300:
-        raise ConnectionError(f"the proxy responded to CONNECT with {response.status}")
+        raise TunnelRefused(response.status)
 
 
 def _within(outer: ssl.SSLSocket, timeout: float, opening: Streams) -> socket.socket:

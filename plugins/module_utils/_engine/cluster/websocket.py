@@ -16,7 +16,7 @@ from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from .responses import refuse_upgrade
 from .session import USER_AGENT
-from .sockets import NOT_YET, connect
+from .sockets import NOT_YET, TunnelRefused, connect
 from .streams import Streams
 from .transport import CONNECT_TIMEOUT
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .configuration import Configuration
     from .request import Request
 
-SWITCHING_PROTOCOLS = 101
+SWITCHING_PROTOCOLS, PROXY_AUTHENTICATION_REQUIRED = 101, 407
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = _OPCODES = (0, 1, 2, 8, 9, 10)
 UPGRADE_SECONDS = 40  # in which a websocket must be open: an API server gives up on a node after 30 s
 OUTAGE_PAUSE = 1  # seconds between attempts to reach a server
@@ -33,6 +33,8 @@ READ_AHEAD = 1 << 18  # received bytes to buffer
 MAX_MESSAGE = 1 << 24  # bytes of a message, and of a frame; servers send some 32 KiB at once
 MAX_CONTROL = 125  # bytes (RFC 6455, 5.5)
 MAX_QUEUED = 64  # frames after which no further pong is queued: the other end reads none
+_NETWORK_HINT = "Check the network, and that proxies between this host and the cluster support websockets."
+_LOGIN_HINT = "Set proxy_headers.proxy_basic_auth to the name and password for the proxy."
 
 
 class Closed(Exception):
@@ -99,7 +101,7 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
         unopened = PodwrightError(
             f"Could not open a websocket to {server} for {request.name}: {configuration.mask(str(failure))}",
             reason=CONNECTION_LOST if is_lost else "Refused",
-            hint="Check the network, and that proxies between this host and the cluster support websockets.",
+            hint=_LOGIN_HINT if isinstance(failure, TunnelRefused) and failure.status == PROXY_AUTHENTICATION_REQUIRED else _NETWORK_HINT,
         )
         unopened.is_unreachable = isinstance(failure, (ConnectionRefusedError, socket.gaierror))
         raise unopened from failure

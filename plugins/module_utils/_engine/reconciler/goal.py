@@ -55,7 +55,7 @@ class Goal:
         if self._state == "ready" and self.kind != POD:
             return lambda item: assess(item).state == READY
         checks: dict[str | None, Callable[[Manifest], bool]] = {
-            "scheduled": lambda pod: condition(pod, "PodScheduled").get("status") == "True",
+            "scheduled": lambda pod: bool(pod["spec"].get("nodeName")) or condition(pod, "PodScheduled").get("status") == "True",
             "running": lambda pod: read_pod(pod).state == "running",
             "ready": lambda pod: condition(pod, "Ready").get("status") == "True" or read_pod(pod).state == "succeeded",
             "completed": lambda pod: read_pod(pod).is_finished,
@@ -69,7 +69,7 @@ class Goal:
 
     def obstacle(self, item: Manifest) -> str | None:
         """Why an object can never meet it, or None."""
-        if self._state not in ("running", "ready", None):
+        if self._state not in ("scheduled", "running", "ready", None):
             return None
         if self.kind != POD:
             # With a condition of its own, a workload that has not become ready in time may still meet it; a Job that has failed does not change any more.
@@ -78,6 +78,8 @@ class Goal:
         state = read_pod(item).state
         if self._state == "running" and state in ("failed", "succeeded"):
             return "has terminated, and is not running any more"
+        if self._state == "scheduled" and state in ("failed", "succeeded") and not self.is_met_by(item):
+            return "terminated before it was scheduled"
         return "terminated before it was ready" if self._state == "ready" and state == "failed" else None
 
 

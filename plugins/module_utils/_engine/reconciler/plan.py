@@ -26,7 +26,7 @@ Desired: TypeAlias = "Mapping[Key, tuple[Kind, Manifest]]"
 
 NOT_PREDICTED = "predicted locally: a webhook does not support dry run"  # the note of such a change
 # Kubernetes creates these in every cluster or namespace: it would create a deleted one again, without what others put there, or refuses the deletion.
-INHERENT = frozenset(
+_INHERENT = frozenset(
     [("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")]
     + [("Namespace", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")]
 )
@@ -173,10 +173,15 @@ def plan(
     return changes + plan_removal(prune, manager)
 
 
+def is_inherent(kind: Kind, name: str) -> bool:
+    """Whether Kubernetes keeps an object of this name in every cluster or namespace."""
+    return not kind.group and (kind.name, name) in _INHERENT
+
+
 def plan_removal(members: Iterable[Member], manager: str) -> list[Change]:
     """The changes that remove members of a set: objects that Kubernetes itself keeps only lose the manager's fields, others are deleted."""
     members = list(members)
-    inherent = [member for member in members if not member.kind.group and (member.kind.name, member.key.name) in INHERENT]
+    inherent = [member for member in members if is_inherent(member.kind, member.key.name)]
     released = []
     for kind, key, item in inherent:
         metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})

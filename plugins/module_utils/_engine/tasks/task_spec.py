@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 3600  # seconds
 ITERATIONS = 10_000  # some milliseconds
 RESIZABLE = ("resources", "request_ratio")
+_TEXTS = ("env", "node_selector", "sysctls")  # mappings of which the pod has the scalars as text
 _NOT_HASHED = {**EXECUTION_OPTIONS, **FILE_OPTIONS}
 _DEFAULTS = {name: spec.get("default") for name, spec in TASK_OPTIONS.items() if name not in _NOT_HASHED or name in IN_MANIFEST}  # of what is hashed
 _as_json, _as_sorted_json = json.JSONEncoder(default=str).encode, json.JSONEncoder(sort_keys=True).encode
@@ -177,8 +178,12 @@ def containers_of(options: Options) -> list[tuple[str, Options]]:
 
 
 def _with_words(container: Options) -> Options:
-    """The options with `args` as text, as all versions of Podwright hashed them."""
-    return container | ({"args": list(map(scalar_text, container["args"]))} if container.get("args") else {})
+    """The options with text for the scalars that the pod has as text: whether a template results in 5 or "5" depends on the version of ansible-core."""
+    words: Options = {"args": list(map(scalar_text, container["args"]))} if container.get("args") else {}
+    for name in _TEXTS:
+        if container.get(name):
+            words[name] = {key: value if isinstance(value, (dict, list)) else scalar_text(value) for key, value in container[name].items()}
+    return container | words
 
 
 def _as_known_before(container: Options) -> Options:

@@ -126,6 +126,7 @@ shift; exec "$@"
 # a line `MODE SIZE UID GID MTIME USER GROUP` for each; each path, NUL. Last `--`, and each link and its target, NUL;
 # with `-L`, each link that cannot be followed, and nothing, NUL.
 # With `-L`, `find` fails at links that lead through a file or to themselves, instead of taking them for dangling ones.
+# What vanishes meanwhile is not listed, nor is what the kernel shows as files in the root directory.
 LIST = Script(
     _RESOLVE
     + _IDENTITY
@@ -148,14 +149,20 @@ fi
 if ! [ -O "$root/" ] || [ "$(stat -c %d "$root/")" != "$(stat -c %d "$root/..")" ]; then echo $KEEPS_MODE; fi 2>/dev/null
 echo --
 printf '%s\\0' "$root"
+case $root in /|$HELPER_ROOT/) tests="$tests ! ( -path ${root}proc -prune ) ! ( -path ${root}sys -prune )" ;; esac
 list() {
   find $follow "$root" $tests -exec sh -c 'follow=$1; shift
-    echo $#; stat $follow -c "%f %s %u %g %Y %U %G" "$@" || exit 1; printf "%s\\0" "$@"' sh "$follow" {} +
+    read_attributes() { stat $follow -c "%f %s %u %g %Y %U %G" "$@"; }
+    if lines=$(read_attributes "$@" 2>/dev/null); then printf "%s\\n" $# "$lines"; printf "%s\\0" "$@"; exit; fi
+    failed=0; for entry; do line=$(read_attributes "$entry") || { failed=1; continue; }; printf "%s\\n" 1 "$line"; printf "%s\\0" "$entry"; done
+    exit $failed' sh "$follow" {} +
 }
 exec 3>&1
 errors=$(list 2>&1 >&3) || {
-  code=$?; [ "$follow" ] && [ "$errors" ] || { echo "$errors" >&2; exit $code; }
-  errors=$(printf '%s\n' "$errors" | sed '/: Not a directory$/d; /: Too many levels of symbolic links$/d')
+  code=$?; [ "$errors" ] || exit $code
+  ignored='/: No such file or directory$/d'
+  [ "$follow" ] && ignored="$ignored"'; /: Not a directory$/d; /: Too many levels of symbolic links$/d'
+  errors=$(printf '%s\n' "$errors" | sed "$ignored")
   [ -z "$errors" ] || { echo "$errors" >&2; exit $code; }
 }
 echo --
@@ -163,7 +170,7 @@ if [ "$follow" ]; then find -L "$root" $tests -type d -exec sh -c 'for directory
     for link in "${directory%/}"/* "${directory%/}"/.[!.]* "${directory%/}"/..?*; do [ -e "$link" ] || ! [ -L "$link" ] || printf "%s\\0\\0" "$link"; done
   done' sh {} + 2>/dev/null; exit 0; fi
 find "$root" $tests -type l -exec sh -c '
-  for link; do target=$(readlink "$link"; echo .); printf "%s\\0%s\\0" "$link" "${target%??}"; done' sh {} +
+  for link; do target=$(readlink "$link" && echo .) && printf "%s\\0%s\\0" "$link" "${target%??}"; done; :' sh {} + 2>/dev/null || :
 """,
     words=("follow", "tests"),
 )
