@@ -12,7 +12,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 # Some containers set it: each worker of pytest would compile every test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-search test-integration test-matrix mutation reliability sanity lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench simulation
+.PHONY: help env cluster-up cluster-down demo test test-all test-long test-unit test-search test-integration test-matrix mutation reliability sanity sanity-published lint molecule sanity-oldest ansible-test package coverage docs docsite recording release audit bench simulation
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 20
@@ -38,10 +38,10 @@ demo: env ## run the demo on the local cluster, or with CLUSTER=current on that 
 	$(BIN)/ansible-playbook podwright.core.demo
 
 test: env ## run all checks and tests, as CI does
-	@tests/tools/run-beside test-integration "lint test-search sanity package molecule"
+	@tests/tools/run-beside test-integration "lint test-search sanity-published package molecule"
 	tests/tools/summary
 
-test-all: test sanity-oldest ansible-test docsite test-long ## run all checks and tests, also those that take long
+test-all: test sanity sanity-oldest ansible-test docsite test-long ## run all checks and tests, also those that take long
 	@$(MAKE) --no-print-directory molecule SCENARIOS=all
 
 # ARGS are arguments of pytest. Without them the tests run in several workers.
@@ -83,6 +83,9 @@ molecule: env ## test the roles: converge, idempotence, verify, cleanup (SCENARI
 
 sanity: env ## run ansible-test sanity without ignores (CORE=2.18: with that ansible-core)
 	@tests/tools/run-sanity
+
+sanity-published: env ## run ansible-test sanity without ignores on what the tarball contains
+	@PUBLISHED=1 tests/tools/run-sanity
 
 sanity-oldest: env ## run ansible-test sanity with the oldest supported ansible-core
 	@CORE=oldest tests/tools/run-sanity
