@@ -170,7 +170,7 @@ def load_component() -> Callable[[str], Path]:
 
 @pytest.fixture
 def make_namespace(client):
-    """A function that creates a namespace of the test's own; all are deleted afterwards."""
+    """A function that creates a namespace of the test's own; nothing runs in them afterwards."""
     yield from namespaces(client)
 
 
