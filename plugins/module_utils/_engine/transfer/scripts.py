@@ -35,17 +35,8 @@ class Exit(IntEnum):
     REPLACED = 46  # the container is another than the one that was listed; the script has not run
 
 
-_CONSTANTS: dict[str, str | int] = {
-    "BLOCK": BLOCK,
-    "BLOCKED": BLOCKED,
-    "DANGLING": DANGLING,
-    "HELPER_ROOT": HELPER_ROOT,
-    "IDENTITY": IDENTITY,
-    "KEEPS_MODE": KEEPS_MODE,
-    "MAX_LINKS": MAX_LINKS,
-    "STAGE": STAGE,
-    **{code.name: code.value for code in Exit},
-}
+_WORDS = {"BLOCKED": BLOCKED, "DANGLING": DANGLING, "HELPER_ROOT": HELPER_ROOT, "IDENTITY": IDENTITY, "KEEPS_MODE": KEEPS_MODE, "STAGE": STAGE}
+_CONSTANTS: dict[str, str | int] = {"BLOCK": BLOCK, "MAX_LINKS": MAX_LINKS, **_WORDS, **{code.name: code.value for code in Exit}}
 _CONSTANT = re.compile(r"\$([A-Z][A-Z_]+)")
 _UNESCAPED = frozenset((string.ascii_letters + string.digits + "/._-").encode())
 # In another locale, GNU sed does not match bytes that are not valid there, and messages have another language.
