@@ -153,6 +153,7 @@ resources:
   description:
     - Manifests of the objects, without C(managedFields). Digests replace the values of Secrets, and literal environment variables of pods that
       Podwright manages.
+    - Digests also replace annotations of a Secret that contain one of its values, or may hold its whole manifest, as some tools store it.
   returned: always
   type: list
   elements: dict

@@ -351,6 +351,30 @@ def test_secret_is_redacted_with_its_last_applied_annotation():
     assert Redactor().redact(config_map) is config_map and Redactor().redact({}) == {}
 
 
+@pytest.mark.parametrize("data", [{"data": {"key": base64.b64encode(b"canary-1").decode()}}, {}], ids=["read", "metadata only"])
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        '{"stringData":{"key":"canary-1"}}',
+        {"stringData": {"key": "canary-1"}},
+        "kind: Secret\nstringData:\n  key: canary-1\n",
+        "H4sI" + base64.b64encode(b"packed").decode(),
+        base64.b64encode(b'{"stringData":{"key":"canary-1"}}').decode(),
+    ],
+)
+def test_annotation_that_may_hold_the_manifest_of_a_secret_is_redacted(annotation, data):
+    item = {"kind": "Secret", "metadata": {"name": "s", "annotations": {"tool/applied": annotation, "owner": "team-a", "count": 3}}} | data
+    annotations = Redactor().redact(item)["metadata"]["annotations"]
+    assert annotations.pop("tool/applied").startswith("secret:") and annotations == {"owner": "team-a", "count": 3}
+
+
+def test_annotation_that_contains_a_value_of_a_secret_is_redacted_also_after_the_value_changed():
+    metadata, redactor = {"name": "s", "annotations": {"login": "admin:canary-1"}}, Redactor()
+    states = [{"kind": "Secret", "metadata": metadata, "stringData": {"key": value}} for value in ("canary-1", "canary-2")]
+    first, second = (redactor.redact(state)["metadata"]["annotations"]["login"] for state in states)
+    assert first == second and first.startswith("secret:")
+
+
 def test_digests_of_many_values_differ():
     """As long as that of an abbreviated commit: 12 digits."""
     redactor = Redactor()

@@ -306,6 +306,11 @@ def test_values_of_secrets_are_included_only_if_requested():
     assert describe(secret(), secret_values=True)["object"]["data"]["key"] == ENCODED
 
 
+def test_copies_of_a_secret_in_annotations_of_other_tools_are_redacted():
+    event = describe(secret(annotations={"kapp.k14s.io/original": json.dumps({"stringData": {"key": CANARY}}), "team": "a"}))
+    assert CANARY not in json.dumps(event) and event["object"]["metadata"]["annotations"]["team"] == "a"
+
+
 def test_variables_of_tasks_are_redacted():
     item = pod("a", labels={"app.kubernetes.io/managed-by": "podwright"})
     item["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": CANARY}]

@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import LAST_APPLIED
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import TaskRedactor, redact_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
@@ -143,3 +144,5 @@ def test_variables_of_whatever_has_pods_are_redacted(kind):
     containers = {"containers": [{"name": "c", "env": [{"name": "A", "value": MARK}]}]}
     assert MARK not in json.dumps(TaskRedactor().redact({"kind": kind, "spec": {"template": {"spec": containers}}}))
     assert MARK not in json.dumps(redact_options({"definition": {"kind": kind.lower(), "spec": containers}}))
+    applied = {"annotations": {LAST_APPLIED: json.dumps({"spec": containers})}}
+    assert MARK not in json.dumps(TaskRedactor().redact({"kind": kind, "metadata": applied, "spec": {}}))

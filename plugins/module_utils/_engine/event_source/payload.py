@@ -12,7 +12,7 @@ from ..objects.job_status import read_job
 from ..objects.labels import MANAGED, MANAGED_BY, SET, TASK, label_of
 from ..objects.pod_status import exit_codes, read_pod
 from ..objects.readiness import assess
-from ..reconciler.manifest import LAST_APPLIED, Redactor, drop_managed_fields
+from ..reconciler.manifest import Redactor, drop_last_applied, drop_managed_fields
 from ..tasks.redactor import TaskRedactor
 from ..text import parse_integer, printable
 
@@ -81,12 +81,7 @@ class Describer:
         if self._options["secret_values"]:
             return drop_managed_fields(item)
         is_managed = label_of(item, MANAGED_BY) == MANAGED[MANAGED_BY]
-        shown = (self._task_redactor if is_managed else self._redactor).redact(drop_managed_fields(item))
-        annotations = shown["metadata"].get("annotations")
-        if not annotations or LAST_APPLIED not in annotations:
-            return shown
-        # It repeats the manifest, with what is redacted elsewhere.
-        return shown | {"metadata": shown["metadata"] | {"annotations": {key: text for key, text in annotations.items() if key != LAST_APPLIED}}}
+        return (self._task_redactor if is_managed else self._redactor).redact(drop_last_applied(drop_managed_fields(item)))
 
 
 def summarize(item: Manifest) -> Result:

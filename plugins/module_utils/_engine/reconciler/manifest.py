@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
 SERVER_ANNOTATIONS = (KUBERNETES_REVISION,)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# How a text begins that may be a manifest: JSON, JSON in base64, gzip in base64, zip in base64.
+_MANIFEST_STARTS = ("{", "[", "eyJ", "W3si", "H4sI", "UEsD")
 
 
 def key_of(manifest: Manifest, kind: Kind) -> Key:
@@ -114,6 +116,14 @@ def drop_managed_fields(item: Manifest) -> Manifest:
     return item | {"metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
 
 
+def drop_last_applied(item: Manifest) -> Manifest:
+    """An object without the annotation of kubectl that repeats its manifest, with the values that are redacted elsewhere."""
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(annotations := metadata.get("annotations"), dict) or LAST_APPLIED not in annotations:
+        return item
+    return item | {"metadata": metadata | {"annotations": {name: text for name, text in annotations.items() if name != LAST_APPLIED}}}
+
+
 def merge(live: Any, desired: Any, field: str = "") -> Any:
     """The result of applying `desired` to `live`, predicted locally."""
     if isinstance(live, dict) and isinstance(desired, dict):
@@ -188,6 +198,7 @@ class Redactor:
     def __init__(self, is_numbered: bool = False) -> None:
         self._key = b"" if is_numbered else secrets.token_bytes(32)
         self._numbers: dict[str, int] | None = {} if is_numbered else None
+        self._hidden_annotations: set[str] = set()
 
     @staticmethod
     def has_secrets(kind_name: str) -> bool:
@@ -208,15 +219,23 @@ class Redactor:
         """The manifest with digests in place of secret values."""
         if not manifest or manifest.get("kind") != "Secret":
             return manifest
-        redacted = dict(manifest)
+        redacted = drop_last_applied(manifest)
         for field in ("data", "stringData"):
             if isinstance(redacted.get(field), dict):
-                redacted[field] = {name: self.digest(value) for name, value in redacted[field].items()}
+                redacted = redacted | {field: {name: self.digest(value) for name, value in redacted[field].items()}}
         metadata = redacted.get("metadata")
-        if isinstance(metadata, dict) and isinstance(annotations := metadata.get("annotations"), dict) and LAST_APPLIED in annotations:
-            rest = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-            redacted["metadata"] = metadata | {"annotations": rest}
+        if isinstance(metadata, dict) and isinstance(annotations := metadata.get("annotations"), dict):
+            values = secret_values([manifest])
+            redacted = redacted | {"metadata": metadata | {"annotations": {name: self._annotation(value, values) for name, value in annotations.items()}}}
         return redacted
+
+    def _annotation(self, annotation: object, values: set[str]) -> object:
+        """An annotation of a Secret, or its digest: some tools keep the whole manifest in one, also if only the metadata was read."""
+        text = json_text(annotation).strip()
+        if any(value in text for value in values):
+            self._hidden_annotations.add(text)  # also in a state of the Secret with other values
+        is_hidden = text.startswith(_MANIFEST_STARTS) or "\n" in text or text in self._hidden_annotations
+        return self.digest(annotation) if is_hidden else annotation
 
 
 def secret_values(manifests: Iterable[object]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..reconciler.manifest import Redactor
+from ..reconciler.manifest import Redactor, drop_last_applied
 
 if TYPE_CHECKING:
     from ..values import Manifest, Options
@@ -25,7 +25,7 @@ class TaskRedactor(Redactor):
         """The manifest with a digest in place of each secret value."""
         if not manifest or manifest.get("kind") not in _WITH_PODS:
             return super().redact(manifest)
-        redacted: Manifest = self._redact_variables(manifest)
+        redacted: Manifest = self._redact_variables(drop_last_applied(manifest))
         return redacted
 
     def _redact_variables(self, value: Any) -> Any:
