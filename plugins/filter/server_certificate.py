@@ -57,6 +57,8 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import parse_integer
 from ansible_collections.podwright.core.plugins.plugin_utils._certificates import Pair, create_authority, is_issued, is_name, is_valid, issue_certificate
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
@@ -71,19 +73,22 @@ def server_certificate(stored, names, days=365, renew_days=30, ca_certificate=""
     for name in names:
         if not isinstance(name, str) or not is_name(name):
             raise AnsibleFilterError(f"server_certificate: must have a list of DNS names and IP addresses, got {name!r} in it.")
-    if days > LONGEST:
-        raise AnsibleFilterError(f"server_certificate: days must be at most {LONGEST}, got {days}.")
-    if not 0 <= renew_days < days:
-        raise AnsibleFilterError(f"server_certificate: renew_days must be 0 or greater and less than days, got {renew_days} and {days}.")
+    # A template may give both as text.
+    validity, renewal = parse_integer(plain(days), LONGEST, 1), parse_integer(plain(renew_days))
+    if validity is None:
+        raise AnsibleFilterError(f"server_certificate: days must be an integer from 1 to {LONGEST}, got {days!r}.")
+    if renewal is None or renewal >= validity:
+        raise AnsibleFilterError(f"server_certificate: renew_days must be an integer, 0 or greater and less than days, got {renew_days!r} and {days!r}.")
     if bool(ca_certificate) != bool(ca_key):
         raise AnsibleFilterError("server_certificate: ca_certificate and ca_key must be set together.")
-    authority = _authority(stored, names[0], renew_days, Pair(plain(ca_certificate), plain(ca_key)))
+    stored = {part: text for part, text in stored.items() if isinstance(text, str)}
+    authority = _authority(stored, names[0], renewal, Pair(str(plain(ca_certificate)), str(plain(ca_key))) if ca_key else None)
     data = {"ca.crt": authority.certificate} | ({} if ca_key else {"ca.key": authority.key})
     try:
-        server = Pair(str(stored.get("tls.crt")), str(stored.get("tls.key")))
+        server = Pair(stored.get("tls.crt", ""), stored.get("tls.key", ""))
         is_current = stored.get("ca.crt") == authority.certificate and is_issued(server, authority)
-        if not (is_current and is_valid(server.certificate, names, renew_days, authority)):
-            server = issue_certificate(authority, names, days)
+        if not (is_current and is_valid(server.certificate, names, renewal, authority)):
+            server = issue_certificate(authority, names, validity)
     except ValueError as error:
         raise AnsibleFilterError(f"server_certificate: {error}") from None
     return data | {"tls.crt": server.certificate, "tls.key": server.key}
@@ -91,9 +96,9 @@ def server_certificate(stored, names, days=365, renew_days=30, ca_certificate=""
 
 def _authority(stored, name, renew_days, given):
     """The Pair that is given, that is stored and still valid, or a new one."""
-    if given.key:
+    if given:
         return given
-    if stored.get("ca.key") and is_valid(stored.get("ca.crt") or "", [], renew_days):
+    if stored.get("ca.key") and is_valid(stored.get("ca.crt", ""), [], renew_days):
         return Pair(stored["ca.crt"], stored["ca.key"])
     return create_authority(f"{name} CA")
 

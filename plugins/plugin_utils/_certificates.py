@@ -66,15 +66,15 @@ def is_issued(pair, authority):
         identifier = found.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
         return False
-    is_of_issuer = identifier == x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
-    return is_of_issuer and _public_bytes(key.public_key()) == _public_bytes(found.public_key())
+    return identifier == _authority_identifier(issuer) and _public_bytes(key.public_key()) == _public_bytes(found.public_key())
 
 
 def create_authority(name):
     """The Pair of a new certificate authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
-    builder = _builder(subject, subject, key.public_key(), key.public_key(), AUTHORITY_DAYS)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    builder = _builder(subject, subject, key.public_key(), identifier, AUTHORITY_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage("digital_signature", "key_cert_sign", "crl_sign"), critical=True)
     return _pair(builder.sign(key, hashes.SHA256()), key)
@@ -86,7 +86,7 @@ def issue_certificate(authority, names, days):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     # A certificate that outlives its authority is of no use.
-    builder = _builder(subject, issuer.subject, key.public_key(), issuer_key.public_key(), days, _expiry(issuer))
+    builder = _builder(subject, issuer.subject, key.public_key(), _authority_identifier(issuer), days, _expiry(issuer))
     builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general_name, names))), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage("digital_signature"), critical=True)
@@ -110,12 +110,21 @@ def _read_authority(authority):
     return certificate, key
 
 
-def _builder(subject, issuer, key, issuer_key, days, latest=None):
+def _authority_identifier(issuer):
+    """What certificates of an issuer name as its key: the identifier in its certificate, which need not be the SHA-1 of the key (RFC 7093), else that SHA-1."""
+    try:
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _builder(subject, issuer, key, authority_identifier, days, latest=None):
     start, end = _now() - datetime.timedelta(hours=1), _now() + datetime.timedelta(days=days)  # clocks differ
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key).serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(start).not_valid_after(min(end, latest or end))
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+    return builder.add_extension(authority_identifier, critical=False)
 
 
 def _usage(*names):

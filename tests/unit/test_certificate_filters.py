@@ -9,6 +9,8 @@ import threading
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from ansible_collections.podwright.core.plugins.filter import htpasswd as passwords
 from ansible_collections.podwright.core.plugins.filter.htpasswd import htpasswd
@@ -117,14 +119,46 @@ def test_certificate_of_an_authority_that_expires_soon_remains(monkeypatch):
         ({"names": ["größe.example.com"]}, "got 'größe.example.com' in it"),
         ({"names": ["a.*.b"]}, "got 'a.*.b' in it"),
         ({"names": [f"{'a' * 64}.example.com"]}, "in it"),
-        ({"days": 10**9}, "days must be at most 36500, got 1000000000"),
-        ({"days": 10}, "renew_days must be 0 or greater and less than days, got 30 and 10"),
+        ({"days": 10**9}, "days must be an integer from 1 to 36500, got 1000000000"),
+        ({"days": "a year"}, "days must be an integer from 1 to 36500, got 'a year'"),
+        ({"days": 10}, "renew_days must be an integer, 0 or greater and less than days, got 30 and 10"),
+        ({"renew_days": None}, "renew_days must be an integer, 0 or greater and less than days, got None and 365"),
+        ({"ca_certificate": 5, "ca_key": 5}, "ca_certificate: must be a certificate in PEM"),
     ],
 )
 def test_invalid_options_are_named(options, problem):
     with pytest.raises(AnsibleFilterError, match=problem) as failure:
         server_certificate({}, **{"names": NAMES} | options)
     assert "canary" not in str(failure.value)
+
+
+def test_days_may_be_text():
+    data = server_certificate({}, NAMES, days="20", renew_days="10")
+    assert server_certificate(data, NAMES, days=20, renew_days=10) == data
+
+
+@pytest.mark.parametrize("part", ["tls.crt", "tls.key", "ca.crt", "ca.key"])
+def test_stored_value_that_is_no_text_is_replaced(part):
+    data = server_certificate(server_certificate({}, NAMES) | {part: 5}, NAMES)
+    assert server_certificate(data, NAMES) == data and isinstance(data[part], str)
+
+
+def test_identifier_of_the_authority_is_that_of_its_certificate(tmp_path):
+    """RFC 7093 has other identifiers than the SHA-1 of the key; a certificate issued with that is replaced."""
+    authority = _certificates.create_authority("other identifier")
+    certificate = x509.load_pem_x509_certificate(authority.certificate.encode())
+    key = serialization.load_pem_private_key(authority.key.encode(), None)
+    builder = x509.CertificateBuilder(certificate.issuer, certificate.subject, key.public_key(), 1)
+    builder = builder.not_valid_before(certificate.not_valid_before_utc).not_valid_after(certificate.not_valid_after_utc)
+    for extension in certificate.extensions:
+        if isinstance(extension.value, (x509.BasicConstraints, x509.KeyUsage)):
+            builder = builder.add_extension(extension.value, extension.critical)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier(b"another"), critical=False)
+    given = {"ca_certificate": builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode(), "ca_key": authority.key}
+    wrong = server_certificate({}, NAMES, ca_certificate=authority.certificate, ca_key=authority.key) | {"ca.crt": given["ca_certificate"]}
+    data = server_certificate(wrong, NAMES, **given)
+    assert not connect(wrong, NAMES[0], tmp_path) and connect(data, NAMES[0], tmp_path)
+    assert server_certificate(data, NAMES, **given) == data
 
 
 def test_key_of_another_authority_is_refused():
