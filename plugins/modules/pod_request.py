@@ -51,7 +51,7 @@ options:
         description: Return the body of the response, at most 10 MiB.
         type: bool
       timeout: &timeout
-        description: Timeout in seconds for the whole response.
+        description: Timeout in seconds for the whole response, with the connection to the port.
         type: float
       grpc_method: &grpc_method
         description:

@@ -152,6 +152,17 @@ def test_websocket_is_requested_again_until_a_server_returns(serve):
     assert server.requests == 3
 
 
+def test_websocket_is_not_requested_after_its_deadline(serve):
+    server = serve(Response())
+    with server.connect() as client:
+        client.get(POD, "n", "a")
+        server.stop()
+        request = Request("POST", POD.path("n", "a", "exec"), kind=POD, namespace="n", name="a", deadline=client.clock.monotonic() + 2.5)
+        with pytest.raises(PodwrightError) as caught:
+            open_websocket(client, request, ["v4.channel.k8s.io"])
+    assert caught.value.reason == "Timeout" and server.clock.slept == [1, 1, 0.5]
+
+
 def test_watch_outlasts_a_restart(serve, monkeypatch):
     monkeypatch.setattr(watch, "_MAX_BACKOFF", 0.01)
     event = b'{"type": "ADDED", "object": {"kind": "Pod", "apiVersion": "v1", "spec": {"containers": [{"name": "task"}]}, "metadata": '

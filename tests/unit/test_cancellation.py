@@ -16,11 +16,12 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.podwright.core.plugins.module_utils._engine import threads
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
-from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec, pod_logs, pod_request
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy, pod_exec, pod_logs, pod_request
 from ansible_collections.podwright.core.plugins.module_utils._engine.threads import Pool, call_in_threads
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
@@ -44,15 +45,22 @@ class TaskTimeout(BaseException):
 
 
 class SilentServer(StubServer):
-    """An API server with two pods, whose logs and websockets stay silent until it is closed."""
+    """An API server with two pods, whose logs and websockets stay silent until it is closed.
 
-    def __init__(self):
+    Args:
+        upgrades: open the websockets first.
+    """
+
+    def __init__(self, upgrades=True):
+        self._upgrades = upgrades
         self.is_closed = threading.Event()
         self.waiting = 0
         super().__init__(self._respond)
 
     def _respond(self, handler):
         path, _mark, _query = handler.path.partition("?")
+        if "Upgrade" in handler.headers and not self._upgrades:
+            return self._fall_silent(handler, "")
         if "Upgrade" in handler.headers:
             accept = base64.b64encode(hashlib.sha1(handler.headers["Sec-WebSocket-Key"].encode() + WEBSOCKET_GUID).digest()).decode()
             head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
@@ -123,6 +131,26 @@ def test_logs_are_returned_at_their_deadline_although_the_server_is_silent():
         pod_logs.run(invocation, reading)
         invocation.close()
     assert 0.3 <= time.monotonic() - begun < 10 and [log.content for log in reading.logs] == [b""]
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        (pod_exec, {"pod": "one", "command": "x"}),
+        (pod_copy, {"pod": "one", "remote_path": "/x", "content": "x"}),
+        (pod_request, {"pod": "one", "port": "80"}),
+        (pod_request, {"pod": "one", "port": "80", "protocol": "grpc"}),
+    ],
+)
+def test_timeouts_include_the_opening_of_a_websocket(module, options, monkeypatch):
+    monkeypatch.setattr(websocket, "UPGRADE_SECONDS", 10)
+    operation, before = module.OPERATION, set(threading.enumerate())
+    with SilentServer(upgrades=False) as server:
+        options = {"host": server.url, "namespace": "default", "timeout": 0.3, **options}
+        checked = ArgumentSpecValidator(operation.arguments, **operation.rules).validate(options)
+        result = perform(operation, checked.validated_parameters, False, False, Console())
+        assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("podwright")]
+    assert result["failed"] and (result["reason"] == "Timeout" or "protocol" in options)
 
 
 @pytest.mark.parametrize("fault", ["source", "part"])

@@ -40,7 +40,7 @@ class Server:
     def __init__(self):
         self.answers, self.received, self.refused = {}, [], set()
 
-    def connection(self, _client, _namespace, _pod, _port, _limit):
+    def connection(self, *_arguments):
         """What replaces a Connection."""
         return Forward(self)
 

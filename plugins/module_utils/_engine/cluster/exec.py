@@ -183,11 +183,11 @@ class Process:
         return Container(container.namespace, container.pod, default_container(pod))
 
     def _open_in(self, container: Container) -> Channel:
-        offers = self._offers()
+        offers, place = self._offers(), (container.namespace, container.pod, container.name)
         try:
             for protocol, words in offers:
                 try:
-                    return Channel(self._client, container.namespace, container.pod, container.name, words, self._input(), self._command.tty, (protocol,))
+                    return Channel(self._client, *place, words, self._input(), self._command.tty, (protocol,), self._deadline)
                 except PodwrightError as error:
                     if not exec_errors.is_protocol_refused(error):
                         raise
@@ -235,10 +235,10 @@ class Process:
     def _signal(self, channel: Channel, kill: str, seconds: float) -> bool:
         """Signal the command's process group (runc creates one for each exec) and wait for the status. Returns: whether the signal was sent."""
         clock, container = self._client.clock, self._container
-        words = ["sh", "-c", f"{kill} 2>/dev/null; true"]
+        words, deadline = ["sh", "-c", f"{kill} 2>/dev/null; true"], clock.monotonic() + SIGNAL_SECONDS
         try:
-            with Channel(self._client, container.namespace, container.pod, container.name, words) as sender:
-                while sender.read(clock.monotonic() + SIGNAL_SECONDS) is not None:
+            with Channel(self._client, container.namespace, container.pod, container.name, words, deadline=deadline) as sender:
+                while sender.read(deadline) is not None:
                     pass
             while channel.read(clock.monotonic() + seconds) is not None:
                 pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
@@ -51,6 +52,7 @@ class Channel:
         command: the program and its arguments; None attaches to the process of the container.
         source: pieces of standard input, or None for no input. It yields NOT_YET while it waits for output.
         protocols: subprotocols to offer to the server.
+        deadline: when the stream must be open, by the monotonic clock, or None.
 
     Attributes:
         ends_input: whether the end of standard input can be sent.
@@ -69,10 +71,11 @@ class Channel:
         source: Iterable[bytes | None] | None = None,
         tty: bool = False,
         protocols: tuple[str, ...] = (V5, V4),
+        deadline: float | None = None,
     ) -> None:
         self._clock = client.clock
         request = _request(namespace, pod, container, command, source is not None, tty)
-        self._socket = open_websocket(client, request, list(protocols))
+        self._socket = open_websocket(client, replace(request, deadline=deadline), list(protocols))
         self._source: Iterator[bytes | None] | None = None if source is None else iter(source)
         self.ends_input = self._socket.protocol == V5 and not tty  # containerd closes the outputs of a terminal whose input is closed
         self.status: Manifest | None = None

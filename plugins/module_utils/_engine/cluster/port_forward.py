@@ -10,6 +10,8 @@ import shutil
 import socket
 import tempfile
 import threading
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
@@ -33,6 +35,7 @@ class Connection:
 
     Args:
         limit: bytes from the pod after which the connection is closed, or None.
+        deadline: when it must be open, by the monotonic clock, or None.
 
     Attributes:
         socket: the local end.
@@ -41,11 +44,11 @@ class Connection:
     Raises: PodwrightError if it cannot be opened.
     """
 
-    def __init__(self, client: Client, namespace: str, pod: str, port: int, limit: int | None = None) -> None:
+    def __init__(self, client: Client, namespace: str, pod: str, port: int, limit: int | None = None, deadline: float | None = None) -> None:
         path = POD.path(namespace, pod, "portforward")
         query = (("ports", str(port)),)
         request = Request("GET", path, query, kind=POD, subresource="portforward", namespace=namespace, name=pod, retryable=False)
-        self._websocket = open_websocket(client, request, [PROTOCOL])
+        self._websocket = open_websocket(client, replace(request, deadline=deadline), [PROTOCOL])
         self.socket, self._inner = socket.socketpair()
         self._opened_channels: set[int] = set()
         self._left = limit
@@ -158,13 +161,16 @@ def _send(sock: socket.socket, data: bytearray) -> int:
 class Listener:
     """A port of a pod as a Unix socket that only this user can open, for libraries that need an address. Use it as a context manager.
 
+    Args:
+        deadline: when its connections must be open, by the monotonic clock.
+
     Attributes:
         path: path of the socket.
         error: why the last connection failed; empty if none did.
     """
 
-    def __init__(self, client: Client, namespace: str, pod: str, port: int) -> None:
-        self._target = (client, namespace, pod, port)
+    def __init__(self, client: Client, namespace: str, pod: str, port: int, deadline: float) -> None:
+        self._target = partial(Connection, client, namespace, pod, port, deadline=deadline)
         self._directory = tempfile.mkdtemp(prefix="podwright-")
         self.path = os.path.join(self._directory, "socket")
         self._listener = socket.socket(socket.AF_UNIX)
@@ -187,7 +193,7 @@ class Listener:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
-            with sock, Connection(*self._target) as connection:
+            with sock, self._target() as connection:
                 _join(sock, connection.socket)
             self.error = connection.error or self.error
         except PodwrightError as error:

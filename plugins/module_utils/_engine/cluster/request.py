@@ -26,6 +26,7 @@ class Request:
         retryable: whether the request may be sent again after a connection loss or a server error.
         accept: the media type of the response; `ANYTHING` for content other than an object.
         timeout: seconds between two reads from the connection.
+        deadline: when a websocket must be open, by the monotonic clock, or None.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Request:
     retryable: bool = True
     accept: str = "application/json"
     timeout: float = field(default=READ_TIMEOUT, compare=False)
+    deadline: float | None = field(default=None, compare=False)
 
     @property
     def resource(self) -> str:

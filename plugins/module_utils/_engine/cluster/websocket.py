@@ -44,7 +44,7 @@ class Closed(Exception):
 def open_websocket(client: Client, request: Request, protocols: list[str]) -> WebSocket:
     """Open a websocket with the headers, proxy and TLS of the client's configuration, after a 401 once more with new credentials.
 
-    A server that has responded before and cannot be reached is awaited as for other requests.
+    A server that has responded before and cannot be reached is awaited as for other requests, until the deadline of the request.
 
     Args:
         protocols: subprotocols to offer; the server selects one.
@@ -55,14 +55,16 @@ def open_websocket(client: Client, request: Request, protocols: list[str]) -> We
     session, was_renewed, failing_since = client.sessions.at(client.clock.now()), False, client.clock.monotonic()
     while True:
         try:
-            websocket = _open(session.configuration, request, protocols)
+            websocket = _open(session.configuration, request, protocols, _seconds_left(client, request))
             break
         except PodwrightError as error:
+            if request.deadline is not None and not error.status and client.clock.monotonic() >= request.deadline:
+                raise PodwrightError(error.message, reason="Timeout", hint=f"Raise timeout. {error.hint}") from error
             client.availability.note_response() if error.status else client.availability.note_failure()
             if error.status == 401 and not was_renewed:
                 session, was_renewed = client.sessions.renew(session), True
             elif client.availability.lets_retry(error, failing_since):
-                client.clock.sleep(OUTAGE_PAUSE)
+                client.clock.sleep(min(OUTAGE_PAUSE, _seconds_left(client, request)))
             else:
                 raise
     client.availability.note_response()
@@ -70,18 +72,23 @@ def open_websocket(client: Client, request: Request, protocols: list[str]) -> We
     return websocket
 
 
-def _open(configuration: Configuration, request: Request, protocols: list[str]) -> WebSocket:
+def _seconds_left(client: Client, request: Request) -> float:
+    left = UPGRADE_SECONDS if request.deadline is None else request.deadline - client.clock.monotonic()
+    return max(min(left, UPGRADE_SECONDS), 0.01)
+
+
+def _open(configuration: Configuration, request: Request, protocols: list[str], seconds: float) -> WebSocket:
     websocket = load("websocket")
     url = "ws" + configuration.server.removeprefix("http") + request.target
     headers = [f"{name}: {value}" for name, value in configuration.headers()] + [f"User-Agent: {USER_AGENT}"]
     connection, opening = websocket.WebSocket(), Streams()
     failure: Exception | None = None
     # The library limits neither the time nor the size of the response.
-    watchdog = threading.Timer(UPGRADE_SECONDS, opening.cancel)
+    watchdog = threading.Timer(seconds, opening.cancel)
     watchdog.start()
     try:
-        sock = connect(configuration, CONNECT_TIMEOUT, opening)
-        sock.settimeout(UPGRADE_SECONDS)
+        sock = connect(configuration, min(CONNECT_TIMEOUT, seconds), opening)
+        sock.settimeout(seconds)
         connection.connect(url, socket=sock, header=headers, subprotocols=protocols, redirect_limit=0)
     except websocket.WebSocketBadStatusException as error:
         _refuse(request, error.status_code, error.resp_headers, error.resp_body, configuration)
@@ -98,8 +105,9 @@ def _open(configuration: Configuration, request: Request, protocols: list[str]) 
         server = f"{configuration.server}{configuration.via} (from {configuration.source})"
         # A server whose connection is lost may have executed the request.
         is_lost = isinstance(failure, (ConnectionResetError, BrokenPipeError, websocket.WebSocketConnectionClosedException))
+        cause = f"no response within {round(seconds, 1):g} s" if opening.cancelled.is_set() else configuration.mask(str(failure))
         unopened = PodwrightError(
-            f"Could not open a websocket to {server} for {request.name}: {configuration.mask(str(failure))}",
+            f"Could not open a websocket to {server} for {request.name}: {cause}",
             reason=CONNECTION_LOST if is_lost else "Refused",
             hint=_LOGIN_HINT if isinstance(failure, TunnelRefused) and failure.status == PROXY_AUTHENTICATION_REQUIRED else _NETWORK_HINT,
         )

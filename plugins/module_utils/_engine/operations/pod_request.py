@@ -6,7 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -236,9 +236,11 @@ def _perform(invocation: Invocation, client: Client, endpoint: Endpoint, each: E
 def _send_http(invocation: Invocation, client: Client, endpoint: Endpoint, each: Exchange) -> None:
     request = each.http
     each.fields["url"] = f"{request.scheme}://{endpoint.host}:{endpoint.port}{request.target}"
-    with Connection(client, endpoint.namespace, endpoint.pod, endpoint.port, MAX_RESPONSE) as forward:
+    deadline = client.clock.monotonic() + request.timeout
+    with Connection(client, endpoint.namespace, endpoint.pod, endpoint.port, MAX_RESPONSE, deadline) as forward:
+        left = replace(request, timeout=max(deadline - client.clock.monotonic(), 0.01))
         try:
-            response = send(forward.socket, endpoint.host, endpoint.port, request, invocation.params["server_ca"], partial(setattr, each, "is_sent", True))
+            response = send(forward.socket, endpoint.host, endpoint.port, left, invocation.params["server_ca"], partial(setattr, each, "is_sent", True))
         except (http.client.HTTPException, OSError) as error:
             explanation = explain_failure(error, request.timeout)
             is_partial = isinstance(error, http.client.IncompleteRead)
@@ -281,7 +283,7 @@ def _call_grpc(client: Client, endpoint: Endpoint, each: Exchange) -> None:
     options = each.options
     service, method = options["grpc_method"].split("/")
     each.fields["url"] = f"grpc://{endpoint.host}:{endpoint.port}/{service}/{method}"
-    with Listener(client, endpoint.namespace, endpoint.pod, endpoint.port) as listener:
+    with Listener(client, endpoint.namespace, endpoint.pod, endpoint.port, client.clock.monotonic() + options["timeout"]) as listener:
         try:
             message = grpc_call.call(
                 listener.path, endpoint.host, service, method, options["body"], options["timeout"], options["headers"], partial(setattr, each, "is_sent", True)

@@ -53,10 +53,10 @@ class Proxies:
         from ..clients.http import HttpRequest, send
         from ..cluster.port_forward import Connection
 
-        metadata, (port, path) = pod["metadata"], QUIT_ENDPOINTS[container]
+        metadata, (port, path), client = pod["metadata"], QUIT_ENDPOINTS[container], self._client.branch()
         request = HttpRequest("http", "POST", path, {"Connection": "close"}, b"", QUIT_SECONDS)
         try:
-            with Connection(self._client.branch(), metadata["namespace"], metadata["name"], port) as forward:
+            with Connection(client, metadata["namespace"], metadata["name"], port, deadline=client.clock.monotonic() + QUIT_SECONDS) as forward:
                 response = send(forward.socket, "localhost", port, request, None, bool)
                 problem = f"POST {path} returned status {response.status}." if response.status >= 400 else ""
         except ConnectionError:
