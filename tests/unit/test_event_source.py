@@ -251,9 +251,10 @@ def test_token_that_expired_is_read_again(tmp_path):
             assert take(stream, 1) == [("ADDED", "a")]
 
 
+@pytest.mark.parametrize("before", [[], [[pod("a")]]], ids=["first kind", "second kind"])
 @pytest.mark.parametrize(("status", "reason"), [(401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound")])
-def test_denied_requests_fail_at_the_start(status, reason):
-    with streaming(Cluster([failure(status, reason, 'User "jane" cannot list resource "pods"')])) as stream:
+def test_denied_requests_fail_at_the_start(status, reason, before):
+    with streaming(Cluster([*before, failure(status, reason, 'User "jane" cannot list resource "pods"')]), kinds=["Pod", "Secret"]) as stream:
         with pytest.raises(PodwrightError):
             stream.next(10)
 

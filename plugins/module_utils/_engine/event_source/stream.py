@@ -89,6 +89,7 @@ class EventStream(threading.Thread):
         self._client = Client(self._configuration, clock=_StoppableClock(self._stopped))
         self._known: dict[tuple[str, str, str], _Known] = {}  # by API version, kind and uid
         self._listed: set[_Collection] = set()  # at least once
+        self._has_started = False  # every collection was listed
         self._failing_since: float | None = None
         self._next_beat = time.monotonic() + self._options["heartbeat"]
 
@@ -146,7 +147,7 @@ class EventStream(threading.Thread):
         now, timeout = time.monotonic(), self._options["reconnect_timeout"]
         self._failing_since = now if self._failing_since is None else self._failing_since
         is_temporary = error.is_unreachable or error.reason == CONNECTION_LOST or (error.status or 0) >= 500 or error.status in (410, 429)
-        if not (is_temporary or self._listed) or (timeout and now - self._failing_since >= timeout):
+        if not (is_temporary or self._has_started) or (timeout and now - self._failing_since >= timeout):
             raise error
 
     def _find_collections(self) -> list[_Collection]:
@@ -183,7 +184,7 @@ class EventStream(threading.Thread):
 
     def _watch(self, lists: list[tuple[_Collection, list[Manifest], str]]) -> None:
         """Yield the events of all collections until the stream is closed. Raises: PodwrightError."""
-        self._failing_since = None
+        self._failing_since, self._has_started = None, True
         self._console.progress(f"Watching {', '.join(collection.title for collection, _items, _version in lists)}.")
         with Watcher(self._client, MAX_WAITING) as watcher:
             for (kind, namespace), items, version in lists:
