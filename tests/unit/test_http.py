@@ -6,12 +6,15 @@ from __future__ import annotations
 import gzip
 import http.client
 import socket
+import ssl
 import threading
+from contextlib import suppress
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import http as client
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients.http import HttpRequest
+from tests.cluster.certificates import Authority
 
 FORM, JSON = {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "application/json"}
 
@@ -111,15 +114,52 @@ def test_a_response_before_the_end_of_the_request_is_read():
 
 @pytest.mark.parametrize(
     ("content", "read", "is_truncated"),
-    [(gzip.compress(b"abc", mtime=0), b"abc", False), (gzip.compress(b"abcde", mtime=0), b"abcd", True), (b"ab", b"ab", False)],
+    [
+        (gzip.compress(b"abc", mtime=0), b"abc", False),
+        (gzip.compress(b"abcde", mtime=0), b"abcd", True),
+        (gzip.compress(b"ab", mtime=0) + gzip.compress(b"cd", mtime=0), b"abcd", False),
+        (gzip.compress(b"ab", mtime=0) + gzip.compress(b"cde", mtime=0), b"abcd", True),
+        (gzip.compress(b"ab", mtime=0) + b"padding", b"ab", False),
+        (gzip.compress(b"", mtime=0) * 20, b"", True),
+        (b"ab", b"ab", False),
+    ],
 )
 def test_a_body_that_was_compressed_without_being_asked_is_decompressed(monkeypatch, content, read, is_truncated):
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content)
     decompress = client.decompress
     with monkeypatch.context() as patch:
-        patch.setattr(client, "decompress", lambda data: (patch.setattr(client, "MAX_BODY_BYTES", 4), decompress(data))[1])
+        patch.setattr(client, "MAX_MEMBERS", 10)
+        patch.setattr(client, "decompress", lambda *arguments: (patch.setattr(client, "MAX_BODY_BYTES", 4), decompress(*arguments))[1])
         response = respond(head + content)
     assert (response.content, response.is_truncated) == (read, is_truncated)
+
+
+def test_a_compressed_body_that_is_not_complete_is_an_error():
+    content = gzip.compress(b"abc" * 100)[:-9]
+    with pytest.raises(http.client.IncompleteRead):
+        respond(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+
+
+@pytest.mark.parametrize("with_identifiers", [True, False])
+def test_a_server_is_verified_with_and_without_key_identifiers(with_identifiers, tmp_path):
+    authority = Authority(tmp_path, with_identifiers=with_identifiers)
+    path = authority.issue("server", "server", addresses=("127.0.0.1",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, path.with_suffix(".key"))
+    here, there = socket.socketpair()
+
+    def serve():
+        with suppress(OSError), context.wrap_socket(there, server_side=True) as connection:
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        request = HttpRequest("https", "GET", "/", {}, None, 60)
+        assert client.send(here, "127.0.0.1", 443, request, str(authority.path), bool).content == b"ok"
+    finally:
+        thread.join()
 
 
 def test_a_long_body_is_truncated(monkeypatch):

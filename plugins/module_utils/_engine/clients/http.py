@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.streams import shut_down
+from ..cluster.tls import verify_as_go
 from ..text import decode
 from ..threads import Deadline
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 MAX_BODY_BYTES = 10 << 20  # of a response
+MAX_MEMBERS = 1000  # of gzip in a body: each copies those that follow
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110, 9.2.1
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: methods and names of headers
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")  # RFC 9110, 5.5
@@ -32,6 +34,7 @@ _CHARSET = re.compile(
     r'|gbk|gb2312|gb18030|big5)"?\s*(?:;|$)',
     re.IGNORECASE,
 )
+_GZIP = b"\x1f\x8b"
 _TARGET_CHARACTERS = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986, 3.3 and 3.4
 
 
@@ -180,6 +183,7 @@ def _tls_context(authority: str | None) -> ssl.SSLContext:
     """What verifies a server by a CA: its file, or its certificates in PEM. Raises: ssl.SSLError, or OSError for the file."""
     is_text = authority is not None and "-----BEGIN" in authority
     context = ssl.create_default_context(cadata=authority) if is_text else ssl.create_default_context(cafile=authority)
+    verify_as_go(context)
     if authority is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -219,18 +223,30 @@ def exchange(connection: http.client.HTTPConnection, request: HttpRequest) -> Ht
         raise http.client.IncompleteRead(content, response.length)
     headers, is_truncated = join_headers(response.getheaders()), bool(response.read(1))
     if headers.get("content-encoding", "").strip().lower() == "gzip":
-        content, is_longer = decompress(content)
+        content, is_longer = decompress(content, is_truncated)
         is_truncated |= is_longer
     return HttpResponse(response.status, response.reason, headers, content, is_truncated)
 
 
-def decompress(content: bytes) -> tuple[bytes, bool]:
-    """(at most MAX_BODY_BYTES of a body that a server has compressed without being asked, whether there is more); a body that is not gzip as it is."""
-    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        return decompressor.decompress(content, MAX_BODY_BYTES), bool(decompressor.unconsumed_tail)
-    except zlib.error:
-        return content, False
+def decompress(content: bytes, is_truncated: bool) -> tuple[bytes, bool]:
+    """(at most MAX_BODY_BYTES of a body that a server has compressed without being asked, whether there is more); a body that is not gzip as it is.
+
+    Args:
+        is_truncated: whether only the beginning of the body was read.
+
+    Raises: http.client.IncompleteRead for an incomplete member (RFC 1952, 2.2) otherwise.
+    """
+    found, rest, members = bytearray(), content, 0
+    while rest.startswith(_GZIP) and len(found) <= MAX_BODY_BYTES and members < MAX_MEMBERS:
+        decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            found += decompressor.decompress(rest, MAX_BODY_BYTES + 1 - len(found))
+        except zlib.error:
+            return content, False
+        if not (decompressor.eof or is_truncated or len(found) > MAX_BODY_BYTES):
+            raise http.client.IncompleteRead(bytes(found))
+        rest, members = decompressor.unused_data, members + 1
+    return (bytes(found[:MAX_BODY_BYTES]), len(found) > MAX_BODY_BYTES or rest.startswith(_GZIP)) if members else (content, False)
 
 
 def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

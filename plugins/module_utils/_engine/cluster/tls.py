@@ -34,15 +34,18 @@ def tls_context(authority: str | None, credentials: Credentials, verifies: bool,
         raise bad_configuration(f"The certificates from {source} cannot be used: {reason}.") from error
 
 
+def verify_as_go(context: ssl.SSLContext) -> None:
+    """Let every certificate of the authority file be an anchor, and authorities have no key identifiers, whatever the version of Python."""
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+
+
 @lru_cache(maxsize=4)  # each item of a loop would otherwise create one, which takes longer than its request
 def _create_context(authority: str | None, certificate: bytes, key: bytes, verifies: bool, strict: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=authority)
-    # As in Go, every certificate of the authority file is an anchor, and an authority needs no key identifiers.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    verify_as_go(context)
     if strict:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
-    else:
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verifies:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
