@@ -34,10 +34,10 @@ options:
         description: Path and query. Characters that are not allowed in them are percent-encoded.
         type: str
       headers: &headers
-        description: HTTP headers, or metadata of a gRPC call.
+        description: HTTP headers, or metadata of a gRPC call, in which the value of a name with the suffix C(-bin) is in base64.
         type: dict
       body: &body
-        description: Body of the request, or fields of the gRPC message.
+        description: Body of the request, or fields of the gRPC message as a mapping or in JSON.
         type: raw
       body_format: &body_format
         description: Encoding of a body that is not text.

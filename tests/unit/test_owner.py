@@ -14,10 +14,14 @@ from .fake_cluster import FakeCluster
 from .task_specs import spec
 
 
-@pytest.mark.parametrize("parent", [5, {}, {"name": "p", "color": "red"}, {"name": "p", "namespace": "other"}])
+@pytest.mark.parametrize("parent", [5, {}, {"name": "p", "color": "red"}, {"name": "p", "namespace": "other"}, {"name": ["p"]}, {"name": "p", "kind": {}}])
 def test_an_invalid_parent_is_refused(parent):
     with pytest.raises(PodwrightError, match="parent"):
         read_parent(parent, "n")
+
+
+def test_a_parent_may_have_numbers_in_place_of_text():
+    assert read_parent({"name": 5, "kind": 3, "api_version": 1, "uid": 7}, "n") == ("1", "3", "5", "7")
 
 
 @pytest.mark.parametrize("kind", ["CronJob", "cj", "cronjobs"])

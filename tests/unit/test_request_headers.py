@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The headers of a response never choose the fields of a result."""
+"""The headers of a response never choose the fields of a result; those of a request are the metadata of a gRPC call."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients.http import HttpRequest, HttpResponse, join_headers
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_request
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_request import NAMED_HEADERS, Exchange, _read_response, describe
 
+DEFAULTS = {name: spec.get("default") for name, spec in pod_request.ARGUMENTS.items()}
 FIELDS = {"url", "headers", "status", "redirected", "msg", "content", "json", "truncated", *NAMED_HEADERS}
 HOSTILE = ("Add-Host", "Add-Group", "Unreachable", "Skipped", "Failed", "Changed", "Rc", "Invocation", "Exception", "Warnings", "Deprecations", "Diff")
 HOSTILE += ("Ansible-Facts", "_ansible_no_log", "_ansible_verbose_always", "Status", "Msg", "Json", "Results", "Url", "Truncated", "Headers", "Reason")
@@ -43,6 +45,37 @@ def test_several_values_of_a_header_are_joined():
     fields = read([("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("Content-Type", "application/json")], b"[1]")
     assert fields["set_cookie"] == fields["headers"]["set-cookie"] == "a=1, b=2"
     assert (fields["content_type"], fields["json"]) == ("application/json", [1])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "message", "metadata"),
+    [
+        (None, {}, {}, {}),
+        ("", {"A": True, "b": None}, {}, {"a": "true", "b": ""}),
+        ('{"service": "x"}', {"trace-bin": "AAH/"}, {"service": "x"}, {"trace-bin": b"\0\1\xff"}),
+        ({"service": "x"}, {"Trace-Bin": "YWI"}, {"service": "x"}, {"trace-bin": b"ab"}),
+    ],
+)
+def test_message_and_metadata_of_grpc_are_encoded(body, headers, message, metadata):
+    options = pod_request._prepare(DEFAULTS | {"protocol": "grpc", "body": body, "headers": headers}, "").options
+    assert options["body"] == message and options["headers"] == metadata
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"body": 5}, "requests[1].body: must be a mapping of the fields of the gRPC message, or one in JSON, got int."),
+        ({"body": "c4n4ry"}, "requests[1].body: must be a mapping of the fields of the gRPC message, or one in JSON, got other text."),
+        ({"body": "[1]"}, "requests[1].body: must be"),
+        ({"headers": {"a!": "x"}}, "requests[1].headers: must have names of gRPC metadata"),
+        ({"headers": {"a": "é"}}, "requests[1].headers.a: must be printable ASCII"),
+        ({"headers": {"a-bin": "c4n4ry!"}}, "requests[1].headers.a-bin: must be in base64"),
+    ],
+)
+def test_invalid_messages_and_metadata_of_grpc_are_refused(options, error):
+    with pytest.raises(PodwrightError) as caught:
+        pod_request._prepare(DEFAULTS | {"protocol": "grpc"} | options, "requests[1].")
+    assert str(caught.value).startswith(error) and "c4n4ry" not in str(caught.value)
 
 
 def test_an_unexpected_status_is_an_error():

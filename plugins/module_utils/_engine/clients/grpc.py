@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import option_error
 from ..libraries import load
 from ..threads import Deadline
 
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 Fields = Mapping[str, object]
+_METADATA_NAME = re.compile(r"[0-9a-z_.-]+")
 HEALTH = "grpc.health.v1.Health"
 MAX_DESCRIPTION = 16 << 20  # bytes of the files that describe a service
 
@@ -32,6 +37,30 @@ class CallFailed(Exception):
         self.code, self.details, self.hint = code, details, hint
 
 
+def read_options(prefix: str, body: object, headers: Mapping[str, str]) -> dict[str, Fields]:
+    """The options `body` and `headers` as the fields of a message and as metadata. Raises: PodwrightError for an invalid option; `prefix` is its path."""
+    try:
+        message = (json.loads(body) if body else {}) if isinstance(body, str) else {} if body is None else body
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        given = "other text" if isinstance(body, str) else type(body).__name__  # not the value, which may be secret
+        raise option_error(f"{prefix}body", f"must be a mapping of the fields of the gRPC message, or one in JSON, got {given}.")
+    metadata: dict[str, str | bytes] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        if not _METADATA_NAME.fullmatch(key):
+            raise option_error(f"{prefix}headers", f"must have names of gRPC metadata, of letters, digits, '-', '_' and '.', got '{name}'.")
+        try:
+            # The padding may be missing, as in the protocol.
+            metadata[key] = base64.b64decode(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4), validate=True) if key.endswith("-bin") else value
+        except ValueError:
+            raise option_error(f"{prefix}headers.{name}", "must be in base64, since the suffix -bin is that of binary metadata.") from None
+        if not (value.isascii() and value.isprintable()):
+            raise option_error(f"{prefix}headers.{name}", "must be printable ASCII, as metadata of a gRPC call; name it with the suffix -bin for other data.")
+    return {"body": message, "headers": metadata}
+
+
 def call(
     path: str, authority: str, service: str, method: str, body: Fields | None, timeout: float, metadata: Fields, on_sent: Callable[[], object]
 ) -> dict[str, Any]:
@@ -43,13 +72,13 @@ def call(
         service: the full name of the service, with its package.
         body: the fields of the request's message; None for an empty one.
         timeout: in seconds, with the reflection.
+        metadata: as `read_options` returns it.
         on_sent: called before the method itself is called.
 
     Raises: CallFailed; PodwrightError if a library is not installed.
     """
     grpc, json_format = load("grpc"), load("google.protobuf.json_format")
     options = [("grpc.default_authority", authority), ("grpc.enable_http_proxy", 0)]
-    pairs = [(name.lower(), str(value)) for name, value in metadata.items()]
     with grpc.insecure_channel(f"unix:{path}", options) as channel, Deadline(timeout, channel.close) as deadline:
         try:
             request_type, response_type = _find_types(channel, service, method)
@@ -61,7 +90,7 @@ def call(
                 f"/{service}/{method}", request_serializer=request_type.SerializeToString, response_deserializer=response_type.FromString
             )
             on_sent()
-            response = stub(request, timeout=timeout, metadata=pairs)
+            response = stub(request, timeout=timeout, metadata=list(metadata.items()))
             return _to_mapping(response)
         except (grpc.RpcError, ValueError) as error:
             if deadline.has_passed:

@@ -152,6 +152,8 @@ def _prepare(options: Options, prefix: str) -> Exchange:
             raise option_error(f"{prefix}headers", f"must have valid header names, got '{name}'.")
         if not is_header_value(value):
             raise option_error(f"{prefix}headers.{name}", "must not contain control characters or characters beyond Latin-1.")
+    if options["protocol"] == "grpc":
+        options |= grpc_call.read_options(prefix, options["body"], headers)
     try:
         body, headers = encode_body(options["body"], options["body_format"], headers)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from ..objects.job_status import read_job
 from ..objects.labels import MAX_CHILDREN, MAX_DEPTH, PARENT, label_of, number_of, owner_reference
 from ..objects.pod_status import read_pod
 from ..text import parse_integer
-from .options import check_keys
+from .options import check_keys, text_of
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -40,7 +40,8 @@ def read_parent(option: Any, namespace: str) -> ParentReference:
     if option.get("namespace") not in (None, namespace):
         hint = "Kubernetes deletes an object whose owner is in another namespace. An owner can be cluster-scoped."
         raise option_error("parent.namespace", f"must be the namespace of the task, '{namespace}', got '{option['namespace']}'.", hint)
-    return ParentReference(option.get("api_version") or "v1", option.get("kind") or POD.name, option["name"], option.get("uid"))
+    api_version, kind, name, uid = (text_of(f"parent.{part}", option.get(part)) for part in ("api_version", "kind", "name", "uid"))
+    return ParentReference(api_version or "v1", kind or POD.name, name, uid or None)
 
 
 @dataclass(frozen=True)
