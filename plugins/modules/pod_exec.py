@@ -25,7 +25,9 @@ options:
     description: Name of the pod. Required unless O(label_selectors) is set.
     type: str
   label_selectors:
-    description: Label selectors of the pods to run the command in, at most 16 pods at a time. A pod must match all of them.
+    description:
+      - Label selectors of the pods to run the command in, at most 16 pods at a time. A pod must match all of them.
+      - Excludes O(pod). Pods that are not running are skipped, with a warning unless they have terminated.
     type: list
     elements: str
   container:
@@ -49,7 +51,7 @@ options:
   stdout_file:
     description:
       - File for the standard output of the command, of any size, on the host that runs this task. It replaces RV(stdout).
-      - The file appears when the command has exited. After a connection loss it does not appear.
+      - The file appears when the command has exited, but not after a connection loss. A symbolic link is followed.
       - With O(label_selectors), a directory that receives one file for each pod, named as the pod.
     type: path
   max_output_bytes:
@@ -71,10 +73,10 @@ options:
     description: Working directory of the command. Requires a shell in the image.
     type: str
   creates:
-    description: Path in the container whose existence skips the command, also in check mode. Requires a shell in the image.
+    description: Path in the container, relative to O(chdir), whose existence skips the command, also in check mode. Requires a shell in the image.
     type: str
   removes:
-    description: Path in the container whose absence skips the command, also in check mode. Requires a shell in the image.
+    description: Path in the container, relative to O(chdir), whose absence skips the command, also in check mode. Requires a shell in the image.
     type: str
   timeout:
     description:

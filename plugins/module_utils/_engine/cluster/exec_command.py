@@ -47,7 +47,7 @@ class Command:
         source: standard input, closed after the last piece; called again if the command is started again. None for no input.
         size: bytes of the input if known; required by servers that cannot close it (v4.channel.k8s.io).
         is_bounded: whether the program reads exactly `size` bytes and needs no end of file.
-        chdir: working directory; requires a shell in the image.
+        chdir: working directory; requires a shell in the image. Empty like None.
         env: environment variables, scalars; require `env` in the image.
         timeout: seconds for the whole command.
         idle_timeout: seconds in which input or output must be transferred.
@@ -78,7 +78,7 @@ class Command:
         The shell reports a process id to signal after a timeout. It also keeps the outputs open: containerd drops the input of a command that closes
         or redirects its own.
         """
-        return self.source is not None or self.timeout is not None or self.idle_timeout is not None or self.chdir is not None
+        return self.source is not None or self.timeout is not None or self.idle_timeout is not None or bool(self.chdir)
 
     @property
     def cd_argument(self) -> str | None:

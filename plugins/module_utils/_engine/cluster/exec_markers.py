@@ -74,7 +74,7 @@ class Markers:
             size: bytes of the input if the shell has to close it, or None if the server can.
         """
         script = f"echo {self._token}:$$ >&2; "
-        if command.chdir is not None:
+        if command.chdir:
             script += 'cd -- "$0" || exit; '
         report = f"echo {self._token}:end:$rc >&2; "
         drain = "cat > /dev/null 2>&1; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,8 @@ class Execution:
 def run(invocation: Invocation, outcome: list[Execution]) -> None:
     """Run the command. Raises: PodwrightError, with check_rc also for an exit code other than 0."""
     params = invocation.params
+    if params["pod"] and params["label_selectors"]:  # an empty list, which a template may return, excludes nothing
+        raise option_error("pod", "must not be set with label_selectors.")
     command = _read_command(params)
     _warn_about_operators(invocation, command.words)
     if params["pod"]:
@@ -112,13 +115,15 @@ def _find_containers(invocation: Invocation) -> list[Container]:
     if not selector:
         raise option_error("pod", "must be set unless label_selectors is.")
     pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
-    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")]
+    states = [(pod, "being deleted" if pod["metadata"].get("deletionTimestamp") else (pod.get("status") or {}).get("phase")) for pod in pods]
+    running = [pod for pod, state in states if state == "Running"]
     if not running:
-        raise PodwrightError(
-            f"No running pod in namespace '{invocation.namespace}' matches {selector}{f' ({len(pods)} matching pods do not run)' if pods else ''}.",
-            reason="NotFound",
-            hint="Check label_selectors, or wait for the pods with pod_info.",
-        )
+        others = f" ({len(pods)} matching pods do not run)" if pods else ""
+        hint = "Check label_selectors, or wait for the pods with pod_info."
+        raise PodwrightError(f"No running pod in namespace '{invocation.namespace}' matches {selector}{others}.", reason="NotFound", hint=hint)
+    skipped = sorted(f"{pod['metadata']['name']} ({state})" for pod, state in states if state not in ("Running", "Succeeded", "Failed"))
+    if skipped:
+        invocation.console.warn(f"Pods that match {selector} were skipped because they are not running: {', '.join(skipped)}.")
     name = invocation.params["container"]
     containers = [Container(invocation.namespace, pod["metadata"]["name"], name or default_container(pod)) for pod in running]
     return sorted(containers, key=lambda container: container.pod)
@@ -137,7 +142,7 @@ def _run_in(invocation: Invocation, client: Client, execution: Execution, comman
 
 def _execute(invocation: Invocation, client: Client, execution: Execution, command: Command, stdout_file: str | None) -> None:
     params, container = invocation.params, execution.container
-    if params["creates"] is not None or params["removes"] is not None:
+    if params["creates"] or params["removes"]:
         deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
         execution.skipped = _find_reason_to_skip(invocation, client, container, deadline)
         command = replace(command, timeout=_seconds_until(client, deadline))
@@ -176,8 +181,10 @@ def _seconds_until(client: Client, deadline: float | None) -> float | None:
 def _find_reason_to_skip(invocation: Invocation, client: Client, container: Container, deadline: float | None) -> str:
     """Why `creates` or `removes` skips the command; empty if neither does."""
     for option, skips_if_found in (("creates", True), ("removes", False)):
-        path = invocation.params[option]
-        if path is not None and _exists(client, container, path, _seconds_until(client, deadline)) == skips_if_found:
+        if not invocation.params[option]:  # an empty path is not set, as in ansible.builtin.command
+            continue
+        path = posixpath.join(invocation.params["chdir"] or "", invocation.params[option])
+        if _exists(client, container, path, _seconds_until(client, deadline)) == skips_if_found:
             return f"{option}: {path} {'exists' if skips_if_found else 'does not exist'} in {container}."
     return ""
 
@@ -328,6 +335,6 @@ OPERATION: Operation[list[Execution]] = Operation(
     list,
     run,
     describe,
-    rules={"required_one_of": [("pod", "label_selectors")], "mutually_exclusive": [("pod", "label_selectors"), ("stdin", "stdin_file")]},
+    rules={"required_one_of": [("pod", "label_selectors")], "mutually_exclusive": [("stdin", "stdin_file")]},
     redact=redact,
 )
