@@ -12,6 +12,7 @@ description:
   - Reads the logs of one pod or of all selected pods, for one container or all containers of each pod.
   - With O(follow), reads until the containers have terminated. Connection losses, log rotations and restarts repeat no line,
     and RV(gaps) reports where lines may be missing.
+  - If one of several logs cannot be read, the others are read and written to O(dest), and then the task fails.
   - On the controller, followed lines appear in the terminal as they arrive.
 extends_documentation_fragment:
   - podwright.core.connection
@@ -32,7 +33,7 @@ options:
     description: Name of the pod, or of the object that selects pods. Required unless O(label_selectors) is set.
     type: str
   label_selectors:
-    description: Label selectors that the pods must match.
+    description: Label selectors that the pods must match. Excludes O(name).
     type: list
     elements: str
   container:
@@ -63,7 +64,7 @@ options:
     default: false
   follow:
     description:
-      - Wait for the containers to start, and read until they terminate or until O(timeout).
+      - Wait for the containers to start, and read until they terminate or until O(timeout). At most 64 logs are followed at a time.
       - For the first pod of O(name), waits for at most 20 s if it may still create one. The first Job of a CronJob is not waited for.
     type: bool
     default: false
@@ -76,7 +77,7 @@ options:
     default: 10485760
   dest:
     description:
-      - File for the log, of any size, on the host that runs this task.
+      - File for the log, of any size, on the host that runs this task. A symbolic link is followed.
       - For several containers, or with a trailing slash, a directory that receives a file C(POD/CONTAINER.log) for each container. It is created if missing.
     type: path
 """

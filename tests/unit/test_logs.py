@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs
 
@@ -202,3 +203,56 @@ def test_what_the_kubelet_writes_instead_of_a_log_is_not_its_content():
 def test_max_bytes_keeps_the_end_of_a_last_line_that_is_longer(lines, kept):
     result, error, _console = perform(nodes_with(list(enumerate(lines))), {"name": "web-0", "max_bytes": 10})
     assert error is None and (result["log"], result["truncated"]) == (kept, True)
+
+
+def three_pods():
+    """Nodes with three pods, the second of which has a log that cannot be read."""
+    nodes = LogNodes(random.Random(0), {name: nodes_with([(1, name.encode())]).pods["web-0"] for name in ("web-a", "web-b", "web-c")}, 0, False)
+    stream = nodes.stream
+
+    def refuse(request):
+        if request.name == "web-b":
+            raise PodwrightError("no route to host", status=500, reason="InternalError")
+        return stream(request)
+
+    nodes.stream = refuse
+    return nodes
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_the_logs_that_can_be_read_are_written_although_another_cannot(follow, tmp_path):
+    result, error, _console = perform(three_pods(), {"label_selectors": ["app=web"], "follow": follow, "dest": f"{tmp_path}/"})
+    assert error.message == "1 of 3 logs could not be read or written; the result contains the others.\nweb-b/task: no route to host"
+    assert (error.status, error.reason) == (500, "InternalError") and result["changed"]
+    assert result["logs"] == {"web-a": {"task": "web-a\n"}, "web-b": {"task": ""}, "web-c": {"task": "web-c\n"}}
+    assert {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.log")} == {"web-a/task.log": "web-a\n", "web-c/task.log": "web-c\n"}
+
+
+def test_the_logs_that_can_be_written_are_although_another_cannot(tmp_path):
+    """A directory appeared in the place of a file while the logs were read."""
+    nodes = three_pods()
+    nodes.stream = lambda request: (tmp_path / "web-b/task.log").mkdir(parents=True, exist_ok=True) or LogNodes.stream(nodes, request)
+    result, error, _console = perform(nodes, {"label_selectors": ["app=web"], "dest": f"{tmp_path}/"})
+    assert "web-b/task: Could not write" in error.message and result["changed"]
+    assert sorted(path.parent.name for path in tmp_path.rglob("*.log") if path.is_file()) == ["web-a", "web-c"]
+
+
+def test_a_followed_log_that_cannot_be_read_is_shown_while_the_others_are_followed(monkeypatch):
+    lines = []
+    monkeypatch.setattr(Console, "line", lambda _self, name, text: lines.append((name, text)))
+    perform(three_pods(), {"label_selectors": ["app=web"], "follow": True})
+    assert lines == [("web-a", "web-a"), ("web-b", "no route to host"), ("web-c", "web-c")]
+
+
+def test_logs_that_are_not_followed_yet_are_mentioned(monkeypatch):
+    monkeypatch.setattr(pod_logs, "THREADS", 2)
+    _result, error, console = perform(LogNodes(random.Random(0), three_pods().pods, 0, False), {"label_selectors": ["app=web"], "follow": True})
+    assert error is None
+    assert console.warnings == ["3 logs are selected, and 2 are followed at a time: another one follows once one of them has been read."]
+
+
+def test_an_empty_list_of_selectors_does_not_exclude_a_name():
+    result, error, _console = perform(nodes_with([(1, b"only")]), {"name": "web-0", "label_selectors": []})
+    assert error is None and result["log"] == "only\n" and "mutually_exclusive" not in pod_logs.OPERATION.rules
+    _result, error, _console = perform(nodes_with([(1, b"only")]), {"name": "web-0", "label_selectors": ["app=web"]})
+    assert error.message == "name: must not be set with label_selectors."

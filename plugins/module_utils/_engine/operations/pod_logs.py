@@ -6,17 +6,19 @@ from __future__ import annotations
 import base64
 import os
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
+from ..cluster.container_log import ContainerLog
 from ..cluster.kinds import POD
 from ..cluster.log_lines import exact_moment, lines_since, missing_log
-from ..cluster.logs import Gap, LogFollower, LogOptions, describe_gaps, log_request
+from ..cluster.logs import LogFollower, LogOptions, describe_gaps, log_request
 from ..cluster.transport import pieces_of
 from ..cluster.workload_pods import START_SECONDS, find_pods_of
-from ..errors import CONNECTION_LOST, PodwrightError, not_found_error, option_error
+from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, not_found_error, option_error
 from ..files import AtomicFile
 from ..libraries import load
 from ..objects.containers import container_names, container_status, default_container, ephemeral_names
@@ -54,57 +56,6 @@ ARGUMENTS = {
 }
 
 
-class ContainerLog:
-    """The log of one container, as far as it was read.
-
-    Args:
-        limit: bytes to keep in memory, counted from the end.
-
-    Attributes:
-        file: receives the complete log, or None.
-        is_truncated: whether `content` lacks the beginning.
-        follower: what follows it, or None.
-        missing: why there is no log, or None.
-    """
-
-    def __init__(self, pod: Manifest, container: str, limit: int) -> None:
-        self.pod, self.container = pod, container
-        self.file: AtomicFile | None = None
-        self._limit = limit
-        self.content = bytearray()
-        self.is_truncated = False
-        self.follower: LogFollower | None = None
-        self.missing: PodwrightError | None = None
-
-    @property
-    def pod_name(self) -> str:
-        """The name of the pod."""
-        name: str = self.pod["metadata"]["name"]
-        return name
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """The gaps in which lines may be missing."""
-        return self.follower.gaps if self.follower else []
-
-    def add(self, data: bytes) -> None:
-        """Add a piece of the log."""
-        if self.file:
-            self.file.write(data)
-        self.content += data
-        if len(self.content) > 2 * self._limit:
-            self.truncate()
-
-    def truncate(self) -> None:
-        """Remove the oldest lines beyond the limit."""
-        if len(self.content) > self._limit:
-            start = self.content.find(b"\n", len(self.content) - self._limit - 1) + 1
-            if start in (0, len(self.content)):  # the last line is longer than the limit
-                start = len(self.content) - self._limit
-            del self.content[:start]
-            self.is_truncated = True
-
-
 @dataclass
 class Reading:
     """The logs read so far.
@@ -120,6 +71,8 @@ class Reading:
 def run(invocation: Invocation, outcome: Reading) -> None:
     """Read the logs. Raises: PodwrightError."""
     params = invocation.params
+    if params["name"] and params["label_selectors"]:  # an empty list, which a template may return, excludes nothing
+        raise option_error("name", "must not be set with label_selectors.")
     if params["since_seconds"] is not None and params["since_time"]:
         raise option_error("since_time", "must not be set with since_seconds.")
     if params["since_time"] and not TIMESTAMP.fullmatch(params["since_time"]):
@@ -139,11 +92,34 @@ def run(invocation: Invocation, outcome: Reading) -> None:
         # A pod may have been found at the last moment.
         _read_all(invocation, logs, None if deadline is None else max(deadline, invocation.client.clock.monotonic() + LEAST_SECONDS))
         for log in logs:
-            if log.file and _finish(log.file, invocation.check_mode):
-                outcome.has_written = True
+            if log.file and not log.error:
+                with _keep_error(log):
+                    outcome.has_written |= _finish(log.file, invocation.check_mode)
     for log in logs:
         if log.gaps:
             invocation.console.warn(describe_gaps(log.gaps, f"pod '{log.pod_name}'"))
+    _raise_errors(logs)
+
+
+@contextmanager
+def _keep_error(log: ContainerLog) -> Iterator[None]:
+    """An exception becomes the error of a log, so that the others are read and written."""
+    try:
+        yield
+    except Exception as error:
+        log.error = as_podwright_error(error)
+
+
+def _raise_errors(logs: list[ContainerLog]) -> None:
+    """Raises: PodwrightError if a log has an error; of many it names the first ones."""
+    errors = [(log, log.error) for log in logs if log.error]
+    if errors and len(logs) > 1:
+        first = errors[0][1]
+        lines = [f"{len(errors)} of {len(logs)} logs could not be read or written; the result contains the others."]
+        lines += [f"{log.pod_name}/{log.container}: {error}" for log, error in errors[:3]]
+        raise PodwrightError("\n".join(lines), status=first.status, reason=first.reason)
+    if errors:
+        raise errors[0][1]
 
 
 # -- selecting ------------------------------------------------------------------------------------------------
@@ -192,12 +168,21 @@ def _find_pods(invocation: Invocation, deadline: float) -> list[Manifest]:
 
 
 def _read_all(invocation: Invocation, logs: list[ContainerLog], deadline: float | None) -> None:
-    """Read or follow the logs, side by side, until the first of them fails; follow them until the deadline. Raises: PodwrightError."""
+    """Read or follow the logs, side by side; follow them until the deadline. Raises: PodwrightError if none of them exists."""
     params, client, is_one_of_many = invocation.params, invocation.client.branch(), len(logs) > 1
+
+    def read(log: ContainerLog) -> None:
+        with _keep_error(log):
+            _read(invocation, client, log, is_one_of_many)
+
     if not params["follow"]:
-        call_in_threads(lambda log: _read(invocation, client, log, is_one_of_many), logs, THREADS, client.streams.cancel)
+        call_in_threads(read, logs, THREADS, client.streams.cancel)
         _warn_of_missing(invocation, logs)
         return
+    if len(logs) > THREADS:
+        text = f"{len(logs)} logs are selected, and {THREADS} are followed at a time: another one follows once one of them has been read."
+        invocation.console.warn(text)
+        invocation.console.line("", text)  # a log may be endless
     left = None if deadline is None else max(deadline - client.clock.monotonic(), 0)
     try:
         call_in_threads(lambda log: _follow(invocation, client, log, deadline, is_one_of_many), logs, THREADS, client.streams.cancel, left)
@@ -205,9 +190,9 @@ def _read_all(invocation: Invocation, logs: list[ContainerLog], deadline: float 
         pass  # the server did not respond until the deadline
     for log in logs:
         problem = log.follower.problem if log.follower else PodwrightError(f"only {THREADS} logs are followed at a time", reason="Timeout")
-        if problem:
+        if problem and not log.error:
             message = f"The log of container '{log.container}' of pod '{log.pod_name}' could not be read within {params['timeout']:g} s: {problem.message}"
-            raise PodwrightError(message, status=problem.status, reason=problem.reason, hint=problem.hint)
+            log.error = PodwrightError(message, status=problem.status, reason=problem.reason, hint=problem.hint)
 
 
 def _warn_of_missing(invocation: Invocation, logs: list[ContainerLog]) -> None:
@@ -268,7 +253,10 @@ def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline:
 
     options = _first_options(invocation.params)
     log.follower = LogFollower(client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
-    log.follower.follow()
+    with _keep_error(log):
+        log.follower.follow()
+    if log.error and is_one_of_many:  # the others may take long
+        invocation.console.line(prefix, str(log.error))
 
 
 def _first_options(params: Options) -> LogOptions:
@@ -323,5 +311,5 @@ def _prefixed_lines(log: ContainerLog, is_one_of_many: bool) -> list[str]:
     return [f"{log.pod_name}/{log.container}: {line}" for line in lines] if is_one_of_many else lines
 
 
-RULES = {"required_one_of": [("name", "label_selectors")], "mutually_exclusive": [("name", "label_selectors")]}
+RULES = {"required_one_of": [("name", "label_selectors")]}
 OPERATION: Operation[Reading] = Operation("pod_logs", ARGUMENTS, Reading, run, describe, rules=RULES)
