@@ -44,7 +44,9 @@ options:
     type: bool
     default: false
   limit:
-    description: Maximum number of objects to read, in the order of the API server. RV(truncated) reports whether there may be more.
+    description:
+      - Maximum number of objects to read, in the order of the API server. RV(truncated) reports whether there may be more.
+      - A server that ignores it, such as metrics-server, has no next page. RV(truncated) then comes with a warning and an empty RV(continue_token).
     type: int
   continue_token:
     description: RV(continue_token) of the previous page, to read the page that follows it. It expires after about five minutes.
@@ -68,6 +70,7 @@ options:
     description:
       - Object whose tree to read, the name of a pod or a mapping with C(name), C(kind) and, if several API groups have such a kind, C(api_version).
         Returns all pods below it, also through Jobs, ReplicaSets and other kinds in between.
+      - With C(uid) in the mapping, an object of that name with another uid is an error.
     type: raw
   events:
     description: Return the events of each object.

@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.hierarchy import MAX_LEVELS, Hierarchy
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.hierarchy import MAX_LEVELS, Hierarchy, read_hierarchy
+
+from .fake_cluster import FakeCluster
 
 
 def pod(name, *owners, parent=None):
@@ -41,3 +43,14 @@ def test_levels_are_limited(levels):
         with pytest.raises(PodwrightError, match=f"Pod '0' has more than {MAX_LEVELS} levels of dependents") as caught:
             Hierarchy(pod("0"), items)
         assert caught.value.reason == "TooLarge"
+
+
+@pytest.mark.parametrize("uid", [None, "root", "other"])
+def test_a_parent_of_another_uid_is_not_read(uid, tmp_path):
+    cluster = FakeCluster(tmp_path)
+    cluster.objects["Pod", "n", "root"] = pod("root")
+    if uid == "other":
+        with pytest.raises(PodwrightError, match=r"^Pod 'root' in namespace 'n' has the uid 'root', not 'other'\. Correct parent.uid"):
+            read_hierarchy(cluster, {"name": "root", "uid": uid}, "n")
+    else:
+        assert read_hierarchy(cluster, {"name": "root", "uid": uid}, "n").root == pod("root")

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What pod_info waits for."""
+"""What pod_info reads, and what it waits for."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from fractions import Fraction
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.events import read_events
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.resources import pod_requests
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_info
 
+from ..support.hostile_server import HostileServer, behave
+from ..support.stub_cluster import RUNNING, Answer, StubCluster, live
 from .fake_cluster import FakeCluster
 
 METADATA = {"name": "bad", "namespace": "n", "uid": "u"}
@@ -58,3 +63,42 @@ def test_sidecars_and_what_is_measured_of_a_pod_are_in_its_summary():
     assert (summary["ready"], summary["restarts"], summary["cpu"]) == ("1/2", 3, 0.5) and "memory" not in summary
     assert pod_requests(pod) == {"cpu": Fraction("0.15")}
     assert pod_requests(pod | {"spec": spec | {"resources": {"requests": {"cpu": "1"}}}}) == {"cpu": 1}
+
+
+PODS = [live("v1", "Pod", f"p{number}", spec={"containers": [{"name": "task"}]}, status=RUNNING) for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("ignores", "expected"),
+    [(True, (2, True, "", 3)), (False, (2, True, "2", None))],
+)
+def test_a_server_that_ignores_the_limit_returns_no_more_objects(ignores, expected):
+    """As metrics-server does."""
+
+    def ignore(call, connection, execute):
+        if ignores and call.group == "list":
+            connection.respond(Answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": PODS}))
+        else:
+            behave(call, connection, execute)
+
+    with HostileServer(StubCluster(PODS), ignore) as server:
+        params = {name: spec.get("default") for name, spec in pod_info.OPERATION.arguments.items()} | {"namespace": "default", "host": server.url, "limit": 2}
+        console = Console()
+        result = perform(pod_info.OPERATION, params, False, False, console)
+    assert (len(result["resources"]), result["truncated"], result["continue_token"], result["remaining"]) == expected
+    warning = "The server ignores limit for kind Pod: 3 objects that follow were dropped, and there is no next page. Read all of them without limit."
+    assert console.warnings == [warning] * ignores
+
+
+def test_events_of_a_node_are_those_of_its_kubelet_too():
+    """The kubelet writes the name of its node as the uid, and other components none at all."""
+    node = live("v1", "Node", "node-1", status={})
+    about = {"kind": "Node", "name": "node-1"}
+    uids = {"Registered": node["metadata"]["uid"], "Ready": "node-1", "Drained": "", "Earlier": "of-an-earlier-node"}
+    events = [live("v1", "Event", reason.lower(), involvedObject=about | {"uid": uid}, reason=reason, type="Normal") for reason, uid in uids.items()]
+    events.append(live("v1", "Event", "nameless", involvedObject=about, reason="Nameless", type="Normal"))
+    events.append(live("v1", "Event", "of-a-pod", involvedObject={"kind": "Pod", "name": "node-1", "uid": "node-1"}, reason="OfPod", type="Normal"))
+    with HostileServer(StubCluster([node, *events])) as server, Client(Configuration({"host": server.url})) as client:
+        assert {event["reason"] for event in read_events(client, node)} == {"Registered", "Ready", "Drained", "Nameless"}
+        pod = PODS[0] | {"metadata": PODS[0]["metadata"] | {"name": "node-1", "uid": "another"}}
+        assert read_events(client, pod) == []

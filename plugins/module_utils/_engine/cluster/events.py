@@ -40,9 +40,12 @@ def list_events(client: Client, item: Manifest) -> list[Event]:
 def read_events(client: Client, item: Manifest) -> list[Event]:
     """The events about a live object, oldest first; none about an earlier object of the same name. Raises: PodwrightError."""
     metadata = item["metadata"]
-    about = {"name": metadata["name"], "kind": item["kind"], "uid": metadata["uid"]}
+    about, uids = {"name": metadata["name"], "kind": item["kind"]}, ("", metadata["uid"], metadata["name"])
+    if item["kind"] != "Node":  # of which the kubelet knows only the name, which it also writes as the uid
+        about["uid"] = metadata["uid"]
     selector = ",".join(f"involvedObject.{key}={value}" for key, value in about.items())
     items, _version = client.list(EVENT, metadata.get("namespace"), field_selector=selector)
+    items = [event for event in items if (event.get("involvedObject") or {}).get("uid", "") in uids]
     return sorted(map(_read_event, items), key=lambda event: event["last_seen"])
 
 

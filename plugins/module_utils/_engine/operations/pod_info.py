@@ -62,6 +62,7 @@ class Found:
         is_unserved: whether the server does not serve it.
         token: for the objects that follow the limit; empty if there are none.
         remaining: how many these are, if the API server says so.
+        is_cut: whether the server ignored the limit, and the objects that follow it were dropped: there is no token for them.
         usage: resource usage of pods.
         events: events by name of the object, if requested.
         tree: the tree below the parent, if requested.
@@ -72,6 +73,7 @@ class Found:
     items: list[Manifest] = field(default_factory=list)
     token: str = ""
     remaining: int | None = None
+    is_cut: bool = False
     usage: Usage = field(default_factory=dict)
     events: dict[str, list[Event]] | None = None
     tree: Hierarchy | None = None
@@ -182,11 +184,20 @@ def _read(invocation: Invocation, outcome: Found, kind: Kind, namespace: str | N
     while len(outcome.items) < params["limit"]:
         size = min(PAGE_SIZE, params["limit"] - len(outcome.items))
         page = client.page(kind, namespace, **selectors, metadata_only=params["metadata_only"], limit=size, token=outcome.token)
-        outcome.items += [item | {"apiVersion": kind.api_version, "kind": kind.name} for item in page.items]
+        outcome.items += [item | {"apiVersion": kind.api_version, "kind": kind.name} for item in page.items[:size]]
         outcome.token, outcome.remaining = page.token, page.remaining
-        if not page.token:
+        if len(page.items) > size:
+            _cut(invocation, outcome, kind, len(page.items) - size)
+        if not outcome.token:
             break
     return None
+
+
+def _cut(invocation: Invocation, outcome: Found, kind: Kind, dropped: int) -> None:
+    """Note that a server returned more objects than requested, as some aggregated API servers do: its next page would begin behind them."""
+    outcome.is_cut, outcome.token, outcome.remaining = True, "", dropped + (outcome.remaining or 0)
+    text = f"The server ignores limit for kind {kind.name}: {outcome.remaining} objects that follow were dropped, and there is no next page."
+    invocation.console.warn(f"{text} Read all of them without limit.")
 
 
 # -- describing -----------------------------------------------------------------------------------------------
@@ -204,7 +215,8 @@ def describe(invocation: Invocation, outcome: Found) -> Result:
         "cluster": {"server": configuration.server, "source": configuration.source},
     }
     if params["limit"]:
-        result |= {"truncated": bool(outcome.token), "continue_token": outcome.token, "remaining": outcome.remaining if outcome.token else 0}
+        is_truncated = bool(outcome.token) or outcome.is_cut
+        result |= {"truncated": is_truncated, "continue_token": outcome.token, "remaining": outcome.remaining if is_truncated else 0}
     if outcome.kind == POD and not params["metadata_only"]:
         result["pods"] = [_summarize(item, outcome.usage, now) for item in outcome.items]
     if outcome.tree:

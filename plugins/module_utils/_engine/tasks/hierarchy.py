@@ -100,13 +100,16 @@ def read_hierarchy(client: Client, option: str | Manifest, namespace: str) -> Hi
     Args:
         option: a reference to it, as the option `parent` of a task.
 
-    Raises: PodwrightError if the object does not exist.
+    Raises: PodwrightError if the object does not exist, or has another uid.
     """
     reference = read_parent(option, namespace)
     root = client.get(client.kinds.find_optional(reference.api_version, reference.kind), namespace, reference.name)
     if root is None:
         message = f"{reference.kind} '{reference.name}' in namespace '{namespace}' does not exist."
         raise PodwrightError(message, reason="NoParent", hint="Check parent: its name, kind and api_version.")
+    if reference.uid not in (None, root["metadata"]["uid"]):
+        message = f"{reference.kind} '{reference.name}' in namespace '{namespace}' has the uid '{root['metadata']['uid']}', not '{reference.uid}'."
+        raise PodwrightError(message, reason="NoParent", hint="Correct parent.uid, or omit it for any object of that name.")
     items: list[Manifest] = []
     seen: set[tuple[str, str]] = set()
     missing = {(POD.api_version, POD.name)}
