@@ -136,6 +136,12 @@ def test_a_goal_is_reached_by_all_objects_and_not_by_none():
         ),
         (goal(JOB, wait_condition=COMPLETE), FAILED_JOB, "cannot be in condition Complete=True"),
         (goal(JOB, wait_condition=COMPLETE | {"type": "Failed"}), FAILED_JOB, None),
+        (goal(wait_condition=COMPLETE | {"type": "ready"}), pod(SUCCEEDED), "has terminated, and cannot be in condition ready=True any more"),
+        (goal(wait_condition=COMPLETE | {"type": "ContainersReady"}), pod(BROKEN), "has terminated, and cannot be in condition ContainersReady=True any more"),
+        (goal(wait_condition=COMPLETE | {"type": "PodScheduled"}), pod(SUCCEEDED | {"conditions": SCHEDULED["conditions"]}), None),
+        (goal(wait_condition=COMPLETE | {"type": "Ready"}), pod(PENDING), None),
+        (goal(wait_condition=COMPLETE | {"type": "Ready", "status": "False"}), pod(SUCCEEDED), None),
+        (goal(wait_condition=COMPLETE | {"type": "example.com/archived"}), pod(SUCCEEDED), None),
     ],
 )
 def test_a_goal_that_cannot_be_met_any_more_is_seen(wanted, item, obstacle):
@@ -160,7 +166,8 @@ def test_an_object_without_the_condition_is_described():
     missing, refused = assess(pod(RUNNING)), assess(deployment({"type": "Ready", "status": "False", "reason": "Busy"}))
     assert missing.state == PROGRESSING and missing.message.startswith("condition Ready is missing")
     assert refused.message.startswith("condition Ready is False (Busy)")
-    assert assess(pod(BROKEN)).state == FAILED
+    assert assess(pod(BROKEN)).state == FAILED and assess(pod(SUCCEEDED)).state == FAILED
+    assert condition_assessment({"type": "archived", "status": "True", "reason": None})(pod(SUCCEEDED)).state == PROGRESSING
 
 
 def test_a_goal_that_is_reached_needs_no_watch(wait):

@@ -10,6 +10,7 @@ from ..cluster.events import list_events
 from ..cluster.kinds import JOB, POD
 from ..cluster.watch import Watcher
 from ..errors import PodwrightError
+from ..objects.containers import has_finished
 from ..objects.pod_status import read_pod
 from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, condition
 from ..objects.start_hints import start_hint
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
         field_selector: str | None
 
 
+# Conditions of the scheduler and the kubelet, which do not become true once a pod has terminated; others may.
+_OF_ACTIVE_PODS = frozenset(("podscheduled", "podreadytostartcontainers", "initialized", "containersready", "ready"))
+
+
 class Goal:
     """What the wait is for.
 
@@ -42,7 +47,7 @@ class Goal:
     """
 
     def __init__(self, kind: Kind, params: Options) -> None:
-        condition_option = params["wait_condition"]
+        condition_option = self._condition = params["wait_condition"]
         self._state: str | None = None if condition_option else params["wait_for"] or "ready"
         self.kind = kind
         self.text = f"in condition {condition_option['type']}={condition_option['status']}" if condition_option else self._state
@@ -75,12 +80,20 @@ class Goal:
             # With a condition of its own, a workload that has not become ready in time may still meet it; a Job that has failed does not change any more.
             has_failed = assess(item).state == FAILED and not self.is_met_by(item) and (self._state is not None or self.kind == JOB)
             return f"cannot become {self._state}" if has_failed and self._state else f"cannot be {self.text}" if has_failed else None
+        if self._condition and _is_out_of_reach(self._condition, item):
+            return f"has terminated, and cannot be {self.text} any more"
         state = read_pod(item).state
         if self._state == "running" and state in ("failed", "succeeded"):
             return "has terminated, and is not running any more"
         if self._state == "scheduled" and state in ("failed", "succeeded") and not self.is_met_by(item):
             return "terminated before it was scheduled"
         return "terminated before it was ready" if self._state == "ready" and state == "failed" else None
+
+
+def _is_out_of_reach(option: Options, item: Manifest) -> bool:
+    """Whether a pod has terminated without the condition of the option `wait_condition`, which only active pods get."""
+    is_of_active = option["status"] == "True" and option["type"].lower() in _OF_ACTIVE_PODS
+    return is_of_active and item["kind"] == POD.name and has_finished(item) and not has_condition(option)(item)
 
 
 def has_condition(option: Options) -> Callable[[Manifest], bool]:
@@ -99,7 +112,8 @@ def condition_assessment(option: Options) -> Callable[[Manifest], Readiness]:
             return Readiness(READY)
         found = condition(item, option["type"], any_case=True)
         shown = f"{found.get('status')} ({found.get('reason')})" if found else "missing"
-        return Readiness(FAILED if readiness.state == FAILED else PROGRESSING, f"condition {option['type']} is {shown}; {readiness.message}".rstrip("; "))
+        is_lost = readiness.state == FAILED or _is_out_of_reach(option, item)
+        return Readiness(FAILED if is_lost else PROGRESSING, f"condition {option['type']} is {shown}; {readiness.message}".rstrip("; "))
 
     return assess_item
 
