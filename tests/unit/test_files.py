@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,6 +34,32 @@ def test_what_is_no_regular_file_is_neither_read_nor_replaced(tmp_path, special)
     with pytest.raises(PodwrightError, match=r"^report: must be a file in an existing directory, got "):
         check_file("report", path)
     assert os.stat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == ["directory", "pipe"]
+
+
+@pytest.mark.parametrize("has_target", [True, False])
+def test_a_symbolic_link_is_followed_and_stays(tmp_path, has_target):
+    (tmp_path / "data").mkdir()
+    target, link = tmp_path / "data/real", tmp_path / "link"
+    link.symlink_to("data/real")
+    if has_target:
+        target.write_text("old")
+        target.chmod(0o640)
+    with AtomicFile(str(link)) as file:
+        file.write(b"new")
+        assert file.differs()
+        file.finish()
+    assert link.is_symlink() and target.read_text() == "new" and os.listdir(tmp_path / "data") == ["real"]
+    assert not has_target or target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_full_disk_is_reported_once(tmp_path, monkeypatch):
+    def fail(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(PodwrightError, match="No space left on device"), AtomicFile(str(tmp_path / "file")) as file:
+        monkeypatch.setattr(file, "_sink", SimpleNamespace(write=fail, close=fail))
+        file.write(b"data")
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_empty_path_is_refused():

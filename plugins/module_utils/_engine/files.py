@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 
 from .errors import PodwrightError, option_error
 from .scratch import create_locked, delete_leftovers
@@ -17,6 +18,8 @@ _READ_SIZE = 1 << 18
 class AtomicFile:
     """A file that is written to a temporary name beside its path and renamed by `finish`; a context manager that discards it otherwise.
 
+    A symbolic link is followed, and stays.
+
     Args:
         creates_parents: whether `finish` creates missing parent directories, instead of failing at once.
         mode: the mode of the file; None for that of the file that it replaces, or by the umask.
@@ -25,7 +28,7 @@ class AtomicFile:
     """
 
     def __init__(self, path: str, creates_parents: bool = False, mode: int | None = None) -> None:
-        self._path, self._mode = os.path.abspath(path), mode
+        self._path, self._mode = os.path.realpath(path), mode
         self._creates_parents = creates_parents
         self._digest = hashlib.sha256()
         if is_special(self._path):
@@ -75,7 +78,8 @@ class AtomicFile:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._sink.close()
+        with suppress(OSError):  # a failed write is reported already
+            self._sink.close()
         if os.path.exists(self._temporary):
             os.unlink(self._temporary)
         self._lock.close()
