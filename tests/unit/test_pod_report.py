@@ -119,8 +119,15 @@ def test_pods_must_be_listed(cluster, monkeypatch):
 
 
 def test_no_output_is_in_the_report_of_a_task_with_no_log(cluster):
+    condition = {"type": "ScalingActive", "status": "False", "message": "what the autoscaler says"}
+    scaler = live("autoscaling/v2", "HorizontalPodAutoscaler", "stuck", spec={"maxReplicas": 2}, status={"conditions": [condition]})
+    event = live("v1", "Event", "of-it", involvedObject={"uid": scaler["metadata"]["uid"]}, type="Warning", reason="Refused", message="what its event says")
+    cluster.stub.objects |= {("horizontalpodautoscalers", "default", "stuck"): scaler, ("events", "default", "of-it"): event}
+    cluster.run()
+    assert "what the autoscaler says" in cluster.page().text and "what its event says" in cluster.page().text
     cluster.run(no_log=True)
     text = cluster.page().text
+    assert "what the autoscaler says" not in text and "what its event says" not in text and "stuck" in text
     assert "line 0" not in text and "what the record says" not in text and "BackOff" not in text and "bad" in text
 
 

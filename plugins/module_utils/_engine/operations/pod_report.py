@@ -21,7 +21,7 @@ from ..reports.batch import read_events
 from ..reports.file import differs, write
 from ..reports.live_limits import read_autoscaler, read_quota
 from ..reports.live_tasks import read_entries
-from ..reports.model import without_output
+from ..reports.model import without_messages, without_output
 from ..tasks.executor import THREADS
 from ..threads import call_in_threads
 
@@ -88,10 +88,11 @@ def _build(invocation: Invocation) -> Report:
     warn_of_missing_namespaces(client, {name for name in namespaces if name} - {pod["metadata"]["namespace"] for pod in pods}, invocation.console)
     jobs = _list(invocation, JOB, namespaces, selector, notes)
     records = _list(invocation, CONFIG_MAP, namespaces, f"{selector},{RECORD}=true", notes)
-    events = read_events(client, namespaces, notes)
-    entries = read_entries(pods, jobs, records, {} if invocation.no_log else events)
+    events = {} if invocation.no_log else read_events(client, namespaces, notes)
+    entries = read_entries(pods, jobs, records, events)
     if not invocation.no_log:
         _read_logs(invocation, entries, notes)
+    autoscalers = [read_autoscaler(item, events) for item in _list(invocation, AUTOSCALER, namespaces, None, notes)]
     return {
         "subject": "Report of a cluster" if namespaces == [None] else "Report of a namespace" if len(namespaces) == 1 else "Report of namespaces",
         "server": client.configuration.server,
@@ -101,7 +102,7 @@ def _build(invocation: Invocation) -> Report:
         "hint": "",
         "tasks": [without_output(entry) if invocation.no_log else entry for entry, _pod in entries],
         "quotas": [read_quota(item) for item in _list(invocation, QUOTA, namespaces, None, notes)],
-        "autoscalers": [read_autoscaler(item, events) for item in _list(invocation, AUTOSCALER, namespaces, None, notes)],
+        "autoscalers": [without_messages(item) if invocation.no_log else item for item in autoscalers],
         "garbage": params["garbage"],
         "drift": None if params["drift"] is None else [step for result in params["drift"] for step in result["plan"] if not _is_record_of_a_set(step)],
         "notes": notes,

@@ -112,6 +112,11 @@ class Report(TypedDict):
     notes: list[str]
 
 
+def without_messages(autoscaler: Autoscaler) -> Autoscaler:
+    """An autoscaler without messages and events, for an Ansible task with `no_log`."""
+    return {**autoscaler, "problem": "", "events": []}
+
+
 def without_output(entry: Entry) -> Entry:
     """A task without its output, for an Ansible task with `no_log`."""
     attempts: list[Attempt] = [{**attempt, "message": ""} for attempt in entry["attempts"]]
