@@ -60,6 +60,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.plugin_utils._kubeconfig_files import find_kubeconfig_of
 from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names, read_names
 
 
@@ -72,6 +73,7 @@ class LookupModule(LookupBase):
             check_names(self, kwargs)
             names = read_names(terms)
             self.set_options(var_options=variables, direct=kwargs)
+            find_kubeconfig_of(self, kwargs, variables)
             configuration = Configuration({name: self.get_option(name) for name in CONNECTION if self.has_option(name)})
             with Client(configuration) as client:
                 return [self._request(client, name) for name in names]

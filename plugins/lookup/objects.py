@@ -110,6 +110,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.pod_info import OPERATION
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import as_json, flatten, read_documents
+from ansible_collections.podwright.core.plugins.plugin_utils._kubeconfig_files import find_kubeconfig_of
 from ansible_collections.podwright.core.plugins.plugin_utils._options import check_names, read_names
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
@@ -124,6 +125,7 @@ class LookupModule(LookupBase):
         try:
             check_names(self, kwargs)
             self.set_options(var_options=variables, direct=kwargs)
+            find_kubeconfig_of(self, kwargs, variables)
             names = read_names([*terms, *self._option_names()])
             if terms and not names:
                 return []  # an empty list of names

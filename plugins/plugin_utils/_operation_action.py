@@ -11,12 +11,10 @@ from contextlib import contextmanager, suppress
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.parsing.vault import is_encrypted_file
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cancellation import Cancelled, cancellable, cause_of
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.preparation import prepare_forks
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
@@ -24,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.masking imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import last_state, printable
+from ansible_collections.podwright.core.plugins.plugin_utils._kubeconfig_files import find_kubeconfig
 from ansible_collections.podwright.core.plugins.plugin_utils._role_hints import name_variables
 from ansible_collections.podwright.core.plugins.plugin_utils._values import plain
 
@@ -111,25 +110,9 @@ class OperationAction(ActionBase):
 
     def _find_kubeconfig(self, args):
         """The arguments of a local task with the path of a kubeconfig as Ansible finds files, or the content of an encrypted one."""
-        given = args.get("kubeconfig")
-        if self._connection.transport != "local" or not isinstance(given, str) or is_text(given) or os.pathsep in given:
+        if self._connection.transport != "local" or args.get("kubeconfig") is None:
             return args
-        path = os.path.expanduser(given)
-        if not os.path.isabs(path):
-            with suppress(AnsibleError):  # it may still be in the working directory of ansible-playbook
-                path = self._find_needle("files", path)
-        with suppress(AnsibleError, OSError):
-            with open(path, "rb") as file:
-                is_encrypted = is_encrypted_file(file)
-            if is_encrypted:
-                decrypted = self._loader.get_real_file(path)
-                try:
-                    with open(decrypted, encoding="utf-8") as file:
-                        return args | {"kubeconfig": file.read()}
-                finally:
-                    self._loader.cleanup_tmp_file(decrypted)
-            return args | {"kubeconfig": os.path.abspath(path)}
-        return args  # the operation reports a file that does not exist or cannot be read
+        return args | {"kubeconfig": find_kubeconfig(args["kubeconfig"], lambda path: self._find_needle("files", path), self._loader)}
 
     def _runs_here(self):
         return self._connection.transport == "local" and not self._play_context.become and not self._task.async_val

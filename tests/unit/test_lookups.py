@@ -8,6 +8,7 @@ import json
 
 import pytest
 from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.parsing.dataloader import DataLoader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,22 @@ def test_manifests_of_a_file_are_read(server, tmp_path):
     path = tmp_path / "manifests.yml"
     path.write_text(f"{json.dumps(MANIFEST)}\n---\nkind: ConfigMap\nmetadata: {{name: one}}\n")
     assert names(server, src=str(path), namespace="default") == ["two", "one"]
+
+
+@pytest.mark.parametrize("plugin", [objects, bound_token])
+def test_a_kubeconfig_is_found_beside_the_playbook(server, plugin, tmp_path, monkeypatch):
+    """As by the modules; one from the environment is in the working directory of ansible-playbook."""
+    config = {"clusters": [{"name": "c", "cluster": {"server": server.url}}], "contexts": [{"name": "c", "context": {"cluster": "c"}}], "current-context": "c"}
+    for path in ("play/files/found", "elsewhere/last"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    lookup = plugin.LookupModule(loader=DataLoader())
+    lookup._load_name = lookup.ansible_name = plugin.__name__.rpartition(".")[2]
+    options, variables = ({"kind": "ConfigMap"} if plugin is objects else {}), {"ansible_search_path": [str(tmp_path / "play")]}
+    for path in ("found", "last", str(tmp_path / "play/files/found")):
+        assert lookup.run([], variables, kubeconfig=path, namespace="default", **options) is not None
+        assert lookup.get_option("kubeconfig") == str(tmp_path / ("elsewhere/last" if path == "last" else "play/files/found"))
 
 
 def test_cluster_info_is_the_version_or_the_groups(server):
