@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,3 +103,12 @@ def test_events_of_a_node_are_those_of_its_kubelet_too():
         assert {event["reason"] for event in read_events(client, node)} == {"Registered", "Ready", "Drained", "Nameless"}
         pod = PODS[0] | {"metadata": PODS[0]["metadata"] | {"name": "node-1", "uid": "another"}}
         assert read_events(client, pod) == []
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_namespace_that_a_run_may_create_is_not_missed_in_check_mode(check_mode, tmp_path):
+    console, cluster = Console(), FakeCluster(tmp_path)
+    cluster.configuration, cluster.now = SimpleNamespace(server="https://server", source="", namespace="n"), lambda: 0.0
+    params = {name: spec.get("default") for name, spec in pod_info.OPERATION.arguments.items()} | {"namespace": "n"}
+    assert attempt(pod_info.OPERATION, Invocation(params, check_mode, False, console, cluster))[1] is None
+    assert any("Namespace 'n' not found" in text for text in console.warnings) != check_mode

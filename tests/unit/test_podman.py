@@ -463,9 +463,15 @@ def test_auto_falls_back_if_the_server_does_not_respond(podman):
     assert result["runtime"]["name"] == "podman" and "http://127.0.0.1:9" in result["runtime"]["reason"]
 
 
-def test_auto_does_not_hide_invalid_connection_options(podman):
-    assert run(runtime="auto", host="no-url")["failed"] is True
+@pytest.mark.parametrize("options", [{"host": "no-url"}, {"kubeconfig": "/nonexistent"}])
+def test_auto_does_not_hide_invalid_connection_options(podman, options):
+    assert run(runtime="auto", **options)["failed"] is True
     assert podman.calls == []
+
+
+def test_auto_falls_back_if_the_file_that_the_environment_names_does_not_exist(podman, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    assert run(runtime="auto")["runtime"]["name"] == "podman"
 
 
 def test_auto_without_either_names_both(podman, monkeypatch, tmp_path):

@@ -505,7 +505,7 @@ def test_spire_and_its_registrations_have_the_name_of_the_cluster():
     server, agent = found["ConfigMap", "spire-server"]["data"], found["ConfigMap", "spire-agent"]["data"]
     assert '"blue" = {' in server["server.conf"] and 'cluster = "blue"' in agent["agent.conf"]
     assert json.loads(server["controller-manager.yaml"])["clusterName"] == "blue"
-    assert found["ClusterStaticEntry", "podwright-nodes"]["spec"]["selectors"] == ["k8s_psat:cluster:blue"]
+    assert found["ClusterStaticEntry", "podwright-nodes-n"]["spec"]["selectors"] == ["k8s_psat:cluster:blue"]
 
 
 def test_the_cohort_of_a_queue_is_the_field_of_its_api_version():
@@ -531,10 +531,11 @@ def test_a_registration_becomes_an_entry_with_its_selectors():
     ]
     variables = {"workload_identity_namespace": "spire", "workload_identity_trust_domain": "d", "workload_identity_install": False}
     entries = render("workload_identity", workload_identity_registrations=given, workload_identity_class_name="c", **variables)
-    parent = {"className": "c", "spiffeID": "spiffe://d/podwright/nodes", "parentID": "spiffe://d/spire/server", "selectors": ["k8s_psat:cluster:cluster"]}
-    common = {"className": "c", "parentID": "spiffe://d/podwright/nodes"}
+    nodes = "spiffe://d/podwright/nodes/spire"
+    parent = {"className": "c", "spiffeID": nodes, "parentID": "spiffe://d/spire/server", "selectors": ["k8s_psat:cluster:cluster"]}
+    common = {"className": "c", "parentID": nodes}
     assert {name: entry["spec"] for (_kind, name), entry in entries.items()} == {
-        "podwright-nodes": parent,
+        "podwright-nodes-spire": parent,
         "a": common
         | {
             "spiffeID": "spiffe://d/ns/builds/sa/runner",
@@ -560,7 +561,7 @@ def test_a_registration_becomes_an_entry_with_its_selectors():
         ({"path": "/a b"}, ".path: must be a path such as /builds/web, got '/a b'."),
         ({"path": "/a", "ttl": "60"}, ".ttl: must be a time such as 1h, 30m or 90s, got '60'."),
         ({"path": "/a", "jwt_ttl": "1 h"}, ".jwt_ttl: must be a time such as 1h, 30m or 90s, got '1 h'."),
-        ({"path": "/a", "name": "podwright-nodes"}, ".name: must not be podwright-nodes, which is the role's own."),
+        ({"path": "/a", "name": "podwright-nodes-n"}, ".name: must not be podwright-nodes-n, which is the role's own."),
         ({"path": "/a", "name": "other"}, ".name: must be unique, got 'other' more than once."),
         ({"path": "/a", "name": "B_x"}, ".name: must be lower-case letters, digits, hyphens and dots that start and end with a letter or digit, got 'B_x'."),
     ],
@@ -570,6 +571,7 @@ def test_an_invalid_registration_is_refused_with_its_fault(registration, fault):
     template = next(task for task in tasks if task["name"] == "Check the registrations")["vars"]["workload_identity_faults"]
     item = {"name": "a", "namespace": "n"} | registration
     variables = {"item": item, "workload_identity_registrations": [{"name": "other", "namespace": "n", "path": "/o"}, item], "workload_identity_number": 1}
+    variables["workload_identity_namespace"] = "n"
     expected = [f"workload_identity_registrations[1]{fault}"] if fault else []
     assert Templar(DataLoader(), variables=variables).template(trust_as_template(template)) == expected
 

@@ -139,8 +139,11 @@ def _read_files(paths: list[str], label: str) -> Kubeconfig:
     config = Kubeconfig(label + shown)
     existing = [path for path in dict.fromkeys(paths) if os.path.exists(path)]
     if not existing:
+        # KUBECONFIG may be set on hosts that have no cluster; a path in an option is meant.
         raise PodwrightError(
-            f"The kubeconfig file {shown} does not exist (from {config.source}).", reason="NoConfiguration", hint="Correct the path, or create the file."
+            f"The kubeconfig file {shown} does not exist (from {config.source}).",
+            reason="NoConfiguration" if label == "KUBECONFIG=" else "BadConfiguration",
+            hint="Correct the path, or create the file.",
         )
     for path in existing:
         source = f"file {shown_path(path)}"

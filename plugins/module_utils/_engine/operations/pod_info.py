@@ -128,7 +128,8 @@ def _read_selected(invocation: Invocation, outcome: Found) -> None:
     namespace = _namespace(invocation, kind)
     version = _read(invocation, outcome, kind, namespace, selectors)
     outcome.kind = kind
-    if namespace and not outcome.items and params["wait_for"] != "deleted":
+    # In check mode, what comes before may be what creates the namespace.
+    if namespace and not outcome.items and params["wait_for"] != "deleted" and not invocation.check_mode:
         warn_of_missing_namespaces(client, [namespace], invocation.console)
     if (params["wait"] or params["wait_for"] or params["wait_condition"]) and not invocation.check_mode:
         found = {item["metadata"]["uid"]: item for item in outcome.items}
