@@ -10,9 +10,11 @@ from ansible.template import Templar
 
 from ..support.documents import read_yaml
 from ..support.environment import ROOT
+from . import test_roles
 from .test_provision import tasks_of, trusted
-from .test_roles import SERVICE, filters, render, trust_as_template  # noqa: F401 (a fixture)
+from .test_roles import SERVICE, render, trust_as_template
 
+filters = test_roles.filters  # a fixture
 NODES = {"gpu": True, "zone": 5, "arch": "amd64"}
 
 
@@ -184,7 +186,7 @@ def test_an_image_policy_that_was_not_seen_to_be_enforced_is_an_error(refusal, s
     assert found is None if shown is None else f"a dry run in namespace 'b' {shown} Increase image_policy_wait_timeout" in found
 
 
-@pytest.mark.parametrize(("login", "shown"), [({"status": 200}, None), ({"status": 401}, "status 401"), ({"msg": "refused"}, "an error")])
+@pytest.mark.parametrize(("login", "shown"), [({"status": 200}, None), ({"status": 401}, "status 401"), ({"status": -1, "msg": "refused"}, "an error")])
 def test_the_registry_role_waits_until_changed_users_may_log_in(login, shown):
     """Kubelets write a changed Secret into a running pod within about a minute."""
     waiting = role_task("registry", "check", "Log in as the first user")
