@@ -44,7 +44,13 @@ INSTEAD = {
     "k8s_cluster_info": "pod_info, whose result contains cluster and api_found, or kubectl version and api-resources",
 }
 TASK_LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
-GROUPS = {f"group/{prefix}k8s": "group/podwright.core.all" for prefix in ("kubernetes.core.", "community.kubernetes.", "")}
+GROUP = "group/podwright.core.all"
+GROUPS = {f"group/{prefix}k8s": GROUP for prefix in ("kubernetes.core.", "community.kubernetes.", "")}
+GROUP_MEMBERS = {"k8s", "k8s_cp", "k8s_drain", "k8s_exec", "k8s_facts", "k8s_info", "k8s_log", "k8s_scale", "k8s_service"}
+OBJECT_MODULES = ("k8s", "k8s_json_patch", "k8s_service")
+ELSEWHERE = re.compile(r"(?:ansible\.(?:builtin|legacy)\.)?(?:roles|include|(?:include|import)_(?:role|tasks))")
+KEPT_KUBECONFIG = "refreshed tokens are not written to the kubeconfig"
+SYNTAX = "its anchors, aliases or syntax do not allow to rewrite nothing but it"
 VARIABLES = {
     **{f"ansible_kubectl_{name}": f"ansible_podwright_{name}" for name in ("pod", "container", "namespace", "kubeconfig", "context", "host", "username")},
     **{f"ansible_kubectl_{name}": f"ansible_podwright_{name}" for name in ("password", "client_cert", "client_key", "ca_cert", "validate_certs")},
@@ -74,7 +80,8 @@ EMPTY_LINES = re.compile(r"(?:[ \t]*\r?\n)*")
 TEXT_TAG = "tag:yaml.org,2002:str"
 
 Edit = tuple[int, int, str]
-Entries = dict[str, tuple[yaml.Node, yaml.Node]]
+Default = tuple[yaml.Node, yaml.Node]
+Entries = dict[str, Default]
 Path = tuple[str | int, ...]
 
 
@@ -84,7 +91,7 @@ class File:
 
     Attributes:
         text: its text.
-        refused: where units start that are left as they are: names of tasks and variables, and texts with lookups.
+        refused: where units start that are left as they are, and why: names of tasks and variables, and texts with lookups.
         units: where the units start that are rewritten.
         changes: (start, end, replacement) of pieces of the text, besides the options that are removed.
         mappings: the mappings with options that are removed, by id.
@@ -96,7 +103,7 @@ class File:
     """
 
     text: str
-    refused: frozenset[int] = frozenset()
+    refused: dict[int, str] = field(default_factory=dict)
     units: set[int] = field(default_factory=set)
     changes: set[Edit] = field(default_factory=set)
     mappings: dict[int, yaml.MappingNode] = field(default_factory=dict)
@@ -123,9 +130,10 @@ class File:
     def may_rewrite(self, node: yaml.Node, name: str) -> bool:
         """Note that a unit is to be rewritten. Returns: False, with a report, if it must be left as it is."""
         self.units.add(node.start_mark.index)
-        if node.start_mark.index in self.refused:
-            self.report(node, f"{name} is left as it is, since its anchors, aliases or syntax do not allow to rewrite nothing but it")
-        return node.start_mark.index not in self.refused
+        why = self.refused.get(node.start_mark.index)
+        if why:
+            self.report(node, f"{name} is left as it is, since {why}")
+        return why is None
 
     def replace(self, node: yaml.Node, old: str, new: str) -> None:
         """Replace the beginning of a scalar, whatever its quotes; without an edit if it is not written like that, such as with escapes."""
@@ -372,6 +380,12 @@ def module_of(name: str) -> str | None:
     return None
 
 
+def defaults_of(names: dict[str, list[Default]], module: str) -> list[Default]:
+    """The module_defaults that a module gets, those of the action group first."""
+    group = "group" if module in GROUP_MEMBERS else GROUP if module.startswith("podwright.core.") else ""
+    return [*names.get(group, ()), *names.get(module, ())]
+
+
 def is_true(node: yaml.Node | None) -> bool:
     """Whether a value is a literal true."""
     return isinstance(node, yaml.ScalarNode) and node.value.lower() in ("true", "yes", "on", "1")
@@ -416,19 +430,23 @@ class Options:
         place: the key that it is the value of, after which options are inserted.
         inherited: the options that module_defaults set.
         is_defaults: whether they are in module_defaults.
+        is_registered: whether the result of the task is used.
+        added: the names of the options that are added.
         given: the options, with those that are merged.
         everything: the options, with those that are inherited.
     """
 
-    node: yaml.MappingNode
+    node: Any
     path: Path
     place: yaml.Node
     inherited: Entries
     is_defaults: bool = False
+    is_registered: bool = False
 
     def __post_init__(self) -> None:
         self.given = entries_of(self.node)
         self.everything = {**self.inherited, **self.given}
+        self.added: set[str] = set()
 
     def value(self, name: str) -> yaml.Node | None:
         """The value of an option that is set here."""
@@ -453,16 +471,65 @@ class Addition:
         return cls(name, [f"{name}: {text}"], (f"tag:yaml.org,2002:{kind}", text))
 
 
+@dataclass
+class Scope:
+    """The module_defaults of a play, block or task: their keys and values by the module, by `group` or by the name of podwright.core.
+
+    Attributes:
+        before: those that are written.
+        after: those of the rewritten text.
+    """
+
+    before: dict[str, list[Default]] = field(default_factory=dict)
+    after: dict[str, list[Default]] = field(default_factory=dict)
+
+    def inherited(self, module: str) -> Entries:
+        """The options that a module of kubernetes.core gets."""
+        return {name: entry for _key, value in defaults_of(self.before, module) for name, entry in entries_of(value).items()}
+
+
+@dataclass
+class Use:
+    """A task, and the module_defaults that it gets before and after the rewriting.
+
+    Attributes:
+        key: the name of its module.
+        own: the options that it sets itself; module_defaults do not apply to these.
+        is_converted: whether its module is replaced.
+    """
+
+    key: yaml.Node
+    before: list[Default]
+    after: list[Default]
+    own: set[str]
+    is_converted: bool
+
+    def conflicts(self) -> dict[int, str]:
+        """What must be left, by where it starts, so that the task gets the module_defaults that it got."""
+        changed = [each for each in self.before if each not in self.after] + [each for each in self.after if each not in self.before]
+        changed = [(key, value) for key, value in changed if is_template(value) or entries_of(value).keys() - self.own - {"persist_config"}]
+        if not self.is_converted:
+            return {key.start_mark.index: "tasks that are left as they are need it, or others would get it" for key, _value in changed}
+        names = sorted({name for _key, value in changed for name in entries_of(value)} - self.own)
+        why = f"it would get other module_defaults: set {', '.join(names) or 'their options'} in it"
+        return {self.key.start_mark.index: why} if changed else {}
+
+
 class Migration:
     """The rewriting of one file, apart from the units that are refused."""
 
-    def __init__(self, text: str, refused: frozenset[int] = frozenset()) -> None:
-        self.file = File(text, refused)
+    def __init__(self, text: str, refused: dict[int, str] | None = None) -> None:
+        self.file = File(text, refused or {})
+        self._uses: list[Use] = []
+
+    def conflicts(self) -> dict[int, str]:
+        """Units whose rewriting would change the module_defaults of a task, and why."""
+        return {index: why for use in self._uses for index, why in use.conflicts().items() if index not in self.file.refused}
 
     def run(self) -> File:
         """Rewrite the file. Raises: yaml.YAMLError if it is not YAML, RecursionError if it is nested too deeply."""
         for position, document in enumerate(self.file.documents):
-            self._rewrite_items(document, {}, (position,))
+            self._rewrite_items(document, Scope(), (position,))
             self._rewrite_connection(document, set())
         edits = self.file.edits()
         seen: set[int] = set()
@@ -499,54 +566,70 @@ class Migration:
                     elif self.file.line_of(index, False) not in reported:
                         self.file.reports.add((index, f"{found[0]} is left as it is"))
 
-    def _rewrite_items(self, items: yaml.Node, defaults: dict[str, Entries], path: Path) -> None:
+    def _rewrite_items(self, items: yaml.Node, scope: Scope, path: Path) -> None:
         for position, item in enumerate(items.value if isinstance(items, yaml.SequenceNode) else ()):
             if isinstance(item, yaml.MappingNode):
-                self._rewrite_item(item, defaults, (*path, position))
+                self._rewrite_item(item, scope, (*path, position))
 
-    def _rewrite_item(self, item: yaml.MappingNode, outer: dict[str, Entries], path: Path) -> None:
+    def _rewrite_item(self, item: yaml.MappingNode, scope: Scope, path: Path) -> None:
         """Rewrite a play, block or task."""
         entries = entries_of(item)
-        defaults = dict(outer)
         if "module_defaults" in entries:
-            defaults |= self._rewrite_defaults(entries["module_defaults"][1], (*path, "module_defaults"))
+            key, value = entries["module_defaults"]
+            is_changed, found = self._rewrite_defaults(value, (*path, "module_defaults"))
+            scope = Scope(scope.before | found.before, scope.after | found.after)
+            if is_changed and any(ELSEWHERE.fullmatch(scalar.value) for scalar in scalars_of(item, set())):
+                self.file.report(
+                    key, "module_defaults also apply to the tasks of roles and included files: rewrite these as well, and check what is left in them"
+                )
         for name, (key, value) in entries.items():
             if name in TASK_LISTS:
-                self._rewrite_items(value, defaults, (*path, name))
+                self._rewrite_items(value, scope, (*path, name))
             elif name in LOOPS:
                 self.file.report(key, f"{name}: use loop with query('podwright.core.objects', ...)")
             elif name in ("action", "local_action"):
-                self._rewrite_action(entries, name, defaults, path)
-            elif "hosts" not in entries and (module := module_of(name)) and self._rewrite_task(entries, key, name, value, defaults, (*path, name)):
+                self._rewrite_action(entries, name, scope, path)
+            elif name.startswith("podwright.core."):
+                before, after = (defaults_of(names, name) for names in (scope.before, scope.after))
+                self._uses.append(Use(key, before, after, set(entries_of(value)), False))
+            elif "hosts" not in entries and (module := module_of(name)) and self._rewrite_task(entries, key, name, value, scope, (*path, name)):
                 self.file.intents.append((path, renaming(name, f"podwright.core.{MODULES[module]}")))
 
-    def _rewrite_defaults(self, node: yaml.Node, path: Path) -> dict[str, Entries]:
-        """Rewrite module_defaults. Returns: the options of each module in them."""
-        found: dict[str, Entries] = {}
+    def _rewrite_defaults(self, node: yaml.Node, path: Path) -> tuple[bool, Scope]:
+        """Rewrite module_defaults. Returns: whether any of them change, and all of them."""
+        found = Scope()
         entries = entries_of(node)
-        taken = set(entries)
+        is_changed = False
         for name, (key, value) in entries.items():
-            module = None if name in GROUPS else module_of(name)
+            module = "group" if name in GROUPS else module_of(name) or name
             target = GROUPS.get(name) or (f"podwright.core.{MODULES[module]}" if module in MODULES and module not in INSTEAD else None)
+            found.before.setdefault(module, []).append((key, value))
             if module in INSTEAD:
                 self.file.report(key, f"{name}: use {INSTEAD[module]}")
-            if target is None:
-                continue
-            found[module or "group"] = found.get(module or "group", {}) | entries_of(value)
-            if target in taken:
+            elif target and (target in entries or target in found.after):
                 self.file.report(key, f"{name}: merge it into {target}, which is set as well")
-                continue
-            taken.add(target)
-            if not self.file.may_rewrite(key, name):
-                continue
-            if not (module and isinstance(value, yaml.MappingNode) and value.value) or self._convert(
-                module, Options(value, (*path, name), key, {}, is_defaults=True)
-            ):
+            elif target and self.file.may_rewrite(key, name) and self._convert_defaults(module, Options(value, (*path, name), key, {}, is_defaults=True)):
                 self.file.replace(key, name, target)
                 self.file.intents.append((path, renaming(name, target)))
-        return found
+                module, is_changed = target, True
+            found.after.setdefault(module, []).append((key, value))
+        return is_changed, found
 
-    def _rewrite_action(self, task: Entries, action: str, defaults: dict[str, Entries], path: Path) -> None:
+    def _convert_defaults(self, module: str, options: Options) -> bool:
+        """Rewrite the options of a module, or of the action group. Returns: whether its name can be replaced."""
+        if is_template(options.node):
+            self.file.report(options.place, f"{options.path[-1]}: its options are a template: write them as a mapping")
+            return False
+        if module != "group":
+            return not options.given or self._convert(module, options)
+        names = [name for name in ("apply", "force", "merge_type", "server_side_apply", "validate") if name in options.given]
+        if names or set(options.given) == {"persist_config"}:
+            self.file.report(options.place, f"{options.path[-1]}: remove {', '.join(names) or 'it'}: not all modules of podwright.core have this option")
+            return False
+        self._drop(options, "persist_config", KEPT_KUBECONFIG)
+        return True
+
+    def _rewrite_action(self, task: Entries, action: str, scope: Scope, path: Path) -> None:
         """Rewrite `action` and `local_action`, whose value is text or a mapping with `module`."""
         value = task[action][1]
         path, key, name = (*path, action), value, None
@@ -555,34 +638,40 @@ class Migration:
             name = value_of(key)
         elif isinstance(value, yaml.ScalarNode):
             name = value.value.split(" ", 1)[0]
-        if name and (module := module_of(name)) and self._rewrite_task(task, key, name, value, defaults, path):
+        if name and (module := module_of(name)) and self._rewrite_task(task, key, name, value, scope, path):
             place = path if key is value else (*path, "module")
             self.file.intents.append((place, beginning(name, f"podwright.core.{MODULES[module]}")))
 
-    def _rewrite_task(self, task: Entries, key: yaml.Node, name: str, options: yaml.Node, defaults: dict[str, Entries], path: Path) -> bool:
+    def _rewrite_task(self, task: Entries, key: yaml.Node, name: str, value: yaml.Node, scope: Scope, path: Path) -> bool:
         """Rewrite a task. Returns: whether its module is replaced."""
         module = module_of(name) or ""
+        place = key
+        if isinstance(value, yaml.ScalarNode) and "args" in task and value.value in ("", name):
+            place, value = task["args"]
+            path = (*path[:-1], "args")
+        options = Options(value, path, place, scope.inherited(module), is_registered="register" in task)
+        is_converted = self._convert_task(key, name, module, options)
+        target = f"podwright.core.{MODULES[module]}" if is_converted else module
+        if is_converted:
+            self.file.replace(key, name, target)
+        own = {*options.given, *options.added}
+        self._uses.append(Use(key, defaults_of(scope.before, module), defaults_of(scope.after, target), own, is_converted))
+        return is_converted
+
+    def _convert_task(self, key: yaml.Node, name: str, module: str, options: Options) -> bool:
+        """Rewrite the options of a task. Returns: whether its module can be replaced."""
         if module in INSTEAD and module not in MODULES:
             self.file.report(key, f"{name}: use {INSTEAD[module]}")
             return False
         if not self.file.may_rewrite(key, name):
             return False
-        place = key
-        if isinstance(options, yaml.ScalarNode) and "args" in task and options.value in ("", name):
-            place, options = task["args"]
-            path = (*path[:-1], "args")
-        if isinstance(options, yaml.MappingNode) and options.value:
-            inherited = {**defaults.get("group", {}), **defaults.get(module, {})}
-            is_converted = self._convert(module, Options(options, path, place, inherited))
-        else:
-            is_converted = self._convert_text(key, name, module, options)
-        if is_converted:
-            self.file.replace(key, name, f"podwright.core.{MODULES[module]}")
-        return is_converted
+        if isinstance(options.node, yaml.MappingNode) and options.node.value:
+            return self._convert(module, options)
+        return self._convert_text(key, name, module, options)
 
-    def _convert_text(self, key: yaml.Node, name: str, module: str, options: yaml.Node) -> bool:
+    def _convert_text(self, key: yaml.Node, name: str, module: str, options: Options) -> bool:
         """Whether a task can be rewritten whose options are text (`k8s_exec: pod=web command=ls`) or a template."""
-        text = options.value if isinstance(options, yaml.ScalarNode) else "{{"
+        text = options.node.value if isinstance(options.node, yaml.ScalarNode) else "{{"
         if module in ("k8s_exec", "k8s_cp", "k8s_log") and "{{" not in text.split("=")[0] and "persist_config" not in text:
             return True
         self.file.report(key, f"{name}: its options are text or a template: write them as a mapping")
@@ -595,11 +684,11 @@ class Migration:
                 if name in options.given:
                     self.file.report(options.place, f"k8s_scale: {name}: set kind, name and namespace instead")
                     return False
-        if module in ("k8s", "k8s_json_patch", "k8s_service") and (obstacle := self._obstacle(module, options)):
+        if module in OBJECT_MODULES and (obstacle := self._obstacle(module, options)):
             self.file.report(options.place, f"{module}: {obstacle}")
             return False
-        self._drop(options, "persist_config", "refreshed tokens are not written to the kubeconfig")
-        if module in ("k8s", "k8s_json_patch", "k8s_service"):
+        self._drop(options, "persist_config", KEPT_KUBECONFIG)
+        if module in OBJECT_MODULES:
             self._convert_objects(module, options)
         if module in ("k8s_info", "k8s_facts"):
             self._convert_info(options)
@@ -629,6 +718,7 @@ class Migration:
 
     def _add(self, options: Options, additions: list[Addition]) -> None:
         self.file.insert(options.place, options.node, [line for addition in additions for line in addition.lines])
+        options.added |= {addition.name for addition in additions}
         self.file.intents += [(options.path, addition_of(addition)) for addition in additions]
 
     def _convert_info(self, options: Options) -> None:
@@ -725,7 +815,7 @@ class Migration:
             if manager is not None:
                 added.append(Addition("field_manager", [f"field_manager: {manager}"], data_of(applied["field_manager"][1], {}, {})))
             added.append(Addition.of("conflicts", "take" if is_true(applied.get("force_conflicts", (None, None))[1]) else "fail"))
-        if module == "k8s_json_patch":
+        if module == "k8s_json_patch" and not options.is_defaults:
             added.append(Addition.of("state", "patched"))
         if not options.is_defaults and "wait" not in everything:
             added.append(Addition.of("wait", "false", "bool"))
@@ -805,25 +895,43 @@ def addition_of(addition: Addition) -> Callable[[Any], Any]:
 
 
 def rewrite(text: str) -> File:
-    """Rewrite a text, apart from what cannot be rewritten without changing other data. Raises: yaml.YAMLError, RecursionError."""
-    done = Migration(text).run()
-    if done.is_faithful():
+    """Rewrite a text, apart from what cannot be rewritten without changing something else. Raises: yaml.YAMLError, RecursionError."""
+    refused: dict[int, str] = {}
+    while True:
+        done = rewrite_faithfully(text, refused)
+        conflicts = done.conflicts()
+        if not conflicts:
+            return done.file
+        refused = refused | conflicts
+
+
+def rewrite_faithfully(text: str, refused: dict[int, str]) -> Migration:
+    """Rewrite a text, apart from some units and from what cannot be rewritten without changing other data."""
+    done = run_without(text, refused, frozenset())
+    if done.file.is_faithful():
         return done
-    units = sorted(done.units)
-    kept = faithful_part(text, units, frozenset(units), frozenset())
-    done = Migration(text, frozenset(units) - kept).run()
-    return done if done.is_faithful() else Migration(text, frozenset(units)).run()
+    units = sorted(done.file.units - refused.keys())
+    kept = faithful_part(text, refused, units, frozenset(units), frozenset())
+    done = run_without(text, refused, frozenset(units) - kept)
+    return done if done.file.is_faithful() else run_without(text, refused, frozenset(units))
 
 
-def faithful_part(text: str, units: list[int], every: frozenset[int], kept: frozenset[int]) -> frozenset[int]:
+def run_without(text: str, refused: dict[int, str], units: frozenset[int]) -> Migration:
+    """Rewrite a text, apart from units that are refused, and from others whose rewriting changes other data."""
+    migration = Migration(text, dict.fromkeys(units, SYNTAX) | refused)
+    migration.run()
+    return migration
+
+
+def faithful_part(text: str, refused: dict[int, str], units: list[int], every: frozenset[int], kept: frozenset[int]) -> frozenset[int]:
     """The units that can be rewritten together with those that are kept, found by halves."""
     together = kept | frozenset(units)
-    if Migration(text, every - together).run().is_faithful():
+    if run_without(text, refused, every - together).file.is_faithful():
         return together
-    if len(units) == 1:
+    if len(units) < 2:
         return kept
     half = len(units) // 2
-    return faithful_part(text, units[half:], every, faithful_part(text, units[:half], every, kept))
+    return faithful_part(text, refused, units[half:], every, faithful_part(text, refused, units[:half], every, kept))
 
 
 def find_files(paths: list[str]) -> list[str]:

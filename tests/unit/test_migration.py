@@ -9,11 +9,14 @@ import sys
 import textwrap
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..support.documents import read_yaml
 from ..support.environment import ROOT
+from .test_roles import trust_as_template
 
 SCRIPT = ROOT / "playbooks/files/migrate.py"
 specification = importlib.util.spec_from_file_location("migrate", SCRIPT)
@@ -166,30 +169,65 @@ def test_module_defaults_and_action_groups_change_and_count_as_options():
         """\
         - hosts: localhost
           module_defaults:
-            group/kubernetes.core.k8s: {host: h}
-            group/k8s: {namespace: shop}
+            group/kubernetes.core.k8s: {host: h, persist_config: true}
             kubernetes.core.k8s:
               wait: true
-            k8s_json_patch: {wait: true}
           tasks:
             - k8s: {kind: Namespace, name: a}
-            - k8s_info: {kind: Pod}
+            - k8s_info: {kind: Service}
         """,
         """\
         - hosts: localhost
           module_defaults:
             group/podwright.core.all: {host: h}
-            group/k8s: {namespace: shop}
             podwright.core.resource_set:
               wait: true
-            k8s_json_patch: {wait: true}
           tasks:
             - podwright.core.resource_set: {kind: Namespace, name: a}
-            - podwright.core.pod_info: {kind: Pod}
+            - podwright.core.pod_info: {kind: Service}
         """,
-        "merge it into group/podwright.core.all",
-        "merge it into podwright.core.resource_set",
+        "persist_config was removed",
     )
+
+
+LEFT_FOR_DEFAULTS = "is left as it is, since it would get other module_defaults: set "
+NEEDED = "is left as it is, since tasks that are left as they are need it"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "tasks", "changed", "reports"),
+    [
+        (
+            "k8s: {namespace: prod, state: absent}",
+            [
+                "k8s_json_patch: {kind: Pod, name: a, namespace: b, patch: []}",
+                "k8s_service: {name: a}",
+                "k8s_service: {name: a, namespace: b, state: present}",
+                "k8s: {kind: Pod, name: a}",
+            ],
+            {"0", "1", "3", "4"},
+            [f"k8s_service {LEFT_FOR_DEFAULTS}namespace, state in it"],
+        ),
+        ("k8s: {namespace: a}, k8s_json_patch: {namespace: b}", ["k8s: {src: a}", "k8s_json_patch: {name: a}"], {"0", "1"}, ["merge it", LEFT_FOR_DEFAULTS]),
+        ("k8s_json_patch: {namespace: b}", ["k8s: {src: a}", "k8s_json_patch: {name: a}"], {"0", "2"}, [LEFT_FOR_DEFAULTS]),
+        ("k8s_service: {namespace: a}", ["k8s_service: {name: a}"], set(), ["kind: Service", LEFT_FOR_DEFAULTS]),
+        ("k8s: {namespace: a}", ["k8s: {src: a, force: true}", "k8s: {src: a}"], set(), [NEEDED, "k8s: force", LEFT_FOR_DEFAULTS]),
+        ("k8s: {wait: true}", ["podwright.core.resource_set: {src: a}"], set(), ["or others would get it"]),
+        ("podwright.core.resource_set: {namespace: a}", ["k8s: {src: a}"], set(), [LEFT_FOR_DEFAULTS]),
+        ('k8s: "{{ defaults }}"', ["k8s: {src: a}"], set(), ["are a template", f"{LEFT_FOR_DEFAULTS}their options in it"]),
+        ("group/k8s: {host: h}", ["k8s_drain: {name: a}", "k8s_info: {kind: Node}"], set(), [NEEDED, "kubectl drain", LEFT_FOR_DEFAULTS]),
+        ("group/k8s: {host: h}", ["k8s_taint: {name: a}", "k8s_json_patch: {name: a}"], {"0"}, ["spec.taints", LEFT_FOR_DEFAULTS]),
+        ("group/k8s: {persist_config: true}", ["k8s_info: {kind: Node}"], {"1"}, ["group/k8s: remove it"]),
+        ("group/k8s: {apply: true}", ["k8s: {src: a}"], set(), ["group/k8s: remove apply", LEFT_FOR_DEFAULTS]),
+        ("group/k8s: {host: h}", ["include_tasks: a.yml"], {"0"}, ["roles and included files"]),
+    ],
+)
+def test_tasks_get_the_module_defaults_that_they_got(defaults, tasks, changed, reports):
+    lines = [f"  module_defaults: {{{defaults}}}", "  tasks:", *(f"    - {task}" for task in tasks)]
+    result, reported = migrated("- hosts: all\n" + "\n".join(lines) + "\n")
+    numbers = {str(max(number - 1, 0)) for number, (line, now) in enumerate(zip(lines, result.splitlines()[1:], strict=True)) if line != now}
+    assert numbers == changed, result
+    assert len(reported) == len(reports) and all(part in report for part, report in zip(reports, reported)), reported
 
 
 def test_pods_of_all_namespaces_need_an_option():
@@ -690,3 +728,12 @@ def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
     assert written.stdout.endswith("1 files rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- k8s_drain: {name: n}\n"
     assert run("--write", "roles").stdout.endswith("0 files rewritten\n")
     assert run("missing.yml").returncode == 2
+
+
+def test_relative_paths_are_those_of_the_directory_of_ansible_playbook(tmp_path, monkeypatch):
+    """A program may start it in another directory, and leave PWD as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(ROOT))
+    (play,) = read_yaml((ROOT / "playbooks/migrate.yml").read_text())
+    (command,) = [task["ansible.builtin.command"] for task in play["tasks"] if "ansible.builtin.command" in task]
+    assert Templar(DataLoader(), variables={}).template(trust_as_template(command["chdir"])) == str(tmp_path.resolve())
