@@ -16,7 +16,9 @@ import shutil
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -48,6 +50,7 @@ GROUP = "group/podwright.core.all"
 GROUPS = {f"group/{prefix}k8s": GROUP for prefix in ("kubernetes.core.", "community.kubernetes.", "")}
 GROUP_MEMBERS = {"k8s", "k8s_cp", "k8s_drain", "k8s_exec", "k8s_facts", "k8s_info", "k8s_log", "k8s_scale", "k8s_service"}
 OBJECT_MODULES = ("k8s", "k8s_json_patch", "k8s_service")
+TEXT_MODULES = ("k8s_cp", "k8s_exec", "k8s_log")  # whose options can be text
 ELSEWHERE = re.compile(r"(?:ansible\.(?:builtin|legacy)\.)?(?:roles|include|(?:include|import)_(?:role|tasks))")
 KEPT_KUBECONFIG = "refreshed tokens are not written to the kubeconfig"
 SYNTAX = "its anchors, aliases or syntax do not allow to rewrite nothing but it"
@@ -70,13 +73,34 @@ LOOKUP = r"""\b(?:lookup|query|q)\(\s*(?P<quote>{quotes})(?P<name>(?:(?:kubernet
 PARTS = r"""(?P<string>(?P<quote>{quotes})(?P<text>(?:(?!(?P=quote)).)*)(?P=quote))|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<name>[A-Za-z_]\w*)\s*=(?!=)"""
 LOOPS = {f"with_{prefix}k8s" for prefix in ("kubernetes.core.", "community.kubernetes.", "")}
 NARROWING = {"namespace", "resource_name", "resource_definition", "src", "cluster_info"}
-RESULTS = re.compile(r"\.result\.results\b")
+ITEM = r"""(?:\.{name}\b|\[\s*(?:\\?"|''?){name}(?:\\?"|''?)\s*\])"""
+RESULT, LIST, METHOD, LINES = (ITEM.format(name=name) for name in ("result", "results", "method", "log_lines"))
+RESULTS = (
+    (re.compile(RESULT + LIST), "result.results of k8s is resources here, and what was done to each object is plan"),
+    (re.compile(rf"(?<=[\w)\]]){METHOD}"), "method of k8s is plan[0].action here"),
+    (re.compile(rf"{RESULT}(?=[^}}]*\bb64decode\b)"), "of a Secret, read the values with podwright.core.pod_info, secret_values: true and no_log: true"),
+    (
+        re.compile(rf"{LINES}(?=\[-|\s*\|\s*(?:last|length|count)\b)"),
+        "log_lines of k8s_log have an empty last line, and those of podwright.core.pod_logs do not",
+    ),
+)
+# Templates whose value can be empty.
+EMPTY = re.compile(r"""\bomit\b|\b(?:default|d)\(\s*(?:''|""|[Nn]one)?\s*[,)]|\belse\s+(?:''|""|[Nn]one\b)""")
 SECRETS, PODS = ("secret", "secrets"), ("pod", "pods", "po")
-SKIPPED_DIRECTORIES = {".git", ".tox", ".venv", "venv", "node_modules", "collections", "ansible_collections"}
+SKIPPED_DIRECTORIES = {".git", ".tox", ".venv", "venv", "node_modules"}
+COLLECTIONS = {"collections", "ansible_collections"}  # usually they are installed
+TASK_DIRECTORIES = {"tasks", "handlers"}
+# Keys of plays and tasks that hardly any other data has.
+TASK_WORDS = {"hosts", "import_playbook", "block", "local_action", "register", "when", "loop", "until", "notify", "listen", "become", "no_log"}
+TASK_WORDS |= {"changed_when", "failed_when", "ignore_errors", "delegate_to", "run_once", "module_defaults", "set_fact"}
+TASK_NAMES = re.compile(r"with_\w+|\w+\.\w+\.[\w.]+")
+CONNECTIONS = ("kubernetes.core.kubectl", "community.kubernetes.kubectl", "kubectl")
+VAULT = "$ANSIBLE_VAULT;"
 FAILED, BAD_USAGE = 1, 2
 SIMPLE = re.compile(r"""(?![&*!|>])[^\n]*""")
 COMMENT = re.compile(r"[ \t]*(?:#.*)?(?=\r?\n|\Z)")
 EMPTY_LINES = re.compile(r"(?:[ \t]*\r?\n)*")
+NULL_TAG = "tag:yaml.org,2002:null"
 TEXT_TAG = "tag:yaml.org,2002:str"
 
 Edit = tuple[int, int, str]
@@ -345,7 +369,7 @@ def convert_lookups(text: str, style: str | None) -> tuple[list[Edit], list[tupl
         edits.append((*found.span("name"), "podwright.core.objects"))
         if kind in SECRETS:
             reports.append((found.start(), "podwright.core.objects: to use the values of Secrets, set secret_values=true, and no_log: true"))
-        if not given.keys() & NARROWING:
+        if not any(given[name] != "" for name in given.keys() & NARROWING):
             if kind in PODS:
                 edits.append((found.end(), found.end(), ", all_namespaces=true"))
             elif not kind:
@@ -389,6 +413,11 @@ def defaults_of(names: dict[str, list[Default]], module: str) -> list[Default]:
 def is_true(node: yaml.Node | None) -> bool:
     """Whether a value is a literal true."""
     return isinstance(node, yaml.ScalarNode) and node.value.lower() in ("true", "yes", "on", "1")
+
+
+def is_false(node: yaml.Node | None) -> bool:
+    """Whether a value is a literal false."""
+    return isinstance(node, yaml.ScalarNode) and node.value.lower() in ("false", "no", "off", "0")
 
 
 def is_template(node: yaml.Node | None) -> bool:
@@ -447,6 +476,14 @@ class Options:
         self.given = entries_of(self.node)
         self.everything = {**self.inherited, **self.given}
         self.added: set[str] = set()
+
+    def text(self, name: str) -> str | None:
+        """The literal value of an option, or None."""
+        return value_of(self.everything[name][1]) if name in self.everything else None
+
+    def is_set(self, name: str) -> bool:
+        """Whether an option has a value that is not empty."""
+        return name in self.everything and self.everything[name][1].tag != NULL_TAG and self.text(name) != ""
 
     def value(self, name: str) -> yaml.Node | None:
         """The value of an option that is set here."""
@@ -518,9 +555,11 @@ class Use:
 class Migration:
     """The rewriting of one file, apart from the units that are refused."""
 
-    def __init__(self, text: str, refused: dict[int, str] | None = None) -> None:
+    def __init__(self, text: str, refused: dict[int, str] | None = None, is_tasks: bool = True) -> None:
         self.file = File(text, refused or {})
         self._uses: list[Use] = []
+        self._items: set[int] = set()  # the ids of plays, blocks, tasks and roles
+        self._is_tasks = is_tasks
 
     def conflicts(self) -> dict[int, str]:
         """Units whose rewriting would change the module_defaults of a task, and why."""
@@ -529,7 +568,10 @@ class Migration:
     def run(self) -> File:
         """Rewrite the file. Raises: yaml.YAMLError if it is not YAML, RecursionError if it is nested too deeply."""
         for position, document in enumerate(self.file.documents):
-            self._rewrite_items(document, Scope(), (position,))
+            if self._is_tasks or has_tasks(document):
+                self._rewrite_items(document, Scope(), (position,))
+            else:
+                self._report_short_names(document)
             self._rewrite_connection(document, set())
         edits = self.file.edits()
         seen: set[int] = set()
@@ -537,6 +579,13 @@ class Migration:
             self._rewrite_lookups(scalar, edits)
         self._report_rest()
         return self.file
+
+    def _report_short_names(self, items: yaml.Node) -> None:
+        """Report what may be tasks in a list that may be other data."""
+        for item in items.value if isinstance(items, yaml.SequenceNode) else ():
+            for name, (key, _value) in entries_of(item).items():
+                if module_of(name):
+                    self.file.report(key, f"{name} is left as it is, since the list may be no list of tasks: if it is one, write kubernetes.core.{name}")
 
     def _rewrite_lookups(self, scalar: yaml.ScalarNode, edits: list[Edit]) -> None:
         """Rewrite the lookup k8s in a text, and report what differs."""
@@ -556,15 +605,13 @@ class Migration:
         edits = self.file.edits()
         seen: set[int] = set()
         for scalar in (scalar for document in self.file.documents for scalar in scalars_of(document, seen)):
-            for pattern in (LEFT, RESULTS):
+            for pattern, text in ((LEFT, ""), *RESULTS):
                 for found in pattern.finditer(self.file.text, self.file.body_of(scalar), scalar.end_mark.index):
                     index = found.start()
                     if any(start <= index < end for start, end, _text in edits):
                         continue
-                    if pattern is RESULTS:
-                        self.file.reports.add((index, "result.results of k8s is resources here, and what was done to each object is plan"))
-                    elif self.file.line_of(index, False) not in reported:
-                        self.file.reports.add((index, f"{found[0]} is left as it is"))
+                    if text or self.file.line_of(index, False) not in reported:
+                        self.file.reports.add((index, text or f"{found[0]} is left as it is"))
 
     def _rewrite_items(self, items: yaml.Node, scope: Scope, path: Path) -> None:
         for position, item in enumerate(items.value if isinstance(items, yaml.SequenceNode) else ()):
@@ -574,6 +621,9 @@ class Migration:
     def _rewrite_item(self, item: yaml.MappingNode, scope: Scope, path: Path) -> None:
         """Rewrite a play, block or task."""
         entries = entries_of(item)
+        self._items.add(id(item))
+        if "hosts" in entries and "roles" in entries:
+            self._items |= {id(role) for role in entries["roles"][1].value}
         if "module_defaults" in entries:
             key, value = entries["module_defaults"]
             is_changed, found = self._rewrite_defaults(value, (*path, "module_defaults"))
@@ -672,19 +722,15 @@ class Migration:
     def _convert_text(self, key: yaml.Node, name: str, module: str, options: Options) -> bool:
         """Whether a task can be rewritten whose options are text (`k8s_exec: pod=web command=ls`) or a template."""
         text = options.node.value if isinstance(options.node, yaml.ScalarNode) else "{{"
-        if module in ("k8s_exec", "k8s_cp", "k8s_log") and "{{" not in text.split("=")[0] and "persist_config" not in text:
+        is_same = not (module == "k8s_exec" and options.is_registered) and not re.search(r"\b(persist_config|kind|label_selectors|all_containers)\b", text)
+        if module in TEXT_MODULES and "{{" not in text.split("=")[0] and is_same:
             return True
         self.file.report(key, f"{name}: its options are text or a template: write them as a mapping")
         return False
 
     def _convert(self, module: str, options: Options) -> bool:
         """Rewrite the options of a module. Returns: whether the module can be replaced."""
-        if module == "k8s_scale":
-            for name in ("resource_definition", "definition", "inline", "src"):
-                if name in options.given:
-                    self.file.report(options.place, f"k8s_scale: {name}: set kind, name and namespace instead")
-                    return False
-        if module in OBJECT_MODULES and (obstacle := self._obstacle(module, options)):
+        if obstacle := self._obstacle(module, options):
             self.file.report(options.place, f"{module}: {obstacle}")
             return False
         self._drop(options, "persist_config", KEPT_KUBECONFIG)
@@ -692,6 +738,8 @@ class Migration:
             self._convert_objects(module, options)
         if module in ("k8s_info", "k8s_facts"):
             self._convert_info(options)
+        if module == "k8s_exec" and options.is_registered:
+            self._add(options, [Addition.of("strip_empty_ends", "false", "bool")])
         if module == "k8s_cp" and "content" not in options.given:
             self.file.report(
                 options.place, "podwright.core.pod_copy: a directory that is copied to an existing one is not nested under its name; check remote_path"
@@ -722,18 +770,43 @@ class Migration:
         self.file.intents += [(options.path, addition_of(addition)) for addition in additions]
 
     def _convert_info(self, options: Options) -> None:
-        kind = options.everything.get("kind", (None, None))[1]
-        literal = (value_of(kind) or "").lower()
+        literal = (options.text("kind") or "").lower()
         if literal in SECRETS:
             self.file.report(options.place, "podwright.core.pod_info: to use the values of Secrets, set secret_values: true and no_log: true")
-        if options.is_defaults or options.everything.keys() & {"namespace", "name"}:
-            return
-        if literal in PODS:
+        if literal in PODS and not options.is_defaults and not any(options.is_set(name) for name in ("namespace", "name")):
             self._add(options, [Addition.of("all_namespaces", "true", "bool")])
-        elif kind is not None and not literal:
-            self.file.report(options.place, "podwright.core.pod_info: if kind can be Pod, set all_namespaces: true or namespace")
 
     def _obstacle(self, module: str, options: Options) -> str | None:
+        """What is to be done before a task can be rewritten, or None."""
+        if module == "k8s_scale":
+            named = [name for name in ("resource_definition", "definition", "inline", "src") if name in options.given]
+            return f"{named[0]}: set kind, name and namespace instead" if named else None
+        if module in ("k8s_info", "k8s_facts"):
+            return self._obstacle_of_info(options)
+        if module == "k8s_log":
+            return self._obstacle_of_log(options)
+        return self._obstacle_of_objects(module, options) if module in OBJECT_MODULES else None
+
+    def _obstacle_of_info(self, options: Options) -> str | None:
+        kind = options.text("kind")
+        names = [name for name in ("namespace", "name") if options.is_set(name)]
+        if options.is_defaults or "kind" not in options.everything or (kind is not None and kind.lower() not in PODS):
+            return None
+        if any(not EMPTY.search(options.everything[name][1].value) for name in names if isinstance(options.everything[name][1], yaml.ScalarNode)):
+            return None
+        if kind is None:
+            return "if kind can be Pod, set namespace, or use podwright.core.pod_info with all_namespaces: true"
+        return f"{names[0]} can be empty: set it, or use podwright.core.pod_info with all_namespaces: true" if names else None
+
+    def _obstacle_of_log(self, options: Options) -> str | None:
+        selectors = options.everything.get("label_selectors", (None, None))[1]
+        if ("kind" in options.everything and (options.text("kind") or "").lower() not in PODS) or (options.is_set("label_selectors") and selectors.value):
+            return "it reads one of several pods: set the name of a pod, or use podwright.core.pod_logs, which reads all of them"
+        if options.is_set("all_containers") and not is_false(options.everything["all_containers"][1]):
+            return "all_containers: use podwright.core.pod_logs, where each line has the names of its pod and container"
+        return None
+
+    def _obstacle_of_objects(self, module: str, options: Options) -> str | None:
         """What is to be done before a task that writes objects can be rewritten, or None."""
         given, everything = options.given, options.everything
         has_manifest = any(name in everything for name in MANIFESTS)
@@ -793,6 +866,8 @@ class Migration:
             self._remove(options, "merge_type")  # as manifests are applied
         elif merges:
             self._drop(options, "merge_type", "lists whose items have a key are merged by item, and other lists are replaced")
+        if options.is_registered and (options.text("kind") or self._kind_of(everything) or "").lower() in SECRETS:
+            self.file.report(options.place, f"podwright.core.resource_set: {RESULTS[2][1]}")
         self._drop(options, "validate", "the API server validates every manifest strictly")
         goes_on = options.value("continue_on_error")
         if is_true(goes_on) or is_template(goes_on):
@@ -855,11 +930,27 @@ class Migration:
             if key.value in VARIABLES and self.file.may_rewrite(key, key.value):
                 self.file.replace(key, key.value, VARIABLES[key.value])
                 self.file.renamed[id(node), id(key)] = VARIABLES[key.value]
-            names = ("kubernetes.core.kubectl", "community.kubernetes.kubectl", "kubectl")
-            if key.value in ("connection", "ansible_connection") and value_of(value) in names and self.file.may_rewrite(value, value.value):
-                self.file.replace(value, value.value, "podwright.core.pod")
-                self.file.renamed[id(node), id(value)] = "podwright.core.pod"
+            if key.value in ("connection", "ansible_connection"):
+                self._rewrite_plugin(node, key, value)
             self._rewrite_connection(value, seen)
+
+    def _rewrite_plugin(self, node: yaml.MappingNode, key: yaml.ScalarNode, value: yaml.Node) -> None:
+        """Rewrite the name of the connection plugin, unless it may be other data."""
+        if is_template(value) and "kubectl" in value.value:
+            self.file.report(value, f"{key.value} is left as it is, since it is a template: write podwright.core.pod")
+        elif value_of(value) not in CONNECTIONS:
+            return
+        elif key.value == "connection" and id(node) not in self._items:
+            self.file.report(value, f"{value.value} is left as it is, since it may be other data: if it is the connection plugin, write podwright.core.pod")
+        elif self.file.may_rewrite(value, value.value):
+            self.file.replace(value, value.value, "podwright.core.pod")
+            self.file.renamed[id(node), id(value)] = "podwright.core.pod"
+
+
+def has_tasks(items: yaml.Node) -> bool:
+    """Whether a list has plays or tasks in it, as far as their keys show it."""
+    names = {name for item in (items.value if isinstance(items, yaml.SequenceNode) else ()) for name in entries_of(item)}
+    return bool(names & TASK_WORDS) or any(ELSEWHERE.fullmatch(name) or TASK_NAMES.fullmatch(name) for name in names)
 
 
 def has_leftovers(text: str) -> bool:
@@ -894,55 +985,62 @@ def addition_of(addition: Addition) -> Callable[[Any], Any]:
     return lambda data: data | {addition.name: addition.data}
 
 
-def rewrite(text: str) -> File:
-    """Rewrite a text, apart from what cannot be rewritten without changing something else. Raises: yaml.YAMLError, RecursionError."""
+def rewrite(text: str, is_tasks: bool = True) -> File:
+    """Rewrite a text, apart from what cannot be rewritten without changing something else. Raises: yaml.YAMLError, RecursionError.
+
+    Args:
+        is_tasks: whether a list with short names of modules certainly is a list of tasks.
+    """
     refused: dict[int, str] = {}
     while True:
-        done = rewrite_faithfully(text, refused)
+        done = rewrite_faithfully(partial(run_without, text, is_tasks, refused), refused.keys())
         conflicts = done.conflicts()
         if not conflicts:
             return done.file
         refused = refused | conflicts
 
 
-def rewrite_faithfully(text: str, refused: dict[int, str]) -> Migration:
-    """Rewrite a text, apart from some units and from what cannot be rewritten without changing other data."""
-    done = run_without(text, refused, frozenset())
-    if done.file.is_faithful():
-        return done
-    units = sorted(done.file.units - refused.keys())
-    kept = faithful_part(text, refused, units, frozenset(units), frozenset())
-    done = run_without(text, refused, frozenset(units) - kept)
-    return done if done.file.is_faithful() else run_without(text, refused, frozenset(units))
-
-
-def run_without(text: str, refused: dict[int, str], units: frozenset[int]) -> Migration:
+def run_without(text: str, is_tasks: bool, refused: dict[int, str], units: frozenset[int]) -> Migration:
     """Rewrite a text, apart from units that are refused, and from others whose rewriting changes other data."""
-    migration = Migration(text, dict.fromkeys(units, SYNTAX) | refused)
+    migration = Migration(text, dict.fromkeys(units, SYNTAX) | refused, is_tasks)
     migration.run()
     return migration
 
 
-def faithful_part(text: str, refused: dict[int, str], units: list[int], every: frozenset[int], kept: frozenset[int]) -> frozenset[int]:
+def rewrite_faithfully(run: Callable[[frozenset[int]], Migration], refused: AbstractSet[int]) -> Migration:
+    """Rewrite a text, apart from what cannot be rewritten without changing other data."""
+    done = run(frozenset())
+    if done.file.is_faithful():
+        return done
+    units = sorted(done.file.units - refused)
+    done = run(frozenset(units) - faithful_part(run, units, frozenset(units), frozenset()))
+    return done if done.file.is_faithful() else run(frozenset(units))
+
+
+def faithful_part(run: Callable[[frozenset[int]], Migration], units: list[int], every: frozenset[int], kept: frozenset[int]) -> frozenset[int]:
     """The units that can be rewritten together with those that are kept, found by halves."""
     together = kept | frozenset(units)
-    if run_without(text, refused, every - together).file.is_faithful():
+    if run(every - together).file.is_faithful():
         return together
     if len(units) < 2:
         return kept
     half = len(units) // 2
-    return faithful_part(text, refused, units[half:], every, faithful_part(text, refused, units[:half], every, kept))
+    return faithful_part(run, units[half:], every, faithful_part(run, units[:half], every, kept))
 
 
 def find_files(paths: list[str]) -> list[str]:
-    """The YAML files of paths, those of directories in all of their directories."""
+    """The YAML files of paths, those of directories in all of their directories; reports those that are skipped."""
     found = []
     for path in paths:
         if not os.path.isdir(path):
             found.append(path)
             continue
         for directory, directories, names in os.walk(path, onerror=lambda error: found.append(error.filename)):  # reading it fails as well
-            directories[:] = sorted(set(directories) - SKIPPED_DIRECTORIES)
+            for each in sorted(directories):
+                inner = os.path.join(directory, each)
+                if each in COLLECTIONS or os.path.islink(inner):
+                    print(f"{inner}: skipped: {'it is a link' if os.path.islink(inner) else 'collections are usually installed'}; add its path to rewrite it")
+            directories[:] = sorted(set(directories) - SKIPPED_DIRECTORIES - COLLECTIONS)
             found.extend(os.path.join(directory, name) for name in sorted(names) if name.endswith((".yml", ".yaml")))
     return found
 
@@ -952,7 +1050,10 @@ def migrate(path: str, write: bool) -> bool:
     try:
         with open(path, encoding="utf-8", newline="") as source:
             text = source.read()
-        done = rewrite(text)
+        if text.startswith(VAULT):
+            print(f"{path}: not rewritten: it is encrypted by Ansible Vault; decrypt it first")
+            return False
+        done = rewrite(text, bool(TASK_DIRECTORIES & set(os.path.abspath(path).split(os.sep)[:-1])))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         print(f"{path}: not rewritten: {' '.join(str(error).split())}")
         return False
@@ -961,8 +1062,8 @@ def migrate(path: str, write: bool) -> bool:
         print("".join(difflib.unified_diff(text.splitlines(True), rewritten.splitlines(True), path, path)), end="")
         if write:
             write_whole(os.path.realpath(path), rewritten)
-    for index, report in sorted(done.reports):
-        print(f"{path}:{done.line_of(index, write)}: {report}")
+    reports = [f"{path}:{done.line_of(index, write)}: {report}" for index, report in sorted(done.reports)]
+    print("".join(f"{report}\n" for report in dict.fromkeys(reports)), end="")
     return rewritten != text
 
 

@@ -237,7 +237,12 @@ def test_pods_of_all_namespaces_need_an_option():
             kind: pods
         - k8s_info: {kind: Service}
         - k8s_info: {kind: Pod, namespace: a}
-        - k8s_info: {kind: "{{ kind }}"}
+        - k8s_info: {kind: Pod, namespace: ""}
+        - k8s_info:
+            kind: Pod
+            namespace:
+        - k8s_info: {kind: Pod, namespace: "{{ ns | default(omit) }}", name: a}
+        - k8s_info: {kind: "{{ kind }}", namespace: "{{ ns }}"}
         - k8s_info: {kind: Secret, name: s}
         """,
         """\
@@ -246,11 +251,43 @@ def test_pods_of_all_namespaces_need_an_option():
             kind: pods
         - podwright.core.pod_info: {kind: Service}
         - podwright.core.pod_info: {kind: Pod, namespace: a}
-        - podwright.core.pod_info: {kind: "{{ kind }}"}
+        - podwright.core.pod_info: {all_namespaces: true, kind: Pod, namespace: ""}
+        - podwright.core.pod_info:
+            all_namespaces: true
+            kind: Pod
+            namespace:
+        - podwright.core.pod_info: {kind: Pod, namespace: "{{ ns | default(omit) }}", name: a}
+        - podwright.core.pod_info: {kind: "{{ kind }}", namespace: "{{ ns }}"}
         - podwright.core.pod_info: {kind: Secret, name: s}
         """,
-        "all_namespaces",
         "secret_values",
+    )
+
+
+def test_output_of_commands_keeps_its_last_line_breaks_if_it_is_used():
+    rewritten(
+        """\
+        - k8s_exec: {pod: a, command: ls}
+        - k8s_exec:
+            pod: a
+            command: ls
+          register: listed
+        """,
+        """\
+        - podwright.core.pod_exec: {pod: a, command: ls}
+        - podwright.core.pod_exec:
+            strip_empty_ends: false
+            pod: a
+            command: ls
+          register: listed
+        """,
+    )
+
+
+def test_logs_of_one_container_are_read():
+    rewritten(
+        "- k8s_log: {name: a, kind: Pod, label_selectors: [], all_containers: no}\n",
+        "- podwright.core.pod_logs: {name: a, kind: Pod, label_selectors: [], all_containers: no}\n",
     )
 
 
@@ -304,6 +341,7 @@ def test_services_become_objects_with_a_spec():
             "lookup('podwright.core.objects', kind='Pod', namespace=n).a",
             [],
         ),
+        ("q('k8s', kind='Pod', namespace='')", "q('podwright.core.objects', all_namespaces=true, kind='Pod', namespace='')", []),
         ("q( 'k8s', kind='pods')", "q( 'podwright.core.objects', all_namespaces=true, kind='pods')", []),
         ("q('k8s', src=f(x), kind='Pod')", "q('podwright.core.objects', src=f(x), kind='Pod')", []),
         ("q('k8s', kind=kind) + f(namespace=1)", "q('podwright.core.objects', kind=kind) + f(namespace=1)", ["all_namespaces=true"]),
@@ -419,12 +457,34 @@ def test_the_connection_and_its_variables_change():
         ("k8s: {kind: Pod, name: a, wait_condition: {type: Ready}}", "wait: true"),
         ('k8s: {kind: Pod, name: a, server_side_apply: "{{ x }}"}', "server_side_apply"),
         ("k8s_scale: {src: a.yml, replicas: 1}", "src"),
+        ("k8s_log: {kind: Deployment, name: a}", "it reads one of several pods"),
+        ('k8s_log: {kind: "{{ kind }}", name: a}', "it reads one of several pods"),
+        ("k8s_log: {label_selectors: [a=b]}", "it reads one of several pods"),
+        ('k8s_log: {label_selectors: "{{ labels }}"}', "it reads one of several pods"),
+        ("k8s_log: kind=Job name=a", "write them as a mapping"),
+        ("k8s_log: {name: a, all_containers: true}", "the names of its pod and container"),
+        ("k8s_exec: pod=web command=ls\n  register: listed", "write them as a mapping"),
+        ('k8s_info: {kind: "{{ kind }}"}', "if kind can be Pod"),
+        ('k8s_info: {kind: "{{ kind }}", namespace: ""}', "if kind can be Pod"),
+        ('k8s_info: {kind: Pod, namespace: "{{ ns | default(omit) }}"}', "namespace can be empty"),
+        ("k8s_info: {kind: Pod, namespace: \"{{ ns | d('') }}\"}", "namespace can be empty"),
+        ('k8s_info: {kind: Pod, name: "{{ x if x else omit }}"}', "name can be empty"),
         ("k8s_drain: {name: a}", "kubectl drain"),
         ("k8s_taint: {name: a}", "spec.taints"),
         ("k8s_rollback: {name: a}", "pod_deployment"),
         ("k8s_cluster_info:", "pod_info"),
         ("k8s_service: {name: a, src: a.yml, type: NodePort}", "kind: Service"),
         ('debug: {msg: "{{ created.result.results | length }}"}', "resources"),
+        ("debug: {msg: \"{{ created['result']['results'] }}\"}", "resources"),
+        ('debug: {msg: "{{ created.result[\\"results\\"] }}"}', "resources"),
+        ("debug: {msg: '{{ created[''result''].results }}'}", "resources"),
+        ('debug: {msg: "{{ created.method }}"}', "plan[0].action"),
+        ("assert:\n    that: created['method'] == 'create'", "plan[0].action"),
+        ('debug: {msg: "{{ secret.result.data.password | b64decode }}"}', "secret_values: true"),
+        ('debug: {msg: "{{ log.log_lines | last }}"}', "empty last line"),
+        ('debug: {msg: "{{ log.log_lines[-1] }}"}', "empty last line"),
+        ("debug: {}\n  connection: \"{{ 'kubectl' }}\"", "since it is a template"),
+        ("debug: {}\n  vars: {tool: {connection: kubectl}}", "may be other data"),
     ],
 )
 def test_what_is_not_mechanical_is_reported_and_left(task, report):
@@ -644,13 +704,18 @@ def test_comments_in_braces_stay():
     )
 
 
+def test_results_of_secrets_have_digests():
+    before = "- k8s: {kind: Secret, name: a, wait: true}\n  register: secret\n"
+    rewritten(before, before.replace("k8s", "podwright.core.resource_set"), "read the values with podwright.core.pod_info")
+
+
 def test_templates_of_helm_are_left():
     unchanged("kind: ConfigMap\ndata:\n  a: {{ .Values.a }}\n  {{ .Values.b }}: c\n")
 
 
 def test_a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_links(tmp_path, monkeypatch):
     book, link = tmp_path / "a.yml", tmp_path / "b.yml"
-    book.write_text("- k8s_exec: {pod: a}\n")
+    book.write_text("- kubernetes.core.k8s_exec: {pod: a}\n")
     book.chmod(0o640)
     link.symlink_to("a.yml")
 
@@ -660,7 +725,7 @@ def test_a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_links(tmp_path, mo
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
         patch.setattr(migrate.os, "replace", fail)
         migrate.migrate(str(link), write=True)
-    assert book.read_text() == "- k8s_exec: {pod: a}\n" and len(list(tmp_path.iterdir())) == 2
+    assert book.read_text() == "- kubernetes.core.k8s_exec: {pod: a}\n" and len(list(tmp_path.iterdir())) == 2
     assert migrate.migrate(str(link), write=True)
     assert book.read_text() == "- podwright.core.pod_exec: {pod: a}\n" and link.is_symlink() and book.stat().st_mode & 0o777 == 0o640
 
@@ -668,8 +733,8 @@ def test_a_file_is_replaced_as_a_whole_and_keeps_its_mode_and_links(tmp_path, mo
 @pytest.mark.parametrize("text", ["- &a\n  hosts: x\n  tasks: [*a]\n", "- hosts: x\n  vars: &v {a: *v}\n", "- " + "[" * 2000 + "]" * 2000 + "\n"])
 def test_files_that_cannot_be_read_or_written_do_not_keep_others_from_being_rewritten(tmp_path, monkeypatch, capsys, text):
     (tmp_path / "a.yml").write_text(text)
-    (tmp_path / "b.yml").write_text("- k8s_exec: {pod: b}\n")
-    (tmp_path / "c.yml").write_text("- k8s_exec: {pod: c}\n")
+    (tmp_path / "b.yml").write_text("- kubernetes.core.k8s_exec: {pod: b}\n")
+    (tmp_path / "c.yml").write_text("- kubernetes.core.k8s_exec: {pod: c}\n")
     write = migrate.write_whole
 
     def fail(path, text):
@@ -715,7 +780,7 @@ def test_any_order_of_options_leaves_the_others_as_they_were(entries, is_flow, h
 def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
     (tmp_path / "roles").mkdir()
     book, bad = tmp_path / "roles/a.yml", tmp_path / "roles/bad.yaml"
-    book.write_text("- k8s_exec: {pod: a}\n- k8s_drain: {name: n}\n")
+    book.write_text("- kubernetes.core.k8s_exec: {pod: a}\n- kubernetes.core.k8s_drain: {name: n}\n")
     bad.write_text("a: ]\n")
 
     def run(*arguments):
@@ -723,9 +788,11 @@ def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
 
     shown = run("roles")
     assert shown.returncode == 0 and "+- podwright.core.pod_exec: {pod: a}" in shown.stdout and "k8s_exec" in book.read_text()
-    assert "roles/a.yml:2: k8s_drain: use kubectl drain" in shown.stdout and "roles/bad.yaml: not rewritten" in shown.stdout
+    assert "roles/a.yml:2: kubernetes.core.k8s_drain: use kubectl drain" in shown.stdout and "roles/bad.yaml: not rewritten" in shown.stdout
     written = run("--write", "roles/a.yml")
-    assert written.stdout.endswith("1 files rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- k8s_drain: {name: n}\n"
+    assert (
+        written.stdout.endswith("1 files rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- kubernetes.core.k8s_drain: {name: n}\n"
+    )
     assert run("--write", "roles").stdout.endswith("0 files rewritten\n")
     assert run("missing.yml").returncode == 2
 
@@ -737,3 +804,34 @@ def test_relative_paths_are_those_of_the_directory_of_ansible_playbook(tmp_path,
     (play,) = read_yaml((ROOT / "playbooks/migrate.yml").read_text())
     (command,) = [task["ansible.builtin.command"] for task in play["tasks"] if "ansible.builtin.command" in task]
     assert Templar(DataLoader(), variables={}).template(trust_as_template(command["chdir"])) == str(tmp_path.resolve())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_rewritten"),
+    [
+        ("a.yml", "- name: prod\n  k8s: {version: '1.29', name: prod, kind: eks}\n", False),
+        ("tasks/a.yml", "- name: prod\n  k8s: {version: '1.29', name: prod, kind: eks}\n", True),
+        ("a.yml", "- k8s_exec: {pod: a}\n- ansible.builtin.debug:\n", True),
+        ("a.yml", "- k8s_exec: {pod: a}\n  when: b\n", True),
+    ],
+)
+def test_short_names_are_rewritten_in_lists_of_tasks_only(tmp_path, capsys, name, text, is_rewritten):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / name).write_text(text)
+    assert migrate.migrate(str(tmp_path / name), write=True) is is_rewritten
+    assert ("a.yml:2: k8s is left as it is, since the list may be no list of tasks" in capsys.readouterr().out) is not is_rewritten
+
+
+def test_what_is_not_searched_is_listed(tmp_path, capsys):
+    task = "- kubernetes.core.k8s_exec: {pod: a}\n"
+    for name in ("collections/ansible_collections/acme/app/roles/a/tasks", "linked"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "main.yml").write_text(task)
+    (tmp_path / "roles").symlink_to("linked")
+    (tmp_path / "vault.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n3336\n")
+    assert migrate.main(["--write", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{tmp_path}/collections: skipped: collections are usually installed" in shown and f"{tmp_path}/roles: skipped: it is a link" in shown
+    assert f"{tmp_path}/vault.yml: not rewritten: it is encrypted by Ansible Vault" in shown and shown.endswith("\n1 files rewritten\n")
+    assert migrate.main(["--write", str(tmp_path / "collections/ansible_collections")]) == 0
+    assert capsys.readouterr().out.endswith("\n1 files rewritten\n")

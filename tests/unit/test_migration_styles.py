@@ -221,6 +221,7 @@ def converted(task: dict[str, Any]) -> dict[str, Any]:
         target = "resource_set"
     elif module == "kubernetes.core.k8s_exec":
         target = "pod_exec"
+        added |= {"strip_empty_ends": False} if "register" in task else {}
     else:
         return task
     if target == "resource_set" and "wait" not in options:
