@@ -544,12 +544,12 @@ class Use:
     def conflicts(self) -> dict[int, str]:
         """What must be left, by where it starts, so that the task gets the module_defaults that it got."""
         changed = [each for each in self.before if each not in self.after] + [each for each in self.after if each not in self.before]
-        changed = [(key, value) for key, value in changed if is_template(value) or entries_of(value).keys() - self.own - {"persist_config"}]
-        if not self.is_converted:
-            return {key.start_mark.index: "tasks that are left as they are need it, or others would get it" for key, _value in changed}
-        names = sorted({name for _key, value in changed for name in entries_of(value)} - self.own)
-        why = f"it would get other module_defaults: set {', '.join(names) or 'their options'} in it"
-        return {self.key.start_mark.index: why} if changed else {}
+        names = sorted({name for _key, value in changed for name in entries_of(value)} - self.own - {"persist_config"})
+        if not names and not any(is_template(value) for _key, value in changed):
+            return {}
+        if self.is_converted:
+            return {self.key.start_mark.index: f"it would get other module_defaults: set {', '.join(names) or 'their options'} in it"}
+        return dict.fromkeys((key.start_mark.index for key, _value in changed), "tasks that are left as they are need it, or others would get it")
 
 
 class Migration:

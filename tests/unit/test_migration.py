@@ -214,6 +214,7 @@ NEEDED = "is left as it is, since tasks that are left as they are need it"
         ("k8s: {namespace: a}", ["k8s: {src: a, force: true}", "k8s: {src: a}"], set(), [NEEDED, "k8s: force", LEFT_FOR_DEFAULTS]),
         ("k8s: {wait: true}", ["podwright.core.resource_set: {src: a}"], set(), ["or others would get it"]),
         ("podwright.core.resource_set: {namespace: a}", ["k8s: {src: a}"], set(), [LEFT_FOR_DEFAULTS]),
+        ("podwright.core.resource_set: {state: x}", ["{podwright.core.resource_set: {src: a}, module_defaults: {k8s: {}}}"], set(), [NEEDED]),
         ('k8s: "{{ defaults }}"', ["k8s: {src: a}"], set(), ["are a template", f"{LEFT_FOR_DEFAULTS}their options in it"]),
         ("group/k8s: {host: h}", ["k8s_drain: {name: a}", "k8s_info: {kind: Node}"], set(), [NEEDED, "kubectl drain", LEFT_FOR_DEFAULTS]),
         ("group/k8s: {host: h}", ["k8s_taint: {name: a}", "k8s_json_patch: {name: a}"], {"0"}, ["spec.taints", LEFT_FOR_DEFAULTS]),
