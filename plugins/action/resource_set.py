@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -111,7 +112,11 @@ class ActionModule(OperationAction):
 
     def _look_up(self, path, task_vars):
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-        return lookup.run([path], variables=task_vars)[0] or ""  # None if nothing is left of it
+        rendered = lookup.run([path], variables=task_vars)[0]
+        if rendered is None:  # nothing is left of it
+            return ""
+        # Before 2.19, ansible-core converts a text such as [] to data.
+        return rendered if isinstance(rendered, str) else json.dumps(rendered)
 
 
 def _public(url):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.podwright.core.plugins.action import resource_set
 from ansible_collections.podwright.core.plugins.action.resource_set import ActionModule
 
 from .stub_server import Response, StubServer
@@ -99,3 +100,15 @@ def test_what_is_no_file_is_refused(write, tmp_path):
     (tmp_path / "broken.yml").symlink_to(tmp_path / "missing")
     with pytest.raises(AnsibleActionFail, match=r"src: .*/broken.yml must be a file."):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rendered", "text"),
+    [("[] # nothing", "[] # nothing"), ([], "[]"), ({"kind": "Pod"}, '{"kind": "Pod"}'), (None, ""), ("", "")],
+)
+def test_a_template_of_an_empty_list_is_one_with_every_ansible_core(rendered, text, monkeypatch):
+    """ansible-core 2.16 returns such a text as data, and None if nothing is left of it."""
+    monkeypatch.setattr(resource_set, "lookup_loader", SimpleNamespace(get=lambda *_name, **_options: SimpleNamespace(run=lambda *_terms, **_more: [rendered])))
+    action = Action()
+    action._templar = None
+    assert action.prepare({"template": "a.j2", "set": "web"}, {})["definition"] == text
