@@ -28,9 +28,9 @@ DEFAULTS = {
     "rbac_service_accounts": "provision_service_accounts",
     "quota_default_limits": "provision_default_limits",
     "image_policy_name": "'podwright-' ~ podwright_namespace",
-    "image_policy_namespace_selector": "{'matchLabels': {'kubernetes.io/metadata.name': podwright_namespace}}",
-    "queue_namespaces": "[podwright_namespace]",
-    "queue_set_namespace": "podwright_namespace",
+    "image_policy_namespace_selector": "{'matchLabels': {'kubernetes.io/metadata.name': podwright_namespace | string}}",
+    "queue_namespaces": "[podwright_namespace | string]",
+    "queue_set_namespace": "podwright_namespace | string",
     "workload_identity_install": "false",
 }
 
@@ -48,13 +48,15 @@ def test_every_role_of_a_namespace_is_applied():
 def test_each_variable_of_a_role_is_taken_with_its_default(role):
     options, defaults = of_role(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"], of_role(role, "defaults/main.yml")
     own = {f"{role}_namespace", "namespace_name"}
-    expected = dict.fromkeys(own & options.keys(), "{{ podwright_namespace }}") | dict.fromkeys(
+    expected = dict.fromkeys(own & options.keys(), "{{ podwright_namespace | string }}") | dict.fromkeys(
         {"namespace_prefix", "namespace_build_tag"} & options.keys(), ""
     )
+    if role != "namespace":
+        expected[f"{role}_state"] = f"{{{{ 'absent' if podwright_state == 'absent' else provision_{role}.state | default('present') }}}}"
     for name, option in options.items():
         source = f"provision_{role}.{name.removeprefix(role + '_')}"
-        literal = json.dumps(defaults.get(name)).replace("null", "none").replace('"', "'")
-        default = "podwright_state" if name == f"{role}_state" else DEFAULTS.get(name, literal)
+        literal = json.dumps("" if defaults.get(name) is None else defaults[name]).replace('"', "'")  # none is a text in templates of ansible-core 2.16
+        default = "podwright_state" if name == "namespace_state" else DEFAULTS.get(name, literal)
         is_required = option.get("required") and name not in DEFAULTS
         expected.setdefault(name, f"{{{{ {source} }}}}" if is_required else f"{{{{ {source} | default({default}) }}}}")
     assert {name: value for name, value in VARIABLES.items() if name in expected} == expected
@@ -158,3 +160,30 @@ def test_whether_the_namespace_may_be_deleted_is_checked_before_anything_is_dele
     assert PLAY["tasks"].index(check) < PLAY["tasks"].index(first)
     assert check["vars"] == {"namespace_full_name": "{{ podwright_namespace }}"}
     assert check["when"] == "provision_is_whole | bool"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_deletion_deletes_what_a_role_was_enabled_for(role):
+    """`{state: present}` enables a role without other options; only the namespace is kept by it."""
+    states = [("present", {"state": "present"}), ("present", {"state": "absent"}), ("absent", {}), ("absent", {"state": "present"})]
+    found = [filled(f"{role}_state", {"podwright_state": state, f"provision_{role}": mapping}) for state, mapping in states]
+    assert found == ["present", "absent", "absent", "present" if role == "namespace" else "absent"]
+
+
+@pytest.mark.parametrize("name", [name for name, value in VARIABLES.items() if "podwright_namespace" in str(value) and name != "image_policy_name"])
+def test_a_namespace_whose_name_looks_like_a_number_is_text(name):
+    variables = {"podwright_namespace": 20261129, "provision_queue": {}, "provision_image_policy": {}}
+    assert '"20261129"' in json.dumps(filled(name, variables))
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [({}, "podwright-demo"), ({"podwright_namespace": "other"}, "other"), ({"demo_namespace": "other"}, "other"), ({"podwright_namespace": 1}, "1")],
+)
+def test_the_demo_works_in_the_namespace_that_it_provisions(extra, expected):
+    """`extra` are variables of the command line, which override those of a play."""
+    provisioned, counted = read_yaml((ROOT / "playbooks/demo.yml").read_text())
+    for play, name in ((provisioned, "podwright_namespace"), (counted, "demo_namespace")):
+        text = "{{ " + name + " | string }}"
+        own = {name: play["vars"][name]}
+        assert Templar(DataLoader(), variables=trusted(own | extra)).template(trust_as_template(text)) == expected

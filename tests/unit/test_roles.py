@@ -215,7 +215,8 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert render("storage", storage_classes=[{"name": "fast", "parameters": odd}])["StorageClass", "fast"]["parameters"] == text
     tasks = read_yaml((ROLES[0].parent / "storage/tasks/main.yml").read_text())
     (node,) = [task["podwright.core.resource_set"]["definition"] for task in tasks if "definition" in task.get("podwright.core.resource_set", {})]
-    assert fill(node["metadata"]["labels"], {"item": {"value": odd}, "storage_state": "present"}) in (text, str(text))
+    labels = {"item": {"value": odd}, "storage_state": "present", "storage_mark": "mark"}
+    assert fill(node["metadata"]["labels"], labels) in (text | {"mark": ""}, str(text | {"mark": ""}))
     odd_texts = dict.fromkeys(("service_selector", "service_labels", "service_annotations"), odd)
     service = render("service", service_namespace="n", **SERVICE | odd_texts)["Service", "web"]
     assert service["spec"]["selector"] == service["metadata"]["labels"] == service["metadata"]["annotations"] == text
@@ -223,6 +224,33 @@ def test_values_of_labels_annotations_and_parameters_are_text():
     assert binding["spec"]["matchResources"]["namespaceSelector"] == {"matchLabels": text}
     policies = render("network_policy", network_policy_namespace="n", network_policy_allow_ingress=[{"name": "in", "pod_selector": odd}])
     assert policies["NetworkPolicy", "in"]["spec"]["podSelector"] == {"matchLabels": text}
+
+
+def as_json(expression):
+    """A template of the JSON of an expression."""
+    return "{{ (" + expression.removeprefix("{{").removesuffix("}}") + ") | to_json }}"
+
+
+@pytest.mark.parametrize(("state", "node_1"), [("present", {"a": "b", "storage.podwright.io/n": ""}), ("absent", {})])
+def test_labels_of_a_node_that_leaves_the_variables_are_removed(state, node_1):
+    """A label that the role adds names the nodes of the namespace."""
+    directory = ROLES[0].parent / "storage"
+    tasks = {task["name"].split(" are ")[0]: task for task in read_yaml((directory / "tasks/main.yml").read_text())}
+    looked, applied = tasks["Look for nodes that have labels of an earlier run"], tasks["Ensure that the node labels"]
+    variables = read_yaml((directory / "vars/main.yml").read_text()) | applied["vars"] | {
+        "storage_namespace": "n",
+        "storage_state": state,
+        "storage_node_labels": {"node-1": {"a": "b"}, "gone": {"a": "b"}},
+        "storage_nodes": {"results": [{"item": "node-1", "resources": [1]}, {"item": "gone", "resources": []}]},
+        "storage_labeled": {"resources": [{"metadata": {"name": name}} for name in ("node-1", "node-2")]},
+    }  # fmt: skip
+    assert looked["register"] == "storage_labeled" and fill(looked["podwright.core.pod_info"]["label_selectors"][0], variables) == "storage.podwright.io/n"
+    template = applied["podwright.core.resource_set"]["definition"]["metadata"]["labels"]
+    items = json.loads(fill(as_json(applied["loop"]), variables))
+    labels = {item["key"]: json.loads(fill(as_json(template), variables | {"item": item})) for item in items}
+    assert labels == {"node-1": node_1, "node-2": {}}
+    for result, is_failed in (({"failed": True, "reason": "Forbidden"}, False), ({"failed": True}, True), ({"failed": False}, False)):
+        assert fill("{{ " + looked["failed_when"] + " }}", {"storage_labeled": result}) in (is_failed, str(is_failed))
 
 
 def test_policies_are_checked_before_the_one_that_denies_everything_is_applied():
@@ -450,6 +478,81 @@ def test_names_and_credentials_that_look_like_numbers_are_text():
     created = render("queue", queue_name=1, queue_namespaces=[2], queue_flavors=[{"name": 3, "quotas": {"cpu": 4}, "node_labels": {5: True}}])
     assert created["ResourceFlavor", "3"]["spec"]["nodeLabels"] == {"5": "true"} and created["LocalQueue", "1"]["metadata"]["namespace"] == "2"
     assert ("ServiceAccount", "8") in render("rbac", rbac_namespace="n", rbac_service_accounts=[{"name": 8, "purposes": ["reading"]}])
+
+
+@pytest.mark.parametrize("role", ["image_prepull", "monitoring", "network_policy", "quota", "rbac", "registry", "service", "storage", "workload_identity"])
+def test_a_namespace_that_looks_like_a_number_is_text(role):
+    needed = {"registry": REGISTRY, "workload_identity": {"workload_identity_trust_domain": "d", "workload_identity_install": True}}
+    found = render(role, **SOME.get(role, {}) | needed.get(role, {}) | {f"{role}_namespace": 20261129}).values()
+    assert {item["metadata"]["namespace"] for item in found if "namespace" in item["metadata"]} == {"20261129"}
+
+
+LABELS = {"applyset.kubernetes.io/id": "ours"}
+
+
+@pytest.mark.parametrize(
+    ("before", "part_of", "own", "given", "after"),
+    [
+        (["corp"], "", [], ["hub"], ["corp", "hub"]),
+        (["hub", "corp"], "ours", ["hub"], ["hub"], ["hub", "corp"]),  # a controller has changed the order
+        (["corp", "hub", "old"], "ours", ["hub", "old"], ["hub"], ["corp", "hub"]),
+        (["corp", "hub"], "ours", ["hub"], [], ["corp"]),
+        (["hub"], "ours", ["hub"], [], None),
+        (["corp"], "", [], [], None),  # not a service account of this role
+        (["corp"], "theirs", [], [], None),
+        ([], "", [], ["7"], ["7"]),
+    ],
+)
+def test_pull_secrets_of_others_stay_in_the_service_account(before, part_of, own, given, after):
+    account = {"metadata": {"labels": {"applyset.kubernetes.io/part-of": part_of}}, "imagePullSecrets": [{"name": name} for name in before]}
+    objects = render(
+        "namespace",
+        namespace_full_name="n",
+        namespace_account={"resources": [account]},
+        namespace_record={"resources": [{"metadata": {"labels": LABELS}}]},
+        namespace_secrets={"resources": [{"metadata": {"name": name}} for name in own]},
+        namespace_image_pull_secrets=[{"name": name, "registry": "r", "username": "u", "password": "p"} for name in given],
+    )
+    found = objects.get(("ServiceAccount", "default"))
+    assert (found and [entry["name"] for entry in found["imagePullSecrets"]]) == after
+
+
+def test_a_pull_secret_of_others_is_refused_before_anything_is_written():
+    """The set takes over a namespace that exists, and nothing else."""
+    directory = ROLES[0].parent / "namespace"
+    names = [task.get("ansible.builtin.import_tasks") for task in read_yaml((directory / "tasks/main.yml").read_text())]
+    checked = next(task for task in walk(read_yaml((directory / "tasks/pull_secrets.yml").read_text())) if "podwright.core.resource_set" in task)
+    assert names.index("pull_secrets.yml") < len(names) - 1 and checked["check_mode"] is True
+    assert checked["podwright.core.resource_set"]["adopt"] is False and "prune" not in checked["podwright.core.resource_set"]
+    secret = {"name": "hub", "registry": "r", "username": "u", "password": "p"}
+    assert list(render("namespace", namespace_full_name="n", namespace_image_pull_secrets=[secret], **checked["vars"])) == [("Secret", "hub")]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "ttl", "expected"), [("100", 200, ["podwright.io/ttl"]), (200, "200", []), ("100", "", []), ("100", None, []), (None, 200, [])]
+)
+def test_the_annotation_of_the_ttl_is_not_set_to_two_values(annotation, ttl, expected):
+    """Each run of the playbook provision would change it twice."""
+    check = read_yaml((ROLES[0].parent / "namespace/tasks/validate.yml").read_text())[1]
+    annotations = {"podwright.io/ttl": annotation} if annotation else {"a": "b"}
+    variables = read_yaml((ROLES[0].parent / "namespace/defaults/main.yml").read_text()) | {"namespace_annotations": annotations, "quota_pod_ttl_seconds": ttl}
+    own = [{name: fill(text, variables | {"namespace_given": annotations}) for name, text in entry.items()} for entry in check["vars"]["namespace_own"]]
+    found = fill("{{ overridden }}", variables | {"namespace_given": annotations, "namespace_own": own, "overridden": check["vars"]["namespace_overridden"]})
+    assert found in (expected, str(expected))
+    assert expected == [] or "which quota_pod_ttl_seconds sets." in fill(check["ansible.builtin.assert"]["fail_msg"], {"namespace_overridden": expected})
+
+
+@pytest.mark.parametrize(("fact", "target"), [("a", "a"), (False, "no"), ("no", "no")])
+def test_a_name_that_yaml_reads_as_a_boolean_is_text(fact, target):
+    """ansible-core 2.16 converts such a fact to a boolean."""
+    assert list(render("namespace", namespace_name="no", namespace_full_name=fact)) == [("Namespace", target)]
+
+
+def test_parts_of_a_name_are_text_with_native_templates():
+    """ansible-core 2.16 converts a text such as 1e3 to a number unless `string` is the last filter."""
+    build = read_yaml((ROLES[0].parent / "namespace/tasks/main.yml").read_text())[1]
+    texts = build["vars"] | build["ansible.builtin.set_fact"]
+    assert [name for name, text in texts.items() if not text.endswith("| string }}")] == ["namespace_room"]
 
 
 def names_of(**variables):
@@ -713,6 +816,8 @@ def test_text_of_the_registrys_variables_remains_text():
     names = ("image", "storage_size", "storage_class", "nodes_directory", "nodes_image")
     given = {f"registry_{name}": odd + name for name in names} | {"registry_node_selector": {odd: odd}, "registry_trust_nodes": True}
     objects = render("registry", registry_namespace="n", **REGISTRY, **given)
+    plain = render("registry", registry_namespace="n", registry_storage_class="", **REGISTRY)  # an empty answer of a survey, and the playbook's default
+    assert "storageClassName" not in plain["PersistentVolumeClaim", "registry"]["spec"]
     expected = {"Secret", "ConfigMap", "PersistentVolumeClaim", "Deployment", "DaemonSet"}
     assert len(objects) == 7 and {kind for kind, _name in objects} == expected
     shown = json.dumps(list(objects.values()))
