@@ -10,8 +10,12 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.runtimes import why_unusable
 from tests.cluster.certificates import Authority
 
 from ..support.environment import CORES
@@ -81,6 +85,15 @@ def test_chain_and_host_name_are_verified(python, authorities):
         for text in run(python, host=server.url, ca_cert=str(authorities[True].path)) + run(python, host=elsewhere.url, ca_cert=str(authority.path)):
             assert "certificate" in text.lower() and "Pod" not in text.split(), text
         assert server.heads == elsewhere.heads == []
+
+
+def test_a_certificate_that_is_not_accepted_has_a_reason_of_its_own(authorities):
+    """A server is there, so that nothing runs elsewhere."""
+    with serve(authorities[True]) as server, Client(Configuration({"host": server.url, "ca_cert": str(authorities[False].path)})) as client:
+        for use in (lambda: why_unusable(lambda: client), lambda: open_websocket(client, Request("GET", "/"), ["v5.channel.k8s.io"])):
+            with pytest.raises(PodwrightError) as caught:
+                use()
+            assert caught.value.reason == "BadCertificate"
 
 
 def test_server_certificate_can_be_its_own_authority(authorities):

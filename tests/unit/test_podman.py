@@ -14,6 +14,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import transport
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
@@ -25,9 +26,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.podman.imag
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.pods import Pods
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Answer, Program
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.status import build_status, deadline_of, read_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import runtimes
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 
 from .fake_podman import INFO, FakePodman
+from .stub_server import Response, StubServer
 from .task_specs import spec
 
 SECRET = "do-not-show-this"
@@ -480,6 +483,36 @@ def test_auto_without_either_names_both(podman, monkeypatch, tmp_path):
     failed = run(runtime="auto")
     assert failed["reason"] == "NoRuntime"
     assert "No cluster is configured" in failed["msg"] and "podman is not installed" in failed["msg"]
+
+
+def test_auto_does_not_hide_a_plugin_that_fails(podman):
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "interactiveMode": "Never"}
+    names = {"cluster": "c", "user": "u"}
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": names}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"exec": plugin}}],
+    }
+    assert run(runtime="auto", kubeconfig=config)["reason"] == "ExecPlugin" and podman.calls == []
+
+
+def test_auto_does_not_take_a_missing_library_for_a_missing_cluster(podman, monkeypatch):
+    def fail(name):
+        raise PodwrightError(f"{name} is not installed", reason="MissingLibrary")
+
+    monkeypatch.setattr(transport, "load", fail)
+    assert run(runtime="auto", host="http://127.0.0.1:9")["reason"] == "MissingLibrary" and podman.calls == []
+    assert run(runtime="auto")["runtime"]["name"] == "podman"
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(1, ("HTTP 403", False)), (2, ("Completed", True))])
+def test_auto_asks_a_server_that_reports_a_fault_of_its_own_again(failures, expected, podman, monkeypatch):
+    monkeypatch.setattr(runtimes, "_PAUSE", 0)
+    answers = [Response(503)] * failures
+    with StubServer(lambda handler: answers.pop() if answers else Response(403)) as server:
+        result = run(runtime="auto", host=server.url)
+        assert not answers and (result.get("reason"), "runtime" in result) == expected
 
 
 def test_kubernetes_is_the_default_and_needs_no_podman(podman):

@@ -15,6 +15,7 @@ UNEXPECTED = "UnexpectedAnswer"  # the response is not that of an API server
 TOO_LARGE = "TooLarge"
 UNKNOWN_KIND = "UnknownKind"
 CONNECTION_LOST = "ConnectionLost"
+BAD_CERTIFICATE = "BadCertificate"
 
 _COLLECTION = "/podwright/core/"
 _MAX_FRAMES = 5

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import Clock, pause_after
-from ..errors import CONNECTION_LOST, TOO_LARGE, PodwrightError
+from ..errors import BAD_CERTIFICATE, CONNECTION_LOST, TOO_LARGE, PodwrightError
 from ..libraries import load
 from ..text import parse_integer, with_integers
 from .availability import Availability
@@ -271,7 +271,7 @@ def _connection_error(error: HTTPError | OSError, configuration: Configuration) 
     if "CERTIFICATE" in text.upper():
         return PodwrightError(
             f"The TLS connection to {server} failed: {text}",
-            reason="Refused",
+            reason=BAD_CERTIFICATE,
             hint="Check ca_cert and the expiry of the client certificate, or set validate_certs to false if you accept the risk.",
         )
     if "refused" in text or "Name or service" in text or "not known" in text:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..errors import CONNECTION_LOST, PodwrightError
+from ..errors import BAD_CERTIFICATE, CONNECTION_LOST, PodwrightError
 from ..libraries import load
 from .responses import refuse_upgrade
 from .session import USER_AGENT
@@ -108,7 +108,7 @@ def _open(configuration: Configuration, request: Request, protocols: list[str], 
         cause = f"no response within {round(seconds, 1):g} s" if opening.cancelled.is_set() else configuration.mask(str(failure))
         unopened = PodwrightError(
             f"Could not open a websocket to {server} for {request.name}: {cause}",
-            reason=CONNECTION_LOST if is_lost else "Refused",
+            reason=CONNECTION_LOST if is_lost else BAD_CERTIFICATE if isinstance(failure, ssl.SSLCertVerificationError) else "Refused",
             hint=_LOGIN_HINT if isinstance(failure, TunnelRefused) and failure.status == PROXY_AUTHENTICATION_REQUIRED else _NETWORK_HINT,
         )
         unopened.is_unreachable = isinstance(failure, (ConnectionRefusedError, socket.gaierror))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.request import ANYTHING, Request
-from ..errors import PodwrightError
+from ..errors import BAD_CERTIFICATE, PodwrightError
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 AUTO, KUBERNETES, PODMAN = "auto", "kubernetes", "podman"
 RUNTIMES = (AUTO, KUBERNETES, PODMAN)
+PROBES = 2  # of a cluster before it counts as one that cannot be used
+_PAUSE = 1.0  # seconds until a server that reported a fault of its own is asked again
+# A mistake in the configuration of a cluster does not let tasks run elsewhere.
+_MISTAKES = ("BadOption", "BadConfiguration", BAD_CERTIFICATE, "ExecPlugin", "MissingLibrary")
 
 
 class Runtime(NamedTuple):
@@ -77,19 +81,23 @@ def choose_runtime(params: Options, client: Callable[[], Client], use: Callable[
 
 
 def why_unusable(client: Callable[[], Client]) -> str | None:
-    """Why no cluster can be used, as a sentence, or None: whatever a server responds, it is there."""
-    try:
-        client().fetch(Request("GET", "/version", accept=ANYTHING, retryable=False))
-    except PodwrightError as error:
-        if error.reason in _CONFIGURATION_FAULTS:
-            raise
-        is_there = error.status is not None and error.status < 500
-        return None if is_there else error.message if error.message.endswith(".") else f"{error.message}."
-    return None
+    """Why no cluster can be used, as a sentence, or None: whatever a server responds, it is there, unless it is a fault of its own (5xx).
 
-
-# A mistake in the connection options does not let tasks run elsewhere.
-_CONFIGURATION_FAULTS = ("BadOption", "BadConfiguration")
+    Raises: PodwrightError if the configuration of the cluster is wrong.
+    """
+    for left in reversed(range(PROBES)):
+        try:
+            client().fetch(Request("GET", "/version", accept=ANYTHING, retryable=False))
+            return None
+        except PodwrightError as error:
+            if error.reason in _MISTAKES:
+                raise
+            if error.status is not None and error.status < 500:
+                return None
+            problem = error
+        if left and problem.status:
+            client().clock.sleep(_PAUSE)
+    return problem.message if problem.message.endswith(".") else f"{problem.message}."
 
 
 def _podman(wait_timeout: float) -> Client:
