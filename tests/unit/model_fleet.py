@@ -69,9 +69,11 @@ class Site(ModelCluster):
             raise error
         self.availability.failing_since = None
 
-    def get(self, *arguments):
+    def get(self, kind, *arguments):
         self._reach()
-        return super().get(*arguments)
+        if kind.name == "ConfigMap":  # which the role rbac permits to be listed only
+            raise PodwrightError("configmaps is forbidden: User x cannot get", status=403, reason="Forbidden")
+        return super().get(kind, *arguments)
 
     def list(self, *arguments, **options):
         self._reach()
@@ -214,13 +216,13 @@ class Fleet:
         return found
 
     def run(self, tasks, check_mode=False, clusters=None, **params):
-        """(fields of the result, error or None) of a run."""
+        """(fields of the result, error or None) of a run; no tasks (None) are those of a set."""
         defaults = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()}
         given = {"namespace": "n", "image": "i", "wait_timeout": 600, "state": "completed", "clusters": list(self.sites) if clusters is None else clusters}
-        items = [task | {} if isinstance(task, dict) else {"name": task, "command": ["true"]} for task in tasks]
+        items = [task | {} if isinstance(task, dict) else {"name": task, "command": ["true"]} for task in tasks or ()]
         self.console = Console()
         with self._patched():
-            invocation = Invocation(defaults | given | {"tasks": items} | params, check_mode, False, self.console)
+            invocation = Invocation(defaults | given | {"tasks": None if tasks is None else items} | params, check_mode, False, self.console)
             invocation.connect = self.sites.__getitem__
             return attempt(task_pod.OPERATION, invocation)
 

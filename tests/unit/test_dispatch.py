@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch im
 from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.placement import Placement, find_cluster
 from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.rivals import Rivals
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import SET, label_of
 
 from ..support.environment import scaled
 from .model_fleet import Fleet, FleetWatcher, Site
@@ -85,6 +86,51 @@ def test_the_latest_run_counts_if_a_task_exists_in_several_clusters():
     assert error is None and not fields["changed"] and set(places(fields).values()) == {"west"}
     twice = [name for name, cluster in before.items() if cluster == "east"]
     assert sum("exists in several clusters" in text for text in fleet.console.warnings) == len(twice) == 3
+
+
+def placed_sets(fleet, task):
+    """The sets of the placements of a task."""
+    placements = [site.objects.get(("ConfigMap", "n", f"podwright-placement-{task}")) for site in fleet.sites.values()]
+    return [label_of(item, SET) if item else "deleted" for item in placements]
+
+
+def move_to_another_set(is_missed):
+    """(Fleet, the cluster of the task a), which has moved from the set s1 to s2, perhaps while another cluster could not be reached."""
+    fleet = Fleet("east", "west")
+    home = places(fleet.run(["a", "other"], set="s1")[0])["a"]
+    for name, site in fleet.sites.items():
+        site.is_down = is_missed and name != home
+    fields, error = fleet.run(["a"], set="s2")
+    assert error is None and fields["changed"] and sorted(placed_sets(fleet, "a")) == (["s1", "s2"] if is_missed else ["s2", "s2"])
+    for site in fleet.sites.values():
+        site.is_down = False
+    return fleet, home
+
+
+@pytest.mark.parametrize("is_missed", [False, True])
+def test_a_task_that_left_a_set_is_not_forgotten_when_that_is_pruned(is_missed):
+    fleet, home = move_to_another_set(is_missed)
+    fields, error = fleet.run(["other"], set="s1", prune=True)
+    assert error is None and not fields["changed"] and "deleted" not in placed_sets(fleet, "a")
+    fleet[home].is_down = True
+    assert fleet.run(["a"], set="s2")[1].reason == "ClusterUnreachable" and fleet.started["a"] == [home]
+
+
+@pytest.mark.parametrize("is_missed", [False, True])
+@pytest.mark.parametrize("how", [{"prune": True}, {"state": "absent"}])
+def test_a_task_is_pruned_with_the_set_that_it_moved_to(how, is_missed):
+    fleet, home = move_to_another_set(is_missed)
+    fields, error = fleet.run(["b"] if "prune" in how else None, set="s2", **how)
+    assert error is None and fields["changed"] and placed_sets(fleet, "a") == ["deleted", "deleted"] and "s1" in placed_sets(fleet, "other")
+    fleet[home].is_down = True
+    assert fleet.run(["a"], set="s2")[1] is None
+
+
+def test_a_task_without_a_set_any_more_is_not_pruned():
+    fleet = Fleet("east", "west")
+    fleet.run(["a", "other"], set="s1")
+    assert fleet.run(["a"])[1] is None and placed_sets(fleet, "a") == [None, None]
+    assert not fleet.run(["other"], set="s1", prune=True)[0]["changed"]
 
 
 def test_deletion_is_one_in_every_cluster():
@@ -653,6 +699,8 @@ def test_deletion_needs_no_majority():
     [
         ({"clusters": []}, "clusters: must not be empty"),
         ({"clusters": ["east", "east"]}, "clusters[1]: must be unique"),
+        ({"clusters": ["east", ""]}, "clusters[1]: must be the name of a context"),
+        ({"clusters": [" "]}, "clusters[0]: must be the name of a context"),
         ({"host": "https://x"}, "host: must not be set"),
         ({"context": "east"}, "context: must not be set"),
         ({"runtime": "auto"}, "runtime: must be kubernetes"),
@@ -693,6 +741,57 @@ def test_one_cluster_is_not_two():
     fleet.run(["a"], clusters=["east"])
     fleet["west"].objects = fleet["east"].objects
     assert "'east' and 'west' are the same one" in fleet.run(["a"])[1].message
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_one_cluster_is_not_two_before_the_first_task(check_mode):
+    """With two URLs, such as https://192.0.2.1 and https://[::ffff:192.0.2.1]; a quorum of one cluster would be none."""
+    fleet = Fleet("east", "west")
+    for site in fleet.sites.values():
+        site.objects["ConfigMap", "n", "kube-root-ca.crt"] = {"kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": "n", "uid": "u"}}
+    _fields, error = fleet.run(["a"], check_mode=check_mode, min_clusters=2)
+    assert error.reason == "BadOption" and "'east' and 'west' are the same one" in error.message and fleet.started == {}
+
+
+def test_a_cluster_whose_identity_must_not_be_read_is_used():
+    fleet = Fleet("east", "west")
+    listed = fleet["west"].list
+
+    def deny(kind, *arguments, **options):
+        if kind.name == "ConfigMap":
+            raise PodwrightError("configmaps is forbidden: User x cannot list", status=403, reason="Forbidden")
+        return listed(kind, *arguments, **options)
+
+    fleet["west"].list = deny
+    fields, error = fleet.run(NAMES)
+    assert error is None and sorted(places(fields).values()) == ["east"] * 3 + ["west"] * 3
+
+
+@pytest.mark.parametrize("reason", ["BadCertificate", "ExecPlugin", "MissingLibrary", "BadConfiguration"])
+def test_a_cluster_whose_configuration_is_wrong_is_not_left_out(reason):
+    fleet = Fleet("east", "west")
+
+    def refuse(_request):
+        raise PodwrightError("certificate verify failed", reason=reason)
+
+    fleet["west"].fetch = refuse
+    _fields, error = fleet.run(NAMES)
+    assert (error.reason, error.message) == (reason, "Cluster 'west': certificate verify failed") and fleet.started == {} and not fleet.console.warnings
+
+
+@pytest.mark.parametrize(("failures", "is_left_out"), [(1, False), (2, True)])
+def test_a_cluster_that_reports_a_fault_of_its_own_is_asked_again(failures, is_left_out):
+    fleet = Fleet("east", "west")
+    answers = [PodwrightError("starting", status=503, reason="ServiceUnavailable")] * failures
+
+    def respond(_request):
+        if answers:
+            raise answers.pop()
+        return b"{}"
+
+    fleet["west"].fetch = respond
+    fields, error = fleet.run(NAMES)
+    assert error is None and not answers and fields["clusters"][1]["reachable"] is not is_left_out
 
 
 @settings(max_examples=scaled(60), deadline=None, suppress_health_check=list(HealthCheck))

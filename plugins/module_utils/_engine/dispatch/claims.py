@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..cluster.client import MANAGER
 from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
+from ..objects.labels import SET, label_of
 from ..tasks.executor import THREADS
 from ..threads import call_in_threads
 from .members import UNREACHABLE, Member, is_outage
@@ -40,7 +41,7 @@ def claim(
 
     Args:
         own: the cluster of the tasks.
-        starting: those that are about to be started; the placement of any other one is only written if it is unknown.
+        starting: those that are about to be started; the placement of any other one is only written if it is unknown, or of another set.
         minimum: how many clusters must have the placement.
 
     Returns: the cluster of each task that another run starts elsewhere at the same time. Raises: PodwrightError if too few clusters have a placement.
@@ -80,7 +81,8 @@ class _Writer:
             live = member.seen.placements.get(spec.task_name)
             if member.name in self.lost:
                 continue
-            if live and not is_starting and find_cluster(read_placement(live), self.servers) == self.placement.cluster:
+            is_known = live and find_cluster(read_placement(live), self.servers) == self.placement.cluster and label_of(live, SET) == (spec.set_name or None)
+            if is_known and not is_starting:
                 count += 1
                 continue
             try:
@@ -106,11 +108,12 @@ class _Writer:
             else:
                 written = client.create(CONFIG_MAP, spec.namespace, manifest, MANAGER)
         except PodwrightError as error:
-            other = client.get(CONFIG_MAP, spec.namespace, name) if error.status == 409 else None
-            if not other:
+            # Who may run tasks may list ConfigMaps, and need not get them.
+            others = client.list(CONFIG_MAP, spec.namespace, field_selector=f"metadata.name={name}")[0] if error.status == 409 else []
+            if not others:
                 raise
-            member.seen.placements[spec.task_name] = other
-            placement = read_placement(other)
+            member.seen.placements[spec.task_name] = others[0]
+            placement = read_placement(others[0])
             rival = find_cluster(placement, self.servers) or placement.cluster
             return None if rival == self.placement.cluster else rival
         member.seen.placements[spec.task_name] = written

@@ -21,6 +21,7 @@ from .claims import claim
 from .members import UNREACHABLE, check_number, complete, in_cluster, is_outage, leave_out, look_around
 from .moves import fail_unwatched, hold, is_unscheduled, is_untouched, take_away, why_move, withdraw
 from .placement import find_cluster
+from .pruning import settle_sets
 from .rivals import Rivals
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Dispatcher:
         check_number(self._members.values(), 1 if is_deletion else self._minimum)
         if len(self._reachable) < len(self._members):
             self._keep_placements([] if is_deletion else self._specs)
+        settle_sets(self._reachable, self._specs, sets)
         if is_deletion:
             planned = [self._prepare(member, specs, sets, ()) for member in self._reachable]
             return all(planned)

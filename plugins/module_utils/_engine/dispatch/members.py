@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..cluster.kinds import CONFIG_MAP
 from ..errors import CONNECTION_LOST, PodwrightError, option_error
 from ..tasks.executor import THREADS
 from ..tasks.observation import Observation, Observer
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..tasks.task_spec import TaskSpec
     from ..values import Options
 
-PROBES = 2  # of a cluster before it counts as unreachable
+_OWN_OBJECT = "metadata.name=kube-root-ca.crt"  # a ConfigMap that each cluster has in each namespace
 UNREACHABLE = "ClusterUnreachable"  # the reason of a task or a run that needs an unreachable cluster
 
 
@@ -33,12 +34,14 @@ class Member:
         name: its context in the kubeconfig.
         problem: why it is left out, as a sentence; empty if it can be used.
         seen: what it has of the tasks.
+        identity: the uid of an object that no other cluster has; empty if that is unknown.
     """
 
     name: str
     client: Client
     problem: str = ""
     seen: Observation = field(default_factory=lambda: Observation({}, {}))
+    identity: str = ""
 
     @property
     def server(self) -> str:
@@ -47,18 +50,27 @@ class Member:
 
     def look(self, console: Console, specs: Sequence[TaskSpec], sets: Iterable[tuple[str, str]], is_deletion: bool) -> None:
         """Read what it has of the tasks, unless it is unreachable. Raises: PodwrightError if it responds with an error."""
-        for _attempt in range(PROBES):
-            self.problem = why_unusable(lambda: self.client) or ""
-            if not self.problem:
-                break
-        if self.problem:
-            return
         try:
+            self.problem = why_unusable(lambda: self.client) or ""
+            if self.problem:
+                return
             self.seen = Observer(self.client, console, specs, sets, is_deletion).observe(prunes=True, with_placements=True)
+            self.identity = self._identify()
         except PodwrightError as error:
             if not is_outage(error):
                 raise in_cluster(self.name, error) from None
             self.problem = error.message
+
+    def _identify(self) -> str:
+        """Its identity; two URLs may be of one cluster."""
+        try:
+            namespace = next(iter(self.seen.selectors), None)
+            found = self.client.list(CONFIG_MAP, namespace, field_selector=_OWN_OBJECT)[0] if namespace else []
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            return ""
+        return str(found[0]["metadata"]["uid"]) if found else ""
 
 
 def open_members(params: Options, connect: Callable[[str], Client]) -> list[Member]:
@@ -74,6 +86,8 @@ def open_members(params: Options, connect: Callable[[str], Client]) -> list[Memb
         raise option_error("clusters", "must not be empty.", "List contexts of the kubeconfig, or omit it to use the current one.")
     _check_options(params, len(names))
     for index, name in enumerate(names):
+        if not name.strip():
+            raise option_error(f"clusters[{index}]", "must be the name of a context, got an empty text.")
         if name in names[:index]:
             raise option_error(f"clusters[{index}]", f"must be unique, got '{name}' again.")
     members = [Member(name, connect(name)) for name in names]
@@ -136,13 +150,13 @@ def look_around(members: Sequence[Member], console: Console, specs: Sequence[Tas
     for member in members:
         if member.problem:
             leave_out(member, member.problem, console)
-    owners: dict[str, str] = {}  # uid of a pod or Job -> cluster
+    owners: dict[str, str] = {}  # uid of an object -> cluster
     for member in members:
-        for items, _version in member.seen.lists.values():
-            for item in items:
-                other = owners.setdefault(item["metadata"]["uid"], member.name)
-                if other != member.name:
-                    raise option_error("clusters", f"must list different clusters, but '{other}' and '{member.name}' are the same one.")
+        uids = [item["metadata"]["uid"] for items, _version in member.seen.lists.values() for item in items]
+        for uid in [member.identity, *uids] if member.identity else uids:
+            other = owners.setdefault(uid, member.name)
+            if other != member.name:
+                raise option_error("clusters", f"must list different clusters, but '{other}' and '{member.name}' are the same one.")
 
 
 def complete(batch: Batch) -> PodwrightError | None:
