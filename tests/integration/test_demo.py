@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,7 +24,8 @@ def installed(tmp_path):
     (tarball,) = tmp_path.glob("podwright-core-*.tar.gz")
     directory = ROOT / "tests/output/installed"
     shutil.rmtree(directory, ignore_errors=True)
-    subprocess.run(["cp", "--archive", "--link", str(OLDEST), str(directory)], check=True)
+    # Other tests compile files there: a temporary one may be renamed before it is linked.
+    shutil.copytree(OLDEST, directory, symlinks=True, copy_function=os.link, ignore=shutil.ignore_patterns("*.pyc.*"))
     for checkout in directory.glob("lib/*/site-packages/ansible_collections/podwright"):
         shutil.rmtree(checkout)
     command = [str(directory / "bin/python"), str(directory / "bin/ansible-galaxy"), "collection", "install", "--offline"]
