@@ -175,7 +175,7 @@ def test_objects_of_others_are_neither_changed_nor_deleted(client, play, namespa
     assert not client.list(SERVICE, namespace)[0] and not client.get(CONFIG_MAP, namespace, "podwright-set-registry")
     client.delete(DEPLOYMENT, namespace, "registry", deployment["metadata"]["uid"])
     refused = play(role("registry", registry, registry_storage_size="large"), namespace=namespace, expect=2)
-    assert "quantities must match" in refused.output and not client.list(SERVICE, namespace)[0], "an invalid object"
+    assert "registry_storage_size: must be a quantity" in refused.output and not client.list(SERVICE, namespace)[0]
     theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "registry"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 5000}]}}
     created = client.create(SERVICE, namespace, theirs, "test")
     for check in ([], ["--check"]):
