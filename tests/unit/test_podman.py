@@ -8,9 +8,11 @@ import os
 import re
 import resource
 import stat
+import sys
 import time
 
 import pytest
+import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
@@ -21,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.task_pod import OPERATION
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.expansion import expand
-from ansible_collections.podwright.core.plugins.module_utils._engine.podman.feeds import Feed
+from ansible_collections.podwright.core.plugins.module_utils._engine.podman.feeds import Feed, PodFeed
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.images import full_name, pull_policy
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.pods import Pods
 from ansible_collections.podwright.core.plugins.module_utils._engine.podman.program import Answer, Program
@@ -173,6 +175,49 @@ def test_task_that_cannot_start_fails_at_once(podman, words, error, reason):
     assert podman.pods == {}
 
 
+def test_name_of_an_image_is_never_an_option(podman):
+    podman.answer("image exists", rc=1)
+    run(image="--creds.x/y")
+    assert [words for words, _text in podman.calls if "--creds.x/y" in words] == [["pull", "--quiet", "--", "--creds.x/y"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "reason"),
+    [("Directory", "/etc/passwd", "CreateContainerError"), ("File", "/etc", "CreateContainerError"), ("File", "/etc/passwd", "Completed")],
+)
+def test_types_of_host_paths_are_checked(podman, kind, path, reason):
+    result = run(volumes=[{"name": "v", "mount_path": "/d", "host_path": {"path": path, "type": kind}}])
+    assert result["reason"] == reason
+    assert ("kube play" in verbs(podman)) == (reason == "Completed")
+
+
+@pytest.mark.parametrize("options", [{}, {"stdin": "x"}, {"secret_env": {"T": SECRET}}])
+def test_a_pod_that_another_run_starts_meanwhile_is_adopted(podman, monkeypatch, options):
+    answer, started = Program.run, []
+    options |= {"state": "running", "command": ["sleep"]}
+
+    def run_after_another(program, *words, **others):
+        if words[:2] == ("kube", "play") and not started:
+            started.append(None)
+            started.append(run(**options)["uid"])
+        return answer(program, *words, **others)
+
+    monkeypatch.setattr(Program, "run", run_after_another)
+    result = run(**options)
+    assert (result["uid"], result["changed"]) == (started[1], False), result["msg"]
+
+
+def test_errors_of_podman_are_reported_without_urllib3(podman, monkeypatch):
+    def fail(_feed, _size):
+        monkeypatch.delitem(sys.modules, "urllib3", raising=False)
+        monkeypatch.setattr(sys, "meta_path", [])
+        yield b"\n"
+        raise PodwrightError("database is locked", status=422, reason="PodmanFailed")
+
+    monkeypatch.setattr(PodFeed, "stream", fail)
+    assert run(command=["sleep"])["reason"] == "PodmanFailed"
+
+
 def test_pull_policy_never_needs_the_image(podman):
     podman.answer("image exists", rc=1)
     assert run(image_pull_policy="Never")["reason"] == "ErrImageNeverPull"
@@ -285,6 +330,20 @@ def test_manifest_is_that_of_kubernetes_made_explicit(podman):
     assert container["volumeMounts"] == [{"name": "job.default_workspace", "mountPath": "/work"}]
     assert pod["spec"]["volumes"] == [{"name": "job.default_workspace", "emptyDir": {}}]
     assert (pod["metadata"]["name"], pod["spec"]["hostname"]) == ("job.default", "job")
+
+
+def test_any_character_reaches_podman(podman):
+    """YAML, as which Podman reads it, has no surrogate pairs and forbids some characters."""
+    text = "say \U0001f600\x7f\x85\ufeff\ufffe\u2028é\x1b"
+    run(command=["echo", text], state="running")
+    played = next(written for words, written in podman.calls if words[0] == "kube")
+    assert yaml.safe_load(played)["spec"]["containers"][0]["command"] == ["echo", text]
+
+
+def test_ports_are_opened_on_the_host_only_if_they_have_a_host_port(podman):
+    run(ports=[8099, {"containerPort": 80, "hostPort": 8100}], state="running", command=["sleep"])
+    pod = json.loads(next(text for words, text in podman.calls if words[0] == "kube"))
+    assert pod["spec"]["containers"][0]["ports"] == [{"containerPort": 80, "hostPort": 8100}]
 
 
 def test_names_of_different_pods_differ(podman):
@@ -432,6 +491,16 @@ def test_pods_without_a_manifest_are_none_of_ours(labels):
         ({"env": {"A": {"secret": "s", "key": "k"}}}, "env.A"),
         ({"env_from": [{"secret": "s"}]}, "env_from"),
         ({"containers": [{"name": "c", "lifecycle": {"pre_stop": {"sleep": {"seconds": 1}}}}]}, "containers[0].lifecycle"),
+        ({"ttl": 5}, "ttl"),
+        ({"volumes": [{"name": "v", "mount_path": "/a:ro", "empty_dir": {}}]}, "volumes[0].mount_path"),
+        ({"shared_workspace": "/a:ro"}, "shared_workspace"),
+        ({"stdin": "\n\nx: 1\n", "command": ["cat"]}, "stdin"),
+        ({"env": {"A": "\n-a\n+b\n"}}, "env.A"),
+        ({"env": {"A": "$(B)b", "B": "x"}, "secret_env": {"C": "\n"}}, "secret_env.C"),
+        ({"command": ["sh", "-c", "\n  set -e\n  echo a\n"]}, "command"),
+        ({"args": ["x", "\techo a\necho b"]}, "args"),
+        ({"env": {"A": " a\n"}, "args": ["$(A)"]}, "env.A"),
+        ({"containers": [{"name": "c", "command": ["\n"]}]}, "containers[0].command"),
         ({"schedule_timeout": 5}, "schedule_timeout"),
         ({"results": {"a": "/output/a"}}, "results.a"),
         ({"inputs": [{"path": "/a", "content": "b"}]}, "inputs"),

@@ -34,6 +34,12 @@ OPTIONAL = {
 }
 
 
+def connection_errors() -> tuple[type[Exception], ...]:
+    """What a stream raises if its connection is closed. A host with Podman may not have urllib3."""
+    module = sys.modules.get("urllib3")
+    return (OSError, module.exceptions.HTTPError) if module else (OSError,)
+
+
 def load(name: str) -> ModuleType:
     """The library of that import name. Raises: PodwrightError that names the package and the interpreter if it is not installed."""
     try:

@@ -15,6 +15,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?")
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
 LARGEST, MAX_PORT = 2**63 - 1, 65535  # of integers of the API
+_ESCAPED = re.compile("[\x7f-\uffff]")  # what YAML forbids, among others
 SURROGATE = re.compile("[\ud800-\udfff]")
 # The control characters but the tab and the line feed; the separators of lines and paragraphs; what sets the direction of text; invisible annotations
 # and tags; what no encoding can write.
@@ -80,6 +81,11 @@ def parse_number(value: object, largest: float = 1e18) -> float | None:
 def json_text(value: object) -> str:
     """A string as it is, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def json_as_yaml(value: object) -> str:
+    """A value in JSON that is also YAML, which has every escape of JSON but surrogate pairs."""
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def pointer_step(step: object) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..clock import pause_after
 from ..errors import CONNECTION_LOST, PodwrightError
-from ..libraries import load
+from ..libraries import connection_errors
 from ..objects.containers import container_status, has_finished, restart_policy
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
@@ -223,7 +223,7 @@ class LogFollower:
             if known.has_only_rest:
                 self._add_gap(self._last_timestamp, "")
             return True
-        except (load("urllib3").exceptions.HTTPError, OSError):
+        except connection_errors():
             return False  # a closed stream does not mean that the log is complete
         finally:
             response.close()
@@ -238,7 +238,7 @@ class LogFollower:
         """The timestamp of the first line of the log, or "" if it is not known. One GET of its first bytes."""
         request = log_request(self._namespace, self._pod, self._container, timestamps=True, previous=previous or None, limitBytes=FIRST_LINE_BYTES)
         begin = b""
-        with suppress(PodwrightError, load("urllib3").exceptions.HTTPError, OSError):  # reading the log shows why
+        with suppress(PodwrightError, *connection_errors()):  # reading the log shows why
             response = self._client.stream(request)
             begin = b"".join(piece.content for piece in lines_of(response))
             response.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import email.utils
-import json
 import random
 import re
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..clock import Clock, pause_after
 from ..errors import BAD_CERTIFICATE, CONNECTION_LOST, TOO_LARGE, PodwrightError
 from ..libraries import load
-from ..text import parse_integer, with_integers
+from ..text import json_as_yaml, parse_integer, with_integers
 from .availability import Availability
 from .responses import check_content_type, check_status, read_content, read_object
 from .server_warnings import ServerWarnings
@@ -39,7 +38,6 @@ CONNECT_TIMEOUT = 10
 MAX_RETRY_AFTER = 30  # seconds
 MAX_BODY = 1 << 27  # bytes of a response; its objects need several times that. The pages of a list shrink until they fit.
 MAX_CONTENT = 64 << 20  # bytes of a response that is not an object: a pod may have written it
-_ESCAPED = re.compile("[\x7f-\uffff]")
 _WHOLE = re.compile(r"(\.0|e\+[0-9]+)[]},]")  # the end of a number that may be whole
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
 _READ_SIZE = 1 << 18
@@ -232,13 +230,12 @@ def _is_transient(response: BaseHTTPResponse | None, error: PodwrightError) -> b
 
 
 def _encode(body: object) -> bytes:
-    """The JSON of a body. Servers read that of an apply patch as YAML, which has no surrogate pairs but every other escape of JSON.
+    """The JSON of a body. Servers read that of an apply patch as YAML.
 
     A number such as 2.0, the result of a division in Jinja, is 2: servers refuse others for integers, except in an apply patch.
     """
-    text = json.dumps(body, ensure_ascii=False)
-    text = json.dumps(with_integers(body), ensure_ascii=False) if _WHOLE.search(text) else text
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
+    text = json_as_yaml(body)
+    return (json_as_yaml(with_integers(body)) if _WHOLE.search(text) else text).encode()
 
 
 def _backoff(attempt: int, response: BaseHTTPResponse | None, now: float) -> float:

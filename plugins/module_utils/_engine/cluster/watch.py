@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ..clock import pause_after
 from ..errors import UNEXPECTED, PodwrightError, as_podwright_error
-from ..libraries import load
+from ..libraries import connection_errors
 from .api_errors import status_error
 from .request import Request
 from .shapes import find_misfit, is_bookmark
@@ -178,7 +178,7 @@ class _Watch(threading.Thread):
                 return  # `stop` was called before there was a socket to shut down
             for line in self._lines(response):
                 self._take_event(self._read_event(line))
-        except (load("urllib3").exceptions.HTTPError, OSError):
+        except connection_errors():
             pass  # the connection was closed; the watch is opened again from the last resource version
         finally:
             self._socket = None

@@ -16,7 +16,7 @@ from ..cluster.client import Client
 from ..cluster.configuration import Configuration
 from ..cluster.kinds import CONFIG_MAP, EVENT, JOB, POD, SECRET, Kinds
 from ..cluster.streams import Streams
-from ..errors import PodwrightError
+from ..errors import REPLACED, PodwrightError
 from ..objects.selectors import matches
 from ..text import decode, parse_integer
 from ..threads import Deadline
@@ -178,7 +178,11 @@ class PodmanClient(Client):
             pod = self._held.pop((request.namespace or "", body["metadata"]["name"]), None) if request.verb == "create" else None
         if pod is None:
             raise _error(request, 409, "AlreadyExists", "its pod has it already")
-        self._pods.start(pod, body["data"])
+        try:
+            self._pods.start(pod, body["data"])
+        except PodwrightError as error:
+            # It is the pod that exists already, not the Secret.
+            raise PodwrightError(error.message, status=error.status, reason=REPLACED if error.status == 409 else error.reason, hint=error.hint) from None
         return dict(body)
 
     # -- records --------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Images:
                     return None
                 if policy == "Never":
                     return "ErrImageNeverPull", f"the image '{image}' does not exist on host '{self._program.host}', and its pull policy is Never."
-            answer = self._program.run("pull", "--quiet", image, seconds=seconds)
+            answer = self._program.run("pull", "--quiet", "--", image, seconds=seconds)
             if answer.rc == 0:
                 self._pulled.add(image)
                 return None

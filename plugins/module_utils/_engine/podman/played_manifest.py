@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
-from ..text import decode
+from ..text import decode, json_as_yaml
 from .expansion import expand
 from .images import full_name
 
@@ -70,6 +70,11 @@ def secret_of(manifest: Manifest) -> str | None:
     return None
 
 
+def is_carried(text: str) -> bool:
+    """Whether Podman carries a text unchanged: it writes the documents again, as literal blocks of which go-yaml reads some differently."""
+    return "\n" not in text or not text.startswith(("\n", " ", "\t", "\u2028", "\u2029"))
+
+
 def field_value(manifest: Manifest, path: str, host: str) -> str | None:
     """The value of a field that an environment variable refers to, or None if Podman has none."""
     metadata = manifest["metadata"]
@@ -93,7 +98,7 @@ def played_documents(pod: Manifest, data: Mapping[str, str], host: str) -> str:
     files = {volume["name"]: volume["secret"] for volume in pod["spec"].get("volumes") or [] if "secret" in volume}
     documents = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": input_name(pod)}, "data": _texts(data)}] if files else []
     documents.append({"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(pod), "spec": _spec(pod, data, host)})
-    return "\n---\n".join(map(json.dumps, documents)) + "\n"
+    return "\n---\n".join(map(json_as_yaml, documents)) + "\n"
 
 
 def _texts(data: Mapping[str, str]) -> dict[str, str]:
@@ -118,8 +123,8 @@ def _spec(pod: Manifest, data: Mapping[str, str], host: str) -> Manifest:
     played = {
         "hostname": pod["metadata"]["name"],
         **spec,
-        "initContainers": [_container(entry, pod, data, host) for entry in init],
-        "containers": [_container(entry, pod, data, host) for entry in (*sidecars, *spec["containers"])],
+        "initContainers": [played_container(entry, pod, data, host) for entry in init],
+        "containers": [played_container(entry, pod, data, host) for entry in (*sidecars, *spec["containers"])],
         # Podman's volumes have no pod: those of two pods must not have the same name.
         "volumes": [_volume(entry, pod) for entry in spec.get("volumes") or []],
     }
@@ -131,13 +136,16 @@ def _volume(volume: Manifest, pod: Manifest) -> Manifest:
     return {"name": _volume_name(pod, volume["name"]), **source}
 
 
-def _container(container: Manifest, pod: Manifest, data: Mapping[str, str], host: str) -> Manifest:
+def played_container(container: Manifest, pod: Manifest, data: Mapping[str, str], host: str) -> Manifest:
+    """A container as Podman gets it: with the values of its variables instead of references to them."""
     variables: dict[str, str] = {}
     for entry in container.get("env") or []:
         variables[entry["name"]] = _value(entry, variables, pod, data, host)
     # Every image is there by now, under its full name.
     played = {**container, "name": _JOINT + container["name"], "image": full_name(container["image"]), "imagePullPolicy": "Never"}
     played |= {"env": [{"name": name, "value": value} for name, value in variables.items()]}
+    # Podman opens the others on all addresses of the host, too.
+    played["ports"] = [port for port in container.get("ports") or [] if port.get("hostPort")]
     for field in ("command", "args"):
         played[field] = [expand(word, variables) for word in container.get(field) or []]
     mounts = [{**mount, "name": _volume_name(pod, mount["name"])} for mount in container.get("volumeMounts") or []]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -149,6 +150,9 @@ class Pods:
             problem = self._images.provide(container, self._pull_seconds())
             if problem:
                 return self._fail(pod, *problem)
+        for volume in pod["spec"].get("volumes") or []:
+            if fault := host_path_problem(volume.get("hostPath") or {}):
+                return self._fail(pod, "CreateContainerError", fault)
         # Podman returns once the init containers have finished, which may take as long as they want.
         has_init = any(not is_sidecar(entry) for entry in pod["spec"].get("initContainers") or [])
         self._starting.add(uid)
@@ -189,6 +193,14 @@ class Pods:
             raise PodwrightError(f"Pod {name!r} could not be deleted on host '{self._program.host}': {summarize(answer)}", reason="PodmanFailed")
         if secret_of(pod):
             self._program.run("volume", "rm", "--force", input_name(pod))
+
+
+def host_path_problem(source: Manifest) -> str | None:
+    """Why a directory or file of this machine cannot be mounted, as a sentence: Podman does not check its type."""
+    check = {"Directory": os.path.isdir, "File": os.path.isfile}.get(source.get("type") or "")
+    if check is None or check(source["path"]):
+        return None
+    return f"the host path '{source['path']}' does not exist, or is not a {source['type'].lower()}."
 
 
 def _grace_of(pod: Manifest) -> int:

@@ -89,7 +89,7 @@ class Program:
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether there is a pod or an image of that name. Raises: PodwrightError if that is unknown."""
-        words = (kind, "exists", name)
+        words = (kind, "exists", "--", name)
         answer = self.run(*words)
         if answer.rc not in (0, 1):
             raise self._failed(words, summarize(answer))

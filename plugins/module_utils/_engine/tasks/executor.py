@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
-from ..errors import PodwrightError, as_podwright_error
+from ..errors import REPLACED, PodwrightError, as_podwright_error
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import HASH, MANAGED, RESOURCES, TASK, label_of, owner_reference
 from ..objects.pod_status import has_started
@@ -164,6 +164,8 @@ class Executor:
             self.create_secret(spec, live)
             return replace(answer, policy=self.apply_policy(spec, live))
         except Exception as error:
+            if isinstance(error, PodwrightError) and error.reason == REPLACED:
+                return self.create(spec, manifest, reported, since)  # which adopts the other one
             return replace(answer, error=as_podwright_error(error))
 
     def _create_or_adopt(self, spec: TaskSpec, manifest: Manifest) -> Manifest:

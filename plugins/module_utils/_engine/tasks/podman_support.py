@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..cluster.kinds import POD
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER
-from ..podman.played_manifest import field_value, is_sidecar
+from ..podman.played_manifest import field_value, is_carried, is_sidecar, played_container
+from ..text import decode
 from .options import JOB_OPTIONS, TASK_OPTIONS
 from .pod_template import preview_manifest
-from .task_secret import STDIN_VOLUME, secret_name
+from .task_secret import STDIN_KEY, STDIN_VOLUME, secret_data, secret_name
+from .volumes import WORKSPACE
 
 if TYPE_CHECKING:
     from ..errors import PodwrightError
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 # Options without a field of the pod, or whose field Podman does not know.
 _REFUSED = (
     "parent", "max_depth", "max_children", "network", "queue", "spiffe", "service_account", "image_pull_secrets", "automount_service_account_token",
-    "schedule_timeout", "pull_timeout", "start_timeout", "suspend", "inputs", "artifacts", *JOB_OPTIONS,
+    "schedule_timeout", "pull_timeout", "start_timeout", "suspend", "inputs", "artifacts", "ttl", *JOB_OPTIONS,
 )  # fmt: skip
 _HINTS = {
     "image_pull_secrets": "Log in to the registry on the host with: podman login",
@@ -72,8 +75,15 @@ def check_support(spec: TaskSpec, reason: str = "") -> None:
             raise _refusal(option, reason)
     for name, source in (options.get("results") or {}).items():
         raise _refusal(f"results.{name}", reason, source)
-    for path in _violations(preview_manifest(spec)):
-        raise _refusal(path if _is_set(options, path) else f"definition or patches ({path})", reason)
+    manifest = preview_manifest(spec)
+    for path in _violations(manifest):
+        raise _refusal(_place(options, path), reason)
+    for path, rule in _misreadings(manifest, secret_data(options)):
+        raise option_error(_place(options, path), rule, " ".join(filter(None, ("Change it, or run the task on Kubernetes.", reason))))
+
+
+def _place(options: Options, path: str) -> str:
+    return path if _is_set(options, path) else f"definition or patches ({path})"
 
 
 def _refusal(option: str, reason: str, _value: object = None) -> PodwrightError:
@@ -100,15 +110,38 @@ def _violations(manifest: Manifest) -> Iterator[str]:
     for index, volume in enumerate(spec.get("volumes") or []):
         if not _is_known_volume(volume):
             yield f"volumes[{index}]"
-    groups = {"containers": [entry for entry in spec["containers"] if entry["name"] != TASK_CONTAINER], "init_containers": []}
-    for entry in spec.get("initContainers") or []:
-        groups["containers" if is_sidecar(entry) else "init_containers"].append(entry)
-    named = [("", entry) for entry in spec["containers"] if entry["name"] == TASK_CONTAINER]
-    named += [(f"{group}[{index}].", entry) for group, entries in groups.items() for index, entry in enumerate(entries)]
-    for prefix, container in named:
+    for prefix, container in _containers(spec):
         yield from (f"{prefix}{path}" for path in _container_violations(container, manifest, private))
         if _must_not_be_root(spec, container):
             yield f"{prefix}run_as_non_root"
+
+
+def _misreadings(manifest: Manifest, data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(path of an option, what must be different) where Podman would read a value differently."""
+    places = {volume["name"]: f"volumes[{index}].mount_path" for index, volume in enumerate(manifest["spec"].get("volumes") or [])}
+    places[WORKSPACE] = "shared_workspace"
+    texts = [("stdin", decode(base64.b64decode(data.get(STDIN_KEY, ""))))]
+    for prefix, container in _containers(manifest["spec"]):
+        played = played_container(container, manifest, data, "")
+        private = {entry["name"] for entry in container.get("env") or [] if "secretKeyRef" in (entry.get("valueFrom") or {})}
+        named = [("secret_env" if entry["name"] in private else "env", entry) for entry in played.get("env", [])]
+        texts += [(f"{prefix}{option}.{entry['name']}", entry["value"]) for option, entry in named]
+        texts += [(f"{prefix}{field}", word) for field in ("command", "args") for word in played.get(field, [])]
+        for mount in container.get("volumeMounts") or []:
+            if ":" in mount["mountPath"]:
+                yield places.get(mount["name"], "volumes"), f"must not contain ':' on Podman, which reads options after it, got {mount['mountPath']!r}."
+    for path, text in texts:
+        if not is_carried(text):
+            yield path, "must not begin with a line feed, a space or a tab on Podman if it has several lines, which Podman would change."
+
+
+def _containers(spec: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """(beginning of the paths of its options, container) of each container; first that of the task."""
+    groups = {"containers": [entry for entry in spec["containers"] if entry["name"] != TASK_CONTAINER], "init_containers": []}
+    for entry in spec.get("initContainers") or []:
+        groups["containers" if is_sidecar(entry) else "init_containers"].append(entry)
+    yield from (("", entry) for entry in spec["containers"] if entry["name"] == TASK_CONTAINER)
+    yield from ((f"{group}[{index}].", entry) for group, entries in groups.items() for index, entry in enumerate(entries))
 
 
 def _container_violations(container: Manifest, manifest: Manifest, private: str | None) -> Iterator[str]:
