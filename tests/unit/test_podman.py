@@ -233,6 +233,15 @@ def test_pull_that_takes_too_long_is_terminated_and_reported(podman_program):
     assert time.monotonic() - started < 20 and podman_program.pods == {}
 
 
+@pytest.mark.parametrize(("options", "reason"), [({"wait_timeout": 4}, "CreateContainerError"), ({"timeout": 2}, "DeadlineExceeded")])
+def test_init_containers_do_not_exceed_timeouts(podman_program, options, reason):
+    podman_program.hang("kube play")
+    started = time.monotonic()
+    failed = run(init_containers=[{"name": "i", "command": ["sleep"]}], **options)
+    assert (failed["reason"], failed["state"]) == (reason, "failed"), failed["msg"]
+    assert time.monotonic() - started < 40 and "pod rm" in verbs(podman_program)
+
+
 def test_command_that_never_exits_is_terminated(podman_program, monkeypatch):
     podman_program.hang("pod ps")
     monkeypatch.setattr(Program.run, "__kwdefaults__", {"standard_input": "", "seconds": 3})

@@ -15,8 +15,8 @@ from ..objects.labels import MANAGED, selector_of
 from ..objects.pod_status import read_pod
 from .images import Images, by_image
 from .played_manifest import containers_of, input_name, is_sidecar, played_documents, pod_name, secret_of
-from .program import COMMAND_SECONDS, summarize
-from .status import build_status, deadline_of, failed_pod, format_time, read_manifest
+from .program import COMMAND_SECONDS, STOP_SECONDS, TIMED_OUT, summarize
+from .status import DEADLINE_MESSAGE, build_status, deadline_of, failed_pod, format_time, read_manifest
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -153,15 +153,31 @@ class Pods:
         for volume in pod["spec"].get("volumes") or []:
             if fault := host_path_problem(volume.get("hostPath") or {}):
                 return self._fail(pod, "CreateContainerError", fault)
-        # Podman returns once the init containers have finished, which may take as long as they want.
-        has_init = any(not is_sidecar(entry) for entry in pod["spec"].get("initContainers") or [])
         self._starting.add(uid)
         try:
             documents = played_documents(pod, data, self._program.host)
-            answer = self._program.run("kube", "play", "-", standard_input=documents, seconds=None if has_init else COMMAND_SECONDS)
+            answer = self._program.run("kube", "play", "-", standard_input=documents, seconds=self._start_seconds(pod))
+            if answer.rc == TIMED_OUT and _has_init(pod):
+                return self._give_up(pod)
             return pod if answer.rc == 0 else self._diagnose(pod, summarize(answer), answer.error)
         finally:
             self._starting.discard(uid)
+
+    def _start_seconds(self, pod: Manifest) -> float | None:
+        """Seconds for the start of a pod. Podman returns once its init containers have finished, and nobody can stop the pod before."""
+        if not _has_init(pod):
+            return COMMAND_SECONDS
+        left, deadline = self._pull_seconds(), pod["spec"].get("activeDeadlineSeconds")
+        wait = None if left is None else max(left - STOP_SECONDS, left / 2)  # so that there is time to remove it
+        return min((seconds for seconds in (wait, deadline) if seconds is not None), default=None)
+
+    def _give_up(self, pod: Manifest) -> Manifest:
+        """Remove a pod whose init containers take too long: without the command that starts it, Podman would not start the others."""
+        self._remove(pod, 0)
+        deadline = deadline_of(pod)
+        if deadline is not None and self._clock.now() >= deadline:
+            return self._fail(pod, "DeadlineExceeded", DEADLINE_MESSAGE)
+        return self._fail(pod, "CreateContainerError", "its init containers did not finish within wait_timeout.")
 
     def _diagnose(self, pod: Manifest, message: str, error: str) -> Manifest:
         """What `podman kube play` left of a pod that it could not start."""
@@ -193,6 +209,10 @@ class Pods:
             raise PodwrightError(f"Pod {name!r} could not be deleted on host '{self._program.host}': {summarize(answer)}", reason="PodmanFailed")
         if secret_of(pod):
             self._program.run("volume", "rm", "--force", input_name(pod))
+
+
+def _has_init(pod: Manifest) -> bool:
+    return any(not is_sidecar(entry) for entry in pod["spec"].get("initContainers") or [])
 
 
 def host_path_problem(source: Manifest) -> str | None:
