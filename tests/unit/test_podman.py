@@ -145,6 +145,19 @@ def test_batch_runs_and_prunes(podman):
     assert list(podman.pods) == ["a.default"]
 
 
+@pytest.mark.parametrize("options", [{}, {"state": "running", "command": ["sleep"]}])
+def test_set_of_a_task_changes_without_another_pod(podman, options):
+    first = run(**options)
+    predicted, changed = run(check=True, set="s", **options), run(set="s", **options)
+    assert (predicted["changed"], changed["changed"], changed["failed"], changed["uid"]) == (True, True, False, first["uid"]), changed["msg"]
+    assert run(set="s", **options)["changed"] is False
+    removed = run(**options)
+    assert (removed["changed"], removed["uid"]) == (True, first["uid"]) and run(check=True, **options)["changed"] is False
+    run(set="s", **options)
+    run(tasks=[{"name": "other"}], set="s", prune=True)
+    assert list(podman.pods) == ["other.default"] and not list((podman.storage / "podwright/changes").iterdir())
+
+
 def test_pods_of_others_are_left_alone(podman):
     run(namespace="one")
     run(namespace="two", command=["exit", "1"])

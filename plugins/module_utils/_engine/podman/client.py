@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .program import Program
 
-RECORDS = "podwright"  # the directory in that of Podman's storage
+RECORDS, CHANGES = "podwright", "changes"  # the directory in that of Podman's storage, and one in it
 
 
 class PodmanConfiguration(Configuration):
@@ -62,8 +62,8 @@ class PodmanClient(Client):
         self.poll_seconds = 1
         self._program, self._configuration = program, PodmanConfiguration(program.host)
         self._clock_offset = 0.0
-        self._pods = Pods(program, self.clock, wait_timeout)
         self._records = Records(os.path.join(program.directory, RECORDS))
+        self._pods = Pods(program, self.clock, wait_timeout, Records(os.path.join(program.directory, RECORDS, CHANGES)))
         self._held: dict[tuple[str, str], Manifest] = {}  # pods that wait for their Secrets, by the names of these
         self._lock = threading.Lock()
 
@@ -139,6 +139,10 @@ class PodmanClient(Client):
             return pod
         if request.verb == "delete":
             return self._delete(request, pod)
+        if request.verb == "patch" and not request.subresource and isinstance(request.body, dict) and set(request.body) == {"metadata"}:
+            if request.body["metadata"].get("uid") not in (None, pod["metadata"]["uid"]):
+                raise _error(request, 409, "Conflict", "Precondition failed: it has another uid")
+            return self._pods.change(pod, request.body["metadata"], ("dryRun", "All") in request.query)
         raise _error(request, 422, "Invalid", "Podman does not change pods in place")
 
     def _find(self, request: Request) -> Manifest:

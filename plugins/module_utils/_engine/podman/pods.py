@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..values import Manifest
     from .program import Program
+    from .records import Records
 
 REPORT_SECONDS = 1  # before the operation's timeout, so that it reports what took too long
+_CHANGEABLE = ("labels", "annotations")
 DEFAULT_GRACE = 30  # seconds, as Kubernetes has it
 
 
@@ -32,13 +34,15 @@ class Pods:
 
     Args:
         wait_timeout: seconds from the first write in which images must be pulled, or None.
+        changes: of labels and annotations, which Podman does not change: an object with the uid of the pod as its name.
 
     Attributes:
         seen: those that were listed so far, by uid.
         deleted: those that were deleted by this object, by uid.
     """
 
-    def __init__(self, program: Program, clock: Clock, wait_timeout: float | None = None) -> None:
+    def __init__(self, program: Program, clock: Clock, wait_timeout: float | None = None, changes: Records | None = None) -> None:
+        self._changes = changes
         self._wait_timeout = wait_timeout
         self._deadline: float | None = None
         self._program, self._clock, self._images = program, clock, Images(program)
@@ -90,7 +94,9 @@ class Pods:
     def _list(self, chosen: Callable[[Manifest], bool]) -> list[Manifest]:
         """The chosen pods that Podman has. Raises: PodwrightError."""
         listed = self._program.list("pod", "ps", "--format", "json", "--filter", f"label={selector_of(MANAGED)}")
-        entries = [(pod, [c["Id"] for c in entry.get("Containers") or []]) for entry in listed if (pod := read_manifest(entry)) and chosen(pod)]
+        changes = {item["metadata"]["name"]: item["metadata"] for item in (self._changes.list() if self._changes else [])}
+        known = [(_changed(pod, changes.get(pod["metadata"]["uid"], {})), entry) for entry in listed if (pod := read_manifest(entry))]
+        entries = [(pod, [c["Id"] for c in entry.get("Containers") or []]) for pod, entry in known if chosen(pod)]
         inspected = self._inspect(container for _pod, containers in entries for container in containers)
         pods = [self._with_status(pod, containers, inspected) for pod, containers in entries]
         self.seen |= {pod["metadata"]["uid"]: pod for pod in pods}
@@ -196,11 +202,22 @@ class Pods:
         failed = self._failed[pod["metadata"]["uid"]] = failed_pod(newer, reason, message)
         return failed
 
+    def change(self, pod: Manifest, metadata: Manifest, is_dry_run: bool) -> Manifest:
+        """Change labels and annotations of a pod; those that are None are removed. Returns: the pod. Raises: PodwrightError."""
+        namespace, uid = pod["metadata"]["namespace"], pod["metadata"]["uid"]
+        if self._changes and not is_dry_run:
+            before = (self._changes.get(namespace, uid) or {}).get("metadata", {})
+            merged = {part: (before.get(part) or {}) | (metadata.get(part) or {}) for part in _CHANGEABLE}
+            self._changes.write({"metadata": {"name": uid, "namespace": namespace, **merged}})
+        return _changed(pod, metadata) | {"status": pod["status"]}
+
     def delete(self, pod: Manifest, grace: int | None) -> None:
         """Delete a pod. Raises: PodwrightError."""
         if self._failed.pop(pod["metadata"]["uid"], None) is None:
             self._remove(pod, _grace_of(pod) if grace is None else grace)
         self.deleted[pod["metadata"]["uid"]] = pod
+        if self._changes:
+            self._changes.delete(pod["metadata"]["namespace"], pod["metadata"]["uid"])
 
     def _remove(self, pod: Manifest, grace: int) -> None:
         name = pod_name(pod)
@@ -209,6 +226,13 @@ class Pods:
             raise PodwrightError(f"Pod {name!r} could not be deleted on host '{self._program.host}': {summarize(answer)}", reason="PodmanFailed")
         if secret_of(pod):
             self._program.run("volume", "rm", "--force", input_name(pod))
+
+
+def _changed(pod: Manifest, metadata: Manifest) -> Manifest:
+    """A pod with changed labels and annotations."""
+    parts = {part: {**(pod["metadata"].get(part) or {}), **(metadata.get(part) or {})} for part in _CHANGEABLE}
+    kept = {part: {name: text for name, text in values.items() if text is not None} for part, values in parts.items()}
+    return pod | {"metadata": pod["metadata"] | kept}
 
 
 def _has_init(pod: Manifest) -> bool:
