@@ -527,6 +527,7 @@ def test_pods_without_a_manifest_are_none_of_ours(labels):
         ({"results": {"a": "/output/a"}}, "results.a"),
         ({"inputs": [{"path": "/a", "content": "b"}]}, "inputs"),
         ({"definition": {"spec": {"affinity": {"nodeAffinity": {}}}}}, "definition or patches (affinity)"),
+        ({"definition": {"spec": {"containers": [{"name": "x"}]}}}, "definition or patches (containers[0].image)"),
         ({"patches": [{"op": "add", "path": "/spec/hostPID", "value": True}]}, "definition or patches (host_pid)"),
     ],
 )

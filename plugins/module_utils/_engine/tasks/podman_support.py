@@ -122,6 +122,9 @@ def _misreadings(manifest: Manifest, data: Mapping[str, str]) -> Iterator[tuple[
     places[WORKSPACE] = "shared_workspace"
     texts = [("stdin", decode(base64.b64decode(data.get(STDIN_KEY, ""))))]
     for prefix, container in _containers(manifest["spec"]):
+        if not container.get("image"):
+            yield f"{prefix}image", "must be set."
+            continue
         played = played_container(container, manifest, data, "")
         private = {entry["name"] for entry in container.get("env") or [] if "secretKeyRef" in (entry.get("valueFrom") or {})}
         named = [("secret_env" if entry["name"] in private else "env", entry) for entry in played.get("env", [])]
