@@ -49,6 +49,7 @@ VOLATILE_TEXT = [
     (re.compile(r"applyset-[-\w]+-v1"), "APPLYSET"),
     (re.compile(r"[0-9a-f]{64}(@\d+)?"), "CONTAINER"),
     (re.compile(r"test-[0-9a-f]{8}"), "NAMESPACE"),
+    (re.compile(r"\(from (KUBECONFIG=|kubeconfig )[^()]*(\([^()]*\))?[^()]*\)"), "(from SOURCE)"),
     (re.compile(r"(?s)Events:\n.*?(?=\nLog\b|\Z)"), "EVENTS"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
     (re.compile(r"within [0-9.]+ s"), "within TIME"),

@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25  # seconds
 
 
-def wait_for(condition: Callable[[], Value], seconds: float = 60) -> Value:
+def wait_for(condition: Callable[[], Value], seconds: float = 120) -> Value:
     """Poll until the condition holds, less and less often. Returns: its value. Raises: AssertionError after that many seconds."""
     deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
     while time.monotonic() < deadline:
