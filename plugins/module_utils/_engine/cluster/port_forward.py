@@ -10,7 +10,6 @@ import shutil
 import socket
 import tempfile
 import threading
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -47,8 +46,8 @@ class Connection:
     def __init__(self, client: Client, namespace: str, pod: str, port: int, limit: int | None = None, deadline: float | None = None) -> None:
         path = POD.path(namespace, pod, "portforward")
         query = (("ports", str(port)),)
-        request = Request("GET", path, query, kind=POD, subresource="portforward", namespace=namespace, name=pod, retryable=False)
-        self._websocket = open_websocket(client, replace(request, deadline=deadline), [PROTOCOL])
+        request = Request("GET", path, query, kind=POD, subresource="portforward", namespace=namespace, name=pod, retryable=False, deadline=deadline)
+        self._websocket = open_websocket(client, request, [PROTOCOL])
         self.socket, self._inner = socket.socketpair()
         self._opened_channels: set[int] = set()
         self._left = limit
