@@ -27,11 +27,15 @@ FAILURES = {
         {"Unschedulable"},
         ["within 30 s", "didn't match Pod's node affinity/selector", "Correct node_selector"],
     ),
-    "no-config": ({"command": ["true"], "env_from": [{"config_map": "missing"}]}, {"CreateContainerConfigError"}, ['configmap "missing" not found. Create it']),
+    "no-config": (
+        {"command": ["true"], "env_from": [{"config_map": "missing"}]},
+        {"CreateContainerConfigError"},
+        ['configmap "missing" not found', 'Create configmap "missing" first.'],
+    ),
     "no-volume": (
         {"command": ["true"], "volumes": [{"name": "v", "mount_path": "/v", "config_map": "missing"}]},
         {"FailedMount"},
-        ['configmap "missing" not found. Create it first.'],
+        ['configmap "missing" not found', 'Create configmap "missing" first.'],
     ),
     "no-driver": ({"command": ["true"], "spiffe": True}, {"FailedMount"}, ["csi.spiffe.io not found", "Install the CSI driver"]),
     "bad-image": ({"image": "Not/A/Valid:Image"}, {"InvalidImageName"}, ["couldn't parse image", "Correct image."]),

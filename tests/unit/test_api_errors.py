@@ -59,7 +59,7 @@ def test_a_refusal_names_what_limits_the_pod(text):
 
 @pytest.mark.parametrize("text", ['pod rejected: RuntimeClass "nope" not found', "no PriorityClass with name nope was found"])
 def test_a_class_that_does_not_exist_is_named_as_what_to_create(text):
-    assert admission_hint(f'pods "a" is forbidden: {text}', "n") == "Create it first, or correct its name."
+    assert admission_hint(f'pods "a" is forbidden: {text}', "n") == "Create what is not found first, or correct its name."
 
 
 @pytest.mark.parametrize("text", ['Apply failed with 1 conflict: conflict with "a": .data.b', 'Apply failed with 2 conflicts: conflicts with "a":\n- .data.b'])

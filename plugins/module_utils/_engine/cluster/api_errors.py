@@ -29,7 +29,7 @@ _IMMUTABLE = "}: field is immutable"  # the end of a cause that contains an obje
 # What to do about a pod that admission or validation refuses, by what the refusal says: also in an event, if a controller creates the pod.
 _ADMISSION_HINTS = (
     (r"service ?account \S+ not found", "Create the service account{namespace} first, for example with the role podwright.core.rbac."),
-    (r"RuntimeClass \S+ not found|no PriorityClass with name", "Create it first, or correct its name."),
+    (r"RuntimeClass \S+ not found|no PriorityClass with name", "Create what is not found first, or correct its name."),
     (r"exceeded quota: .*requested: count/", "Raise the ResourceQuota{namespace}, or delete objects that it counts."),
     (r"exceeded quota", "Raise the ResourceQuota{namespace}, request less, or delete finished pods."),
     (r"because it is being terminated", "Wait until it is deleted and create it again: nothing can be created{namespace} before."),

@@ -36,6 +36,13 @@ _NODE_HINTS = (
     ("cannot allocate all claims", "Request fewer or other devices, or free or add some: their driver lists those that exist in ResourceSlices."),
     ("device class .* does not exist", "Correct deviceClassName in the ResourceClaim or ResourceClaimTemplate, or install the driver of these devices."),
 )
+# Of the kubelet about a ConfigMap or Secret. Events stand between the message and the hint, so that the hint names the object.
+_REFERENCES = (
+    (r'(\w+ "[^"]+") not found', r"Create \1 first."),
+    (r"couldn't find key (\S+) in (\w+ \S+)", r"Add the key \1 to \2 first."),
+    (r"non-existent (secret|config) key: (\S+)", r"Add the key \2 first."),
+    ("not found", "Create what is not found first."),
+)
 _HINTS = {
     "Starting": ((r"requires .*\bResourceClaim", "Create what does not exist in the namespace of the pod, or correct resource_claims."),),
     FAILED_CLAIM: (
@@ -47,12 +54,9 @@ _HINTS = {
     "ErrImageNeverPull": (("", "Set image_pull_policy to IfNotPresent, or load the image onto the node."),),
     "CreateContainerConfigError": (
         (r"runAsNonRoot|non-numeric user", "Set run_as_user to a number other than 0."),
-        (r"not found|couldn't find key", "Create it first."),
+        *_REFERENCES,
     ),
-    "FailedMount": (
-        (r"CSI drivers|no CSIDriver object", "Install the CSI driver in the cluster and on its nodes."),
-        (r"not found|non-existent", "Create it first."),
-    ),
+    "FailedMount": ((r"CSI drivers|no CSIDriver object", "Install the CSI driver in the cluster and on its nodes."), *_REFERENCES),
     "StartError": (
         (
             r"error mounting.*not a directory",
@@ -97,4 +101,5 @@ def start_hint(reason: str, message: str) -> str:
     if reason == "Unschedulable":
         return " ".join(hint for pattern, hint in _NODE_HINTS if re.search(pattern, message))
     hints = _IMAGE_HINTS if reason in _IMAGES else _HINTS.get(reason.removeprefix("Init"), ())
-    return next((hint for pattern, hint in hints if re.search(pattern, message)), "")
+    matches = ((re.search(pattern, message), hint) for pattern, hint in hints)
+    return next((match.expand(hint) for match, hint in matches if match), "")
