@@ -22,7 +22,8 @@ from functools import partial
 from forking import serve
 
 ACTIONS = ("add_host", "assert", "command", "copy", "debug", "fail", "include_role", "include_tasks", "normal", "raw", "set_fact")
-PLUGINS = (("strategy", "linear"), ("connection", "local"), ("become", "su"), ("shell", "sh"), ("cache", "memory"), ("callback", "default"))
+PLUGINS = (("strategy", "linear"), ("cache", "memory"))
+READ_BY_ALL = ("callback", "connection", "become", "shell")  # a play reads the options of all of them, which takes a third of its CPU time
 INVENTORIES = ("host_list", "script", "auto", "yaml", "ini", "toml")
 MODULES = ("cli.playbook", "executor.task_queue_manager", "executor.process.worker", "executor.module_common", "plugins.strategy")
 
@@ -39,6 +40,8 @@ def preload(actions):
         getattr(loader, f"{kind}_loader").get(name, class_only=True)
     for name in INVENTORIES:
         loader.inventory_loader.get(name, class_only=True)
+    for kind in READ_BY_ALL:
+        list(getattr(loader, f"{kind}_loader").all(class_only=True))
     for group in (loader.vars_loader, loader.filter_loader, loader.test_loader):
         list(group.all())
     return modules[0].PlaybookCLI
