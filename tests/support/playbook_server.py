@@ -25,6 +25,7 @@ ACTIONS = ("add_host", "assert", "command", "copy", "debug", "fail", "include_ro
 PLUGINS = (("strategy", "linear"), ("cache", "memory"))
 READ_BY_ALL = ("callback", "connection", "become", "shell")  # a play reads the options of all of them, which takes a third of its CPU time
 INVENTORIES = ("host_list", "script", "auto", "yaml", "ini", "toml")
+POLL_INTERVAL = 0.01  # seconds between two looks at a running task: with the 0.001 of Ansible a play that waits takes 1 % of a core
 MODULES = ("cli.playbook", "executor.task_queue_manager", "executor.process.worker", "executor.module_common", "plugins.strategy")
 
 
@@ -55,6 +56,7 @@ def run(command, packed):
         packed: a directory with the modules that runs have packed; to pack one costs 0.4 s of CPU time.
     """
     constants = importlib.import_module("ansible.constants")
+    constants.DEFAULT_INTERNAL_POLL_INTERVAL = POLL_INTERVAL
     atexit.unregister(importlib.import_module("ansible.utils.path").cleanup_tmp_file)  # the server's own directory stays
     constants.DEFAULT_LOCAL_TMP = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=os.path.dirname(constants.DEFAULT_LOCAL_TMP))
     atexit.register(shutil.rmtree, constants.DEFAULT_LOCAL_TMP, ignore_errors=True)
