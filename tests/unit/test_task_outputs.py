@@ -258,6 +258,13 @@ def test_other_text_is_no_json_result(text):
         parse_result(ResultSource("r", "/r", JSON, False), text)
 
 
+@pytest.mark.parametrize(("text", "value"), [('"a\\ud800"', "a\ufffd"), ('[{"\\udfff": "\\ud83d\\ude00"}]', [{"\ufffd": "\U0001f600"}])])
+def test_half_of_a_surrogate_pair_in_a_result_is_replaced(text, value):
+    assert parse_result(ResultSource("r", "/r", JSON, False), text) == value
+    recorded = record_of(spec(), results=json.dumps({"x": "\ud800"}))
+    assert recorded.results == {"x": "\ufffd"}
+
+
 def test_a_json_result_may_begin_with_a_byte_order_mark():
     assert parse_result(ResultSource("r", "/r", JSON, False), "\ufeff[1]") == [1]
     with pytest.raises(PodwrightError, match="is not valid JSON: it is empty"):

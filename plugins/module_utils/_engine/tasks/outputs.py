@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError, option_error
 from ..objects.containers import TASK_CONTAINER, container_status
-from ..text import LARGEST, scalar_text
+from ..text import LARGEST, SURROGATE, scalar_text
 from .options import check_keys
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def parse_result(source: ResultSource, text: str) -> Any:
     if not is_plain:
         message = f"its result '{source.name}' is not valid JSON, at most {MAX_DEPTH} levels deep and with numbers of at most 64 bits"
         raise PodwrightError(message, reason="BadResult", hint="Set its type to text to see it.")
-    return value
+    # Programs that cut a text may write half of a surrogate pair, which nothing can encode.
+    return json.loads(SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
 
 
 def _refuse_constant(name: str) -> float:

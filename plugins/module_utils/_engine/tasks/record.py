@@ -12,7 +12,7 @@ from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import SKIPPED, Status, times
-from ..text import parse_integer
+from ..text import SURROGATE, parse_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,10 +127,14 @@ def read_record(item: Manifest) -> Record:
         uid=data.get("uid") or None,
         job=data.get("job_uid") or None,
         created_at=data.get("created_at") or None,
-        results={name: text for name, text in _read_json(data["results"], dict).items() if isinstance(text, str)} if "results" in data else None,
+        results=_read_texts(data["results"]) if "results" in data else None,
         artifacts=[entry for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
         problems=[_read_problem(entry) for entry in _read_json(data.get("problems"), list) if isinstance(entry, dict)],
     )
+
+
+def _read_texts(text: str) -> dict[str, str]:
+    return {name: SURROGATE.sub("\ufffd", value) for name, value in _read_json(text, dict).items() if isinstance(value, str)}
 
 
 def _read_problem(entry: Mapping[str, Any]) -> PodwrightError:
