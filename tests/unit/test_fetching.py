@@ -401,6 +401,47 @@ def test_results_in_a_record_that_was_edited_are_missing(cluster, tmp_path):
     assert "its result 'r' is missing" in perform(cluster, tmp_path, rerun="on_change")["msg"]
 
 
+@pytest.mark.parametrize(
+    ("containers", "size", "is_cut"), [(0, 4095, False), (0, 4096, True), (2, 3071, False), (2, 3072, True), (10, 1023, False), (10, 1024, True)]
+)
+def test_a_termination_message_is_refused_rather_than_cut(cluster, tmp_path, containers, size, is_cut):
+    """The kubelet keeps 12 KiB of those of a pod, to which the task and what holds its files belong."""
+    leave(tmp_path, r="1", a="x")
+    status = cluster.status("running")
+    status["containerStatuses"][0]["state"]["terminated"]["message"] = "x" * size
+    cluster.status = lambda state: status
+    done = perform(cluster, tmp_path, containers=[{"name": f"c{number}", "image": "i"} for number in range(containers)])
+    assert ("m" not in done["results"]) == is_cut == (done.get("reason") == "ResultTooLarge")
+    assert not is_cut or f"has {size} bytes, but at most {size - 1} are returned" in done["msg"]
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.parametrize("rerun", ["on_failure", "never"])
+def test_a_recorded_result_belongs_to_its_file_and_not_to_its_name(cluster, tmp_path, is_deleted, rerun):
+    leave(tmp_path, a="A", b="B", r="C")
+    a, b, message = f"{tmp_path}/out/a", f"{tmp_path}/out/b", {"termination_message": True}
+    perform(cluster, tmp_path, artifacts=[], results={"x": a, "y": b, "m": message})
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    if is_deleted:
+        del cluster.objects[POD]
+    for _run in range(2):  # the second one knows what the first one has recorded
+        exchanged = perform(cluster, tmp_path, artifacts=[], results={"x": b, "m": a, "y": message}, rerun=rerun)
+        assert exchanged["results"] == {"x": "B", "m": "A", "y": "fine"} and not exchanged["changed"] and cluster.created == 1
+    artifact = {"path": a, "dest": f"{tmp_path}/copied/", "optional": False}
+    moved = perform(cluster, tmp_path, check_mode=True, artifacts=[artifact], results={"x": b, "m": a}, rerun=rerun)
+    assert rerun == "never" or moved["plan"][0]["note"] == f"its artifact was not copied to {tmp_path}/copied/"
+
+
+def test_a_path_that_was_an_artifact_is_no_recorded_result(cluster, tmp_path):
+    leave(tmp_path, a="A")
+    artifact = {"path": f"{tmp_path}/out/a", "dest": f"{tmp_path}/copied/", "optional": False}
+    perform(cluster, tmp_path, artifacts=[artifact], results={})
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    optional = {"x": {"path": f"{tmp_path}/out/a", "optional": True}}
+    again = perform(cluster, tmp_path, artifacts=[], results=optional)
+    assert again["results"] == {"x": "A"} and again["plan"][0]["note"] == f"its result 'x' was not fetched from {tmp_path}/out/a" and cluster.created == 2
+
+
 @pytest.mark.parametrize(("reason", "is_failure"), [("WaitFailed", False), ("Forbidden", True)])
 def test_a_pod_that_takes_long_to_terminate_is_no_failure(cluster, tmp_path, monkeypatch, reason, is_failure):
     """A finalizer blocks its deletion, or a sidecar uses up its grace period."""

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
 from .outputs import (
-    TERMINATION_MESSAGE_BYTES,
     Artifact,
     ResultSource,
     check_total,
     lost_error,
+    message_limit,
     missing_error,
     parse_results,
     read_artifacts,
     read_sources,
+    recorded_texts,
     termination_message,
     too_large,
 )
@@ -94,10 +95,10 @@ class Collected:
 
 def decode_results(sources: list[ResultSource], contents: Mapping[str, bytes | int | None], pod: Manifest | None, collected: Collected) -> None:
     """Add the texts of results, and what is wrong with the others."""
-    message = termination_message(pod).encode() if pod else b""
+    message, limit = termination_message(pod).encode("utf-8", "surrogatepass") if pod else b"", message_limit(pod)
     for source in sources:
         try:
-            text = _decode_result(source, contents.get(source.name) if source.path else message or None)
+            text = _decode_result(source, contents.get(source.name) if source.path else message or None, limit)
         except PodwrightError as error:
             collected.problems.append(error)
             continue
@@ -110,14 +111,14 @@ def decode_results(sources: list[ResultSource], contents: Mapping[str, bytes | i
         collected.texts.clear()
 
 
-def _decode_result(source: ResultSource, content: bytes | int | None) -> str | None:
-    """The text of a result, or None if the task left none. Raises: PodwrightError if it is too large or not UTF-8."""
+def _decode_result(source: ResultSource, content: bytes | int | None, limit: int) -> str | None:
+    """The text of a result, or None if the task left none; `limit` is that of its pod's messages. Raises: PodwrightError if it is too large or not UTF-8."""
     if isinstance(content, int):
         raise too_large(source, content)
     if content is None:
         return None
-    if source.path is None and len(content) >= TERMINATION_MESSAGE_BYTES:
-        raise too_large(source, len(content), TERMINATION_MESSAGE_BYTES - 1)
+    if source.path is None and len(content) >= limit:
+        raise too_large(source, len(content), limit - 1)
     try:
         return content.decode()
     except UnicodeDecodeError:
@@ -140,7 +141,7 @@ def find_omissions(spec: TaskSpec, collected: Collected) -> list[PodwrightError]
 def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_success: bool) -> Collected:
     """What an earlier run has fetched, from the record and the pod of a task."""
     sources, artifacts = read_sources(spec.options), read_artifacts(spec.options)
-    recorded = (record.results if record else None) or {}
+    recorded = recorded_texts(sources, record)
     collected = Collected()
     if pod is None:  # also those that were termination messages
         collected.texts = {source.name: recorded[source.name] for source in sources if source.name in recorded}

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .record import Record
 
 RESULT_BYTES, TOTAL_RESULT_BYTES = 64 << 10, 256 << 10  # of one result, and of all results of a task: they are kept in a ConfigMap
-TERMINATION_MESSAGE_BYTES = 4096  # of which the kubelet keeps the last (API reference, Container, terminationMessagePath)
+# The kubelet keeps the last of a termination message, and of those of a pod together the first, of each container as much
+# (API reference, Container, terminationMessagePath).
+TERMINATION_MESSAGE_BYTES, ALL_MESSAGES_BYTES = 4096, 12 << 10
 MAX_DEPTH = 100  # of a JSON result
 JSON, TEXT = "json", "text"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -176,6 +178,12 @@ def termination_message(pod: Manifest, container: str = TASK_CONTAINER) -> str:
     return message
 
 
+def message_limit(pod: Manifest | None) -> int:
+    """The size from which on a termination message was perhaps cut, in a pod with as many containers; without a pod the largest one."""
+    number = sum(len(((pod or {}).get("spec") or {}).get(field) or []) for field in ("containers", "initContainers", "ephemeralContainers"))
+    return min(TERMINATION_MESSAGE_BYTES, ALL_MESSAGES_BYTES // max(number, 1))
+
+
 def parse_result(source: ResultSource, text: str) -> Any:
     """The value of a result. Raises: PodwrightError that names it."""
     if source.type == TEXT:
@@ -282,6 +290,14 @@ def result_variables(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
 # -- what is known from earlier runs --------------------------------------------------------------------------
 
 
+def recorded_texts(sources: Iterable[ResultSource], record: Record | None) -> dict[str, str]:
+    """The recorded texts of results by name: a path may have another name now, and a name another path, with which the task need not run again."""
+    if record is None or not record.results or record.sources is None:
+        return (record.results if record else None) or {}
+    texts = {record.sources[name]: text for name, text in record.results.items() if name in record.sources}
+    return {source.name: texts[source.path] for source in sources if source.path in texts}
+
+
 def why_incomplete(options: Options, record: Record | None, can_be_fetched: bool, exists: Callable[[str], bool] = os.path.lexists) -> str:
     """Why a task that succeeded in an earlier run must run again: something that it left was lost. An empty text if nothing was.
 
@@ -289,13 +305,15 @@ def why_incomplete(options: Options, record: Record | None, can_be_fetched: bool
         record: the Record of that run, or None.
         can_be_fetched: whether its pod still has the files.
     """
-    artifacts = read_artifacts(options)
     if not output_paths(options):
         return ""
     if record is None or record.results is None:
         return "" if can_be_fetched else "the files that it left were lost before they were fetched"
+    for source in read_sources(options):
+        if record.sources is not None and source.path not in (None, *record.sources.values()):
+            return f"its result '{source.name}' was not fetched from {source.path}"
     fetched = {(entry.get("path"), entry.get("dest")): entry.get("target") for entry in record.artifacts}
-    for artifact in artifacts:
+    for artifact in read_artifacts(options):
         if (artifact.path, artifact.dest) not in fetched:
             return f"its artifact was not copied to {artifact.dest}"
         target = fetched[artifact.path, artifact.dest]

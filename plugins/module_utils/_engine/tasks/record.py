@@ -13,6 +13,7 @@ from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import SKIPPED, Status, times
 from ..text import SURROGATE, parse_integer
+from .outputs import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ class Record:
         job: the uid of its Job, or None.
         created_at: when the API server created its pod, in the API's format, or None.
         results: the texts of its results by name, or None if what it left was not fetched.
+        sources: the path of each of its results by name, None for a termination message; None if an earlier version of Podwright recorded it.
         artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none.
         problems: what was wrong with what it left.
     """
@@ -57,6 +59,7 @@ class Record:
     job: str | None = None
     created_at: str | None = None
     results: dict[str, str] | None = None
+    sources: dict[str, str | None] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
     problems: list[PodwrightError] = field(default_factory=list)
 
@@ -93,6 +96,7 @@ def build_record(
         data["log_container"] = tail.container
     if collected:
         data["results"] = json.dumps(collected.texts, sort_keys=True, ensure_ascii=False)
+        data["sources"] = json.dumps({source.name: source.path for source in read_sources(spec.options)}, sort_keys=True)
         data |= {"artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
         problems = [{"message": problem.message, "reason": problem.reason, "hint": problem.hint} for problem in collected.problems]
         data |= {"problems": json.dumps(problems)} if problems else {}
@@ -128,13 +132,18 @@ def read_record(item: Manifest) -> Record:
         job=data.get("job_uid") or None,
         created_at=data.get("created_at") or None,
         results=_read_texts(data["results"]) if "results" in data else None,
-        artifacts=[entry for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
+        sources=_only_texts(_read_json(data["sources"], dict)) if "sources" in data else None,
+        artifacts=[_only_texts(entry) for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
         problems=[_read_problem(entry) for entry in _read_json(data.get("problems"), list) if isinstance(entry, dict)],
     )
 
 
 def _read_texts(text: str) -> dict[str, str]:
     return {name: SURROGATE.sub("\ufffd", value) for name, value in _read_json(text, dict).items() if isinstance(value, str)}
+
+
+def _only_texts(entry: dict[str, Any]) -> dict[str, str | None]:
+    return {name: value for name, value in entry.items() if value is None or isinstance(value, str)}
 
 
 def _read_problem(entry: Mapping[str, Any]) -> PodwrightError:
