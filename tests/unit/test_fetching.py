@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import os
 import queue
 from functools import partial
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import (
     collector,
     completion,
+    copies,
     delivery,
     file_containers,
     runner,
@@ -231,6 +233,26 @@ def test_a_pod_stays_until_its_files_are_fetched(cluster, tmp_path, cleanup, cod
     assert (POD in cluster.objects) == (cleanup == "never")
 
 
+def test_check_mode_warns_of_a_copy_that_will_fail(cluster, tmp_path):
+    leave(tmp_path, r="1", a="x")
+    (tmp_path / "copied").write_text("a file, and no directory")
+    perform(cluster, tmp_path, rerun="on_change")
+    (warning,) = perform(cluster, tmp_path, check_mode=True, rerun="on_change")["warnings"]
+    assert "succeeded, but not with all that it should leave" in warning and f"{tmp_path}/copied" in warning
+    assert warning.endswith("The task is going to fail.")
+
+
+def test_artifacts_do_not_replace_each_other_if_one_has_become_a_directory(cluster, tmp_path):
+    """A plan cannot know that: the first copy creates the directory into which the second one goes."""
+    leave(tmp_path, r="1", b="b")
+    (tmp_path / "out/sub").mkdir()
+    (tmp_path / "out/sub/b").write_text("other")
+    entries = [(f"{tmp_path}/out/b", f"{tmp_path}/copied/d/b"), (f"{tmp_path}/out/sub/b", f"{tmp_path}/copied/d")]
+    failed = perform(cluster, tmp_path, artifacts=[{"path": path, "dest": dest, "optional": False} for path, dest in entries])
+    assert failed["reason"] == "Obstacle" and f"{tmp_path}/copied/d/b, which is the copy of {tmp_path}/out/b of task 't'" in failed["msg"]
+    assert (tmp_path / "copied/d/b").read_text() == "b"
+
+
 def test_a_pod_whose_release_failed_is_released_by_the_next_run(cluster, tmp_path, monkeypatch):
     leave(tmp_path, r="1", a="x")
 
@@ -275,6 +297,42 @@ def test_a_task_whose_copy_was_deleted_runs_again(cluster, tmp_path):
     again = perform(cluster, tmp_path)
     assert again["plan"][0]["action"] == "replace" and "does not exist any more" in again["plan"][0]["note"] and cluster.created == 2
     assert (tmp_path / "copied/a").exists()
+
+
+@pytest.mark.parametrize(("change", "is_again"), [("touch", False), ("edit", True), ("directory", True), ("forget", False)])
+def test_a_task_whose_copy_is_another_file_runs_again(cluster, tmp_path, monkeypatch, change, is_again):
+    leave(tmp_path, r="1", a="x")
+    checksum = perform(cluster, tmp_path)["artifacts"][0]["checksum"]
+    cluster.objects[POD]["status"] = cluster.status("terminated")
+    target = tmp_path / "copied/a"
+    with monkeypatch.context() as patch:  # it is not read unless its size or its time differs
+        patch.setattr(copies, "_digest", None)
+        assert perform(cluster, tmp_path)["artifacts"][0]["checksum"] == checksum
+    if change == "edit":
+        target.write_text("of an older build")
+    elif change == "directory":
+        target.unlink()
+        target.mkdir()
+    elif change == "forget":  # as earlier versions recorded it
+        target.write_text("of an older build")
+        data = cluster.objects["ConfigMap", "n", "podwright-record-t"]["data"]
+        data["artifacts"] = json.dumps([{"path": f"{tmp_path}/out/a", "dest": f"{tmp_path}/copied/", "target": str(target)}])
+    else:
+        os.utime(target, (1, 1))
+    again = perform(cluster, tmp_path, check_mode=True)
+    assert again["plan"][0]["action"] == ("replace" if is_again else "none")
+    assert not is_again or again["plan"][0]["note"] == f"its artifact {tmp_path}/copied/ is another file now"
+
+
+def test_a_relative_dest_means_another_directory_elsewhere(cluster, tmp_path, monkeypatch):
+    leave(tmp_path, r="1", a="x")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        done = perform(cluster, tmp_path, artifacts=[{"path": f"{tmp_path}/out/a", "dest": "a", "optional": False}])
+        cluster.objects[POD]["status"] = cluster.status("terminated")
+        assert (tmp_path / name / "a").read_text() == "x"
+    assert done["plan"][0]["note"] == "its artifact was not copied to a"
 
 
 @pytest.mark.parametrize("rerun", ["on_change", "never"])

@@ -54,6 +54,9 @@ def mounts_of(pod, name):
         ({"results": {"a": "/etc/x"}}, "results.a: must be in a directory"),
         ({"artifacts": [{"path": "/usr/lib/", "dest": "x"}]}, "artifacts[0].path: must be in a directory"),
         ({"artifacts": [{"path": "/out/x", "dest": ""}]}, "artifacts[0].dest: must be a path, got an empty string"),
+        ({"artifacts": [{"path": "/out/x", "dest": "a\0b"}]}, "artifacts[0].dest: must be a path, got 'a\\x00b'."),
+        ({"artifacts": [{"path": "/out/x", "dest": "a\ud800"}]}, "artifacts[0].dest: must be a path, got 'a\\ud800'."),
+        ({"results": {"a": "/out/\ud800"}}, "results.a.path: must be an absolute path"),
         ({"artifacts": [{"path": "/out/x", "dest": "x"}], "kind": "Job"}, "artifacts[0].path: requires kind to be Pod"),
         ({"results": {"a": "/out/x"}, "record": False}, "record: must not be false with results"),
         ({"results": {"a": "/out/x"}, "containers": [{"name": HOLDER}]}, f"containers[0].name: must be unique in the pod, got '{HOLDER}' again"),
@@ -98,9 +101,15 @@ def test_a_job_returns_its_termination_message():
         (("/out/a", "x/"), ("/out/b", "x/"), False),
         (("/out/a/", "x/"), ("/out/b", "x/"), False),
         (("/out/a/", "x/"), ("/out/b/", "x"), True),
+        (("/out/a", "there"), ("/out/a", "there/a"), True),
+        (("/out/a/", "there"), ("/out/a", "there/a"), False),
+        (("/out/a", "there"), ("/out/b", "there"), True),
+        (("/out/a", "there"), ("/out/b", "there/b"), False),
     ],
 )
-def test_artifacts_must_not_replace_each_other(first, second, clash):
+def test_artifacts_must_not_replace_each_other(first, second, clash, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
     given = [(f"tasks[{number}].", {"artifacts": [{"path": path, "dest": dest}]}) for number, (path, dest) in enumerate((first, second))]
     if not clash:
         outputs.check_destinations(given)
@@ -241,7 +250,7 @@ def test_modes_of_volumes_may_be_octal_text():
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda v: st.lists(v) | st.dictionaries(st.text(), v),
 )
 
@@ -265,6 +274,16 @@ def test_half_of_a_surrogate_pair_in_a_result_is_replaced(text, value):
     assert recorded.results == {"x": "\ufffd"}
 
 
+@pytest.mark.parametrize(("number", "is_valid"), [(2**63 - 1, True), (2**63, False), (-(2**63), True), (-(2**63) - 1, False)])
+def test_integers_of_json_results_have_64_bits(number, is_valid):
+    source = ResultSource("r", "/r", JSON, False)
+    if is_valid:
+        assert parse_result(source, str(number)) == number
+        return
+    with pytest.raises(PodwrightError, match="at most 64 bits"):
+        parse_result(source, str(number))
+
+
 def test_a_json_result_may_begin_with_a_byte_order_mark():
     assert parse_result(ResultSource("r", "/r", JSON, False), "\ufeff[1]") == [1]
     with pytest.raises(PodwrightError, match="is not valid JSON: it is empty"):
@@ -279,8 +298,8 @@ def test_results_of_other_tasks_are_variables():
 # -- records --------------------------------------------------------------------------------------------------
 
 
-RECORD = {"results": json.dumps({"a": "x"}), "artifacts": json.dumps([{"path": "/out/b", "dest": "d", "target": "/host/d"}]), "state": "succeeded"}
-FILES = {"results": {"a": "/out/a"}, "artifacts": [{"path": "/out/b", "dest": "d", "optional": False}]}
+RECORD = {"results": json.dumps({"a": "x"}), "artifacts": json.dumps([{"path": "/out/b", "dest": "/host/d", "target": "/host/d"}]), "state": "succeeded"}
+FILES = {"results": {"a": "/out/a"}, "artifacts": [{"path": "/out/b", "dest": "/host/d", "optional": False}]}
 
 
 def record_of(task, **data):
@@ -297,18 +316,28 @@ def decide_status():
     [
         (RECORD, False, True, ""),
         (RECORD, True, True, ""),
-        (RECORD, True, False, "its artifact d does not exist any more"),
-        (RECORD | {"artifacts": "[]"}, False, True, "its artifact was not copied to d"),
-        (RECORD | {"artifacts": json.dumps([{"path": "/out/b", "dest": "d", "target": None}])}, False, False, ""),
+        (RECORD, True, False, "its artifact /host/d does not exist any more"),
+        (RECORD | {"artifacts": "[]"}, False, True, "its artifact was not copied to /host/d"),
+        (RECORD | {"artifacts": json.dumps([{"path": "/out/b", "dest": "/host/d", "target": None}])}, False, False, ""),
+        (RECORD | {"artifacts": json.dumps([{"path": "/out/b", "dest": "/host/d", "target": "/host/d/b"}])}, False, True, ""),
+        (
+            RECORD | {"artifacts": json.dumps([{"path": "/out/b", "dest": "/host/d", "target": "/old/d"}])},
+            False,
+            True,
+            "its artifact was not copied to /host/d",
+        ),
+        (RECORD | {"artifacts": json.dumps([{"path": ["/out/b"], "dest": "/host/d", "target": 5}])}, False, True, "its artifact was not copied to /host/d"),
         ({}, False, True, "the files that it left were lost before they were fetched"),
         ({}, True, True, ""),
-        ({"results": "[", "artifacts": "5"}, False, True, "its artifact was not copied to d"),
+        ({"results": "[", "artifacts": "5"}, False, True, "its artifact was not copied to /host/d"),
     ],
 )
 def test_a_task_runs_again_if_what_it_left_was_lost(data, can_be_fetched, exists, why):
     task = spec(**FILES)
     record = record_of(task, **data)
-    assert outputs.why_incomplete(task.options, record, can_be_fetched, lambda path: exists) == why
+    assert (
+        outputs.why_incomplete(task.options, record, can_be_fetched, lambda entry: "does not exist any more" if entry["target"] and not exists else "") == why
+    )
     expected = ("create", why) if why else ("none", "it succeeded in an earlier run, according to its record")
     assert decide(task, None, record.status, record, None, why) == expected
     assert decide(spec(**FILES, rerun="never"), None, record.status, record, None, why)[0] == "none"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from .outputs import (
     parse_results,
     read_artifacts,
     read_sources,
-    recorded_texts,
     termination_message,
     too_large,
 )
@@ -41,6 +40,7 @@ class Fetched:
         plan: what the copy changed, or None if it was not copied in this run.
         size: the bytes that were copied.
         checksum: the sha256 of a file, or None.
+        stamp: that of the copy of a file, or None.
     """
 
     artifact: Artifact
@@ -48,11 +48,13 @@ class Fetched:
     plan: Plan | None = None
     size: int = 0
     checksum: str | None = None
+    stamp: str | None = None
 
     @property
     def recorded(self) -> dict[str, str | None]:
         """The artifact in a record."""
-        return {"path": self.artifact.path, "dest": self.artifact.dest, "target": self.target}
+        copied = {"checksum": self.checksum, "stamp": self.stamp} if self.checksum else {}
+        return {"path": self.artifact.path, "dest": self.artifact.dest, "target": self.target, **copied}
 
     def describe(self) -> Result:
         """The artifact in the result."""
@@ -127,6 +129,14 @@ def _decode_result(source: ResultSource, content: bytes | int | None, limit: int
         ) from None
 
 
+def recorded_texts(sources: Iterable[ResultSource], record: Record | None) -> dict[str, str]:
+    """The recorded texts of results by name: a path may have another name now, and a name another path, with which the task need not run again."""
+    if record is None or not record.results or record.sources is None:
+        return (record.results if record else None) or {}
+    texts = {record.sources[name]: text for name, text in record.results.items() if name in record.sources}
+    return {source.name: texts[source.path] for source in sources if source.path in texts}
+
+
 def find_omissions(spec: TaskSpec, collected: Collected) -> list[PodwrightError]:
     """What a task that succeeded should have left and did not; not what could not be fetched or is a problem already."""
     sources = read_sources(spec.options)
@@ -147,10 +157,10 @@ def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_succ
         collected.texts = {source.name: recorded[source.name] for source in sources if source.name in recorded}
     else:
         decode_results(sources, {name: text.encode() for name, text in recorded.items()}, pod, collected)
-    known = {(entry.get("path"), entry.get("dest")): entry.get("target") for entry in record.artifacts} if record else {}
+    known = {(entry.get("path"), entry.get("dest")): entry for entry in record.artifacts} if record else {}
     for artifact in artifacts:
-        place = (artifact.path, artifact.dest)
-        collected.artifacts += [Fetched(artifact, known[place])] if place in known else []
+        entry = known.get((artifact.path, artifact.dest))
+        collected.artifacts += [Fetched(artifact, entry.get("target"), checksum=entry.get("checksum"), stamp=entry.get("stamp"))] if entry else []
     if is_success and spec.leaves_files and (record is None or record.results is None):
         lost = lost_error(spec.options)
         collected.problems += [lost] if lost else find_omissions(spec, collected)

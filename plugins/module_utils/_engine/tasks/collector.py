@@ -17,6 +17,7 @@ from ..transfer.remote import ContainerTree
 from ..transfer.small_files import NO_FILE, OUTSIDE, read_small_files
 from ..transfer.tree import FILE, ROOT, show
 from .collected import Collected, Fetched, decode_results, find_omissions
+from .copies import stamp_of
 from .file_containers import HOLDER, RELEASE, file_container
 from .outputs import RESULT_BYTES, Artifact, mounted_paths, output_directories, outside_error, read_artifacts, read_sources, special_error
 
@@ -37,10 +38,12 @@ class Collector:
         client: a branch, whose streams can be cancelled.
         deadline: the time of the client's clock at which transfers are terminated, or None.
         is_check: whether nothing is written.
+        targets: path of a copy -> the artifact, of all tasks of the batch: none replaces another one.
     """
 
-    def __init__(self, client: Client, console: Console, deadline: float | None = None, is_check: bool = False) -> None:
+    def __init__(self, client: Client, console: Console, deadline: float | None = None, is_check: bool = False, targets: dict[str, str] | None = None) -> None:
         self._client, self._console, self._deadline, self._is_check = client, console, deadline, is_check
+        self._targets: dict[str, str] = {} if targets is None else targets
 
     def collect(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected:
         """Fetch what a task has left. Something that is missing is a problem only if the task succeeded."""
@@ -86,7 +89,14 @@ class Collector:
             collected.failures.append(error)
 
     def _copy(self, artifact: Artifact, remote: ContainerTree, tree: Tree) -> Fetched:
-        pair = download_pair(remote, tree, artifact.dest, self._console).with_digests()
+        pair = download_pair(remote, tree, artifact.dest, self._console)
+        target = os.fsdecode(os.path.realpath(pair.local.full_path(ROOT)))
+        own = f"{artifact.path} of task '{remote.container.pod}' in namespace '{remote.container.namespace}'"
+        other = self._targets.setdefault(target, own)
+        if other != own:
+            problem = f"The artifact {artifact.path} cannot be copied to {target}, which is the copy of {other}."
+            raise PodwrightError(problem, reason="Obstacle", hint="Set another dest.")
+        pair = pair.with_digests()
         plan = compare(pair.source, pair.target, CopyOptions())
         if plan.obstacles:
             path = plan.obstacles[0]
@@ -96,13 +106,14 @@ class Collector:
                 reason="Obstacle",
                 hint="Delete it, or set another dest.",
             )
-        fetched = Fetched(artifact, os.fsdecode(os.path.realpath(pair.local.full_path(ROOT))), plan, sum(pair.source[path].size for path in plan.files))
+        fetched = Fetched(artifact, target, plan, sum(pair.source[path].size for path in plan.files))
         digests = {path: entry.digest for path, entry in pair.source.items()}
         if plan.is_change and not self._is_check and isinstance(pair.local, LocalTree):
             download = Download(pair.local, remote, pair.source, CopyOptions(), plan, "tar" in remote.tools, self._console)
             download.run()
             digests |= download.digests
-        fetched.checksum = digests.get(ROOT) if pair.source[ROOT].type == FILE else None
+        if pair.source[ROOT].type == FILE:
+            fetched.checksum, fetched.stamp = digests.get(ROOT), stamp_of(target)
         return fetched
 
     def release(self, pod: Manifest) -> None:

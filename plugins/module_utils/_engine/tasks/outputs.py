@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError, option_error
 from ..objects.containers import TASK_CONTAINER, container_status
-from ..text import LARGEST, SURROGATE, scalar_text
+from ..text import LARGEST, SURROGATE, encode, scalar_text
+from .copies import RecordedCopy, fault_of_copy
 from .options import check_keys
 
 if TYPE_CHECKING:
@@ -63,10 +64,17 @@ class Artifact:
     is_optional: bool
 
     @property
-    def place(self) -> str:
-        """What no other artifact may have: the normalized `dest`, with the name of the file if that is a directory by its trailing slash."""
-        is_into_directory = self.dest.endswith("/") and not self.path.endswith("/")
-        return os.path.realpath(os.path.join(self.dest, posixpath.basename(self.path)) if is_into_directory else self.dest)
+    def paths(self) -> tuple[str, str]:
+        """The normalized paths of its copy at `dest`, and in it if that is a directory and the artifact a file."""
+        return os.path.realpath(self.dest), os.path.realpath(os.path.join(self.dest, posixpath.basename(self.path)))
+
+    @property
+    def places(self) -> set[str]:
+        """Those of its `paths` where its copy may be, by what is known before it is fetched."""
+        itself, inside = self.paths
+        if self.path.endswith("/"):
+            return {itself}
+        return {inside} if self.dest.endswith("/") else {itself, inside} if os.path.isdir(self.dest) else {itself}
 
 
 def read_sources(options: Options) -> list[ResultSource]:
@@ -103,16 +111,25 @@ def read_artifacts(options: Options) -> list[Artifact]:
     artifacts = []
     for index, entry in enumerate(options.get("artifacts") or []):
         check_path(f"artifacts[{index}].path", entry["path"])
-        if not entry["dest"]:
-            raise option_error(f"artifacts[{index}].dest", "must be a path, got an empty string.")
+        if not entry["dest"] or not _can_be_path(entry["dest"]):
+            got = repr(entry["dest"]) if entry["dest"] else "an empty string"
+            raise option_error(f"artifacts[{index}].dest", f"must be a path, got {got}.")
         artifacts.append(Artifact(entry["path"], entry["dest"], bool(entry.get("optional"))))
     return artifacts
 
 
 def check_path(option: str, path: object) -> None:
     """Check a path in a container. Raises: PodwrightError."""
-    if not isinstance(path, str) or not path.startswith("/") or "\0" in path or posixpath.normpath(path) != path.rstrip("/") or path.startswith("//"):
+    if not isinstance(path, str) or not path.startswith("/") or not _can_be_path(path) or posixpath.normpath(path) != path.rstrip("/") or path.startswith("//"):
         raise option_error(option, f"must be an absolute path without '.', '..' and empty parts, got {path!r}.")
+
+
+def _can_be_path(text: str) -> bool:
+    """Whether a text has bytes, none of which is 0."""
+    try:
+        return b"\0" not in encode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def check_destinations(tasks: Iterable[tuple[str, Options]]) -> None:
@@ -127,9 +144,11 @@ def check_destinations(tasks: Iterable[tuple[str, Options]]) -> None:
     for prefix, options in tasks:
         for index, artifact in enumerate(read_artifacts(options)):
             option = f"{prefix}artifacts[{index}]"
-            other = known.setdefault(artifact.place, option)
-            if other != option:
-                raise option_error(f"{option}.dest", f"must not be that of {other}, got {artifact.dest!r} for both.", "Use the name of the task in it.")
+            for place in sorted(artifact.places):
+                other = known.setdefault(place, option)
+                if other != option:
+                    hint = "Use the name of the task in it, and end the path of a directory with a slash."
+                    raise option_error(f"{option}.dest", f"must not be that of {other}, got {place!r} for both.", hint)
 
 
 def output_paths(options: Options) -> list[tuple[str, str]]:
@@ -213,7 +232,7 @@ def _is_plain(value: Any, depth: int) -> bool:
         return all(_is_plain(item, depth - 1) for item in value.values())
     if isinstance(value, list):
         return all(_is_plain(item, depth - 1) for item in value)
-    return math.isfinite(value) if isinstance(value, float) else not isinstance(value, int) or abs(value) <= LARGEST
+    return math.isfinite(value) if isinstance(value, float) else not isinstance(value, int) or -LARGEST - 1 <= value <= LARGEST
 
 
 def parse_results(sources: Iterable[ResultSource], texts: Mapping[str, str]) -> tuple[dict[str, Any], list[PodwrightError]]:
@@ -290,20 +309,13 @@ def result_variables(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
 # -- what is known from earlier runs --------------------------------------------------------------------------
 
 
-def recorded_texts(sources: Iterable[ResultSource], record: Record | None) -> dict[str, str]:
-    """The recorded texts of results by name: a path may have another name now, and a name another path, with which the task need not run again."""
-    if record is None or not record.results or record.sources is None:
-        return (record.results if record else None) or {}
-    texts = {record.sources[name]: text for name, text in record.results.items() if name in record.sources}
-    return {source.name: texts[source.path] for source in sources if source.path in texts}
-
-
-def why_incomplete(options: Options, record: Record | None, can_be_fetched: bool, exists: Callable[[str], bool] = os.path.lexists) -> str:
+def why_incomplete(options: Options, record: Record | None, can_be_fetched: bool, find_fault: Callable[[RecordedCopy], str] = fault_of_copy) -> str:
     """Why a task that succeeded in an earlier run must run again: something that it left was lost. An empty text if nothing was.
 
     Args:
         record: the Record of that run, or None.
         can_be_fetched: whether its pod still has the files.
+        find_fault: what became of a copy.
     """
     if not output_paths(options):
         return ""
@@ -312,11 +324,13 @@ def why_incomplete(options: Options, record: Record | None, can_be_fetched: bool
     for source in read_sources(options):
         if record.sources is not None and source.path not in (None, *record.sources.values()):
             return f"its result '{source.name}' was not fetched from {source.path}"
-    fetched = {(entry.get("path"), entry.get("dest")): entry.get("target") for entry in record.artifacts}
+    fetched = {(entry.get("path"), entry.get("dest")): entry for entry in record.artifacts}
     for artifact in read_artifacts(options):
-        if (artifact.path, artifact.dest) not in fetched:
+        entry = fetched.get((artifact.path, artifact.dest))
+        # A relative dest may mean another directory now.
+        if entry is None or entry.get("target") not in (None, *artifact.paths):
             return f"its artifact was not copied to {artifact.dest}"
-        target = fetched[artifact.path, artifact.dest]
-        if target and not exists(target):
-            return f"its artifact {artifact.dest} does not exist any more"
+        fault = find_fault(entry)
+        if fault:
+            return f"its artifact {artifact.dest} {fault}"
     return ""

@@ -11,6 +11,7 @@ from ..console import Console
 from ..errors import PodwrightError
 from ..threads import call_in_threads
 from ..values import Manifest
+from .collected import describe_lack
 from .decision import CREATE, NONE, PATCH, REPLACE, RESIZE
 from .executor import THREADS, Executor, refuses_resize
 from .needs import predict_skips
@@ -27,7 +28,8 @@ def predict(client: Client, batch: BatchPlan, console: Console) -> BatchPlan:
     plans = predict_skips(batch.tasks)
     open_plans = {number: plan for number, plan in enumerate(plans) if plan.change.is_change or _lacks_secret(plan)}
     predicted = dict(zip(open_plans, call_in_threads(lambda plan: _predict_task(executor, plan), open_plans.values(), THREADS)))
-    return replace(batch, tasks=tuple(_predict_copies(client, predicted.get(number, plan), console) for number, plan in enumerate(plans)))
+    targets: dict[str, str] = {}
+    return replace(batch, tasks=tuple(_predict_copies(client, predicted.get(number, plan), console, targets) for number, plan in enumerate(plans)))
 
 
 def _lacks_secret(plan: TaskPlan) -> bool:
@@ -35,14 +37,18 @@ def _lacks_secret(plan: TaskPlan) -> bool:
     return plan.spec is not None and plan.live is not None and plan.change.action in (NONE, PATCH) and is_needed(plan.spec, plan.status)
 
 
-def _predict_copies(client: Client, plan: TaskPlan, console: Console) -> TaskPlan:
+def _predict_copies(client: Client, plan: TaskPlan, console: Console, targets: dict[str, str]) -> TaskPlan:
     pod = TaskRun(plan).pod_to_fetch_from if plan.change.action in (NONE, PATCH) and plan.spec and plan.spec.leaves_files else None
     if not plan.spec or not pod:
         return plan
     from .collector import Collector  # few tasks leave files
 
-    collector = Collector(client, console, is_check=True)
-    return replace(plan, collected=collector.collect(plan.spec, pod, plan.status is not None and plan.status.state == "succeeded"))
+    collector = Collector(client, console, is_check=True, targets=targets)
+    collected = collector.collect(plan.spec, pod, plan.status is not None and plan.status.state == "succeeded")
+    lack = describe_lack(plan.spec, collected) if plan.status and plan.status.state == "succeeded" else None
+    if lack:
+        console.warn(f"{lack} The task is going to fail.")
+    return replace(plan, collected=collected)
 
 
 def _predict_task(executor: Executor, plan: TaskPlan) -> TaskPlan:

@@ -44,7 +44,8 @@ class Record:
         created_at: when the API server created its pod, in the API's format, or None.
         results: the texts of its results by name, or None if what it left was not fetched.
         sources: the path of each of its results by name, None for a termination message; None if an earlier version of Podwright recorded it.
-        artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none.
+        artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none. That of a file has
+            its `checksum` and its `stamp`.
         problems: what was wrong with what it left.
     """
 
@@ -94,17 +95,22 @@ def build_record(
         data["job_uid"] = job["metadata"]["uid"]
     if tail.text and tail.container:
         data["log_container"] = tail.container
-    if collected:
-        data["results"] = json.dumps(collected.texts, sort_keys=True, ensure_ascii=False)
-        data["sources"] = json.dumps({source.name: source.path for source in read_sources(spec.options)}, sort_keys=True)
-        data |= {"artifacts": json.dumps([entry.recorded for entry in collected.artifacts])}
-        problems = [{"message": problem.message, "reason": problem.reason, "hint": problem.hint} for problem in collected.problems]
-        data |= {"problems": json.dumps(problems)} if problems else {}
+    data |= _describe_collected(spec, collected) if collected else {}
     labels = MANAGED | {TASK: spec.name, HASH: spec.hash, RECORD: "true"} | ({SET: spec.set_name} if spec.set_name else {})
     metadata: Manifest = {"name": PREFIX + spec.name, "namespace": spec.namespace, "labels": labels}
     if spec.options.get("ttl") is not None:
         metadata["annotations"] = {TTL: str(spec.options["ttl"])}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _describe_collected(spec: TaskSpec, collected: Collected) -> dict[str, str]:
+    problems = [{"message": problem.message, "reason": problem.reason, "hint": problem.hint} for problem in collected.problems]
+    fields = {
+        "results": json.dumps(collected.texts, sort_keys=True, ensure_ascii=False),
+        "sources": json.dumps({source.name: source.path for source in read_sources(spec.options)}, sort_keys=True),
+        "artifacts": json.dumps([entry.recorded for entry in collected.artifacts]),
+    }
+    return fields | ({"problems": json.dumps(problems)} if problems else {})
 
 
 def move_record(item: Manifest, set_name: str | None) -> Manifest:

@@ -35,6 +35,7 @@ class Transfers:
         self.deadline: float | None = None
         self._client, self._console = client, console
         self._branches: list[Client] = []
+        self._targets: dict[str, str] = {}
         self._is_cancelled = threading.Event()
 
     def deliver(self, spec: TaskSpec, pod: Manifest) -> Answer:
@@ -80,7 +81,8 @@ class Transfers:
             return Answer(collected=self._find_collected(spec, pod, is_success))
         from .collector import Collector
 
-        return Answer(collected=Collector(self._branch(), self._console, self.deadline).collect(spec, pod, is_success))
+        collector = Collector(self._branch(), self._console, self.deadline, targets=self._targets)
+        return Answer(collected=collector.collect(spec, pod, is_success))
 
     def _find_collected(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected | None:
         """What another run has fetched according to the record, if its copies are on this host, or why the record cannot be read; else None."""
