@@ -39,7 +39,9 @@ options:
     type: str
     default: Pod
   timeout:
-    description: Timeout of one attempt in seconds. Defaults to 3600 for a task that completes, and to no timeout for one that keeps running.
+    description:
+      - Timeout of one attempt in seconds. Defaults to 3600 for a task that completes, and to no timeout for one that keeps running.
+      - It includes the time in which files of O(results) and O(artifacts) are fetched.
     type: int
   schedule_timeout:
     description: Seconds within which each attempt must be scheduled to a node (reason V(ScheduleTimeout)). There is no timeout by default.

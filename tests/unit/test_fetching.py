@@ -109,6 +109,8 @@ def local(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "TICK_SECONDS", 0)
     monkeypatch.setattr(completion, "wait_until_deleted", lambda *arguments: None)
     monkeypatch.setattr(task_completion, "list_events", lambda *arguments: [])
+    monkeypatch.setattr(task_completion, "RELEASE_LOOKS", (0,))
+    monkeypatch.setattr(transfers, "LOOKS", (0,))
     monkeypatch.setattr(collector, "RELEASE", ["sh", "-c", f": > {tmp_path}/released"])
     return LocalPod("gnu", tmp_path / "tools", monkeypatch)
 
@@ -429,7 +431,7 @@ def test_files_are_not_lost_because_the_record_cannot_be_read(cluster, tmp_path,
 
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_run_that_could_not_fetch_keeps_the_record_of_one_that_could(cluster, tmp_path, monkeypatch, is_deleted):
-    """Two runs at the same time: the faster one deletes the pod while the other one copies from it."""
+    """Two runs at the same time: the faster one, on another host, deletes the pod while the other one copies from it."""
     record = ("ConfigMap", "n", "podwright-record-t")
     leave(tmp_path, r="1", a="x")
     perform(cluster, tmp_path)
@@ -437,16 +439,80 @@ def test_a_run_that_could_not_fetch_keeps_the_record_of_one_that_could(cluster, 
 
     def overtake(*arguments):
         cluster.objects[record] = copy.deepcopy(recorded)
+        (tmp_path / "copied/a").rename(tmp_path / "elsewhere")
         raise PodwrightError("The copy failed")
 
     with monkeypatch.context() as patch:
         patch.setattr(collector, "read_small_files", overtake)
         assert perform(cluster, tmp_path)["state"] == "failed"
     assert json.loads(cluster.objects[record]["data"]["results"]) == {"r": "1", "m": "fine"}
+    (tmp_path / "elsewhere").rename(tmp_path / "copied/a")
     if is_deleted:
         del cluster.objects[POD]
     again = perform(cluster, tmp_path)
     assert not again["changed"] and again["results"]["r"] == 1 and cluster.created == 1
+
+
+def test_what_another_run_fetches_meanwhile_is_no_failure(cluster, tmp_path, monkeypatch):
+    """The faster run releases and deletes the pod while this one copies from it."""
+    record = ("ConfigMap", "n", "podwright-record-t")
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    recorded = cluster.objects.pop(record)
+
+    def overtake(*arguments):
+        cluster.objects[record] = copy.deepcopy(recorded)
+        del cluster.objects[POD]
+        raise PodwrightError("The copy failed with exit code 137", reason="CopyFailed")
+
+    monkeypatch.setattr(collector, "read_small_files", overtake)
+    slower = perform(cluster, tmp_path, cleanup="always")
+    assert "msg" not in slower and slower["results"] == {"r": 1, "m": "fine"} and slower["artifacts"][0]["exists"] and not slower["warnings"]
+    assert json.loads(cluster.objects[record]["data"]["results"]) == {"r": "1", "m": "fine"}
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_timeout_during_the_fetching_is_named(cluster, tmp_path, monkeypatch, code, looks):
+    """The API server may know that later than this run."""
+    leave(tmp_path, r="1", a="x")
+    cluster.code, get = code, cluster.get
+
+    def look(kind, namespace, name):
+        looked.append(kind)
+        if len(looked) > looks:
+            cluster.objects[POD]["status"] |= {"phase": "Failed", "reason": "DeadlineExceeded"}
+        return get(kind, namespace, name)
+
+    def time_out(*arguments):
+        monkeypatch.setattr(cluster, "get", look)
+        raise PodwrightError("The copy failed with exit code 137", reason="CopyFailed")
+
+    looked = []
+    monkeypatch.setattr(collector, "read_small_files", time_out)
+    failed = perform(cluster, tmp_path, rerun="on_change")
+    lost = "What the failed task 't' left was lost: its pod was terminated before it was fetched (Error)."
+    assert failed["warnings"] == ([lost] if code else [])
+    assert code or (failed["reason"] == "FilesLost" and "because its pod was terminated at its timeout." in failed["msg"] and "Raise timeout" in failed["msg"])
+    assert "results" not in cluster.objects["ConfigMap", "n", "podwright-record-t"]["data"]
+
+
+def test_a_pod_that_another_run_has_just_released_holds_nothing(cluster, tmp_path, monkeypatch):
+    """The kubelet reports that later."""
+    leave(tmp_path, r="1", a="x")
+    get = cluster.get
+
+    def look(kind, namespace, name):
+        found = copy.deepcopy(get(kind, namespace, name))
+        cluster.objects[POD]["status"] = cluster.status("terminated")
+        return found
+
+    def refuse(*arguments):
+        monkeypatch.setattr(cluster, "get", look)
+        raise PodwrightError("container not created: not found")
+
+    monkeypatch.setattr(collector, "execute", refuse)
+    assert not perform(cluster, tmp_path)["warnings"]
 
 
 def test_results_in_a_record_that_was_edited_are_missing(cluster, tmp_path):

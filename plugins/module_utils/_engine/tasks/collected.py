@@ -162,7 +162,7 @@ def restore(spec: TaskSpec, pod: Manifest | None, record: Record | None, is_succ
         entry = known.get((artifact.path, artifact.dest))
         collected.artifacts += [Fetched(artifact, entry.get("target"), checksum=entry.get("checksum"), stamp=entry.get("stamp"))] if entry else []
     if is_success and spec.leaves_files and (record is None or record.results is None):
-        lost = lost_error(spec.options)
+        lost = lost_error(spec.options, pod)
         collected.problems += [lost] if lost else find_omissions(spec, collected)
     elif is_success:
         collected.problems = (record.problems if record else []) or collected.problems + find_omissions(spec, collected)

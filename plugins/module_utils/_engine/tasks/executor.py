@@ -44,7 +44,7 @@ class Answer:
         deleted: whether something was deleted that was not being deleted already.
         missing: uids of objects that do not exist any more.
         predicted: a replacement as the server's dry run answered, or None.
-        live: what was created or resized, or None.
+        live: what was created or resized, or the pod that terminated before all was fetched from it, or None.
         adopted: what existed already without a label that identifies its task, before that was restored, or None.
         log: the end of the log of a pod that is stopped, or None.
         policy: the NetworkPolicy that was applied, or None.

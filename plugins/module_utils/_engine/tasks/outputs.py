@@ -70,7 +70,7 @@ class Artifact:
 
     @property
     def places(self) -> set[str]:
-        """Those of its `paths` where its copy may be, by what is known before it is fetched."""
+        """Those of its `paths` that its copy may have, by what is known before it is fetched."""
         itself, inside = self.paths
         if self.path.endswith("/"):
             return {itself}
@@ -270,10 +270,13 @@ def missing_error(what: str, path: str | None) -> PodwrightError:
     return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
 
 
-def lost_error(options: Options) -> PodwrightError | None:
+def lost_error(options: Options, pod: Manifest | None = None) -> PodwrightError | None:
     """The error for a task that succeeded, but whose files nobody can fetch any more; None if it need not have left any, and never runs again."""
     if options["rerun"] != "never":
         message = "the files that it left were lost before this run fetched them, because its pod was terminated"
+        if pod and (pod.get("status") or {}).get("reason") == "DeadlineExceeded":
+            hint = "Raise timeout, which includes the time in which files are fetched, or lower concurrency if tasks wait for each other's copies."
+            return PodwrightError(f"{message} at its timeout", reason="FilesLost", hint=hint)
         return PodwrightError(message, reason="FilesLost", hint="Run the playbook again, which runs the task again.")
     files: list[ResultSource | Artifact] = [*read_sources(options), *read_artifacts(options)]
     if not any(entry.path and not entry.is_optional for entry in files):

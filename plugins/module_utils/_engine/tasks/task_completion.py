@@ -32,6 +32,8 @@ from .record import build_record, find_fetched, is_outdated
 from .task_run import TaskRun
 from .task_spec import TaskSpec
 
+RELEASE_LOOKS = (1, 2)  # seconds after which it is known whether a pod was released
+
 
 class TaskCompletion:
     """Completes single tasks, in threads; each changes its TaskRun."""
@@ -153,9 +155,17 @@ class TaskCompletion:
         try:
             Collector(self._client, self._console).release(pod)
         except PodwrightError as error:
-            live = self._client.get(POD, spec.namespace, pod["metadata"]["name"])
-            if live and live["metadata"]["uid"] == pod["metadata"]["uid"] and can_fetch(live):
+            if self._still_holds(pod):
                 self._console.warn(f"The pod of task '{spec.name}' still holds its files, although they were fetched: {error}")
+
+    def _still_holds(self, pod: Manifest) -> bool:
+        """Whether a pod holds its files, also after a while: another run may have released it, which its kubelet reports later."""
+        for pause in (0, *RELEASE_LOOKS):
+            self._client.clock.sleep(pause)
+            live = self._client.get(POD, pod["metadata"]["namespace"], pod["metadata"]["name"])
+            if not live or live["metadata"]["uid"] != pod["metadata"]["uid"] or not can_fetch(live):
+                return False
+        return True
 
 
 def _termination_line(error: str, pod: Manifest | None, tail: str, log_tail: int) -> str:

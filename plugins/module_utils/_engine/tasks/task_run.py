@@ -222,7 +222,7 @@ class TaskRun:
 
     def take(self, answer: Answer) -> None:
         """Note what it left and was fetched."""
-        self.collected = answer.collected
+        self.collected, self.live = answer.collected, answer.live or self.live
         if self.stage is Stage.COLLECTING:
             self.finish()
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import POD
 from ..errors import as_podwright_error
 from .collected import Collected, restore
 from .executor import Answer
-from .file_containers import can_fetch, has_inputs
-from .outputs import why_incomplete
+from .file_containers import can_fetch, has_inputs, holds_files
+from .outputs import lost_error, why_incomplete
 from .record import find_fetched
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .task_spec import TaskSpec
 
+LOOKS = (0.5, 1.0, 2.0)  # seconds after which it is known, on average, why something could not be fetched
+_EXPLAINED = ("Obstacle", "Replaced")  # reasons of failures that do not depend on the state of the pod
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before the inputs of a task are copied again, on average
 
 
@@ -82,7 +85,24 @@ class Transfers:
         from .collector import Collector
 
         collector = Collector(self._branch(), self._console, self.deadline, targets=self._targets)
-        return Answer(collected=collector.collect(spec, pod, is_success))
+        collected = collector.collect(spec, pod, is_success)
+        if all(failure.reason in _EXPLAINED for failure in collected.failures):
+            return Answer(collected=collected)
+        return self._look_again(spec, pod, is_success, collected)
+
+    def _look_again(self, spec: TaskSpec, pod: Manifest, is_success: bool, collected: Collected) -> Answer:
+        """Answer after a failure: another run may have fetched all and deleted the pod, or the pod was terminated, for example at its timeout."""
+        pauses = iter(LOOKS)
+        while True:
+            live = self._look_up(spec, pod)
+            found = self._find_collected(spec, pod, is_success)
+            if found and not found.failures:
+                return Answer(collected=found)
+            if live is None or not holds_files(live):
+                lost = lost_error(spec.options, live)
+                return Answer(collected=replace(collected, failures=[lost] if lost else collected.failures), live=live)
+            if not self._pause(next(pauses, None)):
+                return Answer(collected=collected)
 
     def _find_collected(self, spec: TaskSpec, pod: Manifest, is_success: bool) -> Collected | None:
         """What another run has fetched according to the record, if its copies are on this host, or why the record cannot be read; else None."""
