@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import INDEX, deciding_pod, pods_by_index, read_job
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Change
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes, has_reported, named_pods
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.indexes import describe_indexes, has_reported, named_pods, summarize
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.job import attempts_in_a_row
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.live_state import find_correction
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.problems import failure_hint
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import build_record, read_record, with_indexes
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_completion import TaskCompletion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_plan import TaskPlan
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_run import TaskRun
@@ -136,7 +140,7 @@ def test_each_index_has_a_result_and_a_log():
     assert [entry["metadata"]["name"] for entry in pods_by_index(PODS).values()] == [PODS[0]["metadata"]["name"], PODS[2]["metadata"]["name"], "t-2-" + T[2]]
     run = SimpleNamespace(
         spec=asked, pods={item["metadata"]["uid"]: item for item in PODS}, plan=SimpleNamespace(is_deletion=False), pod=PODS[2], logs=None, index_logs={},
-        is_stopping=False, collected=None, error=None, manifest=None,
+        is_stopping=False, collected=None, error=None, manifest=None, record=None,
     )  # fmt: skip
     limits = []
 
@@ -188,6 +192,34 @@ def with_results(*pods, **options):
 def test_each_index_has_its_own_results():
     run = with_results(finished(0, "10"), finished(1, "x", 1), finished(2, '{"a": 1}'))
     assert [entry["results"] for entry in describe_indexes(run.spec, run)["indexes"]] == [{"number": 10}, {}, {"number": {"a": 1}}]
+
+
+def test_a_record_keeps_the_results_of_each_index():
+    run = with_results(finished(0, "10"), finished(1, "x", 1), finished(2, '{"a": 1}'))
+    known = describe_indexes(run.spec, run)["indexes"]
+    manifest = build_record(run.spec, run.status, run.pod, 1, Tail(), run.left, run.live)
+    manifest = with_indexes(manifest, summarize(run.spec, run.pods.values()))
+    recorded = TaskRun(replace(run.plan, change=replace(run.plan.change, before=None), live=None, pods=(), record=read_record(manifest)))
+    assert recorded.is_known_by_record and describe_indexes(run.spec, recorded)["indexes"] == known and recorded.left.results(run.spec) == {"number": {"a": 1}}
+    edited = read_record(manifest | {"data": manifest["data"] | {"indexes": '[5, {"index": "1"}, {"index": 2, "message": 7}]'}})
+    assert edited.indexes == [{"index": 2, "message": 7}]
+    recorded.record = edited
+    assert describe_indexes(run.spec, recorded)["indexes"] == [dict.fromkeys(known[2]) | {"index": 2, "results": {}}]
+
+
+def test_a_record_has_no_room_for_any_number_of_indexes():
+    run = with_results(*(finished(index, json.dumps("x" * 4000)) for index in range(80)))
+    warnings, applied = [], []
+    client = SimpleNamespace(list=lambda *_arguments, **_options: ([], ""), apply=lambda *arguments: applied.append(arguments[3]))
+    TaskCompletion(client, SimpleNamespace(warn=warnings.append)).complete(
+        run, replace(run.spec, options=run.spec.options | {"record": True, "logs": "none", "log_tail": 0})
+    )
+    assert "indexes" not in applied[0]["data"] and len(warnings) == 1 and "later runs do not return their results. Set cleanup to never" in warnings[0]
+
+
+def test_pods_of_the_same_second_are_ordered_by_their_index():
+    pods = [finished(index, "") for index in (10, 2, 9)]
+    assert deciding_pod(None, pods) is deciding_pod(None, reversed(pods)) is pods[0]
 
 
 def test_every_index_that_succeeds_must_have_its_results():

@@ -25,7 +25,7 @@ def deciding_pod(job: Manifest | None, pods: Iterable[Manifest]) -> Manifest | N
 
     If it has several completions, a failed one if it has failed, which deletes the others, else one that has not finished.
     """
-    latest = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+    latest = sorted(pods, key=_age)
     if job and completions_of(job) > 1 and latest:
         states = [(pod, read_pod(pod)) for pod in latest]
         if condition(job, "Failed").get("status") == "True":
@@ -37,10 +37,16 @@ def deciding_pod(job: Manifest | None, pods: Iterable[Manifest]) -> Manifest | N
     return latest[-1] if latest else None
 
 
+def _age(pod: Manifest) -> tuple[str, int, str]:
+    """What sorts pods by their age, of which only whole seconds are known; those of the same second by their index and name."""
+    index = parse_integer(annotation_of(pod, INDEX), MAX_INDEX, 0)
+    return pod["metadata"]["creationTimestamp"], -1 if index is None else index, pod["metadata"].get("name") or ""
+
+
 def pods_by_index(pods: Iterable[Manifest]) -> dict[int, Manifest]:
     """The latest pod of each index of an Indexed Job, in order."""
     found = {}
-    for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"]):
+    for pod in sorted(pods, key=_age):
         index = parse_integer(annotation_of(pod, INDEX), MAX_INDEX, 0)
         if index is not None:
             found[index] = pod

@@ -11,6 +11,7 @@ from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, read_pod
 from .collected import restore
 from .job import INDEXED
+from .outputs import parse_results, read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 
+_FIELDS = ("index", "state", "reason", "rc", "pod_name", "node")
 LAG_SECONDS = 2  # of one watch behind another
 
 
@@ -98,18 +100,25 @@ def describe_indexes(spec: TaskSpec, run: TaskRun) -> Result:
     """The field `indexes` of a task in the result; empty if it has none."""
     if not is_indexed(spec) or run.plan.is_deletion:
         return {}
-    pods = pods_by_index(run.pods.values())
-    described = [_describe(index, pod, run.index_logs.get(index, {})) for index, pod in pods.items()]
-    if spec.options.get("results"):
-        described = [entry | {"results": restore(spec, pod, None, False).results(spec)} for entry, pod in zip(described, pods.values())]
-    return {"indexes": described}
+    known = run.record.indexes if run.record and run.is_known_by_record else summarize(spec, run.pods.values())
+    return {"indexes": [_describe(spec, entry, run.index_logs.get(entry["index"], {})) for entry in known]}
 
 
-def _describe(index: int, pod: Manifest, logs: dict[str, str]) -> Result:
-    status, others = read_pod(pod), {name: log for name, log in logs.items() if name != TASK_CONTAINER}
+def summarize(spec: TaskSpec, pods: Iterable[Manifest]) -> list[Result]:
+    """What is recorded of each index; its `message` is its termination message, from which all of its results are read."""
+    return [_summarize(spec, index, pod) for index, pod in pods_by_index(pods).items()]
+
+
+def _summarize(spec: TaskSpec, index: int, pod: Manifest) -> Result:
+    status, texts = read_pod(pod), restore(spec, pod, None, False).texts
     fields = {"index": index, "state": status.state, "reason": status.reason, "rc": status.rc}
-    return (
-        fields
-        | {"pod_name": pod["metadata"]["name"], "node": pod["spec"].get("nodeName"), "logs": logs.get(TASK_CONTAINER)}
-        | ({"container_logs": others} if others else {})
-    )
+    fields |= {"pod_name": pod["metadata"]["name"], "node": pod["spec"].get("nodeName")}
+    return fields | ({"message": next(iter(texts.values()))} if texts else {})
+
+
+def _describe(spec: TaskSpec, known: Result, logs: dict[str, str]) -> Result:
+    others = {name: log for name, log in logs.items() if name != TASK_CONTAINER}
+    fields = {name: known.get(name) for name in _FIELDS} | {"logs": logs.get(TASK_CONTAINER)} | ({"container_logs": others} if others else {})
+    sources, message = read_sources(spec.options), known.get("message")
+    results = parse_results(sources, {source.name: message for source in sources} if isinstance(message, str) else {})[0]
+    return fields | ({"results": results} if spec.options.get("results") else {})

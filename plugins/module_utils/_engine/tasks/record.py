@@ -12,14 +12,14 @@ from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
 from ..objects.pod_status import SKIPPED, Status, times
-from ..text import SURROGATE, parse_integer
-from .outputs import read_sources
+from ..text import SURROGATE, encode, parse_integer
+from .outputs import TOTAL_RESULT_BYTES, read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..cluster.client import Client
-    from ..values import Manifest
+    from ..values import Manifest, Result
     from .collected import Collected
     from .task_spec import TaskSpec
 
@@ -47,6 +47,7 @@ class Record:
         artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none. That of a file has
             its `checksum` and its `stamp`.
         problems: what was wrong with what it left.
+        indexes: what is known of each index of an Indexed Job.
     """
 
     hash: str
@@ -63,6 +64,7 @@ class Record:
     sources: dict[str, str | None] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
     problems: list[PodwrightError] = field(default_factory=list)
+    indexes: list[Result] = field(default_factory=list)
 
 
 def build_record(
@@ -103,6 +105,17 @@ def build_record(
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
+def with_indexes(item: Manifest, indexes: Sequence[Result]) -> Manifest:
+    """A record with what is known of each index of an Indexed Job, unless that is too large."""
+    known = {} if are_too_large(indexes) else {"indexes": json.dumps(indexes, ensure_ascii=False)}
+    return item | {"data": item["data"] | known}
+
+
+def are_too_large(indexes: Sequence[Result]) -> bool:
+    """Whether a record, which is a ConfigMap, has no room for what is known of each index."""
+    return len(encode(json.dumps(indexes, ensure_ascii=False))) > TOTAL_RESULT_BYTES
+
+
 def _describe_collected(spec: TaskSpec, collected: Collected) -> dict[str, str]:
     problems = [{"message": problem.message, "reason": problem.reason, "hint": problem.hint} for problem in collected.problems]
     fields = {
@@ -141,6 +154,7 @@ def read_record(item: Manifest) -> Record:
         sources=_only_texts(_read_json(data["sources"], dict)) if "sources" in data else None,
         artifacts=[_only_texts(entry) for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
         problems=[_read_problem(entry) for entry in _read_json(data.get("problems"), list) if isinstance(entry, dict)],
+        indexes=[entry for entry in _read_json(data.get("indexes"), list) if isinstance(entry, dict) and isinstance(entry.get("index"), int)],
     )
 
 

@@ -26,12 +26,13 @@ from .container_logs import further_containers, read_logs, read_tail, share_of
 from .decision import PATCH
 from .executor import LOG_BYTES, Answer
 from .file_containers import can_fetch, holds_files
-from .indexes import has_several_pods, is_indexed, pods_by_name
+from .indexes import has_several_pods, is_indexed, pods_by_name, summarize
 from .outputs import termination_message
-from .record import build_record, find_fetched, is_outdated
+from .record import are_too_large, build_record, find_fetched, is_outdated, with_indexes
 from .task_run import TaskRun
 from .task_spec import TaskSpec
 
+_KEEP_JOB = "Set cleanup to never, or let its pods write less."
 RELEASE_LOOKS = (1, 2)  # seconds after which it is known whether a pod was released
 
 
@@ -137,7 +138,9 @@ class TaskCompletion:
         is_known = run.logs is not None and len(encode(run.logs)) < LOG_BYTES  # else its end is missing
         tail = Tail(run.logs or "") if is_known else read_tail(self._client, pod, lines) if lines and pod else Tail()
         tail = Tail("\n".join(split_lines(tail.text)[-lines:]) if lines else "", tail.container)
+        indexes = summarize(spec, run.pods.values()) if is_indexed(spec) else []
         manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched, run.live if spec.is_job else None)
+        manifest = with_indexes(manifest, indexes) if indexes else manifest
         try:
             if spec.leaves_files and pod and not run.fetched and find_fetched(self._client, spec, pod["metadata"]["uid"]):
                 return None  # another run has, and perhaps deleted the pod: the task would run again without that record
@@ -146,6 +149,9 @@ class TaskCompletion:
             self._client.apply(CONFIG_MAP, spec.namespace, manifest["metadata"]["name"], manifest, MANAGER)
         except PodwrightError as error:
             return error
+        if spec.options.get("results") and are_too_large(indexes):
+            problem = f"has too many indexes for its record: once its Job is deleted, later runs do not return their results. {_KEEP_JOB}"
+            self._console.warn(f"Task '{spec.name}' in namespace '{spec.namespace}' {problem}")
         return None
 
     def _release(self, spec: TaskSpec, pod: Manifest) -> None:
