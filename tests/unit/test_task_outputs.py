@@ -17,7 +17,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks impor
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import decide
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.file_containers import HOLDER
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.inputs import INPUTS
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.outputs import JSON, TEXT, ResultSource, missing_error, parse_result
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.output_errors import missing_error
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.outputs import JSON, TEXT, ResultSource, parse_result
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import build_record, read_record
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.validation import validate
@@ -133,6 +134,26 @@ def test_files_in_volumes_of_the_task_need_no_other_volume():
     pod = pod_of(volumes=volumes, shared_workspace="/work", results={"a": "/data/a"}, artifacts=[{"path": "/work/", "dest": "x"}])
     assert mounts_of(pod, "task") == {"/data": False, "/other": False, "/work": False}
     assert mounts_of(pod, HOLDER) == {"/data": True, "/work": True, "/podwright-files": False}
+
+
+def test_files_in_volumes_of_the_definition_need_no_other_volume():
+    def defined(**mount):
+        mounts = [{"name": "w", "mountPath": "/work"} | mount, {"name": "x", "mountPath": "/x"}]
+        containers = [{"name": "task", "volumeMounts": mounts}, {"name": "other", "volumeMounts": [{"name": "w", "mountPath": "/out"}]}]
+        return {"spec": {"volumes": [{"name": "w", "emptyDir": {}}, {"name": "x", "emptyDir": {}}], "containers": containers}}
+
+    files = {"results": {"a": "/work/out/a", "b": "/out/b"}, "state": "completed"}
+    pod = pod_of(**files, definition=defined(subPath="s"))
+    assert mounts_of(pod, "task") == {"/out": False, "/work": False, "/x": False}
+    assert mounts_of(pod, HOLDER) == {"/out": True, "/work": True, "/podwright-files": False}
+    holder = next(container for container in pod["containers"] if container["name"] == HOLDER)
+    assert {"name": "w", "mountPath": "/work", "readOnly": True, "subPath": "s"} in holder["volumeMounts"]
+    volumes = [{"name": "data", "mount_path": "/work", "empty_dir": {}}]  # takes the place of the mount in the definition
+    assert mounts_of(pod_of(**files, definition=defined(), volumes=volumes), HOLDER) == {"/out": True, "/work": True, "/podwright-files": False}
+    with pytest.raises(PodwrightError, match=r"^results\.a: must not be in a mount of definition with subPathExpr, got '/work/out/a'"):
+        pod_of(**files, definition=defined(subPathExpr="$(NAME)"))
+    with pytest.raises(PodwrightError, match=r"^definition\.spec\.containers\[0\]: must be a mapping"):
+        pod_of(**files, definition={"spec": {"containers": ["task"]}})
 
 
 def test_a_task_without_files_has_no_other_container():

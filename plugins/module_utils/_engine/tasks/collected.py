@@ -8,19 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import PodwrightError
-from .outputs import (
-    Artifact,
-    ResultSource,
-    check_total,
-    lost_error,
-    message_limit,
-    missing_error,
-    parse_results,
-    read_artifacts,
-    read_sources,
-    termination_message,
-    too_large,
-)
+from .output_errors import lost_error, missing_error, too_large
+from .outputs import Artifact, ResultSource, check_total, message_limit, parse_results, read_artifacts, read_sources, termination_message
 
 if TYPE_CHECKING:
     from typing import Any

@@ -19,7 +19,8 @@ from ..transfer.tree import FILE, ROOT, show
 from .collected import Collected, Fetched, decode_results, find_omissions
 from .copies import stamp_of
 from .file_containers import HOLDER, RELEASE, file_container
-from .outputs import RESULT_BYTES, Artifact, mounted_paths, output_directories, outside_error, read_artifacts, read_sources, special_error
+from .output_errors import outside_error, special_error
+from .outputs import RESULT_BYTES, Artifact, definition_mounts, mounted_paths, output_directories, read_artifacts, read_sources
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -123,4 +124,5 @@ class Collector:
 
 def _roots(spec: TaskSpec) -> list[str]:
     """The directories that the container which holds the files shares with the task."""
-    return [*mounted_paths(spec.options), *output_directories(spec.options)]
+    defined = [mount["mountPath"] for mount in definition_mounts(spec.options)]
+    return [*mounted_paths(spec.options), *defined, *output_directories(spec.options)]

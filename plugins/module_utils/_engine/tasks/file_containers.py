@@ -14,7 +14,7 @@ from ..objects.containers import TASK_CONTAINER, container_names, container_stat
 from ..objects.pod_status import Status, has_started, read_waiting
 from .containers import build_container
 from .inputs import INPUTS, READY, ROOT_PATH, read_inputs
-from .outputs import contains, output_directories, output_paths
+from .outputs import contains, definition_mounts, output_directories, output_paths
 from .security_context import UNPRIVILEGED_USER, USER_OF_IMAGE
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def build_holder(spec: TaskSpec, profile: str, mounts: list[Manifest]) -> list[M
     if not paths:
         return []
     # Read-only: nothing that fetches files can change them.
-    needed = [mount | {"readOnly": True} for mount in mounts if any(contains(mount["mountPath"], path) or contains(path, mount["mountPath"]) for path in paths)]
+    given = [*mounts, *definition_mounts(spec.options)]
+    needed = [mount | {"readOnly": True} for mount in given if any(contains(mount["mountPath"], path) or contains(path, mount["mountPath"]) for path in paths)]
     return [_build_helper(spec, HOLDER, _HOLD, profile, [*needed, {"name": HOLDER, "mountPath": CONTROL}])]
 
 

@@ -16,6 +16,7 @@ from ..errors import PodwrightError, option_error
 from ..objects.containers import TASK_CONTAINER, container_status
 from ..text import LARGEST, SURROGATE, encode, scalar_text
 from .copies import RecordedCopy, fault_of_copy
+from .manifest_shape import check_shape
 from .options import check_keys
 
 if TYPE_CHECKING:
@@ -165,13 +166,25 @@ def mounted_paths(options: Options) -> list[str]:
     return mounted + ([options["shared_workspace"]] if options.get("shared_workspace") else [])
 
 
+def definition_mounts(options: Options) -> list[Manifest]:
+    """The volume mounts that `definition` alone gives the task's container. Raises: PodwrightError if they are invalid."""
+    definition = options.get("definition") or {}
+    check_shape(definition, "definition")
+    containers = (definition.get("spec") or {}).get("containers") or []
+    mounts = [mount for container in containers if container["name"] == TASK_CONTAINER for mount in container.get("volumeMounts") or []]
+    return [mount for mount in mounts if mount["mountPath"] not in mounted_paths(options)]
+
+
 def output_directories(options: Options) -> list[str]:
     """The directories in which a task leaves files and that none of its own volumes contains.
 
     Raises: PodwrightError for a directory of the image that must not be hidden.
     """
-    mounted, directories = mounted_paths(options), []
+    mounts, directories = definition_mounts(options) if output_paths(options) else [], []
+    mounted = [*mounted_paths(options), *(mount["mountPath"] for mount in mounts)]
     for option, path in output_paths(options):
+        if any(mount.get("subPathExpr") and contains(mount["mountPath"], path) for mount in mounts):
+            raise option_error(option, f"must not be in a mount of definition with subPathExpr, got {path!r}.", "Set subPath, or mount it by volumes.")
         directory = path.rstrip("/") if path.endswith("/") else posixpath.dirname(path)
         if any(contains(place, path) for place in mounted):
             continue
@@ -247,53 +260,12 @@ def parse_results(sources: Iterable[ResultSource], texts: Mapping[str, str]) -> 
     return values, problems
 
 
-def too_large(source: ResultSource, size: int, limit: int = RESULT_BYTES) -> PodwrightError:
-    """The error for a result above the limit."""
-    hint = "Fetch it with artifacts, which have no limit." if source.path else "Write it to a file, and fetch that with results or artifacts."
-    return PodwrightError(f"its result '{source.name}' has {size} bytes, but at most {limit} are returned", reason="ResultTooLarge", hint=hint)
-
-
 def check_total(texts: Mapping[str, str]) -> None:
     """Check the size of all results together, as JSON, in which they are recorded. Raises: PodwrightError."""
     total = len(json.dumps(dict(texts), ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if total > TOTAL_RESULT_BYTES:
         message = f"its results have {total} bytes together, but at most {TOTAL_RESULT_BYTES} are returned"
         raise PodwrightError(message, reason="ResultTooLarge", hint="Fetch large files with artifacts.")
-
-
-def missing_error(what: str, path: str | None) -> PodwrightError:
-    """The error for a result or an artifact that a task which succeeded did not leave."""
-    message = f"its {what} is missing ({path or 'a termination message'})"
-    if path and any(character in path for character in "*?["):
-        hint = "A path is not a pattern: name one file, or a directory, which is fetched with all that it contains."
-        return PodwrightError(message, reason="NoOutput", hint=hint)
-    return PodwrightError(message, reason="NoOutput", hint="The command must write it before it exits; set optional if it need not.")
-
-
-def lost_error(options: Options, pod: Manifest | None = None) -> PodwrightError | None:
-    """The error for a task that succeeded, but whose files nobody can fetch any more; None if it need not have left any, and never runs again."""
-    if options["rerun"] != "never":
-        message = "the files that it left were lost before this run fetched them, because its pod was terminated"
-        if pod and (pod.get("status") or {}).get("reason") == "DeadlineExceeded":
-            hint = "Raise timeout, which includes the time in which files are fetched, or lower concurrency if tasks wait for each other's copies."
-            return PodwrightError(f"{message} at its timeout", reason="FilesLost", hint=hint)
-        return PodwrightError(message, reason="FilesLost", hint="Run the playbook again, which runs the task again.")
-    files: list[ResultSource | Artifact] = [*read_sources(options), *read_artifacts(options)]
-    if not any(entry.path and not entry.is_optional for entry in files):
-        return None
-    message = "neither its pod nor its record has the files that it left any more"
-    return PodwrightError(message, reason="FilesLost", hint="Set rerun to on_failure to run the task again.")
-
-
-def outside_error(what: str, path: str | None) -> PodwrightError:
-    """The error for a result or an artifact that is a link to a path of which the container that holds the files has its own version."""
-    message = f"its {what} ({path}) is a symbolic link to a path outside the volumes of the task"
-    return PodwrightError(message, reason="BadResult", hint="Copy the file there instead of linking to it.")
-
-
-def special_error(what: str, path: str | None) -> PodwrightError:
-    """The error for a result that is a directory, a named pipe or another special file."""
-    return PodwrightError(f"its {what} ({path}) is not a regular file", reason="BadResult", hint="Fetch directories with artifacts.")
 
 
 def result_variables(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

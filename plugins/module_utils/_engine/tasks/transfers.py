@@ -13,7 +13,8 @@ from ..errors import as_podwright_error
 from .collected import Collected, restore
 from .executor import Answer
 from .file_containers import can_fetch, has_inputs, holds_files
-from .outputs import lost_error, why_incomplete
+from .output_errors import lost_error
+from .outputs import why_incomplete
 from .record import find_fetched
 
 if TYPE_CHECKING:
