@@ -347,7 +347,7 @@ class ModelCluster(FakeCluster):
         if pods:
             return None
         template = job["spec"]["template"]
-        owned = copy.deepcopy(template["metadata"]) | {"namespace": NAMESPACE, "ownerReferences": [owner_reference(job)]}
+        owned = copy.deepcopy(template["metadata"]) | {"namespace": NAMESPACE, "ownerReferences": [owner_reference(job) | {"controller": True}]}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": owned, "spec": copy.deepcopy(template["spec"])}
         return lambda: self._add(POD, self._stamp(body, f"{metadata['name']}-{self._version}"))
 

@@ -205,7 +205,7 @@ def test_each_index_of_a_job_has_the_logs_of_all_its_containers():
     pods = {}
     for index in range(2):
         pod = copy.deepcopy(pod_with(fetch=terminated(0), task=terminated(0)))
-        pod["metadata"] |= {"ownerReferences": [{"kind": "Job", "uid": "j"}]}
+        pod["metadata"] |= {"ownerReferences": [{"kind": "Job", "name": "t", "uid": "j", "controller": True}]}
         pod["metadata"] |= {"uid": str(index), "name": f"t-{index}", "annotations": {INDEX: str(index)}, "creationTimestamp": ENDED["startedAt"]}
         pods[str(index)] = pod
     run = SimpleNamespace(spec=asked, pods=pods, plan=SimpleNamespace(is_deletion=False), logs=None, index_logs={}, manifest=build_manifest(asked, "baseline"))

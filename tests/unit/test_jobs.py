@@ -80,7 +80,7 @@ def test_options_of_jobs_are_fields_of_the_job():
 def pod(index, created, phase="Succeeded", code=0):
     state = {"running": {}} if phase == "Running" else {"terminated": {"exitCode": code, "startedAt": created, "finishedAt": created}}
     metadata = {"name": f"t-{index}-{created}", "namespace": "n", "uid": f"{index}-{created}", "creationTimestamp": created, "annotations": {INDEX: str(index)}}
-    metadata["ownerReferences"] = [{"kind": "Job", "name": "t", "uid": "j"}]
+    metadata["ownerReferences"] = [{"kind": "Job", "name": "t", "uid": "j", "controller": True}]
     spec_ = {"restartPolicy": "Never", "containers": [{"name": "task"}], "nodeName": "node"}
     return {"metadata": metadata, "spec": spec_, "status": {"phase": phase, "containerStatuses": [{"name": "task", "state": state}]}}
 

@@ -32,7 +32,7 @@ def task(name, status, **metadata):
 
 DENIAL = failure(403, "Forbidden", 'things is forbidden: User "u" cannot list resource "things" in API group "" in the namespace "default"')
 RECORD = {"state": "succeeded", "rc": "0", "log": "what the record says", "started_at": "2001-01-01T00:00:00Z", "finished_at": "2001-01-01T00:00:09Z"}
-JOB = {"ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "uid-Job-j"}]}
+JOB = {"ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "uid-Job-j", "controller": True}]}
 OBJECTS = [
     live("v1", "Namespace", "default", status={"phase": "Active"}),
     task("good", SUCCEEDED),

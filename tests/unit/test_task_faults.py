@@ -256,7 +256,7 @@ def test_pods_of_a_deleted_job_are_deleted_before_anything_is_created(cluster, s
     perform(cluster)
     job = {"apiVersion": JOB.api_version, "kind": "Job", "metadata": {"name": "t", "uid": "deleted"}}
     old = cluster.objects.pop(POD)
-    old["metadata"] |= {"name": "t-x1", "uid": "old", "ownerReferences": [owner_reference(job)]}
+    old["metadata"] |= {"name": "t-x1", "uid": "old", "ownerReferences": [owner_reference(job) | {"controller": True}]}
     cluster.objects[POD_KIND.name, "n", "t-x1"] = old
     fields, error = perform(cluster, state=state)
     assert error is None and actions(fields) == ["delete" if state == "absent" else "create"]

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from ..cluster.client import Client
 from ..cluster.kinds import Kind
 from ..errors import PodwrightError
-from ..objects.labels import HASH, TASK, label_of
+from ..objects.labels import HASH, label_of
 from ..threads import call_in_threads
 from ..values import Manifest
 from .executor import THREADS, Executor
-from .observation import TaskName, owner_job
+from .observation import TaskName, owner_job, task_of
 from .task_plan import BatchPlan, Listed
 from .task_run import TaskRun, status_of
 from .task_spec import TaskSpec
@@ -84,7 +84,7 @@ class Leftovers:
 
     def _spec_of(self, kind: Kind, item: Manifest) -> TaskSpec | None:
         """The task of a pod or Job that was created in this run, else None."""
-        name: TaskName = (item["metadata"]["namespace"], label_of(item, TASK) or "")
+        name: TaskName = (item["metadata"]["namespace"], task_of(item) or "")
         if name not in self._runs or owner_job(item):
             return None
         spec = self._runs[name][1]

@@ -10,6 +10,7 @@ from ..cluster.client import Client
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..console import Console
 from ..errors import PodwrightError
+from ..objects.controllers import controller_reference
 from ..objects.labels import HASH, MANAGED, PLACEMENT, RECORD, TASK, label_of, selector_of
 from ..text import parse_integer
 from ..values import Manifest
@@ -43,12 +44,12 @@ class Observation:
     policies: dict[str, dict[str, Manifest]] = field(default_factory=dict)
 
     def by_task(self) -> dict[TaskName, list[Listed]]:
-        """TaskName -> [(Kind, object)] of its pods and Jobs; the name of an object is that of its task, should others have removed the label."""
+        """TaskName -> [(Kind, object)] of its pods and Jobs."""
         found: dict[TaskName, list[Listed]] = {}
         for (kind, namespace), (items, _version) in self.lists.items():
             for item in items:
-                name = label_of(item, TASK) or (item["metadata"]["name"] if label_of(item, HASH) else "")
-                found.setdefault((namespace, name), []).append((kind, item))
+                if name := task_of(item):
+                    found.setdefault((namespace, name), []).append((kind, item))
         return found
 
 
@@ -91,7 +92,7 @@ class Observer:
         for namespace, specs in wanted.items():
             selectors[namespace] = selector = self._selector(namespace, specs)
             lists[POD, namespace] = pods, _version = self._client.list(POD, namespace, label_selector=selector)
-            found = {label_of(pod, TASK) for pod in pods}
+            found = {task_of(pod) for pod in pods}
             is_needed = self._is_deletion or not specs or any(spec.is_job for spec in specs) or any(map(owner_job, pods))
             # A Job can be without pods: before it creates them, while it is suspended, and after they were deleted.
             if is_needed:
@@ -105,7 +106,7 @@ class Observer:
         jobs = lists.get((JOB, namespace), ([], ""))[0]
         listed = {job["metadata"]["uid"] for job in jobs}
         pods = lists[POD, namespace][0]
-        owners = {owner["uid"]: owner["name"] for pod in pods for owner in pod["metadata"].get("ownerReferences") or [] if owner["kind"] == JOB.name}
+        owners = {owner["uid"]: owner["name"] for owner in filter(None, map(_owner_job, pods))}
         for uid, name in owners.items():
             job = self._client.get(JOB, namespace, name) if uid not in listed and (JOB, namespace) in lists else None
             if job and job["metadata"]["uid"] == uid and label_of(job, HASH):
@@ -167,9 +168,28 @@ class Observer:
         return items
 
 
+def task_of(item: Manifest) -> str | None:
+    """The name of the task that a pod or Job belongs to, or None.
+
+    A task's pod or Job, and the Job of its pods, are named after it: copies have its labels only, and Deployments those of managed objects.
+    """
+    controller = controller_reference(item)
+    job = _owner_job(item)
+    name: str = (job or item["metadata"])["name"]
+    # The name is enough should others have removed the label, unless it is one that a controller has given.
+    label = label_of(item, TASK) or (name if label_of(item, HASH) and controller == job else None)
+    return name if label == name else None
+
+
 def owner_job(item: Manifest) -> str | None:
-    """The uid of the Job that owns a pod, or None."""
-    return next((owner["uid"] for owner in item["metadata"].get("ownerReferences") or [] if owner["kind"] == "Job"), None)
+    """The uid of the Job that created a pod, or None; a Job can also be the parent of a task."""
+    job = _owner_job(item)
+    return job["uid"] if job else None
+
+
+def _owner_job(item: Manifest) -> Manifest | None:
+    owner = controller_reference(item)
+    return owner if owner and owner["kind"] == JOB.name else None
 
 
 def is_current(client: Client, pod: Manifest) -> bool:

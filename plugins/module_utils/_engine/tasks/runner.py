@@ -12,7 +12,6 @@ from ..cluster.watch import Watcher
 from ..console import Console
 from ..errors import PodwrightError
 from ..objects.job_status import SUSPENDED
-from ..objects.labels import TASK, label_of
 from ..objects.pod_status import SKIPPED, Status
 from ..threads import Pool
 from ..values import Manifest
@@ -22,7 +21,7 @@ from .file_containers import holder_problem
 from .indexes import awaits_pods
 from .log_streams import FINISHING_SECONDS, LogStreams
 from .needs import Needs
-from .observation import TaskName, latest, owner_job
+from .observation import TaskName, latest, owner_job, task_of
 from .other_runs import OtherRuns, take
 from .planner import plan_policy
 from .pod_template import build_manifest
@@ -74,7 +73,7 @@ class Runner:
         self._problems = Problems(client, self.executor, options, self._retry)
         self._by_name: dict[TaskName, list[TaskRun]] = {}
         for run in self.runs:
-            name = run.spec.name if run.spec else label_of(run.plan.change.before or {"metadata": {}}, TASK) or ""
+            name = run.spec.name if run.spec else (run.plan.change.before and task_of(run.plan.change.before)) or ""
             self._by_name.setdefault((run.plan.change.key.namespace, name), []).append(run)
 
     def steps(self, tick: float = TICK_SECONDS) -> Generator[None, None, None]:
@@ -252,7 +251,7 @@ class Runner:
 
     def _see(self, event: str, item: Manifest) -> None:
         uid = item["metadata"]["uid"]
-        for run in self._by_name.get((item["metadata"]["namespace"], label_of(item, TASK) or ""), []):
+        for run in self._by_name.get((item["metadata"]["namespace"], task_of(item) or ""), []):
             if event == "DELETED" and uid in run.to_delete:
                 run.effects.deleted |= uid in self.executor.deleting
                 run.forget([uid])
