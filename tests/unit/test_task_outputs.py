@@ -73,6 +73,7 @@ def mounts_of(pod, name):
             "inputs[0].path: must not be below inputs[1].path (/in/x), which is a file, got '/in/x/y/z'.",
         ),
         ({"inputs": [{"path": "/in/x", "src": __file__}, {"path": "/in/x/y", "content": ""}]}, "inputs[1].path: must not be below inputs[0].path (/in/x)"),
+        ({"inputs": [{"path": "/in/x", "src": ""}]}, "inputs[0].src: must be a path, got an empty string."),
         ({"inputs": [{"path": "/in/x", "src": "/dev/null"}]}, "inputs[0].src: must be a file or a directory, got '/dev/null'."),
         ({"inputs": [{"path": "/in/x", "content": "", "mode": "999"}]}, "inputs[0].mode: must be a quoted octal number"),
         ({"inputs": [{"path": "/in/x", "src": "/no/such"}]}, "inputs[0].src: not found on the host that runs this task: /no/such"),

@@ -73,6 +73,8 @@ def read_inputs(options: Options) -> list[Input]:
             raise option_error(f"{option}.path", f"must not hide a directory that every program needs, got {path!r}.")
         if (entry.get("src") is None) == (entry.get("content") is None):
             raise option_error(option, "must have one of src and content.")
+        if entry.get("src") == "":
+            raise option_error(f"{option}.src", "must be a path, got an empty string.")  # it would mean the whole working directory
         if any(other.path == path.rstrip("/") for other in inputs):
             raise option_error(f"{option}.path", f"must be unique, got {path!r} again.")
         path, mode = path.rstrip("/"), read_mode(f"{option}.mode", entry.get("mode"))
