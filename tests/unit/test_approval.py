@@ -132,6 +132,12 @@ def test_the_file_of_a_plan_is_private_has_no_secrets_and_approves_the_plan(clus
     assert digest_of(json.loads(again.read_text())["changes"]) == reviewed["plan_digest"].partition("@")[0]
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_is_changed_if_the_file_of_a_plan_cannot_be_written(cluster, call, tmp_path):
+    failed = cluster.run(call, plan_file=str(tmp_path / ("x" * 300)))
+    assert failed["reason"] == "WriteFailed" and not failed["changed"] and not failed.get("plan") and not cluster.stub.effects
+
+
 def test_a_file_that_exists_becomes_private(cluster, tmp_path):
     path = tmp_path / "plan.json"
     path.write_text("old")

@@ -69,8 +69,8 @@ class Batch:
 
     @property
     def changes(self) -> list[tuple[str | None, Change]]:
-        """(cluster, step of the plan); after a run those that were carried out."""
-        parts = self.runner.runs if self.runner else self.plan.tasks if self.plan else ()
+        """(cluster, step of the plan); except in check mode, those that were carried out: none if the review failed."""
+        parts = self.runner.runs if self.runner else self.plan.tasks if self.plan and self.options.check_mode else ()
         return [(self.cluster, change) for part in parts for change in part.changes]
 
     def describe(self) -> Result:
