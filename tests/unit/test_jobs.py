@@ -74,6 +74,8 @@ def test_options_of_jobs_are_fields_of_the_job():
     }
     assert job["activeDeadlineSeconds"] == 10 * 2 * 2 + 600  # two attempts, of two pods at a time
     assert build_manifest(spec(**options, retries=4), "baseline")["spec"]["backoffLimit"] == 4
+    longest = build_manifest(spec(kind="Job", completions=1000, retries=20, timeout=604800), "baseline")["spec"]
+    assert longest["activeDeadlineSeconds"] * 10**9 < 2**63
     assert attempts_in_a_row({"retries": 1}) == 2 and attempts_in_a_row({"retries": 0, "completions": 5}) == 5
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 STARTING_SECONDS = 600  # for the scheduling and image pulls of a Job's attempts, beyond their timeouts
+LONGEST_DEADLINE = 2**31 - 1  # seconds; the Job controller counts nanoseconds in 64 bits, and a longer one than 2**63 of these has passed at once
 MAX_INDEXED_COMPLETIONS = 10**5  # API reference, JobSpec, completions
 INDEXED = "Indexed"
 _NUMBERS = ("completions", "parallelism", "backoff_limit_per_index", "max_failed_indexes")
@@ -31,7 +32,7 @@ def build_job(spec: TaskSpec, template: Manifest) -> Manifest:
     job |= {"completionMode": options["completion_mode"]} if options.get("completion_mode") else {}
     if spec.timeout is not None:
         # The deadline of one attempt is that of its pod, which keeps the log. That of the Job, which deletes its pods, includes all attempts.
-        job["activeDeadlineSeconds"] = spec.timeout * attempts_in_a_row(options) + STARTING_SECONDS
+        job["activeDeadlineSeconds"] = min(spec.timeout * attempts_in_a_row(options) + STARTING_SECONDS, LONGEST_DEADLINE)
     policy = camelize(options["pod_failure_policy"]) if options.get("pod_failure_policy") else build_failure_policy(options, TASK_CONTAINER)
     if policy:
         job["podFailurePolicy"] = policy
