@@ -53,6 +53,7 @@ def test_unknown_and_missing_names_are_refused_with_those_that_exist(given, mess
         ({"timeout": 1.5}, "timeout: must be an integer, got 1.5."),
         ({"retries": True}, "retries: must be an integer, got true."),
         ({"retry_backoff": "fast"}, "retry_backoff: must be a number, got 'fast'."),
+        ({"retry_backoff": "nan"}, "retry_backoff: must be a number, got 'nan'."),
         ({"wait": "maybe"}, "wait: must be true or false, got 'maybe'."),
         ({"state": "complete"}, "state: must be one of present, running, completed, absent, got 'complete'."),
         ({"logs": True}, "logs: must be one of none, collect, stream, got true."),

@@ -149,7 +149,7 @@ def _is_number(kind: str, value: Any) -> bool:
         number = float(value) if kind == "float" else int(value)
     except (ValueError, OverflowError):
         return False
-    return not isinstance(value, float) or kind == "float" or value == number
+    return math.isfinite(number) if kind == "float" else not isinstance(value, float) or value == number
 
 
 def _decode_list(text: str) -> Any:
