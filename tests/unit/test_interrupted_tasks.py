@@ -535,6 +535,13 @@ def test_a_job_without_pods_is_deleted_with_its_task(cluster):
     assert not cluster.objects
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_what_a_deleted_task_should_have_left_does_not_matter(cluster, check_mode):
+    perform(cluster, state="completed")
+    invalid = {"results": {"x y": 1}, "artifacts": [{"path": "/a", "dest": "/b"}, {"path": "/c", "dest": "/b"}], "inputs": [{"path": "a"}]}
+    assert perform(cluster, state="absent", check_mode=check_mode, wait=False, **invalid)[0]["changed"]
+
+
 def test_a_deletion_is_not_waited_for_if_wait_is_false(cluster, monkeypatch):
     cluster.outcome = None
     perform(cluster)

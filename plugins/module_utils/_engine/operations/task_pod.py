@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # Of a single task: those that describe the invocation at the top, and what Ansible renames in the result of a module unless it is a list.
 NOT_AT_TOP = frozenset(("duration", "msg", "results"))
+_FILES = ("inputs", "results", "artifacts")  # they do not matter of a task that is deleted, and need not be valid
 STARTING_SECONDS = 300  # for scheduling and image pulls, beyond the tasks' own timeouts
 
 NEEDS: dict[str, Options] = {"needs": {"type": "list", "elements": "str"}}  # of an item of `tasks`
@@ -263,7 +264,7 @@ def _name_item(error: PodwrightError, index: int, own: Options, defaults: Option
 
 def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> TaskSpec:
     params = invocation.params
-    options = options | {"kind": read_kind(options["kind"])}
+    options = options | {"kind": read_kind(options["kind"])} | (dict.fromkeys(_FILES) if params["state"] == "absent" else {})
     name = options["name"] or generate_name(options["generate_name"])
     if not name:
         raise option_error("name", "must be set unless generate_name is.")
