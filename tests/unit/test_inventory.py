@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_hosts import groups_of, is_host_name, long_name, read_hosts
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_hosts import groups_of, is_host, is_host_name, long_name, read_hosts
 from ansible_collections.podwright.core.plugins.plugin_utils._values import inert
 
 from ..support.hostile_server import HostileServer
@@ -349,6 +349,15 @@ def test_cache_is_used_until_it_is_flushed_or_the_query_changes(serve, tmp_path)
         read_inventory(tmp_path / "a.yml", options | {"label_selectors": ["a=b"]}, cache=True)
         assert len(server.calls) > 2
     assert TOKEN not in "".join(path.read_text() for path in (tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"pod_owner": {"kind": 5, "name": "a"}}, {"pod_owner": {"kind": "Job"}}, {"pod_labels": {"a": 1}}, {"pod_containers": [{}]}, {"pod_cluster": 5}],
+)
+def test_a_cached_host_of_another_shape_is_not_used(edit):
+    host = read_hosts(pod("web"), False, True)[0]
+    assert is_host(host) and is_host(host | {"pod_owner": {"kind": "Job", "name": "a"}, "pod_cluster": "a"}) and not is_host(host | edit)
 
 
 @pytest.mark.parametrize("content", ["", "{", "null", "[]", '{"of": 1}', "\0"])

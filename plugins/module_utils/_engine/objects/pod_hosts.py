@@ -48,7 +48,10 @@ def is_host(value: object) -> bool:
     """Whether a value from a cache is a Host, and not one of another version of this collection."""
     if not isinstance(value, dict) or value.keys() - {"pod_cluster"} != _TYPES.keys() | {"pod_containers"}:
         return False
-    return isinstance(value["pod_containers"], list) and all(isinstance(value[name], kind) for name, kind in _TYPES.items())
+    if not isinstance(value["pod_containers"], list) or not all(isinstance(value[name], kind) for name, kind in _TYPES.items()):
+        return False
+    texts = [value.get("pod_cluster", ""), *value["pod_containers"], *(text for name in _MAPPINGS for text in value[name].values())]
+    return all(isinstance(text, str) for text in texts) and value["pod_owner"].keys() in (set(), {"kind", "name"})
 
 
 def read_hosts(pod: Manifest, per_container: bool, only_running: bool) -> list[Host]:
