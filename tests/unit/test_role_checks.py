@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+import warnings
+
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from jinja2 import Environment
 
 from ..support.documents import read_yaml
 from ..support.environment import ROOT
@@ -25,18 +30,24 @@ def role_task(role, file, name):
 
 def evaluate(role, expression, task=None, **given):
     """An expression with the variables of a role and of a task of it."""
+    return evaluate_text(role, "{{ " + expression + " }}", task, **given)
+
+
+def evaluate_text(role, text, task=None, **given):
+    """A template with the variables of a role and of a task of it."""
     variables = dict((task or {}).get("vars", {}))
     for file in ("vars/main.yml", "defaults/main.yml"):
         path = ROOT / "roles" / role / file
         variables |= read_yaml(path.read_text()) if path.exists() else {}
-    return Templar(DataLoader(), variables=trusted(variables | given)).template(trust_as_template("{{ " + expression + " }}"))
+    return Templar(DataLoader(), variables=trusted(variables | given)).template(trust_as_template(text))
 
 
 def fault(role, task, **given):
     """The message of a task that asserts something, or None if that holds."""
     options, variables = task["ansible.builtin.assert"], {f"{role}_namespace": "n"} | given
     conditions = [options["that"]] if isinstance(options["that"], str) else options["that"]
-    if all(evaluate(role, condition, task, **variables) in (True, "True") for condition in conditions):
+    # As Ansible does, which leaves the backslashes of a condition as they are.
+    if all(evaluate_text(role, f"{{% if {condition} %}}yes{{% endif %}}", task, **variables) == "yes" for condition in conditions):
         return None
     variables |= {"message": options["fail_msg"]}
     return evaluate(role, "message", task, **variables)
@@ -149,11 +160,53 @@ def test_nulls_and_numbers_in_the_selector_of_an_image_policy(selector, sent, as
     assert evaluate("image_policy", "image_policy_labels + image_policy_expressions", task, image_policy_namespace_selector=selector) == asked
 
 
-@pytest.mark.parametrize("selector", [{"matchExpressions": ["a"]}, {"matchExpressions": "a"}, {"matchExpressions": {"a": 1}}, {"matchLabels": ["a"]}])
+INVALID_SELECTORS = [{"matchExpressions": ["a"]}, {"matchExpressions": "a"}, {"matchExpressions": {"a": 1}}, {"matchExpressions": 5}, {"matchLabels": ["a"]}]
+
+
+@pytest.mark.parametrize("selector", INVALID_SELECTORS)
 def test_an_invalid_selector_of_an_image_policy_is_refused(selector):
     task = role_task("image_policy", "validate", "Check the policy")
     rule = next(each for each in task["loop"] if each["rule"].startswith("must have only matchLabels"))
     assert evaluate("image_policy", rule["holds"].strip("{} \n"), task, image_policy_namespace_selector=selector) in (False, "False")
+
+
+@pytest.mark.parametrize("values", ["prod", "", {"a": "prod"}, 5, 0, True, False])
+def test_values_in_the_selector_of_an_image_policy_are_a_list(values):
+    """Of text, each letter would be a value: a policy that applies to no namespace, or with NotIn to all."""
+    task = role_task("image_policy", "validate", "Check the policy")
+    entries = [{"key": "a", "operator": "In", "values": ["prod"]}, {"key": "b", "operator": "Exists"}, {"key": "c", "operator": "Exists", "values": None}]
+    for number, more in enumerate([[], [{"key": "env", "operator": "NotIn", "values": values}]]):
+        given = {"image_policy_namespace_selector": {"matchExpressions": entries + more}}
+        rule = next(each for each in task["loop"] if "a list as values" in each["rule"])
+        assert evaluate("image_policy", rule["holds"].strip("{} "), task, **given) in (not number, str(not number))
+    assert evaluate("image_policy", "message", task, message=trust_as_template(rule["rule"]), **given).endswith(f"got {json.dumps(values)}.")
+
+
+@pytest.mark.parametrize("size", [1, 500, 501, 2000])
+def test_no_expression_of_an_image_policy_is_too_long_for_the_api_server(size):
+    given = {"digests": [f"sha512:{number:0128x}" for number in range(size)], "registries": [f"r{number}.example.com/{'p' * 90}" for number in range(size)]}
+    policy = render("image_policy", **{f"image_policy_{name}": value for name, value in given.items()})["ValidatingAdmissionPolicy", "podwright-images"]["spec"]
+    texts = {entry["name"]: entry["expression"] for entry in policy["variables"]}
+    for name, value in given.items():
+        parts = [part for part in texts if part.startswith(name)]
+        assert [item for part in parts for item in json.loads(texts[part])] == value
+        assert f"[{', '.join(f'variables.{part}' for part in parts)}].exists(list, " in texts["unreviewed" if name == "digests" else "foreign"]
+    texts |= {"message": max((text for entry in policy["validations"] for text in entry.values()), key=len)}
+    assert max(map(len, texts.values())) < 100_000
+    assert ("or one of 1980 more" in texts["message"]) == (size == 2000)
+
+
+def test_an_action_of_an_image_policy_is_sent_once():
+    """The API server fails with status 500 otherwise."""
+    binding = render("image_policy", image_policy_actions=["Deny", "Audit", "Deny"])["ValidatingAdmissionPolicyBinding", "podwright-images"]
+    assert binding["spec"]["validationActions"] == ["Deny", "Audit"]
+
+
+def test_the_ttl_of_a_quota_is_that_of_a_namespace_whose_name_is_a_number():
+    task = role_task("quota", "main", "Ensure that the default TTL of pods is {{ quota_state }}")
+    name = task["podwright.core.resource_set"]["definition"]["metadata"]["name"]
+    assert evaluate("quota", name.strip("{} ") + " | to_json", quota_namespace=20261129) in ("20261129", '"20261129"')
+    assert evaluate("quota", f"({name.strip('{} ')}) is string", quota_namespace=20261129) in (True, "True")
 
 
 # -- what roles wait for --------------------------------------------------------------------------------------
@@ -232,6 +285,27 @@ def test_the_result_of_the_task_runner_says_why_its_runtime_was_chosen(place, ru
 
 
 # -- files ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", sorted(path.name for path in (ROOT / "roles").iterdir()))
+def test_no_string_of_a_template_has_an_invalid_escape(role):
+    """Ansible doubles backslashes in `{{ }}`, but neither in conditions nor in `{% %}`."""
+    texts = [path.read_text() for path in (ROOT / "roles" / role).glob("templates/*.j2")]
+    for path in (ROOT / "roles" / role).glob("*/*.yml"):
+        for name, text in strings_of(read_yaml(path.read_text())):
+            texts += ["".join(re.findall("(?s){%.*?%}", text))] + ([f"{{{{ {text} }}}}"] if name in ("that", "when", "until") else [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for text in texts:
+            Environment(autoescape=True).parse(text)
+
+
+def strings_of(value, name=""):
+    """(key, text) of each text in data of YAML."""
+    if isinstance(value, str):
+        yield name, value
+    for key, item in value.items() if isinstance(value, dict) else ((name, item) for item in value) if isinstance(value, list) else ():
+        yield from strings_of(item, key)
 
 
 class Strict(yaml.SafeLoader):
