@@ -144,11 +144,12 @@ options:
         that variable already, so that what they record becomes a part of the trace.
       - When the tasks have finished or failed, the spans of the run are sent to a collector, one for each task, attempt and phase that the run brought about.
         A collector that does not take them is a warning.
+      - A task whose containers have a C(TRACEPARENT) of their own has no span.
       - Check mode sends nothing. A task does not run again because the trace differs.
     type: dict
     suboptions:
       endpoint:
-        description: URL of a collector that receives OTLP over HTTP with JSON, such as V(http://collector:4318).
+        description: URL of a collector that receives OTLP over HTTP with JSON, such as V(http://collector:4318). Credentials belong in O(trace.headers).
         type: str
         required: true
       parent:
@@ -468,7 +469,7 @@ pod:
   type: dict
 report:
   description: Absolute path of the report.
-  returned: if O(report) is set, except in check mode
+  returned: if O(report) is set and was written
   type: str
 trace_id:
   description: Trace that the run belongs to.

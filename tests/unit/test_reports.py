@@ -196,12 +196,22 @@ def test_a_run_that_fails_before_its_first_task_has_a_report(cluster, tmp_path):
     assert done["failed"] and ("The run failed", "h1") in Page(path.read_text()).texts and "the plan is not the reviewed one" in path.read_text()
 
 
+def test_a_run_that_starts_nothing_does_not_replace_a_report(cluster, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("good")
+    for given in ({"expect": "sha256:" + "0" * 64}, {"image": "evil.example/x", "image_policy": {"registries": ["docker.io"]}}):
+        done = cluster.run(report=str(path), **given)
+        assert done["failed"] and "report" not in done and path.read_text() == "good"
+    assert cluster.run(report=str(path))["report"] == str(path) and path.read_text() != "good"
+
+
 def test_a_report_that_could_not_be_written_hides_no_failure(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(file, "AtomicFile", lambda *_arguments, **_options: refuse())
     done = cluster.run(report=str(tmp_path / "report.html"))
     assert done["failed"] and done["reason"] == "WriteFailed" and done["tasks"][0]["state"] == "succeeded"
     failed = cluster.run(report=str(tmp_path / "report.html"), name="other", expect="sha256:" + "0" * 64)
     assert failed["reason"] == "PlanChanged" and failed["warnings"] == ["The report was not written: Could not write it."]
+    assert "report" not in done and "report" not in failed
 
 
 def refuse():

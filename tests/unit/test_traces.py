@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.reports import traces
+from ansible_collections.podwright.core.plugins.module_utils._engine.reports import file, traces
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.tracing import VARIABLE, Trace, add_context, open_trace
 
 from ..support.collector import Collector
@@ -57,7 +57,7 @@ def test_an_invalid_context_is_refused_and_one_of_the_environment_is_ignored(mon
     assert open_trace(options()).parent_id == ""
 
 
-@pytest.mark.parametrize("endpoint", ["", "collector:4318", "ftp://c", "http://", "http:// c"])
+@pytest.mark.parametrize("endpoint", ["", "collector:4318", "ftp://c", "http://", "http:// c", "http://?a", "http://c#a", "http://c/v1/traces?a#b"])
 def test_an_endpoint_must_be_a_url(endpoint):
     with pytest.raises(PodwrightError, match=r"trace\.endpoint: must be a URL"):
         open_trace(options(endpoint))
@@ -79,8 +79,8 @@ def test_each_container_gets_the_context_unless_it_has_that_variable():
     assert add_context(pod, None) is pod
 
 
-def run(made, collector, *names, check_mode=False, parent=CONTEXT, headers=None, **given):
-    return made.perform(batch(*names, trace=options(collector.url, parent, headers), **given), check_mode=check_mode)
+def run(made, collector, *names, check_mode=False, parent=CONTEXT, headers=None, endpoint=None, **given):
+    return made.perform(batch(*names, trace=options(endpoint or collector.url, parent, headers), **given), check_mode=check_mode)
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
@@ -139,6 +139,10 @@ def test_nothing_is_sent_in_check_mode_of_invalid_options_or_without_sampling():
     [
         (503, b"busy", "it responded with status 503: busy"),
         (307, b"", "it responded with status 307"),
+        (200, b"<html>Log in</html>", "its response is not that of a collector: <html>Log in"),
+        (200, b"[]", "its response is not that of a collector"),
+        (200, b"[" * 200_000, "its response is not that of a collector"),
+        (200, b'{"partialSuccess": {"rejectedSpans": 1e999}}', "its response is not that of a collector"),
         (200, b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "old"}}', "it rejected 2 of 4"),
     ],
 )
@@ -149,6 +153,55 @@ def test_a_collector_that_does_not_take_the_spans_is_a_warning(warnings, status,
     assert error is None and fields["changed"]
     [warning] = warnings
     assert message in warning and "trace.endpoint" in warning
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"{}", b'{"partialSuccess": {}}', b'{"partialSuccess": {"rejectedSpans": 0, "errorMessage": "old"}}'])
+def test_a_response_without_rejected_spans_is_no_warning(warnings, body):
+    with Collector(202, body) as collector:
+        assert run(model({}), collector, "a")[1] is None and collector.spans
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    ("suffix", "path"),
+    [
+        ("", "/v1/traces"),
+        ("/otlp/", "/otlp/v1/traces"),
+        ("/v1/traces/", "/v1/traces"),
+        ("?key=abc", "/v1/traces?key=abc"),
+        ("/v1/traces?key=a/b?c/", "/v1/traces?key=a/b?c/"),
+    ],
+)
+def test_spans_are_sent_to_the_path_for_traces_and_warnings_do_not_show_the_query(warnings, suffix, path):
+    for status in (200, 503):
+        with Collector(status) as collector:
+            run(model({}), collector, "a", endpoint=collector.url + suffix)
+        assert [request[0] for request in collector.requests] == [path]
+    assert "status 503" in warnings[0] and "?" not in warnings[0]
+    run(model({}), collector, "a", endpoint=collector.url + suffix)
+    assert "it does not respond" in warnings[1] and "?" not in warnings[1]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_the_span_of_a_run_contains_those_of_its_tasks_whatever_the_clocks_say(monkeypatch, seconds):
+    time = traces.time.time
+    monkeypatch.setattr(traces.time, "time", lambda: time() + seconds)
+    with Collector() as collector:
+        run(model({}), collector, "a")
+    root, *others = collector.spans
+    assert others
+    assert int(root["startTimeUnixNano"]) <= min(int(span["startTimeUnixNano"]) for span in others)
+    assert int(root["endTimeUnixNano"]) >= max(int(span["endTimeUnixNano"]) for span in others)
+
+
+def test_spans_are_sent_even_if_the_report_cannot_be_written(monkeypatch, tmp_path):
+    def refuse(*_arguments):
+        raise PodwrightError("Could not write it.", reason="WriteFailed")
+
+    monkeypatch.setattr(file, "write", refuse)
+    with Collector() as collector:
+        _fields, error = run(model({}), collector, "a", report=str(tmp_path / "report.html"))
+    assert error.reason == "WriteFailed" and {"task_pod", "a"} < {span["name"] for span in collector.spans}
 
 
 def test_an_unreachable_collector_is_a_warning(warnings):

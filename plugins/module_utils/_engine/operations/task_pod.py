@@ -77,12 +77,14 @@ class Tasks:
         report: the path of its report, or None if it has none.
         runtime: what runs the tasks; None until it is chosen.
         trace: the trace that the run belongs to, or None.
+        has_begun: whether the plan was complete, and began to be carried out.
     """
 
     batch: Batch | Dispatcher | None = None
     report: str | None = None
     runtime: Runtime | None = None
     trace: Trace | None = None
+    has_begun: bool = False
 
     @property
     def runs(self) -> list[tuple[str | None, TaskRun]]:
@@ -100,34 +102,36 @@ def run(invocation: Invocation, outcome: Tasks) -> None:
     outcome.trace = open_trace(invocation.params["trace"]) if invocation.params["trace"] else None
     members = _open_members(invocation)
     outcome.runtime = choose_runtime(invocation.params, lambda: invocation.client, invocation.use, invocation.console)
-    writers = _open_writers(invocation, outcome)
+    trace, report = _open_writers(invocation, outcome)
     failure = None
     try:
         _reconcile(invocation, outcome, members)
     except PodwrightError as error:
         failure = error
     # Invalid options change nothing, not even a file.
-    if writers and not invocation.check_mode and not (failure and failure.reason == "BadOption"):
-        for writer in writers:
-            writer.write([run for _cluster, run in outcome.runs], failure)
-        outcome.report = os.path.abspath(invocation.params["report"]) if invocation.params["report"] else None
+    if not invocation.check_mode and not (failure and failure.reason == "BadOption"):
+        runs = [run for _cluster, run in outcome.runs]
+        if trace:
+            trace.write(runs, failure)
+        # A run that started nothing does not replace the report of one that did.
+        if report and (outcome.has_begun or not os.path.exists(invocation.params["report"])) and report.write(runs, failure):
+            outcome.report = os.path.abspath(invocation.params["report"])
     if failure:
         raise failure
 
 
-def _open_writers(invocation: Invocation, outcome: Tasks) -> list[BatchReport | BatchTrace]:
-    """What writes about the run when it has finished; few runs have any."""
-    params = invocation.params
-    writers: list[BatchReport | BatchTrace] = []
+def _open_writers(invocation: Invocation, outcome: Tasks) -> tuple[BatchTrace | None, BatchReport | None]:
+    """What sends the spans of the run and what writes its report when it has finished; few runs have any."""
+    params, trace, report = invocation.params, None, None
     if params["report"]:
         from ..reports.batch import BatchReport
 
-        writers.append(BatchReport(params["report"], invocation.client, invocation.console, invocation.clean, invocation.no_log))
+        report = BatchReport(params["report"], invocation.client, invocation.console, invocation.clean, invocation.no_log)
     if outcome.trace:
         from ..reports.traces import BatchTrace
 
-        writers.append(BatchTrace(outcome.trace, params["trace"], invocation.console))
-    return writers
+        trace = BatchTrace(outcome.trace, params["trace"], invocation.console)
+    return trace, report
 
 
 def _open_members(invocation: Invocation) -> list[Member]:
@@ -148,9 +152,8 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
     specs = _read_specs(invocation, outcome.runtime or CLUSTER)
     specs = [replace(spec, context=outcome.trace.context_of(spec)) for spec in specs] if outcome.trace else specs
     if params["state"] != "absent":
-        warn_of_dollars(specs, invocation.console)
-        warn_of_containers(specs, invocation.console)
-        warn_of_retries(specs, invocation.console)
+        for warn in (warn_of_dollars, warn_of_containers, warn_of_retries):
+            warn(specs, invocation.console)
         check_images(params["image_policy"], specs)
     options = RunnerOptions(
         state=params["state"],
@@ -174,6 +177,7 @@ def _reconcile(invocation: Invocation, outcome: Tasks, members: list[Member]) ->
         invocation.review([change for _cluster, change in predicted], clusters=[cluster for cluster, _change in predicted])
     if invocation.check_mode:
         return
+    outcome.has_begun = True
     batch.run(params["on_cancel"])
     runs = [run for _cluster, run in outcome.runs]
     errors = [run.error for run in runs if run.error and run.has_failed]

@@ -45,8 +45,8 @@ class BatchReport:
         self._path, self._client, self._console = path, client, console
         self._clean, self._no_log = clean, no_log
 
-    def write(self, runs: Iterable[TaskRun], error: PodwrightError | None) -> None:
-        """Write the report.
+    def write(self, runs: Iterable[TaskRun], error: PodwrightError | None) -> bool:
+        """Write the report, and return whether that was possible.
 
         Args:
             error: why the run failed, or None. It is more important than one of writing, which becomes a warning.
@@ -59,6 +59,8 @@ class BatchReport:
             if not error:
                 raise
             self._console.warn(f"The report was not written: {problem}")
+            return False
+        return True
 
     def _build(self, runs: list[tuple[TaskRun, TaskSpec]], error: PodwrightError | None) -> Report:
         notes: list[str] = [_HIDDEN] if self._no_log else []
@@ -69,7 +71,7 @@ class BatchReport:
             entries = list(map(without_output, entries))
         is_explained = any(entry["state"] == "failed" for entry in entries)
         return {
-            "subject": "Run of a task" if len(entries) == 1 else "Run of a batch of tasks",
+            "subject": {0: "Run of tasks", 1: "Run of a task"}.get(len(entries), "Run of a batch of tasks"),
             "server": self._client.configuration.server,
             "namespaces": namespaces,
             "generated": self._client.now(),

@@ -63,9 +63,11 @@ def build_spans(trace: Trace, runs: Iterable[tuple[TaskRun, TaskSpec]], start: f
         failure: the reason for which it failed, or None.
     """
     parts = [span for run, spec in runs for span in _task_spans(trace, run, spec, end)]
-    first = min([round(start * 1e9), *(int(span["startTimeUnixNano"]) for span in parts)])  # timestamps of Kubernetes are whole seconds
-    root = _span(trace, trace.span_id, trace.parent_id, "task_pod", first / 1e9, end, {}, failure)
-    return [root | {"startTimeUnixNano": str(first)}, *parts]
+    # Timestamps of Kubernetes are whole seconds, and of other clocks.
+    first = min([round(start * 1e9), *(int(span["startTimeUnixNano"]) for span in parts)])
+    last = max([round(end * 1e9), *(int(span["endTimeUnixNano"]) for span in parts)])
+    root = _span(trace, trace.span_id, trace.parent_id, "task_pod", start, end, {}, failure)
+    return [root | {"startTimeUnixNano": str(first), "endTimeUnixNano": str(last)}, *parts]
 
 
 def _task_spans(trace: Trace, run: TaskRun, spec: TaskSpec, now: float) -> list[Span]:

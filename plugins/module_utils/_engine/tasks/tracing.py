@@ -64,7 +64,7 @@ def open_trace(options: Options) -> Trace:
     found = _FORM.fullmatch(given if given is not None else os.environ.get(VARIABLE, ""))
     if re.match(r"[^/]*//[^/?#]*@", options["endpoint"]):
         raise option_error("trace.endpoint", "must not contain credentials.", "Set the header Authorization in trace.headers.")
-    if not re.fullmatch(r"https?://[^\s/]+\S*", options["endpoint"]):
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s#]*", options["endpoint"]):
         raise option_error("trace.endpoint", f"must be a URL such as http://collector:4318, got {options['endpoint']!r}.")
     if given is not None and not found:
         raise option_error("trace.parent", f"must be a trace context such as 00-{'1' * 32}-{'2' * 16}-01, got {given!r}.")
