@@ -130,14 +130,33 @@ SCORED = {"id": "CVE-1", "properties": {"security-severity": "9.8"}}
         ({"ruleId": "CVE-1", "level": "error"}, [], "CRITICAL"),
         ({"ruleId": "CVE-1"}, [], "MEDIUM"),
         ({"ruleId": "CVE-1", "level": "none", "kind": "open"}, [], "UNKNOWN"),
-        ({"ruleId": "CVE-1", "rule": {"index": 0, "toolComponent": {"name": "other"}}, "level": "note"}, [RULE], "LOW"),
+        ({"ruleId": "CVE-1/sub/1", "level": "note"}, [{"id": "CVE"}, RULE], "HIGH"),
+        ({"ruleId": "CVE-1/sub/1", "level": "note"}, [RULE, RULE | {"id": "CVE-1/sub", "properties": {"tags": ["LOW"]}}], "LOW"),
+        ({"ruleId": "CVE-1", "rule": {"guid": "g"}, "level": "note"}, [RULE, SCORED | {"guid": "g"}], "CRITICAL"),
         ({"ruleId": "CVE-1", "suppressions": [{"status": "rejected"}], "level": "error"}, [], "CRITICAL"),
     ],
 )
 def test_severity_of_a_result_in_sarif(judge, result, rules, severity):
     others = [word for word in ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL") if word != severity]
-    assert f"CVE-1 ({severity})" in judge(sarif(result, rules=rules), severities=[severity])
+    assert f"{result.get('ruleId', 'CVE-1')} ({severity})" in judge(sarif(result, rules=rules), severities=[severity])
     assert judge(sarif(result, rules=rules), severities=others) == ""
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        {"index": 1, "toolComponent": {"index": 1}},
+        {"index": 1, "toolComponent": {"name": "pack"}},
+        {"id": "CVE-1", "toolComponent": {"guid": "g"}},
+        {"id": "CVE-1/sub", "toolComponent": {"index": 1}},
+        {"guid": "r"},
+    ],
+)
+def test_rules_of_extensions_in_sarif(judge, rule):
+    rules = [{"id": "CVE-2", "defaultConfiguration": {"level": "note"}}, SCORED | {"guid": "r"}]
+    tool = {"driver": {"name": "scanner"}, "extensions": [{"name": "other", "rules": rules[:1]}, {"name": "pack", "guid": "g", "rules": rules}]}
+    assert "CVE-1 (CRITICAL)" in judge(sarif({"ruleId": "CVE-1", "rule": rule}, tool=tool), severities=["CRITICAL"])
 
 
 @pytest.mark.parametrize("fields", [{"kind": "pass"}, {"baselineState": "absent"}, {"suppressions": [{"kind": "external"}]}, {"kind": "informational"}])
@@ -166,7 +185,9 @@ BROKEN = [
     trivy(CRITICAL | {"Severity": "BAD"}), trivy(CRITICAL | {"Severity": 5}), trivy({"Severity": "LOW"}), trivy("x"), trivy(CreatedAt="yesterday"),
     trivy(CreatedAt=5), sarif() | {"version": "2.0.0"}, sarif(results=None), sarif(invocations=[{"executionSuccessful": False}]), sarif(invocations=[{}]),
     sarif(externalPropertyFileReferences={"results": [{}]}), sarif({"level": "fatal"}), sarif({"ruleIndex": 9}), sarif({"ruleIndex": "0"}), sarif("x"),
-    sarif({"ruleIndex": 0}, rules=[{"properties": {"security-severity": "high"}}]),
+    sarif({"ruleIndex": 0}, rules=[{"properties": {"security-severity": "high"}}]), sarif(externalPropertyFileReferences={"driver": {}}),
+    *(sarif({"ruleId": "a", "rule": rule}, rules=[{"id": "b"}]) for rule in ({"guid": "g"}, {"toolComponent": {"name": "x"}}, {"toolComponent": {"index": 0}})),
+    sarif({"ruleId": "a", "rule": {"toolComponent": {"name": "Trivy"}}}, rules=[{"id": "b"}]),
 ]  # fmt: skip
 
 

@@ -27,13 +27,14 @@ def _read_run(path: str, run: dict[str, Any]) -> Report:
     invocations = run.get("invocations") or []
     if any(invocation.get("executionSuccessful") is not True for invocation in invocations):
         raise ValueError("its scan failed (executionSuccessful)")
-    if run.get("results") is None or (run.get("externalPropertyFileReferences") or {}).get("results"):
+    if run.get("results") is None:
         raise ValueError("it has a run without results, which is one that was not completed")
+    if {"results", "driver", "extensions"} & set(run.get("externalPropertyFileReferences") or ()):
+        raise ValueError("it has a run whose results or rules are in other files")
     properties = run.get("properties") or {}
     tags, digests = identify((properties.get("imageName"), *(properties.get("repoTags") or ())), properties.get("repoDigests") or ())
     times = [parse_timestamp(invocation["endTimeUtc"]) for invocation in invocations if invocation.get("endTimeUtc")]
-    rules = run["tool"]["driver"].get("rules") or []
-    findings = [_read_result(result, rules) for result in run["results"] if _counts(result)]
+    findings = [_read_result(result, run["tool"]) for result in run["results"] if _counts(result)]
     return Report(path, tags, digests, max(times, default=None), tuple(findings))
 
 
@@ -44,13 +45,39 @@ def _counts(result: dict[str, Any]) -> bool:
     return result.get("kind", "fail") not in _HARMLESS_KINDS and result.get("baselineState") != "absent" and not is_suppressed
 
 
-def _read_result(result: dict[str, Any], rules: list[dict[str, Any]]) -> Finding:
+def _read_result(result: dict[str, Any], tool: dict[str, Any]) -> Finding:
     reference = result.get("rule") or {}
-    is_of_driver = "toolComponent" not in reference
-    index = result.get("ruleIndex", reference.get("index", -1)) if is_of_driver else -1
     name = result.get("ruleId") or reference.get("id")
-    rule = rules[index] if index >= 0 else next((rule for rule in rules if is_of_driver and rule.get("id") == name), {})
+    rule = _find_rule(tool, reference, reference.get("index", result.get("ruleIndex", -1)), str(name))
     return Finding(str(name or rule.get("id") or "unnamed"), _severity(result, rule))
+
+
+def _find_rule(tool: dict[str, Any], reference: dict[str, Any], index: int, name: str) -> dict[str, Any]:
+    """The rule of a result, of the driver or of an extension; empty if its id is all that the result says and no rule has it."""
+    components = [tool["driver"], *(tool.get("extensions") or ())]
+    if where := reference.get("toolComponent"):
+        components = _find_component(components, where)
+    if index >= 0:
+        return dict(components[0]["rules"][index])
+    rules = [rule for component in components for rule in component.get("rules") or ()]
+    guid, parts = reference.get("guid"), name.split("/")
+    # An id may be more special than that of its rule: CA1000/1 is of CA1000.
+    ids = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    found = [rule for rule in rules if guid and rule.get("guid") == guid] + [rule for each in ids for rule in rules if rule.get("id") == each]
+    if not found and (where or guid):
+        raise ValueError(f"it has a result of the rule {name!r}, which it does not contain")
+    return found[0] if found else {}
+
+
+def _find_component(components: list[dict[str, Any]], where: dict[str, Any]) -> list[dict[str, Any]]:
+    """That to which a reference refers. Raises: ValueError if there is none."""
+    index = where.get("index", -1)
+    found = (
+        components[1:][index : index + 1] if index >= 0 else [each for each in components for key in ("guid", "name") if where.get(key, "") == each.get(key)]
+    )
+    if not found:
+        raise ValueError(f"it has a result of a tool component that it does not contain: {where}")
+    return found
 
 
 def _severity(result: dict[str, Any], rule: dict[str, Any]) -> str:
