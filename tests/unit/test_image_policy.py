@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.image_policy.policy import ImagePolicy
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.image_check import check_images
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.tracing import add_context
 
 from ..support.image_references import INVALID, REFERENCES, SHA256
 from ..support.scans import CRITICAL, IMAGE, public_pem, sarif, signature, trivy
@@ -206,6 +209,10 @@ def test_a_directory_of_reports(tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(PodwrightError, match="has no file"):
         refusal(IMAGE, reports=[str(tmp_path / "c")])
+    os.mkfifo(tmp_path / "c/x.json")
+    with pytest.raises(PodwrightError, match=r"c/x\.json is not a regular file"):
+        refusal(IMAGE, reports=[str(tmp_path / "c")])
+    (tmp_path / "c/x.json").unlink()
     with pytest.raises(PodwrightError, match="cannot: No such file or directory"):
         refusal(IMAGE, reports=[str(tmp_path / "none.json")])
     with pytest.raises(PodwrightError, match="cannot: its name is invalid"):
@@ -351,6 +358,14 @@ def test_every_container_of_every_task_is_checked():
         assert line.startswith(f"The image 'evil.example/{image}' of {user} is refused by image_policy: its repository"), line
     check_images(policy, specs[-1:])
     check_images(None, specs)
+
+
+@pytest.mark.parametrize("path", ["/spec/template", "/spec/template/spec", "/spec/template/spec/containers"])
+def test_a_job_without_containers_is_left_to_the_api_server(path):
+    spec = task_spec(name="a", image="busybox", kind="Job", patches=[{"op": "remove", "path": path}])
+    check_images({"registries": ["a.b"]}, [spec])
+    manifest = build_manifest(spec, "baseline")
+    assert add_context(manifest, "00-1-2-01") == manifest
 
 
 def test_an_image_is_judged_once(tmp_path):

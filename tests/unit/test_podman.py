@@ -407,6 +407,7 @@ def test_expansion(text, expected):
         ("quay.io/a/b", "quay.io/a/b", "Always"),
         ("localhost/b:2", "localhost/b:2", "IfNotPresent"),
         ("registry:5000/b", "registry:5000/b", "Always"),
+        ("Registry/app", "Registry/app", "Always"),
         ("b@sha256:12", "docker.io/library/b@sha256:12", "IfNotPresent"),
     ],
 )

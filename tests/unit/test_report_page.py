@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reports.for
 from ansible_collections.podwright.core.plugins.module_utils._engine.reports.html import Html, tag
 from ansible_collections.podwright.core.plugins.module_utils._engine.reports.page import digest, render
 from ansible_collections.podwright.core.plugins.module_utils._engine.reports.tasks_section import LOG_CHARACTERS, PAGE_CHARACTERS, STATES, cut
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import TaskRedactor
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
 from ..support.environment import scaled
@@ -278,6 +279,8 @@ def test_the_digest_is_that_of_the_content_whenever_it_was_generated():
     assert digest(FULL) == digest(FULL | {"generated": START + 999}) != digest(FULL | {"tasks": []})
     older = {**GARBAGE, "deleted": [GARBAGE["deleted"][0] | {"reason": "it finished 9 s ago"}]}
     assert digest(FULL) == digest(FULL | {"garbage": older}) != digest(FULL | {"garbage": {"deleted": [], "kept": []}}), "ages do not count"
+    drift = [DRIFT[1] | {"patch": [{"op": "replace", "path": "/data/pw", "value": TaskRedactor().digest("a")}]} for _run in range(2)]
+    assert drift[0] != drift[1] and digest(FULL | {"drift": drift[:1]}) == digest(FULL | {"drift": drift[1:]}) != digest(FULL), "nor do digests of secrets"
     assert f'name="podwright-digest" content="{digest(FULL)}"' in render(FULL)[:1000]
 
 

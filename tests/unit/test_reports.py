@@ -83,6 +83,18 @@ def test_attempts_are_in_the_order_of_their_creation_with_their_own_events():
     assert [len(attempt["events"]) for attempt in found] == [0, 20, 0]
 
 
+def test_the_pods_of_a_job_are_numbered_in_the_order_of_their_creation():
+    """They have the labels of its template."""
+    given = {"labels": {"podwright.io/attempt": "1"}, "ownerReferences": [{"kind": "Job", "name": "t", "uid": "j", "controller": True}]}
+    pods = [pod_at(second, uid=str(second), **given) for second in (5, 0, 7)]
+    pods += [
+        pod_at(second, uid=str(second), annotations={"batch.kubernetes.io/job-completion-index": index}, **given)
+        for second, index in ((8, "0"), (9, "1"), (10, "0"))
+    ]
+    titles = [attempt["title"] for attempt in read_attempts(pods, {})]
+    assert titles == ["attempt 1", "attempt 2", "attempt 3", "index 0", "index 1", "index 0, attempt 2"]
+
+
 def test_the_message_of_a_task_is_shown_without_what_the_report_shows_elsewhere():
     message = "The task 't' failed: exit code 1\nTermination message: why\nEvents:\n  BackOff: x\nLog:\n  last line"
     assert first_part(message) == "The task 't' failed: exit code 1\nTermination message: why"

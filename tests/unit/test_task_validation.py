@@ -63,6 +63,11 @@ from .test_task_order import session
         ({"patches": [{"op": "replace", "path": "/metadata/name", "value": "other"}]}, "patches: must not change apiVersion, kind, metadata.name"),
         ({"patches": [{"op": "add", "path": "/spec/containers/0/env", "value": [5]}]}, "patches.spec.containers[0].env[0]: must be a mapping with name."),
         ({"definition": {"spec": "x"}}, "definition.spec: must be a mapping."),
+        ({"definition": {"spec": {"volumes": [{"name": "a", "image": "busybox"}]}}}, "definition.spec.volumes[0].image: must be a mapping."),
+        (
+            {"patches": [{"op": "add", "path": "/spec/volumes", "value": [{"name": "a", "emptyDir": None, "secret": "x"}]}]},
+            "patches.spec.volumes[0].secret: must be a mapping.",
+        ),
         ({"definition": {"spec": {"containers": ["a"]}}}, "definition.spec.containers[0]: must be a mapping with name."),
         ({"definition": {"spec": {"containers": [{"name": "task", "env": 5}]}}}, "definition.spec.containers[0].env: must be a list."),
         ({"selinux_options": ["level"]}, "selinux_options: must be auto or a mapping with level, role, type or user, got ['level']."),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import PodwrightError, option_error
+from ..files import is_special
 from ..objects.image_reference import parse_image
 from ..objects.timestamps import parse_timestamp
 
@@ -100,6 +101,8 @@ def _files(option: str, path: str) -> list[str]:
         raise _unreadable(option, path, error) from None
     if not files:
         raise option_error(option, f"must contain reports, but the directory {path} has no file {' or '.join(f'*{suffix}' for suffix in _SUFFIXES)}.")
+    if special := next(filter(is_special, files), None):  # reading a pipe may wait forever
+        raise option_error(option, f"must be a directory of reports, but {special} is not a regular file.")
     return files
 
 

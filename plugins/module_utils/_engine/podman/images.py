@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ..objects.image_reference import DEFAULT_REGISTRY, names_host
 from .program import summarize
 
 if TYPE_CHECKING:
@@ -14,15 +15,14 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .program import Program
 
-DEFAULT_REGISTRY, DEFAULT_PATH = "docker.io", "library"
+DEFAULT_PATH = "library"
 
 
 def full_name(image: str) -> str:
     """The name with the registry and the path that a container runtime of Kubernetes adds: `docker.io/library/busybox` for `busybox`."""
-    first, slash, _rest = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
+    if names_host(image):
         return image
-    return f"{DEFAULT_REGISTRY}/{image}" if slash else f"{DEFAULT_REGISTRY}/{DEFAULT_PATH}/{image}"
+    return f"{DEFAULT_REGISTRY}/{image}" if "/" in image else f"{DEFAULT_REGISTRY}/{DEFAULT_PATH}/{image}"
 
 
 def pull_policy(container: Manifest) -> str:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..objects.containers import container_status, container_statuses, default_container
+from ..objects.controllers import controller_reference
 from ..objects.job_status import INDEX
 from ..objects.labels import ATTEMPT, annotation_of, label_of
 from ..objects.pod_status import read_pod, times
@@ -30,14 +32,28 @@ def read_attempts(pods: Iterable[Manifest], events: EventsByUid) -> list[Attempt
         events: the events by the uid of the object that they are about.
     """
     ordered = sorted(pods, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
-    return [_read(pod, number, events) for number, pod in enumerate(ordered, 1)]
+    numbers: Counter[str] = Counter()
+    attempts = []
+    for pod in ordered:
+        index = annotation_of(pod, INDEX) or ""
+        numbers[index] += 1
+        attempts.append(_read(pod, _title(pod, index, numbers[index]), events))
+    return attempts
 
 
-def _read(pod: Manifest, number: int, events: EventsByUid) -> Attempt:
+def _title(pod: Manifest, index: str, number: int) -> str:
+    """What a pod is called that is so many-th of its index, or of its task."""
+    if index:
+        return f"index {index}, attempt {number}" if number > 1 else f"index {index}"
+    # All pods of a Job have the labels of its template.
+    is_of_job = (controller_reference(pod) or {}).get("kind") == "Job"
+    return f"attempt {number if is_of_job else label_of(pod, ATTEMPT) or number}"
+
+
+def _read(pod: Manifest, title: str, events: EventsByUid) -> Attempt:
     status, metadata = read_pod(pod), pod["metadata"]
-    index = annotation_of(pod, INDEX)
     return {
-        "title": f"index {index}" if index else f"attempt {label_of(pod, ATTEMPT) or number}",
+        "title": title,
         "pod": metadata["name"],
         "node": pod["spec"].get("nodeName") or "",
         "state": status.state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ MAX_FAILURES = 50
 # Whatever gets into the page, it loads and runs nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 DIGEST = "podwright-digest"
+_SECRET = re.compile("secret:[0-9a-f]{12}")
 
 
 def digest(report: Report) -> str:
@@ -31,6 +33,8 @@ def digest(report: Report) -> str:
     said = {name: value for name, value in report.items() if name != "generated"}
     if report["garbage"]:  # the reasons contain ages
         said["garbage"] = [[entry.get(name) for name in ("kind", "namespace", "name")] for entry in report["garbage"].get("deleted") or ()]
+    # The digests of secret values in a plan differ from run to run.
+    said["drift"] = _SECRET.sub("secret", json.dumps(report["drift"], sort_keys=True, default=str))
     return "sha256:" + hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode("utf-8", "replace")).hexdigest()
 
 

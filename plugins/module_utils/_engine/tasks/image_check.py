@@ -34,7 +34,9 @@ def check_images(policy: Options | None, specs: Iterable[TaskSpec]) -> None:
 
 def _images_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """(who uses it, image) of each container, init container and image volume of a Pod or Job."""
-    spec = manifest["spec"]["template"]["spec"] if manifest["kind"] == "Job" else manifest["spec"]
+    spec = manifest["spec"]
+    if manifest["kind"] == "Job":
+        spec = (spec.get("template") or {}).get("spec") or {}  # without, the API server refuses it
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or ():
             yield f"container '{container.get('name')}'", str(container.get("image") or "")

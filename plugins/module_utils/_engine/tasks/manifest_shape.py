@@ -46,6 +46,8 @@ def _check_field(name: str, value: Any, option: str) -> None:
         return
     if MERGE_KEYS.get(name):
         _check_items(value, MERGE_KEYS[name], option)
+    if name == "volumes":
+        _check_volumes(value, option)
     check_shape(value, option)
 
 
@@ -55,6 +57,14 @@ def _check_items(value: Any, keys: Sequence[str], option: str) -> None:
     for index, item in enumerate(value):
         if not has_scalars(item, keys):
             raise option_error(f"{option}[{index}]", f"must be a mapping with {' and '.join(keys)}.")
+
+
+def _check_volumes(volumes: list[Manifest], option: str) -> None:
+    """Check the sources of volumes. Raises: PodwrightError."""
+    for index, volume in enumerate(volumes):
+        for name, source in volume.items():
+            if name != "name" and source is not None and not isinstance(source, dict):
+                raise option_error(f"{option}[{index}].{name}", "must be a mapping.")
 
 
 def check_place(definition: Manifest, kind: str, namespace: str, is_chosen: bool) -> None:

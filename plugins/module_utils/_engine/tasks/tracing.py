@@ -75,12 +75,12 @@ def open_trace(options: Options) -> Trace:
 
 def add_context(manifest: Manifest, context: str | None) -> Manifest:
     """The manifest of a Pod or Job whose containers know a context. A variable of that name that they have already stays."""
-    if context is None:
+    spec = manifest.get("spec")
+    if context is None or not spec:
         return manifest
-    spec = manifest["spec"]
-    if "template" in spec:
+    if spec.get("template"):
         return {**manifest, "spec": {**spec, "template": add_context(spec["template"], context)}}
-    parts = {part: [_add_variable(container, context) for container in spec[part]] for part in ("initContainers", "containers") if part in spec}
+    parts = {part: [_add_variable(container, context) for container in spec[part]] for part in ("initContainers", "containers") if spec.get(part)}
     return {**manifest, "spec": {**spec, **parts}}
 
 
