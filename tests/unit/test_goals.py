@@ -217,3 +217,11 @@ def test_a_failed_object_of_another_kind_is_described(wait):
     broken = deployment({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it took too long"})
     with pytest.raises(PodwrightError, match=r"^Deployment 'web' in namespace 'n' cannot become ready: .*it took too long"):
         wait(goal(DEPLOYMENT), [broken])
+
+
+def test_a_failure_of_an_earlier_spec_does_not_fail_the_wait(wait):
+    failed = deployment({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it took too long"})
+    changed = failed | {"metadata": failed["metadata"] | {"generation": 2}}
+    written, observed = (changed | {"status": failed["status"] | {"observedGeneration": number}} for number in (1, 2))
+    done = deployment() | {"metadata": changed["metadata"], "status": deployment()["status"] | {"observedGeneration": 2}}
+    assert wait(goal(DEPLOYMENT), [written], {1.0: ("MODIFIED", observed), 2.0: ("MODIFIED", done)})[2] == 2.0

@@ -9,6 +9,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.ava
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, CLAIM, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.goal import condition_assessment
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import key_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.wait import SELECTED_NODE, wait_until_deleted, wait_until_ready
 
@@ -209,6 +210,37 @@ def deployment(generation=2, **spec):
     counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 2)
     spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}} | spec
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": counts | {"observedGeneration": generation}}
+
+
+def exceeded(generation, at, **spec):
+    """A Deployment whose pods are not ready, with the progress deadline exceeded at that time."""
+    progress = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": at, "message": "It has timed out."}
+    item = deployment(generation, progressDeadlineSeconds=20, **spec)
+    return item | {"status": item["status"] | {"readyReplicas": 0, "conditions": [progress]}}
+
+
+CONDITION = {"type": "Available", "status": "True", "reason": None}
+
+
+@pytest.mark.parametrize("options", [{}, {"assess_item": condition_assessment(CONDITION)}])
+def test_exceeded_deadline_of_an_earlier_spec_is_no_failure(options):
+    """The controller observes a return to an existing ReplicaSet before it replaces the condition."""
+    done = deployment() | {"status": deployment()["status"] | {"conditions": [{"type": "Available", "status": "True"}]}}
+    world = World(exceeded(2, "1"), own("a"), own("b"), events=[(4, "MODIFIED", done)])
+    assert ready(world, exceeded(1, "1"), **options) == {key_of(done, DEPLOYMENT): done}
+
+
+def test_exceeded_deadline_of_an_earlier_spec_counts_a_deadline_later():
+    world = World(exceeded(2, "1"))
+    assert "failed: It has timed out." in failure(ready, world, exceeded(1, "1"), timeout=99).message
+    assert world.clock.time == 20, "the controller never sets the condition again"
+
+
+@pytest.mark.parametrize(("written", "events"), [(exceeded(2, "1"), []), (exceeded(1, "1"), [(3, "MODIFIED", exceeded(2, "2"))])])
+def test_exceeded_deadline_of_the_spec_is_a_failure_at_once(written, events):
+    world = World(exceeded(2, "1"), events=events)
+    assert "failed: It has timed out." in failure(ready, world, written).message
+    assert world.clock.time == (3 if events else 0)
 
 
 def test_workload_that_became_ready_has_the_pods_that_its_status_counts():

@@ -86,7 +86,7 @@ def _assess_replicas(item: Manifest) -> Readiness:
     if spec.get("paused") is True:
         return Readiness(READY, "its rollout is paused")
     progress = condition(item, "Progressing")
-    if progress.get("reason") == "ProgressDeadlineExceeded":
+    if is_progress_failure(progress):
         return Readiness(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
     if "observedGeneration" not in status:
         return Readiness(PROGRESSING, "its controller has not observed it yet")
@@ -101,6 +101,11 @@ def _assess_replicas(item: Manifest) -> Readiness:
             return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}{why}")
     surplus = whole_number(status.get("replicas")) - wanted
     return Readiness(PROGRESSING, f"{surplus} old replicas still exist") if surplus > 0 else Readiness(READY)
+
+
+def is_progress_failure(progress: Manifest) -> bool:
+    """Whether the condition Progressing of a Deployment says that its deadline was exceeded."""
+    return progress.get("reason") == "ProgressDeadlineExceeded"
 
 
 def _pods_to_update(item: Manifest, wanted: int) -> int:

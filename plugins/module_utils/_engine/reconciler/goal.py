@@ -14,6 +14,7 @@ from ..objects.containers import has_finished
 from ..objects.pod_status import read_pod
 from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, condition
 from ..objects.start_hints import start_hint
+from .earlier_failures import EarlierFailures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -139,16 +140,16 @@ def wait_for(
         return
     if version is None:
         version = _list_again(client, kind, namespace, found, selectors)
+    failures = EarlierFailures(client.clock)
     for item in found.values():
-        _check_reachable(client, goal, item)
+        _check_reachable(client, goal, failures.hide(item))
     with Watcher(client) as watcher:
         watcher.follow(kind, namespace, version, known=list(found.values()), **selectors)
         while not goal.is_reached(found):
             remaining = deadline - client.clock.monotonic()
             if remaining <= 0:
                 raise _timeout(client, goal, found)
-            counts = f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}"
-            console.progress(counts + client.availability.describe())
+            console.progress(f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}{client.availability.describe()}")
             event = watcher.next(min(remaining, 1))
             if event is None:
                 continue
@@ -157,7 +158,7 @@ def wait_for(
                 found.pop(item["metadata"]["uid"], None)
             else:
                 found[item["metadata"]["uid"]] = item
-                _check_reachable(client, goal, item)
+                _check_reachable(client, goal, failures.hide(item))
 
 
 def _list_again(client: Client, kind: Kind, namespace: str | None, found: dict[str, Manifest], selectors: Selectors) -> str:

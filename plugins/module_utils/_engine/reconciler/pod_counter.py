@@ -10,7 +10,7 @@ from ..cluster.kinds import POD, REPLICA_SET
 from ..errors import PodwrightError
 from ..objects.controllers import controller_reference, workload_of
 from ..objects.pod_status import is_serving
-from ..objects.readiness import PROGRESSING, READY, Readiness, assess, counted_pods
+from ..objects.readiness import PROGRESSING, READY, Readiness, counted_pods
 from ..objects.selectors import pod_selector
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ class PodCounter:
         self._client, self._console = client, console
         self._shortages: dict[Key, _Shortage] = {}
 
-    def assess(self, key: Key, item: Manifest) -> Readiness:
-        """The Readiness of an object; a workload that is ready has the pods that its status counts. At most a LIST."""
-        readiness = assess(item)
+    def confirm(self, key: Key, item: Manifest, readiness: Readiness) -> Readiness:
+        """The Readiness of an object by its status, or that of its pods if it is ready without those that its status counts. At most a LIST."""
         wanted = counted_pods(item) if readiness.state == READY else 0
         if not wanted:
             self._shortages.pop(key, None)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..cluster.api_errors import admission_hint
@@ -13,6 +13,7 @@ from ..cluster.watch import Watcher
 from ..errors import PodwrightError
 from ..objects.labels import annotation_of
 from ..objects.readiness import FAILED, PROGRESSING, READY, Readiness, assess, deletion_obstacle
+from .earlier_failures import EarlierFailures
 from .manifest import key_of
 from .pod_counter import PodCounter
 
@@ -52,15 +53,15 @@ def wait_until_ready(
     Returns: each object as last seen.
     Raises: PodwrightError for the first object that failed, was deleted or is not ready in time, with its state.
     """
-    counter, latest = PodCounter(client, console), {key: item for key, (_kind, item) in items.items()}
+    assessor, latest = _Assessor(client, console, assess_item), {key: item for key, (_kind, item) in items.items()}
     items = _without_late_claims(client, items)
-    found = {key: assess_item(item) for key, (_kind, item) in items.items()}
+    found = {key: assessor.assess_status(item) for key, (_kind, item) in items.items()}
     pending = {key: kind for key, (kind, _item) in items.items() if found[key].state != READY}
 
     def update(key: Key, item: Manifest) -> None:
         if key not in pending:
             return
-        latest[key], found[key] = item, counter.assess(key, item) if assess_item is assess else assess_item(item)
+        latest[key], found[key] = item, assessor.assess(key, item)
         if found[key].state == READY:
             del pending[key]
         elif found[key].state == FAILED:
@@ -70,10 +71,30 @@ def wait_until_ready(
         if key in pending and latest[key]["metadata"].get("uid"):
             raise _failure(key, "failed: it was deleted before it became ready", explain(key))
 
-    _follow(client, pending, timeout, update, delete, console, counter)
+    _follow(client, pending, timeout, update, delete, console, lambda: assessor.due((key, latest[key]) for key in pending))
     for key in pending:
         raise _failure(key, f"did not become ready within {timeout} s: {found[key].message}{client.availability.describe()}", explain(key))
     return latest
+
+
+class _Assessor:
+    """Assesses objects by their status, their pods and their earlier failures."""
+
+    def __init__(self, client: Client, console: Console, assess_item: Callable[[Manifest], Readiness]) -> None:
+        self._assess, self._counter, self._failures = assess_item, PodCounter(client, console), EarlierFailures(client.clock)
+
+    def assess_status(self, item: Manifest) -> Readiness:
+        """The Readiness of an object by its status, without a request."""
+        return self._assess(self._failures.hide(item))
+
+    def assess(self, key: Key, item: Manifest) -> Readiness:
+        """The Readiness of an object, at most with a LIST of its pods."""
+        readiness = self.assess_status(item)
+        return self._counter.confirm(key, item, readiness) if self._assess is assess else readiness
+
+    def due(self, pending: Iterable[tuple[Key, Manifest]]) -> list[tuple[Key, Manifest]]:
+        """The objects to assess again although they have not changed."""
+        return self._counter.due() + [(key, item) for key, item in pending if self._failures.is_due(item)]
 
 
 def _without_late_claims(client: Client, items: Mapping[Key, tuple[Kind, Manifest]]) -> dict[Key, tuple[Kind, Manifest]]:
@@ -139,7 +160,7 @@ def _follow(
     update: Callable[[Key, Manifest], None],
     delete: Callable[[Key], None],
     console: Console,
-    counter: PodCounter | None = None,
+    due: Callable[[], list[tuple[Key, Manifest]]] = list,
 ) -> None:
     """List and watch pending objects until none is pending or the timeout expires.
 
@@ -147,7 +168,7 @@ def _follow(
         pending: `update` and `delete` remove from it.
         update: called with a Key and its object.
         delete: called with the Key of an object that was deleted, or that the LIST lacks.
-        counter: `update` is called again with the workloads whose pods are to be counted again.
+        due: returns objects that have not changed and are to be assessed again, with which `update` is called.
     """
     if not pending:
         return
@@ -166,7 +187,7 @@ def _follow(
         while pending and client.clock.monotonic() < deadline:
             console.progress(f"waiting for {_describe(pending)}{client.availability.describe()}")
             event = watcher.next(min(deadline - client.clock.monotonic(), 1))
-            for key, item in counter.due() if counter else ():
+            for key, item in due():
                 update(key, item)
             if event:
                 event_type, item = event
