@@ -61,7 +61,7 @@ VOLATILE_TEXT = [
     (re.compile(r"podwright-copy-\w+"), "DIRECTORY"),
     (re.compile(r"podwright-helper-\w+"), "HELPER"),
     (re.compile(r"kube-api-access-\w{5}"), "TOKEN-VOLUME"),
-    (re.compile(r"-private-[0-9a-f]{8}"), "-private-SECRET"),
+    (re.compile(r"-private-[0-9a-f]{8,}"), "-private-SECRET"),
 ]
 # Keys that Ansible adds.
 IGNORED_KEYS = {"exception", "failed_when_suppressed_exception", "module_stdout", "module_stderr", "ansible_facts"}

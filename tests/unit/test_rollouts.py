@@ -10,6 +10,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT, ROLLED_BACK, STEP, annotation_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_secret import secret_name
 
 from .model_rollouts import FATES, GENERATION, NAMESPACE, image_of
 from .test_rollout_model import Session, complete, populate
@@ -176,6 +177,30 @@ def test_a_secret_that_may_not_be_created_is_refused_before_the_first_write(sess
     writes = len(session.cluster.history)
     _result, error = session.perform(rollout(1, secret_env={"TOKEN": "t"}), check_mode)
     assert error.reason == "Forbidden" and len(session.cluster.history) == writes
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_a_new_deployment_does_not_use_the_secret_of_a_deleted_one(session, monkeypatch, strategy):
+    """It is garbage-collected, when the collector comes to it, although its name is that of the same data."""
+    options = {"strategy": strategy, "secret_env": {"TOKEN": "t"}}
+    deploy(session, 1, **options)
+    monkeypatch.setattr(session.cluster, "collect_garbage", lambda: None)
+    assert session.perform(rollout(1, state="absent"))[1] is None
+    predicted = session.perform(rollout(1, **options), check_mode=True)[0]["plan"]
+    result = deploy(session, 1, **options)
+    assert [(step["action"], step["kind"], step["name"]) for step in predicted] == [(step["action"], step["kind"], step["name"]) for step in result["plan"]]
+    monkeypatch.undo()
+    session.cluster.settle()
+    [secret], [deployment] = session.own("Secret"), session.own("Deployment")
+    assert secret_name(deployment) == secret["metadata"]["name"]
+    assert not deploy(session, 1, **options)["changed"]
+
+
+def test_a_new_deployment_of_another_run_keeps_the_name_of_its_secret(session, monkeypatch):
+    options = {"strategy": "rolling", "secret_env": {"TOKEN": "t"}, "service": None}
+    deploy(session, 1, **options)
+    monkeypatch.setattr(pod_deployment.Rolling, "observe", lambda self: None)  # the other run was faster
+    assert not deploy(session, 1, **options)["changed"]
 
 
 def test_a_service_without_ports_is_refused_before_the_first_write(session):

@@ -22,7 +22,7 @@ from ..tasks.options import TASK_OPTIONS
 from ..tasks.pod_security import AUTO, check_level, profile_of, read_level
 from ..tasks.server_support import ServerSupport
 from ..tasks.task_plan import secret_creation
-from ..tasks.task_secret import build_secret, check_secret, create_secret
+from ..tasks.task_secret import build_secret, check_secret, choose_lasting_name, create_secret
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 from .autoscalers import is_autoscaled
@@ -174,6 +174,7 @@ class Deployer(ABC):
         asked = self.params["security_profile"]
         level = read_level(self.client, self.namespace) if asked == AUTO else ""
         deployment = build_deployment(spec, self.params, profile_of(asked, level), generation, replicas, revision)
+        choose_lasting_name(self.client, spec, deployment, self.deployments.get(generation))
         check_level(spec, deployment, level)
         ServerSupport(self.client).check(spec.options, DEPLOYMENT_KIND, self.namespace, deployment)
         return deployment

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..cluster.client import MANAGER
-from ..cluster.kinds import SECRET
+from ..cluster.kinds import BUILT_IN, SECRET
 from ..errors import PodwrightError, option_error
 from ..objects.containers import TASK_CONTAINER
 from ..objects.labels import MANAGED, TASK, owner_reference
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .task_spec import TaskSpec
 
 STDIN_VOLUME, STDIN_KEY = "podwright-stdin", "stdin"
+DEPLOYMENT_KIND = BUILT_IN["apps/v1", "Deployment"]
 MAX_BYTES = 1024 * 1024  # of the data of a Secret
 UNNAMED = "(private)"  # no name of an object
 _NAME = re.compile(r"-private-[0-9a-f]{8,}\Z")
@@ -80,6 +81,34 @@ def lasting_name(deployment: str, options: Options) -> str:
     """A name for the Secret of a Deployment, which depends on its data: pods of different templates have different Secrets."""
     data = json.dumps(secret_data(options), sort_keys=True)
     return f"{deployment}-private-{slow_digest(data, deployment)[:10]}"
+
+
+def choose_lasting_name(client: Client, spec: TaskSpec, deployment: Manifest, live: Manifest | None) -> None:
+    """Rename the Secret in the manifest of a Deployment: as its live one (None: there is none) names it for the same data, or as no Secret is named.
+
+    The Secret of a deleted Deployment exists until it is garbage-collected, whoever refers to it by then.
+    """
+    name = secret_name(deployment)
+    if name is None:
+        return
+    names = [name, *(f"{name}{number:02}" for number in range(2, 100))]
+
+    def is_free(candidate: str) -> bool:
+        secret = build_secret(spec, rename_secret(deployment, candidate))
+        try:
+            return secret is None or create_secret(client, secret, dry_run=True) is not None
+        except PodwrightError:
+            return True  # it is reported when the Deployment is applied
+
+    if live is None:
+        if is_free(name):
+            return
+        live = client.get(DEPLOYMENT_KIND, spec.namespace, deployment["metadata"]["name"])  # by now, another run may have created both
+        if not live or live["metadata"].get("deletionTimestamp"):
+            rename_secret(deployment, next(filter(is_free, names[1:]), name))
+            return
+    used = secret_name(live)
+    rename_secret(deployment, used if used in names else name)
 
 
 def build_secret(spec: TaskSpec, owner: Manifest, labels: dict[str, str] | None = None) -> Manifest | None:
