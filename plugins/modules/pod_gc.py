@@ -77,7 +77,10 @@ options:
     type: dict
     suboptions:
       max_age:
-        description: Minimum waiting time in seconds, since the pod was scheduled, or since its creation if it has not been scheduled.
+        description:
+          - Minimum waiting time in seconds, since the pod was scheduled, or since its creation if it has not been scheduled.
+          - If the spec of an unscheduled pod was changed since, as a queue does when it admits the pod, this counts since then. Before Kubernetes 1.33, such a
+            change is not noticed.
         type: int
         default: 3600
       force:
@@ -92,7 +95,8 @@ options:
       - Kinds of objects to delete if tasks left them behind. An object is deleted if all its owners are deleted, or if it has no owner, has the label
         C(podwright.io/task), and no Pod or Job of that task exists.
       - If this run deletes the last of these, a later run deletes the object.
-      - A Job is deleted after its pods if it has finished, except for one with a result that is not recorded, as with O(completed).
+      - A Job is deleted after its pods if it has finished, except for one with a result that is not recorded, as with O(completed). A Job with pods that are
+        not in scope is kept.
     type: list
     elements: str
     choices: [ConfigMap, Job, NetworkPolicy, PersistentVolumeClaim, Secret, Service]

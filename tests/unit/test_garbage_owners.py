@@ -116,15 +116,18 @@ DENIED = PodwrightError('widgets is forbidden: User "u" cannot list resource', s
 GONE = PodwrightError("the server could not find the requested resource", status=404, reason="NotFound")
 
 
-@pytest.mark.parametrize("why", ["unknown", DENIED, GONE])
+CONVERSION = PodwrightError("conversion webhook for example.com/v1, Kind=Widget failed", status=500, reason="InternalError")
+DOWN = PodwrightError("the server is currently unable to handle the request", status=503, reason="ServiceUnavailable")
+UNLISTABLE = PodwrightError("the server does not allow this method on the requested resource", status=405, reason="MethodNotAllowed")
+
+
+@pytest.mark.parametrize("why", ["unknown", DENIED, GONE, CONVERSION, DOWN, UNLISTABLE])
 def test_dependents_of_owners_that_cannot_be_listed_are_kept_with_a_warning(why):
     cluster = Cluster({("Widget", "n"): why}, unknown=("Widget",) if why == "unknown" else ())
     owners = find_owners(cluster, [candidate(owner())], True, cluster)
     assert owners.state(owner()) == UNREADABLE and owners.state(owner(JOB)) == ABSENT
     (warning,) = cluster.warnings
-    assert warning.startswith(
-        "Owners of kind Widget could not be listed, so that their dependents are kept: the" if why in ("unknown", GONE) else "Owners of kind"
-    )
+    assert warning.startswith(f"Owners of kind Widget could not be listed, so that their dependents are kept: {getattr(why, 'message', 'the server')}")
     decisions = plan_deletion([candidate(owner())], owners, RetentionPolicies(orphaned=True), 10**6)
     assert not decisions[0].is_deletion and "its owner Widget w cannot be read" in decisions[0].reason
 
@@ -135,9 +138,10 @@ def test_owner_without_a_kind_is_named_as_unknown():
     assert cluster.warnings[0].startswith("Owners of an unknown kind could not be listed")
 
 
-def test_other_errors_stop_the_collection():
-    cluster = Cluster({("Widget", "n"): PodwrightError("no route to host")})
-    with pytest.raises(PodwrightError, match="no route"):
+@pytest.mark.parametrize("error", [PodwrightError("no route to host"), PodwrightError("the token has expired", status=401, reason="Unauthorized")])
+def test_errors_about_all_kinds_stop_the_collection(error):
+    cluster = Cluster({("Widget", "n"): error})
+    with pytest.raises(PodwrightError, match=error.message):
         find_owners(cluster, [candidate(owner())], True, cluster)
 
 

@@ -145,6 +145,18 @@ def test_a_job_is_deleted_after_its_pods_and_only_with_them(interfere, refusals,
         assert "its pod p was not deleted" in [entry["reason"] for entry in result["kept"]]
 
 
+@pytest.mark.parametrize("options", [{}, {"label_selectors": ["app=web"]}])
+def test_a_job_is_kept_whose_pods_lack_its_labels(options):
+    """Such as one of resource_set."""
+    labels = {"app": "web"}
+    other = pod(owner="j", finished=NOW - DAY)
+    other["metadata"]["labels"] = {}
+    cluster = Cluster(job(created=NOW - 3 * DAY, labels=labels), other, job(name="lone", created=NOW - 3 * DAY, labels=labels))
+    result, error = collect(cluster, reclaim=["Job"], **options)
+    assert error is None and cluster.left == ["j", "p"]
+    assert "its pod p exists" in [entry["reason"] for entry in result["kept"]]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "options"),
     [
@@ -291,3 +303,26 @@ def test_placement_says_whether_its_task_finishes(completes):
     item = build_placement(spec, place_at(NOW, "east", "https://east"))
     item["metadata"] |= {"uid": "u", "resourceVersion": "1", "creationTimestamp": timestamp(NOW - DAY)}
     assert read_candidate(CONFIG_MAP, item).finished_at == (NOW if completes else None)
+
+
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": timestamp(NOW - 2 * DAY)}
+CREATION = {"manager": "kubectl", "time": timestamp(NOW - 2 * DAY), "fieldsV1": {"f:spec": {"f:containers": {}}}}
+SCHEDULER = {"manager": "kube-scheduler", "subresource": "status", "fieldsV1": {"f:status": {"f:conditions": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("generation", "entries", "is_deleted"),
+    [
+        (1, [CREATION, SCHEDULER | {"time": timestamp(NOW)}], True),
+        (2, [CREATION | {"time": timestamp(NOW - 60)}], False),
+        (2, [CREATION, SCHEDULER | {"time": timestamp(NOW - 60)}], False),  # a gate that is only removed leaves no time
+        (2, [CREATION | {"time": timestamp(NOW - DAY)}, SCHEDULER | {"time": timestamp(NOW - 60)}], True),
+        (2, [], True),
+        (2, [{"time": None, "fieldsV1": None}], True),
+    ],
+)
+def test_a_pod_waits_since_its_scheduling_gate_was_removed(generation, entries, is_deleted):
+    gated = pod(status=PENDING | {"conditions": [UNSCHEDULABLE]})
+    gated["metadata"] |= {"generation": generation, "managedFields": entries}
+    cluster = Cluster(gated)
+    assert collect(cluster, stuck=STUCK)[1] is None and cluster.left == ([] if is_deleted else ["p"])

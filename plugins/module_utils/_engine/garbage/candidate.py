@@ -11,7 +11,7 @@ from ..objects.containers import has_finished
 from ..objects.labels import HASH, KEEPS_RECORD, PARENT, PLACEMENT, RECORD, TASK, TTL, annotation_of, number_of
 from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
-from ..objects.readiness import condition
+from ..objects.readiness import condition, whole_number
 from ..objects.resources import pod_requests
 from ..objects.timestamps import parse_timestamp, read_timestamp
 
@@ -201,9 +201,24 @@ def _read_pod(candidate: Candidate, pod: Manifest) -> Candidate:
 
 
 def _pending_since(candidate: Candidate, pod: Manifest) -> float:
-    """When the pod was scheduled or declared unschedulable, or when it was created if the scheduler has not seen it."""
-    changed = read_timestamp(condition(pod, "PodScheduled").get("lastTransitionTime"))
-    return candidate.created if changed is None else changed
+    """When the pod was scheduled or declared unschedulable, or when it was created if the scheduler has not seen it, or its spec was changed since."""
+    scheduled = condition(pod, "PodScheduled")
+    changed = read_timestamp(scheduled.get("lastTransitionTime"))
+    since = candidate.created if changed is None else changed
+    return since if scheduled.get("status") == "True" else max(since, _changed_at(candidate, pod))
+
+
+def _changed_at(candidate: Candidate, pod: Manifest) -> float:
+    """When the spec of an unscheduled pod was last changed, or 0: a scheduling gate that is removed changes the time of no condition."""
+    metadata = pod["metadata"]
+    if whole_number(metadata.get("generation")) <= 1:
+        return 0
+    entries = [(read_timestamp(entry.get("time")) or 0, entry) for entry in metadata.get("managedFields") or []]
+    written = max((moment for moment, entry in entries if not entry.get("subresource")), default=0)
+    if written > candidate.created:
+        return written
+    # Who only removes fields leaves no time, but the scheduler then reports why it cannot schedule the pod.
+    return max((moment for moment, entry in entries if "f:conditions" in ((entry.get("fieldsV1") or {}).get("f:status") or {})), default=0)
 
 
 def _finished_at(candidate: Candidate, pod: Manifest) -> float:

@@ -158,13 +158,14 @@ def _list(client: Client, kind: Kind, namespace: str | None, selectors: Sequence
     return client.list(kind, namespace, label_selector=",".join(selectors), transform=lambda item: read_candidate(kind, item))[0]
 
 
-def _list_others(client: Client, params: Options, namespaces: Sequence[str | None], candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The pods and Jobs that `label_selectors` does not select, if the decision about an object depends on them. They are listed after the objects."""
-    if not params["label_selectors"] or not _depends_on_tasks(params, candidates):
+def _list_others(client: Client, params: Options, namespaces: Sequence[str | None], candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The pods and Jobs that are not in scope, if the decision about an object depends on them. They are listed after the objects."""
+    # The pods of a Job need not have its labels.
+    reclaims_jobs = JOB.name in params["reclaim"] and any(candidate.kind == JOB and candidate.is_finished for candidate in candidates)
+    if not (reclaims_jobs or (params["label_selectors"] and _depends_on_tasks(params, candidates))):
         return []
     known = {candidate.uid for candidate in candidates}
-    # The pods of a Job need not have labels of Podwright.
-    users = _list_users(client, namespaces, None if JOB.name in params["reclaim"] else TASK)
+    users = _list_users(client, namespaces, None if reclaims_jobs else TASK)
     return [user for user in users if user.uid not in known]
 
 
